@@ -1,0 +1,120 @@
+"""Time limit, auto-reset and final observation, written once for every DeviceEnvironment; and its host face."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import seeds
+from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.spec import EnvironmentSpec
+from agentlab.types import TimeStep
+
+
+@attrs.frozen(eq=False)
+class Episodes:
+    """B running episodes: the environment's `state`, and the steps `elapsed` `[B]` int64 since each one's start."""
+
+    state: Any
+    elapsed: Any
+
+
+class Autoreset:
+    """Runs a DeviceEnvironment through episode after episode, as pure functions of (episodes, action, index).
+
+    Args:
+        environment: what to run.
+        num_environments: B.
+        seed: the run's seed; initial states are drawn from the stream "environment.initial", transitions from
+            "environment.transition".
+    """
+
+    def __init__(self, environment: DeviceEnvironment, num_environments: int, seed: int) -> None:
+        self.environment = environment
+        self.num_environments = num_environments
+        self._initial_key = seeds.stream(seed, "environment.initial")
+        self._transition_key = seeds.stream(seed, "environment.transition")
+
+    def reset(self) -> tuple[Episodes, TimeStep]:
+        """Returns B new episodes and their first time step."""
+        state = self.environment.initial(seeds.at(self._initial_key, 0), self.num_environments)
+        observation = self.environment.observe(state)
+        rows = [self.num_environments]
+        ended = tf.zeros(rows, tf.bool)
+        target = self._empty_target(rows)
+        return Episodes(state, tf.zeros(rows, tf.int64)), TimeStep(
+            observation, tf.zeros(rows), ended, ended, observation, target
+        )
+
+    def step(self, episodes: Episodes, action: Any, index: Any) -> tuple[Episodes, TimeStep]:
+        """Takes one step in every row.
+
+        Args:
+            episodes: from `reset` or the previous `step`.
+            action: `[B, *A]`.
+            index: int64 scalar, the number of this step since `reset`, from 1; it seeds the step.
+        """
+        environment = self.environment
+        state, reward, terminated, target = environment.transition(
+            episodes.state, action, seeds.at(self._transition_key, index)
+        )
+        elapsed = episodes.elapsed + 1
+        limit = environment.spec.max_episode_steps
+        truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
+        final_observation = environment.observe(state)
+        ended = terminated | truncated
+        fresh = environment.initial(seeds.at(self._initial_key, index), self.num_environments)
+        state = tf.nest.map_structure(lambda new, old: _where(ended, new, old), fresh, state)
+        following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))
+        observation = environment.observe(state)
+        return following, TimeStep(observation, reward, terminated, truncated, final_observation, target)
+
+    def _empty_target(self, rows: list[int]) -> Any:
+        spec = self.environment.spec.target
+        return () if spec is None else tf.zeros([*rows, *spec.shape], spec.dtype)
+
+
+def _where(rows: Any, new: Any, old: Any) -> Any:
+    return tf.where(tf.reshape(rows, [-1] + [1] * (len(new.shape) - 1)), new, old)
+
+
+class HostedEnvironment(Environment):
+    """Any DeviceEnvironment as a host Environment: the same episodes, step by step, for the host gear and evaluation.
+
+    Args:
+        environment: what to run.
+        num_environments: B.
+        compiled: run each step as one graph; False runs it eagerly.
+    """
+
+    def __init__(self, environment: DeviceEnvironment, num_environments: int = 1, compiled: bool = True) -> None:
+        self.environment = environment
+        self.num_environments = num_environments
+        self._compiled = compiled
+        self._episodes: Episodes | None = None
+        self._index = 0
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self.environment.spec
+
+    def reset(self, seed: int) -> TimeStep:
+        runner = Autoreset(self.environment, self.num_environments, seed)
+        self._step = tf.function(runner.step) if self._compiled else runner.step
+        self._episodes, timestep = runner.reset()
+        self._index = 0
+        return _as_numpy(timestep)
+
+    def step(self, action: np.ndarray) -> TimeStep:
+        self._index += 1
+        self._episodes, timestep = self._step(
+            self._episodes, tf.constant(action, self.spec.action.dtype), tf.constant(self._index, tf.int64)
+        )
+        return _as_numpy(timestep)
+
+
+def _as_numpy(timestep: TimeStep) -> TimeStep:
+    return tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)

@@ -1,0 +1,69 @@
+"""The Environment contract (host, NumPy) and the DeviceEnvironment contract (pure TensorFlow functions)."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+
+from agentlab.spec import EnvironmentSpec
+from agentlab.types import TimeStep
+
+
+class Environment(abc.ABC):
+    """B environments side by side on the host; hides its own state.
+
+    A host environment named by an entry point takes `num_environments` among its constructor's arguments.
+    """
+
+    num_environments: int
+
+    @property
+    @abc.abstractmethod
+    def spec(self) -> EnvironmentSpec:
+        """What one environment shows and accepts, without the batch axis."""
+
+    @abc.abstractmethod
+    def reset(self, seed: int) -> TimeStep:
+        """Begins new episodes in all rows, determined by `seed`: rewards 0, nothing terminated or truncated."""
+
+    @abc.abstractmethod
+    def step(self, action: np.ndarray) -> TimeStep:
+        """Takes `action` `[B, *A]` and, where an episode ends, begins the next one.
+
+        Raises:
+            EnvironmentFault: the environment raised, or returned what its spec rules out.
+        """
+
+    def render(self) -> np.ndarray | None:
+        """Returns the picture of row 0, `[height, width, 3]` uint8, or None where there is none or a window shows it."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 - most environments hold nothing to release
+        """Releases windows, files and worker processes."""
+
+
+class DeviceEnvironment(abc.ABC):
+    """An environment as pure, batch-first TensorFlow functions, so that whole training loops compile into one program.
+
+    Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.autoreset`.
+    `seed` is `[2]` int64, for `tf.random.stateless_*`; a state is any structure of tensors `[B, ...]`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def spec(self) -> EnvironmentSpec:
+        """What one environment shows and accepts, without the batch axis."""
+
+    @abc.abstractmethod
+    def initial(self, seed: Any, batch: int) -> Any:
+        """Returns the states of `batch` new episodes."""
+
+    @abc.abstractmethod
+    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+        """Returns `(state, reward [B] float32, terminated [B] bool, target [B, *A] or ())`."""
+
+    @abc.abstractmethod
+    def observe(self, state: Any) -> Any:
+        """Returns the observations `[B, *O]` of `state`."""

@@ -1,0 +1,46 @@
+"""What can go wrong because of something a user wrote, each as one sentence with the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AgentlabError(Exception):
+    """A mistake or fault that one sentence explains; the command line prints it without a traceback.
+
+    Attributes:
+        exit_code: what the command line program exits with: 1, the run failed; 2, wrong usage or configuration.
+    """
+
+    exit_code = 1
+
+
+class UsageError(AgentlabError):
+    """The command line, a setting or an argument is wrong: nothing was started."""
+
+    exit_code = 2
+
+
+class PluginError(UsageError):
+    """A plugin is missing, broken, or offered twice."""
+
+
+class EnvironmentFault(AgentlabError):
+    """An environment raised, or returned something that its own spec rules out."""
+
+
+class TrainingFault(AgentlabError):
+    """Learning produced a number that is not finite."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -> str:
+    """Returns the sentence for a name that does not exist, with the nearest one that does.
+
+    >>> unknown("task", "dqn-cartpol", ["dqn", "dqn-cartpole"], "Installed")
+    "No task named 'dqn-cartpol'. Installed: dqn, dqn-cartpole. Did you mean 'dqn-cartpole'?"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"No {what} named {name!r}. {listed}: {', '.join(names) or 'none'}.{hint}"

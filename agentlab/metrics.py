@@ -1,0 +1,97 @@
+"""Episode statistics and means of training metrics, kept inside the compiled loop and read once a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors
+
+
+@attrs.frozen(eq=False)
+class EpisodeStatistics:
+    """Returns and lengths of the episodes of B environments; every field is `[B]` float32.
+
+    Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
+
+    Attributes:
+        running_return: the sum of rewards of the episode that is under way.
+        running_length: its steps.
+        episodes: how many ended since the last report.
+        return_sum: of those episodes.
+        length_sum: of those episodes.
+    """
+
+    running_return: Any
+    running_length: Any
+    episodes: Any
+    return_sum: Any
+    length_sum: Any
+
+    @classmethod
+    def start(cls, num_environments: int) -> EpisodeStatistics:
+        """Returns the statistics of nothing yet, as NumPy arrays."""
+        return cls(*(np.zeros(num_environments, np.float32) for _ in attrs.fields(cls)))
+
+    def after(self, reward: Any, ended: Any, acted: Any = 1.0) -> EpisodeStatistics:
+        """Returns the statistics one step later; `ended` and `acted` (not being reset) are 0 or 1 as float32 `[B]`."""
+        total, length = self.running_return + reward, self.running_length + acted
+        going_on = 1.0 - ended
+        return EpisodeStatistics(
+            total * going_on,
+            length * going_on,
+            self.episodes + ended,
+            self.return_sum + total * ended,
+            self.length_sum + length * ended,
+        )
+
+    def reported(self) -> EpisodeStatistics:
+        """Returns these statistics with the ended episodes forgotten, as after a report."""
+        return attrs.evolve(
+            self, episodes=self.episodes * 0.0, return_sum=self.return_sum * 0.0, length_sum=self.length_sum * 0.0
+        )
+
+    def summary(self) -> dict[str, float | None]:
+        """Returns `episodes`, `return_mean` and `episode_length_mean` since the last report; None where none ended."""
+        count = float(np.sum(self.episodes))
+        means = {
+            "return_mean": float(np.sum(self.return_sum)) / count if count else None,
+            "episode_length_mean": float(np.sum(self.length_sum)) / count if count else None,
+        }
+        return {"episodes": int(count), **means}
+
+
+class Means:
+    """Means of scalar metrics over the updates since the last report, summed up in tf.Variables.
+
+    Args:
+        names: of all metrics that every call of `add` brings.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._sums = tf.Variable(tf.zeros(len(names) + 1), trainable=False)  # the last counts the updates
+
+    def add(self, metrics: dict[str, Any]) -> None:
+        """Adds one update's scalar metrics; traceable.
+
+        Raises:
+            UsageError: the names are not those declared.
+        """
+        if set(metrics) != set(self._names):
+            raise errors.UsageError(
+                f"An update returned the metrics {sorted(metrics)}; expected {sorted(self._names)}: "
+                "name them in the trainer's metric_names."
+            )
+        values = [tf.cast(metrics[name], tf.float32) for name in self._names]
+        self._sums.assign_add(tf.stack([*values, tf.constant(1.0)]))
+
+    def collect(self) -> dict[str, float]:
+        """Returns the means since the last call, empty if there was no update, and starts anew."""
+        *sums, count = self._sums.numpy().tolist()
+        self._sums.assign(tf.zeros_like(self._sums))
+        return {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}

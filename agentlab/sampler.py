@@ -1,0 +1,34 @@
+"""The Sampler contract: an action is one independent draw per row from a model's output."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import attrs
+import tensorflow as tf
+
+
+class Sampler(abc.ABC):
+    """Draws actions from outputs; exploring, evaluating and generating text differ in the sampler only."""
+
+    @abc.abstractmethod
+    def sample(self, output: Any, step: Any, seed: Any) -> Any:
+        """Returns one action per row.
+
+        Args:
+            output: `[B, K]` float32, the model's output: values or logits, one per action.
+            step: int64 scalar, environment steps taken so far, for schedules.
+            seed: `[2]` int64 for `tf.random.stateless_*`.
+
+        Returns:
+            `[B]` int64, each in 0 to K - 1.
+        """
+
+
+@attrs.frozen
+class Greedy(Sampler):
+    """Takes the action with the largest output; of equal ones the first."""
+
+    def sample(self, output: Any, step: Any, seed: Any) -> Any:
+        return tf.argmax(output, axis=-1)

@@ -1,0 +1,135 @@
+"""The Trainer contract: improves the model from a batch; tape, gradient, clipping and optimizer are written here, once."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+import attrs
+import keras
+import tensorflow as tf
+
+from agentlab import errors, schedules
+from agentlab.parameters import Updater
+from agentlab.spec import EnvironmentSpec
+from agentlab.types import Transition
+
+OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def positive(default: Any) -> Any:
+    """Returns an attrs field for a setting that must be greater than 0."""
+    return attrs.field(default=default, validator=attrs.validators.gt(0))
+
+
+def optional_positive(default: Any) -> Any:
+    """Returns an attrs field for a setting that is None or greater than 0."""
+    return attrs.field(default=default, validator=attrs.validators.optional(attrs.validators.gt(0)))
+
+
+def fraction(default: Any) -> Any:
+    """Returns an attrs field for a setting in 0 to 1, both included."""
+    return attrs.field(default=default, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+
+
+@attrs.define(slots=False, eq=False)
+class Trainer(abc.ABC):
+    """Improves a model. An algorithm writes `num_outputs` and `loss`; one with several losses overrides `learn`.
+
+    Attributes:
+        metric_names: of the scalars that `learn` returns.
+        optimizer: "adam", "adamw", "rmsprop" or "sgd", or a `keras.optimizers.Optimizer`.
+        learning_rate: of the optimizer named; a schedule counts updates.
+        max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
+        learning_starts: environment steps before the first update.
+        update_period: environment steps from one round of updates to the next.
+        updates_per_period: updates in one round.
+    """
+
+    metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
+
+    optimizer: str | Any = "adam"
+    learning_rate: float | schedules.Schedule = 1e-3
+    max_gradient_norm: float | None = optional_positive(None)
+    learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    update_period: int = positive(1)
+    updates_per_period: int = positive(1)
+
+    @abc.abstractmethod
+    def num_outputs(self, spec: EnvironmentSpec) -> int:
+        """Returns K, the outputs the model must have for this environment.
+
+        Raises:
+            UsageError: this algorithm cannot learn in such an environment.
+        """
+
+    @abc.abstractmethod
+    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
+        """Returns the loss of each of N rows, `[N]` float32, and scalar metrics by name.
+
+        Args:
+            output: `[N, K]`, the model's outputs for `batch.observation`.
+            batch: N transitions.
+            seed: `[2]` int64.
+        """
+
+    def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
+        """Takes the model to improve and makes the optimizer's variables; called once, before any other method."""
+        self.model = model
+        self._updater = Updater(self._make_optimizer(), model.trainable_variables)
+
+    def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
+        """Makes one update from `batch` and returns scalar metrics: loss, gradient_norm and the algorithm's own."""
+        with tf.GradientTape() as tape:
+            output = self.model(batch.observation, training=True)
+            loss, metrics = self.loss(output, batch, seed)
+            objective = tf.reduce_mean(loss) + sum(self.model.losses)
+        return {"loss": objective, "gradient_norm": self.apply_gradients(tape, objective), **metrics}
+
+    def apply_gradients(self, tape: tf.GradientTape, objective: Any) -> Any:
+        """Clips and applies the gradients of `objective`, and returns their global norm before clipping."""
+        variables = [variable.value for variable in self.model.trainable_variables]
+        gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        norm = tf.linalg.global_norm(gradients)
+        if self.max_gradient_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.max_gradient_norm, use_norm=norm)
+        self._updater.apply(gradients)
+        return norm
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables that training changes besides the model's, by a name that is the same in every process."""
+        return {f"optimizer/{name}": variable for name, variable in self._updater.variables().items()}
+
+    def updates_due(self, steps: int | Any, taken: int) -> Any:
+        """Returns how many updates are due when `steps` (int or int64 scalar) is reached by the last `taken` steps."""
+        rounds = steps // self.update_period - (steps - taken) // self.update_period
+        if isinstance(steps, int):
+            return rounds * self.updates_per_period if steps >= self.learning_starts else 0
+        return tf.where(steps >= self.learning_starts, rounds * self.updates_per_period, tf.zeros_like(rounds))
+
+    def _make_optimizer(self) -> keras.optimizers.Optimizer:
+        if isinstance(self.optimizer, keras.optimizers.Optimizer):
+            return self.optimizer
+        if self.optimizer not in OPTIMIZERS:
+            raise errors.UsageError(errors.unknown("optimizer", self.optimizer, OPTIMIZERS))
+        rate = self.learning_rate
+        scheduled = _Scheduled(rate) if isinstance(rate, schedules.Schedule) else rate
+        return OPTIMIZERS[self.optimizer](scheduled)
+
+
+class _Scheduled(keras.optimizers.schedules.LearningRateSchedule):
+    """An agentlab schedule for a Keras optimizer, which counts its own updates."""
+
+    def __init__(self, schedule: schedules.Schedule) -> None:
+        self.schedule = schedule
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step)
+
+    def get_config(self) -> dict[str, Any]:
+        return attrs.asdict(self.schedule)  # type: ignore[arg-type]

@@ -1,0 +1,59 @@
+"""TimeStep and Transition: what the parts of a loop hand to each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen(eq=False)
+class TimeStep:
+    """What B environments, side by side, answer to an action. Arrays are NumPy's on the host and tensors on the device.
+
+    Attributes:
+        observation: `[B, *O]`, what to act on now; where an episode has just ended, already the new one's first.
+        reward: `[B]` float32, for the action just taken; 0 after a reset.
+        terminated: `[B]` bool, the task ended: there is no value beyond.
+        truncated: `[B]` bool, the episode was cut off: the value beyond still counts.
+        final_observation: `[B, *O]`, what the action led to, before any reset.
+        target: `[B, *A]`, the right answer to the action just taken, or `()`.
+        first: `[B]` bool, rows that were being reset instead of acting, so that no transition led here; `()` if none can.
+    """
+
+    observation: Any
+    reward: Any
+    terminated: Any
+    truncated: Any
+    final_observation: Any
+    target: Any = ()
+    first: Any = ()
+
+
+@attrs.frozen(eq=False)
+class Transition:
+    """One step of each of N environments, as a memory keeps it and a trainer learns from it.
+
+    Attributes:
+        observation: `[N, *O]`, what was acted on.
+        action: `[N, *A]`.
+        reward: `[N]` float32.
+        discount: `[N]` float32, 0 where the task terminated and 1 elsewhere, truncation included.
+        next_observation: `[N, *O]`, what the action led to: never a new episode's first observation.
+        target: `[N, *A]`, or `()`.
+    """
+
+    observation: Any
+    action: Any
+    reward: Any
+    discount: Any
+    next_observation: Any
+    target: Any = ()
+
+    @classmethod
+    def between(cls, observation: Any, action: Any, timestep: TimeStep) -> Transition:
+        """Returns the transition from `observation` by `action` to `timestep`; the one place where `discount` is computed."""
+        import tensorflow as tf
+
+        discount = 1.0 - tf.cast(timestep.terminated, tf.float32)
+        return cls(observation, action, timestep.reward, discount, timestep.final_observation, timestep.target)

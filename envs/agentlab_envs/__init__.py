@@ -1,0 +1,1 @@
+"""Built-in environments, registered as entry points like anybody else's."""

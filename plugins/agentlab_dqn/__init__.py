@@ -1,0 +1,1 @@
+"""Deep Q-networks: trainer, Q-network, replay, exploring samplers and tasks."""
