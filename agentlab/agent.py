@@ -155,9 +155,12 @@ class Agent:
 
     def learn(self, count: Any) -> None:
         """Makes `count` (int64 scalar) updates, each from a fresh batch; traceable."""
-        last = self.updates.read_value() + count
-        while self.updates.read_value() < last:  # not a range: inside another loop XLA would want its bounds constant
+
+        def update(nothing: Any) -> Any:
             self.update(self.train)
+            return nothing
+
+        executions.repeat(update, (), count)
 
     def update(self, train: Callable[[Transition, Any], None]) -> None:
         """Samples a batch and makes one update by `train`: this agent's own, or a compiled form of it; traceable."""

@@ -29,10 +29,56 @@ def resolve(execution: str, model: keras.Model, gear: str = "host") -> str:
 
 
 def compiled(function: Callable[..., Any], execution: str) -> Callable[..., Any]:
-    """Returns `function` to be run by `execution`: itself for "eager", else a `tf.function`, AutoGraph included."""
-    if execution == "eager":
-        return function
-    return tf.function(function, jit_compile=execution == "xla")
+    """Returns `function` to be run by `execution`: itself for "eager", else in compiled form."""
+    return function if execution == "eager" else Compiled(function, execution)
+
+
+class Compiled:
+    """A function run as a graph or through XLA, its Python `if` and `while` on tensors included.
+
+    Converting control flow (AutoGraph) costs seconds for a whole loop, and hardly any part has some. So functions are traced
+    plainly first; where Python meets a tensor's truth value, TensorFlow says so, and they are traced anew with AutoGraph.
+
+    Args:
+        function: of tensors.
+        execution: "graph" or "xla".
+        signature: as of `tf.function`.
+    """
+
+    def __init__(self, function: Callable[..., Any], execution: str, signature: list[tf.TensorSpec] | None = None) -> None:
+        self._options: dict[str, Any] = {"jit_compile": execution == "xla", "input_signature": signature}
+        self._plain = function
+        self._function = tf.function(function, autograph=False, **self._options)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Runs the function."""
+        return self._or_converted(lambda: self._function(*arguments))
+
+    def concrete(self) -> Any:
+        """Returns the traced function for the signature."""
+        return self._or_converted(lambda: self._function.get_concrete_function())
+
+    def trace_count(self) -> int:
+        """Returns how often the function was traced; more than once per signature means that something made it compile anew."""
+        return self._function.experimental_get_tracing_count()
+
+    def _or_converted(self, use: Callable[[], Any]) -> Any:
+        try:
+            return use()
+        except tf.errors.OperatorNotAllowedInGraphError:
+            self._function = tf.function(self._plain, autograph=True, **self._options)
+            return use()
+
+
+def repeat(body: Callable[[Any], Any], carry: Any, count: Any) -> Any:
+    """Returns `carry` after `count` (int64 scalar) times `carry = body(carry)`: a loop of the graph, or of Python if eager.
+
+    The count is no constant of the compiled program, which a `range` would make it: XLA would compile anew for each.
+    """
+    autograph = tf.__internal__.autograph
+    converted = autograph.tf_convert(body, autograph.control_status_ctx())  # as converted as the caller, see `Compiled`
+    start = tf.constant(0, tf.int64)
+    return tf.while_loop(lambda index, _: index < count, lambda index, held: (index + 1, converted(held)), (start, carry))[1]
 
 
 class GraphCall:
@@ -47,8 +93,7 @@ class GraphCall:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> None:
-        self._function = tf.function(function, input_signature=list(signature))
-        self._concrete = self._function.get_concrete_function()
+        self._concrete = Compiled(function, "graph", list(signature)).concrete()
         self._captures = list(self._concrete.captured_inputs)
         self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
         self._executor = "SINGLE_THREADED_EXECUTOR" if _is_straight(self._concrete.graph) else ""
@@ -58,10 +103,6 @@ class GraphCall:
         return tf.raw_ops.StatefulPartitionedCall(
             args=[*arrays, *self._captures], Tout=self._dtypes, f=self._concrete, executor_type=self._executor
         )
-
-    def trace_count(self) -> int:
-        """Returns how often the function was traced."""
-        return self._function.experimental_get_tracing_count()
 
 
 def _is_straight(graph: tf.Graph) -> bool:

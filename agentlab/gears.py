@@ -16,7 +16,7 @@ from agentlab import seeds
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.execution import compiled
+from agentlab.execution import Compiled, compiled, repeat
 from agentlab.loop import turn
 from agentlab.metrics import EpisodeStatistics
 from agentlab.stepper import Stepper
@@ -81,14 +81,12 @@ class DeviceGear(Gear):
         return summary
 
     def trace_count(self) -> int:
-        """Returns how often the loop was traced; more than 1 means that something made TensorFlow compile it again."""
-        return self._chunk.experimental_get_tracing_count()  # type: ignore[attr-defined]
+        """Returns how often the loop was traced; 0 if it runs eagerly."""
+        return self._chunk.trace_count() if isinstance(self._chunk, Compiled) else 0
 
     def _run_chunk(self, turns: Any) -> None:
         carry = tf.nest.map_structure(lambda variable: variable.read_value(), self._variables)
-        last = carry.index + turns
-        while carry.index < last:  # not a range: XLA would compile anew for every number of turns
-            carry = self._turn(carry)
+        carry = repeat(self._turn, carry, turns)
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, carry)
 
     def _turn(self, carry: _Carry) -> _Carry:

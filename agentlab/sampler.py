@@ -19,7 +19,7 @@ class Sampler(abc.ABC):
         Args:
             output: `[B, K]` float32, the model's output: values or logits, one per action.
             step: int64 scalar, environment steps taken so far, for schedules.
-            seed: `[2]` int64 for `tf.random.stateless_*`.
+            seed: `[2]` int64 for `agentlab.seeds.uniform` and `integers`.
 
         Returns:
             `[B]` int64, each in 0 to K - 1.

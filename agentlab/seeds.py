@@ -1,7 +1,11 @@
 """Randomness as a pure function of (run seed, name of the stream, step): there is no random state to save.
 
 A *stream* is one purpose ("sampler", "replay", ...). Its key is a hash of the run's seed and its name; the seed of a step is
-the pair (key, step), which `tf.random.stateless_*` scrambles into independent draws. Streams never disturb each other.
+the pair (key, step), which Philox (Salmon et al. 2011, doi:10.1145/2063384.2063405) scrambles into independent draws.
+Streams never disturb each other.
+
+Draw with `uniform` and `integers`: `tf.random.stateless_uniform` of floats gives other numbers under XLA than in a graph;
+these give the same bits eagerly, as a graph and under XLA.
 """
 
 from __future__ import annotations
@@ -29,6 +33,21 @@ def at(key: int, step: Any) -> tf.Tensor:
 def child(seed: tf.Tensor, name: str) -> tf.Tensor:
     """Returns another seed, `[2]` int64, for a part that draws more than once at a step: independent of `seed`'s own draws."""
     return tf.bitwise.bitwise_xor(seed, tf.constant([stream(0, name), 0], tf.int64))
+
+
+def uniform(seed: tf.Tensor, shape: Any, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """Returns draws from [minimum, maximum) in `shape`; `dtype` is float32 (steps of 2**-24 of the range) or float64 (2**-53)."""
+    bits, spare = (tf.uint32, 8) if dtype == tf.float32 else (tf.uint64, 11)
+    drawn = tf.random.stateless_uniform(shape, seed, None, None, bits, alg="philox")
+    kept = tf.bitwise.right_shift(drawn, tf.constant(spare, bits))
+    unit = tf.cast(kept, dtype) * tf.constant(2.0 ** (spare - 8 * bits.size), dtype)
+    return minimum + (maximum - minimum) * unit
+
+
+def integers(seed: tf.Tensor, shape: Any, maximum: Any) -> tf.Tensor:
+    """Returns int64 draws from 0 to `maximum - 1` in `shape`; `maximum` is an int or an int64 scalar, far below 2**63."""
+    limit = tf.cast(maximum, tf.int64)
+    return tf.random.stateless_uniform(shape, seed, tf.constant(0, tf.int64), limit, tf.int64, alg="philox")
 
 
 def host_seed(seed: int, name: str) -> int:

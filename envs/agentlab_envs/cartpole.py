@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
+from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 
@@ -44,7 +45,7 @@ class CartPole(DeviceEnvironment):
         return EnvironmentSpec("cartpole", Array((4,)), Discrete(2), self.max_episode_steps)
 
     def initial(self, seed: Any, batch: int) -> Any:
-        return tf.random.stateless_uniform([batch, 4], seed, -INITIAL_RANGE, INITIAL_RANGE, tf.float64)
+        return seeds.uniform(seed, [batch, 4], -INITIAL_RANGE, INITIAL_RANGE, tf.float64)
 
     def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
         position, velocity, angle, angular_velocity = tf.unstack(state, axis=-1)

@@ -33,7 +33,7 @@ class Identity(DeviceEnvironment):
         return EnvironmentSpec("identity", symbols, Discrete(self.num_symbols), self.episode_steps, Discrete(self.num_symbols))
 
     def initial(self, seed: Any, batch: int) -> Any:
-        return tf.random.stateless_uniform([batch], seed, 0, self.num_symbols, tf.int64)
+        return seeds.integers(seed, [batch], self.num_symbols)
 
     def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
         reward = tf.cast(tf.equal(action, state), tf.float32)

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
+from agentlab import seeds
 from agentlab.memory import Memory
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import positive
@@ -53,7 +54,7 @@ class UniformReplay(Memory):
 
     def sample(self, seed: Any) -> Transition:
         size = tf.minimum(self._added.read_value(), self.capacity)
-        slots = tf.random.stateless_uniform([self.batch_size], seed, 0, size, tf.int64)
+        slots = seeds.integers(seed, [self.batch_size], size)
         return tf.nest.map_structure(lambda ring: tf.gather(ring, slots), self._storage)
 
     def variables(self) -> dict[str, Any]:

@@ -29,8 +29,8 @@ class EpsilonGreedy(Sampler):
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
         rows, num_actions = tf.shape(output)[0], output.shape[-1]
-        chance = tf.random.stateless_uniform([rows], seed)
-        anything = tf.random.stateless_uniform([rows], seeds.child(seed, "action"), 0, num_actions, tf.int64)
+        chance = seeds.uniform(seed, [rows])
+        anything = seeds.integers(seeds.child(seed, "action"), [rows], num_actions)
         return tf.where(chance < as_schedule(self.epsilon)(step), anything, tf.argmax(output, axis=-1))
 
 
@@ -51,7 +51,7 @@ class Boltzmann(Sampler):
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
         # Gumbel-max: the argmax of logits plus Gumbel noise is a draw from their softmax.
-        uniform = tf.random.stateless_uniform(tf.shape(output), seed, minval=1e-20)
+        uniform = tf.maximum(seeds.uniform(seed, tf.shape(output)), 2.0**-25)  # never log(0)
         noise = -tf.math.log(-tf.math.log(uniform))
         return tf.argmax(output / as_schedule(self.temperature)(step) + noise, axis=-1)
 

@@ -1,0 +1,56 @@
+"""agentlab: every learning problem is an agent in an environment, run by one step/reward loop.
+
+Importing it does not import TensorFlow; that happens when a name of the list below is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from agentlab.errors import AgentlabError
+
+if TYPE_CHECKING:
+    from agentlab.agent import Agent, Parts
+    from agentlab.runner import Run, load, run
+    from agentlab.task import Evaluation, Part, Task, part
+    from agentlab.types import TimeStep, Transition
+
+__all__ = [
+    "Agent",
+    "AgentlabError",
+    "Evaluation",
+    "Part",
+    "Parts",
+    "Run",
+    "Task",
+    "TimeStep",
+    "Transition",
+    "load",
+    "part",
+    "run",
+]
+
+_HOMES = {
+    "Agent": "agent",
+    "Evaluation": "task",
+    "Part": "task",
+    "Parts": "agent",
+    "Run": "runner",
+    "Task": "task",
+    "TimeStep": "types",
+    "Transition": "types",
+    "load": "runner",
+    "part": "task",
+    "run": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'agentlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,257 @@
+"""The command line program `agentlab`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from agentlab import errors, listing
+
+EXAMPLES = """examples:
+  agentlab run dqn-cartpole                                train CartPole in seconds
+  agentlab run dqn --set environment.id=Acrobot-v1         any Gymnasium environment
+  agentlab play runs/dqn-cartpole/0-1 --video cartpole.gif
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, and what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        raise errors.UsageError(f"{_with_suggestion(message)} See '{self.prog} --help'.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        options = _parser().parse_args(arguments)
+        return options.command(options) or 0
+    except errors.AgentlabError as error:
+        if debug:
+            raise
+        print(f"agentlab: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("agentlab: Interrupted before training began; nothing was saved.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us left; the rest has no reader
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())[:300]
+        print(f"agentlab: Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="agentlab",
+        description="Reinforcement learning and sequence agents, run by one step/reward loop.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    run = commands.add_parser("run", parents=[common], help="train a task and evaluate it", description=_run.__doc__)
+    run.add_argument("task", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
+    run.add_argument("--seed", type=int, default=0, help="determines all randomness (default: 0)")
+    run.add_argument("--steps", type=int, help="budget in environment steps")
+    run.add_argument("--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated")
+    for kind in ("environment", "model", "trainer", "sampler", "memory"):
+        run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
+    run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
+    run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
+    run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or the task in a run's config.json")
+    run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
+    run.add_argument("--quiet", action="store_true", help="show no progress")
+    run.set_defaults(command=_run)
+
+    evaluate = commands.add_parser("evaluate", parents=[common], help="evaluate a finished run again", description=_evaluate.__doc__)
+    evaluate.add_argument("run", metavar="RUN", help="a run's directory")
+    evaluate.add_argument("--episodes", type=int, help="how many (default: as the task says)")
+    evaluate.add_argument("--seed", type=int, help="of the episodes (default: the run's)")
+    evaluate.set_defaults(command=_evaluate)
+
+    play = commands.add_parser("play", parents=[common], help="watch a trained agent", description=_play.__doc__)
+    play.add_argument("run", metavar="RUN", help="a run's directory")
+    play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
+    play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+    play.set_defaults(command=_play)
+
+    listed = commands.add_parser("list", parents=[common], help="list installed parts and tasks", description=_list.__doc__)
+    listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
+    listed.add_argument("--json", action="store_true", help="for programs")
+    listed.set_defaults(command=_list)
+
+    info = commands.add_parser("info", parents=[common], help="describe a part or task", description=_info.__doc__)
+    info.add_argument("name", metavar="NAME", help="of a task or part, or PACKAGE:NAME")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Trains a task within its budget, evaluates it, and leaves the run's files in a new directory."""
+    from agentlab import plugins, task
+
+    found = plugins.load("task", options.task)
+    changes = _changes(options)
+    if isinstance(found, task.Task):
+        found = task.changed(found, changes)  # wrong settings are told before TensorFlow takes its seconds to import
+    runner = _import_runner()
+    runner.threads(getattr(found, "threads", 0))
+    with _stop_on_signals() as stop:
+        run = runner.run(
+            options.task, options.seed, changes, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop)
+        )
+    _say_result(run)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
+    _check_positive("--episodes", options.episodes)
+    runner = _import_runner()
+    found, seed, agent = runner.load_run(options.run)
+    judge = runner.evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
+    try:
+        result = judge.run()
+    finally:
+        judge.close()
+    print(f"{found.name}: {_evaluation_text(result)}")
+    return 0
+
+
+def _play(options: argparse.Namespace) -> int:
+    """Shows a run's agent at play, in a window or in a GIF."""
+    _check_positive("--episodes", options.episodes)
+    if options.video is None and sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise errors.UsageError("There is no screen to open a window on; write a GIF instead: --video FILE.gif.")
+    if options.video is not None:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    _import_runner()
+    from agentlab import play
+
+    returns = play.play(options.run, options.episodes, options.video)
+    where = f" Written to {options.video}." if options.video else ""
+    print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    """Lists tasks and parts with the package that offers them, from metadata only: nothing is imported."""
+    rows = listing.rows(options.kind)
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print(listing.table(rows, color=sys.stdout.isatty()))
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    """Describes a task or part: what it is, where it comes from and its settings, read from its source text."""
+    print(listing.describe(options.name))
+    return 0
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the changes to a task: first the config file, then whole parts, then single settings."""
+    from agentlab import task
+
+    tree = task.read_config(options.config) if options.config else {}
+    swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
+    plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
+    for changes in ({**swaps, **plain}, task.dotted(options.set)):
+        tree = task.merged(tree, changes)
+    return tree
+
+
+def _import_runner() -> Any:
+    """Imports the runner, and so TensorFlow, whose native code greets on standard error whatever the log level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as greetings:
+        os.dup2(greetings.fileno(), 2)
+        try:
+            from agentlab import runner
+        except BaseException:
+            greetings.seek(0)
+            os.write(saved, greetings.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+    return runner
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM; the run ends at the next chunk, and a second signal ends the program at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+        print("\nStopping at the end of this chunk; press Ctrl-C again to stop at once.", file=sys.stderr)
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    except errors.AgentlabError as error:
+        if received and error.exit_code == 130:
+            error.exit_code = 128 + received[0]
+        raise
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _say_result(run: Any) -> None:
+    seconds = run.result["seconds"]
+    print(
+        f"{run.task.name}: {_evaluation_text(run.result['evaluation'])}; {run.result['steps']:,} steps, "
+        f"{run.result['updates']:,} updates, {run.result['gear']} gear, {run.result['execution']}, {seconds['total']:.1f} s in all"
+    )
+    print(f"Files in {run.directory}")
+
+
+def _evaluation_text(evaluation: dict[str, Any]) -> str:
+    return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
+
+
+def _check_positive(option: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise errors.UsageError(f"{option} is {value}; expected a whole number of at least 1.")
+
+
+def _with_suggestion(message: str) -> str:
+    """Returns argparse's message as a sentence, with the nearest choice to a wrong one."""
+    import difflib
+    import re
+
+    found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    sentence = message[:1].upper() + message[1:] + "."
+    if not found:
+        return sentence
+    choices = [choice.strip(" '") for choice in found.group(2).split(",")]
+    near = difflib.get_close_matches(found.group(1), choices, 1)
+    return sentence + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Play: shows a trained agent in a window, or in a GIF where there is no screen."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+
+from agentlab import errors, seeds
+from agentlab.agent import Agent
+from agentlab.environment import Environment
+from agentlab.metrics import EpisodeStatistics
+from agentlab.runner import build_environment, load_run, plugins
+from agentlab.task import Task
+
+
+def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None) -> list[float]:
+    """Plays whole episodes of a run's agent, in a window or into `video`, a GIF, and returns their returns.
+
+    Raises:
+        UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
+    """
+    task, seed, agent = load_run(run_dir)
+    if video is not None:
+        _check_writable(video)
+    environment = _shown(task, "human" if video is None else "rgb_array")
+    try:
+        returns, frames = _episodes(agent, environment, episodes, seed)
+    finally:
+        environment.close()
+    if video is not None:
+        _write_gif(video, frames)
+    return returns
+
+
+def _shown(task: Task, render_mode: str) -> Environment:
+    part = task.evaluation.environment or task.environment
+    cls = plugins.load("environment", part.name)
+    if not (isinstance(cls, type) and issubclass(cls, Environment)):
+        raise errors.UsageError(
+            f"Environment {part.name!r} has no pictures to show; play needs a run that is evaluated in a Gymnasium environment."
+        )
+    return build_environment(part, 1, render_mode=render_mode)  # type: ignore[return-value]
+
+
+def _episodes(agent: Agent, environment: Environment, episodes: int, seed: int) -> tuple[list[float], list[np.ndarray]]:
+    timestep = environment.reset(seeds.host_seed(seed, "play"))
+    returns: list[float] = []
+    frames = [environment.render()]
+    statistics = EpisodeStatistics.start(1)
+    while len(returns) < episodes:
+        timestep = environment.step(agent.act(timestep.observation))
+        frames.append(environment.render())
+        ended = timestep.terminated | timestep.truncated
+        statistics = statistics.reported().after(timestep.reward, ended.astype(np.float32))
+        if ended[0]:
+            returns.append(float(statistics.return_sum[0]))
+    return returns, [frame for frame in frames if frame is not None]
+
+
+def _check_writable(video: str) -> None:
+    parent = pathlib.Path(video).resolve().parent
+    if not video.endswith(".gif") or not os.access(parent, os.W_OK):
+        raise errors.UsageError(f"--video {video!r} can't be written; expected a FILE.gif in an existing, writable folder.")
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise errors.UsageError("Writing a GIF needs Pillow; install it with: pip install 'agentlab[play]'.") from error
+
+
+def _write_gif(video: str, frames: list[np.ndarray]) -> None:
+    from PIL import Image
+
+    images = [Image.fromarray(frame).convert("P", palette=Image.Palette.ADAPTIVE, colors=64) for frame in frames[::2]]
+    images[0].save(video, save_all=True, append_images=images[1:], duration=40, loop=0)

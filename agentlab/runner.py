@@ -1,0 +1,339 @@
+"""One run: builds the parts a task names, trains within the budget, evaluates, and leaves the run's files."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agentlab import checkpoint, errors, execution, plugins, settings
+from agentlab import task as tasks
+from agentlab.agent import Agent, Parts, Policy
+from agentlab.autoreset import HostedEnvironment
+from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.evaluation import Evaluator
+from agentlab.gears import DeviceGear, Gear, HostGear
+from agentlab.memory import Memory
+from agentlab.model import ModelBuilder, build_model
+from agentlab.report import Progress, RunDirectory, process_start
+from agentlab.sampler import Sampler
+from agentlab.seeds import stream
+from agentlab.task import Part, Task
+from agentlab.trainer import Trainer
+
+CONTRACTS: dict[str, tuple[type, ...]] = {
+    "environment": (Environment, DeviceEnvironment),
+    "model": (ModelBuilder,),
+    "trainer": (Trainer,),
+    "sampler": (Sampler,),
+    "memory": (Memory,),
+}
+EVALUATION_ROWS = 100  # environments side by side, at most
+
+
+class Interrupted(errors.AgentlabError):
+    """The run was asked to stop; what it had learned is in its checkpoint."""
+
+    exit_code = 130
+
+
+@attrs.frozen
+class Run:
+    """A finished run.
+
+    Attributes:
+        task: as it was run, changes included.
+        seed: of all its randomness.
+        directory: holds its files.
+        agent: trained.
+        result: the content of result.json.
+    """
+
+    task: Task
+    seed: int
+    directory: pathlib.Path
+    agent: Agent
+    result: dict[str, Any]
+
+    @property
+    def model(self) -> keras.Model:
+        """The trained model."""
+        return self.agent.model
+
+
+def build_part(kind: str, part: Part, **given: Any) -> Any:
+    """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
+
+    Raises:
+        PluginError: it cannot be loaded.
+        UsageError: it is of another kind, or a setting is wrong.
+    """
+    cls = plugins.load(kind, part.name)
+    contract = CONTRACTS[kind]
+    if not (isinstance(cls, type) and issubclass(cls, contract)):
+        expected = " or ".join(f"agentlab.{base.__module__.rpartition('.')[2]}.{base.__name__}" for base in contract)
+        raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
+    return settings.build(cls, {**part.settings, **given}, f"{kind} {part.name!r}")
+
+
+def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
+    """Returns an environment; a host environment is given the number of its rows."""
+    cls = plugins.load("environment", part.name)
+    host = isinstance(cls, type) and issubclass(cls, Environment)
+    return build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
+
+
+def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environment:
+    """Returns `environment` itself, or a DeviceEnvironment's host face."""
+    return HostedEnvironment(environment, rows) if isinstance(environment, DeviceEnvironment) else environment
+
+
+def build_agent(
+    task: Task, seed: int, environment: Environment | DeviceEnvironment, model: keras.Model | None = None, gear: str = "host"
+) -> Agent:
+    """Returns the task's agent, untrained, for `environment`; `model` replaces the task's own."""
+    spec = environment.spec
+    trainer = build_part("trainer", task.trainer)
+    source = model if model is not None else build_part("model", task.model)
+    built = build_model(source, spec, trainer.num_outputs(spec), seed)
+    parts = Parts(
+        built,
+        build_part("sampler", task.sampler),
+        trainer,
+        build_part("memory", task.memory),
+        build_part("sampler", task.evaluation.sampler),
+    )
+    return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
+
+
+def build_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
+    """Returns "host" or "device" for the task's gear.
+
+    Raises:
+        UsageError: the device gear is asked for an environment that lives on the host.
+    """
+    on_device = isinstance(environment, DeviceEnvironment)
+    if task.gear == "device" and not on_device:
+        raise errors.UsageError(
+            f"The device gear compiles the environment into the loop; {task.environment.name!r} runs on the host. Use --gear host."
+        )
+    return "device" if on_device and task.gear != "host" else "host"
+
+
+def evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = None) -> Evaluator:
+    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given."""
+    count = episodes or task.evaluation.episodes
+    rows = min(count, EVALUATION_ROWS)
+    environment = on_host(build_environment(task.evaluation.environment or task.environment, rows), rows)
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
+    return Evaluator(environment, policy, count, seed)
+
+
+def find_task(name: str) -> Task:
+    """Returns the task that an entry point names.
+
+    Raises:
+        PluginError: there is none, or what it names is not a task.
+    """
+    found = plugins.load("task", name)
+    if not isinstance(found, Task):
+        raise errors.PluginError(f"The task {name!r} is {found!r}; expected an agentlab.task.Task.")
+    return found
+
+
+def run(
+    task: str | Task,
+    seed: int = 0,
+    changes: dict[str, Any] | None = None,
+    *,
+    model: keras.Model | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    quiet: bool = True,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Runs a task to the end of its budget and evaluates it.
+
+    Args:
+        task: its name, or a task of your own.
+        seed: determines all randomness.
+        changes: to the task, as nested tables: `{"steps": 10_000, "trainer": {"discount": 0.98}}`.
+        model: a Keras model of your own instead of the task's.
+        run_dir: for the run's files; by default the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
+        quiet: show no progress.
+        stop: asked at every chunk; the run ends with a checkpoint when it answers True.
+
+    Raises:
+        UsageError: the task, a part, a setting or the directory is wrong.
+        EnvironmentFault: an environment failed; a checkpoint was written.
+        TrainingFault: learning became non-finite.
+        Interrupted: `stop` answered True; a checkpoint was written.
+    """
+    found = tasks.changed(find_task(task) if isinstance(task, str) else task, changes or {})
+    return _Session(found, seed, model, run_dir, quiet, stop).run()
+
+
+def load(run_dir: str | os.PathLike[str]) -> Agent:
+    """Returns the trained agent of a run, from config.json and its newest checkpoint; nothing of the run's files is executed.
+
+    Raises:
+        UsageError: the directory holds no run or no readable checkpoint.
+    """
+    return load_run(run_dir)[2]
+
+
+def load_run(run_dir: str | os.PathLike[str]) -> tuple[Task, int, Agent]:
+    """Returns a run's task, seed and trained agent.
+
+    Raises:
+        UsageError: the directory holds no run or no readable checkpoint.
+    """
+    directory = pathlib.Path(run_dir)
+    if not (directory / "config.json").is_file():
+        raise errors.UsageError(f"{str(directory)!r} is not a run: it holds no config.json. Name a directory such as runs/TASK/0-1.")
+    task = Task.from_data(tasks.read_config(str(directory / "config.json")))
+    seed = int(json.loads((directory / "config.json").read_text("utf-8"))["seed"])
+    newest = checkpoint.newest(directory / "checkpoints")
+    environment = build_environment(task.environment, task.num_environments)
+    agent = build_agent(task, seed, environment)
+    if isinstance(environment, Environment):
+        environment.close()
+    checkpoint.restore(newest, _saved(agent))
+    return task, seed, agent
+
+
+def _saved(agent: Agent) -> dict[str, Any]:
+    """Returns the variables a checkpoint holds: all but what the memory keeps."""
+    return {name: variable for name, variable in agent.variables().items() if not name.startswith("memory/")}
+
+
+class _Session:
+    """The state of one call of `run`."""
+
+    def __init__(
+        self,
+        task: Task,
+        seed: int,
+        model: keras.Model | None,
+        run_dir: str | os.PathLike[str] | None,
+        quiet: bool,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._start = time.time()
+        self._process_start = process_start()
+        self._task = task
+        self._seed = seed
+        self._stop = stop
+        self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
+        self._seconds["import"] = self._start - self._process_start
+        environment = build_environment(task.environment, task.num_environments)
+        gear = build_gear(task, environment)
+        self._agent = build_agent(task, seed, environment, model, gear)
+        self._gear: Gear
+        if isinstance(environment, DeviceEnvironment) and gear == "device":
+            self._gear = DeviceGear(self._agent, environment, seed)
+        else:
+            self._gear = HostGear(self._agent, on_host(environment, task.num_environments), seed)
+        self._evaluator = evaluator(task, seed, self._agent)
+        self._directory = RunDirectory(run_dir, task, seed)
+        self._directory.write_config(task, seed)
+        self._progress = Progress(task.steps, quiet)
+        self._seconds["build"] = time.time() - self._start
+
+    def run(self) -> Run:
+        try:
+            self._timed("compile", self._gear.start)
+            self._train()
+            evaluation = self._timed("evaluate", self._evaluator.run)
+            self._save()
+        except errors.TrainingFault:
+            raise
+        except (errors.AgentlabError, KeyboardInterrupt):
+            self._save()
+            raise
+        finally:
+            self._progress.close()
+            self._directory.close()
+            self._gear.close()
+            self._evaluator.close()
+        result = self._result(evaluation)
+        self._directory.write_result(result)
+        return Run(self._task, self._seed, self._directory.path, self._agent, result)
+
+    def _train(self) -> None:
+        task, rows = self._task, self._task.num_environments
+        step, total = 0, math.ceil(task.steps / rows) * rows
+        while step < total:
+            begin = time.time()
+            turns = self._turns_from(step, total)
+            statistics = self._timed("train", self._gear.run, turns)
+            step += turns * rows
+            self._report(step, turns * rows / max(time.time() - begin, 1e-9), statistics, _due(step, rows, task.evaluation.period))
+            if self._stop() and step < total:
+                raise Interrupted(f"Interrupted at step {step:,} of {total:,}; a checkpoint is in {self._directory.checkpoints}.")
+
+    def _turns_from(self, step: int, total: int) -> int:
+        """Returns the turns to the next report, evaluation or the end, whichever comes first."""
+        periods = (self._task.report_period, self._task.evaluation.period)
+        ends = [total, *((step // period + 1) * period for period in periods if period)]
+        return max(1, math.ceil((min(ends) - step) / self._task.num_environments))
+
+    def _report(self, step: int, rate: float, statistics: dict[str, Any], evaluate: bool) -> None:
+        means = self._agent.means.collect()
+        line = {"step": step, "update": int(self._agent.updates.numpy()), **statistics, **means}
+        if evaluate:
+            found = self._timed("evaluate", self._evaluator.run)
+            line.update({f"evaluation_{name}": value for name, value in found.items()})
+        line.update(steps_per_second=rate, seconds=time.time() - self._process_start)
+        self._directory.write_metrics(line)
+        self._progress.chunk(line)
+        bad = [name for name, value in means.items() if not math.isfinite(value)]
+        if bad:
+            raise errors.TrainingFault(
+                f"Learning became non-finite by step {step:,}: {bad[0]} is {means[bad[0]]}. "
+                "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
+            )
+
+    def _save(self) -> None:
+        variables = _saved(self._agent)
+        weights = [variable for name, variable in variables.items() if name.startswith("model/")]
+        if all(np.isfinite(weight.numpy()).all() for weight in weights):
+            checkpoint.save(self._directory.checkpoints, int(self._agent.exploration.steps.numpy()), variables)
+
+    def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        begin = time.time()
+        try:
+            return function(*arguments)
+        finally:
+            self._seconds[name] += time.time() - begin
+
+    def _result(self, evaluation: dict[str, Any]) -> dict[str, Any]:
+        seconds = {**self._seconds, "total": time.time() - self._process_start}
+        return {
+            "task": self._task.name,
+            "seed": self._seed,
+            "gear": self._gear.name,
+            "execution": self._agent.execution,
+            "steps": int(self._agent.exploration.steps.numpy()),
+            "updates": int(self._agent.updates.numpy()),
+            "evaluation": evaluation,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        }
+
+
+def _due(step: int, rows: int, period: int) -> bool:
+    return bool(period) and step // period > (step - rows) // period
+
+
+def threads(count: int) -> None:
+    """Sets the threads an operation may use, for the whole process; for programs, before TensorFlow's first operation."""
+    if count:
+        tf.config.threading.set_intra_op_parallelism_threads(count)

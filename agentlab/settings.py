@@ -1,0 +1,150 @@
+"""Settings: a part's constructor arguments, checked and converted from what TOML, JSON or the command line can say."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from typing import Any, Literal, Union
+
+import attrs
+
+from agentlab import errors, schedules, source
+
+
+@attrs.frozen
+class Setting:
+    """One constructor argument of a part.
+
+    Attributes:
+        name: of the argument.
+        type: its annotation, resolved.
+        default: its default, or `inspect.Parameter.empty`.
+        text: what the class's docstring says of it.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    text: str
+
+
+def describe(part: type) -> list[Setting]:
+    """Returns the settings of a part's class, in order."""
+    hints = _hints(part)
+    texts = source.documented(inspect.getdoc(part) or "")
+    return [
+        Setting(name, hints.get(name, Any), _default(parameter.default), texts.get(name, ""))
+        for name, parameter in inspect.signature(part).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+
+
+def build(part: type, values: dict[str, Any], where: str) -> Any:
+    """Returns `part(**values)`, each value checked against its annotation.
+
+    Args:
+        part: the class of a part.
+        values: by setting's name.
+        where: names the part in messages, such as "trainer 'dqn'".
+
+    Raises:
+        UsageError: a setting does not exist, is missing, or has a value of the wrong type or range.
+    """
+    known = {setting.name: setting for setting in describe(part)}
+    for name in values:
+        if name not in known:
+            raise errors.UsageError(errors.unknown("setting", name, known, f"Settings of {where}"))
+    converted = {name: convert(value, known[name].type, f"{name!r} of {where}") for name, value in values.items()}
+    try:
+        return part(**converted)
+    except (ValueError, TypeError) as error:
+        raise errors.UsageError(f"Wrong setting of {where}: {_reason(error)}.") from error
+
+
+def convert(value: Any, kind: Any, where: str) -> Any:
+    """Returns `value` as the annotation `kind` wants it: whole floats as int, lists as tuples, tables as schedules.
+
+    Raises:
+        UsageError: the value is of another type.
+    """
+    for option in _options(kind):
+        accepted, result = _try(value, option, where)
+        if accepted:
+            return result
+    raise errors.UsageError(f"Setting {where} is {value!r}; expected {_readable(kind)}.")
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _try(value: Any, kind: Any, where: str) -> tuple[bool, Any]:
+    """Returns whether `value` is of the plain annotation `kind`, and the value converted."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is Any:
+        return True, value
+    if kind in (None, types.NoneType):
+        return value is None, None
+    if kind is float:
+        return number, float(value) if number else None
+    if kind is int:
+        return (True, int(value)) if number and value == int(value) else (False, None)
+    if origin is Literal:
+        return value in arguments, value
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return True, tuple(convert(item, arguments[0], where) for item in value)
+    if isinstance(kind, type) and issubclass(kind, schedules.Schedule) and isinstance(value, dict):
+        return True, _schedule(value, where)
+    plain = origin or kind
+    return isinstance(plain, type) and isinstance(value, plain), value
+
+
+def _schedule(table: dict[str, Any], where: str) -> schedules.Schedule:
+    kind = table.get("kind", "linear")
+    if kind not in schedules.KINDS:
+        raise errors.UsageError(errors.unknown("kind of schedule", str(kind), schedules.KINDS))
+    values = {name: value for name, value in table.items() if name != "kind"}
+    return build(schedules.KINDS[kind], values, f"the schedule {where}")
+
+
+def as_data(value: Any) -> Any:
+    """Returns a setting's value as JSON can hold it; schedules as tables, the inverse of `convert`."""
+    if isinstance(value, schedules.Schedule):
+        kind = next(name for name, cls in schedules.KINDS.items() if type(value) is cls)
+        return {"kind": kind, **attrs.asdict(value)}  # type: ignore[arg-type]
+    if isinstance(value, dict):
+        return {name: as_data(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_data(item) for item in value]
+    return value if isinstance(value, (bool, int, float, str)) or value is None else repr(value)
+
+
+def _hints(part: type) -> dict[str, Any]:
+    if attrs.has(part):
+        attrs.resolve_types(part)
+        return {field.alias or field.name: field.type for field in attrs.fields(part)}
+    return typing.get_type_hints(part.__init__)
+
+
+def _default(default: Any) -> Any:
+    return default.factory() if isinstance(default, attrs.Factory) and not default.takes_self else default  # type: ignore[arg-type]
+
+
+def _readable(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "none"}
+
+    def name(option: Any) -> str:
+        if typing.get_origin(option) is Literal:
+            return "one of " + ", ".join(map(repr, typing.get_args(option)))
+        if typing.get_origin(option) is tuple:
+            return "a list of which each is " + name(typing.get_args(option)[0])
+        return names.get(option, f"a {getattr(option, '__name__', option)}")
+
+    return " or ".join(name(option) for option in _options(kind))
+
+
+def _reason(error: Exception) -> str:
+    text = error.args[0] if error.args else type(error).__name__
+    return str(text).strip().rstrip(".").split("\n")[0]

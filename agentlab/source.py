@@ -1,0 +1,136 @@
+"""What a plugin's source text says of it: `list` and `info` read files instead of importing them, and so TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from typing import Any
+
+import attrs
+
+
+class Unreadable(Exception):
+    """The text cannot be found or parsed, or does not define what it should."""
+
+
+@attrs.frozen
+class Field:
+    """A setting as the text declares it: its name, annotation, default and description, as written."""
+
+    name: str
+    annotation: str
+    default: str
+    text: str = ""
+
+
+@attrs.frozen
+class Definition:
+    """A class, or an object such as a task, as its source text defines it.
+
+    Attributes:
+        summary: the first paragraph of a class's docstring, or a `description=` keyword.
+        text: the docstring.
+        fields: annotated class attributes, those of base classes first.
+    """
+
+    summary: str
+    text: str = ""
+    fields: tuple[Field, ...] = ()
+
+
+def find(target: str) -> Definition | None:
+    """Returns the definition of `module:attribute`, or None where only an import could tell (a compiled module).
+
+    Raises:
+        Unreadable: the module is not installed, does not parse, or has no such attribute.
+    """
+    module, _, attribute = target.partition(":")
+    file = locate(module)
+    if file is None:
+        raise Unreadable(f"module {module!r} is not installed")
+    if not file.endswith(".py"):
+        return None
+    return _defined(_parsed(file), module, attribute)
+
+
+def locate(module: str) -> str | None:
+    """Returns the file of a module without importing it or its parents, or None where there is none."""
+    path: Any = None
+    name, spec = "", None
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        specs = (finder.find_spec(name, path) for finder in finders)
+        spec = next((found for found in specs if found is not None), None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec.origin if spec else None
+
+
+def documented(text: str) -> dict[str, str]:
+    """Returns what a docstring's "Attributes:" or "Args:" section says, by name."""
+    section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text + "\n", re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section.group(1), re.MULTILINE) if section else []
+    return {name: " ".join(words.split()) for name, words in entries}
+
+
+def _parsed(file: str) -> ast.Module:
+    try:
+        with open(file, "rb") as stream:
+            return ast.parse(stream.read())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+def _defined(tree: ast.Module, module: str, attribute: str) -> Definition:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == attribute:
+            return _class(tree, node)
+        if isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == attribute for name in node.targets):
+            return Definition(_keyword(node.value, "description"))
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            original = next((alias.name for alias in node.names if (alias.asname or alias.name) == attribute), None)
+            if original:
+                return find(f"{node.module}:{original}") or Definition("")
+    raise Unreadable(f"{module!r} defines no {attribute!r}")
+
+
+def _class(tree: ast.Module, node: ast.ClassDef) -> Definition:
+    text = inspect.cleandoc(ast.get_docstring(node) or "")
+    texts = documented(text)
+    fields = {field.name: field for base in node.bases for field in _inherited(tree, base)}
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and "ClassVar" not in ast.unparse(item.annotation):
+            name = item.target.id
+            inherited = fields[name].text if name in fields else ""
+            fields[name] = Field(name, ast.unparse(item.annotation), _default(item.value), texts.get(name, inherited))
+    return Definition(text.split("\n\n")[0].replace("\n", " "), text, tuple(fields.values()))
+
+
+def _inherited(tree: ast.Module, base: ast.expr) -> tuple[Field, ...]:
+    if not isinstance(base, ast.Name):
+        return ()
+    try:
+        return _defined(tree, "", base.id).fields
+    except Unreadable:
+        return ()  # a base such as `abc.ABC`, from a module that is no plugin's business
+
+
+def _default(value: ast.expr | None) -> str:
+    """Returns a field's default as written: that of `attrs.field(default=...)`, or of a helper called with it."""
+    if isinstance(value, ast.Call):
+        text = _keyword(value, "default", written=True) or _keyword(value, "factory", written=True)
+        return text or (ast.unparse(value.args[0]) if len(value.args) == 1 else ast.unparse(value))
+    return ast.unparse(value) if value else ""
+
+
+def _keyword(call: ast.expr, name: str, written: bool = False) -> str:
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    for keyword in keywords:
+        if keyword.arg == name:
+            constant = isinstance(keyword.value, ast.Constant) and not written
+            return str(keyword.value.value) if constant else ast.unparse(keyword.value)  # type: ignore[attr-defined]
+    return ""

@@ -1,0 +1,205 @@
+"""A Task says what to run: parts by name, their settings, budget and evaluation. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import tomllib
+from typing import Any, Literal
+
+import attrs
+
+from agentlab import errors, settings
+
+PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
+
+
+@attrs.frozen
+class Part:
+    """A part of an experiment: its entry point's name and the settings that differ from its defaults."""
+
+    name: str
+    settings: dict[str, Any] = attrs.field(factory=dict)
+
+
+def part(name: str, **values: Any) -> Part:
+    """Returns a part by name, with settings.
+
+    >>> part("mlp", hidden_units=(64, 64)).settings
+    {'hidden_units': (64, 64)}
+    """
+    return Part(name, values)
+
+
+def _positive(default: int) -> Any:
+    return attrs.field(default=default, validator=attrs.validators.ge(1))
+
+
+@attrs.frozen
+class Evaluation:
+    """How the trained policy is judged.
+
+    Attributes:
+        environment: where; None for the environment it was trained in.
+        sampler: draws the actions.
+        episodes: how many, each counted from its start to its end.
+        period: environment steps between evaluations during training; 0 for one at the end only.
+    """
+
+    environment: Part | None = None
+    sampler: Part = attrs.field(factory=lambda: Part("greedy"))
+    episodes: int = _positive(100)
+    period: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+
+
+@attrs.frozen
+class Task:
+    """An experiment.
+
+    Attributes:
+        name: of the entry point.
+        description: one line for people.
+        environment: what to learn in.
+        model: what learns.
+        trainer: how it learns.
+        sampler: how it acts while it learns.
+        memory: what it learns from.
+        steps: the budget, in environment steps.
+        num_environments: B, environments side by side.
+        report_period: environment steps from one line of metrics to the next.
+        evaluation: how the result is judged.
+        gear: "auto" takes the device gear where the environment allows it.
+        execution: "auto", "eager", "graph" or "xla".
+        threads: threads an operation may use, set by the command line program only; 0 leaves TensorFlow's default. Small
+            models are faster with 1.
+    """
+
+    name: str
+    description: str
+    environment: Part
+    model: Part
+    trainer: Part
+    sampler: Part
+    memory: Part
+    steps: int = _positive(50_000)
+    num_environments: int = _positive(1)
+    report_period: int = _positive(5_000)
+    evaluation: Evaluation = attrs.field(factory=Evaluation)
+    gear: Literal["auto", "host", "device"] = "auto"
+    execution: Literal["auto", "eager", "graph", "xla"] = "auto"
+    threads: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the task as JSON or TOML can hold it: a part is a table of its `name` and settings."""
+        return _as_data(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Task:
+        """Returns the task that `as_data` described.
+
+        Raises:
+            UsageError: a key is unknown or missing, or a value has the wrong type.
+        """
+        data = dict(data)
+        evaluation = dict(_table(data.pop("evaluation", {}), "evaluation"))
+        for name in ("environment", "sampler"):
+            if evaluation.get(name) is not None:
+                evaluation[name] = _part(evaluation[name], f"evaluation.{name}")
+        for kind in PART_KINDS:
+            if kind in data:
+                data[kind] = _part(data[kind], kind)
+        judged = settings.build(Evaluation, evaluation, "the evaluation")
+        return settings.build(cls, {**data, "evaluation": judged}, "the task")
+
+
+def changed(task: Task, changes: dict[str, Any]) -> Task:
+    """Returns the task with changes given as nested tables, as a TOML file holds them.
+
+    A table merges into a table; a part of another `name` replaces the part with its settings.
+
+    >>> changed(TASK, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]  # doctest: +SKIP
+    0.9
+    """
+    return Task.from_data(merged(task.as_data(), changes))
+
+
+def dotted(assignments: list[str]) -> dict[str, Any]:
+    """Returns nested tables from `PART.SETTING=VALUE` assignments, values as in TOML; a bare word is a text.
+
+    >>> dotted(["trainer.discount=0.9", "environment.id=Acrobot-v1"])
+    {'trainer': {'discount': 0.9}, 'environment': {'id': 'Acrobot-v1'}}
+
+    Raises:
+        UsageError: an assignment has no `=` or an empty name.
+    """
+    tree: dict[str, Any] = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        names = path.strip().split(".")
+        if not equals or not all(names):
+            raise errors.UsageError(f"--set got {assignment!r}; expected PART.SETTING=VALUE, such as trainer.learning_rate=0.001.")
+        table = tree
+        for name in names[:-1]:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise errors.UsageError(f"--set got {assignment!r}, but {name!r} was set to a plain value before; give one of the two.")
+        table[names[-1]] = _value(text.strip())
+    return tree
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Returns the changes in a TOML file, or the task in a run's config.json.
+
+    Raises:
+        UsageError: the file cannot be read or parsed.
+    """
+    file = pathlib.Path(path)
+    try:
+        data = json.loads(file.read_text("utf-8"))["task"] if file.suffix == ".json" else tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise errors.UsageError(f"Config file {path!r} can't be read: {error.strerror}. Name an existing TOML file.") from error
+    except KeyError as error:
+        raise errors.UsageError(f"Config file {path!r} has no 'task'; expected a run's config.json or a TOML file.") from error
+    except ValueError as error:  # json's, tomllib's and UTF-8's errors
+        raise errors.UsageError(f"Config file {path!r} is not valid: {error}. Mend that line.") from error
+    return _table(data, f"the file {path!r}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text == "none" else text
+
+
+def _as_data(value: Any) -> Any:
+    if isinstance(value, Part):
+        return {"name": value.name, **settings.as_data(value.settings)}
+    if isinstance(value, (Task, Evaluation)):
+        return {field.name: _as_data(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    return settings.as_data(value)
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Returns `old` with `new` merged in; tables are merged, unless `new` names another part, which begins anew."""
+    if "name" in new and new["name"] != old.get("name") and "description" not in old:
+        return new
+    result = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, dict) and isinstance(old.get(key), dict)
+        result[key] = merged(old[key], value) if both else value
+    return result
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise errors.UsageError(f"{where} is {value!r}; expected a table of settings, such as {where}.name = \"...\".")
+    return value
+
+
+def _part(value: Any, where: str) -> Part:
+    table = _table(value, where)
+    name = table.get("name")
+    if not isinstance(name, str):
+        raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
+    return Part(name, {key: item for key, item in table.items() if key != "name"})

@@ -1,0 +1,210 @@
+"""Any Gymnasium environment, by its id, as B host environments side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from agentlab import errors
+from agentlab.environment import Environment
+from agentlab.spec import EnvironmentSpec
+from agentlab.types import TimeStep
+from agentlab_envs import gymnasium_making as making
+
+MODES = {
+    "same_step": AutoresetMode.SAME_STEP,
+    "next_step": AutoresetMode.NEXT_STEP,
+    "disabled": AutoresetMode.DISABLED,
+}
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+CLOSE_SECONDS = 5.0  # that worker processes get to finish what they are doing
+
+
+@attrs.define(slots=False, eq=False)
+class GymnasiumEnvironment(Environment):
+    """Wraps `gymnasium.make_vec`. Every autoreset mode comes out as the TimeStep contract says; infos are dropped.
+
+    Observations are those of a Box space, or one-hot float32 for a Discrete one; actions are Discrete, counted from 0 wherever
+    the space starts, or a Box's. An environment of the old gym package is "GymV26Environment-v0/ID", or
+    "GymV21Environment-v0/ID" if its `step` returns four values; `pip install 'agentlab[gym]'` brings what that takes.
+
+    Attributes:
+        id: Gymnasium's; "module:ID" imports the module that registers it.
+        num_environments: B.
+        vectorization: "sync", one after the other; "async", each in a process; "native", the environment's own vector class.
+        autoreset: "same_step", "next_step" or "disabled" (ended rows are then reset here); "auto" is what a native vector
+            class declares, and same_step for the others.
+        arguments: for the environment's constructor.
+        render_mode: None, "human" or "rgb_array".
+
+    Raises:
+        UsageError: the id, its package, an argument, a space or the autoreset mode is unknown, missing or unsupported.
+    """
+
+    id: str = "CartPole-v1"
+    num_environments: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", "async", "native"]))
+    autoreset: str = attrs.field(default="auto", validator=attrs.validators.in_(["auto", *MODES]))
+    arguments: dict[str, Any] = attrs.field(factory=dict)
+    render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
+
+    def __attrs_post_init__(self) -> None:
+        rendering = {} if self.render_mode is None else {"render_mode": self.render_mode}
+        self._steps = 0
+        self._vector = making.make_vector(self.id, {**rendering, **self.arguments}, self._vectorize)
+        try:
+            self._mode = self._settle_mode()
+            self._spec = making.environment_spec(self.id, self._vector)
+        except errors.UsageError:
+            self.close()
+            raise
+        if self.vectorization != "native":
+            self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
+        space = self._vector.single_observation_space
+        self._shape, self._dtype = (self.num_environments, *space.shape), space.dtype  # type: ignore[misc]
+        self._values = np.arange(space.start, space.start + space.n) if isinstance(space, gymnasium.spaces.Discrete) else None
+        self._first_action = getattr(self._vector.single_action_space, "start", 0)
+        self._ended = np.zeros(self.num_environments, np.bool_)
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self._spec
+
+    def reset(self, seed: int) -> TimeStep:
+        self._steps = 0
+        observation = self._observed(self._ask(self._vector.reset, seed=int(seed))[0])
+        ended, self._ended = np.zeros((2, self.num_environments), np.bool_)
+        first = ended if self._mode is AutoresetMode.NEXT_STEP else ()
+        return TimeStep(observation, np.zeros(self.num_environments, np.float32), ended, ended, observation, first=first)
+
+    def step(self, action: np.ndarray) -> TimeStep:
+        self._steps += 1
+        found, reward, terminated, truncated, info = self._ask(self._vector.step, self._outward(action))
+        observation = final_observation = self._observed(found)
+        reward, terminated, truncated = self._rewarded(reward), np.array(terminated, np.bool_), np.array(truncated, np.bool_)
+        ended, previously_ended = terminated | truncated, self._ended
+        if self._mode is AutoresetMode.NEXT_STEP:
+            self._ended = ended
+            return TimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
+        if np.count_nonzero(ended):
+            observation, final_observation = self._begun(observation, ended, info)
+        return TimeStep(observation, reward, terminated, truncated, final_observation)
+
+    def render(self) -> np.ndarray | None:
+        if self.render_mode is None:
+            return None
+        frames = self._ask(self._vector.render)
+        return frames[0] if frames and isinstance(frames[0], np.ndarray) else None
+
+    def close(self) -> None:
+        if self._vector.closed:
+            return
+        if self.vectorization != "async":
+            self._ask(self._vector.close)
+            return
+        try:
+            self._vector.close(timeout=CLOSE_SECONDS)
+        except (Exception, KeyboardInterrupt):  # a worker died, or Ctrl-C reached it too: there is nobody left to ask
+            for process in self._vector.processes:  # type: ignore[attr-defined]
+                process.kill()
+                process.join()
+            self._vector.closed = True
+
+    def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
+        if self.vectorization == "native":
+            return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
+        mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
+        vectorizer = {"autoreset_mode": mode, "copy": False}  # copied here anyway
+        return gymnasium.make_vec(
+            id, self.num_environments, self.vectorization, vector_kwargs=vectorizer, wrappers=[making.Row], **arguments
+        )
+
+    def _settle_mode(self) -> AutoresetMode:
+        """Returns what the vector really does at an episode's end."""
+        declared = self._vector.metadata.get("autoreset_mode")
+        if not isinstance(declared, AutoresetMode):
+            raise errors.UsageError(
+                f"{self.id}'s own vector class does not say how it resets: metadata['autoreset_mode'] is {declared!r}; "
+                "use vectorization 'sync' or 'async'."
+            )
+        if self.autoreset != "auto" and MODES[self.autoreset] is not declared:
+            name = next(name for name, mode in MODES.items() if mode is declared)
+            raise errors.UsageError(
+                f"{self.id}'s own vector class resets in mode '{name}', not '{self.autoreset}'; "
+                "leave autoreset at 'auto', or use vectorization 'sync' or 'async'."
+            )
+        return declared
+
+    def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+        try:
+            return function(*positional, **named)
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise errors.UsageError(making.missing(self.id, error)) from error
+        except errors.EnvironmentFault as error:
+            raise self._fault(str(error)) from error
+        except Exception as error:
+            raise self._fault(f"it raised {type(error).__name__}: {error}") from error
+
+    def _fault(self, what: str) -> errors.EnvironmentFault:
+        when = f"vector step {self._steps}" if self._steps else "reset"
+        return errors.EnvironmentFault(f"The environment {self.id} failed at {when}: {what}")
+
+    def _outward(self, action: Any) -> np.ndarray:
+        """Returns actions as the Gymnasium space counts them."""
+        action = np.asarray(action)
+        expected = (self.num_environments, *self._spec.action.shape)
+        if action.shape != expected:
+            raise errors.UsageError(f"{self.id} got actions of shape {action.shape}; expected {expected}.")
+        return action + self._first_action if self._first_action else action
+
+    def _observed(self, found: Any, rows: Any = None) -> np.ndarray:
+        """Returns a copy of the observations found, of `rows` or of all, checked, and one-hot where they are Discrete."""
+        found = np.asarray(found)
+        shape = self._shape if rows is None else (len(rows), *self._shape[1:])
+        if found.shape != shape or not making.fits(found, self._dtype):
+            raise self._fault(f"its vector class {making.mismatch(found, shape, self._dtype)}")
+        array = np.array(found, self._dtype)
+        if array.dtype.kind == "f":
+            self._require(np.isfinite(array), array, "observation", rows)
+        return array if self._values is None else self._one_hot(array, rows)
+
+    def _one_hot(self, array: np.ndarray, rows: Any) -> np.ndarray:
+        matches = array[:, None] == self._values
+        known = matches.any(1)
+        if not known.all():
+            row = int(np.argmin(known) if rows is None else rows[np.argmin(known)])
+            space = self._vector.single_observation_space
+            raise self._fault(f"row {row}'s observation {array[np.argmin(known)]} is not in its observation space, {space}.")
+        return matches.astype(np.float32)
+
+    def _rewarded(self, reward: Any) -> np.ndarray:
+        found = self._ask(np.asarray, reward, np.float64)
+        if found.shape != self._ended.shape:
+            raise self._fault(f"it returned rewards of shape {found.shape}; expected {self._ended.shape}.")
+        self._require(np.abs(found) <= FLOAT32_MAX, found, "reward")  # nan compares as False
+        return found.astype(np.float32)
+
+    def _require(self, finite: np.ndarray, array: np.ndarray, what: str, rows: Any = None) -> None:
+        if np.count_nonzero(finite) != array.size:  # a fifth of what all() takes
+            position = tuple(np.argwhere(~finite)[0].tolist())
+            row, element = (position[0] if rows is None else int(rows[position[0]])), list(position[1:]) or ""
+            raise self._fault(f"row {row}'s {what}{element} is {array[position]}; expected a finite float32 number.")
+
+    def _begun(self, observation: np.ndarray, ended: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""
+        rows = np.flatnonzero(ended)
+        acted_on, final_observation = observation.copy(), observation.copy()
+        if self._mode is AutoresetMode.DISABLED:
+            fresh = self._ask(self._vector.reset, options={"reset_mask": ended.copy()})[0]
+            acted_on[rows] = self._observed(fresh)[rows]
+        elif "final_obs" in info:
+            finals = self._ask(np.stack, [info["final_obs"][row] for row in rows])
+            final_observation[rows] = self._observed(finals, rows)
+        else:
+            raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")
+        return acted_on, final_observation

@@ -1,0 +1,32 @@
+"""The DQN tasks. Imports no TensorFlow: tasks are listed and described without it."""
+
+from agentlab.schedules import Linear
+from agentlab.task import Evaluation, Task, part
+
+dqn_cartpole = Task(
+    name="dqn-cartpole",
+    description="DQN balances CartPole, tuned for wall-clock time: the whole loop is one compiled program.",
+    environment=part("cartpole"),
+    model=part("mlp", hidden_units=(64, 64)),
+    trainer=part("dqn", learning_rate=Linear(1e-3, 1e-5, 6_000), update_period=64, target_update_period=100, learning_starts=2_000),
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 50_000)),
+    memory=part("replay", capacity=50_000, batch_size=128),
+    steps=300_000,
+    num_environments=32,
+    report_period=30_000,
+    evaluation=Evaluation(environment=part("gymnasium", id="CartPole-v1")),
+    threads=1,
+)
+
+dqn = Task(
+    name="dqn",
+    description="DQN in any Gymnasium environment with discrete actions: --set environment.id=Acrobot-v1.",
+    environment=part("gymnasium", id="CartPole-v1"),
+    model=part("mlp", hidden_units=(120, 84)),
+    trainer=part("dqn", learning_rate=1e-3, update_period=4, target_update_period=250, max_gradient_norm=10.0),
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 10_000)),
+    memory=part("replay", capacity=50_000, batch_size=128),
+    steps=50_000,
+    report_period=2_000,
+    threads=1,
+)
