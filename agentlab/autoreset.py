@@ -94,7 +94,7 @@ class HostedEnvironment(Environment):
         self.environment = environment
         self.num_environments = num_environments
         self._compiled = compiled
-        self._episodes: Episodes | None = None
+        self._episodes: Any = None
         self._index = 0
 
     @property

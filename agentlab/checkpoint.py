@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import shutil
 import tempfile
@@ -28,10 +27,10 @@ def save(directory: pathlib.Path, step: int, variables: dict[str, Any]) -> pathl
         save_file(arrays, temporary / "state.safetensors")
         manifest = {"schema": SCHEMA, "step": step, "names": sorted(arrays)}
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-        os.chmod(temporary, 0o755)
+        temporary.chmod(0o755)
         if final.exists():
             shutil.rmtree(final)
-        os.replace(temporary, final)
+        temporary.replace(final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -62,7 +61,9 @@ def restore(checkpoint: pathlib.Path, variables: dict[str, Any]) -> None:
         raise errors.UsageError(f"Checkpoint {str(checkpoint)!r} can't be read: {error}. Use another checkpoint.") from error
     if set(arrays) != set(variables):
         differing = sorted(set(arrays) ^ set(variables))
-        raise errors.UsageError(f"Checkpoint {str(checkpoint)!r} doesn't fit this agent: {', '.join(differing[:5])} on one side only.")
+        raise errors.UsageError(
+            f"Checkpoint {str(checkpoint)!r} doesn't fit this agent: {', '.join(differing[:5])} on one side only."
+        )
     for name, variable in variables.items():
         array = arrays[name]
         if array.shape != tuple(variable.shape) or array.dtype != variable.dtype.as_numpy_dtype:

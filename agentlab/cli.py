@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from agentlab import errors, listing
@@ -50,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         text = " ".join(str(error).split())[:300]
-        print(f"agentlab: Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.", file=sys.stderr)
+        print(
+            f"agentlab: Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.", file=sys.stderr
+        )
         return 1
 
 
@@ -61,15 +63,38 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 
-    run = commands.add_parser("run", parents=[common], help="train a task and evaluate it", description=_run.__doc__)
+    def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=function.__doc__)
+        added.add_argument("--debug", action="store_true", help="show tracebacks")
+        added.set_defaults(command=function)
+        return added
+
+    _add_run(command("run", _run, "train a task and evaluate it"))
+    evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
+    evaluate.add_argument("run", metavar="RUN", help="a run's directory")
+    evaluate.add_argument("--episodes", type=int, help="how many (default: as the task says)")
+    evaluate.add_argument("--seed", type=int, help="of the episodes (default: the run's)")
+    play = command("play", _play, "watch a trained agent")
+    play.add_argument("run", metavar="RUN", help="a run's directory")
+    play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
+    play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+    listed = command("list", _list, "list installed tasks and parts")
+    listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
+    listed.add_argument("--json", action="store_true", help="for programs")
+    info = command("info", _info, "describe a task or part")
+    info.add_argument("name", metavar="NAME", help="of a task or part, or PACKAGE:NAME")
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("task", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
     run.add_argument("--seed", type=int, default=0, help="determines all randomness (default: 0)")
     run.add_argument("--steps", type=int, help="budget in environment steps")
-    run.add_argument("--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated"
+    )
     for kind in ("environment", "model", "trainer", "sampler", "memory"):
         run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
@@ -77,29 +102,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or the task in a run's config.json")
     run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
     run.add_argument("--quiet", action="store_true", help="show no progress")
-    run.set_defaults(command=_run)
-
-    evaluate = commands.add_parser("evaluate", parents=[common], help="evaluate a finished run again", description=_evaluate.__doc__)
-    evaluate.add_argument("run", metavar="RUN", help="a run's directory")
-    evaluate.add_argument("--episodes", type=int, help="how many (default: as the task says)")
-    evaluate.add_argument("--seed", type=int, help="of the episodes (default: the run's)")
-    evaluate.set_defaults(command=_evaluate)
-
-    play = commands.add_parser("play", parents=[common], help="watch a trained agent", description=_play.__doc__)
-    play.add_argument("run", metavar="RUN", help="a run's directory")
-    play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
-    play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
-    play.set_defaults(command=_play)
-
-    listed = commands.add_parser("list", parents=[common], help="list installed parts and tasks", description=_list.__doc__)
-    listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
-    listed.add_argument("--json", action="store_true", help="for programs")
-    listed.set_defaults(command=_list)
-
-    info = commands.add_parser("info", parents=[common], help="describe a part or task", description=_info.__doc__)
-    info.add_argument("name", metavar="NAME", help="of a task or part, or PACKAGE:NAME")
-    info.set_defaults(command=_info)
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -111,7 +113,9 @@ def _run(options: argparse.Namespace) -> int:
     if isinstance(found, task.Task):
         found = task.changed(found, changes)  # wrong settings are told before TensorFlow takes its seconds to import
     runner = _import_runner()
-    runner.threads(getattr(found, "threads", 0))
+    from agentlab import execution
+
+    execution.use_threads(getattr(found, "threads", 0))
     with _stop_on_signals() as stop:
         run = runner.run(
             options.task, options.seed, changes, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop)
@@ -125,7 +129,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_positive("--episodes", options.episodes)
     runner = _import_runner()
     found, seed, agent = runner.load_run(options.run)
-    judge = runner.evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
+    from agentlab import composition
+
+    judge = composition.build_evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
     try:
         result = judge.run()
     finally:
@@ -137,7 +143,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _play(options: argparse.Namespace) -> int:
     """Shows a run's agent at play, in a window or in a GIF."""
     _check_positive("--episodes", options.episodes)
-    if options.video is None and sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if (
+        options.video is None
+        and sys.platform.startswith("linux")
+        and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    ):
         raise errors.UsageError("There is no screen to open a window on; write a GIF instead: --video FILE.gif.")
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -203,7 +213,7 @@ def _stop_on_signals() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM; the run ends at the next chunk, and a second signal ends the program at once."""
     received: list[int] = []
 
-    def handle(number: int, frame: Any) -> None:
+    def handle(number: int, _frame: Any) -> None:
         if received:
             os._exit(128 + number)
         received.append(number)
@@ -222,10 +232,10 @@ def _stop_on_signals() -> Iterator[list[int]]:
 
 
 def _say_result(run: Any) -> None:
-    seconds = run.result["seconds"]
+    result = run.result
     print(
-        f"{run.task.name}: {_evaluation_text(run.result['evaluation'])}; {run.result['steps']:,} steps, "
-        f"{run.result['updates']:,} updates, {run.result['gear']} gear, {run.result['execution']}, {seconds['total']:.1f} s in all"
+        f"{run.task.name}: {_evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "
+        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all"
     )
     print(f"Files in {run.directory}")
 

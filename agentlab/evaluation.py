@@ -34,8 +34,8 @@ class Evaluator:
         fits = ours.observation.shape == theirs.observation.shape and ours.action.shape == theirs.action.shape
         if not fits:
             raise UsageError(
-                f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; expected "
-                f"a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment.id alike."
+                f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; "
+                f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment.id alike."
             )
         self._environment = environment
         self._policy = policy

@@ -28,6 +28,12 @@ def resolve(execution: str, model: keras.Model, gear: str = "host") -> str:
     return "graph" if convolutional and not tf.config.list_physical_devices("GPU") else "xla"
 
 
+def use_threads(count: int) -> None:
+    """Sets the threads an operation may use, for the whole process: for programs, before TensorFlow's first operation."""
+    if count:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+
+
 def compiled(function: Callable[..., Any], execution: str) -> Callable[..., Any]:
     """Returns `function` to be run by `execution`: itself for "eager", else in compiled form."""
     return function if execution == "eager" else Compiled(function, execution)

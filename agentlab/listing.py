@@ -70,7 +70,7 @@ def _described(offer: plugins.Offer) -> str:
         return f"{head}\n\n{task.description}\n\n" + "\n".join(_leaves(task.as_data()))
     try:
         definition = source.find(offer.target)
-    except source.Unreadable as error:
+    except source.UnreadableError as error:
         return f"{head}\n\ncan't be loaded: {error}"
     if definition is None:
         return head

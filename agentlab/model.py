@@ -28,7 +28,7 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
     """
     if keras.backend.backend() != "tensorflow":
         raise errors.UsageError(
-            f"Keras runs on the {keras.backend.backend()!r} backend; agentlab needs 'tensorflow': unset KERAS_BACKEND or set it so."
+            f"Keras runs on the {keras.backend.backend()!r} backend; agentlab needs 'tensorflow': unset KERAS_BACKEND."
         )
     with seeds.keras_initializers(seed):
         model = source if isinstance(source, keras.Model) else source.build(spec, num_outputs)

@@ -7,11 +7,12 @@ import pathlib
 
 import numpy as np
 
-from agentlab import errors, seeds
+from agentlab import errors, plugins, seeds
 from agentlab.agent import Agent
+from agentlab.composition import build_environment
 from agentlab.environment import Environment
 from agentlab.metrics import EpisodeStatistics
-from agentlab.runner import build_environment, load_run, plugins
+from agentlab.runner import load_run
 from agentlab.task import Task
 
 

@@ -52,7 +52,7 @@ def inspected(offer: Offer) -> Offer:
     """Returns the offer with `problem` and `summary` filled in from its source text; nothing is imported."""
     try:
         definition = source.find(offer.target)
-    except source.Unreadable as error:
+    except source.UnreadableError as error:
         return attrs.evolve(offer, problem=str(error))
     return attrs.evolve(offer, summary=definition.summary if definition else "")
 
@@ -72,7 +72,8 @@ def find(kind: str, reference: str) -> Offer:
     if len(found) > 1:
         choices = " and ".join(f"{offer.package} {offer.version}" for offer in found)
         raise errors.PluginError(
-            f"Two packages offer a {kind} named {name!r}: {choices}. Choose one as {found[0].package}:{name}, or uninstall the other."
+            f"Several packages offer a {kind} named {name!r}: {choices}. "
+            f"Choose one as {found[0].package}:{name}, or uninstall the others."
         )
     return found[0]
 
@@ -89,7 +90,7 @@ def load(kind: str, reference: str) -> Any:
     entry_point = importlib.metadata.EntryPoint(offer.name, offer.target, GROUPS[kind])
     failures: list[BaseException] = []
 
-    class One(ExtensionManager):  # type: ignore[misc, type-arg]
+    class One(ExtensionManager):
         """A manager of the one chosen entry point: stevedore's own would import every plugin of the group."""
 
         def list_entry_points(self) -> list[importlib.metadata.EntryPoint]:

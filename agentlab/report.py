@@ -63,7 +63,11 @@ class RunDirectory:
     def write_config(self, task: Task, seed: int) -> None:
         """Writes all that it takes to run the task again, and on what it ran."""
         versions = {name: metadata.version(name) for name in LIBRARIES}
-        machine = {"versions": {"python": platform.python_version(), **versions}, "threads": _threads(), "cpu_flags": _cpu_flags()}
+        machine = {
+            "versions": {"python": platform.python_version(), **versions},
+            "threads": _threads(),
+            "cpu_flags": _cpu_flags(),
+        }
         self._write("config.json", {"task": task.as_data(), "seed": seed, **machine})
 
     def write_metrics(self, line: dict[str, Any]) -> None:
@@ -87,7 +91,7 @@ class RunDirectory:
     def _write(self, name: str, data: dict[str, Any]) -> None:
         temporary = self.path / f".{name}"
         temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
-        os.replace(temporary, self.path / name)
+        temporary.replace(self.path / name)
 
 
 class _EventFile:

@@ -13,31 +13,15 @@ from typing import Any
 import attrs
 import keras
 import numpy as np
-import tensorflow as tf
 
-from agentlab import checkpoint, errors, execution, plugins, settings
+from agentlab import checkpoint, errors
 from agentlab import task as tasks
-from agentlab.agent import Agent, Parts, Policy
-from agentlab.autoreset import HostedEnvironment
+from agentlab.agent import Agent
+from agentlab.composition import build_agent, build_environment, build_evaluator, choose_gear, find_task, on_host
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.evaluation import Evaluator
 from agentlab.gears import DeviceGear, Gear, HostGear
-from agentlab.memory import Memory
-from agentlab.model import ModelBuilder, build_model
 from agentlab.report import Progress, RunDirectory, process_start
-from agentlab.sampler import Sampler
-from agentlab.seeds import stream
-from agentlab.task import Part, Task
-from agentlab.trainer import Trainer
-
-CONTRACTS: dict[str, tuple[type, ...]] = {
-    "environment": (Environment, DeviceEnvironment),
-    "model": (ModelBuilder,),
-    "trainer": (Trainer,),
-    "sampler": (Sampler,),
-    "memory": (Memory,),
-}
-EVALUATION_ROWS = 100  # environments side by side, at most
+from agentlab.task import Task
 
 
 class Interrupted(errors.AgentlabError):
@@ -68,86 +52,6 @@ class Run:
     def model(self) -> keras.Model:
         """The trained model."""
         return self.agent.model
-
-
-def build_part(kind: str, part: Part, **given: Any) -> Any:
-    """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
-
-    Raises:
-        PluginError: it cannot be loaded.
-        UsageError: it is of another kind, or a setting is wrong.
-    """
-    cls = plugins.load(kind, part.name)
-    contract = CONTRACTS[kind]
-    if not (isinstance(cls, type) and issubclass(cls, contract)):
-        expected = " or ".join(f"agentlab.{base.__module__.rpartition('.')[2]}.{base.__name__}" for base in contract)
-        raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
-    return settings.build(cls, {**part.settings, **given}, f"{kind} {part.name!r}")
-
-
-def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
-    """Returns an environment; a host environment is given the number of its rows."""
-    cls = plugins.load("environment", part.name)
-    host = isinstance(cls, type) and issubclass(cls, Environment)
-    return build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
-
-
-def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environment:
-    """Returns `environment` itself, or a DeviceEnvironment's host face."""
-    return HostedEnvironment(environment, rows) if isinstance(environment, DeviceEnvironment) else environment
-
-
-def build_agent(
-    task: Task, seed: int, environment: Environment | DeviceEnvironment, model: keras.Model | None = None, gear: str = "host"
-) -> Agent:
-    """Returns the task's agent, untrained, for `environment`; `model` replaces the task's own."""
-    spec = environment.spec
-    trainer = build_part("trainer", task.trainer)
-    source = model if model is not None else build_part("model", task.model)
-    built = build_model(source, spec, trainer.num_outputs(spec), seed)
-    parts = Parts(
-        built,
-        build_part("sampler", task.sampler),
-        trainer,
-        build_part("memory", task.memory),
-        build_part("sampler", task.evaluation.sampler),
-    )
-    return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
-
-
-def build_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
-    """Returns "host" or "device" for the task's gear.
-
-    Raises:
-        UsageError: the device gear is asked for an environment that lives on the host.
-    """
-    on_device = isinstance(environment, DeviceEnvironment)
-    if task.gear == "device" and not on_device:
-        raise errors.UsageError(
-            f"The device gear compiles the environment into the loop; {task.environment.name!r} runs on the host. Use --gear host."
-        )
-    return "device" if on_device and task.gear != "host" else "host"
-
-
-def evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = None) -> Evaluator:
-    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given."""
-    count = episodes or task.evaluation.episodes
-    rows = min(count, EVALUATION_ROWS)
-    environment = on_host(build_environment(task.evaluation.environment or task.environment, rows), rows)
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
-    return Evaluator(environment, policy, count, seed)
-
-
-def find_task(name: str) -> Task:
-    """Returns the task that an entry point names.
-
-    Raises:
-        PluginError: there is none, or what it names is not a task.
-    """
-    found = plugins.load("task", name)
-    if not isinstance(found, Task):
-        raise errors.PluginError(f"The task {name!r} is {found!r}; expected an agentlab.task.Task.")
-    return found
 
 
 def run(
@@ -198,7 +102,9 @@ def load_run(run_dir: str | os.PathLike[str]) -> tuple[Task, int, Agent]:
     """
     directory = pathlib.Path(run_dir)
     if not (directory / "config.json").is_file():
-        raise errors.UsageError(f"{str(directory)!r} is not a run: it holds no config.json. Name a directory such as runs/TASK/0-1.")
+        raise errors.UsageError(
+            f"{str(directory)!r} is not a run: it holds no config.json. Name a directory such as runs/TASK/0-1."
+        )
     task = Task.from_data(tasks.read_config(str(directory / "config.json")))
     seed = int(json.loads((directory / "config.json").read_text("utf-8"))["seed"])
     newest = checkpoint.newest(directory / "checkpoints")
@@ -235,14 +141,14 @@ class _Session:
         self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
         self._seconds["import"] = self._start - self._process_start
         environment = build_environment(task.environment, task.num_environments)
-        gear = build_gear(task, environment)
+        gear = choose_gear(task, environment)
         self._agent = build_agent(task, seed, environment, model, gear)
         self._gear: Gear
         if isinstance(environment, DeviceEnvironment) and gear == "device":
             self._gear = DeviceGear(self._agent, environment, seed)
         else:
             self._gear = HostGear(self._agent, on_host(environment, task.num_environments), seed)
-        self._evaluator = evaluator(task, seed, self._agent)
+        self._evaluator = build_evaluator(task, seed, self._agent)
         self._directory = RunDirectory(run_dir, task, seed)
         self._directory.write_config(task, seed)
         self._progress = Progress(task.steps, quiet)
@@ -276,9 +182,13 @@ class _Session:
             turns = self._turns_from(step, total)
             statistics = self._timed("train", self._gear.run, turns)
             step += turns * rows
-            self._report(step, turns * rows / max(time.time() - begin, 1e-9), statistics, _due(step, rows, task.evaluation.period))
+            self._report(
+                step, turns * rows / max(time.time() - begin, 1e-9), statistics, _due(step, rows, task.evaluation.period)
+            )
             if self._stop() and step < total:
-                raise Interrupted(f"Interrupted at step {step:,} of {total:,}; a checkpoint is in {self._directory.checkpoints}.")
+                raise Interrupted(
+                    f"Interrupted at step {step:,} of {total:,}; a checkpoint is in {self._directory.checkpoints}."
+                )
 
     def _turns_from(self, step: int, total: int) -> int:
         """Returns the turns to the next report, evaluation or the end, whichever comes first."""
@@ -331,9 +241,3 @@ class _Session:
 
 def _due(step: int, rows: int, period: int) -> bool:
     return bool(period) and step // period > (step - rows) // period
-
-
-def threads(count: int) -> None:
-    """Sets the threads an operation may use, for the whole process; for programs, before TensorFlow's first operation."""
-    if count:
-        tf.config.threading.set_intra_op_parallelism_threads(count)

@@ -36,7 +36,7 @@ def child(seed: tf.Tensor, name: str) -> tf.Tensor:
 
 
 def uniform(seed: tf.Tensor, shape: Any, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
-    """Returns draws from [minimum, maximum) in `shape`; `dtype` is float32 (steps of 2**-24 of the range) or float64 (2**-53)."""
+    """Returns draws from [minimum, maximum) in `shape`, in steps of 2**-24 of the range for float32, of 2**-53 for float64."""
     bits, spare = (tf.uint32, 8) if dtype == tf.float32 else (tf.uint64, 11)
     drawn = tf.random.stateless_uniform(shape, seed, None, None, bits, alg="philox")
     kept = tf.bitwise.right_shift(drawn, tf.constant(spare, bits))

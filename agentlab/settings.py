@@ -125,7 +125,7 @@ def _hints(part: type) -> dict[str, Any]:
     if attrs.has(part):
         attrs.resolve_types(part)
         return {field.alias or field.name: field.type for field in attrs.fields(part)}
-    return typing.get_type_hints(part.__init__)
+    return typing.get_type_hints(inspect.getattr_static(part, "__init__"))
 
 
 def _default(default: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pathlib
 import re
 import sys
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import attrs
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The text cannot be found or parsed, or does not define what it should."""
 
 
@@ -44,12 +45,12 @@ def find(target: str) -> Definition | None:
     """Returns the definition of `module:attribute`, or None where only an import could tell (a compiled module).
 
     Raises:
-        Unreadable: the module is not installed, does not parse, or has no such attribute.
+        UnreadableError: the module is not installed, does not parse, or has no such attribute.
     """
     module, _, attribute = target.partition(":")
     file = locate(module)
     if file is None:
-        raise Unreadable(f"module {module!r} is not installed")
+        raise UnreadableError(f"module {module!r} is not installed")
     if not file.endswith(".py"):
         return None
     return _defined(_parsed(file), module, attribute)
@@ -79,10 +80,9 @@ def documented(text: str) -> dict[str, str]:
 
 def _parsed(file: str) -> ast.Module:
     try:
-        with open(file, "rb") as stream:
-            return ast.parse(stream.read())
+        return ast.parse(pathlib.Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError) as error:
-        raise Unreadable(f"{type(error).__name__}: {error}") from error
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
 def _defined(tree: ast.Module, module: str, attribute: str) -> Definition:
@@ -95,7 +95,7 @@ def _defined(tree: ast.Module, module: str, attribute: str) -> Definition:
             original = next((alias.name for alias in node.names if (alias.asname or alias.name) == attribute), None)
             if original:
                 return find(f"{node.module}:{original}") or Definition("")
-    raise Unreadable(f"{module!r} defines no {attribute!r}")
+    raise UnreadableError(f"{module!r} defines no {attribute!r}")
 
 
 def _class(tree: ast.Module, node: ast.ClassDef) -> Definition:
@@ -103,7 +103,11 @@ def _class(tree: ast.Module, node: ast.ClassDef) -> Definition:
     texts = documented(text)
     fields = {field.name: field for base in node.bases for field in _inherited(tree, base)}
     for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and "ClassVar" not in ast.unparse(item.annotation):
+        if (
+            isinstance(item, ast.AnnAssign)
+            and isinstance(item.target, ast.Name)
+            and "ClassVar" not in ast.unparse(item.annotation)
+        ):
             name = item.target.id
             inherited = fields[name].text if name in fields else ""
             fields[name] = Field(name, ast.unparse(item.annotation), _default(item.value), texts.get(name, inherited))
@@ -115,7 +119,7 @@ def _inherited(tree: ast.Module, base: ast.expr) -> tuple[Field, ...]:
         return ()
     try:
         return _defined(tree, "", base.id).fields
-    except Unreadable:
+    except UnreadableError:
         return ()  # a base such as `abc.ABC`, from a module that is no plugin's business
 
 

@@ -70,9 +70,7 @@ class _Stage:
         part = data[:, offset : offset + dtype.itemsize]
         if dtype.base == np.bool_:
             return tf.reshape(tf.cast(part, tf.bool), [-1, *dtype.shape])
-        return tf.reshape(
-            tf.bitcast(tf.reshape(part, [-1, *_byte_shape(dtype.base)]), dtype.base.name), [-1, *dtype.shape]
-        )
+        return tf.reshape(tf.bitcast(tf.reshape(part, [-1, *_byte_shape(dtype.base)]), dtype.base.name), [-1, *dtype.shape])
 
 
 def _byte_shape(dtype: np.dtype) -> list[int]:

@@ -137,12 +137,16 @@ def dotted(assignments: list[str]) -> dict[str, Any]:
         path, equals, text = assignment.partition("=")
         names = path.strip().split(".")
         if not equals or not all(names):
-            raise errors.UsageError(f"--set got {assignment!r}; expected PART.SETTING=VALUE, such as trainer.learning_rate=0.001.")
+            raise errors.UsageError(
+                f"--set got {assignment!r}; expected PART.SETTING=VALUE, such as trainer.learning_rate=0.001."
+            )
         table = tree
         for name in names[:-1]:
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
-                raise errors.UsageError(f"--set got {assignment!r}, but {name!r} was set to a plain value before; give one of the two.")
+                raise errors.UsageError(
+                    f"--set got {assignment!r}, but {name!r} was set to a plain value before; give one of the two."
+                )
         table[names[-1]] = _value(text.strip())
     return tree
 
@@ -193,7 +197,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise errors.UsageError(f"{where} is {value!r}; expected a table of settings, such as {where}.name = \"...\".")
+        raise errors.UsageError(f'{where} is {value!r}; expected a table of settings, such as {where}.name = "...".')
     return value
 
 

@@ -35,7 +35,7 @@ class CartPole(DeviceEnvironment):
     Attributes:
         max_episode_steps: episodes are truncated after so many steps.
 
-    Source: Barto, Sutton and Anderson (1983), doi:10.1109/TSMC.1983.6313077; constants and Euler step of Gymnasium's CartPole-v1.
+    Source: Barto, Sutton and Anderson (1983), doi:10.1109/TSMC.1983.6313077; constants and Euler step as in Gymnasium.
     """
 
     max_episode_steps: int = attrs.field(default=500, validator=attrs.validators.ge(1))

@@ -86,7 +86,8 @@ class GymnasiumEnvironment(Environment):
         self._steps += 1
         found, reward, terminated, truncated, info = self._ask(self._vector.step, self._outward(action))
         observation = final_observation = self._observed(found)
-        reward, terminated, truncated = self._rewarded(reward), np.array(terminated, np.bool_), np.array(truncated, np.bool_)
+        reward = self._rewarded(reward)
+        terminated, truncated = self._flags(terminated, truncated)
         ended, previously_ended = terminated | truncated, self._ended
         if self._mode is AutoresetMode.NEXT_STEP:
             self._ended = ended
@@ -116,13 +117,15 @@ class GymnasiumEnvironment(Environment):
             self._vector.closed = True
 
     def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
+        """Returns the vector; raises Gymnasium's own errors, for `make_vector` to explain."""
         if self.vectorization == "native":
+            if id in gymnasium.registry and gymnasium.registry[id].vector_entry_point is None:
+                raise gymnasium.error.UnsupportedMode("it has no vector class of its own; use vectorization 'sync' or 'async'.")
             return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
         mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
         vectorizer = {"autoreset_mode": mode, "copy": False}  # copied here anyway
-        return gymnasium.make_vec(
-            id, self.num_environments, self.vectorization, vector_kwargs=vectorizer, wrappers=[making.Row], **arguments
-        )
+        rows: dict[str, Any] = {"vector_kwargs": vectorizer, "wrappers": [making.Row]}
+        return gymnasium.make_vec(id, self.num_environments, self.vectorization, **rows, **arguments)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""
@@ -188,6 +191,13 @@ class GymnasiumEnvironment(Environment):
             raise self._fault(f"it returned rewards of shape {found.shape}; expected {self._ended.shape}.")
         self._require(np.abs(found) <= FLOAT32_MAX, found, "reward")  # nan compares as False
         return found.astype(np.float32)
+
+    def _flags(self, terminated: Any, truncated: Any) -> np.ndarray:
+        flags = self._ask(np.array, (terminated, truncated), np.bool_)
+        if flags.shape != (2, self.num_environments):
+            shapes = f"{np.shape(terminated)} and {np.shape(truncated)}"
+            raise self._fault(f"it returned terminated and truncated of shapes {shapes}; expected {self._ended.shape}.")
+        return flags
 
     def _require(self, finite: np.ndarray, array: np.ndarray, what: str, rows: Any = None) -> None:
         if np.count_nonzero(finite) != array.size:  # a fifth of what all() takes

@@ -78,18 +78,19 @@ def make_vector(id: str, arguments: dict[str, Any], vectorizer: Callable[[str, d
         return vectorizer(inner_id, inner_arguments)
     except gymnasium.error.UnregisteredEnv as error:
         raise errors.UsageError(_unknown(id)) from error
-    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+    except gymnasium.error.DependencyNotInstalled as error:
         raise errors.UsageError(missing(id, error)) from error
+    except ImportError as error:
+        raise errors.UsageError(missing(id, error.__cause__ or error)) from error
     except gymnasium.error.Error as error:
         raise errors.UsageError(f"{id} cannot be made: {error}") from error
     except Exception as error:
-        cause = error.__cause__ or error  # Gymnasium wraps it in a longer one of the same type
-        raise errors.UsageError(
-            f"{id} cannot be made with arguments {arguments}: {type(cause).__name__}: {cause}; check the setting 'arguments'."
-        ) from error
+        given = f" with the arguments {arguments}" if arguments else ""
+        cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
+        raise errors.UsageError(f"{id} cannot be made{given}: {type(cause).__name__}: {cause}") from error
 
 
-def missing(id: str, error: Exception) -> str:
+def missing(id: str, error: BaseException) -> str:
     """Returns the sentence for a package that the environment needs."""
     return f"{id} needs a package that is not installed: {str(error).rstrip('.')}."
 

@@ -8,7 +8,9 @@ dqn_cartpole = Task(
     description="DQN balances CartPole, tuned for wall-clock time: the whole loop is one compiled program.",
     environment=part("cartpole"),
     model=part("mlp", hidden_units=(64, 64)),
-    trainer=part("dqn", learning_rate=Linear(1e-3, 1e-5, 6_000), update_period=64, target_update_period=100, learning_starts=2_000),
+    trainer=part(
+        "dqn", learning_rate=Linear(1e-3, 1e-5, 6_000), update_period=64, target_update_period=100, learning_starts=2_000
+    ),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 50_000)),
     memory=part("replay", capacity=50_000, batch_size=128),
     steps=300_000,

@@ -1,0 +1,109 @@
+"""Composition: from a task's part names and settings to the objects that run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from agentlab import errors, execution, plugins, settings
+from agentlab.agent import Agent, Parts, Policy
+from agentlab.autoreset import HostedEnvironment
+from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.evaluation import Evaluator
+from agentlab.memory import Memory
+from agentlab.model import ModelBuilder, build_model
+from agentlab.sampler import Sampler
+from agentlab.seeds import stream
+from agentlab.task import Part, Task
+from agentlab.trainer import Trainer
+
+CONTRACTS: dict[str, tuple[type, ...]] = {
+    "environment": (Environment, DeviceEnvironment),
+    "model": (ModelBuilder,),
+    "trainer": (Trainer,),
+    "sampler": (Sampler,),
+    "memory": (Memory,),
+}
+EVALUATION_ROWS = 100  # environments side by side, at most
+
+
+def build_part(kind: str, part: Part, **given: Any) -> Any:
+    """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
+
+    Raises:
+        PluginError: it cannot be loaded.
+        UsageError: it is of another kind, or a setting is wrong.
+    """
+    cls = plugins.load(kind, part.name)
+    contract = CONTRACTS[kind]
+    if not (isinstance(cls, type) and issubclass(cls, contract)):
+        expected = " or ".join(f"agentlab.{base.__module__.rpartition('.')[2]}.{base.__name__}" for base in contract)
+        raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
+    return settings.build(cls, {**part.settings, **given}, f"{kind} {part.name!r}")
+
+
+def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
+    """Returns an environment; a host environment is given the number of its rows."""
+    cls = plugins.load("environment", part.name)
+    host = isinstance(cls, type) and issubclass(cls, Environment)
+    return build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
+
+
+def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environment:
+    """Returns `environment` itself, or a DeviceEnvironment's host face."""
+    return HostedEnvironment(environment, rows) if isinstance(environment, DeviceEnvironment) else environment
+
+
+def build_agent(
+    task: Task, seed: int, environment: Environment | DeviceEnvironment, model: keras.Model | None = None, gear: str = "host"
+) -> Agent:
+    """Returns the task's agent, untrained, for `environment`; `model` replaces the task's own."""
+    spec = environment.spec
+    trainer = build_part("trainer", task.trainer)
+    source = model if model is not None else build_part("model", task.model)
+    built = build_model(source, spec, trainer.num_outputs(spec), seed)
+    parts = Parts(
+        built,
+        build_part("sampler", task.sampler),
+        trainer,
+        build_part("memory", task.memory),
+        build_part("sampler", task.evaluation.sampler),
+    )
+    return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
+
+
+def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
+    """Returns "host" or "device" for the task's gear.
+
+    Raises:
+        UsageError: the device gear is asked for an environment that lives on the host.
+    """
+    on_device = isinstance(environment, DeviceEnvironment)
+    if task.gear == "device" and not on_device:
+        raise errors.UsageError(
+            f"The device gear compiles the environment into the loop; {task.environment.name!r} runs on the host. "
+            "Use gear host."
+        )
+    return "device" if on_device and task.gear != "host" else "host"
+
+
+def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = None) -> Evaluator:
+    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given."""
+    count = episodes or task.evaluation.episodes
+    rows = min(count, EVALUATION_ROWS)
+    environment = on_host(build_environment(task.evaluation.environment or task.environment, rows), rows)
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
+    return Evaluator(environment, policy, count, seed)
+
+
+def find_task(name: str) -> Task:
+    """Returns the task that an entry point names.
+
+    Raises:
+        PluginError: there is none, or what it names is not a task.
+    """
+    found = plugins.load("task", name)
+    if not isinstance(found, Task):
+        raise errors.PluginError(f"The task {name!r} is {found!r}; expected an agentlab.task.Task.")
+    return found
