@@ -63,7 +63,7 @@ class DeviceGear(Gear):
 
     def __init__(self, agent: Agent, environment: DeviceEnvironment, seed: int) -> None:
         self._agent = agent
-        self._autoreset = Autoreset(environment, agent.num_environments, seed)
+        self._autoreset = Autoreset(environment, agent.num_environments, seeds.host_seed(seed, "environment"))
         self._chunk = compiled(self._run_chunk, agent.execution)
 
     def start(self) -> None:

@@ -73,10 +73,9 @@ class DQN(Trainer):
 
     def target_values(self, observation: Any) -> Any:
         """Returns the target network's action values `[N, A]`."""
-        model = self.model
-        weights = unflatten(self._target, model.trainable_variables)
-        values, _ = model.stateless_call(weights, model.non_trainable_variables, observation, training=False)
-        return values
+        variables = self.model.trainable_variables
+        with keras.StatelessScope(list(zip(variables, unflatten(self._target, variables), strict=True))):
+            return self.model(observation, training=False)
 
     def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
         next_values = self.target_values(batch.next_observation)

@@ -1,0 +1,48 @@
+"""One thread, one TensorFlow set-up for all tests; what several of them use."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agentlab import execution as executions
+
+tf.config.threading.set_intra_op_parallelism_threads(1)
+
+hypothesis.settings.register_profile("agentlab", derandomize=True, database=None, deadline=None, max_examples=50)
+hypothesis.settings.load_profile("agentlab")
+
+
+@pytest.fixture(params=["eager", "graph", "xla"])
+def execution(request):
+    return request.param
+
+
+@pytest.fixture
+def compiled(execution):
+    """Wraps a function so that it runs by this test's execution."""
+    return lambda function: executions.compiled(function, execution)
+
+
+@pytest.fixture(scope="session")
+def assert_frequencies():
+    """Asserts that draws from 0 to K - 1 occur as often as `probabilities` say: Pearson's chi-squared, false once in 10**5."""
+
+    def check(draws, probabilities):
+        draws, probabilities = np.asarray(draws).ravel(), np.asarray(probabilities, np.float64)
+        counts = np.bincount(draws, minlength=len(probabilities))
+        assert len(counts) == len(probabilities)
+        assert not counts[probabilities == 0].any()
+        possible = probabilities > 0
+        expected = len(draws) * probabilities[possible]
+        assert expected.min() >= 5  # else the statistic is not chi-squared
+        statistic = float(np.sum((counts[possible] - expected) ** 2 / expected))
+        freedom = int(possible.sum()) - 1
+        limit = freedom * (1 - 2 / (9 * freedom) + 4.265 * (2 / (9 * freedom)) ** 0.5) ** 3 if freedom else 1e-9
+        assert statistic < limit  # the limit is Wilson and Hilferty's approximation
+
+    return check

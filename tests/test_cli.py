@@ -1,0 +1,181 @@
+"""The command line program: what it prints, what it exits with, and how it stops."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agentlab.cli import main
+
+SMALL = ["run", "dqn", "--environment", "identity", "--steps", "200", "--set", "trainer.learning_starts=50", "--execution", "graph"]
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def program(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "agentlab", *arguments], capture_output=True, text=True, env=ENVIRONMENT, timeout=120, **options
+    )
+
+
+def test_run_evaluate_and_play(tmp_path):
+    ran = program(*SMALL, "--run-dir", "run", "--set", "evaluation.episodes=5", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    progress, *_, summary, files = ran.stdout.splitlines()
+    assert progress.startswith("step       200 of 200  ")
+    assert summary.startswith("dqn: return ")
+    assert files == "Files in run"
+    evaluated = program("evaluate", "run", cwd=tmp_path)
+    assert evaluated.stdout.startswith(summary.split(";")[0]), "the same episodes of the same policy"
+    played = program("play", "run", "--video", "a.gif", cwd=tmp_path)
+    assert played.returncode == 2
+    assert "Environment 'identity' has no pictures to show" in played.stderr
+
+
+def test_quiet_prints_the_result_only(tmp_path):
+    ran = program(*SMALL, "--quiet", "--run-dir", "run", cwd=tmp_path)
+    assert len(ran.stdout.splitlines()) == 2
+
+
+def test_a_bar_on_a_terminal(tmp_path):
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentlab", *SMALL], cwd=tmp_path, stdout=theirs, stderr=theirs, env=ENVIRONMENT
+    )
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    assert process.wait(60) == 0
+    assert b"100%" in shown
+    assert b"step/s" in shown
+    assert b"return=" in shown
+    assert b"loss=" in shown
+
+
+def _read(file):
+    try:
+        return os.read(file, 4096)
+    except OSError:  # Linux's word for the end of a terminal
+        return b""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, number, code):
+    command = [*SMALL, "--steps", "100000000", "--run-dir", "run", "--set", "report_period=500"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentlab", *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    _wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 2)
+    process.send_signal(number)
+    _, complaint = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "a checkpoint is in run/checkpoints" in complaint
+    assert "Traceback" not in complaint
+    assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
+
+
+def _wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("rnu", "invalid choice: 'rnu'.*Did you mean 'run'"),
+        ("run dqn --stpes 3", "--stpes.*Did you mean '--steps'"),
+        ("run dqn-cartpol", "No task named 'dqn-cartpol'. Installed: .*Did you mean 'dqn-cartpole'"),
+        ("run dqn --set trainer.learning_rat=1", "No setting named 'learning_rat'.*Did you mean 'learning_rate'"),
+        ("run dqn --set trainer.learning_rate=fast", "'learning_rate' of trainer 'dqn' is 'fast'; expected a number"),
+        ("run dqn --set trainer.discount=2", "'discount' must be <= 1: 2.0"),
+        ("run dqn --set stps=3", "No setting named 'stps'.*Did you mean 'steps'"),
+        ("run dqn --set evaluation.episode=3", "No setting named 'episode'.*Did you mean 'episodes'"),
+        ("run dqn --set steps", "expected PART.SETTING=VALUE"),
+        ("run dqn --steps 0", "'steps' must be >= 1: 0"),
+        ("run dqn --steps many", "invalid int value: 'many'"),
+        ("run dqn --model mpl", "No model named 'mpl'.*Did you mean 'mlp'"),
+        ("run dqn --gear fast", "invalid choice: 'fast'"),
+        ("run dqn --gear device", "runs on the host. Use gear host"),
+        ("run dqn --config missing.toml", "'missing.toml' can't be read"),
+        ("run dqn --set environment.id=CartPoel-v1", "No Gymnasium environment named 'CartPoel-v1'.*Did you mean 'CartPole-v1'"),
+        ("run dqn --set environment.id=Pendulum-v1", "DQN needs discrete actions; environment 'Pendulum-v1' takes"),
+        ("run dqn --set model.hidden_units=[0]", "'hidden_units' must be >= 1: 0"),
+        ("run dqn --set sampler.epsilon=1.5", "'epsilon' must be a probability, 0 to 1: 1.5"),
+        ("run dqn --set sampler.epsilon.initial=1.5", "'epsilon' must be a probability, 0 to 1"),
+        ("run dqn --set evaluation.environment.name=identity", "The evaluation environment 'identity' shows a .*; expected a"),
+        ("run dqn --run-dir /proc/nowhere", "'/proc/nowhere' can't be written"),
+        ("run dqn --run-dir .", "exists; runs are never overwritten"),
+        ("evaluate nowhere", "'nowhere' is not a run"),
+        ("evaluate nowhere --episodes 0", "--episodes is 0; expected a whole number of at least 1"),
+        ("play nowhere --video a.gif", "'nowhere' is not a run"),
+        ("list tsk", "No kind named 'tsk'.*Did you mean 'task'"),
+        ("info cartpol", "No task or part named 'cartpol'.*Did you mean 'cartpole'"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.split()) == 2
+    output, complaint = capsys.readouterr()
+    assert output == ""
+    assert complaint.startswith("agentlab: ")
+    assert complaint.count("\n") == 1
+    assert len(complaint) < 500
+    import re
+
+    assert re.search(sentence, complaint), complaint
+    assert not (tmp_path / "runs").exists()
+
+
+def test_config_files(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("own.toml").write_text('steps = 96\n[environment]\nname = "identity"\n[trainer]\nlearning_starts = 8\n')
+    assert main(["run", "dqn", "--config", "own.toml", "--set", "trainer.update_period=8", "--execution=graph", "--quiet"]) == 0
+    config = json.loads(pathlib.Path("runs/dqn/0-1/config.json").read_text())["task"]
+    assert (config["steps"], config["trainer"]["learning_starts"], config["trainer"]["update_period"]) == (96, 8, 8)
+    assert main(["run", "dqn", "--config", "runs/dqn/0-1/config.json", "--quiet"]) == 0
+    assert json.loads(pathlib.Path("runs/dqn/0-2/config.json").read_text())["task"] == config
+    capsys.readouterr()
+    pathlib.Path("broken.toml").write_text("steps = = 3")
+    assert main(["run", "dqn", "--config", "broken.toml"]) == 2
+    assert "is not valid" in capsys.readouterr().err
+
+
+def test_help_list_and_info_import_no_tensorflow():
+    script = (
+        "import sys; from agentlab.cli import main\n"
+        "for words in ('list', 'list --json', 'info dqn', 'info cartpole'): main(words.split())\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'gymnasium', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
+    assert found.returncode == 0, found.stderr
+
+
+def test_list_names_every_part_and_its_package(capsys):
+    assert main(["list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"task", "environment", "model", "trainer", "sampler", "memory"} == {row["kind"] for row in rows}
+    ours = [row for row in rows if row["package"] == "agentlab"]
+    assert all(row["problem"] == "" and row["summary"] and row["version"] for row in ours)
+    assert main(["list", "tasks"]) == 0
+    assert "dqn-cartpole" in capsys.readouterr().out
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m agentlab list | head -1"
+    found = subprocess.run(command, shell=True, capture_output=True, text=True, env=ENVIRONMENT)
+    assert found.stdout == "tasks\n"
+    assert found.stderr == ""

@@ -1,0 +1,134 @@
+"""The loop body in both gears, in chunks of any size, by every execution: one result."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from agentlab_dqn.models import MLP
+from agentlab_dqn.replay import UniformReplay
+from agentlab_dqn.samplers import EpsilonGreedy
+from agentlab_dqn.trainer import DQN
+from agentlab_envs.cartpole import CartPole
+from agentlab_envs.identity import Identity
+
+from agentlab.agent import Agent, Parts
+from agentlab.autoreset import HostedEnvironment
+from agentlab.gears import DeviceGear, HostGear
+from agentlab.model import build_model
+from agentlab.schedules import Linear
+
+
+def make_agent(environment, rows=4, seed=0, execution="graph", **settings):
+    trainer = DQN(**{"learning_starts": 20, "update_period": 8, "target_update_period": 3, **settings})
+    model = build_model(MLP(hidden_units=(16,)), environment.spec, trainer.num_outputs(environment.spec), seed)
+    sampler = EpsilonGreedy(Linear(1.0, 0.1, 200))
+    return Agent(environment.spec, Parts(model, sampler, trainer, UniformReplay(64, 16)), rows, seed, execution)
+
+
+def make_gear(environment, gear="device", seed=0, **options):
+    agent = make_agent(environment, seed=seed, **options)
+    if gear == "device":
+        made = DeviceGear(agent, environment, seed)
+    else:
+        made = HostGear(agent, HostedEnvironment(environment, agent.num_environments), seed)
+    made.start()
+    return agent, made
+
+
+def state(agent):
+    return {name: variable.numpy() for name, variable in agent.variables().items()}
+
+
+def trained(chunks, environment=None, **options):
+    agent, gear = make_gear(environment or CartPole(), **options)
+    episodes = sum(gear.run(turns)["episodes"] for turns in chunks)
+    return state(agent), episodes
+
+
+@pytest.mark.parametrize("gear", ["device", "host"])
+@pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
+def test_the_size_of_chunks_changes_no_bit(gear, execution):
+    whole, episodes = trained([30], gear=gear, execution=execution)
+    parts, episodes_in_parts = trained([1, 2, 20, 0, 7], gear=gear, execution=execution)
+    assert episodes == episodes_in_parts
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, parts[name], name)
+
+
+@pytest.mark.parametrize("environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"])
+@pytest.mark.parametrize("settings", [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}], ids=str)
+def test_both_gears_do_the_same(environment, settings):
+    device, device_gear = make_gear(environment, "device", **settings)
+    host, host_gear = make_gear(environment, "host", **settings)
+    first, second = device_gear.run(40), host_gear.run(40)
+    assert first == pytest.approx(second)
+    theirs = state(host)
+    assert device.updates.numpy() == host.updates.numpy() > 0
+    for name, value in state(device).items():
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("gear", ["device", "host"])
+@pytest.mark.parametrize("execution", ["eager", "xla"])
+def test_every_execution_does_the_same(gear, execution):
+    expected, _ = trained([40], gear=gear, execution="graph")
+    found, _ = trained([40], gear=gear, execution=execution)
+    for name, value in expected.items():
+        np.testing.assert_allclose(value, found[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_a_seed_determines_everything():
+    one, _ = trained([40], seed=5, execution="xla")
+    again, _ = trained([40], seed=5, execution="xla")
+    other, _ = trained([40], seed=6, execution="xla")
+    assert all((one[name] == again[name]).all() for name in one)
+    assert any((one[name] != other[name]).any() for name in one if name.startswith("model/"))
+
+
+def test_evaluating_and_acting_between_chunks_changes_no_bit():
+    plain, _ = trained([20, 20])
+    agent, gear = make_gear(CartPole())
+    gear.run(20)
+    agent.act(np.zeros((3, 4), np.float32))
+    agent.means.collect()
+    gear.run(20)
+    watched = state(agent)
+    assert all((plain[name] == watched[name]).all() for name in plain if name != "acts")
+
+
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+def test_the_loop_is_traced_once(execution):
+    _, gear = make_gear(CartPole(), execution=execution)
+    for turns in (1, 5, 30, 2):
+        gear.run(turns)
+    assert gear.trace_count() == 1
+
+
+def test_the_counts_of_steps_updates_and_episodes():
+    agent, gear = make_gear(CartPole(max_episode_steps=3))
+    summary = gear.run(9)  # 36 steps in 4 rows
+    assert agent.exploration.steps.numpy() == 36
+    assert agent.updates.numpy() == 2  # at 24 and 32; at 8 and 16 learning had not started
+    assert summary == {"episodes": 12, "return_mean": 3.0, "episode_length_mean": 3.0}
+    assert gear.run(1) == {"episodes": 0, "return_mean": None, "episode_length_mean": None}
+
+
+class Branching(Identity):
+    """An environment whose author wrote Python control flow on tensors."""
+
+    def transition(self, state, action, seed):
+        following, reward, terminated, target = super().transition(state, action, seed)
+        if tf.reduce_sum(reward) > 1.5:
+            reward = reward * 2.0
+        count = tf.constant(0)
+        while count < 3:
+            count += 1
+        return following, reward + tf.cast(count, tf.float32), terminated, target
+
+
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+def test_python_control_flow_in_a_plugin_compiles(execution):
+    expected, _ = trained([12], Branching(), execution="eager")
+    found, _ = trained([12], Branching(), execution=execution)
+    np.testing.assert_allclose(expected["memory/reward"], found["memory/reward"])
+    assert found["memory/reward"][:48].min() >= 3.0
+    assert found["memory/reward"].max() == 5.0

@@ -1,0 +1,207 @@
+"""A run from a task's name to its files, and back from the files to the agent."""
+
+import json
+
+import gymnasium
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from safetensors.numpy import load_file
+
+import agentlab
+from agentlab import errors, runner
+
+IDENTITY = {
+    "environment": {"name": "identity"},
+    "model": {"name": "mlp", "hidden_units": [8]},
+    "trainer": {"name": "dqn", "learning_starts": 32, "update_period": 16, "learning_rate": 0.01, "discount": 0.5},
+    "memory": {"capacity": 512, "batch_size": 16},
+    "num_environments": 4,
+    "steps": 400,
+    "report_period": 100,
+    "evaluation": {"episodes": 6},
+    "execution": "graph",
+}
+
+
+def run(tmp_path, name="run", seed=0, **changes):
+    return agentlab.run("dqn", seed, {**IDENTITY, **changes}, run_dir=tmp_path / name)
+
+
+def weights(found):
+    file = next(found.directory.glob("checkpoints/step-*/state.safetensors"))
+    return {name: value for name, value in load_file(file).items() if name.startswith(("model/", "trainer/"))}
+
+
+def lines(directory):
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_its_files(tmp_path):
+    found = run(tmp_path)
+    result = json.loads((found.directory / "result.json").read_text())
+    assert result == found.result
+    assert {name: result[name] for name in ("task", "seed", "gear", "execution", "steps", "updates")} == {
+        "task": "dqn",
+        "seed": 0,
+        "gear": "device",
+        "execution": "graph",
+        "steps": 400,
+        "updates": 24,  # one per 16 steps, from the 32nd on
+    }
+    assert result["evaluation"]["episodes"] == 6
+    assert 0 <= result["evaluation"]["return_mean"] <= 16
+    assert result["evaluation"]["episode_length_mean"] == 16
+    assert set(result["seconds"]) == {"import", "build", "compile", "train", "evaluate", "total"}
+    assert [line["step"] for line in lines(found.directory)] == [100, 200, 300, 400]
+    assert sum(line["episodes"] for line in lines(found.directory)) == 4 * (100 // 16)
+    assert {"loss", "gradient_norm", "q_mean", "return_mean", "steps_per_second", "seconds"} <= set(lines(found.directory)[-1])
+    config = json.loads((found.directory / "config.json").read_text())
+    assert agentlab.Task.from_data(config["task"]) == found.task
+    assert {"python", "agentlab", "tensorflow", "keras", "numpy", "gymnasium"} == set(config["versions"])
+
+
+def test_tensorboard_reads_the_events(tmp_path):
+    found = run(tmp_path)
+    file = next((found.directory / "events").iterdir())
+    events = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
+    assert events[0].file_version == "brain.Event:2"
+    assert [event.step for event in events[1:]] == [100, 200, 300, 400]
+    losses = [value.simple_value for event in events[1:] for value in event.summary.value if value.tag == "loss"]
+    assert losses == pytest.approx([line["loss"] for line in lines(found.directory)])
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_is_evaluated_and_reported(tmp_path):
+    plain = weights(run(tmp_path, "plain"))
+    watched = run(tmp_path, "watched", report_period=48, evaluation={"episodes": 3, "period": 64})
+    assert any("evaluation_return_mean" in line for line in lines(watched.directory))
+    assert all((plain[name] == value).all() for name, value in weights(watched).items())
+    other = weights(run(tmp_path, "other", seed=1))
+    assert any((plain[name] != value).any() for name, value in other.items())
+
+
+def test_load_gives_the_trained_agent_back(tmp_path):
+    found = run(tmp_path)
+    agent = agentlab.load(found.directory)
+    observations = np.random.default_rng(0).random((50, 4), np.float32)
+    np.testing.assert_array_equal(agent.act(observations), found.agent.act(observations))
+    np.testing.assert_array_equal(agent.model(observations), found.model(observations))
+    assert agent.act(observations[0]).shape == ()
+
+
+def test_the_task_in_a_config_runs_again_to_the_same_bits(tmp_path):
+    found = run(tmp_path)
+    again = agentlab.run(found.task, run_dir=tmp_path / "again")
+    assert all((value == weights(again)[name]).all() for name, value in weights(found).items())
+
+
+def test_a_model_of_ones_own_drops_in(tmp_path):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = keras.layers.Dense(4)
+
+        def call(self, inputs):
+            return self.layer(inputs)
+
+    model = Own()
+    found = agentlab.run("dqn", 0, IDENTITY, model=model, run_dir=tmp_path / "run")
+    assert found.model is model
+    with pytest.raises(errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"):
+        agentlab.run("dqn", 0, IDENTITY, model=keras.Sequential([keras.layers.Dense(3)]), run_dir=tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_stopping_writes_a_checkpoint(tmp_path):
+    with pytest.raises(runner.Interrupted, match="Interrupted at step 100 of 400"):
+        agentlab.run("dqn", 0, IDENTITY, run_dir=tmp_path / "run", stop=lambda: True)
+    assert len(lines(tmp_path / "run")) == 1
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert agentlab.load(tmp_path / "run").exploration.steps.numpy() == 100
+
+
+class Failing(gymnasium.Env):
+    """Fails at its 50th step in the way it is told."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, way):
+        self.way = way
+        self.steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        fails = self.steps == 50
+        if fails and self.way == "raise":
+            raise RuntimeError("the motor is on fire")
+        observation = np.full(3 if fails and self.way == "shape" else 2, 0.5, np.float32)
+        if fails and self.way == "nan":
+            observation[1] = np.nan
+        return observation, 1.0, False, self.steps % 10 == 0, {}
+
+
+gymnasium.register("Failing-v0", Failing)
+
+
+@pytest.mark.parametrize(("way", "sentence"), [("raise", "the motor is on fire"), ("shape", r"float32\[3\]"), ("nan", "nan")])
+def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, sentence):
+    environment = {"name": "gymnasium", "id": "Failing-v0", "arguments": {"way": way}}
+    changes = {"environment": environment, "steps": 100, "report_period": 20, "trainer": {"learning_starts": 10}}
+    with pytest.raises(errors.EnvironmentFault, match=f"Failing-v0.*step 50.*{sentence}"):
+        agentlab.run("dqn", 0, changes, run_dir=tmp_path / "run")
+    assert [line["step"] for line in lines(tmp_path / "run")] == [20, 40]
+    assert agentlab.load(tmp_path / "run").updates.numpy() > 0
+
+
+def test_learning_that_diverges_stops_and_keeps_no_broken_weights(tmp_path):
+    trainer = {**IDENTITY["trainer"], "optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None}
+    with pytest.raises(errors.TrainingFault, match=r"non-finite by step \d+: .*learning_rate"):
+        run(tmp_path, trainer=trainer)
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+    assert len(lines(tmp_path / "run")) >= 1
+
+
+def test_runs_are_never_overwritten(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    directories = [agentlab.run("dqn", 3, IDENTITY).directory for _ in range(2)]
+    assert [str(directory) for directory in directories] == ["runs/dqn/3-1", "runs/dqn/3-2"]
+    with pytest.raises(errors.UsageError, match="exists; runs are never overwritten"):
+        agentlab.run("dqn", 3, IDENTITY, run_dir="runs/dqn/3-1")
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    found = run(tmp_path)
+    config = found.directory / "config.json"
+    config.write_text(config.read_text().replace("8\n", "9\n", 1))
+    with pytest.raises(errors.UsageError, match=r"has model/000 as float32 \(4, 8\); expected float32 \(4, 9\)"):
+        agentlab.load(found.directory)
+    state = next(found.directory.glob("checkpoints/step-*/state.safetensors"))
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(errors.UsageError, match="can't be read"):
+        agentlab.load(found.directory)
+    with pytest.raises(errors.UsageError, match="is not a run"):
+        agentlab.load(tmp_path)
+
+
+def test_embedding_touches_no_global_state(tmp_path):
+    import logging
+    import random
+    import signal
+
+    def snapshot():
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        return random.getstate(), np.random.get_state()[1].tolist(), logging.root.handlers[:], logging.root.level, handlers
+
+    tf.random.set_seed(3)
+    expected_draw = tf.random.uniform([3]).numpy()
+    tf.random.set_seed(3)
+    before = snapshot()
+    run(tmp_path)
+    assert snapshot() == before
+    np.testing.assert_array_equal(tf.random.uniform([3]).numpy(), expected_draw)

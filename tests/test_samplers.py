@@ -1,0 +1,124 @@
+"""Samplers: how often each action is taken, one independent draw per row, by every execution."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from agentlab_dqn.samplers import Boltzmann, EpsilonGreedy
+
+from agentlab import errors, seeds, settings
+from agentlab.sampler import Greedy
+from agentlab.schedules import Constant, Exponential, Linear
+
+ROWS = 100_000
+OUTPUT = [1.0, 2.0, 0.0]
+KEY = seeds.stream(0, "sampler")
+
+
+def sample(sampler, output, step=0, compiled=lambda function: function):
+    draw = compiled(lambda output, step, seed: sampler.sample(output, step, seed))
+    return draw(tf.constant(output, tf.float32), tf.constant(step, tf.int64), seeds.at(KEY, step)).numpy()
+
+
+def rows_of(output, rows=ROWS):
+    return np.tile(np.float32(output), (rows, 1))
+
+
+def softmax(values):
+    powers = np.exp(np.float64(values))
+    return powers / powers.sum()
+
+
+@pytest.mark.parametrize("sampler", [Greedy(), EpsilonGreedy(0.0)], ids=str)
+def test_the_largest_output_wins_and_of_equal_ones_the_first(sampler):
+    output = [[1.0, 3.0, 2.0], [5.0, 5.0, 5.0], [0.0, 7.0, 7.0], [-1.0, -2.0, -1.0]]
+    action = sample(sampler, output)
+    assert action.tolist() == [1, 0, 1, 0]
+    assert action.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "probabilities"),
+    [(0.0, [0.0, 1.0, 0.0]), (0.3, [0.1, 0.8, 0.1]), (1.0, [1 / 3, 1 / 3, 1 / 3])],
+)
+def test_epsilon_greedy_frequencies(assert_frequencies, epsilon, probabilities):
+    assert_frequencies(sample(EpsilonGreedy(epsilon), rows_of(OUTPUT)), probabilities)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 10.0])
+def test_boltzmann_frequencies_are_the_softmax(assert_frequencies, temperature):
+    action = sample(Boltzmann(temperature), rows_of(OUTPUT))
+    assert_frequencies(action, softmax(np.array(OUTPUT) / temperature))
+
+
+def test_frequencies_by_every_execution(assert_frequencies, compiled):
+    assert_frequencies(sample(Boltzmann(2.0), rows_of(OUTPUT), compiled=compiled), softmax(np.array(OUTPUT) / 2))
+    assert_frequencies(sample(EpsilonGreedy(0.3), rows_of(OUTPUT), compiled=compiled), [0.1, 0.8, 0.1])
+
+
+def test_epsilon_greedy_draws_the_same_by_every_execution(compiled):
+    sampler, output = EpsilonGreedy(0.5), rows_of(OUTPUT, 1000)
+    np.testing.assert_array_equal(sample(sampler, output, compiled=compiled), sample(sampler, output))
+
+
+@pytest.mark.parametrize("sampler", [EpsilonGreedy(1.0), Boltzmann(1.0)], ids=["epsilon-greedy", "boltzmann"])
+def test_rows_and_steps_are_drawn_independently(assert_frequencies, sampler):
+    now, later = (sample(sampler, rows_of([0.0, 0.0, 0.0]), step) for step in (0, 1))
+    ninths = [1 / 9] * 9
+    assert_frequencies(now[:-1:2] * 3 + now[1::2], ninths)  # neighbouring rows
+    assert_frequencies(now * 3 + later, ninths)
+
+
+def test_exploring_and_choosing_are_independent(assert_frequencies):
+    actions = sample(EpsilonGreedy(0.1), rows_of([1.0, 0.0, 0.0, 0.0]))
+    assert_frequencies(actions, [0.925, 0.025, 0.025, 0.025])
+
+
+@pytest.mark.parametrize("sampler", [EpsilonGreedy(1.0), Boltzmann(1.0)], ids=["epsilon-greedy", "boltzmann"])
+def test_each_row_is_drawn_from_its_own_output(sampler):
+    likely = [[1000.0, 0.0], [0.0, 1000.0]] * 50
+    action = sample(sampler, likely)
+    if isinstance(sampler, Boltzmann):
+        assert action.tolist() == [0, 1] * 50
+    else:
+        assert 20 < action.sum() < 80
+
+
+@pytest.mark.parametrize("schedule", [Linear(1.0, 0.0, 10), Linear(0.5, 0.0, 10)], ids=str)
+def test_an_epsilon_schedule_begins_and_ends(assert_frequencies, schedule):
+    sampler, start = EpsilonGreedy(schedule), schedule.initial
+    assert_frequencies(sample(sampler, rows_of([1.0, 0.0]), 0), [1 - start / 2, start / 2])
+    assert_frequencies(sample(sampler, rows_of([1.0, 0.0]), 5), [1 - start / 4, start / 4])
+    for step in (10, 11, 10**6):
+        assert not sample(sampler, rows_of([1.0, 0.0]), step).any()
+
+
+def test_a_temperature_schedule_begins_and_ends(assert_frequencies):
+    sampler = Boltzmann(Exponential(4.0, 0.25, 10))
+    for step, temperature in [(0, 4.0), (5, 1.0), (10, 0.25), (1000, 0.25)]:
+        assert_frequencies(sample(sampler, rows_of(OUTPUT), step), softmax(np.array(OUTPUT) / temperature))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (EpsilonGreedy, {"epsilon": -0.1}),
+        (EpsilonGreedy, {"epsilon": 1.1}),
+        (EpsilonGreedy, {"epsilon": float("nan")}),
+        (EpsilonGreedy, {"epsilon": {"initial": 2.0, "final": 0.0, "steps": 10}}),
+        (EpsilonGreedy, {"epsilon": {"kind": "constant", "value": 3.0}}),
+        (Boltzmann, {"temperature": 0.0}),
+        (Boltzmann, {"temperature": -1.0}),
+        (Boltzmann, {"temperature": float("nan")}),
+        (Boltzmann, {"temperature": {"initial": 1.0, "final": 0.0, "steps": 10}}),
+    ],
+)
+def test_impossible_settings_are_refused(kind, values):
+    (name,) = values
+    with pytest.raises(errors.UsageError, match=f"Wrong setting of the sampler: '{name}' must be"):
+        settings.build(kind, values, "the sampler")
+
+
+def test_defaults_are_possible():
+    assert EpsilonGreedy().epsilon == Linear(1.0, 0.05, 10_000)
+    assert EpsilonGreedy(Constant(0.5)).epsilon == Constant(0.5)
+    assert Boltzmann().temperature == 1.0

@@ -1,0 +1,251 @@
+"""What trainers share: when updates are due, and optimizers applied to all parameters as one vector."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentlab import errors
+from agentlab.parameters import FUSED_SIZE, Updater, flatten, unflatten
+from agentlab.schedules import Exponential
+from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.trainer import Trainer
+from agentlab.types import Transition
+
+SPEC = EnvironmentSpec("line", Array((3,)), Discrete(2))
+
+
+class Regression(Trainer):
+    """Half the squared error of the first output to the reward."""
+
+    def num_outputs(self, spec):
+        return 2
+
+    def loss(self, output, batch, seed):
+        return 0.5 * tf.square(batch.reward - output[:, 0]), {}
+
+
+def small_model(**options):
+    layers = [keras.layers.Dense(4, activation="tanh", **options), keras.layers.Dense(2, name="last")]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.normal(size=weight.shape).astype(np.float32) for weight in model.weights])
+    return model
+
+
+def gradients_of(variables, number=20):
+    generator = np.random.default_rng(1)
+    return [[generator.normal(size=v.shape).astype(np.float32) for v in variables] for _ in range(number)]
+
+
+# ---- when updates are due -------------------------------------------------------------------------------------------
+
+
+def naive_total(vector_steps, rows, trainer):
+    """Counts every multiple of the period reached, in vector steps that do not end before learning starts."""
+    total = 0
+    for step in range(1, vector_steps * rows + 1):
+        end_of_vector_step = -(-step // rows) * rows
+        if step % trainer.update_period == 0 and end_of_vector_step >= trainer.learning_starts:
+            total += trainer.updates_per_period
+    return total
+
+
+@given(
+    vector_steps=st.integers(1, 40),
+    rows=st.integers(1, 12),
+    learning_starts=st.integers(0, 150),
+    update_period=st.integers(1, 40),
+    updates_per_period=st.integers(1, 5),
+)
+def test_updates_of_a_whole_run(vector_steps, rows, **settings):
+    trainer = Regression(**settings)
+    counts = [trainer.updates_due(step * rows, rows) for step in range(1, vector_steps + 1)]
+    assert sum(counts) == naive_total(vector_steps, rows, trainer)
+    tensors = trainer.updates_due(tf.range(1, vector_steps + 1, dtype=tf.int64) * rows, rows)
+    assert tensors.dtype == tf.int64
+    assert tensors.numpy().tolist() == counts
+    if settings["learning_starts"] == 0:
+        assert sum(counts) == vector_steps * rows // trainer.update_period * trainer.updates_per_period
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows", "expected"),
+    [
+        ({}, 1, [1, 1, 1, 1, 1, 1]),
+        ({"update_period": 4}, 1, [0, 0, 0, 1, 0, 0]),
+        ({"update_period": 4}, 8, [2, 2, 2, 2, 2, 2]),
+        ({"update_period": 4, "updates_per_period": 3}, 2, [0, 3, 0, 3, 0, 3]),
+        ({"update_period": 4, "learning_starts": 9}, 2, [0, 0, 0, 0, 0, 1]),
+        ({"update_period": 4, "learning_starts": 8}, 2, [0, 0, 0, 1, 0, 1]),
+        ({"update_period": 3}, 2, [0, 1, 1, 0, 1, 1]),
+    ],
+)
+def test_updates_due_by_hand(compiled, settings, rows, expected):
+    trainer = Regression(**settings)
+    assert [trainer.updates_due(step * rows, rows) for step in range(1, 7)] == expected
+    due = compiled(lambda steps: trainer.updates_due(steps, rows))
+    assert [int(due(tf.constant(step * rows, tf.int64))) for step in range(1, 7)] == expected
+
+
+# ---- parameters as one vector -----------------------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "adam": lambda: keras.optimizers.Adam(0.01),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.01),
+    "rmsprop centered": lambda: keras.optimizers.RMSprop(0.01, momentum=0.9, centered=True),
+    "sgd": lambda: keras.optimizers.SGD(0.1),
+    "momentum": lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+    "amsgrad": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
+    "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)),
+    "clipvalue": lambda: keras.optimizers.SGD(0.1, clipvalue=0.3),
+    "global_clipnorm": lambda: keras.optimizers.SGD(0.1, global_clipnorm=0.5),
+    "clipnorm": lambda: keras.optimizers.SGD(0.1, clipnorm=0.5),
+    "ema": lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=3),
+    "nadam": lambda: keras.optimizers.Nadam(0.01),
+}
+
+
+def apply_both(make_optimizer, ours, theirs, wrap=lambda function: function):
+    """Makes 20 updates of two models, one by an Updater and one by Keras, variable by variable."""
+    updater, plain = Updater(make_optimizer(), ours.trainable_variables), make_optimizer()
+    plain.build(theirs.trainable_variables)
+    apply = wrap(updater.apply)
+    for gradients in gradients_of(ours.trainable_variables):
+        tensors = [tf.constant(gradient) for gradient in gradients]
+        apply(tensors)
+        plain.apply(tensors, theirs.trainable_variables)
+    return updater
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_vector_gives_the_numbers_of_kerass_optimizers(name):
+    ours, theirs = small_model(), small_model()
+    apply_both(OPTIMIZERS[name], ours, theirs)
+    for our_weight, their_weight in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our_weight, their_weight, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "momentum"])
+def test_one_vector_by_every_execution(compiled, name):
+    ours, theirs = small_model(), small_model()
+    updater = apply_both(OPTIMIZERS[name], ours, theirs, compiled)
+    for our_weight, their_weight in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our_weight, their_weight, rtol=1e-5, atol=1e-6)
+    assert updater.optimizer.iterations.numpy() == 20
+    assert all(isinstance(variable, tf.Variable) for variable in updater.variables().values())
+
+
+def test_constraints_of_layers_hold():
+    ours, theirs = (small_model(kernel_constraint=keras.constraints.NonNeg()) for _ in range(2))
+    apply_both(OPTIMIZERS["sgd"], ours, theirs)
+    for our_weight, their_weight in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our_weight, their_weight, rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_excluded_from_weight_decay_do_not_decay():
+    def make_optimizer():
+        optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.5)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        return optimizer
+
+    ours, theirs = small_model(), small_model()
+    apply_both(make_optimizer, ours, theirs)
+    for our_weight, their_weight in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our_weight, their_weight, rtol=1e-5, atol=1e-6)
+
+
+def test_large_models_are_updated_variable_by_variable():
+    shape = (1001, FUSED_SIZE // 1000)
+    ours, theirs = (keras.Variable(np.ones(shape, np.float32)) for _ in range(2))
+    updater = Updater(keras.optimizers.Adam(0.01), [ours])
+    updater.apply([tf.ones(shape)])
+    plain = keras.optimizers.Adam(0.01)
+    plain.apply([tf.ones(shape)], [theirs])
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    assert shape in {tuple(variable.shape) for variable in updater.variables().values()}
+
+
+def test_flatten_and_unflatten_are_inverse():
+    tensors = [tf.reshape(tf.range(6.0), [2, 3]), tf.constant(7.0), tf.zeros([0, 4]), tf.constant([8.0, 9.0])]
+    vector = flatten(tensors)
+    assert vector.numpy().tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+    for part, tensor in zip(unflatten(vector, tensors), tensors, strict=True):
+        np.testing.assert_array_equal(part, tensor)
+
+
+# ---- optimizers by name and as objects ---------------------------------------------------------------------------------
+
+
+def test_an_unknown_optimizer_is_told():
+    with pytest.raises(errors.UsageError) as failure:
+        Regression(optimizer="adamm").build(small_model(), SPEC)
+    assert str(failure.value) == "No optimizer named 'adamm'. Known: adam, adamw, rmsprop, sgd. Did you mean 'adam'?"
+
+
+@pytest.mark.parametrize("wrong", [5, ["adam"], None])
+def test_an_optimizer_of_a_wrong_type_is_told(wrong):
+    with pytest.raises(errors.UsageError, match="optimizer"):
+        Regression(optimizer=wrong).build(small_model(), SPEC)
+
+
+def learn_once(**settings):
+    model = small_model()
+    trainer = Regression(**settings)
+    trainer.build(model, SPEC)
+    observation = tf.constant([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+    batch = Transition(observation, tf.constant([0, 1]), tf.constant([1.0, -1.0]), tf.ones(2), observation)
+    metrics = [{name: float(value) for name, value in trainer.learn(batch, None).items()} for _ in range(3)]
+    return model.get_weights(), metrics, trainer
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("adam", keras.optimizers.Adam),
+        ("adamw", keras.optimizers.AdamW),
+        ("rmsprop", keras.optimizers.RMSprop),
+        ("sgd", keras.optimizers.SGD),
+    ],
+)
+def test_an_optimizer_may_be_a_name_or_an_object(name, kind):
+    by_name, metrics, _ = learn_once(optimizer=name, learning_rate=0.02)
+    own = kind(0.02)
+    by_object, same_metrics, trainer = learn_once(optimizer=own, learning_rate=123.0)  # the object has its own
+    assert metrics == same_metrics
+    assert set(metrics[0]) == {"loss", "gradient_norm"}
+    for ours, theirs in zip(by_name, by_object, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert own.iterations.numpy() == 3
+    assert all(name.startswith("optimizer/") for name in trainer.variables())
+
+
+def test_a_schedule_of_learning_rates_counts_updates():
+    rates = Exponential(0.1, 0.001, 2)
+    weights, _, trainer = learn_once(optimizer="sgd", learning_rate=rates)
+    by_hand, _, _ = learn_once(optimizer=keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.01)))
+    for ours, theirs in zip(weights, by_hand, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_losses_that_layers_add_count():
+    model = small_model(kernel_regularizer=keras.regularizers.L2(0.5))
+    trainer = Regression(optimizer="sgd", learning_rate=0.0)
+    trainer.build(model, SPEC)
+    observation = tf.constant([[1.0, 0.0, -1.0]])
+    output = model(observation)
+    batch = Transition(observation, tf.constant([0]), output[:, 0] + 2.0, tf.ones(1), observation)
+    metrics = trainer.learn(batch, None)
+    expected = 0.5 * 2.0**2 + 0.5 * np.square(model.get_weights()[0]).sum()
+    assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"update_period": 0}, {"updates_per_period": 0}, {"learning_starts": -1}, {"max_gradient_norm": 0.0}]
+)
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        Regression(**wrong)
