@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 
@@ -66,8 +67,8 @@ class Autoreset:
         truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
         final_observation = environment.observe(state)
         ended = terminated | truncated
-        fresh = environment.initial(seeds.at(self._initial_key, index), self.num_environments)
-        state = tf.nest.map_structure(lambda new, old: _where(ended, new, old), fresh, state)
+        fresh = environment.restart(state, seeds.at(self._initial_key, index))
+        state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
         following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))
         observation = environment.observe(state)
         return following, TimeStep(observation, reward, terminated, truncated, final_observation, target)
@@ -75,10 +76,6 @@ class Autoreset:
     def _empty_target(self, rows: list[int]) -> Any:
         spec = self.environment.spec.target
         return () if spec is None else tf.zeros([*rows, *spec.shape], spec.dtype)
-
-
-def _where(rows: Any, new: Any, old: Any) -> Any:
-    return tf.where(tf.reshape(rows, [-1] + [1] * (len(new.shape) - 1)), new, old)
 
 
 class HostedEnvironment(Environment):

@@ -17,14 +17,13 @@ from agentlab import errors
 SCHEMA = 1
 
 
-def save(directory: pathlib.Path, step: int, variables: dict[str, Any]) -> pathlib.Path:
-    """Writes `directory/step-N` from tf.Variables by name, as a whole or not at all, and returns it."""
+def save(directory: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> pathlib.Path:
+    """Writes `directory/step-N` from arrays by name, as a whole or not at all, and returns it."""
     directory.mkdir(parents=True, exist_ok=True)
     final = directory / f"step-{step}"
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".saving-", dir=directory))
     try:
-        arrays = {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
-        save_file(arrays, temporary / "state.safetensors")
+        save_file({name: np.asarray(array) for name, array in arrays.items()}, temporary / "state.safetensors")
         manifest = {"schema": SCHEMA, "step": step, "names": sorted(arrays)}
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
         temporary.chmod(0o755)

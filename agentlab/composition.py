@@ -7,12 +7,13 @@ from typing import Any
 import keras
 
 from agentlab import errors, execution, plugins, settings
-from agentlab.agent import Agent, Parts, Policy
+from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.evaluation import Evaluator
-from agentlab.memory import Memory
+from agentlab.memory import Latest, Memory
 from agentlab.model import ModelBuilder, build_model
+from agentlab.policy import Policy
 from agentlab.sampler import Sampler
 from agentlab.seeds import stream
 from agentlab.task import Part, Task
@@ -23,7 +24,7 @@ CONTRACTS: dict[str, tuple[type, ...]] = {
     "model": (ModelBuilder,),
     "trainer": (Trainer,),
     "sampler": (Sampler,),
-    "memory": (Memory,),
+    "memory": (Latest, Memory),
 }
 EVALUATION_ROWS = 100  # environments side by side, at most
 
@@ -89,12 +90,17 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
 
 
 def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = None) -> Evaluator:
-    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given."""
-    count = episodes or task.evaluation.episodes
-    rows = min(count, EVALUATION_ROWS)
-    environment = on_host(build_environment(task.evaluation.environment or task.environment, rows), rows)
+    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
+
+    Neither given, a finite data set is read through once, and other environments play 100 episodes.
+    """
+    part = task.evaluation.environment or task.environment
+    chosen = episodes or task.evaluation.episodes
+    rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
+    environment = on_host(build_environment(part, rows), rows)
+    count = chosen or environment.spec.num_episodes or EVALUATION_ROWS
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
-    return Evaluator(environment, policy, count, seed)
+    return Evaluator(environment, policy, count, seed, agent.trainer.score)
 
 
 def find_task(name: str) -> Task:

@@ -6,6 +6,7 @@ import abc
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
@@ -59,6 +60,14 @@ class DeviceEnvironment(abc.ABC):
     @abc.abstractmethod
     def initial(self, seed: Any, batch: int) -> Any:
         """Returns the states of `batch` new episodes."""
+
+    def restart(self, state: Any, seed: Any) -> Any:
+        """Returns the states of the episodes after those that ended in `state`; by default drawn anew, as by `initial`.
+
+        An environment whose episodes go on from one another, such as a data set read through, overrides it. Only the rows
+        whose episode ended are used.
+        """
+        return self.initial(seed, tf.nest.flatten(state)[0].shape[0])
 
     @abc.abstractmethod
     def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:

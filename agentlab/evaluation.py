@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.agent import Policy
 from agentlab.environment import Environment
 from agentlab.errors import UsageError
 from agentlab.metrics import EpisodeStatistics
+from agentlab.model import initial_state, restarted
+from agentlab.policy import Policy
+from agentlab.trainer import Score
+from agentlab.types import Decision, TimeStep, Transition
+
+NewScore = Callable[[], Score | None]
 
 
 class Evaluator:
@@ -24,12 +31,15 @@ class Evaluator:
         policy: acts; its draws begin anew at each evaluation.
         episodes: how many.
         seed: the run's seed; episodes start from the stream "evaluation".
+        new_score: makes what the trainer adds to the report, if anything; called at each evaluation.
 
     Raises:
         UsageError: the environment does not show and accept what the policy's does.
     """
 
-    def __init__(self, environment: Environment, policy: Policy, episodes: int, seed: int) -> None:
+    def __init__(
+        self, environment: Environment, policy: Policy, episodes: int, seed: int, new_score: NewScore = lambda: None
+    ) -> None:
         ours, theirs = policy.spec, environment.spec
         fits = ours.observation.shape == theirs.observation.shape and ours.action.shape == theirs.action.shape
         if not fits:
@@ -39,33 +49,47 @@ class Evaluator:
             )
         self._environment = environment
         self._policy = policy
+        self._new_score = new_score
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
         self._seed = seeds.host_seed(seed, "evaluation")
 
     def run(self) -> dict[str, Any]:
-        """Returns `episodes`, `return_mean`, `return_std` and `episode_length_mean`."""
+        """Returns `episodes`, `return_mean`, `return_std`, `episode_length_mean` and the entries of the trainer's score."""
         self._policy.steps.assign(0)
-        rows = self._environment.num_environments
+        rows, model = self._environment.num_environments, self._policy.model
         left, returns, lengths = self._share.copy(), [], []
-        statistics = EpisodeStatistics.start(rows)
-        timestep = self._environment.reset(self._seed)
+        statistics, score = EpisodeStatistics.start(rows), self._new_score()
+        timestep, recurrent = self._environment.reset(self._seed), initial_state(model, rows)
         while left.any():
-            timestep = self._environment.step(self._policy.act(timestep.observation))
+            decision = self._policy.respond(timestep.observation, recurrent)
+            action = decision.action.numpy()
+            timestep = self._environment.step(action)
             ended = timestep.terminated | timestep.truncated
-            acted = 1.0 if isinstance(timestep.first, tuple) else 1.0 - timestep.first
-            statistics = statistics.reported().after(timestep.reward, ended.astype(np.float32), acted)
+            acted = np.ones(rows, np.bool_) if isinstance(timestep.first, tuple) else ~timestep.first
+            if score is not None:
+                _add(score, decision, action, timestep, acted & (left > 0))
+            statistics = statistics.reported().after(timestep.reward, ended.astype(np.float32), acted.astype(np.float32))
             counted = ended & (left > 0)
             returns.extend(statistics.return_sum[counted].tolist())
             lengths.extend(statistics.length_sum[counted].tolist())
             left = left - counted
+            recurrent = restarted(model, decision.recurrent, tf.constant(ended)) if recurrent != () else ()
         return {
             "episodes": len(returns),
             "return_mean": float(np.mean(returns)),
             "return_std": float(np.std(returns)),
             "episode_length_mean": float(np.mean(lengths)),
+            **(score.result() if score is not None else {}),
         }
 
     def close(self) -> None:
         """Releases the environment."""
         self._environment.close()
+
+
+def _add(score: Score, decision: Decision, action: np.ndarray, timestep: TimeStep, rows: np.ndarray) -> None:
+    """Adds the decisions of those `rows` (`[B]` bool) that count."""
+    transition = Transition.between(decision.observation, action, timestep)
+    batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition)
+    score.add(decision.output.numpy()[rows], batch)

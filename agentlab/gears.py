@@ -19,7 +19,8 @@ from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.execution import Compiled, compiled, repeat
 from agentlab.loop import turn
 from agentlab.metrics import EpisodeStatistics
-from agentlab.stepper import Stepper
+from agentlab.model import initial_state
+from agentlab.stepper import make_stepper
 from agentlab.types import TimeStep
 
 
@@ -46,6 +47,7 @@ class _Carry:
 
     episodes: Any
     observation: Any
+    recurrent: Any
     statistics: EpisodeStatistics
     index: Any
 
@@ -68,8 +70,9 @@ class DeviceGear(Gear):
 
     def start(self) -> None:
         episodes, timestep = self._autoreset.reset()
-        statistics = EpisodeStatistics.start(self._agent.num_environments)
-        carry = _Carry(episodes, timestep.observation, statistics, np.int64(0))
+        rows = self._agent.num_environments
+        recurrent = initial_state(self._agent.model, rows)
+        carry = _Carry(episodes, timestep.observation, recurrent, EpisodeStatistics.start(rows), np.int64(0))
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
 
@@ -95,9 +98,10 @@ class DeviceGear(Gear):
         def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
             return self._autoreset.step(episodes, action, index)
 
-        episodes, timestep = turn(self._agent, step_environment, carry.episodes, carry.observation)
+        episodes, timestep, recurrent = turn(self._agent, step_environment, carry.episodes, carry.observation, carry.recurrent)
         ended = tf.cast(timestep.terminated | timestep.truncated, tf.float32)
-        return _Carry(episodes, timestep.observation, carry.statistics.after(timestep.reward, ended), index)
+        statistics = carry.statistics.after(timestep.reward, ended)
+        return _Carry(episodes, timestep.observation, recurrent, statistics, index)
 
 
 class HostGear(Gear):
@@ -112,7 +116,7 @@ class HostGear(Gear):
     name = "host"
 
     def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
-        self._stepper = Stepper(agent)
+        self._stepper = make_stepper(agent.learner, agent.execution)
         self._environment = environment
         self._seed = seed
         self._statistics = EpisodeStatistics.start(agent.num_environments)

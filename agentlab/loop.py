@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from agentlab.agent import Agent
+from agentlab.model import restarted
 from agentlab.types import TimeStep
 
 
 def turn(
-    agent: Agent, step_environment: Callable[[Any, Any], tuple[Any, TimeStep]], state: Any, observation: Any
-) -> tuple[Any, TimeStep]:
+    agent: Agent, step_environment: Callable[[Any, Any], tuple[Any, TimeStep]], state: Any, observation: Any, recurrent: Any
+) -> tuple[Any, TimeStep, Any]:
     """Takes one step in every environment: `decide`, environment, `observe`.
 
     Args:
@@ -19,11 +20,13 @@ def turn(
         step_environment: from (state, action) to (state, time step).
         state: of the environment; whatever `step_environment` takes.
         observation: `[B, *O]`, to act on.
+        recurrent: the model's own state `[B, ...]`, or `()`.
 
     Returns:
-        The state and time step that the actions led to.
+        The state and time step that the actions led to, and the model's state, begun anew where an episode ended.
     """
-    action = agent.decide(observation)
-    state, timestep = step_environment(state, action)
-    agent.observe(observation, action, timestep)
-    return state, timestep
+    decision = agent.decide(observation, recurrent)
+    state, timestep = step_environment(state, decision.action)
+    agent.observe(decision, timestep)
+    ended = timestep.terminated | timestep.truncated
+    return state, timestep, restarted(agent.model, decision.recurrent, ended)

@@ -1,9 +1,11 @@
-"""The Memory contract: keeps transitions and hands out batches; its storage is tf.Variables."""
+"""The Memory contract: keeps transitions and hands out batches; its storage is tf.Variables. Or `Latest`, which keeps none."""
 
 from __future__ import annotations
 
 import abc
 from typing import Any
+
+import attrs
 
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Transition
@@ -27,3 +29,8 @@ class Memory(abc.ABC):
     @abc.abstractmethod
     def variables(self) -> dict[str, Any]:
         """Returns every tf.Variable of the storage by a name that is the same in every process."""
+
+
+@attrs.frozen
+class Latest:
+    """No memory beyond the present: the batch is what this turn led to, learned from by the forward pass that acted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,6 +76,7 @@ class Means:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
         self._sums = tf.Variable(tf.zeros(len(names) + 1), trainable=False)  # the last counts the updates
+        self._finite = tf.Variable(tf.zeros([], tf.int64), trainable=False)  # updates up to the first that was not
 
     def add(self, metrics: dict[str, Any]) -> None:
         """Adds one update's scalar metrics; traceable.
@@ -88,10 +90,40 @@ class Means:
                 "name them in the trainer's metric_names."
             )
         values = [tf.cast(metrics[name], tf.float32) for name in self._names]
-        self._sums.assign_add(tf.stack([*values, tf.constant(1.0)]))
+        sums = self._sums + tf.stack([*values, tf.constant(1.0)])
+        self._sums.assign(sums)
+        # A sum that is not finite stays so, and this count with it.
+        self._finite.assign_add(tf.cast(tf.reduce_all(tf.math.is_finite(sums)), tf.int64))
+
+    def count(self) -> int:
+        """Returns the updates since the last report."""
+        return int(self._sums.numpy()[-1])
 
     def collect(self) -> dict[str, float]:
-        """Returns the means since the last call, empty if there was no update, and starts anew."""
+        """Returns the means since the last call, empty if there was no update, and starts anew.
+
+        Raises:
+            NonFinite: a metric was not.
+        """
         *sums, count = self._sums.numpy().tolist()
+        finite = int(self._finite.numpy())
         self._sums.assign(tf.zeros_like(self._sums))
+        self._finite.assign(tf.zeros_like(self._finite))
+        for name, total in zip(self._names, sums, strict=True):
+            if not math.isfinite(total):
+                raise NonFinite(name, total, finite + 1)
         return {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}
+
+
+class NonFinite(errors.TrainingFault):
+    """A metric was not finite.
+
+    Attributes:
+        name: of the metric.
+        value: its sum: nan or an infinity.
+        update: the first such update, counted from 1 at the last report.
+    """
+
+    def __init__(self, name: str, value: float, update: int) -> None:
+        super().__init__(f"{name} became {value} at update {update} since the last report.")
+        self.name, self.value, self.update = name, value, update

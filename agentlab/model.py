@@ -12,12 +12,55 @@ from agentlab import errors, seeds
 from agentlab.spec import EnvironmentSpec
 
 
+class RecurrentModel(keras.Model, abc.ABC):
+    """A Keras model that carries a state from step to step: called with `(observation, state)`, it returns `(output, state)`.
+
+    The runtime resets the state of a row where its episode ended.
+    """
+
+    @abc.abstractmethod
+    def initial_state(self, batch_size: int) -> Any:
+        """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
+
+    @abc.abstractmethod
+    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+        """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them, shaped like `state`."""
+
+
+def initial_state(model: keras.Model, batch_size: int) -> Any:
+    """Returns a model's state before the first step, `()` if it carries none."""
+    return model.initial_state(batch_size) if isinstance(model, RecurrentModel) else ()
+
+
+def forward(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
+    """Returns a model's output `[B, ..., K]` and its state afterwards; traceable."""
+    if isinstance(model, RecurrentModel):
+        return model(observation, state, training=training)
+    return model(observation, training=training), ()
+
+
+def restarted(model: keras.Model, state: Any, ended: Any) -> Any:
+    """Returns `state` with the rows begun anew whose episode `ended` (`[B]` bool); traceable."""
+    if not isinstance(model, RecurrentModel):
+        return ()
+    fresh = model.initial_state(ended.shape[0])
+    return tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
+
+
+def where_rows(rows: Any, new: Any, old: Any) -> Any:
+    """Returns `new` `[B, ...]` in the `rows` (`[B]` bool) that are True, and `old` elsewhere; traceable."""
+    return tf.where(tf.reshape(rows, [-1] + [1] * (len(new.shape) - 1)), new, old)
+
+
 class ModelBuilder(abc.ABC):
     """Builds a Keras model for an environment; settings are constructor arguments."""
 
     @abc.abstractmethod
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-        """Returns a model from observations `[B, *O]` to outputs `[B, num_outputs]`: Sequential, Functional or subclassed."""
+        """Returns a model from observations `[B, *O]` to outputs `[B, ..., num_outputs]`: Sequential, Functional or subclassed.
+
+        The axes between are those of an action that is made up of several choices, such as one per position of a text.
+        """
 
 
 def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_outputs: int, seed: int) -> keras.Model:
@@ -40,11 +83,11 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
     """Calls the model once on a blank observation, which also builds it.
 
     Raises:
-        UsageError: it refuses the observation, or its outputs are not float32 `[B, num_outputs]`.
+        UsageError: it refuses the observation, or its outputs are not float32 `[B, ..., num_outputs]`.
     """
     shape = (1, *spec.observation.shape)
     try:
-        output = model(tf.zeros(shape, spec.observation.dtype))
+        output, _ = forward(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise errors.UsageError(
@@ -55,9 +98,10 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
 
 
 def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
+    expected = (1, *spec.action.choices, num_outputs)
     got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if tf.is_tensor(output) else type(output).__name__
-    if not tf.is_tensor(output) or tuple(output.shape) != (1, num_outputs) or output.dtype != tf.float32:
+    if not tf.is_tensor(output) or tuple(output.shape) != expected or output.dtype != tf.float32:
         raise errors.UsageError(
-            f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape (1, {num_outputs}) "
+            f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape {expected} "
             f"and dtype float32, one output per action. Give its last layer {num_outputs} units."
         )

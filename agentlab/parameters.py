@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-ELEMENTWISE = (keras.optimizers.Adam, keras.optimizers.AdamW, keras.optimizers.RMSprop, keras.optimizers.SGD)
+ELEMENTWISE = (keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
 FUSED_SIZE = 1_000_000  # elements up to which the copies into and out of one vector cost less than separate operations
 
 
@@ -38,10 +38,8 @@ class Updater:
     def __init__(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
         self.optimizer = optimizer
         self._variables = list(variables)
-        small = sum(math.prod(variable.shape) for variable in variables) <= FUSED_SIZE
-        alike = all(variable.dtype == "float32" for variable in variables)
         self._fused = None
-        if type(optimizer) in ELEMENTWISE and small and alike:
+        if _fusible(optimizer, self._variables):
             self._fused = keras.Variable(flatten([variable.value for variable in variables]), name="parameters")
         optimizer.build([self._fused] if self._fused is not None else self._variables)
 
@@ -58,3 +56,11 @@ class Updater:
     def variables(self) -> dict[str, Any]:
         """Returns the optimizer's tf.Variables by a name that is the same in every process."""
         return {f"{index:03d}": variable.value for index, variable in enumerate(self.optimizer.variables)}
+
+
+def _fusible(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> bool:
+    """Whether one vector gets the same numbers: nothing the optimizer does looks at single variables."""
+    small = sum(math.prod(variable.shape) for variable in variables) <= FUSED_SIZE
+    alike = all(variable.dtype == "float32" and variable.constraint is None for variable in variables)
+    by_variable = optimizer.clipnorm or optimizer.weight_decay  # decay may leave some variables out
+    return type(optimizer) in ELEMENTWISE and small and alike and not by_variable

@@ -20,6 +20,7 @@ from agentlab.agent import Agent
 from agentlab.composition import build_agent, build_environment, build_evaluator, choose_gear, find_task, on_host
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.gears import DeviceGear, Gear, HostGear
+from agentlab.metrics import NonFinite
 from agentlab.report import Progress, RunDirectory, process_start
 from agentlab.task import Task
 
@@ -152,6 +153,7 @@ class _Session:
         self._directory = RunDirectory(run_dir, task, seed)
         self._directory.write_config(task, seed)
         self._progress = Progress(task.steps, quiet)
+        self._last_good: dict[str, np.ndarray] | None = None  # as of the last report, at which everything was finite
         self._seconds["build"] = time.time() - self._start
 
     def run(self) -> Run:
@@ -161,6 +163,7 @@ class _Session:
             evaluation = self._timed("evaluate", self._evaluator.run)
             self._save()
         except errors.TrainingFault:
+            self._save_last_good()
             raise
         except (errors.AgentlabError, KeyboardInterrupt):
             self._save()
@@ -197,26 +200,39 @@ class _Session:
         return max(1, math.ceil((min(ends) - step) / self._task.num_environments))
 
     def _report(self, step: int, rate: float, statistics: dict[str, Any], evaluate: bool) -> None:
-        means = self._agent.means.collect()
-        line = {"step": step, "update": int(self._agent.updates.numpy()), **statistics, **means}
+        means = self._means(step)
+        line = {"step": step, "update": int(self._agent.learner.updates.numpy()), **statistics, **means}
         if evaluate:
             found = self._timed("evaluate", self._evaluator.run)
-            line.update({f"evaluation_{name}": value for name, value in found.items()})
+            line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
         line.update(steps_per_second=rate, seconds=time.time() - self._process_start)
         self._directory.write_metrics(line)
         self._progress.chunk(line)
-        bad = [name for name, value in means.items() if not math.isfinite(value)]
-        if bad:
+        self._last_good = {name: variable.numpy() for name, variable in _saved(self._agent).items()}
+
+    def _means(self, step: int) -> dict[str, float]:
+        """Returns the training metrics since the last report.
+
+        Raises:
+            TrainingFault: one was not finite.
+        """
+        means = self._agent.learner.means
+        before = int(self._agent.learner.updates.numpy()) - means.count()
+        try:
+            return means.collect()
+        except NonFinite as error:
             raise errors.TrainingFault(
-                f"Learning became non-finite by step {step:,}: {bad[0]} is {means[bad[0]]}. "
+                f"Learning became non-finite by step {step:,}: {error.name} is {error.value} at update {before + error.update:,}. "
                 "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
-            )
+            ) from error
 
     def _save(self) -> None:
-        variables = _saved(self._agent)
-        weights = [variable for name, variable in variables.items() if name.startswith("model/")]
-        if all(np.isfinite(weight.numpy()).all() for weight in weights):
-            checkpoint.save(self._directory.checkpoints, int(self._agent.exploration.steps.numpy()), variables)
+        self._last_good = {name: variable.numpy() for name, variable in _saved(self._agent).items()}
+        self._save_last_good()
+
+    def _save_last_good(self) -> None:
+        if self._last_good is not None:
+            checkpoint.save(self._directory.checkpoints, int(self._last_good["steps"]), self._last_good)
 
     def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         begin = time.time()
@@ -233,7 +249,7 @@ class _Session:
             "gear": self._gear.name,
             "execution": self._agent.execution,
             "steps": int(self._agent.exploration.steps.numpy()),
-            "updates": int(self._agent.updates.numpy()),
+            "updates": int(self._agent.learner.updates.numpy()),
             "evaluation": evaluation,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }

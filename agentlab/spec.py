@@ -30,17 +30,28 @@ class Array:
     def __str__(self) -> str:
         return f"{self.dtype} array of shape {self.shape}"
 
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The axes of an action before the last, which a model's outputs spell out."""
+        return self.shape[:-1]
+
 
 @attrs.frozen
 class Discrete:
-    """A choice among `num_values` values, 0 to `num_values - 1`."""
+    """A choice among `num_values` values, 0 to `num_values - 1`; with a `shape`, one such choice per element."""
 
     num_values: int
     dtype: str = "int64"
     shape: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"choice among {self.num_values} values"
+        several = f"{self.shape} choices, each" if self.shape else "choice"
+        return f"{several} among {self.num_values} values"
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The axes of an action, each element of which is a choice of its own."""
+        return self.shape
 
 
 @attrs.frozen
@@ -53,6 +64,7 @@ class EnvironmentSpec:
         action: one environment's action.
         max_episode_steps: episodes are truncated after so many steps; None if the environment keeps its own limit, or none.
         target: the right answer to an action, where the environment knows it.
+        num_episodes: of a finite data set, how many episodes read it through once; None where there is no such end.
     """
 
     name: str
@@ -60,6 +72,7 @@ class EnvironmentSpec:
     action: Array | Discrete
     max_episode_steps: int | None = None
     target: Array | Discrete | None = None
+    num_episodes: int | None = None
 
 
 def conform(observation: Any, spec: Array, who: str) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import abc
+from typing import Any
 
 import attrs
 import numpy as np
@@ -10,11 +11,10 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.execution import GraphCall, compiled
+from agentlab.learning import ImmediateLearner, Learner, MemoryLearner
+from agentlab.model import initial_state, restarted
 from agentlab.spec import EnvironmentSpec, conform
-from agentlab.types import TimeStep
-
-if TYPE_CHECKING:
-    from agentlab.agent import Agent
+from agentlab.types import Decision, TimeStep
 
 STAGE_ROWS = 1_024  # kept on the host before they go to the memory, where updates are further apart
 
@@ -77,39 +77,27 @@ def _byte_shape(dtype: np.dtype) -> list[int]:
     return [dtype.itemsize] if dtype.itemsize > 1 else []
 
 
-class Stepper:
-    """Turns time steps into actions, and has the agent learn between.
+class Stepper(abc.ABC):
+    """Turns time steps into actions, and has a learner learn between."""
 
-    Nothing reads the memory between two updates, so transitions wait on the host until the next one: between updates a step
-    costs one compiled call, the action; with one update due, remembering, learning and acting are one call too.
-    """
+    def __init__(self, learner: Learner) -> None:
+        self._spec = learner.policy.spec
+        self._rows = learner.num_environments
+        self._pending: Any = None
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-        self._rows = agent.num_environments
-        self._steps = int(agent.exploration.steps.numpy())
-        self._pending: tuple[np.ndarray, np.ndarray] | None = None
-        self._stage = _Stage(agent.spec, self._rows)
-        self._train = compiled(agent.train, agent.execution)
-        self._calls: dict[str, Any] = {}
-
+    @abc.abstractmethod
     def start(self, observation: np.ndarray) -> np.ndarray:
         """Returns actions `[B]` for observations `[B, *O]` that no action of this agent led to."""
-        return self._acted(observation, self._call("decide", observation))
+
+    @abc.abstractmethod
+    def observe(self, timestep: TimeStep) -> None:
+        """Observes where the last actions led and learns if updates are due, without acting again."""
 
     def step(self, timestep: TimeStep) -> np.ndarray:
         """Returns the next actions `[B]`, having observed where the last ones led."""
-        if self._pending is None:
-            return self.start(timestep.observation)
-        due = self._receive(timestep)
-        if due == 1:
-            return self._acted(timestep.observation, self._call("turn", timestep.observation, self._stage.take()))
-        self._learn(due)
+        if self._pending is not None:
+            self.observe(timestep)
         return self.start(timestep.observation)
-
-    def observe(self, timestep: TimeStep) -> None:
-        """Observes where the last actions led and learns if updates are due, without acting again."""
-        self._learn(self._receive(timestep))
 
     def step_once(self, timestep: TimeStep) -> np.ndarray:
         """As `step`, for time steps from outside: checked, and with one environment also without the batch axis.
@@ -117,7 +105,7 @@ class Stepper:
         Raises:
             UsageError: the observation's shape or dtype, or the number of rows, is wrong.
         """
-        spec = self._agent.spec.observation
+        spec = self._spec.observation
         observation = conform(timestep.observation, spec, "The agent")
         batched = observation.ndim > len(spec.shape)
         rows = len(observation) if batched else 1
@@ -128,6 +116,68 @@ class Stepper:
             return self.step(timestep)
         return self.step(tf.nest.map_structure(lambda leaf: np.asarray(leaf)[None], timestep))[0]
 
+
+class ImmediateStepper(Stepper):
+    """Runs the two halves of the loop body around the host's step, with the heavy calls inside them compiled.
+
+    The tape that recorded the forward pass is the host's own, so that the pass is not made a second time for learning.
+    """
+
+    def __init__(self, learner: ImmediateLearner, execution: str) -> None:
+        super().__init__(learner)
+        self._learner = learner
+        self._recurrent = initial_state(learner.policy.model, self._rows)
+        self._forward = compiled(self._act, execution)
+
+    def start(self, observation: np.ndarray) -> np.ndarray:
+        observed = tf.constant(observation)
+        with tf.GradientTape() as tape:
+            action, output, recurrent = self._forward(observed, self._recurrent)
+        self._pending = Decision(observed, action, output, recurrent, tape)
+        return action.numpy()
+
+    def _act(self, observation: Any, recurrent: Any) -> tuple[Any, Any, Any]:
+        decision = self._learner.policy.decide(observation, recurrent, training=True)
+        return decision.action, decision.output, decision.recurrent
+
+    def observe(self, timestep: TimeStep) -> None:
+        decision, self._pending = self._pending, None
+        self._learner.observe(decision, tf.nest.map_structure(tf.constant, timestep))
+        ended = tf.constant(np.logical_or(timestep.terminated, timestep.truncated))
+        self._recurrent = restarted(self._learner.policy.model, decision.recurrent, ended)
+
+
+class StagedStepper(Stepper):
+    """Compiled calls around each step, for an agent that learns from a memory.
+
+    Nothing reads the memory between two updates, so transitions wait on the host until the next one: between updates a step
+    costs one compiled call, the action; with one update due, remembering, learning and acting are one call too.
+    """
+
+    def __init__(self, learner: MemoryLearner, execution: str) -> None:
+        super().__init__(learner)
+        self._learner = learner
+        self._execution = execution
+        self._steps = int(learner.policy.steps.numpy())
+        self._stage = _Stage(self._spec, self._rows)
+        self._train = compiled(learner.train, execution)
+        self._calls: dict[str, Any] = {}
+
+    def start(self, observation: np.ndarray) -> np.ndarray:
+        return self._acted(observation, self._call("decide", observation))
+
+    def step(self, timestep: TimeStep) -> np.ndarray:
+        if self._pending is None:
+            return self.start(timestep.observation)
+        due = self._receive(timestep)
+        if due == 1:
+            return self._acted(timestep.observation, self._call("turn", timestep.observation, self._stage.take()))
+        self._learn(due)
+        return self.start(timestep.observation)
+
+    def observe(self, timestep: TimeStep) -> None:
+        self._learn(self._receive(timestep))
+
     def _acted(self, observation: np.ndarray, action: Any) -> np.ndarray:
         self._pending = (np.array(observation), action.numpy())
         self._steps += self._rows
@@ -135,10 +185,10 @@ class Stepper:
 
     def _receive(self, timestep: TimeStep) -> int:
         """Stages where the last actions led and returns how many updates are due."""
-        observation, action = self._pending  # type: ignore[misc]
+        observation, action = self._pending
         self._pending = None
         self._stage.add(observation, action, timestep)
-        return self._agent.trainer.updates_due(self._steps, self._rows)
+        return self._learner.trainer.updates_due(self._steps, self._rows)
 
     def _learn(self, due: int) -> None:
         if due or self._stage.is_full:
@@ -153,26 +203,38 @@ class Stepper:
         return outputs[0] if outputs else None
 
     def _compile(self, name: str) -> Any:
-        observation = self._agent.spec.observation
+        observation = self._spec.observation
         now = tf.TensorSpec([self._rows, *observation.shape], observation.dtype)
         staged = tf.TensorSpec([None, self._stage.dtype.itemsize], tf.uint8)
         function, signature = {
-            "decide": (self._agent.decide, [now]),
+            "decide": (self._decide, [now]),
             "turn": (self._turn, [now, staged]),
             "remember": (self._remember, [staged]),
             "update": (self._update, []),
         }[name]
-        if self._agent.execution == "eager":
+        if self._execution == "eager":
             return lambda *arrays: [function(*(tf.constant(array) for array in arrays))]  # type: ignore[operator]
         return GraphCall(function, signature)  # type: ignore[arg-type]
+
+    def _decide(self, observation: Any) -> Any:
+        return self._learner.decide(observation, ()).action
 
     def _turn(self, observation: Any, staged: Any) -> Any:
         self._remember(staged)
         self._update()
-        return self._agent.decide(observation)
+        return self._decide(observation)
 
     def _remember(self, staged: Any) -> None:
-        self._agent.remember(*self._stage.unpack(staged))
+        self._learner.remember(*self._stage.unpack(staged))
 
     def _update(self) -> None:
-        self._agent.update(self._train)
+        self._learner.update(self._train)
+
+
+def make_stepper(learner: Learner, execution: str) -> Stepper:
+    """Returns what runs a learner around a host program's own steps; `execution` is "eager", "graph" or "xla"."""
+    if isinstance(learner, ImmediateLearner):
+        return ImmediateStepper(learner, execution)
+    if isinstance(learner, MemoryLearner):
+        return StagedStepper(learner, execution)
+    raise TypeError(f"{type(learner).__name__} has no stepper.")

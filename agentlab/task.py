@@ -42,13 +42,13 @@ class Evaluation:
     Attributes:
         environment: where; None for the environment it was trained in.
         sampler: draws the actions.
-        episodes: how many, each counted from its start to its end.
+        episodes: how many, each counted from its start to its end; None for one pass through a finite data set, elsewhere 100.
         period: environment steps between evaluations during training; 0 for one at the end only.
     """
 
     environment: Part | None = None
     sampler: Part = attrs.field(factory=lambda: Part("greedy"))
-    episodes: int = _positive(100)
+    episodes: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
     period: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 
 

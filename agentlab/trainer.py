@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 import keras
+import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, schedules
@@ -37,9 +38,21 @@ def fraction(default: Any) -> Any:
     return attrs.field(default=default, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
 
 
+class Score(abc.ABC):
+    """What a trainer adds to an evaluation's report besides returns, such as the accuracy per class."""
+
+    @abc.abstractmethod
+    def add(self, output: np.ndarray, batch: Transition) -> None:
+        """Takes in outputs `[N, ..., K]` and the N transitions that the actions drawn from them led to; NumPy arrays."""
+
+    @abc.abstractmethod
+    def result(self) -> dict[str, Any]:
+        """Returns the entries for result.json's `evaluation`, by name: numbers, lists or tables of them."""
+
+
 @attrs.define(slots=False, eq=False)
 class Trainer(abc.ABC):
-    """Improves a model. An algorithm writes `num_outputs` and `loss`; one with several losses overrides `learn`.
+    """Improves a model. An algorithm writes `num_outputs` and `loss`; one with several losses overrides `learn_from`.
 
     Attributes:
         metric_names: of the scalars that `learn` returns.
@@ -47,7 +60,7 @@ class Trainer(abc.ABC):
         learning_rate: of the optimizer named; a schedule counts updates.
         max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
         learning_starts: environment steps before the first update.
-        update_period: environment steps from one round of updates to the next.
+        update_period: environment steps from one round of updates to the next; None for a round at every turn of the loop.
         updates_per_period: updates in one round.
     """
 
@@ -57,7 +70,7 @@ class Trainer(abc.ABC):
     learning_rate: float | schedules.Schedule = 1e-3
     max_gradient_norm: float | None = optional_positive(None)
     learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    update_period: int = positive(1)
+    update_period: int | None = optional_positive(None)
     updates_per_period: int = positive(1)
 
     @abc.abstractmethod
@@ -73,10 +86,14 @@ class Trainer(abc.ABC):
         """Returns the loss of each of N rows, `[N]` float32, and scalar metrics by name.
 
         Args:
-            output: `[N, K]`, the model's outputs for `batch.observation`.
+            output: `[N, ..., K]`, the model's outputs for `batch.observation`.
             batch: N transitions.
             seed: `[2]` int64.
         """
+
+    def score(self) -> Score | None:
+        """Returns a new account of how good the model's outputs are, or None where returns say it all; called once built."""
+        return None
 
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
         """Takes the model to improve and makes the optimizer's variables; called once, before any other method."""
@@ -87,6 +104,18 @@ class Trainer(abc.ABC):
         """Makes one update from `batch` and returns scalar metrics: loss, gradient_norm and the algorithm's own."""
         with tf.GradientTape() as tape:
             output = self.model(batch.observation, training=True)
+        return self.learn_from(tape, output, batch, seed)
+
+    def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
+        """Makes one update as `learn` does, from a forward pass that `tape` has recorded.
+
+        Args:
+            tape: records on; it has seen how `output` came about.
+            output: `[N, ..., K]`, the model's outputs for `batch.observation`.
+            batch: N transitions.
+            seed: `[2]` int64.
+        """
+        with tape:
             loss, metrics = self.loss(output, batch, seed)
             objective = tf.reduce_mean(loss) + sum(self.model.losses)
         return {"loss": objective, "gradient_norm": self.apply_gradients(tape, objective), **metrics}
@@ -107,7 +136,8 @@ class Trainer(abc.ABC):
 
     def updates_due(self, steps: int | Any, taken: int) -> Any:
         """Returns how many updates are due when `steps` (int or int64 scalar) is reached by the last `taken` steps."""
-        rounds = steps // self.update_period - (steps - taken) // self.update_period
+        period = self.update_period or taken
+        rounds = steps // period - (steps - taken) // period
         if isinstance(steps, int):
             return rounds * self.updates_per_period if steps >= self.learning_starts else 0
         return tf.where(steps >= self.learning_starts, rounds * self.updates_per_period, tf.zeros_like(rounds))
@@ -115,6 +145,10 @@ class Trainer(abc.ABC):
     def _make_optimizer(self) -> keras.optimizers.Optimizer:
         if isinstance(self.optimizer, keras.optimizers.Optimizer):
             return self.optimizer
+        if not isinstance(self.optimizer, str):
+            raise errors.UsageError(
+                f"The optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}, or a keras.optimizers.Optimizer."
+            )
         if self.optimizer not in OPTIMIZERS:
             raise errors.UsageError(errors.unknown("optimizer", self.optimizer, OPTIMIZERS))
         rate = self.learning_rate

@@ -1,4 +1,4 @@
-"""TimeStep and Transition: what the parts of a loop hand to each other."""
+"""TimeStep, Decision and Transition: what the parts of a loop hand to each other."""
 
 from __future__ import annotations
 
@@ -28,6 +28,25 @@ class TimeStep:
     final_observation: Any
     target: Any = ()
     first: Any = ()
+
+
+@attrs.frozen(eq=False)
+class Decision:
+    """What acting on the observations of B environments came to.
+
+    Attributes:
+        observation: `[B, *O]`, what was acted on.
+        action: `[B, *A]`.
+        output: `[B, ..., K]`, the model's, from which the actions were drawn.
+        recurrent: the model's state after this step `[B, ...]`, or `()`.
+        tape: recorded the forward pass, where that is the one learned from; else None.
+    """
+
+    observation: Any
+    action: Any
+    output: Any
+    recurrent: Any = ()
+    tape: Any = None
 
 
 @attrs.frozen(eq=False)

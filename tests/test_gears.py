@@ -54,7 +54,9 @@ def test_the_size_of_chunks_changes_no_bit(gear, execution):
         np.testing.assert_array_equal(value, parts[name], name)
 
 
-@pytest.mark.parametrize("environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"])
+@pytest.mark.parametrize(
+    "environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"]
+)
 @pytest.mark.parametrize("settings", [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}], ids=str)
 def test_both_gears_do_the_same(environment, settings):
     device, device_gear = make_gear(environment, "device", **settings)
@@ -62,7 +64,7 @@ def test_both_gears_do_the_same(environment, settings):
     first, second = device_gear.run(40), host_gear.run(40)
     assert first == pytest.approx(second)
     theirs = state(host)
-    assert device.updates.numpy() == host.updates.numpy() > 0
+    assert device.learner.updates.numpy() == host.learner.updates.numpy() > 0
     for name, value in state(device).items():
         np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
@@ -89,7 +91,7 @@ def test_evaluating_and_acting_between_chunks_changes_no_bit():
     agent, gear = make_gear(CartPole())
     gear.run(20)
     agent.act(np.zeros((3, 4), np.float32))
-    agent.means.collect()
+    agent.learner.means.collect()
     gear.run(20)
     watched = state(agent)
     assert all((plain[name] == watched[name]).all() for name in plain if name != "acts")
@@ -107,7 +109,7 @@ def test_the_counts_of_steps_updates_and_episodes():
     agent, gear = make_gear(CartPole(max_episode_steps=3))
     summary = gear.run(9)  # 36 steps in 4 rows
     assert agent.exploration.steps.numpy() == 36
-    assert agent.updates.numpy() == 2  # at 24 and 32; at 8 and 16 learning had not started
+    assert agent.learner.updates.numpy() == 2  # at 24 and 32; at 8 and 16 learning had not started
     assert summary == {"episodes": 12, "return_mean": 3.0, "episode_length_mean": 3.0}
     assert gear.run(1) == {"episodes": 0, "return_mean": None, "episode_length_mean": None}
 

@@ -108,7 +108,9 @@ def test_a_model_of_ones_own_drops_in(tmp_path):
     model = Own()
     found = agentlab.run("dqn", 0, IDENTITY, model=model, run_dir=tmp_path / "run")
     assert found.model is model
-    with pytest.raises(errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"):
+    with pytest.raises(
+        errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"
+    ):
         agentlab.run("dqn", 0, IDENTITY, model=keras.Sequential([keras.layers.Dense(3)]), run_dir=tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
 
@@ -156,7 +158,7 @@ def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, s
     with pytest.raises(errors.EnvironmentFault, match=f"Failing-v0.*step 50.*{sentence}"):
         agentlab.run("dqn", 0, changes, run_dir=tmp_path / "run")
     assert [line["step"] for line in lines(tmp_path / "run")] == [20, 40]
-    assert agentlab.load(tmp_path / "run").updates.numpy() > 0
+    assert agentlab.load(tmp_path / "run").learner.updates.numpy() > 0
 
 
 def test_learning_that_diverges_stops_and_keeps_no_broken_weights(tmp_path):

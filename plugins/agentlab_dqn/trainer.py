@@ -86,8 +86,8 @@ class DQN(Trainer):
         loss = 0.5 * tf.square(error) if self.huber_delta is None else huber(error, self.huber_delta)
         return loss, {"q_mean": tf.reduce_mean(values)}
 
-    def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
-        metrics = super().learn(batch, seed)
+    def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
+        metrics = super().learn_from(tape, output, batch, seed)
         self._updates.assign_add(1)
         due = tf.equal(self._updates.read_value() % self.target_update_period, 0)
         moved = self._target + self.target_update_rate * (flatten(self._weights()) - self._target)

@@ -1,0 +1,146 @@
+"""How experience becomes updates: from what a memory hands out, or on the spot, from the pass that acted."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab.execution import repeat
+from agentlab.memory import Latest, Memory
+from agentlab.metrics import Means
+from agentlab.model import RecurrentModel
+from agentlab.policy import Policy
+from agentlab.trainer import Trainer
+from agentlab.types import Decision, TimeStep, Transition
+
+
+class Learner(abc.ABC):
+    """Makes an agent's updates and accounts for them.
+
+    Args:
+        policy: acts while it learns.
+        trainer: improves the policy's model; built.
+        num_environments: B.
+        seed: of all draws made for learning.
+    """
+
+    def __init__(self, policy: Policy, trainer: Trainer, num_environments: int, seed: int) -> None:
+        self.policy = policy
+        self.trainer = trainer
+        self.num_environments = num_environments
+        self.updates = tf.Variable(0, dtype=tf.int64, name="updates")
+        self.means = Means(trainer.metric_names)
+        self._trainer_key = seeds.stream(seed, "trainer")
+
+    @abc.abstractmethod
+    def decide(self, observation: Any, recurrent: Any) -> Decision:
+        """Acts on observations `[B, *O]`; traceable."""
+
+    @abc.abstractmethod
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        """Takes in where a decision led and learns when due; traceable."""
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables that learning changes besides the model's, by name."""
+        trainer = {f"trainer/{name}": variable for name, variable in self.trainer.variables().items()}
+        return {**trainer, "updates": self.updates}
+
+    def _trainer_seed(self) -> Any:
+        return seeds.at(self._trainer_key, self.updates.read_value())
+
+
+class ImmediateLearner(Learner):
+    """Learns from every turn on the spot: the forward pass that acted is the one learned from.
+
+    Raises:
+        UsageError: the trainer wants its updates at other times than once a turn.
+    """
+
+    def __init__(self, policy: Policy, trainer: Trainer, num_environments: int, seed: int) -> None:
+        super().__init__(policy, trainer, num_environments, seed)
+        wanted = (trainer.update_period or num_environments, trainer.updates_per_period, trainer.learning_starts)
+        if wanted != (num_environments, 1, 0):
+            raise errors.UsageError(
+                f"The latest batch is learned from once a turn, every {num_environments} steps here; the trainer wants {wanted[1]} "
+                f"updates every {wanted[0]} steps from step {wanted[2]} on. Choose another memory, such as 'replay', or set "
+                f"trainer.update_period={num_environments}, trainer.updates_per_period=1 and trainer.learning_starts=0."
+            )
+
+    def decide(self, observation: Any, recurrent: Any) -> Decision:
+        with tf.GradientTape() as tape:
+            decision = self.policy.decide(observation, recurrent, training=True)
+        return attrs.evolve(decision, tape=tape)
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        batch = Transition.between(decision.observation, decision.action, timestep)
+        self.means.add(self.trainer.learn_from(decision.tape, decision.output, batch, self._trainer_seed()))
+        self.updates.assign_add(1)
+
+
+class MemoryLearner(Learner):
+    """Learns from batches that a memory hands out, when the trainer says an update is due.
+
+    Raises:
+        UsageError: the model carries a state, which the memory does not keep.
+    """
+
+    def __init__(self, policy: Policy, trainer: Trainer, num_environments: int, seed: int, memory: Memory) -> None:
+        super().__init__(policy, trainer, num_environments, seed)
+        if isinstance(policy.model, RecurrentModel):
+            raise errors.UsageError(
+                f"Model {policy.model.name!r} carries a state from step to step, which a {type(memory).__name__} does not keep. "
+                "Choose memory 'latest' or a model without state."
+            )
+        self.memory = memory
+        self._memory_key = seeds.stream(seed, "memory")
+
+    def decide(self, observation: Any, recurrent: Any) -> Decision:
+        return self.policy.decide(observation, recurrent)
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        self.remember(decision.observation, decision.action, timestep)
+        self.learn(self.trainer.updates_due(self.policy.steps.read_value(), self.num_environments))
+
+    def remember(self, observation: Any, action: Any, timestep: TimeStep) -> None:
+        """Adds the transitions of N rows to the memory; traceable."""
+        self.memory.add(Transition.between(observation, action, timestep))
+
+    def learn(self, count: Any) -> None:
+        """Makes `count` (int64 scalar) updates, each from a fresh batch; traceable."""
+
+        def update(nothing: Any) -> Any:
+            self.update(self.train)
+            return nothing
+
+        repeat(update, (), count)
+
+    def update(self, train: Callable[[Transition, Any], None]) -> None:
+        """Samples a batch and makes one update by `train`: this learner's own, or a compiled form of it; traceable."""
+        batch = self.memory.sample(seeds.at(self._memory_key, self.updates.read_value()))
+        train(batch, self._trainer_seed())
+        self.updates.assign_add(1)
+
+    def train(self, batch: Transition, seed: Any) -> None:
+        """Improves the model from a batch and accounts for the metrics; traceable."""
+        self.means.add(self.trainer.learn(batch, seed))
+
+    def variables(self) -> dict[str, Any]:
+        memory = {f"memory/{name}": variable for name, variable in self.memory.variables().items()}
+        return {**super().variables(), **memory}
+
+
+def make_learner(policy: Policy, trainer: Trainer, memory: Memory | Latest, num_environments: int, seed: int) -> Learner:
+    """Returns the learner that the memory asks for.
+
+    Raises:
+        UsageError: memory, trainer and model do not fit together.
+    """
+    if isinstance(memory, Latest):
+        return ImmediateLearner(policy, trainer, num_environments, seed)
+    memory.build(policy.spec)
+    return MemoryLearner(policy, trainer, num_environments, seed, memory)

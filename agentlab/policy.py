@@ -1,0 +1,87 @@
+"""Policy: a model and a sampler; observations in, actions out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab import execution as executions
+from agentlab.model import RecurrentModel, forward, initial_state
+from agentlab.sampler import Sampler
+from agentlab.spec import EnvironmentSpec, conform
+from agentlab.types import Decision
+
+
+class Policy:
+    """A model and a sampler: observations in, actions out. Counts the actions drawn, which seed its draws.
+
+    Args:
+        model: from observations `[B, *O]` to outputs `[B, ..., K]`.
+        sampler: draws the actions.
+        spec: of the environment to act in.
+        key: of the random stream to draw from, see `agentlab.seeds`.
+        execution: "eager", "graph" or "xla", for calls from the host; acting alone is fastest as a graph, so "xla" runs as one.
+    """
+
+    def __init__(self, model: keras.Model, sampler: Sampler, spec: EnvironmentSpec, key: int, execution: str = "graph") -> None:
+        self.model = model
+        self.sampler = sampler
+        self.spec = spec
+        self.steps = tf.Variable(0, dtype=tf.int64, name="steps")
+        self._key = key
+        self._execution = execution
+        self._call: Any = None
+
+    def decide(self, observation: Any, recurrent: Any = (), training: bool = False) -> Decision:
+        """Makes one forward pass and one draw per row; traceable.
+
+        Args:
+            observation: `[B, *O]`.
+            recurrent: the model's state `[B, ...]` before this step; `()` for a model without.
+            training: whether layers such as dropout behave as in training.
+        """
+        step = self.steps.read_value()
+        output, following = forward(self.model, observation, recurrent, training)
+        action = self.sampler.sample(output, step, seeds.at(self._key, step))
+        self.steps.assign_add(tf.shape(observation, out_type=tf.int64)[0])
+        return Decision(observation, tf.cast(action, self.spec.action.dtype), output, following)
+
+    def act(self, observation: Any) -> np.ndarray:
+        """Returns the action for one observation `[*O]`, or the actions for a batch `[B, *O]`.
+
+        Raises:
+            UsageError: the observation has another shape or dtype than the environment's, or the model carries a state.
+        """
+        if isinstance(self.model, RecurrentModel):
+            raise errors.UsageError(
+                f"Model {self.model.name!r} carries a state from step to step, which 'act' doesn't keep; expected a model without. "
+                "Call 'policy.respond(observation, state)', which takes and returns it."
+            )
+        array = conform(observation, self.spec.observation, "The agent")
+        batch = array if array.ndim > len(self.spec.observation.shape) else array[None]
+        action = self.respond(batch).action.numpy()
+        return action if batch is array else action[0]
+
+    def respond(self, observation: np.ndarray, recurrent: Any = ()) -> Decision:
+        """Decides for a batch of observations `[B, *O]` as one compiled call from the host; the results are eager tensors."""
+        if self._execution == "eager":
+            return self.decide(tf.constant(observation), recurrent)
+        if self._call is None:
+            self._call = self._compile()
+        action, output, *following = self._call(observation, *tf.nest.flatten(recurrent))
+        return Decision(observation, action, output, tf.nest.pack_sequence_as(recurrent, following))
+
+    def _compile(self) -> executions.GraphCall:
+        state = initial_state(self.model, 1)
+        shown = self.spec.observation
+        leaves = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in tf.nest.flatten(state)]
+
+        def call(observation: Any, *flat: Any) -> Any:
+            decision = self.decide(observation, tf.nest.pack_sequence_as(state, list(flat)))
+            return (decision.action, decision.output, *tf.nest.flatten(decision.recurrent))
+
+        return executions.GraphCall(call, [tf.TensorSpec([None, *shown.shape], shown.dtype), *leaves])
