@@ -66,8 +66,8 @@ class ImmediateLearner(Learner):
         wanted = (trainer.update_period or num_environments, trainer.updates_per_period, trainer.learning_starts)
         if wanted != (num_environments, 1, 0):
             raise errors.UsageError(
-                f"The latest batch is learned from once a turn, every {num_environments} steps here; the trainer wants {wanted[1]} "
-                f"updates every {wanted[0]} steps from step {wanted[2]} on. Choose another memory, such as 'replay', or set "
+                f"The latest batch is learned from once a turn, every {num_environments} steps here; the trainer wants "
+                f"{wanted[1]} updates every {wanted[0]} steps from step {wanted[2]} on. Choose another memory, such as 'replay', or set "
                 f"trainer.update_period={num_environments}, trainer.updates_per_period=1 and trainer.learning_starts=0."
             )
 
@@ -93,7 +93,7 @@ class MemoryLearner(Learner):
         super().__init__(policy, trainer, num_environments, seed)
         if isinstance(policy.model, RecurrentModel):
             raise errors.UsageError(
-                f"Model {policy.model.name!r} carries a state from step to step, which a {type(memory).__name__} does not keep. "
+                f"Model {policy.model.name!r} carries a state from step to step, which {type(memory).__name__} does not keep. "
                 "Choose memory 'latest' or a model without state."
             )
         self.memory = memory

@@ -58,7 +58,7 @@ class Policy:
         """
         if isinstance(self.model, RecurrentModel):
             raise errors.UsageError(
-                f"Model {self.model.name!r} carries a state from step to step, which 'act' doesn't keep; expected a model without. "
+                f"Model {self.model.name!r} carries a state from step to step, which 'act' doesn't keep. "
                 "Call 'policy.respond(observation, state)', which takes and returns it."
             )
         array = conform(observation, self.spec.observation, "The agent")

@@ -222,8 +222,8 @@ class _Session:
             return means.collect()
         except NonFinite as error:
             raise errors.TrainingFault(
-                f"Learning became non-finite by step {step:,}: {error.name} is {error.value} at update {before + error.update:,}. "
-                "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
+                f"Learning became non-finite by step {step:,}: {error.name} is {error.value} "
+                f"at update {before + error.update:,}. Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
             ) from error
 
     def _save(self) -> None:

@@ -147,7 +147,7 @@ class Trainer(abc.ABC):
             return self.optimizer
         if not isinstance(self.optimizer, str):
             raise errors.UsageError(
-                f"The optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}, or a keras.optimizers.Optimizer."
+                f"The optimizer is {self.optimizer!r}; expected {', '.join(OPTIMIZERS)} or a keras.optimizers.Optimizer."
             )
         if self.optimizer not in OPTIMIZERS:
             raise errors.UsageError(errors.unknown("optimizer", self.optimizer, OPTIMIZERS))

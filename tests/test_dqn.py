@@ -188,9 +188,7 @@ def functional():
 
 
 def with_layers(*layers):
-    return lambda: keras.Sequential(
-        [keras.Input((2,)), keras.layers.Dense(4), *(layer() for layer in layers), keras.layers.Dense(2)]
-    )
+    return lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(4), *(layer() for layer in layers), keras.layers.Dense(2)])
 
 
 def with_a_frozen_layer():

@@ -54,9 +54,7 @@ def test_the_size_of_chunks_changes_no_bit(gear, execution):
         np.testing.assert_array_equal(value, parts[name], name)
 
 
-@pytest.mark.parametrize(
-    "environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"]
-)
+@pytest.mark.parametrize("environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"])
 @pytest.mark.parametrize("settings", [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}], ids=str)
 def test_both_gears_do_the_same(environment, settings):
     device, device_gear = make_gear(environment, "device", **settings)

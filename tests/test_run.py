@@ -108,9 +108,7 @@ def test_a_model_of_ones_own_drops_in(tmp_path):
     model = Own()
     found = agentlab.run("dqn", 0, IDENTITY, model=model, run_dir=tmp_path / "run")
     assert found.model is model
-    with pytest.raises(
-        errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"
-    ):
+    with pytest.raises(errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"):
         agentlab.run("dqn", 0, IDENTITY, model=keras.Sequential([keras.layers.Dense(3)]), run_dir=tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
 
@@ -161,12 +159,14 @@ def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, s
     assert agentlab.load(tmp_path / "run").learner.updates.numpy() > 0
 
 
-def test_learning_that_diverges_stops_and_keeps_no_broken_weights(tmp_path):
-    trainer = {**IDENTITY["trainer"], "optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None}
-    with pytest.raises(errors.TrainingFault, match=r"non-finite by step \d+: .*learning_rate"):
-        run(tmp_path, trainer=trainer)
-    assert not list((tmp_path / "run").glob("checkpoints/*"))
-    assert len(lines(tmp_path / "run")) >= 1
+@pytest.mark.parametrize(("starts", "good"), [(32, 0), (150, 100)])
+def test_learning_that_diverges_stops_with_the_last_good_state(tmp_path, starts, good):
+    trainer = {"optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None, "learning_starts": starts}
+    with pytest.raises(errors.TrainingFault, match=r"non-finite by step \d+: \w+ is (nan|inf) at update \d,.*learning_rate"):
+        run(tmp_path, trainer={**IDENTITY["trainer"], **trainer})
+    assert [line["step"] for line in lines(tmp_path / "run")] == [good] * bool(good)
+    kept = [path.name for path in (tmp_path / "run").glob("checkpoints/*")]
+    assert kept == [f"step-{good}"] * bool(good)
 
 
 def test_runs_are_never_overwritten(tmp_path, monkeypatch):

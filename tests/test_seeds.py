@@ -76,14 +76,7 @@ def test_a_draw_is_a_function_of_run_seed_stream_and_step():
     def draw(seed, name, step):
         return seeds.uniform(seeds.at(seeds.stream(seed, name), step), [10]).numpy().tobytes()
 
-    places = [
-        (0, "sampler", 0),
-        (1, "sampler", 0),
-        (0, "replay", 0),
-        (0, "sampler", 1),
-        (1, "replay", 0),
-        (0, "sampler", 2**33),
-    ]
+    places = [(0, "sampler", 0), (1, "sampler", 0), (0, "replay", 0), (0, "sampler", 1), (1, "replay", 0), (0, "sampler", 2**33)]
     assert len({draw(*place) for place in places}) == len(places)
     assert [draw(*place) for place in places] == [draw(*place) for place in places]
     assert draw(0, "sampler", tf.constant(1, tf.int64)) == draw(0, "sampler", 1)

@@ -152,15 +152,9 @@ def test_unknown_names_are_told():
         ({"kind": "liner", "initial": 1.0}, "No kind of schedule named 'liner'. Known: constant, exponential, linear. Did"),
         ({"kind": 3}, "No kind of schedule named '3'."),
         ({"initial": 1.0, "final": 0.0}, "Wrong setting of the schedule 'rate' of the example: .*steps"),
-        (
-            {"initial": 1.0, "final": 0.0, "steps": 0},
-            "Wrong setting of the schedule 'rate' of the example: 'steps' must be >= 1",
-        ),
+        ({"initial": 1.0, "final": 0.0, "steps": 0}, "Wrong setting of the schedule 'rate' of the example: 'steps' must be >= 1"),
         ({"initial": 1.0, "final": 0.0, "step": 3}, "No setting named 'step'.* Did you mean 'steps'?"),
-        (
-            {"initial": "x", "final": 0.0, "steps": 3},
-            "Setting 'initial' of the schedule 'rate' of the example is 'x'; expected",
-        ),
+        ({"initial": "x", "final": 0.0, "steps": 3}, "Setting 'initial' of the schedule 'rate' of the example is 'x'; expected"),
     ],
 )
 def test_wrong_schedules_are_told(table, sentence):
@@ -205,12 +199,7 @@ def test_schedules_survive_json(schedule):
     assert settings.convert(json.loads(json.dumps(data)), float | Schedule, "'x'") == schedule
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | numbers | st.text(),
-        lambda item: st.lists(item) | st.dictionaries(st.text(), item),
-    )
-)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | numbers | st.text(), lambda item: st.lists(item) | st.dictionaries(st.text(), item)))
 def test_data_is_left_as_it_is(value):
     assert settings.as_data(value) == value
 
