@@ -162,7 +162,7 @@ def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, s
 @pytest.mark.parametrize(("starts", "good"), [(32, 0), (150, 100)])
 def test_learning_that_diverges_stops_with_the_last_good_state(tmp_path, starts, good):
     trainer = {"optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None, "learning_starts": starts}
-    with pytest.raises(errors.TrainingFault, match=r"non-finite by step \d+: \w+ is (nan|inf) at update \d,.*learning_rate"):
+    with pytest.raises(errors.TrainingFault, match=r"non-finite by step \d+: \w+ is (nan|inf) at update \d\. .*learning_rate"):
         run(tmp_path, trainer={**IDENTITY["trainer"], **trainer})
     assert [line["step"] for line in lines(tmp_path / "run")] == [good] * bool(good)
     kept = [path.name for path in (tmp_path / "run").glob("checkpoints/*")]
