@@ -67,8 +67,8 @@ class ImmediateLearner(Learner):
         if wanted != (num_environments, 1, 0):
             raise errors.UsageError(
                 f"The latest batch is learned from once a turn, every {num_environments} steps here; the trainer wants "
-                f"{wanted[1]} updates every {wanted[0]} steps from step {wanted[2]} on. Choose another memory, such as 'replay', "
-                f"or set trainer.update_period={num_environments}, trainer.updates_per_period=1 and trainer.learning_starts=0."
+                f"{wanted[1]} updates every {wanted[0]} steps from step {wanted[2]} on. Choose another memory, or "
+                f"set trainer.update_period={num_environments}, trainer.updates_per_period=1 and trainer.learning_starts=0."
             )
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
