@@ -12,6 +12,7 @@ from agentlab.errors import AgentlabError
 
 if TYPE_CHECKING:
     from agentlab.agent import Agent, Parts
+    from agentlab.composition import make_agent
     from agentlab.runner import Run, load, run
     from agentlab.task import Evaluation, Part, Task, part
     from agentlab.types import TimeStep, Transition
@@ -27,6 +28,7 @@ __all__ = [
     "TimeStep",
     "Transition",
     "load",
+    "make_agent",
     "part",
     "run",
 ]
@@ -41,6 +43,7 @@ _HOMES = {
     "TimeStep": "types",
     "Transition": "types",
     "load": "runner",
+    "make_agent": "composition",
     "part": "task",
     "run": "runner",
 }

@@ -16,7 +16,7 @@ from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
 from agentlab.sampler import Sampler
 from agentlab.seeds import stream
-from agentlab.task import Part, Task
+from agentlab.task import Part, Task, changed
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -72,6 +72,29 @@ def build_agent(
         build_part("sampler", task.evaluation.sampler),
     )
     return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
+
+
+def make_agent(
+    task: str | Task, seed: int = 0, changes: dict[str, Any] | None = None, *, model: keras.Model | None = None
+) -> Agent:
+    """Returns a task's agent, untrained, for a loop of your own.
+
+    Args:
+        task: its name, or a task of your own.
+        seed: determines its weights and draws.
+        changes: to the task, as nested tables: `{"num_environments": 8, "trainer": {"discount": 0.98}}`.
+        model: a Keras model of your own instead of the task's.
+
+    Raises:
+        UsageError: the task, a part or a setting is wrong.
+    """
+    resolved = changed(find_task(task) if isinstance(task, str) else task, changes or {})
+    environment = build_environment(resolved.environment, resolved.num_environments)
+    try:
+        return build_agent(resolved, seed, environment, model)
+    finally:
+        if isinstance(environment, Environment):
+            environment.close()
 
 
 def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:

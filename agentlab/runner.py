@@ -17,8 +17,16 @@ import numpy as np
 from agentlab import checkpoint, errors
 from agentlab import task as tasks
 from agentlab.agent import Agent
-from agentlab.composition import build_agent, build_environment, build_evaluator, choose_gear, find_task, on_host
-from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.composition import (
+    build_agent,
+    build_environment,
+    build_evaluator,
+    choose_gear,
+    find_task,
+    make_agent,
+    on_host,
+)
+from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
 from agentlab.metrics import NonFinite
 from agentlab.report import Progress, RunDirectory, process_start
@@ -109,10 +117,7 @@ def load_run(run_dir: str | os.PathLike[str]) -> tuple[Task, int, Agent]:
     task = Task.from_data(tasks.read_config(str(directory / "config.json")))
     seed = int(json.loads((directory / "config.json").read_text("utf-8"))["seed"])
     newest = checkpoint.newest(directory / "checkpoints")
-    environment = build_environment(task.environment, task.num_environments)
-    agent = build_agent(task, seed, environment)
-    if isinstance(environment, Environment):
-        environment.close()
+    agent = make_agent(task, seed)
     checkpoint.restore(newest, _saved(agent))
     return task, seed, agent
 

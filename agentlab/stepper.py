@@ -111,10 +111,18 @@ class Stepper(abc.ABC):
         rows = len(observation) if batched else 1
         if rows != self._rows:
             raise errors.UsageError(f"The agent got {rows} observations; expected {self._rows}, one per environment.")
-        timestep = attrs.evolve(timestep, observation=observation)
+        final_observation = conform(timestep.final_observation, spec, "The agent")
+        whole = attrs.evolve(
+            timestep,
+            observation=observation,
+            reward=np.asarray(timestep.reward, np.float32),
+            terminated=np.asarray(timestep.terminated, np.bool_),
+            truncated=np.asarray(timestep.truncated, np.bool_),
+            final_observation=final_observation,
+        )
         if batched:
-            return self.step(timestep)
-        return self.step(tf.nest.map_structure(lambda leaf: np.asarray(leaf)[None], timestep))[0]
+            return self.step(whole)
+        return self.step(tf.nest.map_structure(lambda leaf: np.asarray(leaf)[None], whole))[0]
 
 
 class ImmediateStepper(Stepper):

@@ -29,6 +29,11 @@ class TimeStep:
     target: Any = ()
     first: Any = ()
 
+    @classmethod
+    def begin(cls, observation: Any) -> TimeStep:
+        """Returns the time step that begins an episode of one environment, `observation` `[*O]`, no action having led there."""
+        return cls(observation, 0.0, False, False, observation)
+
 
 @attrs.frozen(eq=False)
 class Decision:
