@@ -39,9 +39,8 @@ class Updater:
         self.optimizer = optimizer
         self._variables = list(variables)
         small = sum(math.prod(variable.shape) for variable in variables) <= FUSED_SIZE
-        alike = all(variable.dtype == "float32" for variable in variables)
         self._fused = None
-        if type(optimizer) in ELEMENTWISE and small and alike:
+        if type(optimizer) in ELEMENTWISE and small and _are_alike(optimizer, variables):
             self._fused = keras.Variable(flatten([variable.value for variable in variables]), name="parameters")
         optimizer.build([self._fused] if self._fused is not None else self._variables)
 
@@ -58,3 +57,11 @@ class Updater:
     def variables(self) -> dict[str, Any]:
         """Returns the optimizer's tf.Variables by a name that is the same in every process."""
         return {f"{index:03d}": variable.value for index, variable in enumerate(self.optimizer.variables)}
+
+
+def _are_alike(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> bool:
+    """Whether the optimizer does to every element of `variables` the same, whichever variable it belongs to."""
+    if optimizer.clipnorm is not None or any(variable.constraint is not None for variable in variables):
+        return False
+    excluded = optimizer.weight_decay is not None and not all(optimizer._use_weight_decay(variable) for variable in variables)
+    return not excluded and all(variable.dtype == "float32" for variable in variables)
