@@ -11,6 +11,7 @@ from agentlab.agent import Policy
 from agentlab.environment import Environment
 from agentlab.errors import UsageError
 from agentlab.metrics import EpisodeStatistics
+from agentlab.spec import Array, Discrete
 
 
 class Evaluator:
@@ -31,8 +32,7 @@ class Evaluator:
 
     def __init__(self, environment: Environment, policy: Policy, episodes: int, seed: int) -> None:
         ours, theirs = policy.spec, environment.spec
-        fits = ours.observation.shape == theirs.observation.shape and ours.action.shape == theirs.action.shape
-        if not fits:
+        if ours.observation.shape != theirs.observation.shape or not _is_like(ours.action, theirs.action):
             raise UsageError(
                 f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; "
                 f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment.id alike."
@@ -69,3 +69,10 @@ class Evaluator:
     def close(self) -> None:
         """Releases the environment."""
         self._environment.close()
+
+
+def _is_like(ours: Array | Discrete, theirs: Array | Discrete) -> bool:
+    """Whether actions of the one kind are actions of the other, whatever their dtypes."""
+    if isinstance(ours, Discrete) and isinstance(theirs, Discrete):
+        return (ours.num_values, ours.shape) == (theirs.num_values, theirs.shape)
+    return isinstance(ours, Array) and isinstance(theirs, Array) and ours.shape == theirs.shape
