@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from agentlab import errors, listing
@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, and what was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        raise errors.UsageError(f"{_with_suggestion(message)} See '{self.prog} --help'.")
+        raise errors.UsageError(f"{_with_suggestion(message, self._option_string_actions)} See '{self.prog} --help'.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        options = _parser().parse_args(arguments)
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options.command(options) or 0
     except errors.AgentlabError as error:
         if debug:
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=function.__doc__)
         added.add_argument("--debug", action="store_true", help="show tracebacks")
-        added.set_defaults(command=function)
+        added.set_defaults(command=function, parser=added)
         return added
 
     _add_run(command("run", _run, "train a task and evaluate it"))
@@ -249,17 +251,18 @@ def _check_positive(option: str, value: int | None) -> None:
         raise errors.UsageError(f"{option} is {value}; expected a whole number of at least 1.")
 
 
-def _with_suggestion(message: str) -> str:
-    """Returns argparse's message as a sentence, with the nearest choice to a wrong one."""
+def _with_suggestion(message: str, options: Iterable[str]) -> str:
+    """Returns argparse's message as a sentence, with the nearest choice, or of `options` the nearest, to a wrong one."""
     import difflib
     import re
 
-    found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
     sentence = message[:1].upper() + message[1:] + "."
-    if not found:
-        return sentence
-    choices = [choice.strip(" '") for choice in found.group(2).split(",")]
-    near = difflib.get_close_matches(found.group(1), choices, 1)
+    chosen = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    unknown = re.search(r"unrecognized arguments: (?:.* )?(--[^ =]+)", message)
+    if chosen:
+        options = [choice.strip(" '") for choice in chosen.group(2).split(",")]
+    wrong = chosen or unknown
+    near = difflib.get_close_matches(wrong.group(1), list(options), 1) if wrong else []
     return sentence + (f" Did you mean {near[0]!r}?" if near else "")
 
 

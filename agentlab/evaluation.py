@@ -14,6 +14,7 @@ from agentlab.errors import UsageError
 from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state, restarted
 from agentlab.policy import Policy
+from agentlab.spec import Array, Discrete
 from agentlab.trainer import Score
 from agentlab.types import Decision, TimeStep, Transition
 
@@ -41,8 +42,7 @@ class Evaluator:
         self, environment: Environment, policy: Policy, episodes: int, seed: int, new_score: NewScore = lambda: None
     ) -> None:
         ours, theirs = policy.spec, environment.spec
-        fits = ours.observation.shape == theirs.observation.shape and ours.action.shape == theirs.action.shape
-        if not fits:
+        if ours.observation.shape != theirs.observation.shape or not _is_like(ours.action, theirs.action):
             raise UsageError(
                 f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; "
                 f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment.id alike."
@@ -93,3 +93,10 @@ def _add(score: Score, decision: Decision, action: np.ndarray, timestep: TimeSte
     transition = Transition.between(decision.observation, action, timestep)
     batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition)
     score.add(decision.output.numpy()[rows], batch)
+
+
+def _is_like(ours: Array | Discrete, theirs: Array | Discrete) -> bool:
+    """Whether actions of the one kind are actions of the other, whatever their dtypes."""
+    if isinstance(ours, Discrete) and isinstance(theirs, Discrete):
+        return (ours.num_values, ours.shape) == (theirs.num_values, theirs.shape)
+    return isinstance(ours, Array) and isinstance(theirs, Array) and ours.shape == theirs.shape

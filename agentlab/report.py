@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from agentlab import errors
 from agentlab.task import Task
 
+UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
 LIBRARIES = ("agentlab", "tensorflow", "keras", "numpy", "gymnasium")
 
 
@@ -135,7 +136,8 @@ class Progress:
         if not quiet and terminal.isatty():
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=total, unit="step", unit_scale=True, file=terminal, dynamic_ncols=True, leave=True)
+            width: dict[str, Any] = {"dynamic_ncols": True} if _columns(terminal) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
+            self._bar = tqdm(total=total, unit="step", unit_scale=True, file=terminal, leave=True, **width)
 
     def chunk(self, line: dict[str, Any]) -> None:
         """Shows one chunk's metrics."""
@@ -161,6 +163,14 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _columns(terminal: TextIO) -> int:
+    """Returns the width of a terminal; 0, which tqdm takes by its word, where it does not tell."""
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns
+    except (OSError, ValueError):  # such as a stream of Python's that claims to be a terminal
+        return 0
 
 
 def _short(value: float | None) -> str:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -36,12 +38,44 @@ def child(seed: tf.Tensor, name: str) -> tf.Tensor:
 
 
 def uniform(seed: tf.Tensor, shape: Any, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
-    """Returns draws from [minimum, maximum) in `shape`, in steps of 2**-24 of the range for float32, of 2**-53 for float64."""
-    bits, spare = (tf.uint32, 8) if dtype == tf.float32 else (tf.uint64, 11)
-    drawn = tf.random.stateless_uniform(shape, seed, None, None, bits, alg="philox")
-    kept = tf.bitwise.right_shift(drawn, tf.constant(spare, bits))
-    unit = tf.cast(kept, dtype) * tf.constant(2.0 ** (spare - 8 * bits.size), dtype)
-    return minimum + (maximum - minimum) * unit
+    """Returns draws from [minimum, maximum) in `shape`, in steps of 2**-24 of the range for float32, of 2**-52 for float64."""
+    if dtype == tf.float32:
+        kept = tf.bitwise.right_shift(_bits(seed, shape, tf.uint32), tf.constant(8, tf.uint32))
+        unit = tf.cast(kept, tf.float32) * tf.constant(2.0**-24, tf.float32)
+        if (minimum, maximum) == (0.0, 1.0):
+            return unit
+        return _below(tf.cast(_scaled([tf.cast(unit, tf.float64)], minimum, maximum), tf.float32), maximum)
+    kept = tf.bitwise.right_shift(_bits(seed, shape, tf.uint64), tf.constant(12, tf.uint64))
+    high = tf.bitwise.right_shift(kept, tf.constant(26, tf.uint64))
+    low = tf.bitwise.bitwise_and(kept, tf.constant(2**26 - 1, tf.uint64))
+    halves = [tf.cast(high, tf.float64) * 2.0**-26, tf.cast(low, tf.float64) * 2.0**-52]
+    return _below(_scaled(halves, minimum, maximum), maximum)
+
+
+def _bits(seed: tf.Tensor, shape: Any, dtype: tf.DType) -> tf.Tensor:
+    return tf.random.stateless_uniform(shape, seed, None, None, dtype, alg="philox")
+
+
+def _scaled(units: list[tf.Tensor], minimum: float, maximum: float) -> tf.Tensor:
+    """Returns `minimum + (maximum - minimum) * sum(units)`, by products that float64 holds exactly.
+
+    XLA contracts a product and a sum to one instruction that rounds once, a graph rounds twice: with a product that needs no
+    rounding, both get the same. So the factors have 26 bits, and the width is the sum of two such; of units of which the second
+    is the finer, its product with the finer part of the width is below the last bit.
+    """
+    mantissa, exponent = math.frexp(maximum - minimum)
+    coarse = math.ldexp(math.floor(mantissa * 2**26), exponent - 26)
+    fine = (maximum - minimum) - coarse
+    rest = fine * units[0]
+    if len(units) > 1:
+        rest = rest + coarse * units[1]
+    return minimum + (coarse * units[0] + rest)
+
+
+def _below(drawn: tf.Tensor, maximum: float) -> tf.Tensor:
+    """Returns `drawn` with what was rounded up to `maximum` one step below it."""
+    limit = np.asarray(maximum, drawn.dtype.as_numpy_dtype)
+    return tf.minimum(drawn, np.nextafter(limit, limit.dtype.type(-np.inf)))
 
 
 def integers(seed: tf.Tensor, shape: Any, maximum: Any) -> tf.Tensor:

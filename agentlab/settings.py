@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import types
 import typing
 from typing import Any, Literal, Union
@@ -34,7 +35,7 @@ def describe(part: type) -> list[Setting]:
     hints = _hints(part)
     texts = source.documented(inspect.getdoc(part) or "")
     return [
-        Setting(name, hints.get(name, Any), _default(parameter.default), texts.get(name, ""))
+        Setting(name, hints.get(name, Any), _default(part, name, parameter.default), texts.get(name, ""))
         for name, parameter in inspect.signature(part).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
@@ -90,7 +91,8 @@ def _try(value: Any, kind: Any, where: str) -> tuple[bool, Any]:
     if kind is float:
         return number, float(value) if number else None
     if kind is int:
-        return (True, int(value)) if number and value == int(value) else (False, None)
+        whole = number and math.isfinite(value) and value == int(value)
+        return whole, int(value) if whole else None
     if origin is Literal:
         return value in arguments, value
     if origin is tuple and isinstance(value, (list, tuple)):
@@ -103,7 +105,7 @@ def _try(value: Any, kind: Any, where: str) -> tuple[bool, Any]:
 
 def _schedule(table: dict[str, Any], where: str) -> schedules.Schedule:
     kind = table.get("kind", "linear")
-    if kind not in schedules.KINDS:
+    if not isinstance(kind, str) or kind not in schedules.KINDS:
         raise errors.UsageError(errors.unknown("kind of schedule", str(kind), schedules.KINDS))
     values = {name: value for name, value in table.items() if name != "kind"}
     return build(schedules.KINDS[kind], values, f"the schedule {where}")
@@ -128,8 +130,11 @@ def _hints(part: type) -> dict[str, Any]:
     return typing.get_type_hints(inspect.getattr_static(part, "__init__"))
 
 
-def _default(default: Any) -> Any:
-    return default.factory() if isinstance(default, attrs.Factory) and not default.takes_self else default  # type: ignore[arg-type]
+def _default(part: type, name: str, default: Any) -> Any:
+    if default is not attrs.NOTHING:  # what a signature shows for a default that a factory makes
+        return default
+    factory: Any = next(field.default for field in attrs.fields(part) if (field.alias or field.name) == name)
+    return inspect.Parameter.empty if factory.takes_self else factory.factory()
 
 
 def _readable(kind: Any) -> str:

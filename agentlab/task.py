@@ -117,7 +117,9 @@ def changed(task: Task, changes: dict[str, Any]) -> Task:
 
     A table merges into a table; a part of another `name` replaces the part with its settings.
 
-    >>> changed(TASK, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]  # doctest: +SKIP
+    >>> parts = {kind: part(kind) for kind in ("environment", "model", "trainer", "sampler", "memory")}
+    >>> task = Task("example", "An example.", **parts)
+    >>> changed(task, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]
     0.9
     """
     return Task.from_data(merged(task.as_data(), changes))
@@ -159,10 +161,11 @@ def read_config(path: str) -> dict[str, Any]:
     """
     file = pathlib.Path(path)
     try:
-        data = json.loads(file.read_text("utf-8"))["task"] if file.suffix == ".json" else tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        data = json.loads(text)["task"] if file.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise errors.UsageError(f"Config file {path!r} can't be read: {error.strerror}. Name an existing TOML file.") from error
-    except KeyError as error:
+    except (KeyError, TypeError) as error:  # JSON, but no object
         raise errors.UsageError(f"Config file {path!r} has no 'task'; expected a run's config.json or a TOML file.") from error
     except ValueError as error:  # json's, tomllib's and UTF-8's errors
         raise errors.UsageError(f"Config file {path!r} is not valid: {error}. Mend that line.") from error
@@ -185,14 +188,22 @@ def _as_data(value: Any) -> Any:
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Returns `old` with `new` merged in; tables are merged, unless `new` names another part, which begins anew."""
-    if "name" in new and new["name"] != old.get("name") and "description" not in old:
-        return new
+    """Returns `old` with `new` merged in: tables into tables, but another part or kind of schedule begins anew.
+
+    >>> merged({"model": {"name": "mlp", "activation": "tanh"}}, {"model": {"name": "cnn"}, "steps": 5})
+    {'model': {'name': 'cnn'}, 'steps': 5}
+    """
     result = dict(old)
     for key, value in new.items():
-        both = isinstance(value, dict) and isinstance(old.get(key), dict)
-        result[key] = merged(old[key], value) if both else value
+        before = old.get(key)
+        both = isinstance(value, dict) and isinstance(before, dict)
+        result[key] = merged(before, value) if both and not _begins_anew(key, before, value) else value  # type: ignore[arg-type]
     return result
+
+
+def _begins_anew(key: str, before: Any, value: Any) -> bool:
+    another_part = key in PART_KINDS and "name" in value and value["name"] != before.get("name")
+    return another_part or ("kind" in before and value.get("kind", before["kind"]) != before["kind"])
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:

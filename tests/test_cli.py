@@ -12,7 +12,18 @@ import pytest
 
 from agentlab.cli import main
 
-SMALL = ["run", "dqn", "--environment", "identity", "--steps", "200", "--set", "trainer.learning_starts=50", "--execution", "graph"]
+SMALL = [
+    "run",
+    "dqn",
+    "--environment",
+    "identity",
+    "--steps",
+    "200",
+    "--set",
+    "trainer.learning_starts=50",
+    "--execution",
+    "graph",
+]
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -108,7 +119,10 @@ def _wait_for(condition):
         ("run dqn --gear fast", "invalid choice: 'fast'"),
         ("run dqn --gear device", "runs on the host. Use gear host"),
         ("run dqn --config missing.toml", "'missing.toml' can't be read"),
-        ("run dqn --set environment.id=CartPoel-v1", "No Gymnasium environment named 'CartPoel-v1'.*Did you mean 'CartPole-v1'"),
+        (
+            "run dqn --set environment.id=CartPoel-v1",
+            "No Gymnasium environment named 'CartPoel-v1'.*Did you mean 'CartPole-v1'",
+        ),
         ("run dqn --set environment.id=Pendulum-v1", "DQN needs discrete actions; environment 'Pendulum-v1' takes"),
         ("run dqn --set model.hidden_units=[0]", "'hidden_units' must be >= 1: 0"),
         ("run dqn --set sampler.epsilon=1.5", "'epsilon' must be a probability, 0 to 1: 1.5"),

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from agentlab_dqn.trainer import DQN, huber, td_targets
 
 from agentlab import errors, seeds
 from agentlab.schedules import Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import TimeStep, Transition
+from agentlab_dqn.trainer import DQN, huber, td_targets
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(2))
 SEED = seeds.at(seeds.stream(0, "trainer"), 0)
@@ -188,7 +188,9 @@ def functional():
 
 
 def with_layers(*layers):
-    return lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(4), *(layer() for layer in layers), keras.layers.Dense(2)])
+    return lambda: keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(4), *(layer() for layer in layers), keras.layers.Dense(2)]
+    )
 
 
 def with_a_frozen_layer():

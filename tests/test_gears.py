@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from agentlab_dqn.models import MLP
-from agentlab_dqn.replay import UniformReplay
-from agentlab_dqn.samplers import EpsilonGreedy
-from agentlab_dqn.trainer import DQN
-from agentlab_envs.cartpole import CartPole
-from agentlab_envs.identity import Identity
 
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.gears import DeviceGear, HostGear
 from agentlab.model import build_model
 from agentlab.schedules import Linear
+from agentlab_dqn.models import MLP
+from agentlab_dqn.replay import UniformReplay
+from agentlab_dqn.samplers import EpsilonGreedy
+from agentlab_dqn.trainer import DQN
+from agentlab_envs.cartpole import CartPole
+from agentlab_envs.identity import Identity
 
 
 def make_agent(environment, rows=4, seed=0, execution="graph", **settings):
@@ -54,7 +54,9 @@ def test_the_size_of_chunks_changes_no_bit(gear, execution):
         np.testing.assert_array_equal(value, parts[name], name)
 
 
-@pytest.mark.parametrize("environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"])
+@pytest.mark.parametrize(
+    "environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"]
+)
 @pytest.mark.parametrize("settings", [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}], ids=str)
 def test_both_gears_do_the_same(environment, settings):
     device, device_gear = make_gear(environment, "device", **settings)

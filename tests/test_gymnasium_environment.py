@@ -1,4 +1,4 @@
-"""GymnasiumEnvironment: three autoreset modes and three vectorizations come out as one contract; faults come out as sentences."""
+"""GymnasiumEnvironment: three autoreset modes and three vectorizations, one contract; faults come out as sentences."""
 
 from __future__ import annotations
 
@@ -147,12 +147,14 @@ class CountingVector(VectorEnv):
             self.reward[index], self.terminated[index], self.truncated[index] = found[1:4]
             if self.mode is AutoresetMode.SAME_STEP and (found[2] or found[3]):
                 finals[index] = found[0].copy()
+                if self.fault == "final nan" and index == 1:
+                    finals[index][1] = np.nan
                 self.shown[index] = row.reset()[0]
         if self.fault == "shape":
             return self.shown[:, :2], self.reward, self.terminated, self.truncated, {}
         if self.fault == "flags":
             return self.shown, self.reward, self.terminated[:1], self.truncated, {}
-        info = {} if self.fault == "no final_obs" or finals.tolist().count(None) == self.num_envs else {"final_obs": finals}
+        info = {} if self.fault == "no final_obs" or all(final is None for final in finals) else {"final_obs": finals}
         return self.shown, self.reward, self.terminated, self.truncated, info
 
 
@@ -194,6 +196,11 @@ def counting(vectorization: str = "sync", autoreset: str = "auto", rows: int = 3
     if vectorization == "native":
         arguments.setdefault("mode", MODES.get(autoreset))
     return GymnasiumEnvironment("test/Counting-v0", rows, vectorization, autoreset, arguments)
+
+
+def three_steps(environment: GymnasiumEnvironment) -> None:
+    for _ in range(3):
+        environment.step(np.zeros(3, np.int64))
 
 
 def expected(row: int) -> Iterator[tuple[Any, ...]]:
@@ -245,9 +252,8 @@ def test_discount_is_zero_where_an_episode_terminated_and_only_there(autoreset: 
         transition = Transition.between(observation, np.zeros(3, np.int64), timestep)
         kept = ~timestep.first if len(timestep.first) else np.ones(3, np.bool_)
         np.testing.assert_array_equal(transition.discount.numpy()[kept], 1.0 - timestep.terminated[kept])
-        np.testing.assert_array_equal(
-            transition.next_observation[kept] - transition.observation[kept], [[0, 0, 1]] * kept.sum()
-        )
+        moved = transition.next_observation[kept] - transition.observation[kept]
+        np.testing.assert_array_equal(moved, np.tile([0, 0, 1], (kept.sum(), 1)))
         kinds.update(zip(timestep.terminated.tolist(), timestep.truncated.tolist(), strict=True))
     assert kinds == {(False, False), *ENDINGS}
 
@@ -373,8 +379,7 @@ def test_a_fault_keeps_the_environments_own_error_as_its_cause() -> None:
     environment = counting(fault="raise")
     environment.reset(1000)
     with pytest.raises(errors.EnvironmentFault) as caught:
-        for _ in range(3):
-            environment.step(np.zeros(3, np.int64))
+        three_steps(environment)
     assert isinstance(caught.value.__cause__.__cause__, KeyError)
 
 
@@ -382,10 +387,10 @@ def test_a_fault_keeps_the_environments_own_error_as_its_cause() -> None:
 def test_faults_in_worker_processes_name_the_row_and_end_the_processes(fault: str) -> None:
     environment = counting("async", fault=fault)
     environment.reset(1000)
-    with warnings.catch_warnings(), pytest.raises(errors.EnvironmentFault, match="failed at vector step 3: row 1 r"):
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"\x1b\[31mERROR: ", UserWarning)  # Gymnasium shows the worker's traceback in red
-        for _ in range(3):
-            environment.step(np.zeros(3, np.int64))
+        with pytest.raises(errors.EnvironmentFault, match="failed at vector step 3: row 1 r"):
+            three_steps(environment)
     environment.close()
     environment.close()
     assert not any(process.is_alive() for process in environment._vector.processes)
@@ -395,8 +400,7 @@ def test_a_worker_that_died_is_a_fault_and_leaves_no_process_behind() -> None:
     environment = counting("async", fault="die")
     environment.reset(1000)
     with pytest.raises(errors.EnvironmentFault, match="failed at vector step 3: it raised "):
-        for _ in range(3):
-            environment.step(np.zeros(3, np.int64))
+        three_steps(environment)
     environment.close()
     assert not any(process.is_alive() for process in environment._vector.processes)
 
@@ -414,8 +418,7 @@ def test_faults_of_a_native_vector_class(fault: str, sentence: str) -> None:
     environment = counting("native", mode=AutoresetMode.SAME_STEP, fault=fault)
     environment.reset(1000)
     with pytest.raises(errors.EnvironmentFault, match=sentence):
-        for _ in range(3):
-            environment.step(np.zeros(3, np.int64))
+        three_steps(environment)
 
 
 def test_actions_of_the_wrong_shape_are_refused() -> None:

@@ -5,13 +5,13 @@ from collections import deque
 import numpy as np
 import pytest
 import tensorflow as tf
-from agentlab_dqn.replay import UniformReplay
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import execution, seeds
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Transition
+from agentlab_dqn.replay import UniformReplay
 
 SPECS = {
     "float32": EnvironmentSpec("vector", Array((2,)), Discrete(3)),

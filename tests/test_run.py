@@ -108,7 +108,9 @@ def test_a_model_of_ones_own_drops_in(tmp_path):
     model = Own()
     found = agentlab.run("dqn", 0, IDENTITY, model=model, run_dir=tmp_path / "run")
     assert found.model is model
-    with pytest.raises(errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"):
+    with pytest.raises(
+        errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"
+    ):
         agentlab.run("dqn", 0, IDENTITY, model=keras.Sequential([keras.layers.Dense(3)]), run_dir=tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
 

@@ -225,7 +225,7 @@ def test_an_optimizer_may_be_a_name_or_an_object(name, kind):
 
 def test_a_schedule_of_learning_rates_counts_updates():
     rates = Exponential(0.1, 0.001, 2)
-    weights, _, trainer = learn_once(optimizer="sgd", learning_rate=rates)
+    weights, _, _ = learn_once(optimizer="sgd", learning_rate=rates)
     by_hand, _, _ = learn_once(optimizer=keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.01)))
     for ours, theirs in zip(weights, by_hand, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)

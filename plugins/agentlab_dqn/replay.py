@@ -58,5 +58,5 @@ class UniformReplay(Memory):
         return tf.nest.map_structure(lambda ring: tf.gather(ring, slots), self._storage)
 
     def variables(self) -> dict[str, Any]:
-        rings = {name: ring for name, ring in attrs.asdict(self._storage, recurse=False).items() if ring != ()}
+        rings = {name: ring for name, ring in attrs.asdict(self._storage, recurse=False).items() if not isinstance(ring, tuple)}
         return {**rings, "added": self._added}

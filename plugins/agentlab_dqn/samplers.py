@@ -46,7 +46,7 @@ class Boltzmann(Sampler):
 
     def __attrs_post_init__(self) -> None:
         values = [self.temperature] if not isinstance(self.temperature, Schedule) else vars_of(self.temperature)
-        if any(value <= 0.0 for value in values):
+        if any(not value > 0.0 for value in values):  # nan included
             raise ValueError(f"'temperature' must be greater than 0: {self.temperature}")
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
