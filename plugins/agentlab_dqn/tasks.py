@@ -9,13 +9,21 @@ dqn_cartpole = Task(
     environment=part("cartpole"),
     model=part("mlp", hidden_units=(64, 64)),
     trainer=part(
-        "dqn", learning_rate=Linear(1e-3, 1e-5, 6_000), update_period=64, target_update_period=100, learning_starts=2_000
+        "dqn",
+        learning_rate=Linear(2e-3, 1e-5, 14_000),
+        discount=0.995,  # the way to the end of the track is hundreds of steps long
+        huber_delta=None,  # a Huber loss gives the few terminal transitions too little weight, and the values run away
+        max_gradient_norm=10.0,
+        learning_starts=2_000,
+        update_period=32,
+        target_update_period=1,
+        target_update_rate=0.05,
     ),
-    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 50_000)),
-    memory=part("replay", capacity=50_000, batch_size=128),
-    steps=300_000,
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.2, 50_000)),  # much exploring keeps failures in the replay
+    memory=part("replay", capacity=20_000, batch_size=128),
+    steps=450_000,
     num_environments=32,
-    report_period=30_000,
+    report_period=45_000,
     evaluation=Evaluation(environment=part("gymnasium", id="CartPole-v1")),
     threads=1,
 )
