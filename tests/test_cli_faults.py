@@ -42,7 +42,7 @@ class Failing(gymnasium.Env):
         if fails and self.way == "raise":
             raise RuntimeError("the motor is on fire\\nand burns")
         reward = 1.0 if not (fails and self.way == "reward") else float("nan")
-        observation = np.full(2, np.nan if fails and self.way == "nan" else 0.5, np.float32)
+        observation = np.full(2, np.nan if fails and self.way == "not a number" else 0.5, np.float32)
         return observation, reward, False, self.steps % 10 == 0, {}
 
 
@@ -80,7 +80,7 @@ def failing(here, monkeypatch):
 
 @pytest.mark.parametrize(
     ("way", "sentence"),
-    [("raise", "RuntimeError: the motor is on fire"), ("nan", "observation.* is nan"), ("reward", "reward is nan")],
+    [("raise", "RuntimeError: the motor is on fire"), ("not a number", "observation.* is nan"), ("reward", "reward is nan")],
 )
 def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys, way, sentence):
     assert main([*failing, "--set", f"environment.arguments.way={way}", "--set", "report_period=20"]) == 1
@@ -169,9 +169,9 @@ def test_play_writes_a_gif_of_every_second_frame(trained, here):
     assert len(frames) <= (sum(returns) + 1 + 1) // 2  # a frame after the reset and after each step; equal ones are merged
 
 
-def test_play_is_the_same_every_time(trained, here):
-    first, second = (program("play", str(trained), "--video", f"{name}.gif").stdout for name in ("a", "b"))
-    assert first.split(".")[0] == second.split(".")[0]
+def test_play_is_the_same_every_time(trained, here, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert [main(["play", str(trained), "--video", f"{name}.gif"]) for name in ("a", "b")] == [0, 0]
     assert pathlib.Path("a.gif").read_bytes() == pathlib.Path("b.gif").read_bytes()
 
 
@@ -183,12 +183,6 @@ def test_no_screen_is_told(trained, here):
     assert one_sentence(found.stderr) == (
         "agentlab: There is no screen to open a window on; write a GIF instead: --video FILE.gif.\n"
     )
-
-
-def test_a_screen_that_is_not_there_is_told(trained, here):
-    found = program("play", str(trained), environment={**PLAIN, "DISPLAY": ":987"})
-    assert found.returncode in (1, 2)
-    one_sentence(found.stderr)
 
 
 @pytest.mark.parametrize("video", ["nowhere/a.gif", "a.mp4", "/proc/a.gif", ".gif/"])

@@ -17,9 +17,8 @@ from agentlab.sampler import Sampler
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.task import Part, Task
 
-OFFERS = {
-    f"{kind} {offer.name}": offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"
-}
+EVERY = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind)]
+OFFERS = {f"{offer.kind} {offer.name}": offer for offer in EVERY if offer.package == "agentlab"}
 PARTS = {name: offer for name, offer in OFFERS.items() if offer.kind != "task"}
 
 
@@ -249,7 +248,7 @@ def test_a_sampler_draws_one_action_per_row(name, compiled):
 def test_draws_of_rows_are_independent_and_a_function_of_the_seed(name, assert_frequencies):
     """Equal outputs in all rows: either every draw is the same by rule, or pairs of rows are as frequent as chance has it."""
     sampler, rows = SAMPLERS[name](), 20_000
-    output = tf.zeros([rows, 2]) + [[0.0, 0.1]]
+    output = tf.tile([[0.0, 0.1]], [rows, 1])
     step = tf.constant(0, tf.int64)
     drawn = sampler.sample(output, step, SEED).numpy()
     np.testing.assert_array_equal(sampler.sample(output, step, SEED), drawn)
