@@ -46,7 +46,7 @@ class Failing(gymnasium.Env):
         return observation, reward, False, self.steps % 10 == 0, {}
 
 
-gymnasium.register("Failing-v0", Failing, disable_env_checker=True)
+gymnasium.register("Burning-v0", Failing, disable_env_checker=True)
 '''
 
 
@@ -73,9 +73,9 @@ def here(tmp_path, monkeypatch):
 def failing(here, monkeypatch):
     (here / "failing_environment.py").write_text(FAILING)
     monkeypatch.syspath_prepend(str(here))
-    yield ["run", "dqn", *SMALL, "--steps", "100", "--set", "environment.id=failing_environment:Failing-v0", "--run-dir", "run"]
+    yield ["run", "dqn", *SMALL, "--steps", "100", "--set", "environment.id=failing_environment:Burning-v0", "--run-dir", "run"]
     sys.modules.pop("failing_environment", None)
-    gymnasium.registry.pop("Failing-v0", None)
+    gymnasium.registry.pop("Burning-v0", None)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys
     assert main([*failing, "--set", f"environment.arguments.way={way}", "--set", "report_period=20"]) == 1
     output, complaint = capsys.readouterr()
     assert output == ""
-    assert re.search(f"Failing-v0 failed at vector step 50: row 0.*{sentence}", one_sentence(complaint))
+    assert re.search(f"Burning-v0 failed at vector step 50: row 0.*{sentence}", one_sentence(complaint))
     assert [json.loads(line)["step"] for line in (here / "run" / "metrics.jsonl").read_text().splitlines()] == [20, 40]
     assert len(list((here / "run" / "checkpoints").glob("step-*"))) == 1
     assert not (here / "run" / "result.json").exists()
