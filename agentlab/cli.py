@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    _replace_closed_streams()
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
@@ -40,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     except errors.AgentlabError as error:
         if debug:
             raise
-        print(f"agentlab: {error}", file=sys.stderr)
+        print(f"agentlab: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("agentlab: Interrupted before training began; nothing was saved.", file=sys.stderr)
@@ -56,6 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
             f"agentlab: Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.", file=sys.stderr
         )
         return 1
+
+
+def _replace_closed_streams() -> None:
+    """Opens what a service may have closed; the next file opened would get its number, and with it what native code prints."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, pathlib.Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -62,8 +62,8 @@ def _episodes(agent: Agent, environment: Environment, episodes: int, seed: int) 
 
 def _check_writable(video: str) -> None:
     parent = pathlib.Path(video).resolve().parent
-    if not video.endswith(".gif") or not os.access(parent, os.W_OK):
-        raise errors.UsageError(f"--video {video!r} can't be written; expected a FILE.gif in an existing, writable folder.")
+    if not video.endswith(".gif") or pathlib.Path(video).is_dir() or not os.access(parent, os.W_OK):
+        raise _unwritable(video)
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
@@ -74,4 +74,11 @@ def _write_gif(video: str, frames: list[np.ndarray]) -> None:
     from PIL import Image
 
     images = [Image.fromarray(frame).convert("P", palette=Image.Palette.ADAPTIVE, colors=64) for frame in frames[::2]]
-    images[0].save(video, save_all=True, append_images=images[1:], duration=40, loop=0)
+    try:
+        images[0].save(video, save_all=True, append_images=images[1:], duration=40, loop=0)
+    except OSError as error:
+        raise _unwritable(video) from error
+
+
+def _unwritable(video: str) -> errors.UsageError:
+    return errors.UsageError(f"--video {video!r} can't be written; expected a FILE.gif in an existing, writable folder.")
