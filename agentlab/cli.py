@@ -154,12 +154,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _play(options: argparse.Namespace) -> int:
     """Shows a run's agent at play, in a window or in a GIF."""
     _check_positive("--episodes", options.episodes)
-    if (
-        options.video is None
-        and sys.platform.startswith("linux")
-        and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    ):
-        raise errors.UsageError("There is no screen to open a window on; write a GIF instead: --video FILE.gif.")
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

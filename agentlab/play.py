@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 
@@ -22,9 +25,11 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
-    task, seed, agent = load_run(run_dir)
-    if video is not None:
+    if video is None:
+        _check_screen()
+    else:
         _check_writable(video)
+    task, seed, agent = load_run(run_dir)
     environment = _shown(task, "human" if video is None else "rgb_array")
     try:
         returns, frames = _episodes(agent, environment, episodes, seed)
@@ -33,6 +38,17 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     if video is not None:
         _write_gif(video, frames)
     return returns
+
+
+def _check_screen() -> None:
+    """Asks for a window in a process of its own: where there is no screen, drawing may end the process that asks."""
+    if "SDL_VIDEODRIVER" in os.environ or importlib.util.find_spec("pygame") is None:
+        return  # chosen by the user; or for the environment to say that it needs pygame
+    probe = "import pygame; pygame.display.init(); pygame.display.set_mode((1, 1)); print(pygame.display.get_driver())"
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    driver = found.stdout.split()[-1:]
+    if found.returncode or driver in (["offscreen"], ["dummy"]):
+        raise errors.UsageError("There is no screen to open a window on; write a GIF instead: --video FILE.gif.")
 
 
 def _shown(task: Task, render_mode: str) -> Environment:
