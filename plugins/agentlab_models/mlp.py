@@ -1,4 +1,4 @@
-"""Q-networks."""
+"""Multi-layer perceptrons."""
 
 from __future__ import annotations
 
