@@ -94,13 +94,22 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
-    part = task.evaluation.environment or task.environment
+    part = _evaluation_environment(task)
     chosen = episodes or task.evaluation.episodes
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
-    environment = on_host(build_environment(part, rows), rows)
-    count = chosen or environment.spec.num_episodes or EVALUATION_ROWS
+    built = build_environment(part, rows)
+    count = chosen or built.spec.num_episodes or EVALUATION_ROWS
+    environment = on_host(built, min(count, rows))
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
+
+
+def _evaluation_environment(task: Task) -> Part:
+    """Returns where the agent is judged: what isn't said of the same environment is as in training, such as its data."""
+    part = task.evaluation.environment or task.environment
+    if part.name != task.environment.name:
+        return part
+    return Part(part.name, {**task.environment.settings, **part.settings})
 
 
 def find_task(name: str) -> Task:

@@ -17,12 +17,12 @@ class Sampler(abc.ABC):
         """Returns one action per row.
 
         Args:
-            output: `[B, K]` float32, the model's output: values or logits, one per action.
+            output: `[B, ..., K]` float32, the model's output: values or logits, one per choice, or numbers to act by.
             step: int64 scalar, environment steps taken so far, for schedules.
             seed: `[2]` int64 for `agentlab.seeds.uniform` and `integers`.
 
         Returns:
-            `[B]` int64, each in 0 to K - 1.
+            `[B, ...]` int64, each in 0 to K - 1; or `[B, ..., K]` float32 where actions are arrays of numbers.
         """
 
 
@@ -32,3 +32,11 @@ class Greedy(Sampler):
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
         return tf.argmax(output, axis=-1)
+
+
+@attrs.frozen
+class Direct(Sampler):
+    """Takes the output itself as the action, where actions are arrays of numbers."""
+
+    def sample(self, output: Any, step: Any, seed: Any) -> Any:
+        return output

@@ -1,0 +1,141 @@
+"""Images: a labelled data set as an environment; naming an image's class is an action, and being right the reward."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab.environment import DeviceEnvironment
+from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab_envs import datasets
+from agentlab_envs.stream import Reading, Stream
+
+
+@attrs.frozen(eq=False)
+class _State:
+    """What B rows look at.
+
+    Attributes:
+        reading: where in the data set.
+        shift: `[B, 2]` int64, pixels by which the image is moved down and to the right; `()` if none is moved.
+    """
+
+    reading: Reading
+    shift: Any
+
+
+@attrs.define(slots=False, eq=False)
+class Images(DeviceEnvironment):
+    """Shows images one after another; an episode is one step: reward 1 if the action is the image's class, else 0.
+
+    The mean return is the accuracy. Pixels are stored as uint8 and shown as float32 from 0 to 1. Any labelled arrays will do,
+    samples of another rank than images' too.
+
+    Attributes:
+        data: "digits" (bundled), "mnist" or another of Keras's data sets, NAME for NAME.npz in the folder AGENTLAB_DATA, the
+            path of an .npz file with x_train, y_train, x_test and y_test, or a dict of these arrays.
+        split: "train", "validation" (the end of the training samples) or "test".
+        shuffle: each epoch shows all samples once, in an order of its own; else in the order of the data.
+        replacement: instead, each step draws any sample.
+        validation_fraction: of the training samples, 0 to less than 1, set aside for validation.
+        max_shift: images are moved by up to so many pixels in each direction, drawn anew each time; zeros fill up.
+        num_classes: by default one more than the largest label of the training samples.
+    """
+
+    data: str | Any = "digits"
+    split: Literal["train", "validation", "test"] = "train"
+    shuffle: bool = True
+    replacement: bool = False
+    validation_fraction: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
+    max_shift: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    num_classes: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(2)))
+
+    def __attrs_post_init__(self) -> None:
+        self._dataset = datasets.load(self.data, self.num_classes)
+        self._samples = self._dataset.test if self.split == "test" else self._dataset.train
+        self._offset, size = self._rows()
+        shape = tuple(self._samples.inputs.shape[1:])
+        if self.max_shift and not (len(shape) == 3 and self.max_shift < min(shape[:2])):
+            raise errors.UsageError(
+                f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} pixels. "
+                "Lower environment.max_shift."
+            )
+        self._stream = Stream(size, self.shuffle, self.replacement, self._dataset.name)
+        limits = (0.0, 1.0) if self._samples.inputs.dtype == tf.uint8 else (-math.inf, math.inf)
+        classes = Discrete(self._dataset.num_classes)
+        num_episodes = None if self.replacement else size
+        self._spec = EnvironmentSpec(
+            self._dataset.name, Array(shape, "float32", *limits), classes, target=classes, num_episodes=num_episodes
+        )
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self._spec
+
+    def initial(self, seed: Any, batch: int) -> Any:
+        return self._looking(self._stream.start(seed, batch), seed)
+
+    def restart(self, state: Any, seed: Any) -> Any:
+        return self._looking(self._stream.following(state.reading, seed), seed)
+
+    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+        label = tf.gather(self._samples.labels, self._place(state))
+        return state, tf.cast(tf.equal(action, label), tf.float32), tf.ones_like(label, tf.bool), label
+
+    def observe(self, state: Any) -> Any:
+        stored = tf.gather(self._samples.inputs, self._place(state))
+        if self.max_shift:
+            stored = shifted(stored, state.shift, self.max_shift)
+        shown = tf.cast(stored, tf.float32)
+        return shown if self._dataset.unit == 1.0 else shown / self._dataset.unit
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns all of the split's observations `[N, *O]` float32 and labels `[N]` int64, as Keras's `fit` takes them."""
+        rows = slice(self._offset, self._offset + self._stream.size)
+        inputs = self._samples.inputs[rows].numpy().astype(np.float32)
+        return inputs / np.float32(self._dataset.unit), self._samples.labels[rows].numpy()
+
+    def _rows(self) -> tuple[int, int]:
+        """Returns the split's first row and the number of its rows."""
+        count = self._samples.inputs.shape[0]
+        if self.split == "test":
+            return 0, count
+        held = round(self.validation_fraction * count)
+        begin, size = (count - held, held) if self.split == "validation" else (0, count - held)
+        if size == 0:
+            raise errors.UsageError(
+                f"The {self.split} split of data set {self._dataset.name!r} is empty: validation_fraction is "
+                f"{self.validation_fraction:g} of {count} samples. Set environment.validation_fraction, such as 0.1."
+            )
+        return begin, size
+
+    def _looking(self, reading: Reading, seed: Any) -> _State:
+        if not self.max_shift:
+            return _State(reading, ())
+        rows = reading.position.shape[0]
+        drawn = seeds.integers(seeds.child(seed, "shift"), [rows, 2], 2 * self.max_shift + 1)
+        return _State(reading, drawn - self.max_shift)
+
+    def _place(self, state: _State) -> Any:
+        return state.reading.sample + self._offset
+
+
+def shifted(images: Any, shift: Any, limit: int) -> Any:
+    """Returns images moved down and to the right, the gap filled with zeros; traceable.
+
+    Args:
+        images: `[B, H, W, C]`.
+        shift: `[B, 2]` int64, each in -limit to limit.
+        limit: the largest shift.
+    """
+    _, height, width, _ = images.shape
+    padded = tf.pad(images, [[0, 0], [limit, limit], [limit, limit], [0, 0]])
+    rows = tf.range(limit, limit + height, dtype=tf.int64) - shift[:, :1]
+    columns = tf.range(limit, limit + width, dtype=tf.int64) - shift[:, 1:]
+    moved = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(moved, columns[:, None, :] + tf.zeros_like(rows)[:, :, None], axis=2, batch_dims=2)

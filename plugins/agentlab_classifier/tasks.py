@@ -1,0 +1,65 @@
+"""The supervised tasks, and learning to classify from reward alone. Imports no TensorFlow."""
+
+from agentlab.schedules import Linear
+from agentlab.task import Evaluation, Task, part
+
+ON_TEST = Evaluation(environment=part("images", split="test", shuffle=False, replacement=False, max_shift=0))
+
+linear_regression = Task(
+    name="linear-regression",
+    description="Fits y = x w + b to two samples of three inputs by 100 steps of gradient descent.",
+    environment=part("regression", inputs=[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], targets=[[10.0], [20.0]], shuffle=False),
+    model=part("linear"),
+    trainer=part("supervised", optimizer="sgd", learning_rate=0.01),
+    sampler=part("direct"),
+    memory=part("latest"),
+    steps=200,
+    num_environments=2,
+    report_period=20,
+    evaluation=Evaluation(sampler=part("direct")),
+    execution="graph",
+    threads=1,
+)
+
+classifier_digits = Task(
+    name="classifier-digits",
+    description="A multi-layer perceptron classifies scikit-learn's 8 x 8 digits: no network, no files, seconds.",
+    environment=part("images", data="digits"),
+    model=part("mlp", hidden_units=(100,)),
+    trainer=part("supervised", learning_rate=Linear(3e-3, 1e-4, 3_000)),
+    sampler=part("greedy"),
+    memory=part("latest"),
+    steps=96_000,
+    num_environments=32,
+    report_period=16_000,
+    evaluation=ON_TEST,
+    threads=1,
+)
+
+classifier_mnist = Task(
+    name="classifier-mnist",
+    description="A multi-layer perceptron classifies MNIST's handwritten digits: five epochs.",
+    environment=part("images", data="mnist"),
+    model=part("mlp", hidden_units=(100,)),
+    trainer=part("supervised", learning_rate=Linear(2e-3, 1e-4, 6_000)),
+    sampler=part("greedy"),
+    memory=part("latest"),
+    steps=300_000,
+    num_environments=50,
+    report_period=60_000,
+    evaluation=ON_TEST,
+)
+
+classifier_mnist_cnn = Task(
+    name="classifier-mnist-cnn",
+    description="A convolutional network classifies MNIST's handwritten digits: five epochs.",
+    environment=part("images", data="mnist"),
+    model=part("cnn"),
+    trainer=part("supervised", learning_rate=Linear(1e-3, 5e-5, 6_000)),
+    sampler=part("greedy"),
+    memory=part("latest"),
+    steps=300_000,
+    num_environments=50,
+    report_period=10_000,
+    evaluation=ON_TEST,
+)
