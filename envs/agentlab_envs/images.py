@@ -59,7 +59,7 @@ class Images(DeviceEnvironment):
         self._dataset = datasets.load(self.data, self.num_classes)
         self._samples = self._dataset.test if self.split == "test" else self._dataset.train
         self._offset, size = self._rows()
-        shape = tuple(self._samples.inputs.shape[1:])
+        shape = self._dataset.shape
         if self.max_shift and not (len(shape) == 3 and self.max_shift < min(shape[:2])):
             raise errors.UsageError(
                 f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} pixels. "
@@ -88,7 +88,7 @@ class Images(DeviceEnvironment):
         return state, tf.cast(tf.equal(action, label), tf.float32), tf.ones_like(label, tf.bool), label
 
     def observe(self, state: Any) -> Any:
-        stored = tf.gather(self._samples.inputs, self._place(state))
+        stored = tf.reshape(tf.gather(self._samples.inputs, self._place(state)), [-1, *self._dataset.shape])
         if self.max_shift:
             stored = shifted(stored, state.shift, self.max_shift)
         shown = tf.cast(stored, tf.float32)
@@ -97,7 +97,7 @@ class Images(DeviceEnvironment):
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns all of the split's observations `[N, *O]` float32 and labels `[N]` int64, as Keras's `fit` takes them."""
         rows = slice(self._offset, self._offset + self._stream.size)
-        inputs = self._samples.inputs[rows].numpy().astype(np.float32)
+        inputs = self._samples.inputs[rows].numpy().reshape(-1, *self._dataset.shape).astype(np.float32)
         return inputs / np.float32(self._dataset.unit), self._samples.labels[rows].numpy()
 
     def _rows(self) -> tuple[int, int]:
