@@ -106,15 +106,17 @@ def _identity(file: pathlib.Path) -> tuple:
     try:
         status = file.stat()
     except OSError as error:
-        raise errors.UsageError(f"Data file {str(file)!r} can't be read: {error.strerror}. {WAYS.format(name='NAME')}") from error
+        raise errors.UsageError(
+            f"Data file {str(file)!r} can't be read: {error.strerror}. {WAYS.format(name='NAME')}"
+        ) from error
     return str(file.resolve()), status.st_mtime_ns, status.st_size
 
 
 def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
     """Returns the arrays of an `.npz` file; what would have to be unpickled is refused, since unpickling runs code."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in KEYS if name in arrays}
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return {name: np.asarray(arrays[name]) for name in KEYS if name in arrays}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise errors.UsageError(
@@ -178,12 +180,12 @@ def _inputs(name: str, key: str, array: np.ndarray) -> np.ndarray:
     """Returns samples `[N, ...]` as they are stored; images without a channel axis get one."""
     if array.dtype.kind not in "uif" or array.ndim < 2 or array.size == 0:
         raise errors.UsageError(
-            f"Data set {name!r} has {key} as {array.dtype} {array.shape}; expected numbers of shape [samples, ...], at least one."
+            f"Data set {name!r} has {key} as {array.dtype} {array.shape}; expected numbers, [samples, ...], at least one."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise errors.UsageError(
-            f"Data set {name!r} has a value that is not finite in {key}, sample {row}; remove or mend the samples with such values."
+            f"Data set {name!r} has a value that is not finite in {key}, sample {row}; mend or remove such samples."
         )
     whole = array.dtype.kind in "ui" and array.min() >= 0 and array.max() <= 255
     return np.ascontiguousarray(array[..., None] if array.ndim == 3 else array, np.uint8 if whole else np.float32)

@@ -58,14 +58,15 @@ class Images(DeviceEnvironment):
     def __attrs_post_init__(self) -> None:
         self._dataset = datasets.load(self.data, self.num_classes)
         self._samples = self._dataset.test if self.split == "test" else self._dataset.train
+        self._scale = np.float32(1.0 / self._dataset.unit)  # graphs turn a division by a constant into this product anyway
         self._offset, size = self._rows()
         shape = self._dataset.shape
         if self.max_shift and not (len(shape) == 3 and self.max_shift < min(shape[:2])):
             raise errors.UsageError(
-                f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} pixels. "
-                "Lower environment.max_shift."
+                f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} "
+                "pixels. Lower environment.max_shift."
             )
-        self._stream = Stream(size, self.shuffle, self.replacement, self._dataset.name)
+        self._stream = Stream(size, self.shuffle, self.replacement)
         limits = (0.0, 1.0) if self._samples.inputs.dtype == tf.uint8 else (-math.inf, math.inf)
         classes = Discrete(self._dataset.num_classes)
         num_episodes = None if self.replacement else size
@@ -92,13 +93,13 @@ class Images(DeviceEnvironment):
         if self.max_shift:
             stored = shifted(stored, state.shift, self.max_shift)
         shown = tf.cast(stored, tf.float32)
-        return shown if self._dataset.unit == 1.0 else shown / self._dataset.unit
+        return shown if self._dataset.unit == 1.0 else shown * self._scale
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns all of the split's observations `[N, *O]` float32 and labels `[N]` int64, as Keras's `fit` takes them."""
         rows = slice(self._offset, self._offset + self._stream.size)
         inputs = self._samples.inputs[rows].numpy().reshape(-1, *self._dataset.shape).astype(np.float32)
-        return inputs / np.float32(self._dataset.unit), self._samples.labels[rows].numpy()
+        return inputs * self._scale, self._samples.labels[rows].numpy()
 
     def _rows(self) -> tuple[int, int]:
         """Returns the split's first row and the number of its rows."""

@@ -36,10 +36,10 @@ class Regression(DeviceEnvironment):
         inputs, targets = _numbers("inputs", self.inputs), _numbers("targets", self.targets)
         if len(inputs) != len(targets):
             raise errors.UsageError(
-                f"Setting 'inputs' has {len(inputs)} samples, 'targets' {len(targets)}; expected as many of one as of the other."
+                f"Setting 'inputs' has {len(inputs)} samples, 'targets' {len(targets)}; expected as many of each."
             )
         self._inputs, self._targets = tf.constant(inputs), tf.constant(targets)
-        self._stream = Stream(len(inputs), self.shuffle, self.replacement, "regression")
+        self._stream = Stream(len(inputs), self.shuffle, self.replacement)
 
     @property
     def spec(self) -> EnvironmentSpec:

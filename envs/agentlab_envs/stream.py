@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
-from agentlab import errors, seeds
+from agentlab import seeds
 from agentlab.shuffle import shuffled
 
 
@@ -34,25 +34,14 @@ class Stream:
         size: samples in an epoch.
         shuffle: each epoch reads all samples once in an order of its own; else in the order of the data.
         replacement: instead, each read draws any sample.
-        name: of the data set, for messages.
     """
 
     size: int
     shuffle: bool
     replacement: bool
-    name: str
 
     def start(self, seed: Any, batch: int) -> Reading:
-        """Returns the first reading of `batch` rows.
-
-        Raises:
-            UsageError: there are fewer samples than rows.
-        """
-        if batch > self.size and not self.replacement:
-            raise errors.UsageError(
-                f"Data set {self.name!r} has {self.size} samples, fewer than the {batch} environments that read it side by "
-                "side. Lower num_environments, or set environment.replacement=true."
-            )
+        """Returns the first reading of `batch` rows."""
         key = tf.fill([batch], seeds.integers(seeds.child(seed, "shuffle"), [], 2**62))
         position = tf.range(batch, dtype=tf.int64)
         return Reading(position, key, self._sample(position, key, seed))

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from agentlab.trainer import Score
 from agentlab.types import Transition
@@ -31,7 +32,7 @@ class AnswerScore(Score):
             return
         for metric in self._metrics:
             metric.update_state(batch.target, output)
-        self._total += float(np.mean(keras.ops.convert_to_numpy(self._loss(batch.target, output)))) * len(output)
+        self._total += float(tf.reduce_mean(self._loss(batch.target, output))) * len(output)
         self._rows += len(output)
 
     def result(self) -> dict[str, Any]:
@@ -73,5 +74,5 @@ class ClassScore(AnswerScore):
 
 
 def _plain(value: Any) -> Any:
-    array = keras.ops.convert_to_numpy(value)
-    return array.tolist()
+    """Returns a metric's result, a number, an array or a table of such, as JSON can hold it."""
+    return tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf).numpy().tolist(), value)

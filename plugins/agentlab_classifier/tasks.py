@@ -63,3 +63,20 @@ classifier_mnist_cnn = Task(
     report_period=10_000,
     evaluation=ON_TEST,
 )
+
+classifier_digits_reward = Task(
+    name="classifier-digits-reward",
+    description="DQN learns to classify digits from reward alone: told only whether an answer was right, never the right one.",
+    environment=part("images", data="digits"),
+    model=part("mlp", hidden_units=(100,)),
+    trainer=part(
+        "dqn", learning_rate=Linear(2e-3, 1e-4, 12_000), learning_starts=2_000, update_period=32, target_update_period=1_000
+    ),
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.1, 100_000)),
+    memory=part("replay", capacity=50_000, batch_size=128),
+    steps=400_000,
+    num_environments=32,
+    report_period=40_000,
+    evaluation=ON_TEST,
+    threads=1,
+)

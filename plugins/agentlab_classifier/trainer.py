@@ -61,9 +61,7 @@ def _loss(given: Any, target: Array | Discrete | None) -> Any:
     """Returns what to call with (target, output)."""
     if given is None:
         discrete = isinstance(target, Discrete)
-        return (
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True) if discrete else keras.losses.MeanSquaredError()
-        )
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if discrete else keras.losses.MeanSquaredError()
     if given in ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # models here put out logits
     return _found(given, keras.losses.get, "loss", "mean_absolute_error")
@@ -87,5 +85,3 @@ def _found(given: Any, get: Any, kind: str, example: str) -> Any:
             f"Keras has no {kind} {given!r}; expected its name, such as {example!r}, or an object called with (target, output)."
         ) from error
     return found
-
-
