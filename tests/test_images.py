@@ -13,7 +13,8 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.autoreset import HostedEnvironment
 from agentlab_envs import datasets
-from agentlab_envs.images import Images, shifted
+from agentlab_envs.distortion import rotated, shifted
+from agentlab_envs.images import Images
 
 
 def arrays(train=12, test=7, side=4, classes=3):
@@ -120,6 +121,35 @@ def test_a_shift_by_hand(compiled):
         [[0, 0, 0], [1, 2, 3], [4, 5, 6]],
         [[0, 0, 4], [0, 0, 7], [0, 0, 0]],
     ]
+
+
+def test_a_quarter_turn_by_hand(compiled):
+    image = np.arange(1, 10, dtype=np.float32).reshape(1, 3, 3, 1)
+    turned = compiled(rotated)(tf.constant(np.repeat(image, 3, axis=0)), tf.constant([0.0, np.pi / 2, np.pi], tf.float32))
+    np.testing.assert_allclose(
+        np.squeeze(turned),
+        [[[1, 2, 3], [4, 5, 6], [7, 8, 9]], [[7, 4, 1], [8, 5, 2], [9, 6, 3]], [[9, 8, 7], [6, 5, 4], [3, 2, 1]]],
+        atol=1e-5,
+    )
+
+
+def test_half_a_right_angle_interpolates():
+    image = np.zeros((1, 3, 3, 1), np.float32)
+    image[0, 0, 1] = 1.0
+    turned = np.squeeze(rotated(tf.constant(image), tf.constant([np.pi / 4], tf.float32)))
+    # The pixel at the top, one above the centre, comes to lie near the upper right corner, which looks 0.41 beyond it.
+    assert turned[0, 2] == pytest.approx(2 - 2**0.5, abs=1e-5)
+    assert turned[2].max() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_rotations_stay_within_their_limit():
+    environment = Images("digits", max_rotation=30.0)
+    angles = [environment.initial(seeds.at(1, step), 64).angle.numpy() for step in range(20)]
+    assert np.abs(angles).max() <= np.pi / 6
+    assert np.std(angles) == pytest.approx(np.pi / 6 / 3**0.5, rel=0.1)
+    plain = Images("digits")
+    state = environment.initial(seeds.at(1, 0), 4)
+    assert (environment.observe(state).numpy() != plain.observe(plain.initial(seeds.at(1, 0), 4)).numpy()).any()
 
 
 def test_shifts_are_drawn_anew_for_every_row_and_step(assert_frequencies):
@@ -265,7 +295,7 @@ def test_members_that_are_no_arrays_are_told(tmp_path):
     with zipfile.ZipFile(tmp_path / "own.npz", "w") as archive:
         for name in arrays():
             archive.writestr(f"{name}.npy", "nothing")
-    with pytest.raises(errors.UsageError, match="has x_train as .*; expected numbers"):
+    with pytest.raises(errors.UsageError, match=r"has x_train as .*; expected numbers"):
         Images(str(tmp_path / "own.npz"))
 
 

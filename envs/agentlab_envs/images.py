@@ -13,6 +13,7 @@ from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab_envs import datasets
+from agentlab_envs.distortion import rotated, shifted
 from agentlab_envs.stream import Reading, Stream
 
 
@@ -23,10 +24,12 @@ class _State:
     Attributes:
         reading: where in the data set.
         shift: `[B, 2]` int64, pixels by which the image is moved down and to the right; `()` if none is moved.
+        angle: `[B]` float32, radians by which it is turned clockwise; `()` if none is turned.
     """
 
     reading: Reading
     shift: Any
+    angle: Any
 
 
 @attrs.define(slots=False, eq=False)
@@ -44,6 +47,7 @@ class Images(DeviceEnvironment):
         replacement: instead, each step draws any sample.
         validation_fraction: of the training samples, 0 to less than 1, set aside for validation.
         max_shift: images are moved by up to so many pixels in each direction, drawn anew each time; zeros fill up.
+        max_rotation: images are turned by up to so many degrees to either side, drawn anew each time.
         num_classes: by default one more than the largest label of the training samples.
     """
 
@@ -53,6 +57,7 @@ class Images(DeviceEnvironment):
     replacement: bool = False
     validation_fraction: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     max_shift: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    max_rotation: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     num_classes: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(2)))
 
     def __attrs_post_init__(self) -> None:
@@ -61,10 +66,10 @@ class Images(DeviceEnvironment):
         self._scale = np.float32(1.0 / self._dataset.unit)  # graphs turn a division by a constant into this product anyway
         self._offset, size = self._rows()
         shape = self._dataset.shape
-        if self.max_shift and not (len(shape) == 3 and self.max_shift < min(shape[:2])):
+        if (self.max_shift or self.max_rotation) and not (len(shape) == 3 and self.max_shift < min(shape[:2])):
             raise errors.UsageError(
                 f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} "
-                "pixels. Lower environment.max_shift."
+                f"pixels and turned by {self.max_rotation:g} degrees. Lower environment.max_shift and max_rotation."
             )
         self._stream = Stream(size, self.shuffle, self.replacement)
         limits = (0.0, 1.0) if self._samples.inputs.dtype == tf.uint8 else (-math.inf, math.inf)
@@ -93,7 +98,9 @@ class Images(DeviceEnvironment):
         if self.max_shift:
             stored = shifted(stored, state.shift, self.max_shift)
         shown = tf.cast(stored, tf.float32)
-        return shown if self._dataset.unit == 1.0 else shown * self._scale
+        if self._dataset.unit != 1.0:
+            shown = shown * self._scale
+        return rotated(shown, state.angle) if self.max_rotation else shown
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns all of the split's observations `[N, *O]` float32 and labels `[N]` int64, as Keras's `fit` takes them."""
@@ -116,27 +123,14 @@ class Images(DeviceEnvironment):
         return begin, size
 
     def _looking(self, reading: Reading, seed: Any) -> _State:
-        if not self.max_shift:
-            return _State(reading, ())
         rows = reading.position.shape[0]
-        drawn = seeds.integers(seeds.child(seed, "shift"), [rows, 2], 2 * self.max_shift + 1)
-        return _State(reading, drawn - self.max_shift)
+        shift: Any = ()
+        if self.max_shift:
+            drawn = seeds.integers(seeds.child(seed, "shift"), [rows, 2], 2 * self.max_shift + 1)
+            shift = drawn - self.max_shift
+        limit = math.radians(self.max_rotation)
+        angle = seeds.uniform(seeds.child(seed, "rotation"), [rows], -limit, limit) if self.max_rotation else ()
+        return _State(reading, shift, angle)
 
     def _place(self, state: _State) -> Any:
         return state.reading.sample + self._offset
-
-
-def shifted(images: Any, shift: Any, limit: int) -> Any:
-    """Returns images moved down and to the right, the gap filled with zeros; traceable.
-
-    Args:
-        images: `[B, H, W, C]`.
-        shift: `[B, 2]` int64, each in -limit to limit.
-        limit: the largest shift.
-    """
-    _, height, width, _ = images.shape
-    padded = tf.pad(images, [[0, 0], [limit, limit], [limit, limit], [0, 0]])
-    rows = tf.range(limit, limit + height, dtype=tf.int64) - shift[:, :1]
-    columns = tf.range(limit, limit + width, dtype=tf.int64) - shift[:, 1:]
-    moved = tf.gather(padded, rows, axis=1, batch_dims=1)
-    return tf.gather(moved, columns[:, None, :] + tf.zeros_like(rows)[:, :, None], axis=2, batch_dims=2)

@@ -65,6 +65,38 @@ class SubclassedCNN(CNN):
         return Subclassed(self.layers(spec, num_outputs))
 
 
+@attrs.frozen
+class NormalizedCNN(ModelBuilder):
+    """A deeper convolutional network with batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    The first convolution is wide, and cheap on one channel; then come stages of 3 x 3 convolutions, with pooling by 2 between.
+
+    Attributes:
+        stem: filters of the first convolution, 5 x 5.
+        stages: filters of the convolutions after it, one list per stage.
+        dropout: the share of features dropped before the last layer in training, 0 to less than 1.
+    """
+
+    stem: int = attrs.field(default=32, validator=attrs.validators.ge(1))
+    stages: tuple[tuple[int, ...], ...] = ((64, 64), (128,))
+    dropout: float = attrs.field(default=0.3, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
+
+    def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+        check_image(spec, 2 ** (1 + len(self.stages)))
+        layers = _normalized(self.stem, 5)
+        for stage in self.stages:
+            layers.append(keras.layers.MaxPooling2D())
+            for filters in stage:
+                layers += _normalized(filters, 3)
+        layers += [keras.layers.MaxPooling2D(), keras.layers.Flatten(), keras.layers.Dropout(self.dropout)]
+        return sequential(spec, [*layers, keras.layers.Dense(num_outputs)])
+
+
+def _normalized(filters: int, kernel_size: int) -> list[keras.layers.Layer]:
+    convolution = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)
+    return [convolution, keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU()]
+
+
 def check_image(spec: EnvironmentSpec, smallest: int) -> None:
     """Checks that observations are images with sides of at least `smallest` pixels.
 
