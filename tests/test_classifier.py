@@ -1,6 +1,8 @@
 """Supervised learning through the loop: Keras's numbers, any loss and metric, models in three styles, Keras afterwards."""
 
 import json
+import pathlib
+import runpy
 
 import keras
 import numpy as np
@@ -296,3 +298,14 @@ def test_same_seed_same_bits(tmp_path):
     for first, second, third in zip(*(each.model.get_weights() for each in (one, again, other)), strict=True):
         np.testing.assert_array_equal(first, second)
         assert (first != third).any()
+
+
+def test_the_example_of_parts_of_ones_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    example = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "examples" / "custom_parts.py"), run_name="example")
+    weights, bias = example["regress"]().model.get_weights()
+    np.testing.assert_allclose(weights.ravel(), [0.407845, 1.191065, 1.974285], atol=2e-5)
+    assert bias[0] == pytest.approx(0.783221, abs=2e-5)
+    evaluation = example["classify"]().result["evaluation"]
+    assert evaluation["own_accuracy"] == pytest.approx(evaluation["accuracy"], abs=1e-6)
+    assert evaluation["accuracy"] > 0.9
