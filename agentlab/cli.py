@@ -246,6 +246,8 @@ def _say_result(run: Any) -> None:
 
 
 def _evaluation_text(evaluation: dict[str, Any]) -> str:
+    if "accuracy" in evaluation:
+        return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
     return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
 
 
