@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import keras
 
 from agentlab import errors, execution, plugins, settings
@@ -16,6 +17,7 @@ from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
 from agentlab.sampler import Sampler
 from agentlab.seeds import stream
+from agentlab.spec import EnvironmentSpec
 from agentlab.task import Part, Task, changed
 from agentlab.trainer import Trainer
 
@@ -57,10 +59,9 @@ def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environm
 
 
 def build_agent(
-    task: Task, seed: int, environment: Environment | DeviceEnvironment, model: keras.Model | None = None, gear: str = "host"
+    task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | None = None, gear: str = "host"
 ) -> Agent:
-    """Returns the task's agent, untrained, for `environment`; `model` replaces the task's own."""
-    spec = environment.spec
+    """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
     built = build_model(source, spec, trainer.num_outputs(spec), seed)
@@ -91,7 +92,7 @@ def make_agent(
     resolved = changed(find_task(task) if isinstance(task, str) else task, changes or {})
     environment = build_environment(resolved.environment, resolved.num_environments)
     try:
-        return build_agent(resolved, seed, environment, model)
+        return build_agent(resolved, seed, environment.spec, model)
     finally:
         if isinstance(environment, Environment):
             environment.close()
@@ -117,13 +118,22 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
-    part = task.evaluation.environment or task.environment
     chosen = episodes or task.evaluation.episodes
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
-    environment = on_host(build_environment(part, rows), rows)
-    count = chosen or environment.spec.num_episodes or EVALUATION_ROWS
+    built = build_environment(evaluation_environment(task), rows)
+    count = chosen or built.spec.num_episodes or EVALUATION_ROWS
+    environment = on_host(built, min(count, rows))
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
+
+
+def evaluation_environment(task: Task) -> Part:
+    """Returns the environment that the task is judged in: of the same name as the training one, with its settings too.
+
+    So a held-out part of a data set need not repeat where the data comes from.
+    """
+    part = task.evaluation.environment or task.environment
+    return attrs.evolve(part, settings={**task.environment.settings, **part.settings}) if part.name == task.environment.name else part
 
 
 def find_task(name: str) -> Task:

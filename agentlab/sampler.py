@@ -1,12 +1,19 @@
-"""The Sampler contract: an action is one independent draw per row from a model's output."""
+"""The Sampler contract: an action is one independent draw from a model's output; and the samplers every agent can use."""
 
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any
 
 import attrs
 import tensorflow as tf
+
+from agentlab import seeds
+from agentlab.schedules import Schedule, as_schedule, values_of
+
+SMALLEST_UNIFORM = 2.0**-25  # half a step of `seeds.uniform`, so that no draw is the logarithm of 0
+COLDEST = 1e-6  # temperature at which the nucleus of a greedy draw is taken: its most probable value alone
 
 
 class Sampler(abc.ABC):
@@ -17,12 +24,12 @@ class Sampler(abc.ABC):
         """Returns one action per row.
 
         Args:
-            output: `[B, K]` float32, the model's output: values or logits, one per action.
+            output: `[B, ..., K]` float32, the model's output: values or logits, one per action.
             step: int64 scalar, environment steps taken so far, for schedules.
             seed: `[2]` int64 for `agentlab.seeds.uniform` and `integers`.
 
         Returns:
-            `[B]` int64, each in 0 to K - 1.
+            `[B, ...]` int64, each in 0 to K - 1.
         """
 
 
@@ -32,3 +39,66 @@ class Greedy(Sampler):
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
         return tf.argmax(output, axis=-1)
+
+
+@attrs.frozen
+class Temperature(Sampler):
+    """Draws an action with probability proportional to `exp(output / temperature)`, also known as Boltzmann exploration.
+
+    `top_k` and `top_p` leave out the improbable ones first; given both, `top_p` counts what `top_k` left.
+
+    Attributes:
+        temperature: 0 or greater, in units of the output; 0 is greedy. A schedule counts environment steps.
+        top_k: draw among the k largest outputs (Fan, Lewis and Dauphin 2018, arXiv:1805.04833); None for all.
+        top_p: draw among the most probable ones that make up this probability, the one that reaches it included; greater than
+            0, at most 1; None for all (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751).
+    """
+
+    temperature: float | Schedule = 1.0
+    top_k: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
+    top_p: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.le(1)))
+
+    def __attrs_post_init__(self) -> None:
+        if any(not 0.0 <= value < math.inf for value in values_of(self.temperature)):  # nan included
+            raise ValueError(f"'temperature' must be 0 or greater: {self.temperature}")
+        if self.top_p is not None and not self.top_p > 0.0:
+            raise ValueError(f"'top_p' must be greater than 0 and at most 1: {self.top_p}")
+
+    def sample(self, output: Any, step: Any, seed: Any) -> Any:
+        temperature = as_schedule(self.temperature)(step)
+        if self.top_k is None and self.top_p is None:
+            return _draw(output, temperature, seed)
+        values, actions = tf.math.top_k(output, min(self.top_k or output.shape[-1], output.shape[-1]))  # in descending order
+        if self.top_p is not None:
+            values = tf.where(_nucleus(values, temperature, self.top_p), values, -math.inf)
+        place = _draw(values, temperature, seed)
+        return tf.cast(tf.gather(actions, place, batch_dims=len(place.shape)), tf.int64)
+
+
+@attrs.frozen
+class TopK(Temperature):
+    """Draws among the k largest outputs, by temperature; see there."""
+
+    top_k: int | None = attrs.field(default=40, validator=attrs.validators.optional(attrs.validators.ge(1)))
+
+
+@attrs.frozen
+class TopP(Temperature):
+    """Draws among the most probable actions that make up a probability of `top_p`, by temperature; see there."""
+
+    top_p: float | None = attrs.field(default=0.9, validator=attrs.validators.optional(attrs.validators.le(1)))
+
+
+def _draw(output: Any, temperature: Any, seed: Any) -> Any:
+    """Returns draws `[B, ...]` int64 from the softmax of `output / temperature`; the first largest at temperature 0.
+
+    The argmax of logits plus Gumbel noise is a draw from their softmax. Times the temperature, it is no division by 0.
+    """
+    uniform = tf.maximum(seeds.uniform(seed, tf.shape(output)), SMALLEST_UNIFORM)
+    return tf.argmax(output - temperature * tf.math.log(-tf.math.log(uniform)), axis=-1)
+
+
+def _nucleus(values: Any, temperature: Any, probability: float) -> Any:
+    """Returns which of `values` `[..., K]`, in descending order, are needed to make up a probability; bool, the first always."""
+    chances = tf.nn.softmax((values - values[..., :1]) / tf.maximum(temperature, COLDEST))
+    return tf.cumsum(chances, axis=-1, exclusive=True) < probability
