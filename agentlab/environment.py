@@ -6,7 +6,6 @@ import abc
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
@@ -67,6 +66,8 @@ class DeviceEnvironment(abc.ABC):
         An environment whose episodes go on from one another, such as a data set read through, overrides it. Only the rows
         whose episode ended are used.
         """
+        import tensorflow as tf  # not with the module, which worker processes of host environments import
+
         return self.initial(seed, tf.nest.flatten(state)[0].shape[0])
 
     @abc.abstractmethod

@@ -1,0 +1,82 @@
+"""The same DQN on CartPole as other libraries' usual one, in environment steps per second: both gears, in turn with a peer.
+
+python benchmarks/dqn_speed.py --peer "PYTHON sb3_dqn.py matched"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import statistics
+import tempfile
+
+import processes
+
+MATCHED = {
+    "model.hidden_units": "[120, 84]",
+    "memory.capacity": "10000",
+    "memory.batch_size": "128",
+    "trainer.learning_rate": "2.5e-4",
+    "trainer.learning_starts": "1000",
+    "trainer.discount": "0.99",
+    "trainer.huber_delta": "1.0",
+    "trainer.double": "false",
+    "trainer.max_gradient_norm": "10.0",
+    "evaluation.episodes": "1",
+}
+TARGET_STEPS = 500  # environment steps between two copies of the target network
+CASES = {  # environment, environments side by side, environment steps per update, steps to warm up, steps to time
+    "host, 1 update per step": ("gymnasium", 1, 1, 1_500, 6_000),
+    "host, 1 update per 10 steps": ("gymnasium", 1, 10, 2_000, 20_000),
+    "device, 1 update per 10 steps": ("cartpole", 10, 10, 20_000, 400_000),
+}
+
+
+def steps_per_second(case: str, directory: pathlib.Path) -> float:
+    """Runs one case in a process of its own; returns its rate between the first line of metrics and the last."""
+    environment, rows, period, warm_up, timed = CASES[case]
+    settings = {
+        **MATCHED,
+        "num_environments": rows,
+        "trainer.update_period": period,
+        "trainer.target_update_period": TARGET_STEPS // period,
+        "report_period": warm_up,
+    }
+    changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    processes.run_task(directory, "dqn", "--environment", environment, "--steps", str(warm_up + timed), *changes)
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
+    first, last = lines[0], lines[-1]
+    return (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
+
+
+def main() -> None:
+    options = _options()
+    rates: dict[str, list[float]] = {case: [] for case in CASES}
+    ratios: dict[str, list[float]] = {case: [] for case in CASES}
+    for turn in range(options.rounds):
+        theirs = {}
+        if options.peer:
+            theirs = {figure["period"]: figure["env_steps_per_second"] for figure in processes.run_peer(options.peer)[0]}
+        for case, (_, _, period, _, _) in CASES.items():
+            with tempfile.TemporaryDirectory() as runs:
+                rates[case].append(steps_per_second(case, pathlib.Path(runs) / "run"))
+            line = f"round {turn}: {case}: {rates[case][-1]:,.0f} steps/s"
+            if period in theirs:
+                ratios[case].append(rates[case][-1] / theirs[period])
+                line += f"; peer {theirs[period]:,.0f}, ratio {ratios[case][-1]:.2f}"
+            print(line, flush=True)
+    for case in CASES:
+        compared = f", {statistics.median(ratios[case]):.2f} times the peer" if ratios[case] else ""
+        print(f"{case}: median {statistics.median(rates[case]):,.0f} steps/s{compared}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="how often, in turn with the peer (default: 3)")
+    parser.add_argument("--peer", metavar="COMMAND", help=f"{processes.PEER_HELP}: period and env_steps_per_second")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
