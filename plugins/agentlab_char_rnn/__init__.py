@@ -1,0 +1,1 @@
+"""Character models: recurrent layers with a hand-written backward pass through time."""
