@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import keras
 
 from agentlab import errors, execution, plugins, settings
@@ -58,9 +57,7 @@ def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environm
     return HostedEnvironment(environment, rows) if isinstance(environment, DeviceEnvironment) else environment
 
 
-def build_agent(
-    task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | None = None, gear: str = "host"
-) -> Agent:
+def build_agent(task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | None = None, gear: str = "host") -> Agent:
     """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
@@ -118,22 +115,22 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
+    part = _evaluation_environment(task)
     chosen = episodes or task.evaluation.episodes
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
-    built = build_environment(evaluation_environment(task), rows)
+    built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
 
 
-def evaluation_environment(task: Task) -> Part:
-    """Returns the environment that the task is judged in: of the same name as the training one, with its settings too.
-
-    So a held-out part of a data set need not repeat where the data comes from.
-    """
+def _evaluation_environment(task: Task) -> Part:
+    """Returns where the agent is judged: what isn't said of the same environment is as in training, such as its data."""
     part = task.evaluation.environment or task.environment
-    return attrs.evolve(part, settings={**task.environment.settings, **part.settings}) if part.name == task.environment.name else part
+    if part.name != task.environment.name:
+        return part
+    return Part(part.name, {**task.environment.settings, **part.settings})
 
 
 def find_task(name: str) -> Task:

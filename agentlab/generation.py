@@ -60,7 +60,7 @@ class Writer:
         self._policy = Policy(model, sampler, echo.spec, seeds.stream(seed, "generation"), execution)
         self._echo = Autoreset(echo, num, seed)
         self._num = num
-        self._read = compiled(self._read_traceable, execution)
+        self._read = compiled(self._read_traceable, "eager" if execution == "eager" else "graph")  # prompts vary in length
         self._write = compiled(self._write_traceable, execution)
 
     def write(self, length: int, prompt: str = "") -> Iterator[np.ndarray]:
@@ -116,9 +116,7 @@ class Writer:
             def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
                 return self._step(episodes, action, pen.index)
 
-            episodes, timestep, recurrent = turn(
-                self._policy, step_environment, pen.episodes, pen.observation, pen.recurrent
-            )
+            episodes, timestep, recurrent = turn(self._policy, step_environment, pen.episodes, pen.observation, pen.recurrent)
             place = tf.reshape(pen.index % CHUNK, [1, 1])
             character = tf.reshape(timestep.observation, [1, self._num])
             written = tf.tensor_scatter_nd_update(pen.written, place, character)

@@ -55,13 +55,15 @@ class Temperature(Sampler):
     """
 
     temperature: float | Schedule = 1.0
-    top_k: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
-    top_p: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.le(1)))
+    top_k: int | None = None
+    top_p: float | None = None
 
     def __attrs_post_init__(self) -> None:
         if any(not 0.0 <= value < math.inf for value in values_of(self.temperature)):  # nan included
             raise ValueError(f"'temperature' must be 0 or greater: {self.temperature}")
-        if self.top_p is not None and not self.top_p > 0.0:
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"'top_k' must be at least 1: {self.top_k}")
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"'top_p' must be greater than 0 and at most 1: {self.top_p}")
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
@@ -79,14 +81,14 @@ class Temperature(Sampler):
 class TopK(Temperature):
     """Draws among the k largest outputs, by temperature; see there."""
 
-    top_k: int | None = attrs.field(default=40, validator=attrs.validators.optional(attrs.validators.ge(1)))
+    top_k: int | None = 40
 
 
 @attrs.frozen
 class TopP(Temperature):
     """Draws among the most probable actions that make up a probability of `top_p`, by temperature; see there."""
 
-    top_p: float | None = attrs.field(default=0.9, validator=attrs.validators.optional(attrs.validators.le(1)))
+    top_p: float | None = 0.9
 
 
 def _draw(output: Any, temperature: Any, seed: Any) -> Any:
@@ -99,6 +101,6 @@ def _draw(output: Any, temperature: Any, seed: Any) -> Any:
 
 
 def _nucleus(values: Any, temperature: Any, probability: float) -> Any:
-    """Returns which of `values` `[..., K]`, in descending order, are needed to make up a probability; bool, the first always."""
+    """Returns which of `values` `[..., K]`, in descending order, it takes to make up a probability; bool, the first always."""
     chances = tf.nn.softmax((values - values[..., :1]) / tf.maximum(temperature, COLDEST))
     return tf.cumsum(chances, axis=-1, exclusive=True) < probability

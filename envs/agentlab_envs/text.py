@@ -39,8 +39,8 @@ class Text(DeviceEnvironment):
     The observation is a window `[T]` int64 of character numbers. Read as "streams", the text is cut into as many stretches as
     there are environments side by side, and each reads its own from window to window; an episode is one reading of a stretch,
     so a model's state is carried through it and begins anew at the wrap. An action `[T]` names the character after each
-    position. Every character but the text's first is asked for once in a reading; positions of a last window that stick out of the
-    stretch have the target -1 and are not judged.
+    position. Every character but the text's first is asked for once in a reading; positions of a last window that stick out of
+    the stretch have the target -1 and are not judged.
 
     Read in "random" windows (drawn anew each time) or "every" window (in order, one position further each time), an action `[]`
     names the one character after the window, and each window is an episode of its own.
@@ -48,8 +48,8 @@ class Text(DeviceEnvironment):
     The vocabulary is that of the training split. Characters that only other splits have are number 0, "unseen".
 
     Attributes:
-        path: a UTF-8 file; a folder, whose files are read in the order of their paths; or "corpus:nietzsche" (downloaded once, or
-            found in the folder AGENTLAB_DATA) or "corpus:python-docs" (in every Python).
+        path: a UTF-8 file; a folder, whose files are read in the order of their paths; or "corpus:nietzsche" (downloaded once,
+            or found in the folder AGENTLAB_DATA) or "corpus:python-docs" (in every Python).
         text: the text itself, instead of a path.
         units: "characters", or "bytes" of any file, 256 different ones.
         lowercase: whether to turn the text into lower case.
@@ -82,7 +82,7 @@ class Text(DeviceEnvironment):
         part = whole[_part(len(whole), self.split, self.validation, self.test)]
         numbers = self._vocabulary.encode(part) if isinstance(part, str) else np.frombuffer(part, np.uint8)
         self._length = len(numbers)
-        self._check_length(self.window + 1, f"a window of {self.window} and the one after it; lower environment.window")
+        self._check_length(self.window + 1, f"a window of {self.window} and the one after it")
         # One tensor on the device, which compiled loops capture; small numbers are kept small.
         self._numbers = tf.constant(numbers, tf.uint8 if self._vocabulary.size <= 256 else tf.int32)
 
@@ -101,8 +101,9 @@ class Text(DeviceEnvironment):
             begin, end = (tf.constant(bound, tf.int64) for bound in (bounds[:-1], bounds[1:]))
             return Streams(begin, end, begin)
         choices = self._length - self.window
-        position = seeds.integers(seed, [batch], choices) if self.windows == "random" else tf.range(batch, dtype=tf.int64) % choices
-        return self._single(position)
+        if self.windows == "random":
+            return self._single(seeds.integers(seed, [batch], choices))
+        return self._single(tf.range(batch, dtype=tf.int64) % choices)
 
     def restart(self, state: Streams, seed: Any) -> Any:
         rows = state.position.shape[0]
@@ -152,12 +153,13 @@ class Text(DeviceEnvironment):
     def _check_length(self, needed: int, what: str) -> None:
         if self._length < needed:
             raise errors.UsageError(
-                f"The {self.split} split of text {self._name} has {self._length:,} {self.units}; expected at least {needed:,}: {what}, "
-                "or give a longer text."
+                f"The {self.split} split of text {self._name} has {self._length:,} {self.units}; expected at least {needed:,}: "
+                f"{what}. Give a longer text, or lower environment.window or num_environments."
             )
 
 
 def _part(length: int, split: str, validation: float, test: float) -> slice:
     """Returns where a split lies in a text of `length`."""
     second, third = (round(length * (1 - fraction)) for fraction in (validation + test, test))
-    return {"all": slice(0, length), "train": slice(0, second), "validation": slice(second, third), "test": slice(third, length)}[split]
+    bounds = {"all": (0, length), "train": (0, second), "validation": (second, third), "test": (third, length)}
+    return slice(*bounds[split])

@@ -1,4 +1,4 @@
-"""Where texts come from: a file or folder of one's own, or a corpus that can be had everywhere; checked, as bytes or characters."""
+"""Where texts come from: a file or folder of one's own, or a corpus that can be had everywhere."""
 
 from __future__ import annotations
 
@@ -62,11 +62,14 @@ def decoded(data: bytes, name: str) -> str:
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-    visible = (path for path in sorted(folder.rglob("*")) if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    files = [path for path in visible if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
     if not files:
         raise errors.UsageError(f"Folder {str(folder)!r} has no files to read; put a text into it, or name another.")
     return files
+
+
+def _is_hidden(path: pathlib.Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _read(file: pathlib.Path) -> bytes:
@@ -101,8 +104,8 @@ def _verified(data: bytes, where: str) -> bytes:
     digest = hashlib.sha256(data).hexdigest()
     if digest != NIETZSCHE_SHA256:
         raise errors.UsageError(
-            f"{where!r} has the sha256 {digest[:16]}..., expected {NIETZSCHE_SHA256[:16]}...: it is not the known text. Remove it, "
-            "or set environment.path to the file if it is what you want."
+            f"{where!r} has the sha256 {digest[:16]}..., expected {NIETZSCHE_SHA256[:16]}...: it is not the known text. "
+            "Remove it, or set environment.path to the file if it is what you want."
         )
     return data
 
@@ -114,8 +117,8 @@ def _download(url: str) -> bytes:
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise errors.UsageError(
-            f"{url} can't be downloaded: {reason}. Set {FOLDER} to a folder that holds {NIETZSCHE}, set environment.path to a text "
-            "of your own, or run char-rnn-docs, which needs no network."
+            f"{url} can't be downloaded: {reason}. Set {FOLDER} to a folder that holds {NIETZSCHE}, set environment.path "
+            "to a text of your own, or run char-rnn-docs, which needs no network."
         ) from error
 
 
