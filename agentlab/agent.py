@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from agentlab import seeds, settings
-from agentlab.generation import Writer
+from agentlab.generation import Writer, execution_for
 from agentlab.learning import make_learner
 from agentlab.memory import Latest, Memory
 from agentlab.policy import Policy
@@ -116,7 +116,7 @@ class Agent:
         """
         chosen = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         sampler = settings.build(Temperature, chosen, "generate")
-        writer = Writer(self.model, self.spec, sampler, num, seed, self.execution)
+        writer = Writer(self.model, self.spec, sampler, num, seed, execution_for(length, self.execution))
         numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
         return [writer.vocabulary.decode(row) for row in numbers]
 

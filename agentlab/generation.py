@@ -21,7 +21,8 @@ from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.types import TimeStep
 from agentlab.vocabulary import Vocabulary
 
-CHUNK = 32  # characters that a compiled call writes
+CHUNK = 128  # characters that a compiled call writes
+LONG = 20_000  # characters from which on XLA's faster loop makes up for the seconds it takes to compile
 
 
 @attrs.frozen(eq=False)
@@ -124,6 +125,11 @@ class Writer:
 
         pen = repeat(take_turn, _Pen(episodes, observation, recurrent, index, written), tf.constant(CHUNK, tf.int64))
         return (pen.episodes, pen.observation, pen.recurrent, pen.index), tf.transpose(pen.written)
+
+
+def execution_for(length: int, execution: str) -> str:
+    """Returns how to run a writer of texts of `length` characters, given the agent's own execution."""
+    return "xla" if length >= LONG and execution == "graph" else execution
 
 
 def vocabulary_of(model: keras.Model, spec: EnvironmentSpec) -> Vocabulary:
