@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from agentlab import errors, listing
+from agentlab.arguments import Parser
 
 EXAMPLES = """examples:
   agentlab run dqn-cartpole                                train CartPole in seconds
@@ -20,13 +21,6 @@ EXAMPLES = """examples:
   agentlab play runs/dqn-cartpole/0-1 --video cartpole.gif
   agentlab sample runs/char-rnn/0-1 --temperature 0.2 0.5 1.0 1.2
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, and what was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        raise errors.UsageError(f"{_with_suggestion(message, self._option_string_actions)} See '{self.prog} --help'.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,13 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="agentlab",
         description="Reinforcement learning and sequence agents, run by one step/reward loop.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=function.__doc__)
@@ -285,21 +279,6 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
 def _check_positive(option: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise errors.UsageError(f"{option} is {value}; expected a whole number of at least 1.")
-
-
-def _with_suggestion(message: str, options: Iterable[str]) -> str:
-    """Returns argparse's message as a sentence, with the nearest choice, or of `options` the nearest, to a wrong one."""
-    import difflib
-    import re
-
-    sentence = message[:1].upper() + message[1:] + "."
-    chosen = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
-    unknown = re.search(r"unrecognized arguments: (?:.* )?(--[^ =]+)", message)
-    if chosen:
-        options = [choice.strip(" '") for choice in chosen.group(2).split(",")]
-    wrong = chosen or unknown
-    near = difflib.get_close_matches(wrong.group(1), list(options), 1) if wrong else []
-    return sentence + (f" Did you mean {near[0]!r}?" if near else "")
 
 
 if __name__ == "__main__":
