@@ -29,6 +29,14 @@ char_rnn = _task(
     part("lstm", units=256),
 )
 
+char_gpt = _task(
+    "char-gpt",
+    "A small causal transformer learns to write like Nietzsche, or like a text of yours: --set environment.path=FILE.",
+    "corpus:nietzsche",
+    2_000,
+    part("gpt"),
+)
+
 char_rnn_docs = _task(
     "char-rnn-docs",
     "The char-rnn task on the Python reference texts that every Python brings along: needs no network.",
