@@ -31,8 +31,8 @@ SMALL = {
     "environment": {"path": None, "text": TEXT, "window": 16},
     "model": {"units": 16},
     "num_environments": 4,
-    "steps": 80,
-    "report_period": 40,
+    "steps": 48,
+    "report_period": 24,
     "execution": "graph",
     "evaluation": {"episodes": None},
 }
@@ -119,7 +119,7 @@ def test_products_of_rotated_vectors_tell_distances_only():
 
 
 @pytest.mark.parametrize(
-    "builder", [LSTMBuilder(units=6, dropout=0.5), GPT(units=8, heads=2, dropout=0.5)], ids=["lstm", "gpt"]
+    "builder", [LSTMBuilder(units=6, dropout=0.5), GPT(units=8, heads=2, layers=1, dropout=0.5)], ids=["lstm", "gpt"]
 )
 def test_dropout_in_training_only(builder, compiled):
     network = build_model(builder, SPEC, 5, 0)
