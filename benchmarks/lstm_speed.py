@@ -4,7 +4,7 @@
 
 The peer command, or the environment variable AGENTLAB_LSTM_PEER, prints one JSON object per line and figure, with the keys
 batch, length, every_position and characters_per_second for training, and characters_per_second alone for generation. Both
-sides train a vocabulary of 57 with 256 units; of several repetitions the best counts, as anything else on the machine only slows.
+sides train a vocabulary of 57 with 256 units. The best of several repetitions counts, as other load only slows.
 """
 
 from __future__ import annotations
