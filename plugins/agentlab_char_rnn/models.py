@@ -44,7 +44,11 @@ class RecurrentNetwork(RecurrentModel):
 
     def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
         inputs = self.embedding(observation) if self.embedding is not None else observation
-        outputs, state = self.stack(inputs, state)
+        if observation.shape[1] == 1:  # a single position needs no loop through time
+            outputs, state = self.stack.step(inputs[:, 0], state)
+            outputs = outputs[:, None] if self.stack.return_sequences else outputs
+        else:
+            outputs, state = self.stack(inputs, state)
         if self.dropout is not None:
             outputs = self.dropout(outputs, training=training)
         return self.head(outputs), state
