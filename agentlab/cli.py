@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import sys
 import tempfile
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    _replace_closed_streams()
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     except errors.AgentlabError as error:
         if debug:
             raise
-        print(f"agentlab: {error}", file=sys.stderr)
+        print(f"agentlab: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("agentlab: Interrupted; nothing was saved.", file=sys.stderr)
@@ -51,6 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
             f"agentlab: Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.", file=sys.stderr
         )
         return 1
+
+
+def _replace_closed_streams() -> None:
+    """Opens what a service may have closed; the next file opened would get its number, and with it what native code prints."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, pathlib.Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,12 +166,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _play(options: argparse.Namespace) -> int:
     """Shows a run's agent at play, in a window or in a GIF."""
     _check_positive("--episodes", options.episodes)
-    if (
-        options.video is None
-        and sys.platform.startswith("linux")
-        and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    ):
-        raise errors.UsageError("There is no screen to open a window on; write a GIF instead: --video FILE.gif.")
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

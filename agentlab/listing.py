@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from agentlab import errors, plugins, source
+from agentlab import task as tasks
 
 
 def rows(kind: str | None = None) -> list[dict[str, Any]]:
@@ -67,6 +68,8 @@ def _described(offer: plugins.Offer) -> str:
     head = f"{offer.kind} {offer.name} ({offer.package} {offer.version}, {offer.target})"
     if offer.kind == "task":
         task = plugins.load("task", f"{offer.package}:{offer.name}")
+        if not isinstance(task, tasks.Task):
+            raise errors.PluginError(f"The task {offer.name!r} is {task!r}; expected an agentlab.task.Task.")
         return f"{head}\n\n{task.description}\n\n" + "\n".join(_leaves(task.as_data()))
     try:
         definition = source.find(offer.target)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 
@@ -22,9 +25,11 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
-    task, seed, agent = load_run(run_dir)
-    if video is not None:
+    if video is None:
+        _check_screen()
+    else:
         _check_writable(video)
+    task, seed, agent = load_run(run_dir)
     environment = _shown(task, "human" if video is None else "rgb_array")
     try:
         returns, frames = _episodes(agent, environment, episodes, seed)
@@ -33,6 +38,17 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     if video is not None:
         _write_gif(video, frames)
     return returns
+
+
+def _check_screen() -> None:
+    """Asks for a window in a process of its own: where there is no screen, drawing may end the process that asks."""
+    if "SDL_VIDEODRIVER" in os.environ or importlib.util.find_spec("pygame") is None:
+        return  # chosen by the user; or for the environment to say that it needs pygame
+    probe = "import pygame; pygame.display.init(); pygame.display.set_mode((1, 1)); print(pygame.display.get_driver())"
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    driver = found.stdout.split()[-1:]
+    if found.returncode or driver in (["offscreen"], ["dummy"]):
+        raise errors.UsageError("There is no screen to open a window on; write a GIF instead: --video FILE.gif.")
 
 
 def _shown(task: Task, render_mode: str) -> Environment:
@@ -62,8 +78,8 @@ def _episodes(agent: Agent, environment: Environment, episodes: int, seed: int) 
 
 def _check_writable(video: str) -> None:
     parent = pathlib.Path(video).resolve().parent
-    if not video.endswith(".gif") or not os.access(parent, os.W_OK):
-        raise errors.UsageError(f"--video {video!r} can't be written; expected a FILE.gif in an existing, writable folder.")
+    if not video.endswith(".gif") or pathlib.Path(video).is_dir() or not os.access(parent, os.W_OK):
+        raise _unwritable(video)
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
@@ -74,4 +90,11 @@ def _write_gif(video: str, frames: list[np.ndarray]) -> None:
     from PIL import Image
 
     images = [Image.fromarray(frame).convert("P", palette=Image.Palette.ADAPTIVE, colors=64) for frame in frames[::2]]
-    images[0].save(video, save_all=True, append_images=images[1:], duration=40, loop=0)
+    try:
+        images[0].save(video, save_all=True, append_images=images[1:], duration=40, loop=0)
+    except OSError as error:
+        raise _unwritable(video) from error
+
+
+def _unwritable(video: str) -> errors.UsageError:
+    return errors.UsageError(f"--video {video!r} can't be written; expected a FILE.gif in an existing, writable folder.")

@@ -98,7 +98,9 @@ def load(kind: str, reference: str) -> Any:
 
     try:
         extensions = list(One(GROUPS[kind], on_load_failure_callback=lambda *failure: failures.append(failure[2])))
-    except (Exception, SystemExit) as error:  # stevedore lets AssertionError and SystemExit through
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # stevedore lets AssertionError, SystemExit and the like through
         failures.append(error)
     if failures:
         reason = f"{type(failures[0]).__name__}: {failures[0]}".rstrip(": ").splitlines()[0]

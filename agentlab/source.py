@@ -7,6 +7,7 @@ import inspect
 import pathlib
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -47,13 +48,20 @@ def find(target: str) -> Definition | None:
     Raises:
         UnreadableError: the module is not installed, does not parse, or has no such attribute.
     """
-    module, _, attribute = target.partition(":")
+    return _found(target, ())
+
+
+def _found(target: str, behind: tuple[str, ...]) -> Definition | None:
+    """Returns the definition of a target that the targets `behind` import it as, which must not be one of them."""
+    module, _, attribute = (part.strip() for part in target.partition("[")[0].partition(":"))
+    if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        raise UnreadableError(f"{target!r} is not of the form module:attribute")
+    if target in behind:
+        raise UnreadableError(f"{target!r} is imported from itself")
     file = locate(module)
     if file is None:
         raise UnreadableError(f"module {module!r} is not installed")
-    if not file.endswith(".py"):
-        return None
-    return _defined(_parsed(file), module, attribute)
+    return _defined(_Module(module, file, _parsed(file)), attribute, (*behind, target)) if file.endswith(".py") else None
 
 
 def locate(module: str) -> str | None:
@@ -85,23 +93,55 @@ def _parsed(file: str) -> ast.Module:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
-def _defined(tree: ast.Module, module: str, attribute: str) -> Definition:
-    for node in tree.body:
+@attrs.frozen
+class _Module:
+    """A module's full name, file and syntax tree."""
+
+    name: str
+    file: str
+    tree: ast.Module
+
+    def absolute(self, node: ast.ImportFrom) -> str:
+        """Returns the full name of the module that a `from` of this one imports from."""
+        if not node.level:
+            return node.module or ""
+        parts = self.name.split(".")
+        up = node.level - (pathlib.Path(self.file).name == "__init__.py")
+        return ".".join([*parts[: len(parts) - up], *filter(None, [node.module])])
+
+    def mentions(self, name: str) -> bool:
+        """Whether running the module may bind `name` in a way that reading it does not follow."""
+        names = {name, "*", "__getattr__", "globals", "setattr", "exec"}
+        return any({getattr(node, key, None) for key in ("id", "name", "asname")} & names for node in ast.walk(self.tree))
+
+
+def _defined(module: _Module, attribute: str, behind: tuple[str, ...]) -> Definition:
+    for node in _statements(module.tree):
         if isinstance(node, ast.ClassDef) and node.name == attribute:
-            return _class(tree, node)
+            return _class(module, node, behind)
         if isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == attribute for name in node.targets):
             return Definition(_keyword(node.value, "description"))
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        if isinstance(node, ast.ImportFrom):
             original = next((alias.name for alias in node.names if (alias.asname or alias.name) == attribute), None)
             if original:
-                return find(f"{node.module}:{original}") or Definition("")
-    raise UnreadableError(f"{module!r} defines no {attribute!r}")
+                return _found(f"{module.absolute(node)}:{original}", behind) or Definition("")
+    if "." in attribute or module.mentions(attribute):
+        return Definition("")
+    raise UnreadableError(f"{module.name!r} defines no {attribute!r}")
 
 
-def _class(tree: ast.Module, node: ast.ClassDef) -> Definition:
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yields the statements that run when a module is imported, those inside `if`, `try` and `with` too."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if isinstance(node, (ast.If, ast.Try, ast.With, ast.ExceptHandler)):
+            yield from _statements(node)
+
+
+def _class(module: _Module, node: ast.ClassDef, behind: tuple[str, ...]) -> Definition:
     text = inspect.cleandoc(ast.get_docstring(node) or "")
     texts = documented(text)
-    fields = {field.name: field for base in node.bases for field in _inherited(tree, base)}
+    fields = {field.name: field for base in node.bases for field in _inherited(module, node, base, behind)}
     for item in node.body:
         if (
             isinstance(item, ast.AnnAssign)
@@ -114,11 +154,11 @@ def _class(tree: ast.Module, node: ast.ClassDef) -> Definition:
     return Definition(text.split("\n\n")[0].replace("\n", " "), text, tuple(fields.values()))
 
 
-def _inherited(tree: ast.Module, base: ast.expr) -> tuple[Field, ...]:
-    if not isinstance(base, ast.Name):
+def _inherited(module: _Module, node: ast.ClassDef, base: ast.expr, behind: tuple[str, ...]) -> tuple[Field, ...]:
+    if not isinstance(base, ast.Name) or base.id == node.name:
         return ()
     try:
-        return _defined(tree, "", base.id).fields
+        return _defined(module, base.id, behind).fields
     except UnreadableError:
         return ()  # a base such as `abc.ABC`, from a module that is no plugin's business
 

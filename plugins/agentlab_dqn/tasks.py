@@ -6,11 +6,9 @@ from agentlab.schedules import Linear
 from agentlab.task import Evaluation, Task, part
 
 BALANCE = {  # what balances CartPole, whatever the budget
-    "discount": 0.995,  # the way to the end of the track is hundreds of steps long
     "huber_delta": None,  # a Huber loss gives the few terminal transitions too little weight, and the values run away
     "max_gradient_norm": 10.0,
     "target_update_period": 1,
-    "target_update_rate": 0.05,
 }
 
 dqn_cartpole = Task(
@@ -18,7 +16,15 @@ dqn_cartpole = Task(
     description="DQN balances CartPole, tuned for wall-clock time: the whole loop is one compiled program.",
     environment=part("cartpole"),
     model=part("mlp", hidden_units=(64, 64)),
-    trainer=part("dqn", learning_rate=Linear(2e-3, 1e-5, 14_000), learning_starts=2_000, update_period=32, **BALANCE),
+    trainer=part(
+        "dqn",
+        learning_rate=Linear(2e-3, 1e-5, 14_000),
+        discount=0.995,  # the way to the end of the track is hundreds of steps long
+        learning_starts=2_000,
+        update_period=32,
+        target_update_rate=0.05,
+        **BALANCE,
+    ),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.2, 50_000)),  # much exploring keeps failures in the replay
     memory=part("replay", capacity=20_000, batch_size=128),
     steps=450_000,
@@ -32,8 +38,18 @@ dqn_cartpole_50k = attrs.evolve(
     dqn_cartpole,
     name="dqn-cartpole-50k",
     description="DQN balances CartPole within 50,000 environment steps.",
-    trainer=part("dqn", learning_rate=Linear(2e-3, 1e-5, 12_500), learning_starts=1_000, update_period=4, **BALANCE),
+    trainer=part(
+        "dqn",
+        learning_rate=Linear(2e-3, 1e-5, 25_000),
+        discount=0.99,
+        learning_starts=1_000,
+        update_period=4,
+        updates_per_period=2,
+        target_update_rate=0.03,
+        **BALANCE,
+    ),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.2, 10_000)),
+    memory=part("replay", capacity=50_000, batch_size=128),
     steps=50_000,
     num_environments=4,
     report_period=5_000,
@@ -44,7 +60,9 @@ dqn = Task(
     description="DQN in any Gymnasium environment with discrete actions: --set environment.id=Acrobot-v1.",
     environment=part("gymnasium", id="CartPole-v1"),
     model=part("mlp", hidden_units=(120, 84)),
-    trainer=part("dqn", learning_rate=1e-3, update_period=4, target_update_period=250, max_gradient_norm=10.0),
+    trainer=part(
+        "dqn", huber_delta=None, max_gradient_norm=10.0, update_period=4, target_update_period=1, target_update_rate=0.02
+    ),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 10_000)),
     memory=part("replay", capacity=50_000, batch_size=128),
     steps=50_000,

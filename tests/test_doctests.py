@@ -1,0 +1,40 @@
+"""Examples in docstrings are run, each of them."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import agentlab
+import agentlab_dqn
+import agentlab_envs
+
+PACKAGES = (agentlab, agentlab_dqn, agentlab_envs)
+MODULES = sorted(
+    found.name
+    for package in PACKAGES
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not found.name.endswith("__main__")
+)
+
+
+def examples_of(name):
+    tests = doctest.DocTestFinder().find(importlib.import_module(name))
+    return [test for test in tests if test.examples]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_a_module(name):
+    runner = doctest.DocTestRunner(verbose=False)
+    for test in examples_of(name):
+        assert not any(example.options.get(doctest.SKIP) for example in test.examples), f"{test.name} skips an example"
+        output = []
+        found = runner.run(test, out=output.append)
+        assert found.failed == 0, "".join(output)
+        assert found.attempted == len(test.examples)
+
+
+def test_there_are_examples():
+    assert sum(len(examples_of(name)) for name in MODULES) >= 4
+    assert len(MODULES) > 25

@@ -1,0 +1,193 @@
+"""DQN learns values that are known by hand, and a planted bug makes it learn others."""
+
+import attrs
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import agentlab
+from agentlab import seeds
+from agentlab.agent import Agent, Parts
+from agentlab.autoreset import HostedEnvironment
+from agentlab.environment import DeviceEnvironment
+from agentlab.gears import DeviceGear, HostGear
+from agentlab.model import build_model
+from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.types import Transition
+from agentlab_dqn.replay import UniformReplay
+from agentlab_dqn.samplers import EpsilonGreedy
+from agentlab_dqn.trainer import DQN
+from agentlab_envs.identity import Identity
+
+DISCOUNT = 0.5
+
+
+@attrs.frozen
+class Steps(DeviceEnvironment):
+    """Two states, shown one-hot. Action 0 leads to state 0, action 1 to state 1; acting in state 1 earns 1, in state 0 nothing.
+
+    Episodes start in either state. With g = 0.5, going to state 1 and staying there is best, so
+
+        nothing ends the task        V(1) = 1 + g V(1) = 2, V(0) = g V(1) = 1; Q(s, a) = [s = 1] + g V(a)
+        every action terminates      Q(s, a) = [s = 1]
+
+    Attributes:
+        terminates: whether every action ends the task.
+        limit: steps before an episode is truncated.
+    """
+
+    terminates: bool = False
+    limit: int | None = None
+
+    @property
+    def spec(self):
+        return EnvironmentSpec("steps", Array((2,)), Discrete(2), self.limit)
+
+    def initial(self, seed, batch):
+        return seeds.integers(seed, [batch], 2)
+
+    def transition(self, state, action, seed):
+        return action, tf.cast(state, tf.float32), tf.fill(tf.shape(state), self.terminates), ()
+
+    def observe(self, state):
+        return tf.one_hot(state, 2)
+
+
+UNENDING = np.array([[0.5, 1.0], [1.5, 2.0]])
+ENDING = np.array([[0.0, 0.0], [1.0, 1.0]])
+
+
+def learned(environment, trainer_class=DQN, gear=DeviceGear, turns=800, rows=8, **settings):
+    """Returns the table of action values `[states, actions]` that a linear model has learned."""
+    settings = {"learning_rate": 0.04, "update_period": rows, "target_update_period": 20, "learning_starts": 64, **settings}
+    trainer = trainer_class(discount=DISCOUNT, huber_delta=None, **settings)
+    spec = environment.spec
+    layer = keras.layers.Dense(spec.action.num_values, use_bias=False, kernel_initializer="zeros")
+    model = build_model(keras.Sequential([keras.Input(spec.observation.shape), layer]), spec, spec.action.num_values, 0)
+    agent = Agent(spec, Parts(model, EpsilonGreedy(1.0), trainer, UniformReplay(2_000, 64)), rows, 0, "graph")
+    running = gear(agent, environment if gear is DeviceGear else HostedEnvironment(environment, rows), 0)
+    running.start()
+    running.run(turns)
+    return agent.model(np.eye(spec.observation.shape[0], dtype=np.float32)).numpy()
+
+
+def is_close(found, expected, tolerance=0.05):
+    return np.abs(found - expected).max() < tolerance
+
+
+class PastTermination(DQN):
+    """Planted bug: the value beyond a termination counts."""
+
+    def loss(self, output, batch, seed):
+        return super().loss(output, attrs.evolve(batch, discount=tf.ones_like(batch.discount)), seed)
+
+
+class NoTargetNetwork(DQN):
+    """Planted bug: the next values are the learning network's own."""
+
+    def target_values(self, observation):
+        return self.model(observation, training=False)
+
+
+class WrongAction(DQN):
+    """Planted bug: the value of another action is learned."""
+
+    def loss(self, output, batch, seed):
+        return super().loss(output, attrs.evolve(batch, action=1 - batch.action), seed)
+
+
+def truncation_as_termination(observation, action, timestep):
+    """Planted bug: where an episode was cut off, nothing lies beyond."""
+    discount = 1.0 - tf.cast(timestep.terminated | timestep.truncated, tf.float32)
+    return Transition(observation, action, timestep.reward, discount, timestep.final_observation, timestep.target)
+
+
+def first_as_next(observation, action, timestep):
+    """Planted bug: the next observation is the one to act on, of a new episode."""
+    discount = 1.0 - tf.cast(timestep.terminated, tf.float32)
+    return Transition(observation, action, timestep.reward, discount, timestep.observation, timestep.target)
+
+
+@pytest.mark.parametrize("gear", [DeviceGear, HostGear])
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (Steps(), UNENDING),
+        (Steps(limit=1), UNENDING),
+        (Steps(limit=3), UNENDING),
+        (Steps(terminates=True), ENDING),
+        (Steps(terminates=True, limit=1), ENDING),  # both at once: the task ended
+    ],
+    ids=["unending", "cut at once", "cut", "terminating", "both"],
+)
+def test_values_are_those_by_hand(environment, expected, gear):
+    assert is_close(learned(environment, gear=gear), expected)
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_both_kinds_of_targets_learn_the_same(double):
+    assert is_close(learned(Steps(limit=2), double=double), UNENDING)
+
+
+def test_bootstrapping_past_termination_is_found():
+    assert is_close(learned(Steps(terminates=True), PastTermination), UNENDING)
+    assert not is_close(UNENDING, ENDING)
+
+
+def test_truncation_taken_for_termination_is_found(monkeypatch):
+    monkeypatch.setattr(Transition, "between", staticmethod(truncation_as_termination))
+    assert is_close(learned(Steps(limit=1)), ENDING)
+
+
+def test_bootstrapping_from_a_new_episode_is_found(monkeypatch):
+    """The mean value m of a start, in either state, is 1/2 + g m = 1; so Q(s, a) = [s = 1] + 1/2."""
+    monkeypatch.setattr(Transition, "between", staticmethod(first_as_next))
+    found = learned(Steps(limit=1))  # from targets that are random now, so never quite still
+    assert is_close(found, np.array([[0.5, 0.5], [1.5, 1.5]]), tolerance=0.2)
+    assert not is_close(found, UNENDING, tolerance=0.3)
+
+
+def test_a_wrong_action_is_found():
+    assert not is_close(learned(Steps(), WrongAction), UNENDING)
+
+
+def test_a_missing_target_network_is_found():
+    """A target network that never moves keeps its initial values, 0: what is learned is the reward alone."""
+    frozen = {"target_update_period": 10**9}
+    assert is_close(learned(Steps(), **frozen), ENDING)
+    assert is_close(learned(Steps(), NoTargetNetwork, **frozen), UNENDING)
+
+
+def test_polyak_averaging_moves_the_target_network():
+    assert is_close(learned(Steps(), target_update_period=1, target_update_rate=0.05), UNENDING)
+
+
+def test_the_values_of_identity():
+    """Naming the symbol right earns 1 now, and 1 / (1 - g) - 1 from then on, whatever is named."""
+    expected = DISCOUNT / (1 - DISCOUNT) + np.eye(4)
+    assert is_close(learned(Identity(), turns=1_500), expected)
+    assert is_close(learned(Identity(episode_steps=1), turns=1_500), expected)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_of_identity_reaches_the_optimum(tmp_path, seed):
+    changes = {
+        "environment": {"name": "identity"},
+        "model": {"hidden_units": [32]},
+        "trainer": {"learning_rate": 0.005, "discount": 0.5, "learning_starts": 200, "target_update_period": 50},
+        "sampler": {"epsilon": 0.3},
+        "num_environments": 8,
+        "steps": 12_000,
+        "report_period": 6_000,
+        "evaluation": {"episodes": 20},
+        "execution": "graph",
+    }
+    found = agentlab.run("dqn", seed, changes, run_dir=tmp_path / "run")
+    assert found.result["evaluation"]["return_mean"] == 16.0
+    assert found.result["evaluation"]["return_std"] == 0.0
+    assert is_close_for_the_best(found.model(np.eye(4, dtype=np.float32)).numpy())
+
+
+def is_close_for_the_best(values):
+    return np.abs(np.diag(values) - 1 / (1 - 0.5)).max() < 0.15
