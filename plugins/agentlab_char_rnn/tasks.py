@@ -22,27 +22,27 @@ def _task(name: str, description: str, path: str, updates: int, model: Part) -> 
 
 
 char_rnn = _task(
-    "char-rnn",
-    "An LSTM learns to write like Nietzsche, or like a text of yours: --set environment.path=FILE.",
-    "corpus:nietzsche",
-    2_000,
-    part("lstm", units=256),
-)
-
-char_gpt = _task(
-    "char-gpt",
-    "A small causal transformer learns to write like Nietzsche, or like a text of yours: --set environment.path=FILE.",
-    "corpus:nietzsche",
-    2_000,
-    part("gpt"),
+    name="char-rnn",
+    description="An LSTM learns to write like Nietzsche, or like a text of yours: --set environment.path=FILE.",
+    path="corpus:nietzsche",
+    updates=2_000,
+    model=part("lstm", units=256),
 )
 
 char_rnn_docs = _task(
-    "char-rnn-docs",
-    "The char-rnn task on the Python reference texts that every Python brings along: needs no network.",
-    "corpus:python-docs",
-    2_000,
-    part("lstm", units=256),
+    name="char-rnn-docs",
+    description="The char-rnn task on the Python reference texts that every Python brings along: needs no network.",
+    path="corpus:python-docs",
+    updates=2_000,
+    model=part("lstm", units=256),
+)
+
+char_gpt = _task(
+    name="char-gpt",
+    description="A small causal transformer learns to write like Nietzsche, or like a text of yours.",
+    path="corpus:nietzsche",
+    updates=1_000,
+    model=part("gpt"),
 )
 
 char_rnn_handbook = Task(
