@@ -8,11 +8,12 @@ import attrs
 import keras
 import numpy as np
 
-from agentlab import seeds
+from agentlab import seeds, settings
+from agentlab.generation import Writer, execution_for
 from agentlab.learning import make_learner
 from agentlab.memory import Latest, Memory
 from agentlab.policy import Policy
-from agentlab.sampler import Greedy, Sampler
+from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
 from agentlab.stepper import Stepper, make_stepper
 from agentlab.trainer import Trainer
@@ -87,6 +88,37 @@ class Agent:
         if self._stepper is None:
             self._stepper = make_stepper(self.learner, self.execution)
         return self._stepper.step_once(timestep)
+
+    def generate(
+        self,
+        length: int,
+        prompt: str = "",
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+        num: int = 1,
+    ) -> list[str]:
+        """Returns `num` texts that an agent trained on text writes, without the prompt: it acts in `echo`, learning nothing.
+
+        Args:
+            length: of each text, in characters, or bytes where it was trained on those; at least 1.
+            prompt: what the texts go on from; by default from a line break.
+            temperature: 0 takes the most probable character each time; 1 draws as the model says; more is more varied.
+            top_k: draw among the k most probable ones; None for all.
+            top_p: draw among the most probable ones that make up this probability; None for all.
+            seed: determines the texts.
+            num: how many, written side by side.
+
+        Raises:
+            UsageError: the agent was not trained on text, or an argument is out of its range.
+        """
+        chosen = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        sampler = settings.build(Temperature, chosen, "generate")
+        writer = Writer(self.model, self.spec, sampler, num, seed, execution_for(length, self.execution))
+        numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
+        return [writer.vocabulary.decode(row) for row in numbers]
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
         """First half of the loop body, traceable: acts on observations `[B, *O]`, exploring."""

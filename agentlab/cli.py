@@ -10,23 +10,18 @@ import pathlib
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from agentlab import errors, listing
+from agentlab.arguments import Parser
 
 EXAMPLES = """examples:
   agentlab run dqn-cartpole                                train CartPole in seconds
   agentlab run dqn --set environment.id=Acrobot-v1         any Gymnasium environment
   agentlab play runs/dqn-cartpole/0-1 --video cartpole.gif
+  agentlab sample runs/char-rnn/0-1 --temperature 0.2 0.5 1.0 1.2
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, and what was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        raise errors.UsageError(f"{_with_suggestion(message, self._option_string_actions)} See '{self.prog} --help'.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"agentlab: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("agentlab: Interrupted before training began; nothing was saved.", file=sys.stderr)
+        print("agentlab: Interrupted; nothing was saved.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us left; the rest has no reader
@@ -68,13 +63,13 @@ def _replace_closed_streams() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="agentlab",
         description="Reinforcement learning and sequence agents, run by one step/reward loop.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=function.__doc__)
@@ -91,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("run", metavar="RUN", help="a run's directory")
     play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
     play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+    _add_sample(command("sample", _sample, "write text with an agent trained on text"))
     listed = command("list", _list, "list installed tasks and parts")
     listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
     listed.add_argument("--json", action="store_true", help="for programs")
@@ -113,6 +109,22 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or the task in a run's config.json")
     run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
     run.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_sample(sample: argparse.ArgumentParser) -> None:
+    sample.add_argument("run", metavar="RUN", help="a run's directory")
+    sample.add_argument("--length", type=int, default=400, help="characters to write (default: 400)")
+    sample.add_argument(
+        "--temperature", type=float, nargs="+", default=[1.0], metavar="T",
+        help="0 is greedy, 1 as the model says, more is more varied; several for a text at each (default: 1)",
+    )  # fmt: skip
+    sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K most probable characters")
+    sample.add_argument("--top-p", type=float, metavar="P", help="draw among the most probable that make up P, 0 to 1")
+    sample.add_argument("--prompt", default="", metavar="TEXT", help="what to go on from (default: a line break)")
+    sample.add_argument("--seed", type=int, default=0, help="determines the text (default: 0)")
+    sample.add_argument(
+        "--num", type=int, default=1, metavar="N", help="texts at each temperature, written at once (default: 1)"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -163,6 +175,19 @@ def _play(options: argparse.Namespace) -> int:
     returns = play.play(options.run, options.episodes, options.video)
     where = f" Written to {options.video}." if options.video else ""
     print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    """Writes text with a run's agent: it acts in `echo`, where the next observation is its last action."""
+    _check_positive("--length", options.length)
+    _check_positive("--num", options.num)
+    _import_runner()
+    from agentlab import writing
+
+    narrowed = {"top_k": options.top_k, "top_p": options.top_p}
+    chosen = {"prompt": options.prompt, "seed": options.seed, "num": options.num}
+    writing.write(options.run, options.length, options.temperature, sys.stdout, **narrowed, **chosen)
     return 0
 
 
@@ -246,29 +271,19 @@ def _say_result(run: Any) -> None:
 
 
 def _evaluation_text(evaluation: dict[str, Any]) -> str:
+    """Returns the figures that the trainer's score adds, or the returns where it adds none."""
     if "accuracy" in evaluation:
         return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
+    returns = ("return_mean", "return_std", "episode_length_mean")
+    added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
+    if added:
+        return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in added.items())
     return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
 
 
 def _check_positive(option: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise errors.UsageError(f"{option} is {value}; expected a whole number of at least 1.")
-
-
-def _with_suggestion(message: str, options: Iterable[str]) -> str:
-    """Returns argparse's message as a sentence, with the nearest choice, or of `options` the nearest, to a wrong one."""
-    import difflib
-    import re
-
-    sentence = message[:1].upper() + message[1:] + "."
-    chosen = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
-    unknown = re.search(r"unrecognized arguments: (?:.* )?(--[^ =]+)", message)
-    if chosen:
-        options = [choice.strip(" '") for choice in chosen.group(2).split(",")]
-    wrong = chosen or unknown
-    near = difflib.get_close_matches(wrong.group(1), list(options), 1) if wrong else []
-    return sentence + (f" Did you mean {near[0]!r}?" if near else "")
 
 
 if __name__ == "__main__":

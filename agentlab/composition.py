@@ -15,7 +15,7 @@ from agentlab.memory import Latest, Memory
 from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
-from agentlab.seeds import stream
+from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Part, Task, changed
 from agentlab.trainer import Trainer
@@ -52,17 +52,25 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     return build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
 
 
+def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
+    """Returns what a task learns in.
+
+    Raises:
+        UsageError: it is not for so many environments side by side; told before a run begins.
+    """
+    environment = build_environment(task.environment, task.num_environments)
+    if isinstance(environment, DeviceEnvironment):
+        environment.initial(at(0, 0), task.num_environments)
+    return environment
+
+
 def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environment:
     """Returns `environment` itself, or a DeviceEnvironment's host face."""
     return HostedEnvironment(environment, rows) if isinstance(environment, DeviceEnvironment) else environment
 
 
-def build_agent(
-    task: Task, seed: int, environment: Environment | DeviceEnvironment, model: keras.Model | None = None, gear: str = "host"
-) -> Agent:
-    """Returns the task's agent, untrained, for `environment`; `model` replaces the task's own."""
-    spec = environment.spec
-    _check_rows(spec, task.num_environments)
+def build_agent(task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | None = None, gear: str = "host") -> Agent:
+    """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
     num_outputs = trainer.num_outputs(spec)
@@ -89,9 +97,9 @@ def make_agent(
         UsageError: the task, a part or a setting is wrong.
     """
     resolved = changed(find_task(task) if isinstance(task, str) else task, changes or {})
-    environment = build_environment(resolved.environment, resolved.num_environments)
+    environment = build_training_environment(resolved)
     try:
-        return build_agent(resolved, seed, environment, model)
+        return build_agent(resolved, seed, environment.spec, model)
     finally:
         if isinstance(environment, Environment):
             environment.close()
@@ -125,15 +133,6 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     environment = on_host(built, min(count, rows))
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
-
-
-def _check_rows(spec: EnvironmentSpec, num_environments: int) -> None:
-    """Checks that rows which read a finite data set side by side show a sample no more than once at a time."""
-    if spec.num_episodes is not None and spec.num_episodes < num_environments:
-        raise errors.UsageError(
-            f"Data set {spec.name!r} has {spec.num_episodes} samples, fewer than the {num_environments} environments that read "
-            f"it side by side, which make up a batch. Lower num_environments to {spec.num_episodes} or less, or give more data."
-        )
 
 
 def _evaluation_environment(task: Task) -> Part:

@@ -42,6 +42,11 @@ class Evaluator:
         self, environment: Environment, policy: Policy, episodes: int, seed: int, new_score: NewScore = lambda: None
     ) -> None:
         ours, theirs = policy.spec, environment.spec
+        if ours.vocabulary != theirs.vocabulary:
+            raise UsageError(
+                f"The evaluation environment {theirs.name!r} has another vocabulary than the agent was trained with: "
+                "its text has changed. Evaluate on the text of the training."
+            )
         if ours.observation.shape != theirs.observation.shape or not _is_like(ours.action, theirs.action):
             raise UsageError(
                 f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; "

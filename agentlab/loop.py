@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from agentlab.agent import Agent
+import keras
+
 from agentlab.model import restarted
-from agentlab.types import TimeStep
+from agentlab.types import Decision, TimeStep
+
+
+class Actor(Protocol):
+    """What takes turns: an agent that learns, or a policy that only acts."""
+
+    @property
+    def model(self) -> keras.Model:
+        """Decides."""
+
+    def decide(self, observation: Any, recurrent: Any) -> Decision:
+        """Acts on observations `[B, *O]`; traceable."""
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        """Takes in where a decision led; traceable."""
 
 
 def turn(
-    agent: Agent, step_environment: Callable[[Any, Any], tuple[Any, TimeStep]], state: Any, observation: Any, recurrent: Any
+    agent: Actor, step_environment: Callable[[Any, Any], tuple[Any, TimeStep]], state: Any, observation: Any, recurrent: Any
 ) -> tuple[Any, TimeStep, Any]:
     """Takes one step in every environment: `decide`, environment, `observe`.
 

@@ -13,7 +13,7 @@ from agentlab import execution as executions
 from agentlab.model import RecurrentModel, forward, initial_state
 from agentlab.sampler import Sampler
 from agentlab.spec import EnvironmentSpec, conform
-from agentlab.types import Decision
+from agentlab.types import Decision, TimeStep
 
 
 class Policy:
@@ -49,6 +49,9 @@ class Policy:
         action = self.sampler.sample(output, step, seeds.at(self._key, step))
         self.steps.assign_add(tf.shape(observation, out_type=tf.int64)[0])
         return Decision(observation, tf.cast(action, self.spec.action.dtype), output, following)
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        """Takes in nothing of where a decision led: a policy alone does not learn."""
 
     def act(self, observation: Any) -> np.ndarray:
         """Returns the action for one observation `[*O]`, or the actions for a batch `[B, *O]`.

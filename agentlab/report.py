@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import Any, TextIO
 
 from agentlab import errors
+from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 
 UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
@@ -61,15 +62,15 @@ class RunDirectory:
         """Where the run's checkpoints are."""
         return self.path / "checkpoints"
 
-    def write_config(self, task: Task, seed: int) -> None:
-        """Writes all that it takes to run the task again, and on what it ran."""
+    def write_config(self, task: Task, seed: int, spec: EnvironmentSpec) -> None:
+        """Writes all that it takes to run the task again, or to use its agent without the environment, and on what it ran."""
         versions = {name: metadata.version(name) for name in LIBRARIES}
         machine = {
             "versions": {"python": platform.python_version(), **versions},
             "threads": _threads(),
             "cpu_flags": _cpu_flags(),
         }
-        self._write("config.json", {"task": task.as_data(), "seed": seed, **machine})
+        self._write("config.json", {"task": task.as_data(), "seed": seed, "spec": spec.as_data(), **machine})
 
     def write_metrics(self, line: dict[str, Any]) -> None:
         """Appends one chunk's metrics to metrics.jsonl and TensorBoard's events."""

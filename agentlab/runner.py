@@ -19,17 +19,17 @@ from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.composition import (
     build_agent,
-    build_environment,
     build_evaluator,
+    build_training_environment,
     choose_gear,
     find_task,
-    make_agent,
     on_host,
 )
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
 from agentlab.metrics import NonFinite
 from agentlab.report import Progress, RunDirectory, process_start
+from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 
 
@@ -115,9 +115,10 @@ def load_run(run_dir: str | os.PathLike[str]) -> tuple[Task, int, Agent]:
             f"{str(directory)!r} is not a run: it holds no config.json. Name a directory such as runs/TASK/0-1."
         )
     task = Task.from_data(tasks.read_config(str(directory / "config.json")))
-    seed = int(json.loads((directory / "config.json").read_text("utf-8"))["seed"])
+    config = json.loads((directory / "config.json").read_text("utf-8"))
     newest = checkpoint.newest(directory / "checkpoints")
-    agent = make_agent(task, seed)
+    seed = int(config["seed"])
+    agent = build_agent(task, seed, EnvironmentSpec.from_data(config["spec"]))  # the environment itself may be out of reach
     checkpoint.restore(newest, _saved(agent))
     return task, seed, agent
 
@@ -146,9 +147,9 @@ class _Session:
         self._stop = stop
         self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
         self._seconds["import"] = self._start - self._process_start
-        environment = build_environment(task.environment, task.num_environments)
+        environment = build_training_environment(task)
         gear = choose_gear(task, environment)
-        self._agent = build_agent(task, seed, environment, model, gear)
+        self._agent = build_agent(task, seed, environment.spec, model, gear)
         self._gear: Gear
         if isinstance(environment, DeviceEnvironment) and gear == "device":
             self._gear = DeviceGear(self._agent, environment, seed)
@@ -156,7 +157,7 @@ class _Session:
             self._gear = HostGear(self._agent, on_host(environment, task.num_environments), seed)
         self._evaluator = build_evaluator(task, seed, self._agent)
         self._directory = RunDirectory(run_dir, task, seed)
-        self._directory.write_config(task, seed)
+        self._directory.write_config(task, seed, environment.spec)
         self._progress = Progress(task.steps, quiet)
         self._last_good: dict[str, np.ndarray] | None = None  # as of the last report, at which everything was finite
         self._seconds["build"] = time.time() - self._start

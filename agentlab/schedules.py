@@ -69,3 +69,11 @@ def _fraction(count: Any, steps: int) -> Any:
 def as_schedule(value: float | Schedule) -> Schedule:
     """Returns `value` as a schedule: a plain number is constant."""
     return value if isinstance(value, Schedule) else Constant(float(value))
+
+
+def values_of(value: float | Schedule) -> list[float]:
+    """Returns the values between which a setting stays: a plain number, or those at which its schedule begins and ends."""
+    if not isinstance(value, Schedule):
+        return [value]
+    fields = attrs.asdict(value)  # type: ignore[arg-type]
+    return [number for name, number in fields.items() if name != "steps"]

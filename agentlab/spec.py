@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from agentlab import errors
+from agentlab import errors, vocabulary
+from agentlab.vocabulary import Vocabulary
 
 
 @attrs.frozen
@@ -65,6 +66,7 @@ class EnvironmentSpec:
         max_episode_steps: episodes are truncated after so many steps; None if the environment keeps its own limit, or none.
         target: the right answer to an action, where the environment knows it.
         num_episodes: of a finite data set, how many episodes read it through once; None where there is no such end.
+        vocabulary: what the numbers of observations and actions stand for, where they stand for text.
     """
 
     name: str
@@ -73,6 +75,45 @@ class EnvironmentSpec:
     max_episode_steps: int | None = None
     target: Array | Discrete | None = None
     num_episodes: int | None = None
+    vocabulary: Vocabulary | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the spec as JSON can hold it, the inverse of `from_data`."""
+        spaces = {name: _space_as_data(getattr(self, name)) for name in ("observation", "action", "target")}
+        known = self.vocabulary.as_data() if self.vocabulary is not None else None
+        limits = {"max_episode_steps": self.max_episode_steps, "num_episodes": self.num_episodes}
+        return {"name": self.name, **spaces, **limits, "vocabulary": known}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> EnvironmentSpec:
+        """Returns the spec that `as_data` described.
+
+        Raises:
+            UsageError: it describes none.
+        """
+        try:
+            spaces = {name: _space_from_data(data[name]) for name in ("observation", "action", "target")}
+            known = vocabulary.from_data(data["vocabulary"]) if data["vocabulary"] is not None else None
+            return cls(**{**data, **spaces, "vocabulary": known})
+        except (KeyError, TypeError) as error:
+            raise errors.UsageError(
+                f"The spec {str(data)[:60]!r} can't be read: {error}. Expected that of a run's config.json."
+            ) from error
+
+
+def _space_as_data(space: Array | Discrete | None) -> dict[str, Any] | None:
+    """Returns a space as JSON can hold it, which knows no infinity."""
+    if space is None:
+        return None
+    values = attrs.asdict(space)
+    return {name: None if value in (-math.inf, math.inf) else value for name, value in values.items()}
+
+
+def _space_from_data(data: dict[str, Any] | None) -> Any:
+    if data is None:
+        return None
+    values = {name: value for name, value in data.items() if value is not None}
+    return (Discrete if "num_values" in values else Array)(**{**values, "shape": tuple(values["shape"])})
 
 
 def conform(observation: Any, spec: Array, who: str) -> np.ndarray:

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors, seeds, settings
-from agentlab.sampler import Greedy
+from agentlab.sampler import Greedy, Temperature
 from agentlab.schedules import Constant, Exponential, Linear
-from agentlab_dqn.samplers import Boltzmann, EpsilonGreedy
+from agentlab_dqn.samplers import EpsilonGreedy
 
 ROWS = 100_000
 OUTPUT = [1.0, 2.0, 0.0]
@@ -45,13 +45,13 @@ def test_epsilon_greedy_frequencies(assert_frequencies, epsilon, probabilities):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 10.0])
-def test_boltzmann_frequencies_are_the_softmax(assert_frequencies, temperature):
-    action = sample(Boltzmann(temperature), rows_of(OUTPUT))
+def test_temperature_frequencies_are_the_softmax(assert_frequencies, temperature):
+    action = sample(Temperature(temperature), rows_of(OUTPUT))
     assert_frequencies(action, softmax(np.array(OUTPUT) / temperature))
 
 
 def test_frequencies_by_every_execution(assert_frequencies, compiled):
-    assert_frequencies(sample(Boltzmann(2.0), rows_of(OUTPUT), compiled=compiled), softmax(np.array(OUTPUT) / 2))
+    assert_frequencies(sample(Temperature(2.0), rows_of(OUTPUT), compiled=compiled), softmax(np.array(OUTPUT) / 2))
     assert_frequencies(sample(EpsilonGreedy(0.3), rows_of(OUTPUT), compiled=compiled), [0.1, 0.8, 0.1])
 
 
@@ -60,7 +60,7 @@ def test_epsilon_greedy_draws_the_same_by_every_execution(compiled):
     np.testing.assert_array_equal(sample(sampler, output, compiled=compiled), sample(sampler, output))
 
 
-@pytest.mark.parametrize("sampler", [EpsilonGreedy(1.0), Boltzmann(1.0)], ids=["epsilon-greedy", "boltzmann"])
+@pytest.mark.parametrize("sampler", [EpsilonGreedy(1.0), Temperature(1.0)], ids=["epsilon-greedy", "temperature"])
 def test_rows_and_steps_are_drawn_independently(assert_frequencies, sampler):
     now, later = (sample(sampler, rows_of([0.0, 0.0, 0.0]), step) for step in (0, 1))
     ninths = [1 / 9] * 9
@@ -73,11 +73,11 @@ def test_exploring_and_choosing_are_independent(assert_frequencies):
     assert_frequencies(actions, [0.925, 0.025, 0.025, 0.025])
 
 
-@pytest.mark.parametrize("sampler", [EpsilonGreedy(1.0), Boltzmann(1.0)], ids=["epsilon-greedy", "boltzmann"])
+@pytest.mark.parametrize("sampler", [EpsilonGreedy(1.0), Temperature(1.0)], ids=["epsilon-greedy", "temperature"])
 def test_each_row_is_drawn_from_its_own_output(sampler):
     likely = [[1000.0, 0.0], [0.0, 1000.0]] * 50
     action = sample(sampler, likely)
-    if isinstance(sampler, Boltzmann):
+    if isinstance(sampler, Temperature):
         assert action.tolist() == [0, 1] * 50
     else:
         assert 20 < action.sum() < 80
@@ -93,7 +93,7 @@ def test_an_epsilon_schedule_begins_and_ends(assert_frequencies, schedule):
 
 
 def test_a_temperature_schedule_begins_and_ends(assert_frequencies):
-    sampler = Boltzmann(Exponential(4.0, 0.25, 10))
+    sampler = Temperature(Exponential(4.0, 0.25, 10))
     for step, temperature in [(0, 4.0), (5, 1.0), (10, 0.25), (1000, 0.25)]:
         assert_frequencies(sample(sampler, rows_of(OUTPUT), step), softmax(np.array(OUTPUT) / temperature))
 
@@ -106,10 +106,10 @@ def test_a_temperature_schedule_begins_and_ends(assert_frequencies):
         (EpsilonGreedy, {"epsilon": float("nan")}),
         (EpsilonGreedy, {"epsilon": {"initial": 2.0, "final": 0.0, "steps": 10}}),
         (EpsilonGreedy, {"epsilon": {"kind": "constant", "value": 3.0}}),
-        (Boltzmann, {"temperature": 0.0}),
-        (Boltzmann, {"temperature": -1.0}),
-        (Boltzmann, {"temperature": float("nan")}),
-        (Boltzmann, {"temperature": {"initial": 1.0, "final": 0.0, "steps": 10}}),
+        (Temperature, {"temperature": -1.0}),
+        (Temperature, {"temperature": float("nan")}),
+        (Temperature, {"temperature": float("inf")}),
+        (Temperature, {"temperature": {"initial": 1.0, "final": -0.1, "steps": 10}}),
     ],
 )
 def test_impossible_settings_are_refused(kind, values):
@@ -121,4 +121,4 @@ def test_impossible_settings_are_refused(kind, values):
 def test_defaults_are_possible():
     assert EpsilonGreedy().epsilon == Linear(1.0, 0.05, 10_000)
     assert EpsilonGreedy(Constant(0.5)).epsilon == Constant(0.5)
-    assert Boltzmann().temperature == 1.0
+    assert Temperature().temperature == 1.0

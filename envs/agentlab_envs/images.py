@@ -71,7 +71,7 @@ class Images(DeviceEnvironment):
                 f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} "
                 f"pixels and turned by {self.max_rotation:g} degrees. Lower environment.max_shift and max_rotation."
             )
-        self._stream = Stream(size, self.shuffle, self.replacement)
+        self._stream = Stream(self._dataset.name, size, self.shuffle, self.replacement)
         limits = (0.0, 1.0) if self._samples.inputs.dtype == tf.uint8 else (-math.inf, math.inf)
         classes = Discrete(self._dataset.num_classes)
         num_episodes = None if self.replacement else size

@@ -39,7 +39,7 @@ class Regression(DeviceEnvironment):
                 f"Setting 'inputs' has {len(inputs)} samples, 'targets' {len(targets)}; expected as many of each."
             )
         self._inputs, self._targets = tf.constant(inputs), tf.constant(targets)
-        self._stream = Stream(len(inputs), self.shuffle, self.replacement)
+        self._stream = Stream("regression", len(inputs), self.shuffle, self.replacement)
 
     @property
     def spec(self) -> EnvironmentSpec:

@@ -1,0 +1,87 @@
+"""The trainer of sequence models: cross-entropy of the symbols that come next."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors
+from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.trainer import Score, Trainer
+from agentlab.types import Transition
+
+NATS_PER_BIT = math.log(2.0)
+
+
+def next_symbol_loss(output: Any, target: Any) -> tuple[Any, Any]:
+    """Returns the sum of the cross-entropies of each row, and how many positions it was judged at; both `[N]` float32.
+
+    Args:
+        output: `[N, ..., K]` float32 logits.
+        target: `[N, ...]` int64, 0 to K - 1, or negative where there is nothing to be right about.
+    """
+    judged = tf.cast(target >= 0, tf.float32)
+    nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(target, tf.zeros_like(target)), output)
+    axes = list(range(1, len(target.shape)))
+    return tf.reduce_sum(nats * judged, axes), tf.reduce_sum(judged, axes)
+
+
+@attrs.define(slots=False, eq=False)
+class NextSymbol(Trainer):
+    """Learns from `target` the symbol after each position, by cross-entropy in nats; a negative target doesn't count.
+
+    Evaluations report `loss` (nats per character), `bits_per_character`, `accuracy` and `characters`, the number judged.
+    """
+
+    metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "bits_per_character")
+
+    def num_outputs(self, spec: EnvironmentSpec) -> int:
+        if not isinstance(spec.target, Discrete):
+            raise errors.UsageError(
+                f"Trainer 'next-symbol' needs to be told the right symbols; environment {spec.name!r} has "
+                f"{'no target' if spec.target is None else f'a target that is a {spec.target}'}. Choose environment 'text'."
+            )
+        return spec.target.num_values
+
+    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
+        nats, judged = next_symbol_loss(output, batch.target)
+        # All positions judged weigh alike, however they are spread over the rows.
+        positions = tf.maximum(tf.reduce_sum(judged), 1.0)
+        mean = tf.reduce_sum(nats) / positions
+        rows = tf.cast(tf.shape(nats)[0], tf.float32)
+        return nats * (rows / positions), {"bits_per_character": mean / NATS_PER_BIT}
+
+    def score(self) -> Score:
+        return SymbolScore()
+
+
+class SymbolScore(Score):
+    """Adds up, in float64, the cross-entropy and the right answers of all symbols judged."""
+
+    def __init__(self) -> None:
+        self._nats = 0.0
+        self._right = 0
+        self._judged = 0
+
+    def add(self, output: np.ndarray, batch: Transition) -> None:
+        judged = batch.target >= 0
+        logits, target = output[judged].astype(np.float64), batch.target[judged]
+        largest = logits.max(axis=-1, keepdims=True)
+        normalizer = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=-1))
+        self._nats += float(np.sum(normalizer - logits[np.arange(len(target)), target]))
+        self._right += int(np.sum(logits.argmax(axis=-1) == target))
+        self._judged += len(target)
+
+    def result(self) -> dict[str, Any]:
+        count = max(self._judged, 1)
+        nats = self._nats / count
+        return {
+            "loss": nats,
+            "bits_per_character": nats / NATS_PER_BIT,
+            "accuracy": self._right / count,
+            "characters": self._judged,
+        }
