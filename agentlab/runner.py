@@ -166,12 +166,12 @@ class _Session:
         try:
             self._timed("compile", self._gear.start)
             self._train()
-            evaluation = self._timed("evaluate", self._evaluator.run)
             self._save()
+            evaluation = self._timed("evaluate", self._evaluator.run)
         except errors.TrainingFault:
             self._save_last_good()
             raise
-        except (errors.AgentlabError, KeyboardInterrupt):
+        except BaseException:  # whatever it was, what has been learned is kept
             self._save()
             raise
         finally:
