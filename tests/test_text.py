@@ -287,8 +287,6 @@ def test_an_empty_folder_and_an_unknown_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "give either 'path' or 'text'"),
-        ({"text": "a", "path": "b"}, "give either 'path' or 'text'"),
         ({"text": ALPHABET, "test": 0.5, "validation": 0.5}, "must leave something to train on"),
         ({"text": ALPHABET, "window": 0}, "'window' must be >= 1"),
     ],

@@ -50,7 +50,7 @@ class Text(DeviceEnvironment):
     Attributes:
         path: a UTF-8 file; a folder, whose files are read in the order of their paths; or "corpus:nietzsche" (downloaded once,
             or found in the folder AGENTLAB_DATA) or "corpus:python-docs" (in every Python).
-        text: the text itself, instead of a path.
+        text: the text itself; None for what the path names.
         units: "characters", or "bytes" of any file, 256 different ones.
         lowercase: whether to turn the text into lower case.
         split: "train", "validation", "test", or "all" of the text; the three follow each other in it.
@@ -60,7 +60,7 @@ class Text(DeviceEnvironment):
         windows: "streams", "random" or "every".
     """
 
-    path: str | None = None
+    path: str = "corpus:python-docs"
     text: str | None = None
     units: Literal["characters", "bytes"] = "characters"
     lowercase: bool = False
@@ -71,11 +71,9 @@ class Text(DeviceEnvironment):
     windows: Literal["streams", "random", "every"] = "streams"
 
     def __attrs_post_init__(self) -> None:
-        if (self.path is None) == (self.text is None):
-            raise ValueError("give either 'path' or 'text'")
         if self.validation + self.test >= 1:
             raise ValueError(f"'validation' and 'test' must leave something to train on: {self.validation} and {self.test}")
-        self._name = repr(self.path) if self.path is not None else "given"
+        self._name = repr(self.path) if self.text is None else "given"
         whole = self._read()
         train = whole[_part(len(whole), "train", self.validation, self.test)]
         self._vocabulary: Vocabulary = Characters.of(train) if isinstance(train, str) else Bytes()
@@ -142,12 +140,12 @@ class Text(DeviceEnvironment):
         Raises:
             UsageError: it cannot be read, is no text, or is empty.
         """
-        data = texts.read(self.path) if self.path is not None else str(self.text).encode()
+        data = texts.read(self.path) if self.text is None else self.text.encode()
         if not data:
             raise errors.UsageError(f"Text {self._name} is empty; name one of at least {self.window + 1} characters.")
         if self.units == "bytes":
             return data.lower() if self.lowercase else data
-        text = texts.decoded(data, self.path or "given")
+        text = texts.decoded(data, self._name)
         return text.lower() if self.lowercase else text
 
     def _check_length(self, needed: int, what: str) -> None:
