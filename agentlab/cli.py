@@ -271,11 +271,11 @@ def _say_result(run: Any) -> None:
 
 
 def _evaluation_text(evaluation: dict[str, Any]) -> str:
-    """Returns the figures that the trainer's score adds, or the returns where it adds none."""
-    returns = ("return_mean", "return_std", "episode_length_mean")
-    added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
-    if added:
-        return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in added.items())
+    if "bits_per_character" in evaluation:
+        bits, nats = evaluation["bits_per_character"], evaluation["loss"]
+        return f"{bits:.4f} bits per character ({nats:.4f} nats) over {evaluation['characters']:,} characters"
+    if "accuracy" in evaluation:
+        return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
     return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
 
 

@@ -14,7 +14,7 @@ from agentlab.evaluation import Evaluator
 from agentlab.memory import Latest, Memory
 from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
-from agentlab.sampler import Sampler
+from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import stream
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Part, Task, changed
@@ -59,16 +59,15 @@ def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environm
 
 def build_agent(task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | None = None, gear: str = "host") -> Agent:
     """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
+    _check_rows(spec, task.num_environments)
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
-    built = build_model(source, spec, trainer.num_outputs(spec), seed)
-    parts = Parts(
-        built,
-        build_part("sampler", task.sampler),
-        trainer,
-        build_part("memory", task.memory),
-        build_part("sampler", task.evaluation.sampler),
-    )
+    num_outputs = trainer.num_outputs(spec)
+    built = build_model(source, spec, num_outputs, seed)
+    samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
+    for sampler in samplers:
+        check_actions(sampler, spec, num_outputs)
+    parts = Parts(built, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
     return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
 
 
@@ -123,6 +122,15 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     environment = on_host(built, min(count, rows))
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
+
+
+def _check_rows(spec: EnvironmentSpec, num_environments: int) -> None:
+    """Checks that rows which read a finite data set side by side show a sample no more than once at a time."""
+    if spec.num_episodes is not None and spec.num_episodes < num_environments:
+        raise errors.UsageError(
+            f"Data set {spec.name!r} has {spec.num_episodes} samples, fewer than the {num_environments} environments that read "
+            f"it side by side, which make up a batch. Lower num_environments to {spec.num_episodes} or less, or give more data."
+        )
 
 
 def _evaluation_environment(task: Task) -> Part:

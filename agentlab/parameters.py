@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 ELEMENTWISE = (keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
-FUSED_SIZE = 1_000_000  # elements up to which the copies into and out of one vector cost less than separate operations
+FUSED_SIZE = 50_000  # elements up to which the copies into and out of one vector cost less than separate operations
 
 
 def flatten(tensors: Sequence[Any]) -> tf.Tensor:
@@ -22,6 +22,16 @@ def unflatten(vector: Any, like: Sequence[Any]) -> list[tf.Tensor]:
     """Returns the parts of `vector` `[P]` in the shapes of `like`; the inverse of `flatten`."""
     parts = tf.split(vector, [math.prod(part.shape) for part in like])
     return [tf.reshape(part, model.shape) for part, model in zip(parts, like, strict=True)]
+
+
+def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
+    """Returns the Euclidean norm of all elements of the float32 `tensors` together.
+
+    By way of the norms of columns: XLA adds up a whole array one element after the other, but columns side by side, which
+    takes a fifth of the time.
+    """
+    columns = [tf.reshape(tensor, [-1, tensor.shape[-1] if tensor.shape.rank else 1]) for tensor in tensors]
+    return tf.norm(tf.concat([tf.norm(matrix, axis=0) for matrix in columns], axis=0))
 
 
 class Updater:

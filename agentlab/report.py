@@ -144,10 +144,16 @@ class Progress:
         """Shows one chunk's metrics."""
         if self._bar is not None:
             shown = {short: _short(line.get(name)) for short, name in (("return", "return_mean"), ("loss", "loss"))}
+            if "evaluation_accuracy" in line:
+                shown["accuracy"] = _short(line["evaluation_accuracy"])
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update(line["step"] - self._bar.n)
         elif not self._quiet:
-            names = ("return_mean", "loss", "evaluation_return_mean")
+            names = (
+                "return_mean",
+                "loss",
+                "evaluation_accuracy" if "evaluation_accuracy" in line else "evaluation_return_mean",
+            )
             facts = "  ".join(f"{name} {_short(line[name])}" for name in names if line.get(name) is not None)
             rate = f"{line['steps_per_second']:,.0f} steps/s"
             print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", file=self._stream, flush=True)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, schedules
-from agentlab.parameters import Updater
+from agentlab.parameters import Updater, global_norm
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Transition
 
@@ -124,7 +124,7 @@ class Trainer(abc.ABC):
         """Clips and applies the gradients of `objective`, and returns their global norm before clipping."""
         variables = [variable.value for variable in self.model.trainable_variables]
         gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        norm = tf.linalg.global_norm(gradients)
+        norm = global_norm(gradients)
         if self.max_gradient_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.max_gradient_norm, use_norm=norm)
         self._updater.apply(gradients)

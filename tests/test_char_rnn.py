@@ -34,7 +34,7 @@ SMALL = {
     "steps": 48,
     "report_period": 24,
     "execution": "graph",
-    "evaluation": {"episodes": None},
+    "evaluation": {"episodes": 1},
 }
 
 

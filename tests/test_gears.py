@@ -9,12 +9,12 @@ from agentlab.autoreset import HostedEnvironment
 from agentlab.gears import DeviceGear, HostGear
 from agentlab.model import build_model
 from agentlab.schedules import Linear
-from agentlab_dqn.models import MLP
 from agentlab_dqn.replay import UniformReplay
 from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.cartpole import CartPole
 from agentlab_envs.identity import Identity
+from agentlab_models.mlp import MLP
 
 
 def make_agent(environment, rows=4, seed=0, execution="graph", **settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import attrs
@@ -73,29 +74,44 @@ class Text(DeviceEnvironment):
     def __attrs_post_init__(self) -> None:
         if self.validation + self.test >= 1:
             raise ValueError(f"'validation' and 'test' must leave something to train on: {self.validation} and {self.test}")
-        self._name = repr(self.path) if self.text is None else "given"
+
+    @functools.cached_property
+    def _split(self) -> tuple[Vocabulary, Any]:
+        """The vocabulary and the split's numbers `[N]`, read when they are first asked for.
+
+        The numbers are one tensor on the device, which compiled loops capture; small ones are kept small.
+        """
         whole = self._read()
-        train = whole[_part(len(whole), "train", self.validation, self.test)]
-        self._vocabulary: Vocabulary = Characters.of(train) if isinstance(train, str) else Bytes()
-        part = whole[_part(len(whole), self.split, self.validation, self.test)]
-        numbers = self._vocabulary.encode(part) if isinstance(part, str) else np.frombuffer(part, np.uint8)
-        self._length = len(numbers)
-        self._check_length(self.window + 1, f"a window of {self.window} and the one after it")
-        # One tensor on the device, which compiled loops capture; small numbers are kept small.
-        self._numbers = tf.constant(numbers, tf.uint8 if self._vocabulary.size <= 256 else tf.int32)
+        train, part = (whole[_part(len(whole), name, self.validation, self.test)] for name in ("train", self.split))
+        vocabulary: Vocabulary = Characters.of(train) if isinstance(train, str) else Bytes()
+        numbers = vocabulary.encode(part) if isinstance(part, str) else np.frombuffer(part, np.uint8)
+        with tf.init_scope():  # whatever is being compiled now
+            tensor = tf.constant(numbers, tf.uint8 if vocabulary.size <= 256 else tf.int32)
+        self._check_length(len(numbers), self.window + 1, f"a window of {self.window} and the one after it")
+        return vocabulary, tensor
+
+    @property
+    def _length(self) -> int:
+        return self._split[1].shape[0]
+
+    @property
+    def _name(self) -> str:
+        """The text's, for messages."""
+        return repr(self.path) if self.text is None else "given"
 
     @property
     def spec(self) -> EnvironmentSpec:
-        size = self._vocabulary.size
+        vocabulary = self._split[0]
+        size = vocabulary.size
         answers = Discrete(size, shape=(self.window,) if self.windows == "streams" else ())
-        once = {"streams": 1, "random": None, "every": self._length - self.window}[self.windows]
+        once = self._length - self.window if self.windows == "every" else None  # streams are as many as there are rows
         shown = Array((self.window,), "int64", 0, size - 1)
-        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=once, vocabulary=self._vocabulary)
+        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=once, vocabulary=vocabulary)
 
     def initial(self, seed: Any, batch: int) -> Any:
         if self.windows == "streams":
             bounds = np.arange(batch + 1) * (self._length - 1) // batch
-            self._check_length(batch * self.window + 1, f"a window of {self.window} for each of {batch} streams")
+            self._check_length(self._length, batch * self.window + 1, f"a window of {self.window} for each of {batch} streams")
             begin, end = (tf.constant(bound, tf.int64) for bound in (bounds[:-1], bounds[1:]))
             return Streams(begin, end, begin)
         choices = self._length - self.window
@@ -129,7 +145,7 @@ class Text(DeviceEnvironment):
 
     def _at(self, places: Any) -> Any:
         """Returns the character numbers at `places`, int64; beyond the end the last one's."""
-        return tf.cast(tf.gather(self._numbers, tf.minimum(places, self._length - 1)), tf.int64)
+        return tf.cast(tf.gather(self._split[1], tf.minimum(places, self._length - 1)), tf.int64)
 
     def _single(self, position: Any) -> Streams:
         return Streams(position, position + self.window, position)
@@ -148,10 +164,10 @@ class Text(DeviceEnvironment):
         text = texts.decoded(data, self._name)
         return text.lower() if self.lowercase else text
 
-    def _check_length(self, needed: int, what: str) -> None:
-        if self._length < needed:
+    def _check_length(self, length: int, needed: int, what: str) -> None:
+        if length < needed:
             raise errors.UsageError(
-                f"The {self.split} split of text {self._name} has {self._length:,} {self.units}; expected at least {needed:,}: "
+                f"The {self.split} split of text {self._name} has {length:,} {self.units}; expected at least {needed:,}: "
                 f"{what}. Give a longer text, or lower environment.window or num_environments."
             )
 

@@ -1,0 +1,118 @@
+"""Supervised learning through the loop: speed and memory in turn with a peer, every execution, accuracy over seeds.
+
+python benchmarks/supervised.py speed --peer "PYTHON keras_fit.py"
+python benchmarks/supervised.py memory --peer "PYTHON keras_fit.py mnist.npz"
+python benchmarks/supervised.py executions
+python benchmarks/supervised.py accuracy --task classifier-mnist --seeds 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import processes
+
+ROWS = 50
+TIMED = {"mlp": ("classifier-mnist", 1_200, 6_000), "cnn": ("classifier-mnist-cnn", 20, 160)}  # updates to warm up, to time
+EXECUTIONS = {  # updates to warm up and to time: enough for some seconds each
+    ("mlp", "eager"): (20, 200),
+    ("mlp", "graph"): (200, 2_000),
+    ("mlp", "xla"): (600, 6_000),
+    ("cnn", "eager"): (5, 40),
+    ("cnn", "graph"): (5, 80),
+    ("cnn", "xla"): (1, 4),
+}
+STYLES = ("", "-functional", "-subclassed")
+
+
+def updates_per_second(task: str, warm_up: int, timed: int, *options: str) -> float:
+    """Runs a task in a process of its own; returns its rate between the first line of metrics and the last."""
+    with tempfile.TemporaryDirectory() as runs:
+        directory = pathlib.Path(runs) / "run"
+        steps = ["--steps", str((warm_up + timed) * ROWS), "--set", f"report_period={warm_up * ROWS}"]
+        processes.run_task(directory, task, *steps, "--set", "evaluation.episodes=100", *options)
+        lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
+    return (lines[-1]["update"] - lines[0]["update"]) / (lines[-1]["seconds"] - lines[0]["seconds"])
+
+
+def speed(options: argparse.Namespace) -> None:
+    """Prints updates per second, and their ratios to the peer's."""
+    for turn in range(options.rounds):
+        theirs = {}
+        if options.peer:
+            for figure in processes.run_peer(options.peer)[0]:
+                theirs.setdefault(figure["model"], {})[figure["peer"]] = figure["updates_per_second"]
+        for model, (task, warm_up, timed) in TIMED.items():
+            rate = updates_per_second(task, warm_up, timed)
+            ratios = "".join(f"; {rate / each:.2f} times {peer} ({each:,.1f})" for peer, each in theirs.get(model, {}).items())
+            print(f"round {turn}: {model}: {rate:,.1f} updates/s{ratios}", flush=True)
+
+
+def memory(options: argparse.Namespace) -> None:
+    """Prints the peak resident memory of an MNIST run and of the peer's process."""
+    with tempfile.TemporaryDirectory() as runs:
+        run = [sys.executable, "-m", "agentlab", "run", options.task, "--quiet", "--run-dir", f"{runs}/run"]
+        ours = peak_memory(run)
+    print(f"{options.task}: {ours:,.0f} MB at its peak")
+    if options.peer:
+        theirs = peak_memory(shlex.split(options.peer))
+        print(f"peer: {theirs:,.0f} MB; ratio {ours / theirs:.2f}")
+
+
+def peak_memory(command: list[str]) -> float:
+    """Runs a command; returns its peak resident memory in MB."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{shlex.join(command)} failed.")
+    return usage.ru_maxrss / 1_024
+
+
+def executions(_: argparse.Namespace) -> None:
+    """Prints how fast each model trains under each execution, and what `auto` picks."""
+    print("| model | eager | graph | xla | auto picks |\n|---|---|---|---|---|")
+    for network, style in ((network, style) for network in TIMED for style in STYLES):
+        name, cells = f"{network}{style}", []
+        settings = ["--set", "model.hidden_units=[100]"] if network == "mlp" else []
+        for execution in ("eager", "graph", "xla"):
+            warm_up, timed = EXECUTIONS[network, execution]
+            given = ["--model", name, *settings, "--execution", execution]
+            cells.append(f"{updates_per_second('classifier-mnist', warm_up, timed, *given):,.1f}")
+        with tempfile.TemporaryDirectory() as runs:
+            steps = ["--steps", str(ROWS), "--set", "evaluation.episodes=1"]
+            picked = processes.run_task(pathlib.Path(runs) / "run", "classifier-mnist", "--model", name, *steps)[0]["execution"]
+        print(f"| {name} | {' | '.join(cells)} | {picked} |", flush=True)
+
+
+def accuracy(options: argparse.Namespace) -> None:
+    """Prints the accuracy on the test samples for each seed, and their mean."""
+    found = []
+    for seed in range(options.seeds):
+        with tempfile.TemporaryDirectory() as runs:
+            result, seconds = processes.run_task(pathlib.Path(runs) / "run", options.task, "--seed", str(seed))
+        found.append(result["evaluation"]["return_mean"])
+        print(f"{options.task}, seed {seed}: {found[-1]:.2%} in {seconds:.0f} s", flush=True)
+    print(f"{options.task}: mean of {options.seeds} seeds {statistics.mean(found):.3%}, lowest {min(found):.2%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figure", choices=("speed", "memory", "executions", "accuracy"))
+    parser.add_argument("--task", default="classifier-mnist", help="of memory and accuracy (default: classifier-mnist)")
+    parser.add_argument("--seeds", type=int, default=5, help="of accuracy (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="of speed, in turn with the peer (default: 3)")
+    parser.add_argument("--peer", metavar="COMMAND", help=f"{processes.PEER_HELP}: model, peer and updates_per_second")
+    options = parser.parse_args()
+    {"speed": speed, "memory": memory, "executions": executions, "accuracy": accuracy}[options.figure](options)
+
+
+if __name__ == "__main__":
+    main()

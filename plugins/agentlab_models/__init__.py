@@ -1,0 +1,1 @@
+"""Models that several algorithms share: multi-layer perceptrons and convolutional networks."""

@@ -1,0 +1,65 @@
+"""Multi-layer perceptrons."""
+
+from __future__ import annotations
+
+import attrs
+import keras
+
+from agentlab.model import ModelBuilder
+from agentlab.spec import EnvironmentSpec
+from agentlab_models.styles import Subclassed, functional, sequential
+
+
+@attrs.frozen
+class MLP(ModelBuilder):
+    """A multi-layer perceptron from the flattened observation to one output per action.
+
+    Attributes:
+        hidden_units: units of each hidden layer.
+        activation: of the hidden layers, by Keras's name.
+    """
+
+    hidden_units: tuple[int, ...] = attrs.field(
+        default=(120, 84), validator=attrs.validators.deep_iterable(attrs.validators.ge(1))
+    )
+    activation: str = "relu"
+
+    def layers(self, spec: EnvironmentSpec, num_outputs: int) -> list[keras.layers.Layer]:
+        """Returns the layers, first to last."""
+        flatten = [keras.layers.Flatten()] if len(spec.observation.shape) != 1 else []
+        hidden = [keras.layers.Dense(units, activation=self.activation) for units in self.hidden_units]
+        return [*flatten, *hidden, keras.layers.Dense(num_outputs)]
+
+    def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+        return sequential(spec, self.layers(spec, num_outputs))
+
+
+@attrs.frozen
+class FunctionalMLP(MLP):
+    """The multi-layer perceptron as a Functional model."""
+
+    def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+        return functional(spec, self.layers(spec, num_outputs))
+
+
+@attrs.frozen
+class SubclassedMLP(MLP):
+    """The multi-layer perceptron as a subclass of `keras.Model`."""
+
+    def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+        return Subclassed(self.layers(spec, num_outputs))
+
+
+@attrs.frozen
+class Linear(ModelBuilder):
+    """One layer without activation: outputs are weighted sums of the flattened observation, plus a bias.
+
+    Attributes:
+        initializer: of the weights, by Keras's name; biases begin at 0.
+    """
+
+    initializer: str = "zeros"
+
+    def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+        flatten = [keras.layers.Flatten()] if len(spec.observation.shape) != 1 else []
+        return sequential(spec, [*flatten, keras.layers.Dense(num_outputs, kernel_initializer=self.initializer)])

@@ -1,0 +1,48 @@
+"""The three ways to put layers together in Keras: Sequential, Functional and subclassed; the same numbers by each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from agentlab.spec import EnvironmentSpec
+
+Layers = Sequence[keras.layers.Layer]
+
+
+def sequential(spec: EnvironmentSpec, layers: Layers) -> keras.Model:
+    """Returns the layers as a Sequential model of the environment's observations."""
+    return keras.Sequential([_inputs(spec), *layers])
+
+
+def functional(spec: EnvironmentSpec, layers: Layers) -> keras.Model:
+    """Returns the layers as a Functional model of the environment's observations."""
+    inputs = outputs = _inputs(spec)
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)
+
+
+class Subclassed(keras.Model):
+    """A model that calls one layer after another.
+
+    Args:
+        chain: the layers.
+    """
+
+    def __init__(self, chain: Layers) -> None:
+        super().__init__()
+        self.chain = list(chain)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Returns the last layer's output `[B, ..., K]` for inputs `[B, *O]`."""
+        for layer in self.chain:
+            # Keras hands `training` on to layers that tell training from inference, such as dropout.
+            inputs = layer(inputs)
+        return inputs
+
+
+def _inputs(spec: EnvironmentSpec) -> Any:
+    return keras.Input(spec.observation.shape, dtype=spec.observation.dtype)
