@@ -247,10 +247,10 @@ def test_evaluating_on_a_text_with_another_vocabulary_is_refused(tmp_path):
 CARRIED = {
     "environment": {"text": "aab" * 200, "window": 1},
     "model": {"units": 8},
-    "trainer": {"learning_rate": 0.03},
+    "trainer": {"learning_rate": 0.01},
     "num_environments": 8,
-    "steps": 8 * 150,
-    "report_period": 8 * 150,
+    "steps": 8 * 300,
+    "report_period": 8 * 300,
     "execution": "graph",
     "evaluation": {"episodes": 1},
 }
