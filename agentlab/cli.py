@@ -272,6 +272,9 @@ def _say_result(run: Any) -> None:
 
 def _evaluation_text(evaluation: dict[str, Any]) -> str:
     """Returns the figures that the trainer's score adds, or the returns where it adds none."""
+    if "bits_per_character" in evaluation:
+        bits, nats = evaluation["bits_per_character"], evaluation["loss"]
+        return f"{bits:.4f} bits per character ({nats:.4f} nats) over {evaluation['characters']:,} characters"
     if "accuracy" in evaluation:
         return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
     returns = ("return_mean", "return_std", "episode_length_mean")

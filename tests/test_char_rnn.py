@@ -28,13 +28,13 @@ BUILDERS = {
 }
 TEXT = "the quick brown fox jumps over the lazy dog; " * 40
 SMALL = {
-    "environment": {"path": None, "text": TEXT, "window": 16},
+    "environment": {"text": TEXT, "window": 16},
     "model": {"units": 16},
     "num_environments": 4,
     "steps": 48,
     "report_period": 24,
     "execution": "graph",
-    "evaluation": {"episodes": None},
+    "evaluation": {"episodes": 1},
 }
 
 
@@ -245,12 +245,12 @@ def test_evaluating_on_a_text_with_another_vocabulary_is_refused(tmp_path):
 # ---- learning -----------------------------------------------------------------------------------------------------------
 
 CARRIED = {
-    "environment": {"path": None, "text": "aab" * 200, "window": 1},
+    "environment": {"text": "aab" * 200, "window": 1},
     "model": {"units": 8},
-    "trainer": {"learning_rate": 0.03},
+    "trainer": {"learning_rate": 0.01},
     "num_environments": 8,
-    "steps": 8 * 150,
-    "report_period": 8 * 150,
+    "steps": 8 * 300,
+    "report_period": 8 * 300,
     "execution": "graph",
     "evaluation": {"episodes": 1},
 }

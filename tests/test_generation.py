@@ -16,7 +16,7 @@ from agentlab.sampler import Greedy, Temperature
 
 TEXT = "the quick brown fox jumps over the lazy dog;\n" * 60
 SMALL = {
-    "environment": {"path": None, "text": TEXT, "window": 16},
+    "environment": {"text": TEXT, "window": 16},
     "model": {"units": 16},
     "num_environments": 4,
     "steps": 4 * 60,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import attrs
@@ -50,7 +51,7 @@ class Text(DeviceEnvironment):
     Attributes:
         path: a UTF-8 file; a folder, whose files are read in the order of their paths; or "corpus:nietzsche" (downloaded once,
             or found in the folder AGENTLAB_DATA) or "corpus:python-docs" (in every Python).
-        text: the text itself, instead of a path.
+        text: the text itself; None for what the path names.
         units: "characters", or "bytes" of any file, 256 different ones.
         lowercase: whether to turn the text into lower case.
         split: "train", "validation", "test", or "all" of the text; the three follow each other in it.
@@ -60,7 +61,7 @@ class Text(DeviceEnvironment):
         windows: "streams", "random" or "every".
     """
 
-    path: str | None = None
+    path: str = "corpus:python-docs"
     text: str | None = None
     units: Literal["characters", "bytes"] = "characters"
     lowercase: bool = False
@@ -71,33 +72,46 @@ class Text(DeviceEnvironment):
     windows: Literal["streams", "random", "every"] = "streams"
 
     def __attrs_post_init__(self) -> None:
-        if (self.path is None) == (self.text is None):
-            raise ValueError("give either 'path' or 'text'")
         if self.validation + self.test >= 1:
             raise ValueError(f"'validation' and 'test' must leave something to train on: {self.validation} and {self.test}")
-        self._name = repr(self.path) if self.path is not None else "given"
+
+    @functools.cached_property
+    def _split(self) -> tuple[Vocabulary, Any]:
+        """The vocabulary and the split's numbers `[N]`, read when they are first asked for.
+
+        The numbers are one tensor on the device, which compiled loops capture; small ones are kept small.
+        """
         whole = self._read()
-        train = whole[_part(len(whole), "train", self.validation, self.test)]
-        self._vocabulary: Vocabulary = Characters.of(train) if isinstance(train, str) else Bytes()
-        part = whole[_part(len(whole), self.split, self.validation, self.test)]
-        numbers = self._vocabulary.encode(part) if isinstance(part, str) else np.frombuffer(part, np.uint8)
-        self._length = len(numbers)
-        self._check_length(self.window + 1, f"a window of {self.window} and the one after it")
-        # One tensor on the device, which compiled loops capture; small numbers are kept small.
-        self._numbers = tf.constant(numbers, tf.uint8 if self._vocabulary.size <= 256 else tf.int32)
+        train, part = (whole[_part(len(whole), name, self.validation, self.test)] for name in ("train", self.split))
+        vocabulary: Vocabulary = Characters.of(train) if isinstance(train, str) else Bytes()
+        numbers = vocabulary.encode(part) if isinstance(part, str) else np.frombuffer(part, np.uint8)
+        with tf.init_scope():  # whatever is being compiled now
+            tensor = tf.constant(numbers, tf.uint8 if vocabulary.size <= 256 else tf.int32)
+        self._check_length(len(numbers), self.window + 1, f"a window of {self.window} and the one after it")
+        return vocabulary, tensor
+
+    @property
+    def _length(self) -> int:
+        return self._split[1].shape[0]
+
+    @property
+    def _name(self) -> str:
+        """The text's, for messages."""
+        return repr(self.path) if self.text is None else "given"
 
     @property
     def spec(self) -> EnvironmentSpec:
-        size = self._vocabulary.size
+        vocabulary = self._split[0]
+        size = vocabulary.size
         answers = Discrete(size, shape=(self.window,) if self.windows == "streams" else ())
-        once = {"streams": 1, "random": None, "every": self._length - self.window}[self.windows]
+        once = self._length - self.window if self.windows == "every" else None  # streams are as many as there are rows
         shown = Array((self.window,), "int64", 0, size - 1)
-        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=once, vocabulary=self._vocabulary)
+        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=once, vocabulary=vocabulary)
 
     def initial(self, seed: Any, batch: int) -> Any:
         if self.windows == "streams":
             bounds = np.arange(batch + 1) * (self._length - 1) // batch
-            self._check_length(batch * self.window + 1, f"a window of {self.window} for each of {batch} streams")
+            self._check_length(self._length, batch * self.window + 1, f"a window of {self.window} for each of {batch} streams")
             begin, end = (tf.constant(bound, tf.int64) for bound in (bounds[:-1], bounds[1:]))
             return Streams(begin, end, begin)
         choices = self._length - self.window
@@ -131,7 +145,7 @@ class Text(DeviceEnvironment):
 
     def _at(self, places: Any) -> Any:
         """Returns the character numbers at `places`, int64; beyond the end the last one's."""
-        return tf.cast(tf.gather(self._numbers, tf.minimum(places, self._length - 1)), tf.int64)
+        return tf.cast(tf.gather(self._split[1], tf.minimum(places, self._length - 1)), tf.int64)
 
     def _single(self, position: Any) -> Streams:
         return Streams(position, position + self.window, position)
@@ -142,18 +156,18 @@ class Text(DeviceEnvironment):
         Raises:
             UsageError: it cannot be read, is no text, or is empty.
         """
-        data = texts.read(self.path) if self.path is not None else str(self.text).encode()
+        data = texts.read(self.path) if self.text is None else self.text.encode()
         if not data:
             raise errors.UsageError(f"Text {self._name} is empty; name one of at least {self.window + 1} characters.")
         if self.units == "bytes":
             return data.lower() if self.lowercase else data
-        text = texts.decoded(data, self.path or "given")
+        text = texts.decoded(data, self._name)
         return text.lower() if self.lowercase else text
 
-    def _check_length(self, needed: int, what: str) -> None:
-        if self._length < needed:
+    def _check_length(self, length: int, needed: int, what: str) -> None:
+        if length < needed:
             raise errors.UsageError(
-                f"The {self.split} split of text {self._name} has {self._length:,} {self.units}; expected at least {needed:,}: "
+                f"The {self.split} split of text {self._name} has {length:,} {self.units}; expected at least {needed:,}: "
                 f"{what}. Give a longer text, or lower environment.window or num_environments."
             )
 

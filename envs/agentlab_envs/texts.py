@@ -41,7 +41,7 @@ def read(path: str) -> bytes:
 
 
 def decoded(data: bytes, name: str) -> str:
-    """Returns UTF-8 bytes as text, without a byte order mark.
+    """Returns UTF-8 bytes as text, without a byte order mark; `name` is for messages.
 
     Raises:
         UsageError: they are no text; with the offset of the first byte that shows it.
@@ -50,12 +50,12 @@ def decoded(data: bytes, name: str) -> str:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise errors.UsageError(
-            f"Text {name!r} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start:,}. "
+            f"Text {name} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start:,}. "
             "Convert it, or set environment.units=bytes."
         ) from error
     if "\0" in text:
         raise errors.UsageError(
-            f"Text {name!r} is binary: it has a zero byte at offset {data.index(0):,}. "
+            f"Text {name} is binary: it has a zero byte at offset {data.index(0):,}. "
             "Name a text file, or set environment.units=bytes."
         )
     return text

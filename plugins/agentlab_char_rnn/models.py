@@ -80,7 +80,10 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
         first = self.layer(size if embedding is None else None)
         above = [self.layer(None) for _ in range(self.layers - 1)]
         stack = RecurrentStack([first, *above], return_sequences=spec.action.choices != ())
-        return RecurrentNetwork(stack, num_outputs, embedding, self.dropout, name=type(self).__name__.lower())
+        # Built here: windows of one character go around the stack's own call, which would build it.
+        stack.build((None, *spec.observation.shape, *([self.embedding] if embedding is not None else [])))
+        name = type(self).__name__.removesuffix("Builder").lower()
+        return RecurrentNetwork(stack, num_outputs, embedding, self.dropout, name=name)
 
 
 @attrs.frozen
