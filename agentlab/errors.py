@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MANY = 16  # names in a sentence
+
 
 class AgentlabError(Exception):
     """A mistake or fault that one sentence explains; the command line prints it without a traceback.
@@ -39,8 +41,13 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -
 
     >>> unknown("task", "dqn-cartpol", ["dqn", "dqn-cartpole"], "Installed")
     "No task named 'dqn-cartpol'. Installed: dqn, dqn-cartpole. Did you mean 'dqn-cartpole'?"
+
+    Of many names, those most alike are listed.
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    if len(names) > MANY:
+        listed = f"{listed}, among {len(names)}"
+        names = sorted(difflib.get_close_matches(name, names, MANY, cutoff=0.0))
     return f"No {what} named {name!r}. {listed}: {', '.join(names) or 'none'}.{hint}"

@@ -49,23 +49,6 @@ class Direct(Sampler):
         return output
 
 
-def check_actions(sampler: Sampler, spec: EnvironmentSpec, num_outputs: int) -> None:
-    """Draws one action from a blank output.
-
-    Raises:
-        UsageError: it is not of the shape that the environment takes.
-    """
-    output = tf.zeros([1, *spec.action.choices, num_outputs])
-    action = sampler.sample(output, tf.constant(0, tf.int64), seeds.at(0, 0))
-    got, expected = tuple(action.shape[1:]), spec.action.shape
-    if got != expected:
-        raise errors.UsageError(
-            f"Sampler {type(sampler).__name__} draws actions of shape {got}; environment {spec.name!r} takes a {spec.action}. "
-            "Choose sampler 'direct' where actions are arrays of numbers, and 'greedy' or another where they are choices, "
-            "in training (sampler.name) and evaluation (evaluation.sampler.name)."
-        )
-
-
 @attrs.frozen
 class Temperature(Sampler):
     """Draws an action with probability proportional to `exp(output / temperature)`, also known as Boltzmann exploration.

@@ -237,7 +237,7 @@ def test_an_interrupt_before_training_says_so(here, capsys, monkeypatch):
 
     monkeypatch.setattr("agentlab.listing.rows", interrupt)
     assert main(["list"]) == 130
-    assert "Interrupted before training began" in one_sentence(capsys.readouterr().err)
+    assert "Interrupted; nothing was saved" in one_sentence(capsys.readouterr().err)
 
 
 def test_a_bug_is_one_sentence_unless_debugging(monkeypatch, capsys):

@@ -175,7 +175,13 @@ def test_a_run_of_identity_reaches_the_optimum(tmp_path, seed):
     changes = {
         "environment": {"name": "identity"},
         "model": {"hidden_units": [32]},
-        "trainer": {"learning_rate": 0.005, "discount": 0.5, "learning_starts": 200, "target_update_period": 50},
+        "trainer": {
+            "learning_rate": 0.005,
+            "discount": 0.5,
+            "learning_starts": 200,
+            "target_update_period": 50,
+            "target_update_rate": 1.0,
+        },
         "sampler": {"epsilon": 0.3},
         "num_environments": 8,
         "steps": 12_000,
