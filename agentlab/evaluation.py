@@ -22,7 +22,7 @@ NewScore = Callable[[], Score | None]
 
 
 class Evaluator:
-    """Judges a policy over a number of whole episodes, the same ones every time.
+    """Judges a policy over a number of whole episodes, the same ones every time for the same stream.
 
     Every row plays its share of the episodes from start to end, so that short episodes are not counted more often than long
     ones.
@@ -31,7 +31,7 @@ class Evaluator:
         environment: of B rows.
         policy: acts; its draws begin anew at each evaluation.
         episodes: how many.
-        seed: the run's seed; episodes start from the stream "evaluation".
+        seed: the run's seed.
         new_score: makes what the trainer adds to the report, if anything; called at each evaluation.
 
     Raises:
@@ -57,15 +57,19 @@ class Evaluator:
         self._new_score = new_score
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
-        self._seed = seeds.host_seed(seed, "evaluation")
+        self._seed = seed
 
-    def run(self) -> dict[str, Any]:
-        """Returns `episodes`, `return_mean`, `return_std`, `episode_length_mean` and the entries of the trainer's score."""
+    def run(self, stream: str = "evaluation") -> dict[str, Any]:
+        """Returns `episodes`, `return_mean`, `return_std`, `episode_length_mean` and the entries of the trainer's score.
+
+        Args:
+            stream: of randomness, from which the episodes start.
+        """
         self._policy.steps.assign(0)
         rows, model = self._environment.num_environments, self._policy.model
         left, returns, lengths = self._share.copy(), [], []
         statistics, score = EpisodeStatistics.start(rows), self._new_score()
-        timestep, recurrent = self._environment.reset(self._seed), initial_state(model, rows)
+        timestep, recurrent = self._environment.reset(seeds.host_seed(self._seed, stream)), initial_state(model, rows)
         while left.any():
             decision = self._policy.respond(timestep.observation, recurrent)
             action = decision.action.numpy()

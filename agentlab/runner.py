@@ -191,9 +191,11 @@ class _Session:
             turns = self._turns_from(step, total)
             statistics = self._timed("train", self._gear.run, turns)
             step += turns * rows
-            self._report(
-                step, turns * rows / max(time.time() - begin, 1e-9), statistics, _due(step, rows, task.evaluation.period)
-            )
+            rate = turns * rows / max(time.time() - begin, 1e-9)
+            found = self._evaluate() if _due(step, rows, task.evaluation.period) else {}
+            self._report(step, rate, statistics, found)
+            if self._is_solved(found):
+                return
             if self._stop() and step < total:
                 raise Interrupted(
                     f"Interrupted at step {step:,} of {total:,}; a checkpoint is in {self._directory.checkpoints}."
@@ -205,12 +207,18 @@ class _Session:
         ends = [total, *((step // period + 1) * period for period in periods if period)]
         return max(1, math.ceil((min(ends) - step) / self._task.num_environments))
 
-    def _report(self, step: int, rate: float, statistics: dict[str, Any], evaluate: bool) -> None:
+    def _evaluate(self) -> dict[str, Any]:
+        """Judges the agent during training, over other episodes than at the end."""
+        return self._timed("evaluate", self._evaluator.run, "evaluation during training")
+
+    def _is_solved(self, found: dict[str, Any]) -> bool:
+        goal = self._task.evaluation.stop_return
+        return bool(found) and goal is not None and found["return_mean"] >= goal
+
+    def _report(self, step: int, rate: float, statistics: dict[str, Any], found: dict[str, Any]) -> None:
         means = self._means(step)
         line = {"step": step, "update": int(self._agent.learner.updates.numpy()), **statistics, **means}
-        if evaluate:
-            found = self._timed("evaluate", self._evaluator.run)
-            line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
+        line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
         line.update(steps_per_second=rate, seconds=time.time() - self._process_start)
         self._directory.write_metrics(line)
         self._progress.chunk(line)

@@ -44,12 +44,19 @@ class Evaluation:
         sampler: draws the actions.
         episodes: how many, each counted from its start to its end; None for one pass through a finite data set, elsewhere 100.
         period: environment steps between evaluations during training; 0 for one at the end only.
+        stop_return: training ends before its budget is used up once an evaluation during training has at least this mean
+            return; None to go on. The evaluation at the end is over other episodes.
     """
 
     environment: Part | None = None
     sampler: Part = attrs.field(factory=lambda: Part("greedy"))
     episodes: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
     period: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    stop_return: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.stop_return is not None and not self.period:
+            raise ValueError("'stop_return' needs evaluations during training: set 'period' too")
 
 
 @attrs.frozen

@@ -209,3 +209,20 @@ def test_embedding_touches_no_global_state(tmp_path):
     run(tmp_path)
     assert snapshot() == before
     np.testing.assert_array_equal(tf.random.uniform([3]).numpy(), expected_draw)
+
+
+def test_training_stops_once_an_evaluation_reaches_the_return_asked_for(tmp_path):
+    never = run(tmp_path, "never", evaluation={"episodes": 6, "period": 100, "stop_return": 16.5})
+    assert never.result["steps"] == 400
+    at_once = run(tmp_path, "at_once", evaluation={"episodes": 6, "period": 100, "stop_return": 0.0})
+    assert at_once.result["steps"] == 100
+    assert [line["step"] for line in lines(at_once.directory)] == [100]
+    assert agentlab.load(at_once.directory).exploration.steps.numpy() == 100
+    with pytest.raises(errors.UsageError, match="'stop_return' needs evaluations during training: set 'period' too"):
+        run(tmp_path, "no_period", evaluation={"stop_return": 3.0})
+
+
+def test_the_evaluation_at_the_end_is_over_other_episodes(tmp_path):
+    found = run(tmp_path, steps=100, evaluation={"episodes": 6, "period": 100})
+    during, at_end = lines(found.directory)[0]["evaluation_return_mean"], found.result["evaluation"]["return_mean"]
+    assert during != at_end  # of the same weights
