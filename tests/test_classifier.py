@@ -227,7 +227,7 @@ def test_auto_picks_xla_for_dense_layers_and_a_graph_for_convolutions():
     for name in ("mlp", "cnn", "cnn-subclassed"):
         task = agentlab.task.changed(composition.find_task("classifier-digits"), {"model": {"name": name}})
         environment = composition.build_environment(task.environment, task.num_environments)
-        picked[name] = composition.build_agent(task, 0, environment, None, "device").execution
+        picked[name] = composition.build_agent(task, 0, environment.spec, None, "device").execution
     assert picked == {"mlp": "xla", "cnn": "graph", "cnn-subclassed": "graph"}
 
 
@@ -278,7 +278,7 @@ def test_a_loss_that_becomes_nan_stops_within_a_chunk_and_keeps_the_last_good_st
 def test_one_trace_whatever_the_chunk(tmp_path):
     task = composition.find_task("classifier-digits")
     environment = composition.build_environment(task.environment, task.num_environments)
-    gear = DeviceGear(composition.build_agent(task, 0, environment, None, "device"), environment, 0)
+    gear = DeviceGear(composition.build_agent(task, 0, environment.spec, None, "device"), environment, 0)
     gear.start()
     for turns in (3, 10):
         gear.run(turns)
