@@ -241,7 +241,10 @@ class _Session:
             ) from error
 
     def _save(self) -> None:
-        self._last_good = {name: variable.numpy() for name, variable in _saved(self._agent).items()}
+        """Saves the present state, or the one of the last report if a weight is no longer finite."""
+        arrays = {name: variable.numpy() for name, variable in _saved(self._agent).items()}
+        if all(np.isfinite(array).all() for name, array in arrays.items() if name.startswith("model/")):
+            self._last_good = arrays
         self._save_last_good()
 
     def _save_last_good(self) -> None:

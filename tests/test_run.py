@@ -161,6 +161,14 @@ def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, s
     assert agentlab.load(tmp_path / "run").learner.updates.numpy() > 0
 
 
+def test_weights_that_are_not_finite_are_not_saved_whatever_ends_the_run(tmp_path):
+    environment = {"name": "gymnasium", "id": "Failing-v0", "arguments": {"way": "raise"}}
+    trainer = {"optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None, "max_gradient_norm": None, "learning_starts": 10}
+    with pytest.raises(errors.EnvironmentFault, match="the motor is on fire"):
+        agentlab.run("dqn", 0, {"environment": environment, "steps": 100, "trainer": trainer}, run_dir=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
 @pytest.mark.parametrize(("starts", "good"), [(32, 0), (150, 100)])
 def test_learning_that_diverges_stops_with_the_last_good_state(tmp_path, starts, good):
     trainer = {"optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None, "learning_starts": starts}
