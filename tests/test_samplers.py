@@ -122,3 +122,12 @@ def test_defaults_are_possible():
     assert EpsilonGreedy().epsilon == Linear(1.0, 0.05, 10_000)
     assert EpsilonGreedy(Constant(0.5)).epsilon == Constant(0.5)
     assert Temperature().temperature == 1.0
+
+
+def test_epsilon_greedy_makes_each_of_several_choices_on_its_own(compiled, assert_frequencies):
+    output = tf.tile([[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]], [ROWS, 1, 1])
+    draw = compiled(lambda output: EpsilonGreedy(0.3).sample(output, tf.constant(0, tf.int64), seeds.at(1, 0)))
+    drawn = draw(output).numpy()
+    assert drawn.shape == (ROWS, 2)
+    assert_frequencies(drawn[:, 0], [0.1, 0.8, 0.1])
+    assert_frequencies(drawn[:, 1], [0.8, 0.1, 0.1])

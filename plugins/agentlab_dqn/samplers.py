@@ -27,7 +27,7 @@ class EpsilonGreedy(Sampler):
             raise ValueError(f"'epsilon' must be a probability, 0 to 1: {self.epsilon}")
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
-        rows, num_actions = tf.shape(output)[0], output.shape[-1]
-        chance = seeds.uniform(seed, [rows])
-        anything = seeds.integers(seeds.child(seed, "action"), [rows], num_actions)
+        choices, num_actions = tf.shape(output)[:-1], output.shape[-1]
+        chance = seeds.uniform(seed, choices)
+        anything = seeds.integers(seeds.child(seed, "action"), choices, num_actions)
         return tf.where(chance < as_schedule(self.epsilon)(step), anything, tf.argmax(output, axis=-1))
