@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.execution import compiled
 from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
@@ -84,13 +85,14 @@ class HostedEnvironment(Environment):
     Args:
         environment: what to run.
         num_environments: B.
-        compiled: run each step as one graph; False runs it eagerly.
+        execution: of each step: "eager", "graph" or "xla".
     """
 
-    def __init__(self, environment: DeviceEnvironment, num_environments: int = 1, compiled: bool = True) -> None:
+    def __init__(self, environment: DeviceEnvironment, num_environments: int = 1, execution: str = "graph") -> None:
         self.environment = environment
         self.num_environments = num_environments
-        self._compiled = compiled
+        self._execution = execution
+        self._seed: int | None = None
         self._episodes: Any = None
         self._index = 0
 
@@ -99,9 +101,11 @@ class HostedEnvironment(Environment):
         return self.environment.spec
 
     def reset(self, seed: int) -> TimeStep:
-        runner = Autoreset(self.environment, self.num_environments, seed)
-        self._step = tf.function(runner.step) if self._compiled else runner.step
-        self._episodes, timestep = runner.reset()
+        if seed != self._seed:  # what was compiled stays good: evaluations begin from the same seed again and again
+            self._runner = Autoreset(self.environment, self.num_environments, seed)
+            self._step = compiled(self._runner.step, self._execution)
+            self._seed = seed
+        self._episodes, timestep = self._runner.reset()
         self._index = 0
         return _as_numpy(timestep)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,8 +54,10 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any], execution: str, signature: list[tf.TensorSpec] | None = None) -> None:
         self._options: dict[str, Any] = {"jit_compile": execution == "xla", "input_signature": signature}
-        self._plain = function
-        self._function = tf.function(function, autograph=False, **self._options)
+        # TensorFlow counts traces by line of source, whatever object a method is of, and warns of too many: another run would
+        # seem to trace the last one's loop anew. A partial function is counted by itself.
+        self._plain = functools.partial(function)
+        self._function = tf.function(self._plain, autograph=False, **self._options)
 
     def __call__(self, *arguments: Any) -> Any:
         """Runs the function."""
@@ -82,7 +85,9 @@ def repeat(body: Callable[[Any], Any], carry: Any, count: Any) -> Any:
     The count is no constant of the compiled program, which a `range` would make it: XLA would compile anew for each.
     """
     autograph = tf.__internal__.autograph
-    converted = autograph.tf_convert(body, autograph.control_status_ctx())  # as converted as the caller, see `Compiled`
+    converted = body
+    if not tf.executing_eagerly():  # then as converted as the caller, see `Compiled`
+        converted = autograph.tf_convert(body, autograph.control_status_ctx())
     start = tf.constant(0, tf.int64)
     return tf.while_loop(lambda index, _: index < count, lambda index, held: (index + 1, converted(held)), (start, carry))[1]
 

@@ -120,11 +120,28 @@ def test_time_steps_are_those_of_plain_python(script, limit, actions):
 @settings(max_examples=15)
 @given(scripts, limits, actions_taken)
 def test_the_host_face_does_the_same(script, limit, actions):
-    for compiled in (True, False):
-        environment = HostedEnvironment(Scripted(flags(script), limit), ROWS, compiled)
+    for execution in ("graph", "eager"):
+        environment = HostedEnvironment(Scripted(flags(script), limit), ROWS, execution)
         environment.reset(0)
         for taken, (answer, _) in zip(actions, reference(script, limit, actions), strict=True):
             check(environment.step(np.array(taken)), answer)
+
+
+def test_a_reset_to_the_same_seed_compiles_nothing_anew():
+    traces = []
+
+    class Traced(Scripted):
+        def transition(self, state, action, seed):
+            traces.append(seed)
+            return super().transition(state, action, seed)
+
+    environment = HostedEnvironment(Traced(tf.zeros([TURNS, ROWS], tf.bool)), ROWS)
+    shown = []
+    for seed in (0, 0, 1, 1, 1):
+        shown.append(environment.reset(seed).observation.tolist())
+        environment.step(np.zeros(ROWS, np.int64))
+    assert len(traces) == 2
+    assert shown[0] == shown[1] != shown[2] == shown[4]
 
 
 @given(scripts, limits, actions_taken)
