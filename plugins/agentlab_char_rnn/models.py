@@ -21,22 +21,15 @@ class RecurrentNetwork(RecurrentModel):
         stack: the recurrent layers.
         num_outputs: K.
         embedding: turns symbols into vectors; None where the first layer takes symbols, as one-hot codes.
-        dropout: fraction of the outputs of the stack that training leaves out.
         options: as of any Keras model.
     """
 
     def __init__(
-        self,
-        stack: RecurrentStack,
-        num_outputs: int,
-        embedding: keras.layers.Embedding | None = None,
-        dropout: float = 0.0,
-        **options: Any,
+        self, stack: RecurrentStack, num_outputs: int, embedding: keras.layers.Embedding | None = None, **options: Any
     ) -> None:
         super().__init__(**options)
         self.embedding = embedding
         self.stack = stack
-        self.dropout = keras.layers.Dropout(dropout) if dropout else None
         self.head = keras.layers.Dense(num_outputs, name="head")
 
     def initial_state(self, batch_size: int) -> Any:
@@ -45,12 +38,10 @@ class RecurrentNetwork(RecurrentModel):
     def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
         inputs = self.embedding(observation) if self.embedding is not None else observation
         if observation.shape[1] == 1:  # a single position needs no loop through time
-            outputs, state = self.stack.step(inputs[:, 0], state)
+            outputs, state = self.stack.step(inputs[:, 0], state, training)
             outputs = outputs[:, None] if self.stack.return_sequences else outputs
         else:
-            outputs, state = self.stack(inputs, state)
-        if self.dropout is not None:
-            outputs = self.dropout(outputs, training=training)
+            outputs, state = self.stack(inputs, state, training=training)
         return self.head(outputs), state
 
 
@@ -61,7 +52,7 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
     Attributes:
         units: of each layer.
         layers: how many, on top of each other.
-        dropout: fraction of the top layer's outputs that training leaves out.
+        dropout: fraction of each layer's outputs that training leaves out, in what goes up but not in what is carried on.
         embedding: size of learned vectors for the symbols; None for one-hot codes.
     """
 
@@ -79,11 +70,11 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
         embedding = keras.layers.Embedding(size, self.embedding) if self.embedding is not None else None
         first = self.layer(size if embedding is None else None)
         above = [self.layer(None) for _ in range(self.layers - 1)]
-        stack = RecurrentStack([first, *above], return_sequences=spec.action.choices != ())
+        stack = RecurrentStack([first, *above], spec.action.choices != (), self.dropout)
         # Built here: windows of one character go around the stack's own call, which would build it.
         stack.build((None, *spec.observation.shape, *([self.embedding] if embedding is not None else [])))
         name = type(self).__name__.removesuffix("Builder").lower()
-        return RecurrentNetwork(stack, num_outputs, embedding, self.dropout, name=name)
+        return RecurrentNetwork(stack, num_outputs, embedding, name=name)
 
 
 @attrs.frozen

@@ -170,18 +170,23 @@ class RecurrentStack(keras.layers.Layer):
     Args:
         layers: from the bottom up; only the first may take symbols.
         return_sequences: whether a call returns the outputs of all positions `[B, T, units]`, or the last one's `[B, units]`.
+        dropout: fraction of each layer's outputs that training leaves out, in what goes up but not in what is carried on
+            (Zaremba, Sutskever and Vinyals 2014, arXiv:1409.2329).
         options: as of any Keras layer.
 
     Raises:
         UsageError: there is no layer.
     """
 
-    def __init__(self, layers: Sequence[RecurrentLayer], return_sequences: bool = False, **options: Any) -> None:
+    def __init__(
+        self, layers: Sequence[RecurrentLayer], return_sequences: bool = False, dropout: float = 0.0, **options: Any
+    ) -> None:
         super().__init__(**options)
         if not layers:
             raise errors.UsageError("RecurrentStack got no layers; expected at least one.")
         self.layers = list(layers)
         self.return_sequences = return_sequences
+        self.dropout = keras.layers.Dropout(dropout)
 
     def build(self, input_shape: Any) -> None:
         """Builds every layer for inputs `[B, T]` of symbols or `[B, T, F]` of features."""
@@ -189,29 +194,35 @@ class RecurrentStack(keras.layers.Layer):
             layer.build(input_shape)
             input_shape = (*input_shape[:2], layer.units)
 
-    def call(self, inputs: Any, initial_state: tuple[Any, ...] | None = None) -> tuple[Any, tuple[Any, ...]]:
+    def call(
+        self, inputs: Any, initial_state: tuple[Any, ...] | None = None, training: bool = False
+    ) -> tuple[Any, tuple[Any, ...]]:
         """Returns outputs `[B, T, units]`, or `[B, units]` without `return_sequences`, and the final state."""
         state = self.zero_state(tf.shape(inputs)[0]) if initial_state is None else tuple(initial_state)
-        outputs, state = self.scan(_exchange_axes(inputs), state, self.return_sequences)
+        outputs, state = self.scan(_exchange_axes(inputs), state, self.return_sequences, training)
         return (_exchange_axes(outputs) if self.return_sequences else outputs), state
 
     def zero_state(self, batch: Any) -> tuple[Any, ...]:
         """Returns the state before the first position for `batch` sequences."""
         return tuple(layer.zero_state(batch) for layer in self.layers)
 
-    def scan(self, inputs: Any, state: tuple[Any, ...], every_position: bool) -> tuple[Any, tuple[Any, ...]]:
+    def scan(
+        self, inputs: Any, state: tuple[Any, ...], every_position: bool, training: bool = False
+    ) -> tuple[Any, tuple[Any, ...]]:
         """As `RecurrentLayer.scan`, through all layers."""
         states = []
         for layer, before in zip(self.layers, state, strict=True):
             inputs, after = layer.scan(inputs, before, every_position or layer is not self.layers[-1])
+            inputs = self.dropout(inputs, training=training)
             states.append(after)
         return inputs, tuple(states)
 
-    def step(self, inputs: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def step(self, inputs: Any, state: tuple[Any, ...], training: bool = False) -> tuple[Any, tuple[Any, ...]]:
         """As `RecurrentLayer.step`, through all layers."""
         states = []
         for layer, before in zip(self.layers, state, strict=True):
             inputs, after = layer.step(inputs, before)
+            inputs = self.dropout(inputs, training=training)
             states.append(after)
         return inputs, tuple(states)
 
