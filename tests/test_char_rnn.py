@@ -131,6 +131,16 @@ def test_dropout_in_training_only(builder, compiled):
     np.testing.assert_array_equal(third, fourth)
 
 
+@pytest.mark.parametrize("length", [8, 1])
+def test_dropout_leaves_out_of_what_goes_up_not_of_what_is_carried_on(length, compiled):
+    spec = EnvironmentSpec("text", Array((length,), "int64", 0, 4), Discrete(5, (length,)), target=Discrete(5, (length,)))
+    network = build_model(LSTMBuilder(units=6, layers=2, dropout=0.5), spec, 5, 0)
+    call = compiled(lambda window: [network(window, network.initial_state(3), training=True)[1] for _ in range(2)])
+    (below, above), (below_again, above_again) = call(symbols(3, length))
+    np.testing.assert_array_equal(below[0], below_again[0])
+    assert np.abs(above[0] - above_again[0]).max() > 1e-4
+
+
 def test_parameters_are_counted_by_hand():
     count = {name: sum(math.prod(v.shape) for v in build(name).trainable_variables) for name in ("lstm", "gru", "gru stack")}
     assert count["lstm"] == 4 * 6 * (5 + 6 + 1) + 7 * 5
@@ -232,6 +242,12 @@ def test_bits_per_character_equal_a_numpy_computation_of_the_whole_split(tmp_pat
     assert evaluation["episodes"] == 1
     assert evaluation["bits_per_character"] == pytest.approx(bits_by_hand(found.model.get_weights(), numbers), rel=1e-5)
     assert evaluation["return_mean"] == pytest.approx(evaluation["accuracy"] * (length - 1))
+
+
+def test_by_default_a_short_split_is_read_once_in_as_many_stretches_as_it_has_windows(tmp_path):
+    changes = {**SMALL, "environment": {**SMALL["environment"], "text": TEXT[:700]}, "steps": 4, "evaluation": {}}
+    evaluation = agentlab.run("char-rnn", 0, changes, run_dir=tmp_path / "run").result["evaluation"]
+    assert (evaluation["episodes"], evaluation["characters"]) == (4, 69)
 
 
 def test_evaluating_on_a_text_with_another_vocabulary_is_refused(tmp_path):

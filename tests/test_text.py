@@ -138,6 +138,16 @@ def test_the_text_is_no_constant_of_the_compiled_program():
     assert any(captured.shape == [26_000] and captured.dtype == tf.uint8 for captured, _ in graph.captures)
 
 
+@pytest.mark.parametrize(("length", "episodes"), [(5, 1), (8, 1), (9, 2), (32, 7), (33, 8), (1000, 8)])
+def test_a_pass_is_as_many_stretches_as_have_a_window_each_but_no_more_than_eight(length, episodes):
+    environment = Text(text="ab" * 500, test=(1000 - length) / 1000, window=4)
+    assert environment.spec.num_episodes == episodes
+    HostedEnvironment(environment, episodes).reset(0)
+    if episodes < 8:
+        with pytest.raises(errors.UsageError, match="expected at least"):
+            HostedEnvironment(environment, episodes + 1).reset(0)
+
+
 # ---- windows ------------------------------------------------------------------------------------------------------------
 
 

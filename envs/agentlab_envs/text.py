@@ -16,6 +16,7 @@ from agentlab.vocabulary import Bytes, Characters, Vocabulary
 from agentlab_envs import texts
 
 NOT_JUDGED = -1  # the target at a position where no answer is right or wrong
+STRETCHES = 8  # that a text is cut into to be judged on: more take fewer steps, fewer carry the state further
 
 
 @attrs.frozen(eq=False)
@@ -104,9 +105,14 @@ class Text(DeviceEnvironment):
         vocabulary = self._split[0]
         size = vocabulary.size
         answers = Discrete(size, shape=(self.window,) if self.windows == "streams" else ())
-        once = self._length - self.window if self.windows == "every" else None  # streams are as many as there are rows
         shown = Array((self.window,), "int64", 0, size - 1)
-        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=once, vocabulary=vocabulary)
+        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=self._once(), vocabulary=vocabulary)
+
+    def _once(self) -> int | None:
+        """Returns how many episodes read the text through once: of streams, as many as are to be read side by side."""
+        if self.windows == "streams":
+            return max(1, min(STRETCHES, (self._length - 1) // self.window))
+        return self._length - self.window if self.windows == "every" else None
 
     def initial(self, seed: Any, batch: int) -> Any:
         if self.windows == "streams":

@@ -21,7 +21,7 @@ def _task(name: str, description: str, path: str, updates: int, rate: float, mod
         steps=16 * updates,
         num_environments=16,
         report_period=16 * 500,
-        evaluation=Evaluation(environment=part("text", split="test"), episodes=8),
+        evaluation=Evaluation(environment=part("text", split="test")),
     )
 
 
