@@ -76,10 +76,10 @@ def peak_memory(command: list[str]) -> float:
     return usage.ru_maxrss / 1_024
 
 
-def executions(_: argparse.Namespace) -> None:
+def executions(options: argparse.Namespace) -> None:
     """Prints how fast each model trains under each execution, and what `auto` picks."""
     print("| model | eager | graph | xla | auto picks |\n|---|---|---|---|---|")
-    for network, style in ((network, style) for network in TIMED for style in STYLES):
+    for network, style in ((network, style) for network in options.networks for style in STYLES):
         name, cells = f"{network}{style}", []
         settings = ["--set", "model.hidden_units=[100]"] if network == "mlp" else []
         for execution in ("eager", "graph", "xla"):
@@ -107,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figure", choices=("speed", "memory", "executions", "accuracy"))
     parser.add_argument("--task", default="classifier-mnist", help="of memory and accuracy (default: classifier-mnist)")
+    parser.add_argument("--networks", nargs="+", choices=TIMED, default=list(TIMED), help="of executions (default: all)")
     parser.add_argument("--seeds", type=int, default=5, help="of accuracy (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="of speed, in turn with the peer (default: 3)")
     parser.add_argument("--peer", metavar="COMMAND", help=f"{processes.PEER_HELP}: model, peer and updates_per_second")
