@@ -13,7 +13,8 @@ from agentlab.errors import AgentlabError
 if TYPE_CHECKING:
     from agentlab.agent import Agent, Parts
     from agentlab.composition import make_agent
-    from agentlab.runner import Run, load, run
+    from agentlab.runner import load, resume, run
+    from agentlab.session import Run
     from agentlab.task import Evaluation, Part, Task, part
     from agentlab.types import TimeStep, Transition
 
@@ -30,6 +31,7 @@ __all__ = [
     "load",
     "make_agent",
     "part",
+    "resume",
     "run",
 ]
 
@@ -38,13 +40,14 @@ _HOMES = {
     "Evaluation": "task",
     "Part": "task",
     "Parts": "agent",
-    "Run": "runner",
+    "Run": "session",
     "Task": "task",
     "TimeStep": "types",
     "Transition": "types",
     "load": "runner",
     "make_agent": "composition",
     "part": "task",
+    "resume": "runner",
     "run": "runner",
 }
 

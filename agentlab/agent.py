@@ -129,7 +129,11 @@ class Agent:
         self.learner.observe(decision, timestep)
 
     def variables(self) -> dict[str, Any]:
-        """Returns every tf.Variable that makes up the agent's state, by a name that is the same in every process."""
+        """Returns every tf.Variable of the agent's own, by a name that is the same in every process; not its memory's."""
         weights = {f"model/{index:03d}": weight.value for index, weight in enumerate(self.model.variables)}
         counters = {"steps": self.exploration.steps, "acts": self.policy.steps}
         return {**weights, **self.learner.variables(), **counters}
+
+    def memory_variables(self) -> dict[str, Any]:
+        """Returns the memory's tf.Variables by name; allocated by the first call, or when learning begins."""
+        return self.learner.memory_variables()

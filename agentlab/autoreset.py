@@ -13,7 +13,7 @@ from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.execution import compiled
 from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec
-from agentlab.types import TimeStep
+from agentlab.types import TimeStep, numbered
 
 
 @attrs.frozen(eq=False)
@@ -108,6 +108,19 @@ class HostedEnvironment(Environment):
         self._episodes, timestep = self._runner.reset()
         self._index = 0
         return _as_numpy(timestep)
+
+    def inexact(self) -> str:
+        return ""
+
+    def state(self) -> dict[str, np.ndarray]:
+        leaves = {name: leaf.numpy() for name, leaf in numbered("episodes", self._episodes).items()}
+        return {**leaves, "seed": np.array(self._seed), "index": np.array(self._index)}
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        self.reset(int(state["seed"]))
+        leaves = [tf.constant(state[name]) for name in numbered("episodes", self._episodes)]
+        self._episodes, self._index = tf.nest.pack_sequence_as(self._episodes, leaves), int(state["index"])
+        return self.environment.observe(self._episodes.state).numpy()
 
     def step(self, action: np.ndarray) -> TimeStep:
         self._index += 1

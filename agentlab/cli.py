@@ -10,6 +10,7 @@ import pathlib
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -78,8 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     _add_run(command("run", _run, "train a task and evaluate it"))
+    resume = command("resume", _resume, "go on with a run that was interrupted, or has ended")
+    resume.add_argument("run", metavar="RUN", help="a run's directory")
+    resume.add_argument("--steps", type=int, help="a larger budget in environment steps")
+    resume.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
     evaluate.add_argument("run", metavar="RUN", help="a run's directory")
+    evaluate.add_argument("--step", type=int, metavar="N", help="of the checkpoint step-N (default: the newest that is whole)")
     evaluate.add_argument("--episodes", type=int, help="how many (default: as the task says)")
     evaluate.add_argument("--seed", type=int, help="of the episodes (default: the run's)")
     play = command("play", _play, "watch a trained agent")
@@ -96,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("task", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
-    run.add_argument("--seed", type=int, default=0, help="determines all randomness (default: 0)")
+    run.add_argument("task", nargs="?", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
+    run.add_argument("--seed", type=int, help="determines all randomness (default: 0, or that of a config.json)")
     run.add_argument("--steps", type=int, help="budget in environment steps")
     run.add_argument(
         "--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated"
@@ -106,7 +112,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
-    run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or the task in a run's config.json")
+    run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
     run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
     run.add_argument("--quiet", action="store_true", help="show no progress")
 
@@ -128,21 +134,53 @@ def _add_sample(sample: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Trains a task within its budget, evaluates it, and leaves the run's files in a new directory."""
-    from agentlab import plugins, task
+    """Trains a task within its budget, evaluates it, and leaves the run's files in a new directory.
 
-    found = plugins.load("task", options.task)
-    changes = _changes(options)
-    if isinstance(found, task.Task):
-        found = task.changed(found, changes)  # wrong settings are told before TensorFlow takes its seconds to import
+    Without TASK, the config.json of a run says which task with which seed.
+    """
+    found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
     runner = _import_runner()
     from agentlab import execution
 
     execution.use_threads(getattr(found, "threads", 0))
-    with _stop_on_signals() as stop:
-        run = runner.run(
-            options.task, options.seed, changes, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop)
-        )
+    with _stop_on_signals() as stop, _plain_warnings():
+        if options.config and options.config.endswith(".json"):
+            runner.warn_of_differences(options.config)
+        run = runner.run(found, seed, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop))
+    _say_result(run)
+    return 0
+
+
+def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
+    """Returns the task, with all changes, and the seed."""
+    from agentlab import plugins, task
+
+    seed = options.seed or 0
+    if options.task is None:
+        if not options.config or not options.config.endswith(".json"):
+            options.parser.error("the following arguments are required: TASK")
+        found, configured, _ = task.read_run_config(pathlib.Path(options.config))
+        return task.changed(found, _changes(options)), configured if options.seed is None else seed
+    found = plugins.load("task", options.task)
+    return task.changed(found, _changes(options)) if isinstance(found, task.Task) else options.task, seed
+
+
+def _resume(options: argparse.Namespace) -> int:
+    """Goes on with a run from its newest checkpoint that is whole, to the same bits as if it had never been interrupted.
+
+    With --steps, a run that has ended goes on to a larger budget.
+    """
+    _check_positive("--steps", options.steps)
+    from agentlab import task
+
+    config = pathlib.Path(options.run) / "config.json"
+    threads = task.read_run_config(config)[0].threads if config.is_file() else 0
+    runner = _import_runner()
+    from agentlab import execution
+
+    execution.use_threads(threads)
+    with _stop_on_signals() as stop, _plain_warnings():
+        run = runner.resume(options.run, steps=options.steps, quiet=options.quiet, stop=lambda: bool(stop))
     _say_result(run)
     return 0
 
@@ -151,7 +189,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
     _check_positive("--episodes", options.episodes)
     runner = _import_runner()
-    found, seed, agent = runner.load_run(options.run)
+    with _plain_warnings():
+        found, seed, agent = runner.load_run(options.run, options.step)
     from agentlab import composition
 
     judge = composition.build_evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
@@ -236,6 +275,23 @@ def _import_runner() -> Any:
             os.dup2(saved, 2)
             os.close(saved)
     return runner
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows what a run warns of as a sentence, without the line of code that others are shown with."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def plain(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if issubclass(category, errors.RunWarning):
+                print(f"agentlab: warning: {message}", file=sys.stderr, flush=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.simplefilter("always", errors.RunWarning)
+        warnings.showwarning = plain
+        yield
 
 
 @contextlib.contextmanager

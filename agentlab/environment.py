@@ -36,6 +36,22 @@ class Environment(abc.ABC):
             EnvironmentFault: the environment raised, or returned what its spec rules out.
         """
 
+    def inexact(self) -> str:
+        """Returns why a run in it can't be resumed to the same bits, as a clause; empty if it can, by `state` and `restore`."""
+        return "it keeps its state to itself"
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns by name what `restore` needs to go on from the last time step; taking it changes nothing."""
+        return {}
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        """Goes on from where `state` was taken, and returns the observations `[B, *O]` to act on.
+
+        Raises:
+            EnvironmentFault: it doesn't get there.
+        """
+        raise NotImplementedError(f"{type(self).__name__} returns no state to restore.")
+
     def render(self) -> np.ndarray | None:
         """Returns the picture of row 0, `[height, width, 3]` uint8, or None where there is none or a window shows it."""
         return None

@@ -36,6 +36,24 @@ class TrainingFault(AgentlabError):
     """Learning produced a number that is not finite."""
 
 
+class WriteFault(AgentlabError):
+    """A file of a run can't be written; what was there before is untouched."""
+
+
+class CheckpointFault(AgentlabError):
+    """There are checkpoints, but none that is whole."""
+
+
+class Interrupted(AgentlabError):
+    """A run was asked to stop; what it had learned is in its checkpoint."""
+
+    exit_code = 130
+
+
+class RunWarning(UserWarning):
+    """A run goes on, but not quite as one might think: on another machine, from an older checkpoint, or not to the same bits."""
+
+
 def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -> str:
     """Returns the sentence for a name that does not exist, with the nearest one that does.
 

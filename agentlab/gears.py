@@ -16,12 +16,15 @@ from agentlab import seeds
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
 from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.errors import EnvironmentFault
 from agentlab.execution import Compiled, compiled, repeat
 from agentlab.loop import turn
-from agentlab.metrics import EpisodeStatistics
+from agentlab.metrics import EpisodeStatistics, all_finite
 from agentlab.model import initial_state
 from agentlab.stepper import make_stepper
-from agentlab.types import TimeStep
+from agentlab.types import TimeStep, numbered
+
+Groups = dict[str, dict[str, np.ndarray]]
 
 
 class Gear(abc.ABC):
@@ -34,8 +37,34 @@ class Gear(abc.ABC):
         """Resets the environments and compiles what can be compiled before the first step."""
 
     @abc.abstractmethod
-    def run(self, turns: int) -> dict[str, float | None]:
-        """Takes `turns` steps in every environment and returns the statistics of the episodes that ended."""
+    def run(self, turns: int) -> None:
+        """Takes `turns` steps in every environment; into how many calls they are divided changes no number.
+
+        Raises:
+            EnvironmentFault: an environment failed, or gave a number that is not finite.
+        """
+
+    @abc.abstractmethod
+    def report(self) -> dict[str, float | None]:
+        """Returns the statistics of the episodes that ended since the last report."""
+
+    def inexact(self) -> str:
+        """Returns why `restore` can't get to the same bits, as a clause; empty if it can."""
+        return ""
+
+    @abc.abstractmethod
+    def state(self) -> Groups:
+        """Returns by group and name what `restore` needs besides the agent's variables: "loop", and "environment" if on the host."""
+
+    @abc.abstractmethod
+    def restore(self, groups: Groups) -> None:
+        """Goes on from where `state` was taken, after `start`, the agent's variables having been assigned.
+
+        Without a group "environment", as of an environment that keeps its state to itself, new episodes begin.
+
+        Raises:
+            EnvironmentFault: the environment doesn't get there.
+        """
 
     def close(self) -> None:  # noqa: B027 - the device gear holds nothing to release
         """Releases the environments."""
@@ -50,6 +79,7 @@ class _Carry:
     recurrent: Any
     statistics: EpisodeStatistics
     index: Any
+    finite: Any  # turns up to the first of which a reward or an observation was not
 
 
 class DeviceGear(Gear):
@@ -64,6 +94,7 @@ class DeviceGear(Gear):
     name = "device"
 
     def __init__(self, agent: Agent, environment: DeviceEnvironment, seed: int) -> None:
+        agent.learner.prepare()
         self._agent = agent
         self._autoreset = Autoreset(environment, agent.num_environments, seeds.host_seed(seed, "environment"))
         self._chunk = compiled(self._run_chunk, agent.execution)
@@ -72,16 +103,36 @@ class DeviceGear(Gear):
         episodes, timestep = self._autoreset.reset()
         rows = self._agent.num_environments
         recurrent = initial_state(self._agent.model, rows)
-        carry = _Carry(episodes, timestep.observation, recurrent, EpisodeStatistics.start(rows), np.int64(0))
+        zero, statistics = np.int64(0), EpisodeStatistics.start(rows)
+        carry = _Carry(episodes, timestep.observation, recurrent, statistics, index=zero, finite=zero)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
 
-    def run(self, turns: int) -> dict[str, float | None]:
+    def run(self, turns: int) -> None:
         self._chunk(tf.constant(turns, tf.int64))
+        finite, index = int(self._variables.finite.numpy()), int(self._variables.index.numpy())
+        if finite < index:
+            raise EnvironmentFault(
+                f"The environment {self._agent.spec.name!r} gave a reward or an observation that is not finite at its step "
+                f"{finite + 1:,}. Mend the environment."
+            )
+
+    def report(self) -> dict[str, float | None]:
         statistics = self._variables.statistics
         summary = tf.nest.map_structure(lambda variable: variable.numpy(), statistics).summary()
         tf.nest.map_structure(lambda variable, value: variable.assign(value), statistics, statistics.reported())
         return summary
+
+    def state(self) -> Groups:
+        return {"loop": {name: np.asarray(variable) for name, variable in self._named().items()}}
+
+    def restore(self, groups: Groups) -> None:
+        for name, variable in self._named().items():
+            variable.assign(groups["loop"][name])
+
+    def _named(self) -> dict[str, tf.Variable]:
+        fields = [numbered(field.name, getattr(self._variables, field.name)) for field in attrs.fields(_Carry)]
+        return {name: leaf for leaves in fields for name, leaf in leaves.items()}
 
     def trace_count(self) -> int:
         """Returns how often the loop was traced; 0 if it runs eagerly."""
@@ -101,7 +152,9 @@ class DeviceGear(Gear):
         episodes, timestep, recurrent = turn(self._agent, step_environment, carry.episodes, carry.observation, carry.recurrent)
         ended = tf.cast(timestep.terminated | timestep.truncated, tf.float32)
         statistics = carry.statistics.after(timestep.reward, ended)
-        return _Carry(episodes, timestep.observation, recurrent, statistics, index)
+        sound = (carry.finite == carry.index) & all_finite(timestep.reward) & all_finite(timestep.final_observation)
+        finite = tf.where(sound, index, carry.finite)
+        return _Carry(episodes, timestep.observation, recurrent, statistics, index, finite)
 
 
 class HostGear(Gear):
@@ -116,30 +169,58 @@ class HostGear(Gear):
     name = "host"
 
     def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
+        self._learner = agent.learner
         self._stepper = make_stepper(agent.learner, agent.execution)
         self._environment = environment
         self._seed = seed
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
     def start(self) -> None:
-        self._timestep = self._environment.reset(seeds.host_seed(self._seed, "environment"))
+        self._observation = self._environment.reset(seeds.host_seed(self._seed, "environment")).observation
 
-    def run(self, turns: int) -> dict[str, float | None]:
+    def run(self, turns: int) -> None:
         with _frozen_heap():
             for index in range(turns):
-                observed = self._timestep
-                action = self._stepper.step(observed) if index else self._stepper.start(observed.observation)
-                self._timestep = self._environment.step(action)
-                self._count(self._timestep)
+                action = self._stepper.step(timestep) if index else self._stepper.start(self._observation)
+                timestep = self._environment.step(action)
+                self._count(timestep)
         if turns:
-            self._stepper.observe(self._timestep)
+            self._stepper.observe(timestep)
+            self._observation = timestep.observation
+
+    def report(self) -> dict[str, float | None]:
         summary = self._statistics.summary()
         self._statistics = self._statistics.reported()
         return summary
 
+    def state(self) -> Groups:
+        statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
+        return {"loop": {**statistics, **self._stepper.state()}, "environment": self._environment.state()}
+
+    def restore(self, groups: Groups) -> None:
+        loop = groups["loop"]
+        self._stepper.restore(loop)
+        names = [field.name for field in attrs.fields(EpisodeStatistics)]
+        self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
+        if groups.get("environment"):
+            self._observation = self._environment.restore(groups["environment"])
+        else:
+            self._begin_anew()
+
+    def inexact(self) -> str:
+        return self._environment.inexact()
+
+    def _begin_anew(self) -> None:
+        """Begins other episodes than at the start: what was gathered of those under way is gone with them."""
+        steps = int(self._learner.policy.steps.numpy())
+        seed = seeds.host_seed(self._seed, f"environment, resumed at step {steps}")
+        self._observation = self._environment.reset(seed).observation
+        nothing = np.zeros_like(self._statistics.running_return)
+        self._statistics = attrs.evolve(self._statistics, running_return=nothing, running_length=nothing)
+
     def _count(self, timestep: TimeStep) -> None:
         ended = (timestep.terminated | timestep.truncated).astype(np.float32)
-        acted = 1.0 if isinstance(timestep.first, tuple) else 1.0 - timestep.first
+        acted = 1.0 if isinstance(timestep.first, tuple) else (~timestep.first).astype(np.float32)
         self._statistics = self._statistics.after(timestep.reward, ended, acted)
 
     def close(self) -> None:

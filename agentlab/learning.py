@@ -48,7 +48,15 @@ class Learner(abc.ABC):
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables that learning changes besides the model's, by name."""
         trainer = {f"trainer/{name}": variable for name, variable in self.trainer.variables().items()}
-        return {**trainer, "updates": self.updates}
+        means = {f"means/{name}": variable for name, variable in self.means.variables().items()}
+        return {**trainer, **means, "updates": self.updates}
+
+    def prepare(self) -> None:  # noqa: B027 - the latest batch needs nothing
+        """Allocates what learning needs and acting doesn't; before anything is traced."""
+
+    def memory_variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables of what is remembered, by name."""
+        return {}
 
     def _trainer_seed(self) -> Any:
         return seeds.at(self._trainer_key, self.updates.read_value())
@@ -98,6 +106,12 @@ class MemoryLearner(Learner):
             )
         self.memory = memory
         self._memory_key = seeds.stream(seed, "memory")
+        self._prepared = False
+
+    def prepare(self) -> None:
+        if not self._prepared:
+            self.memory.build(self.policy.spec)
+            self._prepared = True
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
         return self.policy.decide(observation, recurrent)
@@ -129,9 +143,9 @@ class MemoryLearner(Learner):
         """Improves the model from a batch and accounts for the metrics; traceable."""
         self.means.add(self.trainer.learn(batch, seed))
 
-    def variables(self) -> dict[str, Any]:
-        memory = {f"memory/{name}": variable for name, variable in self.memory.variables().items()}
-        return {**super().variables(), **memory}
+    def memory_variables(self) -> dict[str, Any]:
+        self.prepare()
+        return self.memory.variables()
 
 
 def make_learner(policy: Policy, trainer: Trainer, memory: Memory | Latest, num_environments: int, seed: int) -> Learner:
@@ -142,5 +156,4 @@ def make_learner(policy: Policy, trainer: Trainer, memory: Memory | Latest, num_
     """
     if isinstance(memory, Latest):
         return ImmediateLearner(policy, trainer, num_environments, seed)
-    memory.build(policy.spec)
     return MemoryLearner(policy, trainer, num_environments, seed, memory)

@@ -13,6 +13,11 @@ import tensorflow as tf
 from agentlab import errors
 
 
+def all_finite(tensor: Any) -> Any:
+    """Returns whether all numbers of a tensor are finite, as a bool scalar; whole numbers always are; traceable."""
+    return tf.reduce_all(tf.math.is_finite(tensor)) if tensor.dtype.is_floating else tf.constant(True)
+
+
 @attrs.frozen(eq=False)
 class EpisodeStatistics:
     """Returns and lengths of the episodes of B environments; every field is `[B]` float32.
@@ -99,19 +104,30 @@ class Means:
         """Returns the updates since the last report."""
         return int(self._sums.numpy()[-1])
 
+    def variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables by name."""
+        return {"sums": self._sums, "finite": self._finite}
+
+    def check(self) -> None:
+        """Looks at the sums without starting anew.
+
+        Raises:
+            NonFinite: a metric was not.
+        """
+        for name, total in zip(self._names, self._sums.numpy().tolist(), strict=False):
+            if not math.isfinite(total):
+                raise NonFinite(name, total, int(self._finite.numpy()) + 1)
+
     def collect(self) -> dict[str, float]:
         """Returns the means since the last call, empty if there was no update, and starts anew.
 
         Raises:
             NonFinite: a metric was not.
         """
+        self.check()
         *sums, count = self._sums.numpy().tolist()
-        finite = int(self._finite.numpy())
         self._sums.assign(tf.zeros_like(self._sums))
         self._finite.assign(tf.zeros_like(self._finite))
-        for name, total in zip(self._names, sums, strict=True):
-            if not math.isfinite(total):
-                raise NonFinite(name, total, finite + 1)
         return {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}
 
 

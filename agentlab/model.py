@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import math
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -77,6 +81,37 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
         model = source if isinstance(source, keras.Model) else source.build(spec, num_outputs)
         check_outputs(model, spec, num_outputs)
     return model
+
+
+@contextlib.contextmanager
+def weights_within(limit: int | None) -> Iterator[None]:
+    """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them, one
+    byte or more each, is smaller, so they are not allocated for it. None is no limit.
+
+    Raises:
+        UsageError: more are asked for.
+    """
+    if limit is None:
+        yield
+        return
+    layer, thread, left = keras.layers.Layer, threading.get_ident(), [limit]
+    original = layer.add_weight
+
+    def add_weight(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
+        if threading.get_ident() == thread:
+            left[0] -= math.prod(shape or ())
+            if left[0] < 0:
+                raise errors.UsageError(
+                    f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} bytes can hold. "
+                    "Was one of them exchanged?"
+                )
+        return original(self, shape, *arguments, **named)
+
+    layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        layer.add_weight = original
 
 
 def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:

@@ -1,187 +1,177 @@
-"""The files a run leaves, and what a person sees while it goes on."""
+"""The files a run leaves: config.json, metrics.jsonl, result.json, TensorBoard's events, and where its checkpoints are."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import platform
-import sys
 import time
-from importlib import metadata
-from typing import Any, TextIO
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
-from agentlab import errors
+from agentlab import errors, files, machine
+from agentlab.checkpoint import Checkpoints
+from agentlab.lock import DirectoryLock
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 
-UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
-LIBRARIES = ("agentlab", "tensorflow", "keras", "numpy", "gymnasium")
-
-
-def process_start() -> float:
-    """Returns when this process started, in seconds since the epoch: exact on Linux, else when agentlab was imported."""
-    try:
-        fields = pathlib.Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()
-        uptime = float(pathlib.Path("/proc/uptime").read_text("ascii").split()[0])
-        return time.time() - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return _IMPORTED
-
-
-_IMPORTED = time.time()
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
 
 
 class RunDirectory:
-    """A run's files: config.json, metrics.jsonl, result.json, events/ and checkpoints/.
+    """A run's directory, held under its lock until it is closed.
 
     Args:
-        path: where; None takes the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
-        task: of the run.
-        seed: of the run.
-
-    Raises:
-        UsageError: `path` exists, or cannot be written.
+        path: exists.
+        metrics: metrics.jsonl, open for writing at its end.
+        lock: of the directory.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, task: Task, seed: int) -> None:
+    def __init__(self, path: pathlib.Path, metrics: BinaryIO, lock: DirectoryLock) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self._metrics = metrics
+        self._lock = lock
+        self._events: Any = None
+        self._first_step = 0
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str] | None, task: Task, seed: int) -> RunDirectory:
+        """Makes a new directory; None takes the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
+
+        Raises:
+            UsageError: `path` exists, or cannot be written.
+        """
         try:
-            self.path = _created(pathlib.Path(path)) if path is not None else _next_free(pathlib.Path("runs") / task.name, seed)
-            self._metrics = (self.path / "metrics.jsonl").open("w", encoding="utf-8")
+            made = _created(pathlib.Path(path)) if path is not None else _next_free(pathlib.Path("runs") / task.name, seed)
+            return cls(made, (made / METRICS).open("wb"), DirectoryLock(made))
         except FileExistsError as error:
-            raise errors.UsageError(f"Run directory {str(path)!r} exists; runs are never overwritten: name another.") from error
+            raise errors.UsageError(
+                f"Run directory {str(path)!r} exists; runs are never overwritten: name another, or 'agentlab resume' it."
+            ) from error
         except OSError as error:
             where = str(path or f"runs/{task.name}")
             raise errors.UsageError(
                 f"Run directory {where!r} can't be written: {error.strerror}. Name another with --run-dir DIR."
             ) from error
-        self._events: Any = None
 
-    @property
-    def checkpoints(self) -> pathlib.Path:
-        """Where the run's checkpoints are."""
-        return self.path / "checkpoints"
+    @classmethod
+    def open(cls, path: pathlib.Path) -> RunDirectory:
+        """Opens a run's directory to go on with the run.
 
-    def write_config(self, task: Task, seed: int, spec: EnvironmentSpec) -> None:
-        """Writes all that it takes to run the task again, or to use its agent without the environment, and on what it ran."""
-        versions = {name: metadata.version(name) for name in LIBRARIES}
-        machine = {
-            "versions": {"python": platform.python_version(), **versions},
-            "threads": _threads(),
-            "cpu_flags": _cpu_flags(),
-        }
-        self._write("config.json", {"task": task.as_data(), "seed": seed, "spec": spec.as_data(), **machine})
+        Raises:
+            UsageError: another process holds it, or it cannot be written.
+        """
+        try:
+            lock = DirectoryLock(path)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            found = cls(path, os.fdopen(os.open(path / METRICS, flags, 0o644), "r+b"), lock)
+        except OSError as error:
+            raise errors.UsageError(
+                f"Run directory {str(path)!r} can't be written: {error.strerror}. Mend its permissions or copy it."
+            ) from error
+        found._metrics.seek(0, os.SEEK_END)
+        return found
+
+    def write_config(self, task: Task, seed: int, spec: EnvironmentSpec, inexact: str, told: dict[str, Any]) -> None:
+        """Writes all that it takes to run the task again, or to use its agent without the environment, and on what it ran.
+
+        Args:
+            task: as it is run.
+            seed: of the run.
+            spec: of the environment.
+            inexact: why it can't be resumed to the same bits; empty if it can.
+            told: of the machine, as by `machine.facts`.
+        """
+        about = {"task": task.as_data(), "seed": seed, "spec": spec.as_data(), "inexact": inexact}
+        with self._writing(CONFIG):
+            files.write_json(self.path / CONFIG, {**about, **told})
 
     def write_metrics(self, line: dict[str, Any]) -> None:
-        """Appends one chunk's metrics to metrics.jsonl and TensorBoard's events."""
-        self._metrics.write(json.dumps(line) + "\n")
-        self._metrics.flush()
+        """Appends one report's metrics to metrics.jsonl and TensorBoard's events."""
+        with self._writing(METRICS):
+            self._metrics.write((json.dumps(line) + "\n").encode())
+            self._metrics.flush()
         if self._events is None:
-            self._events = _EventFile(self.path / "events")
+            self._events = _EventFile(self.path / "events", self._first_step)
         self._events.write(line["step"], line)
+
+    def sync_metrics(self) -> int:
+        """Puts metrics.jsonl on disk as it is now, and returns its length in bytes."""
+        with self._writing(METRICS):
+            files.sync(self._metrics)
+        return self._metrics.tell()
+
+    def rewind(self, metrics_bytes: int, step: int) -> None:
+        """Forgets the metrics after the first `metrics_bytes`, which `step` was reached with."""
+        with self._writing(METRICS):
+            self._metrics.truncate(metrics_bytes)
+            self._metrics.seek(0, os.SEEK_END)
+        self._first_step = step
+
+    def metrics_bytes(self) -> int:
+        """Returns the length of metrics.jsonl."""
+        return os.fstat(self._metrics.fileno()).st_size
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes result.json."""
-        self._write("result.json", result)
+        with self._writing("result.json"):
+            files.write_json(self.path / "result.json", result)
 
     def close(self) -> None:
-        """Closes the files that are still open."""
-        self._metrics.close()
+        """Closes the files that are still open, and lets others have the directory."""
+        with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
+            self._metrics.close()
         if self._events is not None:
             self._events.close()
+        self._lock.release()
 
-    def _write(self, name: str, data: dict[str, Any]) -> None:
-        temporary = self.path / f".{name}"
-        temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
-        temporary.replace(self.path / name)
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise errors.WriteFault(
+                f"{str(self.path / name)!r} can't be written: {error.strerror or error}. Make room or mend the disk, then "
+                f"'agentlab resume {self.path}'."
+            ) from error
 
 
 class _EventFile:
-    """TensorBoard's event file: one summary of scalars per chunk. Viewing it needs TensorBoard, writing it does not."""
+    """TensorBoard's event file: one summary of scalars per report. Viewing it needs TensorBoard, writing it does not.
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    Args:
+        directory: of the run's event files.
+        first_step: where a resumed run goes on from; 0 for one from the start.
+    """
+
+    def __init__(self, directory: pathlib.Path, first_step: int) -> None:
         import tensorflow as tf
 
         self._tf = tf
         directory.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{int(time.time())}.{platform.node()}"
         self._writer = tf.io.TFRecordWriter(str(directory / name))
-        self._writer.write(tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        self._write(file_version="brain.Event:2")
+        if first_step:
+            started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+            self._write(step=first_step, session_log=started)  # TensorBoard then forgets what came after
 
     def write(self, step: int, line: dict[str, Any]) -> None:
         v1 = self._tf.compat.v1
         values = [v1.Summary.Value(tag=tag, simple_value=value) for tag, value in line.items() if isinstance(value, float)]
-        event = v1.Event(wall_time=time.time(), step=step, summary=v1.Summary(value=values))
-        self._writer.write(event.SerializeToString())
-        self._writer.flush()
+        self._write(step=step, summary=v1.Summary(value=values))
 
     def close(self) -> None:
         self._writer.close()
 
-
-class Progress:
-    """Shows a run's progress: a bar on a terminal, plain lines in a pipe, nothing if it is to be quiet.
-
-    Args:
-        total: environment steps in all.
-        quiet: show nothing.
-        stream: where to; by default standard error for a bar and standard output for lines.
-    """
-
-    def __init__(self, total: int, quiet: bool = False, stream: TextIO | None = None) -> None:
-        self._total = total
-        self._quiet = quiet
-        self._bar: Any = None
-        self._stream = stream or sys.stdout
-        terminal = sys.stderr if stream is None else stream
-        if not quiet and terminal.isatty():
-            from tqdm.auto import tqdm
-
-            width: dict[str, Any] = {"dynamic_ncols": True} if _columns(terminal) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
-            self._bar = tqdm(total=total, unit="step", unit_scale=True, file=terminal, leave=True, **width)
-
-    def chunk(self, line: dict[str, Any]) -> None:
-        """Shows one chunk's metrics."""
-        if self._bar is not None:
-            shown = {short: _short(line.get(name)) for short, name in (("return", "return_mean"), ("loss", "loss"))}
-            if "evaluation_accuracy" in line:
-                shown["accuracy"] = _short(line["evaluation_accuracy"])
-            self._bar.set_postfix(shown, refresh=False)
-            self._bar.update(line["step"] - self._bar.n)
-        elif not self._quiet:
-            names = (
-                "return_mean",
-                "loss",
-                "evaluation_accuracy" if "evaluation_accuracy" in line else "evaluation_return_mean",
-            )
-            facts = "  ".join(f"{name} {_short(line[name])}" for name in names if line.get(name) is not None)
-            rate = f"{line['steps_per_second']:,.0f} steps/s"
-            print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", file=self._stream, flush=True)
-
-    def say(self, text: str) -> None:
-        """Shows a sentence."""
-        if self._bar is not None:
-            self._bar.clear()
-        if not self._quiet:
-            print(text, file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """Ends the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-def _columns(terminal: TextIO) -> int:
-    """Returns the width of a terminal; 0, which tqdm takes by its word, where it does not tell."""
-    try:
-        return os.get_terminal_size(terminal.fileno()).columns
-    except (OSError, ValueError):  # such as a stream of Python's that claims to be a terminal
-        return 0
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    def _write(self, **fields: Any) -> None:
+        event = self._tf.compat.v1.Event(wall_time=time.time(), **fields)
+        self._writer.write(event.SerializeToString())
+        self._writer.flush()
 
 
 def _created(path: pathlib.Path) -> pathlib.Path:
@@ -198,24 +188,3 @@ def _next_free(parent: pathlib.Path, seed: int) -> pathlib.Path:
             if not (parent / f"{seed}-{number}").exists():
                 raise
             number += 1
-
-
-def _threads() -> dict[str, int]:
-    import tensorflow as tf
-
-    threading = tf.config.threading
-    return {
-        "intra_op": threading.get_intra_op_parallelism_threads(),
-        "inter_op": threading.get_inter_op_parallelism_threads(),
-        "cores": os.cpu_count() or 0,
-    }
-
-
-def _cpu_flags() -> list[str]:
-    """Returns the vector instructions of this CPU, which decide how sums are rounded; empty where the system doesn't tell."""
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return []
-    flags = next((line.partition(":")[2].split() for line in text.splitlines() if line.startswith("flags")), [])
-    return sorted(flag for flag in flags if flag.startswith(("sse", "ssse", "avx", "fma", "amx")))

@@ -1,66 +1,31 @@
-"""One run: builds the parts a task names, trains within the budget, evaluates, and leaves the run's files."""
+"""From a task's name to its run, from a run's directory on to its end, and from its files back to the agent."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import pathlib
-import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import keras
-import numpy as np
 
-from agentlab import checkpoint, errors
+from agentlab import arrays, errors, files, machine
 from agentlab import task as tasks
 from agentlab.agent import Agent
-from agentlab.composition import (
-    build_agent,
-    build_evaluator,
-    build_training_environment,
-    choose_gear,
-    find_task,
-    on_host,
-)
-from agentlab.environment import DeviceEnvironment
-from agentlab.gears import DeviceGear, Gear, HostGear
-from agentlab.metrics import NonFinite
-from agentlab.report import Progress, RunDirectory, process_start
+from agentlab.checkpoint import Checkpoint, Checkpoints
+from agentlab.composition import build_agent, find_task
+from agentlab.files import UnreadableError
+from agentlab.model import weights_within
+from agentlab.report import CONFIG, RunDirectory
+from agentlab.session import Run, Session
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 
 
-class Interrupted(errors.AgentlabError):
-    """The run was asked to stop; what it had learned is in its checkpoint."""
-
-    exit_code = 130
-
-
-@attrs.frozen
-class Run:
-    """A finished run.
-
-    Attributes:
-        task: as it was run, changes included.
-        seed: of all its randomness.
-        directory: holds its files.
-        agent: trained.
-        result: the content of result.json.
-    """
-
-    task: Task
-    seed: int
-    directory: pathlib.Path
-    agent: Agent
-    result: dict[str, Any]
-
-    @property
-    def model(self) -> keras.Model:
-        """The trained model."""
-        return self.agent.model
+def _never() -> bool:
+    return False
 
 
 def run(
@@ -71,7 +36,7 @@ def run(
     model: keras.Model | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     quiet: bool = True,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = _never,
 ) -> Run:
     """Runs a task to the end of its budget and evaluates it.
 
@@ -82,195 +47,193 @@ def run(
         model: a Keras model of your own instead of the task's.
         run_dir: for the run's files; by default the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
         quiet: show no progress.
-        stop: asked at every chunk; the run ends with a checkpoint when it answers True.
+        stop: asked about once a second; the run ends with a checkpoint when it answers True.
 
     Raises:
         UsageError: the task, a part, a setting or the directory is wrong.
-        EnvironmentFault: an environment failed; a checkpoint was written.
+        EnvironmentFault: an environment failed.
         TrainingFault: learning became non-finite.
+        WriteFault: a file can't be written.
         Interrupted: `stop` answered True; a checkpoint was written.
+
+    Whatever ends a run, `resume` continues it from the newest checkpoint.
     """
     found = tasks.changed(find_task(task) if isinstance(task, str) else task, changes or {})
-    return _Session(found, seed, model, run_dir, quiet, stop).run()
+    session = Session(found, seed, model, quiet, stop)
+    inexact = session.inexact()
+    directory = RunDirectory.create(run_dir, found, seed)
+    return session.through(directory, lambda: session.begin(directory, inexact))
 
 
-def load(run_dir: str | os.PathLike[str]) -> Agent:
-    """Returns the trained agent of a run, from config.json and its newest checkpoint; nothing of the run's files is executed.
+def resume(
+    run_dir: str | os.PathLike[str],
+    *,
+    steps: int | None = None,
+    model: keras.Model | None = None,
+    quiet: bool = True,
+    stop: Callable[[], bool] = _never,
+) -> Run:
+    """Continues a run from its newest checkpoint that is whole, to the same bits as if it had never ended.
+
+    Args:
+        run_dir: of the run; nobody else may be running it.
+        steps: a larger budget, to go on with a run that has ended.
+        model: the Keras model of your own that the run was begun with.
+        quiet: show no progress.
+        stop: as of `run`.
 
     Raises:
-        UsageError: the directory holds no run or no readable checkpoint.
+        UsageError: the directory holds no run, somebody else holds it, or the run is not to be had any more as it was begun.
+        CheckpointFault: there are checkpoints, but all of them are damaged.
+        AgentlabError: as by `run`.
     """
-    return load_run(run_dir)[2]
+    path = pathlib.Path(run_dir)
+    _read_config(path)  # told before anything is locked or written
+    directory = RunDirectory.open(path)
+    try:
+        config = _read_config(path)
+        task = tasks.changed(config.task, {} if steps is None else {"steps": steps})
+        directory.checkpoints.sweep()
+        checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
+        if checkpoint is not None and checkpoint.step > task.steps + task.num_environments:
+            raise errors.UsageError(f"--steps is {steps}; the run has already taken {checkpoint.step:,}. Give more.")
+        _warn_of_differences(config.told, "the run was begun")
+        with weights_within(checkpoint.sizes.get("agent.safetensors", 0) if checkpoint else None):
+            session = Session(task, config.seed, model, quiet, stop)
+    except BaseException:
+        directory.close()
+        raise
+    return session.through(directory, lambda: _continue(session, directory, checkpoint, config))
 
 
-def load_run(run_dir: str | os.PathLike[str]) -> tuple[Task, int, Agent]:
-    """Returns a run's task, seed and trained agent.
+def load(run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | None = None) -> Agent:
+    """Returns the trained agent of a run, from config.json and a checkpoint; nothing of the run's files is executed.
+
+    Args:
+        run_dir: of the run.
+        step: of the checkpoint; by default the newest that is whole.
+        model: the Keras model of your own that the run was begun with.
 
     Raises:
-        UsageError: the directory holds no run or no readable checkpoint.
+        UsageError: the directory holds no run, or no checkpoint that fits its config.
+        CheckpointFault: there are checkpoints, but all of them are damaged.
     """
-    directory = pathlib.Path(run_dir)
-    if not (directory / "config.json").is_file():
-        raise errors.UsageError(
-            f"{str(directory)!r} is not a run: it holds no config.json. Name a directory such as runs/TASK/0-1."
+    return load_run(run_dir, step, model=model)[2]
+
+
+def load_run(
+    run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | None = None
+) -> tuple[Task, int, Agent]:
+    """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
+    path = pathlib.Path(run_dir)
+    config = _read_config(path)
+    checkpoints = Checkpoints(path / "checkpoints")
+    checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
+    if checkpoint is None:
+        raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
+    with weights_within(checkpoint.sizes["agent.safetensors"]):
+        agent = build_agent(config.task, config.seed, config.spec, model)  # the environment itself may be out of reach
+    variables = agent.variables()
+    try:
+        arrays.read(checkpoint.file("agent"), variables, lambda name, array: variables[name].assign(array))
+    except UnreadableError as error:
+        raise _unfit(checkpoint, error) from error
+    return config.task, config.seed, agent
+
+
+@attrs.frozen
+class _Config:
+    """What config.json says: the task, the seed, the environment's spec, why the run is inexact, and what it ran on."""
+
+    task: Task
+    seed: int
+    spec: EnvironmentSpec
+    inexact: str
+    told: dict[str, Any]
+
+
+def _read_config(path: pathlib.Path) -> _Config:
+    if not (path / CONFIG).is_file():
+        raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}. Name a directory such as runs/TASK/0-1.")
+    task, seed, told = tasks.read_run_config(path / CONFIG)
+    inexact = told.get("inexact", "")
+    return _Config(task, seed, EnvironmentSpec.from_data(told.get("spec")), inexact if isinstance(inexact, str) else "", told)
+
+
+def warn_of_differences(config: str) -> None:
+    """Warns if this machine, its versions or threads are not those that a run's config.json tells of."""
+    _warn_of_differences(tasks.read_run_config(pathlib.Path(config))[2], "that run was begun")
+
+
+def _warn_of_differences(told: dict[str, Any], when: str) -> None:
+    found = machine.differences(told)
+    if found:
+        warnings.warn(
+            f"This is not as when {when}, so that numbers may differ in their last bits: {'; '.join(found)}.",
+            errors.RunWarning,
+            stacklevel=3,
         )
-    task = Task.from_data(tasks.read_config(str(directory / "config.json")))
-    config = json.loads((directory / "config.json").read_text("utf-8"))
-    newest = checkpoint.newest(directory / "checkpoints")
-    seed = int(config["seed"])
-    agent = build_agent(task, seed, EnvironmentSpec.from_data(config["spec"]))  # the environment itself may be out of reach
-    checkpoint.restore(newest, _saved(agent))
-    return task, seed, agent
 
 
-def _saved(agent: Agent) -> dict[str, Any]:
-    """Returns the variables a checkpoint holds: all but what the memory keeps."""
-    return {name: variable for name, variable in agent.variables().items() if not name.startswith("memory/")}
+def _newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Checkpoint | None:
+    """Returns the checkpoint of the highest step that passes a check, None if there are none at all; warns of those passed over.
 
-
-class _Session:
-    """The state of one call of `run`."""
-
-    def __init__(
-        self,
-        task: Task,
-        seed: int,
-        model: keras.Model | None,
-        run_dir: str | os.PathLike[str] | None,
-        quiet: bool,
-        stop: Callable[[], bool],
-    ) -> None:
-        self._start = time.time()
-        self._process_start = process_start()
-        self._task = task
-        self._seed = seed
-        self._stop = stop
-        self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
-        self._seconds["import"] = self._start - self._process_start
-        environment = build_training_environment(task)
-        gear = choose_gear(task, environment)
-        self._agent = build_agent(task, seed, environment.spec, model, gear)
-        self._gear: Gear
-        if isinstance(environment, DeviceEnvironment) and gear == "device":
-            self._gear = DeviceGear(self._agent, environment, seed)
-        else:
-            self._gear = HostGear(self._agent, on_host(environment, task.num_environments), seed)
-        self._evaluator = build_evaluator(task, seed, self._agent)
-        self._directory = RunDirectory(run_dir, task, seed)
-        self._directory.write_config(task, seed, environment.spec)
-        self._progress = Progress(task.steps, quiet)
-        self._last_good: dict[str, np.ndarray] | None = None  # as of the last report, at which everything was finite
-        self._seconds["build"] = time.time() - self._start
-
-    def run(self) -> Run:
+    Raises:
+        CheckpointFault: none of those there are passes.
+    """
+    reasons = []
+    for step in reversed(checkpoints.steps()):
         try:
-            self._timed("compile", self._gear.start)
-            self._train()
-            self._save()
-            evaluation = self._timed("evaluate", self._evaluator.run)
-        except errors.TrainingFault:
-            self._save_last_good()
-            raise
-        except BaseException:  # whatever it was, what has been learned is kept
-            self._save()
-            raise
-        finally:
-            self._progress.close()
-            self._directory.close()
-            self._gear.close()
-            self._evaluator.close()
-        result = self._result(evaluation)
-        self._directory.write_result(result)
-        return Run(self._task, self._seed, self._directory.path, self._agent, result)
-
-    def _train(self) -> None:
-        task, rows = self._task, self._task.num_environments
-        step, total = 0, math.ceil(task.steps / rows) * rows
-        while step < total:
-            begin = time.time()
-            turns = self._turns_from(step, total)
-            statistics = self._timed("train", self._gear.run, turns)
-            step += turns * rows
-            rate = turns * rows / max(time.time() - begin, 1e-9)
-            found = self._evaluate() if _due(step, rows, task.evaluation.period) else {}
-            self._report(step, rate, statistics, found)
-            if self._is_solved(found):
-                return
-            if self._stop() and step < total:
-                raise Interrupted(
-                    f"Interrupted at step {step:,} of {total:,}; a checkpoint is in {self._directory.checkpoints}."
-                )
-
-    def _turns_from(self, step: int, total: int) -> int:
-        """Returns the turns to the next report, evaluation or the end, whichever comes first."""
-        periods = (self._task.report_period, self._task.evaluation.period)
-        ends = [total, *((step // period + 1) * period for period in periods if period)]
-        return max(1, math.ceil((min(ends) - step) / self._task.num_environments))
-
-    def _evaluate(self) -> dict[str, Any]:
-        """Judges the agent during training, over other episodes than at the end."""
-        return self._timed("evaluate", self._evaluator.run, "evaluation during training")
-
-    def _is_solved(self, found: dict[str, Any]) -> bool:
-        goal = self._task.evaluation.stop_return
-        return bool(found) and goal is not None and found["return_mean"] >= goal
-
-    def _report(self, step: int, rate: float, statistics: dict[str, Any], found: dict[str, Any]) -> None:
-        means = self._means(step)
-        line = {"step": step, "update": int(self._agent.learner.updates.numpy()), **statistics, **means}
-        line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
-        line.update(steps_per_second=rate, seconds=time.time() - self._process_start)
-        self._directory.write_metrics(line)
-        self._progress.chunk(line)
-        self._last_good = {name: variable.numpy() for name, variable in _saved(self._agent).items()}
-
-    def _means(self, step: int) -> dict[str, float]:
-        """Returns the training metrics since the last report.
-
-        Raises:
-            TrainingFault: one was not finite.
-        """
-        means = self._agent.learner.means
-        before = int(self._agent.learner.updates.numpy()) - means.count()
-        try:
-            return means.collect()
-        except NonFinite as error:
-            raise errors.TrainingFault(
-                f"Learning became non-finite by step {step:,}: {error.name} is {error.value} "
-                f"at update {before + error.update:,}. Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
-            ) from error
-
-    def _save(self) -> None:
-        """Saves the present state, or the one of the last report if a weight is no longer finite."""
-        arrays = {name: variable.numpy() for name, variable in _saved(self._agent).items()}
-        if all(np.isfinite(array).all() for name, array in arrays.items() if name.startswith("model/")):
-            self._last_good = arrays
-        self._save_last_good()
-
-    def _save_last_good(self) -> None:
-        if self._last_good is not None:
-            checkpoint.save(self._directory.checkpoints, int(self._last_good["steps"]), self._last_good)
-
-    def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        begin = time.time()
-        try:
-            return function(*arguments)
-        finally:
-            self._seconds[name] += time.time() - begin
-
-    def _result(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        seconds = {**self._seconds, "total": time.time() - self._process_start}
-        return {
-            "task": self._task.name,
-            "seed": self._seed,
-            "gear": self._gear.name,
-            "execution": self._agent.execution,
-            "steps": int(self._agent.exploration.steps.numpy()),
-            "updates": int(self._agent.learner.updates.numpy()),
-            "evaluation": evaluation,
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        }
+            found = checkpoints.open(step)
+            check(found)
+        except UnreadableError as error:
+            reasons.append(f"step-{step}: {error}")
+            continue
+        for reason in reasons:
+            warnings.warn(f"Checkpoint passed over: {reason}. Using step-{step}.", errors.RunWarning, stacklevel=3)
+        return found
+    if reasons:
+        raise errors.CheckpointFault(
+            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {'; '.join(reasons)}. Bring one back from a copy, or "
+            "remove them all to begin anew."
+        )
+    return None
 
 
-def _due(step: int, rows: int, period: int) -> bool:
-    return bool(period) and step // period > (step - rows) // period
+def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
+    try:
+        found = checkpoints.open(step)
+        _check_agent(found)
+    except UnreadableError as error:
+        there = ", ".join(f"{known:,}" for known in checkpoints.steps()) or "none"
+        raise errors.UsageError(f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}.") from error
+    return found
+
+
+def _check_agent(checkpoint: Checkpoint) -> None:
+    checkpoint.verify(["agent"])
+
+
+def _check_whole(checkpoint: Checkpoint, metrics_bytes: int) -> None:
+    """Raises UnreadableError if a checkpoint is not one to resume from."""
+    checkpoint.verify()
+    kept = checkpoint.facts["metrics_bytes"]
+    if kept > metrics_bytes:
+        raise UnreadableError(f"metrics.jsonl has {metrics_bytes:,} bytes, of which the checkpoint counts {kept:,}")
+
+
+def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: _Config) -> None:
+    if session.agent.spec.as_data() != config.spec.as_data():
+        raise errors.UsageError(
+            f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
+            f"else than {CONFIG} says. Bring the environment or its data back as it was."
+        )
+    try:
+        session.resume(directory, checkpoint, config.inexact)
+    except UnreadableError as error:
+        raise _unfit(checkpoint, error) from error
+
+
+def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UsageError:
+    where = str(checkpoint.path) if checkpoint else "the checkpoint"
+    return errors.UsageError(f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged?")

@@ -14,7 +14,7 @@ from agentlab.execution import GraphCall, compiled
 from agentlab.learning import ImmediateLearner, Learner, MemoryLearner
 from agentlab.model import initial_state, restarted
 from agentlab.spec import EnvironmentSpec, conform
-from agentlab.types import Decision, TimeStep
+from agentlab.types import Decision, TimeStep, numbered
 
 STAGE_ROWS = 1_024  # kept on the host before they go to the memory, where updates are further apart
 
@@ -39,6 +39,10 @@ class _Stage:
         self.dtype = np.dtype(fields)
         self._records = np.zeros(STAGE_ROWS + rows, self.dtype)
         self._count = 0
+
+    @property
+    def has_rows(self) -> bool:
+        return self._count > 0
 
     @property
     def is_full(self) -> bool:
@@ -81,6 +85,7 @@ class Stepper(abc.ABC):
     """Turns time steps into actions, and has a learner learn between."""
 
     def __init__(self, learner: Learner) -> None:
+        learner.prepare()
         self._spec = learner.policy.spec
         self._rows = learner.num_environments
         self._pending: Any = None
@@ -92,6 +97,14 @@ class Stepper(abc.ABC):
     @abc.abstractmethod
     def observe(self, timestep: TimeStep) -> None:
         """Observes where the last actions led and learns if updates are due, without acting again."""
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns by name what `restore` needs besides the learner's variables; not while an action is under way."""
+
+    @abc.abstractmethod
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Goes on from where `state` was taken, the learner's variables having been assigned."""
 
     def step(self, timestep: TimeStep) -> np.ndarray:
         """Returns the next actions `[B]`, having observed where the last ones led."""
@@ -137,6 +150,13 @@ class ImmediateStepper(Stepper):
         self._recurrent = initial_state(learner.policy.model, self._rows)
         self._forward = compiled(self._act, execution)
 
+    def state(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(leaf) for name, leaf in numbered("recurrent", self._recurrent).items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        leaves = [tf.constant(state[name]) for name in numbered("recurrent", self._recurrent)]
+        self._recurrent = tf.nest.pack_sequence_as(self._recurrent, leaves)
+
     def start(self, observation: np.ndarray) -> np.ndarray:
         observed = tf.constant(observation)
         with tf.GradientTape() as tape:
@@ -170,6 +190,14 @@ class StagedStepper(Stepper):
         self._stage = _Stage(self._spec, self._rows)
         self._train = compiled(learner.train, execution)
         self._calls: dict[str, Any] = {}
+
+    def state(self) -> dict[str, np.ndarray]:
+        if self._stage.has_rows:
+            self._call("remember", self._stage.take())
+        return {}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self._steps = int(self._learner.policy.steps.numpy())
 
     def start(self, observation: np.ndarray) -> np.ndarray:
         return self._acted(observation, self._call("decide", observation))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import tomllib
 from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, settings
+from agentlab import errors, files, settings
 
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
 
@@ -74,6 +73,8 @@ class Task:
         steps: the budget, in environment steps.
         num_environments: B, environments side by side.
         report_period: environment steps from one line of metrics to the next.
+        checkpoint_period: environment steps from one checkpoint to the next; None for ten in all, 0 for one at the end only.
+        checkpoints_kept: how many of the newest are kept, besides that of the best evaluation during training.
         evaluation: how the result is judged.
         gear: "auto" takes the device gear where the environment allows it.
         execution: "auto", "eager", "graph" or "xla".
@@ -91,6 +92,8 @@ class Task:
     steps: int = _positive(50_000)
     num_environments: int = _positive(1)
     report_period: int = _positive(5_000)
+    checkpoint_period: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(0)))
+    checkpoints_kept: int = _positive(3)
     evaluation: Evaluation = attrs.field(factory=Evaluation)
     gear: Literal["auto", "host", "device"] = "auto"
     execution: Literal["auto", "eager", "graph", "xla"] = "auto"
@@ -167,16 +170,32 @@ def read_config(path: str) -> dict[str, Any]:
         UsageError: the file cannot be read or parsed.
     """
     file = pathlib.Path(path)
+    if file.suffix == ".json":
+        return read_run_config(file)[0].as_data()
     try:
-        text = file.read_text("utf-8")
-        data = json.loads(text)["task"] if file.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise errors.UsageError(f"Config file {path!r} can't be read: {error.strerror}. Name an existing TOML file.") from error
-    except (KeyError, TypeError) as error:  # JSON, but no object
-        raise errors.UsageError(f"Config file {path!r} has no 'task'; expected a run's config.json or a TOML file.") from error
-    except ValueError as error:  # json's, tomllib's and UTF-8's errors
-        raise errors.UsageError(f"Config file {path!r} is not valid: {error}. Mend that line.") from error
+        data = tomllib.loads(files.read_text(file.resolve()))
+    except files.UnreadableError as error:
+        raise errors.UsageError(f"Config file {path!r} can't be used: {error}. Name an existing TOML file.") from error
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
     return _table(data, f"the file {path!r}")
+
+
+def read_run_config(file: pathlib.Path) -> tuple[Task, int, dict[str, Any]]:
+    """Returns the task and the seed in a run's config.json, and everything it says.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        data = files.read_json(file)
+    except files.UnreadableError as error:
+        raise errors.UsageError(f"Config file {str(file)!r} can't be used: {error}. Expected a run's config.json.") from error
+    seed = data.get("seed")
+    if "task" not in data or type(seed) is not int:
+        raise errors.UsageError(f"Config file {str(file)!r} has no 'task' and 'seed'; expected a run's config.json.")
+    return Task.from_data(_table(data["task"], "the task")), seed, data
 
 
 def _value(text: str) -> Any:

@@ -81,3 +81,10 @@ class Transition:
 
         discount = 1.0 - tf.cast(timestep.terminated, tf.float32)
         return cls(observation, action, timestep.reward, discount, timestep.final_observation, timestep.target)
+
+
+def numbered(name: str, structure: Any) -> dict[str, Any]:
+    """Returns the leaves of a structure by `name/000`, `name/001`, ... in TensorFlow's order; () has none."""
+    import tensorflow as tf
+
+    return {f"{name}/{index:03d}": leaf for index, leaf in enumerate(tf.nest.flatten(structure))}

@@ -8,13 +8,16 @@ from typing import Any
 import attrs
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 from agentlab_envs import gymnasium_making as making
+from agentlab_envs import gymnasium_repeats as repeats
+from agentlab_envs import gymnasium_workers as workers
+from agentlab_envs.gymnasium_replay import EpisodeLog
 
 MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -22,7 +25,6 @@ MODES = {
     "disabled": AutoresetMode.DISABLED,
 }
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-CLOSE_SECONDS = 5.0  # that worker processes get to finish what they are doing
 
 
 @attrs.define(slots=False, eq=False)
@@ -41,6 +43,7 @@ class GymnasiumEnvironment(Environment):
             class declares, and same_step for the others.
         arguments: for the environment's constructor.
         render_mode: None, "human" or "rgb_array".
+        timeout: seconds that a worker process of "async" may take for a step or a reset, before it counts as hung.
 
     Raises:
         UsageError: the id, its package, an argument, a space or the autoreset mode is unknown, missing or unsupported.
@@ -52,6 +55,8 @@ class GymnasiumEnvironment(Environment):
     autoreset: str = attrs.field(default="auto", validator=attrs.validators.in_(["auto", *MODES]))
     arguments: dict[str, Any] = attrs.field(factory=dict)
     render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
+
+    timeout: float = attrs.field(default=8.0, validator=attrs.validators.gt(0))
 
     def __attrs_post_init__(self) -> None:
         rendering = {} if self.render_mode is None else {"render_mode": self.render_mode}
@@ -70,6 +75,7 @@ class GymnasiumEnvironment(Environment):
         self._values = np.arange(space.start, space.start + space.n) if isinstance(space, gymnasium.spaces.Discrete) else None
         self._first_action = getattr(self._vector.single_action_space, "start", 0)
         self._ended = np.zeros(self.num_environments, np.bool_)
+        self._log = EpisodeLog(self.num_environments)
 
     @property
     def spec(self) -> EnvironmentSpec:
@@ -77,24 +83,56 @@ class GymnasiumEnvironment(Environment):
 
     def reset(self, seed: int) -> TimeStep:
         self._steps = 0
-        observation = self._observed(self._ask(self._vector.reset, seed=int(seed))[0])
+        self._log.begin(int(seed))
+        observation = self._observation = self._observed(self._ask(self._reset_vector, seed=int(seed))[0])
         ended, self._ended = np.zeros((2, self.num_environments), np.bool_)
         first = ended if self._mode is AutoresetMode.NEXT_STEP else ()
         return TimeStep(observation, np.zeros(self.num_environments, np.float32), ended, ended, observation, first=first)
 
     def step(self, action: np.ndarray) -> TimeStep:
         self._steps += 1
-        found, reward, terminated, truncated, info = self._ask(self._vector.step, self._outward(action))
+        outward = self._outward(action)
+        found, reward, terminated, truncated, info = self._ask(self._step_vector, outward)
         observation = final_observation = self._observed(found)
         reward = self._rewarded(reward)
         terminated, truncated = self._flags(terminated, truncated)
         ended, previously_ended = terminated | truncated, self._ended
         if self._mode is AutoresetMode.NEXT_STEP:
-            self._ended = ended
+            self._ended, self._observation = ended, observation
+            self._log.add(outward, previously_ended if np.count_nonzero(previously_ended) else None)
             return TimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
-        if np.count_nonzero(ended):
+        any_ended = np.count_nonzero(ended)
+        if any_ended:
             observation, final_observation = self._begun(observation, ended, info)
+        self._log.add(outward, ended if any_ended else None)
+        self._observation = observation
         return TimeStep(observation, reward, terminated, truncated, final_observation)
+
+    def inexact(self) -> str:
+        if self.vectorization == "native":
+            return "its own vector class keeps its state to itself"
+        return repeats.why_not(attrs.evolve(self, num_environments=1, vectorization="sync", render_mode=None))
+
+    def state(self) -> dict[str, np.ndarray]:
+        if self.vectorization == "native":
+            return {}
+        now = {"steps": np.int64(self._steps), "ended": self._ended.copy(), "observation": self._observation.copy()}
+        return {**self._log.state(), **now}
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        replays = self._log.restore(state)
+        self._vector.set_attr("replaying", replays)  # type: ignore[attr-defined]
+        observation = self._observed(self._ask(self._reset_vector, seed=int(state["seed"]))[0])
+        if self._mode is AutoresetMode.NEXT_STEP:
+            self._ended = np.array(state["ended"], np.bool_)
+            self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
+            any_action = np.zeros((self.num_environments, *self._spec.action.shape), self._spec.action.dtype)
+            self._ask(self._step_vector, any_action + self._first_action)
+        self._steps = int(state["steps"])
+        if not np.array_equal(observation, state["observation"]):
+            raise self._fault("played again from its seeds and actions, it shows something else than it did in the run.")
+        self._observation = observation
+        return observation
 
     def render(self) -> np.ndarray | None:
         if self.render_mode is None:
@@ -105,16 +143,10 @@ class GymnasiumEnvironment(Environment):
     def close(self) -> None:
         if self._vector.closed:
             return
-        if self.vectorization != "async":
+        if isinstance(self._vector, AsyncVectorEnv):
+            workers.close(self._vector)
+        else:
             self._ask(self._vector.close)
-            return
-        try:
-            self._vector.close(timeout=CLOSE_SECONDS)
-        except (Exception, KeyboardInterrupt):  # a worker died, or Ctrl-C reached it too: there is nobody left to ask
-            for process in self._vector.processes:  # type: ignore[attr-defined]
-                process.kill()
-                process.join()
-            self._vector.closed = True
 
     def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
         """Returns the vector; raises Gymnasium's own errors, for `make_vector` to explain."""
@@ -143,6 +175,16 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
+    def _step_vector(self, action: np.ndarray) -> Any:
+        if isinstance(self._vector, AsyncVectorEnv):
+            return workers.step(self._vector, action, self.timeout)
+        return self._vector.step(action)
+
+    def _reset_vector(self, **arguments: Any) -> Any:
+        if isinstance(self._vector, AsyncVectorEnv):
+            return workers.reset(self._vector, self.timeout, **arguments)
+        return self._vector.reset(**arguments)
+
     def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
         try:
             return function(*positional, **named)
@@ -151,7 +193,10 @@ class GymnasiumEnvironment(Environment):
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
         except Exception as error:
-            raise self._fault(f"it raised {type(error).__name__}: {error}") from error
+            told = None
+            if isinstance(self._vector, AsyncVectorEnv):
+                told = workers.complaint(self._vector, error, self.timeout)
+            raise self._fault(told or f"it raised {type(error).__name__}: {error}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
         when = f"vector step {self._steps}" if self._steps else "reset"
@@ -210,7 +255,7 @@ class GymnasiumEnvironment(Environment):
         rows = np.flatnonzero(ended)
         acted_on, final_observation = observation.copy(), observation.copy()
         if self._mode is AutoresetMode.DISABLED:
-            fresh = self._ask(self._vector.reset, options={"reset_mask": ended.copy()})[0]
+            fresh = self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0]
             acted_on[rows] = self._observed(fresh)[rows]
         elif "final_obs" in info:
             finals = self._ask(np.stack, [info["final_obs"][row] for row in rows])

@@ -1,0 +1,72 @@
+"""What a run ran on: versions, threads and vector instructions, which decide how sums are rounded; and when it began."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import time
+from importlib import metadata
+from typing import Any
+
+LIBRARIES = ("agentlab", "tensorflow", "keras", "numpy", "gymnasium")
+
+
+def facts() -> dict[str, Any]:
+    """Returns the versions, threads and CPU flags of this process, as JSON can hold them."""
+    versions = {name: metadata.version(name) for name in LIBRARIES}
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "threads": _threads(),
+        "cpu_flags": _cpu_flags(),
+    }
+
+
+def differences(told: dict[str, Any]) -> list[str]:
+    """Returns what is different here from what `facts` told elsewhere, each as a clause; it may round sums otherwise."""
+    here, found = facts(), []
+    for kind in ("versions", "threads"):
+        there = told.get(kind)
+        there = there if isinstance(there, dict) else {}
+        for name, value in here[kind].items():
+            if there.get(name) != value:
+                found.append(f"{name.replace('_', '-')} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
+    flags = told.get("cpu_flags")
+    differing = sorted(set(here["cpu_flags"]) ^ {flag for flag in flags or () if isinstance(flag, str)})
+    if differing:
+        found.append(f"CPU flags {', '.join(differing)[:200]} on one of the machines only")
+    return found
+
+
+def process_start() -> float:
+    """Returns when this process started, in seconds since the epoch: exact on Linux, else when agentlab was imported."""
+    try:
+        fields = pathlib.Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()
+        uptime = float(pathlib.Path("/proc/uptime").read_text("ascii").split()[0])
+        return time.time() - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return _IMPORTED
+
+
+_IMPORTED = time.time()
+
+
+def _threads() -> dict[str, int]:
+    import tensorflow as tf
+
+    threading = tf.config.threading
+    return {
+        "intra_op": threading.get_intra_op_parallelism_threads(),
+        "inter_op": threading.get_inter_op_parallelism_threads(),
+        "cores": os.cpu_count() or 0,
+    }
+
+
+def _cpu_flags() -> list[str]:
+    """Returns the vector instructions of this CPU, which decide how sums are rounded; empty where the system doesn't tell."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return []
+    flags = next((line.partition(":")[2].split() for line in text.splitlines() if line.startswith("flags")), [])
+    return sorted(flag for flag in flags if flag.startswith(("sse", "ssse", "avx", "fma", "amx")))

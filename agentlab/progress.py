@@ -1,0 +1,74 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, TextIO
+
+UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
+
+
+class Progress:
+    """Shows a run's progress: a bar on a terminal, plain lines in a pipe, nothing if it is to be quiet.
+
+    Args:
+        total: environment steps in all.
+        quiet: show nothing.
+        stream: where to; by default standard error for a bar and standard output for lines.
+    """
+
+    def __init__(self, total: int, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._total = total
+        self._quiet = quiet
+        self._bar: Any = None
+        self._stream = stream or sys.stdout
+        terminal = sys.stderr if stream is None else stream
+        if not quiet and terminal.isatty():
+            from tqdm.auto import tqdm
+
+            width: dict[str, Any] = {"dynamic_ncols": True} if _columns(terminal) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
+            self._bar = tqdm(total=total, unit="step", unit_scale=True, file=terminal, leave=True, **width)
+
+    def chunk(self, line: dict[str, Any]) -> None:
+        """Shows one chunk's metrics."""
+        if self._bar is not None:
+            shown = {short: _short(line.get(name)) for short, name in (("return", "return_mean"), ("loss", "loss"))}
+            if "evaluation_accuracy" in line:
+                shown["accuracy"] = _short(line["evaluation_accuracy"])
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(line["step"] - self._bar.n)
+        elif not self._quiet:
+            names = (
+                "return_mean",
+                "loss",
+                "evaluation_accuracy" if "evaluation_accuracy" in line else "evaluation_return_mean",
+            )
+            facts = "  ".join(f"{name} {_short(line[name])}" for name in names if line.get(name) is not None)
+            rate = f"{line['steps_per_second']:,.0f} steps/s"
+            print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """Shows a sentence."""
+        if self._bar is not None:
+            self._bar.clear()
+        if not self._quiet:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _columns(terminal: TextIO) -> int:
+    """Returns the width of a terminal; 0, which tqdm takes by its word, where it does not tell."""
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns
+    except (OSError, ValueError):  # such as a stream of Python's that claims to be a terminal
+        return 0
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

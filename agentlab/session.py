@@ -1,0 +1,299 @@
+"""Session: a run from its first or its last committed step to its end."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import keras
+
+from agentlab import errors, machine, snapshot
+from agentlab.agent import Agent
+from agentlab.checkpoint import Checkpoint
+from agentlab.composition import build_agent, build_evaluator, build_training_environment, choose_gear, on_host
+from agentlab.environment import DeviceEnvironment
+from agentlab.gears import DeviceGear, Gear, HostGear
+from agentlab.metrics import NonFinite, all_finite
+from agentlab.progress import Progress
+from agentlab.report import RunDirectory
+from agentlab.task import Task
+
+SLICE_SECONDS = 1.0  # after which the loop looks whether it is to stop
+FIRST_SLICE = 16  # turns, before it is known how long one takes
+
+
+@attrs.frozen
+class Run:
+    """A finished run.
+
+    Attributes:
+        task: as it was run, changes included.
+        seed: of all its randomness.
+        directory: holds its files.
+        agent: trained.
+        result: the content of result.json.
+    """
+
+    task: Task
+    seed: int
+    directory: pathlib.Path
+    agent: Agent
+    result: dict[str, Any]
+
+    @property
+    def model(self) -> keras.Model:
+        """The trained model."""
+        return self.agent.model
+
+
+class Session:
+    """Builds a run's parts, takes the loop through its budget, reports, evaluates and commits checkpoints.
+
+    A checkpoint is of the state before what is due at its step, such as a report: going on from it begins with that. So a
+    run that was continued, even to a larger budget, leaves the same files as one that never ended.
+
+    Args:
+        task: what to run.
+        seed: determines all randomness.
+        model: a Keras model of the user's own instead of the task's.
+        quiet: show no progress.
+        stop: asked about once a second; the run ends with a checkpoint when it answers True.
+    """
+
+    def __init__(self, task: Task, seed: int, model: keras.Model | None, quiet: bool, stop: Callable[[], bool]) -> None:
+        self._begun = time.time()
+        self._process_start = machine.process_start()
+        self._task = task
+        self._seed = seed
+        self._stop = stop
+        self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
+        self._seconds["import"] = self._begun - self._process_start
+        environment = build_training_environment(task)
+        gear = choose_gear(task, environment)
+        self.agent = build_agent(task, seed, environment.spec, model, gear)
+        self._gear: Gear
+        if isinstance(environment, DeviceEnvironment) and gear == "device":
+            self._gear = DeviceGear(self.agent, environment, seed)
+        else:
+            self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
+        self._evaluator = build_evaluator(task, seed, self.agent)
+        self._progress = Progress(task.steps, quiet)
+        self._total = math.ceil(task.steps / task.num_environments) * task.num_environments
+        self._step = 0
+        self._committed = -1  # the step of the newest checkpoint
+        self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
+        self._exact = True  # bit for bit what one session would have come to
+        self._machine = machine.facts()
+        self._slice = FIRST_SLICE
+        self._reported = 0.0, 0  # training seconds and step at the last report
+
+    def begin(self, directory: RunDirectory, inexact: str) -> None:
+        """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told."""
+        self._directory = directory
+        directory.write_config(self._task, self._seed, self.agent.spec, inexact, self._machine)
+        self._seconds["build"] = time.time() - self._begun
+        self._timed("compile", self._gear.start)
+
+    def inexact(self) -> str:
+        """Returns why the run can't be resumed to the same bits, as a clause, and warns of it; empty if it can."""
+        reason = self._gear.inexact()
+        if reason:
+            warnings.warn(
+                f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {reason}. "
+                "Resumed, it goes on from its checkpoint with new episodes.",
+                errors.RunWarning,
+                stacklevel=3,
+            )
+        return reason
+
+    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str) -> None:
+        """Starts the run where a verified checkpoint was taken; None is the beginning.
+
+        Raises:
+            UnreadableError: it is not one of this run.
+        """
+        self.begin(directory, inexact)
+        if checkpoint is None:
+            directory.rewind(0, 0)
+            return
+        snapshot.put(checkpoint, self.agent, self._gear)
+        self._step = self._committed = checkpoint.step
+        self._best = checkpoint.facts["best"]
+        self._exact = bool(checkpoint.facts["exact"]) and not inexact
+        self._reported = 0.0, self._step
+        directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
+
+    def through(self, directory: RunDirectory, start: Callable[[], None]) -> Run:
+        """Starts, trains, evaluates and leaves everything closed, whatever happens."""
+        try:
+            start()
+            for _ in self.reports():
+                pass
+            return self.finish()
+        except errors.AgentlabError as error:
+            error.args = (f"{error} {self._kept()}", *error.args[1:])
+            raise
+        finally:
+            self.close()
+            directory.close()
+
+    def reports(self) -> Iterator[dict[str, Any]]:
+        """Trains to the end of the budget; yields each line of metrics.
+
+        Raises:
+            AgentlabError: an environment failed, learning became non-finite, or a file can't be written.
+            Interrupted: `stop` answered True.
+        """
+        solved = False
+        if self._step:
+            line = self._settle()
+            if line is not None:
+                solved = self._is_solved(line)
+                yield line
+        while self._step < self._total and not solved:
+            self._advance()
+            line = self._settle()
+            if line is not None:
+                solved = self._is_solved(line)
+                yield line
+
+    def finish(self) -> Run:
+        """Evaluates the trained agent and writes result.json."""
+        evaluation = self._timed("evaluate", self._evaluator.run)
+        result = self._result(evaluation)
+        self._directory.write_result(result)
+        return Run(self._task, self._seed, self._directory.path, self.agent, result)
+
+    def close(self) -> None:
+        """Releases the environments and ends the bar."""
+        self._progress.close()
+        self._gear.close()
+        self._evaluator.close()
+
+    def _kept(self) -> str:
+        if self._committed < 0:
+            return "No checkpoint had been written yet."
+        return f"The newest checkpoint is of step {self._committed:,}: 'agentlab resume {self._directory.path}' goes on from it."
+
+    def _advance(self) -> None:
+        """Trains to the next step at which something is due, in slices; or less far, if asked to stop."""
+        rows, end = self._task.num_environments, self._next_end()
+        while self._step < end:
+            turns = min(self._slice, math.ceil((end - self._step) / rows))
+            begin = time.time()
+            self._timed("train", self._gear.run, turns)
+            self._step += turns * rows
+            if turns == self._slice:
+                pace = SLICE_SECONDS / max(time.time() - begin, 1e-9)
+                self._slice = max(1, int(turns * min(max(pace, 0.25), 4.0)))
+            if self._stop() and self._step < self._total:
+                self._check_finite()
+                self._save()
+                raise errors.Interrupted(f"Interrupted at step {self._step:,} of {self._total:,}.")
+
+    def _next_end(self) -> int:
+        """Returns the next step at which something is due."""
+        task, step, rows = self._task, self._step, self._task.num_environments
+        periods = (task.report_period, task.evaluation.period, self._checkpoint_period())
+        ends = [self._total, *((step // period + 1) * period for period in periods if period)]
+        return math.ceil(min(ends) / rows) * rows
+
+    def _checkpoint_period(self) -> int:
+        chosen = self._task.checkpoint_period
+        return math.ceil(self._total / 10) if chosen is None else chosen
+
+    def _settle(self) -> dict[str, Any] | None:
+        """Does what is due at this step; returns the line of metrics, if one is."""
+        self._check_finite()
+        period = self._task.evaluation.period
+        evaluating, ending = self._is_due(period), self._step >= self._total
+        found = self._timed("evaluate", self._evaluator.run, "evaluation during training") if evaluating else {}
+        best = self._take_in(found)
+        if best or ending or self._is_due(self._checkpoint_period()):
+            self._save()
+        if evaluating or ending or self._is_due(self._task.report_period):
+            return self._report(found)
+        return None
+
+    def _is_due(self, period: int) -> bool:
+        return bool(period) and self._step // period > (self._step - self._task.num_environments) // period
+
+    def _take_in(self, found: dict[str, Any]) -> bool:
+        """Returns whether an evaluation is the best of this run so far."""
+        best = bool(found) and (self._best is None or found["return_mean"] > self._best["return_mean"])
+        if best:
+            self._best = {"step": self._step, "return_mean": found["return_mean"]}
+        return best
+
+    def _is_solved(self, line: dict[str, Any]) -> bool:
+        goal, found = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
+        return goal is not None and found is not None and found >= goal
+
+    def _report(self, found: dict[str, Any]) -> dict[str, Any]:
+        learner, (seconds, step) = self.agent.learner, self._reported
+        rate = (self._step - step) / max(self._seconds["train"] - seconds, 1e-9)
+        self._reported = self._seconds["train"], self._step
+        line = {"step": self._step, "update": int(learner.updates.numpy()), **self._gear.report(), **learner.means.collect()}
+        line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
+        line.update(steps_per_second=rate, seconds=time.time() - self._process_start)
+        self._directory.write_metrics(line)
+        self._progress.chunk(line)
+        return line
+
+    def _check_finite(self) -> None:
+        """Looks at what was learned since the last time.
+
+        Raises:
+            TrainingFault: a metric or a weight is not finite; no checkpoint of that is ever written.
+        """
+        learner = self.agent.learner
+        remedy = "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
+        try:
+            learner.means.check()
+        except NonFinite as error:
+            before = int(learner.updates.numpy()) - learner.means.count()
+            raise errors.TrainingFault(
+                f"Learning became non-finite by step {self._step:,}: {error.name} is {error.value} "
+                f"at update {before + error.update:,}. {remedy}"
+            ) from error
+        for weight in self.agent.model.variables:
+            if not all_finite(weight.value):
+                raise errors.TrainingFault(f"Weight {weight.path} is not finite by step {self._step:,}. {remedy}")
+
+    def _save(self) -> None:
+        """Commits a checkpoint of the present state, if there is none yet, and removes the oldest."""
+        if self._committed == self._step:
+            return
+        checkpoints = self._directory.checkpoints
+        facts = {"metrics_bytes": self._directory.sync_metrics(), "best": self._best, "exact": self._exact, **self._machine}
+        checkpoints.save(self._step, snapshot.take(self.agent, self._gear), facts)
+        self._committed = self._step
+        kept = [step for step in checkpoints.steps() if step <= self._step][-self._task.checkpoints_kept :]
+        checkpoints.prune([*kept, *([self._best["step"]] if self._best else [])])
+
+    def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        begin = time.time()
+        try:
+            return function(*arguments)
+        finally:
+            self._seconds[name] += time.time() - begin
+
+    def _result(self, evaluation: dict[str, Any]) -> dict[str, Any]:
+        seconds = {**self._seconds, "total": time.time() - self._process_start}
+        return {
+            "task": self._task.name,
+            "seed": self._seed,
+            "gear": self._gear.name,
+            "execution": self.agent.execution,
+            "steps": int(self.agent.exploration.steps.numpy()),
+            "updates": int(self.agent.learner.updates.numpy()),
+            "exact": self._exact,
+            **({"best": self._best} if self._best else {}),
+            "evaluation": evaluation,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        }

@@ -1,0 +1,41 @@
+"""Snapshot: everything a run's next step depends on, taken from the living objects and put back into them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agentlab import arrays
+from agentlab.agent import Agent
+from agentlab.checkpoint import Checkpoint
+from agentlab.gears import Gear, Groups
+
+
+def take(agent: Agent, gear: Gear) -> Groups:
+    """Returns the arrays by group and name: "agent", "memory", "loop" and, of one on the host, "environment".
+
+    It changes no number; what waits on the host for the memory is handed over, as the next update would have done.
+    """
+    held = {name: group for name, group in gear.state().items() if group}
+    own = {name: np.asarray(variable) for name, variable in agent.variables().items()}
+    remembered = {name: arrays.without_zeros(np.asarray(ring)) for name, ring in agent.memory_variables().items()}
+    return {"agent": own, "memory": remembered, **held}
+
+
+def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
+    """Assigns what a checkpoint holds, once names, shapes and dtypes of all of it were found to be right.
+
+    Raises:
+        UnreadableError: something in it is not of this agent or gear.
+        EnvironmentFault: the environment can't be brought to where it was.
+    """
+    variables = {"agent": agent.variables(), "memory": agent.memory_variables()}
+    expected = {**variables, "loop": gear.state()["loop"]}
+    for group, named in expected.items():
+        arrays.check(checkpoint.file(group), named)
+    for group, named in variables.items():
+        arrays.read(checkpoint.file(group), named, lambda name, array, named=named: named[name].assign(array))
+    held: Groups = {"loop": {}}
+    arrays.read(checkpoint.file("loop"), expected["loop"], held["loop"].__setitem__)
+    if checkpoint.has("environment"):
+        held["environment"] = arrays.read_all(checkpoint.file("environment"))
+    gear.restore(held)
