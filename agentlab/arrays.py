@@ -33,7 +33,8 @@ def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> tuple[int, st
     head += b" " * (-len(head) % 8)
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as opened:
-        for piece in (len(head).to_bytes(8, "little"), head, *(_bytes(array) for array in arrays.values())):
+        pieces = [memoryview(len(head).to_bytes(8, "little")), memoryview(head), *(_bytes(array) for array in arrays.values())]
+        for piece in pieces:
             for begin in range(0, len(piece), BLOCK):
                 opened.write(piece[begin : begin + BLOCK])
                 digest.update(piece[begin : begin + BLOCK])
@@ -103,6 +104,11 @@ def read(path: pathlib.Path, expected: Mapping[str, Any], take: Callable[[str, n
     _opened(path, take_all)
 
 
+def assign(path: pathlib.Path, variables: Mapping[str, Any]) -> None:
+    """Assigns tf.Variables what a file holds; errors as of `read`."""
+    read(path, variables, lambda name, array: variables[name].assign(array))
+
+
 def read_all(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Returns the arrays of a file, whatever their names and shapes; they take as much memory as the file takes room.
 
@@ -144,4 +150,4 @@ def _with_zeros(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _bytes(array: np.ndarray) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

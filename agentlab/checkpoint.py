@@ -108,7 +108,9 @@ class Checkpoints:
             ) from error
         return final
 
-    def _write(self, temporary: pathlib.Path, step: int, groups: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
+    def _write(
+        self, temporary: pathlib.Path, step: int, groups: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]
+    ) -> None:
         written = {_file_name(group): arrays.write(temporary / _file_name(group), found) for group, found in groups.items()}
         entries = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in written.items()}
         files.write_json(temporary / MANIFEST, {"schema": SCHEMA, "step": step, "files": entries, **facts})
@@ -187,5 +189,7 @@ def _is_entry(name: str, entry: Any) -> bool:
 
 
 def _are_facts(metrics_bytes: Any, best: Any, exact: Any) -> bool:
-    known = best is None or (isinstance(best, dict) and [type(best.get(key)) for key in ("step", "return_mean")] == [int, float])
+    known = best is None or (
+        isinstance(best, dict) and [type(best.get(key)) for key in ("step", "return_mean")] == [int, float]
+    )
     return type(metrics_bytes) is int and metrics_bytes >= 0 and known and isinstance(exact, bool)

@@ -285,7 +285,7 @@ def _plain_warnings() -> Iterator[None]:
 
         def plain(message: Any, category: Any, *where: Any, **more: Any) -> None:
             if issubclass(category, errors.RunWarning):
-                print(f"agentlab: warning: {message}", file=sys.stderr, flush=True)
+                print(f"agentlab: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
             else:
                 show(message, category, *where, **more)
 

@@ -51,7 +51,7 @@ class Interrupted(AgentlabError):
 
 
 class RunWarning(UserWarning):
-    """A run goes on, but not quite as one might think: on another machine, from an older checkpoint, or not to the same bits."""
+    """A run goes on, but not as one might think: on another machine, from an older checkpoint, or not to the same bits."""
 
 
 def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -> str:

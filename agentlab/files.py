@@ -26,11 +26,10 @@ def open_plain(path: pathlib.Path) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
         raise UnreadableError(_reason(path, error)) from error
-    opened = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        opened.close()
-        raise UnreadableError(f"{path.name} is not a plain file")
-    return opened
+        os.close(descriptor)
+        raise UnreadableError(f"{path.name or path} is not a plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def read_text(path: pathlib.Path, limit: int = TEXT_LIMIT) -> str:

@@ -54,7 +54,7 @@ class Gear(abc.ABC):
 
     @abc.abstractmethod
     def state(self) -> Groups:
-        """Returns by group and name what `restore` needs besides the agent's variables: "loop", and "environment" if on the host."""
+        """Returns what `restore` needs besides the agent's variables, by group ("loop", on the host "environment") and name."""
 
     @abc.abstractmethod
     def restore(self, groups: Groups) -> None:
@@ -179,14 +179,19 @@ class HostGear(Gear):
         self._observation = self._environment.reset(seeds.host_seed(self._seed, "environment")).observation
 
     def run(self, turns: int) -> None:
+        if not turns:
+            return
         with _frozen_heap():
-            for index in range(turns):
-                action = self._stepper.step(timestep) if index else self._stepper.start(self._observation)
-                timestep = self._environment.step(action)
-                self._count(timestep)
-        if turns:
+            timestep = self._take(self._stepper.start(self._observation))
+            for _ in range(turns - 1):
+                timestep = self._take(self._stepper.step(timestep))
             self._stepper.observe(timestep)
-            self._observation = timestep.observation
+        self._observation = timestep.observation
+
+    def _take(self, action: np.ndarray) -> TimeStep:
+        timestep = self._environment.step(action)
+        self._count(timestep)
+        return timestep
 
     def report(self) -> dict[str, float | None]:
         summary = self._statistics.summary()

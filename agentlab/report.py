@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from agentlab import errors, files, machine
+from agentlab import errors, files
 from agentlab.checkpoint import Checkpoints
 from agentlab.lock import DirectoryLock
 from agentlab.spec import EnvironmentSpec

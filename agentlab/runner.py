@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import arrays, errors, files, machine
+from agentlab import arrays, errors, machine
 from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -133,9 +133,8 @@ def load_run(
         raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
     with weights_within(checkpoint.sizes["agent.safetensors"]):
         agent = build_agent(config.task, config.seed, config.spec, model)  # the environment itself may be out of reach
-    variables = agent.variables()
     try:
-        arrays.read(checkpoint.file("agent"), variables, lambda name, array: variables[name].assign(array))
+        arrays.assign(checkpoint.file("agent"), agent.variables())
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
     return config.task, config.seed, agent
@@ -157,7 +156,9 @@ def _read_config(path: pathlib.Path) -> _Config:
         raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}. Name a directory such as runs/TASK/0-1.")
     task, seed, told = tasks.read_run_config(path / CONFIG)
     inexact = told.get("inexact", "")
-    return _Config(task, seed, EnvironmentSpec.from_data(told.get("spec")), inexact if isinstance(inexact, str) else "", told)
+    return _Config(
+        task, seed, EnvironmentSpec.from_data(told.get("spec") or {}), inexact if isinstance(inexact, str) else "", told
+    )
 
 
 def warn_of_differences(config: str) -> None:
@@ -176,7 +177,7 @@ def _warn_of_differences(told: dict[str, Any], when: str) -> None:
 
 
 def _newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Checkpoint | None:
-    """Returns the checkpoint of the highest step that passes a check, None if there are none at all; warns of those passed over.
+    """Returns the checkpoint of the highest step that passes a check, None if there are none; warns of those passed over.
 
     Raises:
         CheckpointFault: none of those there are passes.
@@ -206,7 +207,9 @@ def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
         _check_agent(found)
     except UnreadableError as error:
         there = ", ".join(f"{known:,}" for known in checkpoints.steps()) or "none"
-        raise errors.UsageError(f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}.") from error
+        raise errors.UsageError(
+            f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}."
+        ) from error
     return found
 
 

@@ -178,7 +178,9 @@ class Session:
     def _kept(self) -> str:
         if self._committed < 0:
             return "No checkpoint had been written yet."
-        return f"The newest checkpoint is of step {self._committed:,}: 'agentlab resume {self._directory.path}' goes on from it."
+        return (
+            f"The newest checkpoint is of step {self._committed:,}: 'agentlab resume {self._directory.path}' goes on from it."
+        )
 
     def _advance(self) -> None:
         """Trains to the next step at which something is due, in slices; or less far, if asked to stop."""

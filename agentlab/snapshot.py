@@ -33,7 +33,7 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
     for group, named in expected.items():
         arrays.check(checkpoint.file(group), named)
     for group, named in variables.items():
-        arrays.read(checkpoint.file(group), named, lambda name, array, named=named: named[name].assign(array))
+        arrays.assign(checkpoint.file(group), named)
     held: Groups = {"loop": {}}
     arrays.read(checkpoint.file("loop"), expected["loop"], held["loop"].__setitem__)
     if checkpoint.has("environment"):

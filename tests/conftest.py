@@ -17,6 +17,16 @@ hypothesis.settings.register_profile("agentlab", derandomize=True, database=None
 hypothesis.settings.load_profile("agentlab")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="random faults in full numbers, as the documentation quotes them")
+
+
+@pytest.fixture
+def full(request):
+    """Whether random faults are to be had in full numbers."""
+    return request.config.getoption("--full")
+
+
 @pytest.fixture(params=["eager", "graph", "xla"])
 def execution(request):
     return request.param

@@ -217,7 +217,8 @@ def test_no_transition_across_a_reset_is_remembered(gear, limit):
     agent = Agent(environment.spec, Parts(model, Greedy(), trainer, memory), ROWS, 0, "graph")
     running = gear(agent, environment if gear is DeviceGear else HostedEnvironment(environment, ROWS), 0)
     running.start()
-    summary = running.run(TURNS)
+    running.run(TURNS)
+    summary = running.report()
     running.close()
     assert memory.variables()["added"].numpy() == TURNS * ROWS
     kept = {name: variable.numpy() for name, variable in memory.variables().items() if name != "added"}

@@ -35,12 +35,18 @@ def make_gear(environment, gear="device", seed=0, **options):
 
 
 def state(agent):
-    return {name: variable.numpy() for name, variable in agent.variables().items()}
+    return {name: variable.numpy() for name, variable in {**agent.variables(), **agent.memory_variables()}.items()}
+
+
+def after(gear, turns):
+    """Returns the statistics after `turns` more."""
+    gear.run(turns)
+    return gear.report()
 
 
 def trained(chunks, environment=None, **options):
     agent, gear = make_gear(environment or CartPole(), **options)
-    episodes = sum(gear.run(turns)["episodes"] for turns in chunks)
+    episodes = sum(after(gear, turns)["episodes"] for turns in chunks)
     return state(agent), episodes
 
 
@@ -61,7 +67,7 @@ def test_the_size_of_chunks_changes_no_bit(gear, execution):
 def test_both_gears_do_the_same(environment, settings):
     device, device_gear = make_gear(environment, "device", **settings)
     host, host_gear = make_gear(environment, "host", **settings)
-    first, second = device_gear.run(40), host_gear.run(40)
+    first, second = after(device_gear, 40), after(host_gear, 40)
     assert first == pytest.approx(second)
     theirs = state(host)
     assert device.learner.updates.numpy() == host.learner.updates.numpy() > 0
@@ -107,11 +113,11 @@ def test_the_loop_is_traced_once(execution):
 
 def test_the_counts_of_steps_updates_and_episodes():
     agent, gear = make_gear(CartPole(max_episode_steps=3))
-    summary = gear.run(9)  # 36 steps in 4 rows
+    summary = after(gear, 9)  # 36 steps in 4 rows
     assert agent.exploration.steps.numpy() == 36
     assert agent.learner.updates.numpy() == 2  # at 24 and 32; at 8 and 16 learning had not started
     assert summary == {"episodes": 12, "return_mean": 3.0, "episode_length_mean": 3.0}
-    assert gear.run(1) == {"episodes": 0, "return_mean": None, "episode_length_mean": None}
+    assert after(gear, 1) == {"episodes": 0, "return_mean": None, "episode_length_mean": None}
 
 
 class Branching(Identity):

@@ -40,7 +40,8 @@ def length_of(row: int, episode: int) -> int:
 class Counting(gymnasium.Env):
     """Shows [row, episode, step], all in one array that it overwrites; the reward is 100 episode + 10 step + action.
 
-    Seeded with 1000 + row. `fault` names what goes wrong in row 1 at the third call of `step`.
+    Seeded with 1000 + row; the seeds of later episodes are no such numbers. `fault` names what goes wrong in row 1 at
+    the third call of `step`.
     """
 
     metadata = {"render_modes": ["rgb_array"]}
@@ -54,7 +55,7 @@ class Counting(gymnasium.Env):
         self.row, self.episode, self.calls = 0, -1, 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
-        if seed is not None:
+        if seed is not None and seed < 2000:
             self.row, self.episode, self.calls = seed - 1000, -1, 0
         self.episode += 1
         self.count = 0

@@ -77,7 +77,7 @@ def lines(directory):
 
 def newest(directory):
     """Returns the files with the arrays of the newest checkpoint."""
-    step = max((int(path.name[5:]) for path in (directory / "checkpoints").iterdir()))
+    step = max(int(path.name[5:]) for path in (directory / "checkpoints").iterdir())
     return {file.name: file for file in (directory / "checkpoints" / f"step-{step}").glob("*.safetensors")}
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 import agentlab
-from agentlab import errors, runner
+from agentlab import errors
 
 IDENTITY = {
     "environment": {"name": "identity"},

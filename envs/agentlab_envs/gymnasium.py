@@ -116,7 +116,7 @@ class GymnasiumEnvironment(Environment):
     def state(self) -> dict[str, np.ndarray]:
         if self.vectorization == "native":
             return {}
-        now = {"steps": np.int64(self._steps), "ended": self._ended.copy(), "observation": self._observation.copy()}
+        now = {"steps": np.array(self._steps), "ended": self._ended.copy(), "observation": self._observation.copy()}
         return {**self._log.state(), **now}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Whether an environment, begun from the same seeds and given the same actions, does the same again: tried out, not believed."""
+"""Whether an environment, given the same seed and the same actions, does the same again: tried out, not believed."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,7 @@ def why_not(environment: Environment) -> str:
     """Returns why an environment of one row can't be brought back to where it was, as a clause; empty if it can. Closes it."""
     try:
         state, actions, seen = _play(environment)
-        observation = environment.restore(state)
-        again = [observation, *(environment.step(action) for action in actions)]
+        again: list[Any] = [environment.restore(state), *(environment.step(action) for action in actions)]
     except errors.AgentlabError as error:
         return f"trying out whether its episodes repeat failed: {str(error).rstrip('.')}"
     finally:
@@ -31,7 +31,7 @@ def why_not(environment: Environment) -> str:
     return ""
 
 
-def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[np.ndarray], list]:
+def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[np.ndarray], list[Any]]:
     """Returns the state somewhere in an episode, and the actions and what they led to after that."""
     generator, deadline = np.random.default_rng(0), time.monotonic() + SECONDS
     timestep, episodes, since = environment.reset(1), 0, 0
@@ -55,7 +55,7 @@ def _action(environment: Environment, generator: np.random.Generator) -> np.ndar
     return generator.uniform(low, high, shape).astype(action.dtype)
 
 
-def _same(seen: TimeStep | np.ndarray, again: TimeStep | np.ndarray) -> bool:
+def _same(seen: Any, again: Any) -> bool:
     if isinstance(seen, TimeStep) and isinstance(again, TimeStep):
         parts = ("observation", "reward", "terminated", "truncated")
         return all(np.array_equal(getattr(seen, part), getattr(again, part)) for part in parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 
@@ -53,11 +52,13 @@ class EpisodeLog:
             self._limit = 2 * len(self._actions) + PRUNE_ROWS
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns seed, episodes `[B]`, their lengths so far `[B]`, and their actions, row after row, `[sum of lengths, *A]`."""
-        taken = [np.array(self._actions[start:])[:, row] for row, start in enumerate(self._starts) if start < len(self._actions)]
+        """Returns seed, episodes `[B]`, lengths so far `[B]`, and the actions, row after row, `[sum of lengths, *A]`."""
+        taken = [
+            np.array(self._actions[start:])[:, row] for row, start in enumerate(self._starts) if start < len(self._actions)
+        ]
         lengths = len(self._actions) - self._starts
         actions = np.concatenate(taken) if taken else np.zeros(0, np.int64)
-        return {"seed": np.int64(self._seed), "episodes": self._episodes.copy(), "lengths": lengths, "actions": actions}
+        return {"seed": np.array(self._seed), "episodes": self._episodes.copy(), "lengths": lengths, "actions": actions}
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, np.ndarray]]:
         """Goes on from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.
