@@ -100,7 +100,7 @@ def test_evaluating_and_acting_between_chunks_changes_no_bit():
     agent.learner.means.collect()
     gear.run(20)
     watched = state(agent)
-    assert all((plain[name] == watched[name]).all() for name in plain if name != "acts")
+    assert all((plain[name] == watched[name]).all() for name in plain if name != "acts" and not name.startswith("means/"))
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
@@ -137,6 +137,6 @@ class Branching(Identity):
 def test_python_control_flow_in_a_plugin_compiles(execution):
     expected, _ = trained([12], Branching(), execution="eager")
     found, _ = trained([12], Branching(), execution=execution)
-    np.testing.assert_allclose(expected["memory/reward"], found["memory/reward"])
-    assert found["memory/reward"][:48].min() >= 3.0
-    assert found["memory/reward"].max() == 5.0
+    np.testing.assert_allclose(expected["reward"], found["reward"])
+    assert found["reward"][:48].min() >= 3.0
+    assert found["reward"].max() == 5.0

@@ -170,7 +170,12 @@ def test_weights_that_are_not_finite_are_not_saved_whatever_ends_the_run(tmp_pat
     environment = {"name": "gymnasium", "id": "Failing-v0", "arguments": {"way": "raise"}}
     trainer = {"optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None, "max_gradient_norm": None, "learning_starts": 10}
     with pytest.raises(errors.EnvironmentFault, match="the motor is on fire"):
-        agentlab.run("dqn", 0, {"environment": environment, "steps": 100, "trainer": trainer}, run_dir=tmp_path / "run")
+        agentlab.run(
+            "dqn",
+            0,
+            {"environment": environment, "steps": 100, "trainer": trainer, "checkpoint_period": 0},
+            run_dir=tmp_path / "run",
+        )
     assert not list((tmp_path / "run").glob("checkpoints/*"))
 
 
