@@ -23,6 +23,7 @@ from agentlab.metrics import EpisodeStatistics, all_finite
 from agentlab.model import initial_state
 from agentlab.stepper import make_stepper
 from agentlab.types import TimeStep, numbered
+from agentlab.watch import Watch
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -172,6 +173,7 @@ class HostGear(Gear):
         self._learner = agent.learner
         self._stepper = make_stepper(agent.learner, agent.execution)
         self._environment = environment
+        self._watch = Watch(agent.spec.name)
         self._seed = seed
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
@@ -181,7 +183,7 @@ class HostGear(Gear):
     def run(self, turns: int) -> None:
         if not turns:
             return
-        with _frozen_heap():
+        with _frozen_heap(), self._watch:
             timestep = self._take(self._stepper.start(self._observation))
             for _ in range(turns - 1):
                 timestep = self._take(self._stepper.step(timestep))
@@ -190,6 +192,7 @@ class HostGear(Gear):
 
     def _take(self, action: np.ndarray) -> TimeStep:
         timestep = self._environment.step(action)
+        self._watch.turns += 1
         self._count(timestep)
         return timestep
 

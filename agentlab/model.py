@@ -78,9 +78,22 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
             f"Keras runs on the {keras.backend.backend()!r} backend; agentlab needs 'tensorflow': unset KERAS_BACKEND."
         )
     with seeds.keras_initializers(seed):
-        model = source if isinstance(source, keras.Model) else source.build(spec, num_outputs)
+        model = source if isinstance(source, keras.Model) else _built(source, spec, num_outputs)
         check_outputs(model, spec, num_outputs)
     return model
+
+
+def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+    try:
+        return builder.build(spec, num_outputs)
+    except errors.AgentlabError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise errors.UsageError(
+            f"{type(builder).__name__} can't build a model for {spec.name!r}: {type(error).__name__}: {reason}. "
+            "Change the model's settings."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -93,23 +93,22 @@ class Session:
         self._reported = 0.0, 0  # training seconds and step at the last report
 
     def begin(self, directory: RunDirectory, inexact: str) -> None:
-        """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told."""
-        self._directory = directory
+        """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
+        if inexact:
+            warnings.warn(
+                f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
+                "Resumed, it goes on from its checkpoint with new episodes.",
+                errors.RunWarning,
+                stacklevel=4,
+            )
+        self._directory, self._inexact = directory, inexact
         directory.write_config(self._task, self._seed, self.agent.spec, inexact, self._machine)
         self._seconds["build"] = time.time() - self._begun
         self._timed("compile", self._gear.start)
 
     def inexact(self) -> str:
-        """Returns why the run can't be resumed to the same bits, as a clause, and warns of it; empty if it can."""
-        reason = self._gear.inexact()
-        if reason:
-            warnings.warn(
-                f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {reason}. "
-                "Resumed, it goes on from its checkpoint with new episodes.",
-                errors.RunWarning,
-                stacklevel=3,
-            )
-        return reason
+        """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
+        return self._gear.inexact()
 
     def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str) -> None:
         """Starts the run where a verified checkpoint was taken; None is the beginning.
@@ -273,7 +272,10 @@ class Session:
             return
         checkpoints = self._directory.checkpoints
         facts = {"metrics_bytes": self._directory.sync_metrics(), "best": self._best, "exact": self._exact, **self._machine}
-        checkpoints.save(self._step, snapshot.take(self.agent, self._gear), facts)
+        groups = snapshot.take(self.agent, self._gear)
+        if self._inexact:
+            groups.pop("environment", None)  # it could not be brought back to that
+        checkpoints.save(self._step, groups, facts)
         self._committed = self._step
         kept = [step for step in checkpoints.steps() if step <= self._step][-self._task.checkpoints_kept :]
         checkpoints.prune([*kept, *([self._best["step"]] if self._best else [])])

@@ -11,6 +11,11 @@ import numpy as np
 from agentlab import errors, vocabulary
 from agentlab.vocabulary import Vocabulary
 
+DTYPES = frozenset(
+    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
+)
+LARGEST = 2**28  # elements of an observation or an action, or values to choose among, that a file is believed
+
 
 @attrs.frozen
 class Array:
@@ -94,7 +99,13 @@ class EnvironmentSpec:
         try:
             spaces = {name: _space_from_data(data[name]) for name in ("observation", "action", "target")}
             known = vocabulary.from_data(data["vocabulary"]) if data["vocabulary"] is not None else None
-            return cls(**{**data, **spaces, "vocabulary": known})
+            found = cls(**{**data, **spaces, "vocabulary": known})
+            limits = (found.max_episode_steps, found.num_episodes)
+            if not isinstance(found.name, str) or spaces["observation"] is None or spaces["action"] is None:
+                raise TypeError("a name or a space is missing")
+            if not isinstance(found.observation, Array) or not all(limit is None or type(limit) is int for limit in limits):
+                raise TypeError("an observation is no array, or a limit no whole number")
+            return found
         except (KeyError, TypeError) as error:
             raise errors.UsageError(
                 f"The spec {str(data)[:60]!r} can't be read: {error}. Expected that of a run's config.json."
@@ -109,11 +120,27 @@ def _space_as_data(space: Array | Discrete | None) -> dict[str, Any] | None:
     return {name: None if value in (-math.inf, math.inf) else value for name, value in values.items()}
 
 
-def _space_from_data(data: dict[str, Any] | None) -> Any:
+def _space_from_data(data: Any) -> Any:
+    """Returns the space that was described; raises TypeError where none was, or a part is larger than any run's could be."""
     if data is None:
         return None
+    if not isinstance(data, dict):
+        raise TypeError(f"a space is {str(data)[:40]!r}")
     values = {name: value for name, value in data.items() if value is not None}
-    return (Discrete if "num_values" in values else Array)(**{**values, "shape": tuple(values["shape"])})
+    shape = values.get("shape")
+    if not isinstance(shape, list) or not all(_is_size(size) for size in shape) or math.prod(shape) > LARGEST:
+        raise TypeError(f"a shape is {str(shape)[:40]!r}")
+    if values.get("dtype") not in DTYPES:
+        raise TypeError(f"a dtype is {str(values.get('dtype'))[:40]!r}")
+    if "num_values" in values and not (_is_size(values["num_values"]) and values["num_values"] > 0):
+        raise TypeError(f"num_values is {str(values['num_values'])[:40]!r}")
+    if not all(isinstance(values.get(name, 0.0), (int, float)) for name in ("minimum", "maximum")):
+        raise TypeError("minimum or maximum is no number")
+    return (Discrete if "num_values" in values else Array)(**{**values, "shape": tuple(shape)})
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
 
 
 def conform(observation: Any, spec: Array, who: str) -> np.ndarray:

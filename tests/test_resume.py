@@ -1,13 +1,30 @@
 """A run that was interrupted goes on to the same bits, whatever the parts and wherever it was stopped."""
 
 import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
 
+import gymnasium
 import numpy as np
 import pytest
+import tensorflow as tf
 from safetensors.numpy import load_file
 
 import agentlab
-from agentlab import errors
+from agentlab import Agent, Parts, errors, watch
+from agentlab.gears import DeviceGear
+from agentlab.model import build_model
+from agentlab_dqn.replay import UniformReplay
+from agentlab_dqn.samplers import EpsilonGreedy
+from agentlab_dqn.trainer import DQN
+from agentlab_envs.cartpole import CartPole
+from agentlab_envs.gymnasium import GymnasiumEnvironment
+from agentlab_models.mlp import MLP
 
 SMALL_DQN = {
     "model": {"name": "mlp", "hidden_units": [8]},
@@ -121,3 +138,214 @@ def test_a_larger_budget_goes_on_from_where_the_run_ended(tmp_path, family):
     agentlab.run(task, 1, {**changes, "steps": 200}, run_dir=tmp_path / "parts")
     assert_equal(whole.directory, agentlab.resume(tmp_path / "parts", steps=600).directory)
     assert json.loads((tmp_path / "parts" / "config.json").read_text())["task"]["steps"] == 600
+
+
+def begun(tmp_path, questions=3, family="device", **more):
+    """Returns the directory of a run that was interrupted."""
+    task, changes = FAMILIES[family]
+    with pytest.raises(errors.Interrupted):
+        agentlab.run(task, 3, {**changes, **more}, run_dir=tmp_path / "run", stop=StopsAfter(questions))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("more", [{"checkpoint_period": 0}, {"checkpoint_period": 40, "report_period": 90}])
+def test_the_final_state_does_not_depend_on_how_many_checkpoints_and_reports_there_are(tmp_path, more):
+    task, changes = FAMILIES["device"]
+    one = agentlab.run(task, 3, changes, run_dir=tmp_path / "one").directory
+    other = agentlab.run(task, 3, {**changes, **more}, run_dir=tmp_path / "other").directory
+    for name in ("agent.safetensors", "memory.safetensors"):
+        ours, theirs = load_file(newest(one)[name]), load_file(newest(other)[name])
+        for key in ours:
+            assert key.startswith("means/") or ours[key].tobytes() == theirs[key].tobytes(), key
+
+
+def test_the_newest_whole_checkpoint_is_used_and_why_others_were_not(tmp_path):
+    directory = begun(tmp_path, 5)
+    whole = agentlab.run(*FAMILIES["device"][:1], 3, FAMILIES["device"][1], run_dir=tmp_path / "whole").directory
+    steps = sorted(int(path.name[5:]) for path in (directory / "checkpoints").iterdir())
+    (directory / "checkpoints" / f"step-{steps[-1]}" / "loop.safetensors").write_bytes(b"")
+    with pytest.warns(errors.RunWarning, match=rf"step-{steps[-1]}: loop.safetensors has 0 bytes .* Using step-{steps[-2]}"):
+        agentlab.resume(directory)
+    assert_equal(whole, directory)
+
+
+def test_when_no_checkpoint_is_whole_nothing_is_begun_anew(tmp_path):
+    directory = begun(tmp_path)
+    for file in directory.glob("checkpoints/*/manifest.json"):
+        file.write_text("{")
+    before = (directory / "metrics.jsonl").read_bytes()
+    for use in (agentlab.resume, agentlab.load):
+        with pytest.raises(
+            errors.CheckpointFault, match=r"No checkpoint in .* is whole: step-.*manifest.json is not valid JSON"
+        ):
+            use(directory)
+    assert (directory / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(tmp_path):
+    task, changes = FAMILIES["device"]
+    whole = agentlab.run(task, 3, changes, run_dir=tmp_path / "whole").directory
+    directory = begun(tmp_path)
+    for path in (directory / "checkpoints").iterdir():
+        shutil.rmtree(path)
+    (directory / "checkpoints" / ".saving-abc").mkdir()
+    agentlab.resume(directory)
+    assert_equal(whole, directory)
+    assert not (directory / "checkpoints" / ".saving-abc").exists()
+
+
+def test_of_two_that_resume_a_run_one_goes_on(tmp_path):
+    directory = begun(tmp_path)
+    held = []
+
+    def stop():
+        if not held:
+            held.append(pytest.raises(errors.UsageError, match=f"in use by process {os.getpid()}"))
+            with held[0]:
+                agentlab.resume(directory)
+        return False
+
+    agentlab.resume(directory, stop=stop)
+    assert held
+    assert (directory / "result.json").exists()
+
+
+def test_an_environment_that_is_another_now_is_not_gone_on_with(tmp_path):
+    directory = begun(tmp_path, 2, "text")
+    config = json.loads((directory / "config.json").read_text())
+    config["task"]["environment"]["text"] = "other letters: żółw. " * 90
+    (directory / "config.json").write_text(json.dumps(config))
+    with pytest.raises(errors.UsageError, match="is not as when the run was begun"):
+        agentlab.resume(directory)
+
+
+def test_a_smaller_budget_than_was_used_up_is_told(tmp_path):
+    directory = begun(tmp_path, 5)
+    with pytest.raises(errors.UsageError, match=r"--steps is 8; the run has already taken \d+\. Give more\."):
+        agentlab.resume(directory, steps=8)
+
+
+def test_another_machine_is_told_of(tmp_path):
+    directory = begun(tmp_path)
+    config = json.loads((directory / "config.json").read_text())
+    config["versions"]["keras"] = "3.15.0"
+    config["cpu_flags"].append("avx9000")
+    (directory / "config.json").write_text(json.dumps(config))
+    with pytest.warns(errors.RunWarning, match=r"keras 3\.15\.0 then, .* now; CPU flags avx9000"):
+        agentlab.resume(directory)
+
+
+class Drifting(gymnasium.Env):
+    """What it shows depends on how many of it there were before: no two are alike."""
+
+    observation_space = gymnasium.spaces.Box(-1e9, 1e9, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    made = 0
+
+    def __init__(self):
+        Drifting.made += 1
+        self.number = Drifting.made
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.full(2, self.number, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(2, self.number + self.steps, np.float32), 1.0, self.steps == 7, False, {}
+
+
+gymnasium.register("Drifting-v0", Drifting, disable_env_checker=True)
+
+
+def test_a_run_that_cannot_be_resumed_exactly_is_labelled_before_it_begins(tmp_path):
+    changes = {**SMALL_DQN, "environment": {"name": "gymnasium", "id": "Drifting-v0"}, "steps": 100, "checkpoint_period": 30}
+    with pytest.warns(errors.RunWarning, match="not exactly resumable.*'Drifting-v0', .*shows something else"):
+        run = agentlab.run("dqn", 0, changes, run_dir=tmp_path / "run")
+    assert "shows something else" in json.loads((run.directory / "config.json").read_text())["inexact"]
+    assert run.result["exact"]
+    with pytest.warns(errors.RunWarning, match="not exactly resumable"):
+        again = agentlab.resume(run.directory, steps=150)
+    assert not again.result["exact"]
+    assert [line["step"] for line in lines(run.directory)][-1] == 150
+
+
+def test_an_environment_that_does_not_come_back_to_where_it_was_is_a_fault(tmp_path):
+    environment = GymnasiumEnvironment("Drifting-v0")
+    environment.reset(3)
+    environment.step(np.zeros(1, np.int64))
+    with pytest.raises(errors.EnvironmentFault, match="shows something else than it did in the run"):
+        GymnasiumEnvironment("Drifting-v0").restore(environment.state())
+
+
+class Sleeping(Drifting):
+    """Takes its time at the third step."""
+
+    def step(self, action):
+        if self.steps == 2:
+            time.sleep(0.6)
+        return super().step(action)
+
+
+gymnasium.register("Sleeping-v0", Sleeping, disable_env_checker=True)
+
+
+def test_a_worker_that_hangs_is_a_fault_that_names_it_and_leaves_no_process_behind():
+    environment = GymnasiumEnvironment("Sleeping-v0", 2, "async", timeout=0.3)
+    environment.reset(0)
+    for _ in range(2):
+        environment.step(np.zeros(2, np.int64))
+    sentence = (
+        "Sleeping-v0 failed at vector step 3: the worker processes of row 0, 1 have not answered for 0.3 seconds.*timeout"
+    )
+    with pytest.raises(errors.EnvironmentFault, match=sentence):
+        environment.step(np.zeros(2, np.int64))
+    environment.close()
+    assert not multiprocessing.active_children()
+
+
+def test_an_environment_in_this_process_that_hangs_is_told_of(monkeypatch):
+    monkeypatch.setattr(watch, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.1)
+    told = []
+    monkeypatch.setattr(watch.warnings, "warn", lambda message, *_, **__: told.append(message))
+    with watch.Watch("Slow-v0") as watching:
+        watching.turns += 1
+        time.sleep(0.5)
+    assert len(told) == 1
+    assert "Slow-v0 has not answered for 0.2 seconds at its vector step" in told[0]
+    with watch.Watch("Fast-v0") as watching:
+        for _ in range(30):
+            watching.turns += 1
+            time.sleep(0.01)
+    assert len(told) == 1
+
+
+class Poisoned(CartPole):
+    """Pays a reward that is no number at the fifth step of an episode."""
+
+    def transition(self, state, action, seed):
+        state, reward, terminated, target = super().transition(state, action, seed)
+        return state, tf.where(tf.abs(state[:, 0]) > 0.05, float("nan"), reward), terminated, target
+
+
+def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
+    trainer = DQN(learning_starts=10_000)
+    environment = Poisoned()
+    model = build_model(MLP((8,)), environment.spec, 2, 0)
+    agent = Agent(environment.spec, Parts(model, EpsilonGreedy(1.0), trainer, UniformReplay(100, 8)), 2)
+    gear = DeviceGear(agent, environment, 0)
+    gear.start()
+    with pytest.raises(errors.EnvironmentFault, match=r"not finite at its step \d+"):
+        gear.run(500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["dqn-device", "dqn-host", "classifier", "char-rnn"])
+def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
+    kills = {"dqn-device": 200}.get(family, 20) if full else 4
+    command = [sys.executable, str(pathlib.Path(__file__).with_name("killing.py")), "--family", family, "--kills", str(kills)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert f"{family}: {kills} of {kills} kills resumed to the same bits" in found.stdout

@@ -394,12 +394,13 @@ def test_config_files_are_read(tmp_path):
     ("name", "content", "sentence"),
     [
         ("a.toml", "steps = ", "is not valid: .* Mend that line."),
-        ("a.toml", b"\xff\xfe", "is not valid: "),
-        ("a.json", "{", "is not valid: "),
-        ("a.json", "{}", "has no 'task'; expected a run's config.json or a TOML file."),
-        ("a.json", "[]", "expected a run's config.json or a TOML file"),
-        ("a.json", "3", "expected a run's config.json or a TOML file"),
-        ("a.json", '{"task": 3}', "is 3; expected a table"),
+        ("a.toml", b"\xff\xfe", "can't be used: a.toml can't be read: 'utf-8'"),
+        ("a.toml", "a = " + "[" * 100_000, "is not valid: (it is nested too deep|.*)"),
+        ("a.json", "{", "a.json is not valid JSON: .* Expected a run's config.json."),
+        ("a.json", "{}", "has no 'task' and 'seed'; expected a run's config.json."),
+        ("a.json", "[]", "a.json holds a list; expected an object"),
+        ("a.json", "3", "a.json holds a int; expected an object"),
+        ("a.json", '{"task": 3, "seed": 0}', "is 3; expected a table"),
     ],
 )
 def test_wrong_config_files_are_told(tmp_path, name, content, sentence):
@@ -409,6 +410,6 @@ def test_wrong_config_files_are_told(tmp_path, name, content, sentence):
 
 def test_missing_config_files_are_told(tmp_path):
     assert refusal(read_config, str(tmp_path / "a.toml")).endswith(
-        "a.toml' can't be read: No such file or directory. Name an existing TOML file."
+        "a.toml' can't be used: a.toml is missing. Name an existing TOML file."
     )
-    assert "can't be read: Is a directory" in refusal(read_config, str(tmp_path))
+    assert "is not a plain file" in refusal(read_config, str(tmp_path))

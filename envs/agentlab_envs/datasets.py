@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
+import math
 import os
 import pathlib
+import struct
 import weakref
 import zipfile
 import zlib
@@ -15,11 +18,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors
+from agentlab import errors, machine
 from agentlab.shuffle import shuffled
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 FOLDER = "AGENTLAB_DATA"
+DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)  # fmt: skip - what NumPy and zipfile raise over bytes that are no archive of arrays
 KERAS_DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 DIGITS_TEST = 360  # of scikit-learn's 1,797 digits, a fifth
 WAYS = (
@@ -115,13 +135,34 @@ def _identity(file: pathlib.Path) -> tuple:
 def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
     """Returns the arrays of an `.npz` file; what would have to be unpickled is refused, since unpickling runs code."""
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            return {name: np.asarray(arrays[name]) for name in KEYS if name in arrays}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError) as error:
+        with file.open("rb") as opened, zipfile.ZipFile(opened) as members:
+            _check_sizes(members)
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as arrays:
+                return {name: np.asarray(arrays[name]) for name in KEYS if name in arrays}
+    except DAMAGED as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise errors.UsageError(
             f"Data file {str(file)!r} is damaged or no .npz of plain arrays: {reason}. Write it anew with numpy.savez."
         ) from error
+
+
+def _check_sizes(members: zipfile.ZipFile) -> None:
+    """Raises ValueError if an array is not what its header declares, or all of them are more than the memory has room for.
+
+    A few kilobytes can unpack to terabytes, and a header can declare any shape.
+    """
+    wanted = [info for info in members.infolist() if info.filename in {f"{key}.npy" for key in KEYS}]
+    total, free = sum(info.file_size for info in wanted), machine.free_memory()
+    if total > free:
+        raise ValueError(f"its arrays take {total:,} bytes, of which {free:,} are free")
+    for info in wanted:
+        with members.open(info) as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+            if member.tell() + math.prod(shape) * dtype.itemsize != info.file_size and not dtype.hasobject:
+                raise ValueError(f"{info.filename} declares {dtype} {shape}, which is not what it holds")
 
 
 def _arrays_of(data: Any) -> Mapping[str, Any]:

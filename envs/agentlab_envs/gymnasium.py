@@ -111,7 +111,7 @@ class GymnasiumEnvironment(Environment):
     def inexact(self) -> str:
         if self.vectorization == "native":
             return "its own vector class keeps its state to itself"
-        return repeats.why_not(attrs.evolve(self, num_environments=1, vectorization="sync", render_mode=None))
+        return repeats.why_not(lambda: attrs.evolve(self, num_environments=1, vectorization="sync", render_mode=None))
 
     def state(self) -> dict[str, np.ndarray]:
         if self.vectorization == "native":

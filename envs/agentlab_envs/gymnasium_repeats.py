@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,21 @@ AFTER = 10  # to compare after that
 SECONDS = 1.0  # to spend on the first part at most
 
 
-def why_not(environment: Environment) -> str:
-    """Returns why an environment of one row can't be brought back to where it was, as a clause; empty if it can. Closes it."""
+def why_not(make: Callable[[], Environment]) -> str:
+    """Returns why an environment of one row can't be brought to where another was, as a clause; empty if it can.
+
+    Args:
+        make: returns a new one, which is closed here.
+    """
+    first, second = make(), make()
     try:
-        state, actions, seen = _play(environment)
-        again: list[Any] = [environment.restore(state), *(environment.step(action) for action in actions)]
+        state, actions, seen = _play(first)
+        again: list[Any] = [second.restore(state), *(second.step(action) for action in actions)]
     except errors.AgentlabError as error:
         return f"trying out whether its episodes repeat failed: {str(error).rstrip('.')}"
     finally:
-        environment.close()
+        first.close()
+        second.close()
     if not all(_same(*pair) for pair in zip(seen, again, strict=True)):
         return "played again from its seed and actions, an episode goes differently"
     return ""
