@@ -18,9 +18,9 @@ from agentlab.checkpoint import Checkpoint
 from agentlab.composition import build_agent, build_evaluator, build_training_environment, choose_gear, on_host
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
-from agentlab.metrics import NonFinite, all_finite
 from agentlab.progress import Progress
 from agentlab.report import RunDirectory
+from agentlab.soundness import check_learning
 from agentlab.task import Task
 
 SLICE_SECONDS = 1.0  # after which the loop looks whether it is to stop
@@ -193,7 +193,7 @@ class Session:
                 pace = SLICE_SECONDS / max(time.time() - begin, 1e-9)
                 self._slice = max(1, int(turns * min(max(pace, 0.25), 4.0)))
             if self._stop() and self._step < self._total:
-                self._check_finite()
+                check_learning(self.agent, self._step)
                 self._save()
                 raise errors.Interrupted(f"Interrupted at step {self._step:,} of {self._total:,}.")
 
@@ -210,7 +210,7 @@ class Session:
 
     def _settle(self) -> dict[str, Any] | None:
         """Does what is due at this step; returns the line of metrics, if one is."""
-        self._check_finite()
+        check_learning(self.agent, self._step)
         period = self._task.evaluation.period
         evaluating, ending = self._is_due(period), self._step >= self._total
         found = self._timed("evaluate", self._evaluator.run, "evaluation during training") if evaluating else {}
@@ -245,26 +245,6 @@ class Session:
         self._directory.write_metrics(line)
         self._progress.chunk(line)
         return line
-
-    def _check_finite(self) -> None:
-        """Looks at what was learned since the last time.
-
-        Raises:
-            TrainingFault: a metric or a weight is not finite; no checkpoint of that is ever written.
-        """
-        learner = self.agent.learner
-        remedy = "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
-        try:
-            learner.means.check()
-        except NonFinite as error:
-            before = int(learner.updates.numpy()) - learner.means.count()
-            raise errors.TrainingFault(
-                f"Learning became non-finite by step {self._step:,}: {error.name} is {error.value} "
-                f"at update {before + error.update:,}. {remedy}"
-            ) from error
-        for weight in self.agent.model.variables:
-            if not all_finite(weight.value):
-                raise errors.TrainingFault(f"Weight {weight.path} is not finite by step {self._step:,}. {remedy}")
 
     def _save(self) -> None:
         """Commits a checkpoint of the present state, if there is none yet, and removes the oldest."""

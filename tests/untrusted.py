@@ -151,6 +151,7 @@ def try_reader(name: str, directory: pathlib.Path) -> str:
     Raises:
         AssertionError: the input did something else.
     """
+    signal.signal(signal.SIGALRM, _hangs)
     signal.alarm(HANGS_SECONDS)
     GUARD.on = True
     try:
@@ -163,6 +164,10 @@ def try_reader(name: str, directory: pathlib.Path) -> str:
         GUARD.on = False
         signal.alarm(0)
     return "read"
+
+
+def _hangs(*_: object) -> None:
+    raise Tripped(f"more than {HANGS_SECONDS} seconds")
 
 
 def fuzz(inputs: int, seed: int, folder: pathlib.Path) -> collections.Counter:
