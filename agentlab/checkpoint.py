@@ -182,7 +182,8 @@ def _file_name(group: str) -> str:
 
 def _is_entry(name: str, entry: Any) -> bool:
     """Whether a manifest's entry is a file of the checkpoint's own directory, with its size and sha256."""
-    plain = name.endswith(".safetensors") and name.replace(".", "", 1).replace("_", "").isalnum() and name.isascii()
+    group = name.removesuffix(".safetensors")
+    plain = group != name and len(name) < 100 and group.isascii() and group.replace("_", "").isalnum()
     if not plain or not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
         return False
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)

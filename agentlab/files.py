@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
@@ -107,10 +108,10 @@ def remove(path: pathlib.Path) -> None:
 def _reason(path: pathlib.Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path.name} is missing"
-    if isinstance(error, OSError) and path.is_symlink():
+    if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.EMLINK):
         return f"{path.name} is a symbolic link, which is not followed"
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return f"{path.name} can't be read: {reason}"
+    return f"{path.name[:100]} can't be read: {reason}"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

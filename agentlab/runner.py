@@ -47,7 +47,7 @@ def run(
         model: a Keras model of your own instead of the task's.
         run_dir: for the run's files; by default the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
         quiet: show no progress.
-        stop: asked about once a second; the run ends with a checkpoint when it answers True.
+        stop: asked about twice a second; the run ends with a checkpoint when it answers True.
 
     Raises:
         UsageError: the task, a part, a setting or the directory is wrong.

@@ -23,7 +23,7 @@ from agentlab.report import RunDirectory
 from agentlab.soundness import check_learning
 from agentlab.task import Task
 
-SLICE_SECONDS = 1.0  # after which the loop looks whether it is to stop
+SLICE_SECONDS = 0.5  # after which the loop looks whether it is to stop
 FIRST_SLICE = 16  # turns, before it is known how long one takes
 
 
@@ -62,7 +62,7 @@ class Session:
         seed: determines all randomness.
         model: a Keras model of the user's own instead of the task's.
         quiet: show no progress.
-        stop: asked about once a second; the run ends with a checkpoint when it answers True.
+        stop: asked about twice a second; the run ends with a checkpoint when it answers True.
     """
 
     def __init__(self, task: Task, seed: int, model: keras.Model | None, quiet: bool, stop: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
     python tests/killing.py --kills 200                    the whole figure, for DQN in the device gear
     python tests/killing.py --family classifier --kills 20
+    python tests/killing.py --crashes 1                    ends at every single write, fsync, rename and unlink of a run
 
 The runs are forked from this process, which has imported TensorFlow but not used it: an import takes longer than a run.
 """
@@ -13,13 +14,16 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
 
+import pytest
 import tensorflow  # noqa: F401 - imported once, before forking
+from sabotage import Saboteur
 
 import agentlab
 from agentlab import session
@@ -37,6 +41,10 @@ DQN = {
 FAMILIES = {
     "dqn-device": ("dqn", {**DQN, "environment": {"name": "cartpole"}, "num_environments": 4}),
     "dqn-host": ("dqn", {**DQN, "steps": 2_000, "num_environments": 2}),
+    "crashing": (
+        "dqn",
+        {**DQN, "environment": {"name": "identity"}, "steps": 90, "report_period": 40, "checkpoint_period": 30},
+    ),
     "classifier": (
         "classifier-digits",
         {"steps": 30_000, "report_period": 700, "checkpoint_period": 450, "execution": "graph", "evaluation": {"episodes": 40}},
@@ -62,16 +70,20 @@ def go_on(family: str, directory: pathlib.Path) -> None:
     if (directory / "config.json").exists():
         agentlab.resume(directory)
     else:
+        shutil.rmtree(directory, ignore_errors=True)  # it ended before it had written what is to be run
         task, changes = FAMILIES[family]
         agentlab.run(task, 5, changes, run_dir=directory)
 
 
-def forked(family: str, directory: pathlib.Path) -> int:
-    """Returns the number of a process that runs to the end, if it is let."""
+def forked(family: str, directory: pathlib.Path, crash: int = -1) -> int:
+    """Returns a process's number; it runs to the end, if it is let, or ends at the `crash`th call that changes the disk."""
     number = os.fork()
     if number == 0:
         try:
-            go_on(family, directory)
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                if crash >= 0:
+                    Saboteur(crash).install(monkeypatch)
+                go_on(family, directory)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -166,14 +178,42 @@ def kill_and_compare(family: str, kills: int, seed: int, folder: pathlib.Path) -
     return counts
 
 
+def crash_everywhere(family: str, every: int, folder: pathlib.Path) -> int:
+    """Ends a run at each `every`th call that changes the disk, and its continuation at the next but one such call; resumes it.
+
+    Returns:
+        How many crashes there were; exits with a sentence if a run doesn't come to the same.
+    """
+    os.waitpid(forked(family, folder / "whole"), 0)
+    expected, crashes, which = outcome(folder / "whole"), 0, 0
+    while True:
+        directory, codes = folder / f"crash-{which}", []
+        for crash in (which, 2, -1):
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(forked(family, directory, crash), 0)[1]))
+        crashes += codes.count(9)
+        if codes[-1] or outcome(directory) != expected:
+            sys.exit(f"{directory}: after a crash at call {which} the run came to something else (exit codes {codes}).")
+        shutil.rmtree(directory)
+        if codes[0] == 0:
+            return crashes
+        which += every
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=FAMILIES, default="dqn-device")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--crashes", type=int, metavar="N", help="instead of killing, crash at each Nth call that changes the disk"
+    )
     options = parser.parse_args()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        if options.crashes:
+            crashes = crash_everywhere("crashing", options.crashes, pathlib.Path(folder))
+            print(f"{crashes} of {crashes} crashes resumed to the same bits ({time.monotonic() - begin:.0f} s)")
+            return
         counts = kill_and_compare(options.family, options.kills, options.seed, pathlib.Path(folder))
     kills = counts["save"] + counts["moment"]
     told = ", ".join(f"{name}: {count}" for name, count in counts.items())

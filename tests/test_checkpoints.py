@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import pathlib
 import random
 import shutil
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sabotage import Saboteur
 from safetensors.numpy import load_file
 
 from agentlab import arrays, errors, files
@@ -105,71 +105,6 @@ def test_a_checkpoint_of_the_same_step_takes_the_place_of_the_old_one(tmp_path):
     assert newest_whole(saved(checkpoints, 20)) == 20
     checkpoints.prune([20])
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-20"]
-
-
-class Died(BaseException):
-    """Stands for the end of the process: nothing that runs afterwards may be needed."""
-
-
-class Saboteur:
-    """Counts the calls that change what is on disk, and lets one of them go wrong.
-
-    Args:
-        which: call, from 0.
-        error: None ends the process at that call, half of a write done; else it is raised.
-    """
-
-    CALLS = ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir")
-
-    def __init__(self, which, error=None):
-        self.which, self.error, self.count = which, error, 0
-
-    def due(self):
-        self.count += 1
-        if self.count - 1 != self.which:
-            return False
-        if self.error is not None:
-            raise self.error
-        return True
-
-    def install(self, monkeypatch):
-        for name in self.CALLS:
-            monkeypatch.setattr(os, name, self.wrapped(getattr(os, name)))
-        opened = pathlib.Path.open
-        monkeypatch.setattr(
-            pathlib.Path, "open", lambda path, mode="r", *more, **named: Writer(opened(path, mode, *more, **named), self)
-        )
-
-    def wrapped(self, call):
-        def wrapper(*arguments, **named):
-            if self.due():
-                os._exit(9)
-            return call(*arguments, **named)
-
-        return wrapper
-
-
-class Writer:
-    """An open file whose writes are counted too."""
-
-    def __init__(self, file, saboteur):
-        self.file, self.saboteur = file, saboteur
-
-    def write(self, data):
-        if self.saboteur.due():
-            self.file.write(data[: len(data) // 2])
-            self.file.flush()
-            os._exit(9)
-        return self.file.write(data)
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.file.close()
 
 
 def in_a_child(function, saboteur):

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,43 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, number, code):
     )
     assert "Traceback" not in complaint
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
+
+
+def test_a_second_signal_ends_the_program_at_once_and_the_run_goes_on_from_what_was_committed(tmp_path):
+    command = [*SMALL, "--steps", "1000000", "--run-dir", "run", "--set", "checkpoint_period=200"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentlab", *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    _wait_for(lambda: list((tmp_path / "run").glob("checkpoints/step-*")))
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace('"steps": 1000000', '"steps": 2000'))
+    for path in (tmp_path / "run" / "checkpoints").glob("step-*"):
+        if int(path.name[5:]) > 2_000:
+            shutil.rmtree(path)
+    resumed = program("resume", "run", "--quiet", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "2,000 steps" in resumed.stdout
+
+
+def test_a_runs_config_runs_it_again_to_the_same_bits(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, "--quiet", "--seed", "3", "--run-dir", "one"]) == 0
+    assert main(["run", "--config", "one/config.json", "--quiet", "--run-dir", "other"]) == 0
+    for name in ("agent", "memory", "loop"):
+        files = [tmp_path / run / "checkpoints" / "step-200" / f"{name}.safetensors" for run in ("one", "other")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    config = tmp_path / "one" / "config.json"
+    config.write_text(config.read_text().replace('"keras": "', '"keras": "1.'))
+    capsys.readouterr()
+    assert main(["run", "--config", "one/config.json", "--quiet", "--run-dir", "third"]) == 0
+    assert re.match(r"agentlab: warning: This is not as when that run was begun.*: keras 1\..* then", capsys.readouterr().err)
+    assert main(["resume", "other", "--quiet", "--steps", "300"]) == 0
+    assert "300 steps" in capsys.readouterr().out
 
 
 def _wait_for(condition):

@@ -349,3 +349,12 @@ def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     assert f"{family}: {kills} of {kills} kills resumed to the same bits" in found.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_crashed_at_any_write_fsync_rename_or_unlink_comes_to_the_same_bits(full):
+    command = [sys.executable, str(pathlib.Path(__file__).with_name("killing.py")), "--crashes", "1" if full else "17"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    crashes = int(found.stdout.split()[0])
+    assert crashes > (80 if full else 5)
