@@ -9,12 +9,11 @@ import os
 import pathlib
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agentlab import errors, listing
+from agentlab import errors, importing, listing, plugin_commands
 from agentlab.arguments import Parser
 
 EXAMPLES = """examples:
@@ -34,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        plugin_commands.add_files(options.plugin)
         return options.command(options) or 0
     except errors.AgentlabError as error:
         if debug:
@@ -72,9 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
-    def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=function.__doc__)
-        added.add_argument("--debug", action="store_true", help="show tracebacks")
+    def command(
+        name: str, function: Callable[[argparse.Namespace], int], text: str, among: Any = commands
+    ) -> argparse.ArgumentParser:
+        added = among.add_parser(name, help=text, description=function.__doc__)
+        _add_common(added)
         added.set_defaults(command=function, parser=added)
         return added
 
@@ -97,8 +99,17 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
     listed.add_argument("--json", action="store_true", help="for programs")
     info = command("info", _info, "describe a task or part")
-    info.add_argument("name", metavar="NAME", help="of a task or part, or PACKAGE:NAME")
+    info.add_argument("name", metavar="NAME", help="of a task or part, PACKAGE:NAME, or a package")
+    kit = commands.add_parser("plugin", help="write a plugin, or check one", description="Writes or checks plugins.")
+    plugin_commands.add(kit.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser), command)
     return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--debug", action="store_true", help="show tracebacks")
+    command.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE.py", help="offer the parts of a file too; may be repeated"
+    )
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
@@ -139,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
     Without TASK, the config.json of a run says which task with which seed.
     """
     found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
-    runner = _import_runner()
+    runner = importing.runner()
     from agentlab import execution
 
     execution.use_threads(getattr(found, "threads", 0))
@@ -175,7 +186,7 @@ def _resume(options: argparse.Namespace) -> int:
 
     config = pathlib.Path(options.run) / "config.json"
     threads = task.read_run_config(config)[0].threads if config.is_file() else 0
-    runner = _import_runner()
+    runner = importing.runner()
     from agentlab import execution
 
     execution.use_threads(threads)
@@ -188,7 +199,7 @@ def _resume(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
     _check_positive("--episodes", options.episodes)
-    runner = _import_runner()
+    runner = importing.runner()
     with _plain_warnings():
         found, seed, agent = runner.load_run(options.run, options.step)
     from agentlab import composition
@@ -208,7 +219,7 @@ def _play(options: argparse.Namespace) -> int:
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    _import_runner()
+    importing.runner()
     from agentlab import play
 
     returns = play.play(options.run, options.episodes, options.video)
@@ -221,7 +232,7 @@ def _sample(options: argparse.Namespace) -> int:
     """Writes text with a run's agent: it acts in `echo`, where the next observation is its last action."""
     _check_positive("--length", options.length)
     _check_positive("--num", options.num)
-    _import_runner()
+    importing.runner()
     from agentlab import writing
 
     narrowed = {"top_k": options.top_k, "top_p": options.top_p}
@@ -256,25 +267,6 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     for changes in ({**swaps, **plain}, task.dotted(options.set)):
         tree = task.merged(tree, changes)
     return tree
-
-
-def _import_runner() -> Any:
-    """Imports the runner, and so TensorFlow, whose native code greets on standard error whatever the log level."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as greetings:
-        os.dup2(greetings.fileno(), 2)
-        try:
-            from agentlab import runner
-        except BaseException:
-            greetings.seek(0)
-            os.write(saved, greetings.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-    return runner
 
 
 @contextlib.contextmanager

@@ -69,3 +69,12 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -
         listed = f"{listed}, among {len(names)}"
         names = sorted(difflib.get_close_matches(name, names, MANY, cutoff=0.0))
     return f"No {what} named {name!r}. {listed}: {', '.join(names) or 'none'}.{hint}"
+
+
+def first_line(error: BaseException) -> str:
+    """Returns an exception's type and the first line of its message.
+
+    >>> first_line(ValueError("wrong"))
+    'ValueError: wrong'
+    """
+    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 from typing import Any
 
@@ -19,12 +20,9 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
     """
     if kind is not None and kind.removesuffix("s") not in plugins.GROUPS:
         raise errors.UsageError(errors.unknown("kind", kind, plugins.GROUPS, "Kinds"))
-    found = []
-    for each in [kind.removesuffix("s")] if kind else plugins.GROUPS:
-        offers = plugins.offers(each)
-        names = [offer.name for offer in offers]
-        found += [_row(plugins.inspected(offer), names.count(offer.name) > 1) for offer in offers]
-    return found
+    offers = [offer for offer in plugins.every() if kind is None or offer.kind == kind.removesuffix("s")]
+    times = collections.Counter((offer.kind, offer.name) for offer in offers)
+    return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
 
 
 def table(found: list[dict[str, Any]], color: bool = False) -> str:
@@ -45,18 +43,12 @@ def table(found: list[dict[str, Any]], color: bool = False) -> str:
 
 
 def describe(reference: str) -> str:
-    """Returns what there is to know of every task or part with this name.
+    """Returns what there is to know of every task or part with this name, or of this package.
 
     Raises:
-        UsageError: nothing has this name.
-        PluginError: a task cannot be loaded.
+        PluginError: nothing has this name, or a task cannot be loaded.
     """
-    package, _, name = reference.rpartition(":")
-    every = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind)]
-    found = [offer for offer in every if offer.name == name and package in ("", offer.package)]
-    if not found:
-        raise errors.UsageError(errors.unknown("task or part", reference, {offer.name for offer in every}, "Installed"))
-    return "\n\n".join(_described(offer) for offer in found)
+    return "\n\n".join(_described(offer) for offer in plugins.named(reference))
 
 
 def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:
@@ -65,7 +57,9 @@ def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:
 
 
 def _described(offer: plugins.Offer) -> str:
-    head = f"{offer.kind} {offer.name} ({offer.package} {offer.version}, {offer.target})"
+    head = plugins.described(offer)
+    if offer.problem:
+        return f"{head}\n\ncan't be loaded: {offer.problem}"
     if offer.kind == "task":
         task = plugins.load("task", f"{offer.package}:{offer.name}")
         if not isinstance(task, tasks.Task):

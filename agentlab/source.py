@@ -7,6 +7,7 @@ import inspect
 import pathlib
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +59,7 @@ def _found(target: str, behind: tuple[str, ...]) -> Definition | None:
         raise UnreadableError(f"{target!r} is not of the form module:attribute")
     if target in behind:
         raise UnreadableError(f"{target!r} is imported from itself")
-    file = locate(module)
+    file = locate(module) or getattr(sys.modules.get(module), "__file__", None)  # the second of a single file in use
     if file is None:
         raise UnreadableError(f"module {module!r} is not installed")
     return _defined(_Module(module, file, _parsed(file)), attribute, (*behind, target)) if file.endswith(".py") else None
@@ -70,6 +71,8 @@ def locate(module: str) -> str | None:
     name, spec = "", None
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
     for part in module.split("."):
+        if name and path is None:
+            return None  # what is no package has no modules
         name = f"{name}.{part}" if name else part
         specs = (finder.find_spec(name, path) for finder in finders)
         spec = next((found for found in specs if found is not None), None)
@@ -88,8 +91,10 @@ def documented(text: str) -> dict[str, str]:
 
 def _parsed(file: str) -> ast.Module:
     try:
-        return ast.parse(pathlib.Path(file).read_bytes())
-    except (OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
+            return ast.parse(pathlib.Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of text nested too deep
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 

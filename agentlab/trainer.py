@@ -83,7 +83,7 @@ class Trainer(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the loss of each of N rows, `[N]` float32, and scalar metrics by name.
+        """Returns the loss of each of N rows, `[N]` float32, or their mean, and scalar metrics by name.
 
         Args:
             output: `[N, ..., K]`, the model's outputs for `batch.observation`.

@@ -1,6 +1,7 @@
 """One thread, one TensorFlow set-up for all tests; what several of them use."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from agentlab import execution as executions
+from agentlab import plugins
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
@@ -56,3 +58,19 @@ def assert_frequencies():
         assert statistic < limit  # the limit is Wilson and Hilferty's approximation
 
     return check
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A directory to install into, on this process's path and its children's."""
+    where = tmp_path / "site"
+    where.mkdir()
+    monkeypatch.syspath_prepend(str(where))
+    monkeypatch.setenv("PYTHONPATH", str(where))
+    monkeypatch.chdir(tmp_path)
+    known = set(sys.modules)
+    monkeypatch.setattr(plugins, "_FROM_FILES", {})
+    yield where
+    for name in set(sys.modules) - known:
+        if name.startswith("stranger"):
+            del sys.modules[name]

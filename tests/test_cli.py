@@ -175,7 +175,7 @@ def _wait_for(condition):
         ("evaluate nowhere --episodes 0", "--episodes is 0; expected a whole number of at least 1"),
         ("play nowhere --video a.gif", "'nowhere' is not a run"),
         ("list tsk", "No kind named 'tsk'.*Did you mean 'task'"),
-        ("info cartpol", "No task or part named 'cartpol'.*Did you mean 'cartpole'"),
+        ("info cartpol", "No task, part or package named 'cartpol'.*Did you mean 'cartpole'"),
     ],
 )
 def test_a_mistake_gets_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):

@@ -1,49 +1,14 @@
 """Plugins of strangers: good, broken, doubled and slow ones, as distributions in a directory on the path."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+from strangers import distribution, program
 
 from agentlab import errors, listing, plugins
 from agentlab.cli import main
-
-
-def distribution(path, package, modules, version="1.2", **groups):
-    """Writes a distribution's files: its modules, and what pip would leave of its metadata."""
-    for name, text in modules.items():
-        file = path / f"{name}.py"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    info = path / f"{package.replace('-', '_')}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    sections = [f"[agentlab.{kind}]\n" + "\n".join(lines) for kind, lines in groups.items()]
-    (info / "entry_points.txt").write_text("\n".join(sections) + "\n")
-
-
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    """A directory to install into, on this process's path and its children's."""
-    where = tmp_path / "site"
-    where.mkdir()
-    monkeypatch.syspath_prepend(str(where))
-    monkeypatch.setenv("PYTHONPATH", str(where))
-    monkeypatch.chdir(tmp_path)
-    known = set(sys.modules)
-    yield where
-    for name in set(sys.modules) - known:
-        if name.startswith("stranger"):
-            del sys.modules[name]
-
-
-def program(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "agentlab", *arguments],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
 
 
 def row(name, kind="trainer"):

@@ -1,0 +1,121 @@
+"""The lines of the DeviceEnvironment contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from agentlab import execution, seeds
+from agentlab.autoreset import HostedEnvironment
+from agentlab.spec import EnvironmentSpec
+from agentlab.testing import trajectory
+from agentlab.testing.draws import kinds_of_draws
+from agentlab.testing.environment import ROWS, EnvironmentTests
+from agentlab.testing.violation import expect, expect_same, shape_and_dtype
+from agentlab.types import TimeStep
+
+SEED = (7, 1)
+
+
+class DeviceEnvironmentTests(EnvironmentTests):
+    """Tests of an environment of pure TensorFlow functions; derive, and name your class as `part`."""
+
+    def spec(self) -> EnvironmentSpec:
+        return self.make().spec
+
+    def trajectory(self, seed: int = 0, actions: np.ndarray | None = None) -> TimeStep:
+        chosen = self.actions() if actions is None else actions
+        return trajectory.on_device(self.make(), seed, chosen)
+
+    def test_initial(self) -> None:
+        """`initial(seed, batch)` returns a structure of tensors `[batch, ...]`."""
+        environment = self.make()
+        for batch in (1, ROWS):
+            state = environment.initial(tf.constant(SEED, tf.int64), batch)
+            _expect_states(state, batch, "initial")
+
+    def test_observe(self) -> None:
+        """`observe(state)` returns tensors `[B, *O]` as the spec says."""
+        environment = self.make()
+        shown = environment.observe(self._initial(environment))
+        trajectory.expect_within(shown, environment.spec.observation, ROWS, "observe's observation")
+
+    def test_transition(self) -> None:
+        """`transition` returns `(state, reward [B] float32, terminated [B] bool, target)`, the state as it was shaped."""
+        environment = self.make()
+        before = self._initial(environment)
+        returned = environment.transition(before, tf.constant(self.actions()[0]), tf.constant(SEED, tf.int64))
+        length = len(returned) if isinstance(returned, tuple) else None
+        expect(length == 4, "a tuple (state, reward, terminated, target)", f"{type(returned).__name__} of length {length}")
+        state, reward, terminated, target = returned
+        _expect_alike(before, state, "transition")
+        for name, value, dtype in (("reward", reward, tf.float32), ("terminated", terminated, tf.bool)):
+            kept = tf.is_tensor(value) and value.dtype == dtype and tuple(value.shape) == (ROWS,)
+            expect(kept, f"a {name} in {dtype.name} of shape ({ROWS},)", shape_and_dtype(value))
+        described = environment.spec.target
+        expect((described is None) == (isinstance(target, tuple) and target == ()), "a target only if the spec has one", target)
+
+    def test_restart(self) -> None:
+        """`restart(state, seed)` returns states shaped like those of `initial`."""
+        environment = self.make()
+        before = self._initial(environment)
+        _expect_alike(before, environment.restart(before, tf.constant(SEED, tf.int64)), "restart")
+
+    def test_draws(self) -> None:
+        """It draws by its `seed` argument alone, a draw of its own for every row: another seed, another trajectory."""
+        kinds = self._draws()
+        expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
+        self.expect_seeded(draws=bool(kinds.stateless))
+
+    def test_graph(self) -> None:
+        """Run as a graph, it does what it does eagerly."""
+        self._expect_compiled("graph")
+
+    def test_xla(self) -> None:
+        """Compiled by XLA, it does what it does eagerly."""
+        self._expect_compiled("xla")
+
+    def test_host_face(self) -> None:
+        """Run step by step on the host, it does what it does on the device."""
+        environment, actions = self.make(), self.actions()
+        hosted = HostedEnvironment(environment, ROWS, compiled=False)
+        expected = "the same trajectory in the host gear and the device gear"
+        found = trajectory.on_host(hosted, 0, actions)
+        expect_same(found, trajectory.on_device(environment, 0, actions), expected)
+        expect_same(found, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
+
+    def _expect_compiled(self, mode: str) -> None:
+        environment, actions = self.make(), self.actions()
+        found = trajectory.on_device(environment, 0, actions, lambda function: execution.compiled(function, mode))
+        expect_same(found, self._found(), f"the same trajectory eagerly and by {mode}", exact=False)
+
+    def _initial(self, environment: Any) -> Any:
+        return environment.initial(seeds.at(0, 0), ROWS)
+
+    def _draws(self) -> Any:
+        environment = self.make()
+        action = tf.constant(self.actions()[0])
+
+        def everything(seed: Any) -> Any:
+            state = environment.initial(seed, ROWS)
+            moved = environment.transition(state, action, seed)[0]
+            return environment.observe(moved), environment.restart(moved, seed)
+
+        return kinds_of_draws(everything, tf.TensorSpec([2], tf.int64))
+
+
+def _expect_states(state: Any, batch: int, name: str) -> None:
+    leaves = tf.nest.flatten(state)
+    expect(leaves, f"a structure of tensors from {name}", repr(state))
+    for leaf in leaves:
+        kept = tf.is_tensor(leaf) and leaf.shape.rank and leaf.shape[0] == batch
+        expect(kept, f"states from {name} that are tensors of shape ({batch}, ...)", shape_and_dtype(leaf))
+
+
+def _expect_alike(before: Any, after: Any, name: str) -> None:
+    tf.nest.assert_same_structure(before, after)
+    for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
+        kept = tf.is_tensor(new) and (new.dtype, new.shape) == (old.dtype, old.shape)
+        expect(kept, f"states from {name} shaped like the initial ones, {shape_and_dtype(old)}", shape_and_dtype(new))

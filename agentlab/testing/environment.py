@@ -1,0 +1,123 @@
+"""The lines that environments of both kinds are held to."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+import numpy as np
+
+from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.testing import trajectory
+from agentlab.testing.suite import Suite
+from agentlab.testing.untouched import untouched
+from agentlab.testing.violation import expect, expect_same, is_same
+from agentlab.types import TimeStep
+
+ROWS = 4
+
+
+class EnvironmentTests(Suite):
+    """What both kinds of environment are held to.
+
+    Attributes:
+        turns: steps of the trajectories that are looked at.
+    """
+
+    kind: ClassVar[str] = "environment"
+    turns: ClassVar[int] = 30
+
+    @abc.abstractmethod
+    def trajectory(self, seed: int = 0, actions: np.ndarray | None = None) -> TimeStep:
+        """Returns a new environment's time steps under random actions, or those given, `[turns, ROWS, *A]`."""
+
+    @abc.abstractmethod
+    def spec(self) -> EnvironmentSpec:
+        """Returns the spec of a new environment."""
+
+    def actions(self, seed: int = 0) -> np.ndarray:
+        """Returns random actions `[turns, ROWS, *A]`."""
+        return trajectory.random_actions(self.spec(), self.turns, ROWS, seed)
+
+    def test_spec(self) -> None:
+        """`spec` is an EnvironmentSpec of arrays and choices, and the same whenever asked."""
+        spec = self.spec()
+        expect(isinstance(spec, EnvironmentSpec), "an agentlab.spec.EnvironmentSpec", repr(spec))
+        expect(isinstance(spec.observation, Array), "observations that are an agentlab.spec.Array", repr(spec.observation))
+        expect(isinstance(spec.action, (Array, Discrete)), "actions that are an Array or Discrete", repr(spec.action))
+        expect(spec == self.spec(), "the same spec from every instance", "another")
+
+    def test_observations(self) -> None:
+        """Observations have the shape, dtype and range that the spec says, and are finite."""
+        found, spec = self._found(), self.spec()
+        for name in ("observation", "final_observation"):
+            trajectory.expect_within(getattr(found, name), spec.observation, ROWS, name)
+
+    def test_rewards_and_ends(self) -> None:
+        """Rewards are finite float32 `[B]`, never None; terminated and truncated are bool `[B]`."""
+        trajectory.expect_flags(self._found(), ROWS)
+
+    def test_reset(self) -> None:
+        """After a reset nothing has happened: reward 0, nothing terminated or truncated."""
+        trajectory.expect_nothing_happened(self._found())
+
+    def test_final_observation(self) -> None:
+        """Where no episode ended, observation is final_observation; where one did, it is the next episode's first."""
+        trajectory.expect_final(self._found())
+
+    def test_target(self) -> None:
+        """The target is the right answer to the action just taken, as the spec says, or ()."""
+        trajectory.expect_targets(self._found(), self.spec(), ROWS)
+
+    def test_time_limit(self) -> None:
+        """No episode outlasts the spec's max_episode_steps, and one that is cut off there is truncated."""
+        limit = self.spec().max_episode_steps
+        if limit is None:
+            return
+        expect(isinstance(limit, int) and limit > 0, "max_episode_steps of at least 1, or None", repr(limit))
+        found = self._found()
+        ended = found.terminated | found.truncated
+        lengths = np.zeros(ROWS, int)
+        for turn in range(1, len(ended)):
+            lengths += 1 if isinstance(found.first, tuple) else ~found.first[turn]
+            late = (lengths >= limit) & ~ended[turn]
+            expect(not late.any(), f"an end by step {limit} of every episode", f"a step {limit} in row {late.argmax()} without")
+            lengths[ended[turn]] = 0
+
+    def test_actions_matter(self) -> None:
+        """Other actions in one row lead elsewhere in that row, and nowhere else in the other rows."""
+        actions = self.actions()
+        changed = actions.copy()
+        changed[:, 0] = self.actions(seed=1)[:, 0]
+        one, other = self.trajectory(0, actions), self.trajectory(0, changed)
+        for index in range(1, ROWS):
+            expected = "rows that do not depend on each other's actions"
+            expect_same(trajectory.row(one, index), trajectory.row(other, index), expected)
+        expect(not is_same(trajectory.row(one, 0), trajectory.row(other, 0)), "other actions to lead elsewhere", "the same")
+
+    def test_same_seed(self) -> None:
+        """The same seed and actions lead to the same trajectory, bit by bit, from another instance too."""
+        expect_same(self.trajectory(1), self.trajectory(1), "the same trajectory for the same seed")
+
+    def test_running_touches_nothing(self) -> None:
+        """Stepping leaves random states, logging and other global state alone."""
+        with untouched("stepping the environment"):
+            self.trajectory(3)
+
+    def expect_seeded(self, draws: bool) -> None:
+        """Raises a Violation unless draws, where there are any, follow the seed and differ from row to row."""
+        actions = self.actions()
+        actions[:] = actions[:, :1]  # rows differ by draws alone
+        one, other = self.trajectory(1, actions), self.trajectory(2, actions)
+        if draws:
+            expect(not is_same(one, other), "another trajectory for another seed", "the same")
+        if not is_same(one, other):
+            alike = [index for index in range(1, ROWS) if is_same(trajectory.row(one, 0), trajectory.row(one, index))]
+            expect(not alike, "a draw of its own for every row", f"rows 0 and {alike[:1]} that are alike")
+
+    def _found(self) -> TimeStep:
+        """Returns the trajectory of seed 0, made once for all tests of the class."""
+        cls: Any = type(self)
+        if "_made" not in vars(cls):
+            cls._made = self.trajectory()
+        return cls._made

@@ -1,0 +1,123 @@
+"""The lines of the Memory contract."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from agentlab import execution
+from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.testing import around
+from agentlab.testing.draws import kinds_of_draws
+from agentlab.testing.suite import Suite
+from agentlab.testing.untouched import untouched
+from agentlab.testing.violation import expect, expect_same, is_same, leaves, shape_and_dtype
+from agentlab.types import Transition
+
+PLAIN = EnvironmentSpec("plain", Array((3,)), Discrete(5))
+SUPERVISED = EnvironmentSpec("supervised", Array((2, 2)), Discrete(5), target=Discrete(5))
+ROWS = 4
+
+
+class LatestTests(Suite):
+    """Tests of a memory that keeps nothing beyond the present, derived from `Latest`."""
+
+    kind: ClassVar[str] = "memory"
+
+
+class MemoryTests(Suite):
+    """Tests of what keeps transitions; derive, and name your class as `part`."""
+
+    kind: ClassVar[str] = "memory"
+
+    def test_batches(self) -> None:
+        """A batch is a Transition `[N, ...]` in the shapes and dtypes of what was stored, target included."""
+        for spec in (PLAIN, SUPERVISED):
+            memory = self._filled(spec, 16)
+            batch, stored = memory.sample(around.seed()), around.numbered(spec, 1)
+            expect(isinstance(batch, Transition), "an agentlab.Transition", repr(batch)[:80])
+            rows = tf.shape(batch.reward)[0]
+            one, other = leaves(stored), leaves(batch)
+            expect(one.keys() == other.keys(), f"the leaves {sorted(one)}", sorted(other))
+            for name, value in other.items():
+                like = one[name]
+                kept = value.dtype == like.dtype and value.shape == (rows, *like.shape[1:])
+                expect(kept, f"{name} in {like.dtype} of shape ({rows}, {str(like.shape[1:])[1:]}", shape_and_dtype(value))
+
+    def test_what_was_stored(self) -> None:
+        """What it hands out was stored, whole: from the first transition on, and when more came than it can keep."""
+        memory = self.make()
+        memory.build(PLAIN)
+        begin = 1
+        for count in (1, 2, 3, 5000, 9000):
+            memory.add(around.numbered(PLAIN, count, begin))
+            begin += count
+            for step in range(3):
+                _expect_stored(memory.sample(around.seed(step)), begin)
+
+    def test_seed(self) -> None:
+        """A batch is a function of what is stored and the seed."""
+        memory = self._filled(PLAIN, 64)
+        one, again, other = (memory.sample(around.seed(step)) for step in (0, 0, 1))
+        expect_same(one, again, "the same batch for the same seed")
+        kinds = kinds_of_draws(memory.sample, tf.TensorSpec([2], tf.int64))
+        expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
+        if kinds.stateless:
+            expect(not is_same(one, other), "another batch for another seed", "the same")
+
+    def test_graph(self) -> None:
+        """Run as a graph, it keeps and hands out what it does eagerly."""
+        self._expect_compiled("graph")
+
+    def test_xla(self) -> None:
+        """Compiled by XLA, it keeps and hands out what it does eagerly."""
+        self._expect_compiled("xla")
+
+    def test_variables(self) -> None:
+        """`variables()` names all it keeps: copied into another memory, they bring the same batches."""
+        one, other = self._filled(PLAIN, 64), self._filled(PLAIN, 8)
+        kept = {name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)}
+        expect(not kept, "tf.Variables by name", kept)
+        expect(one.variables().keys() == other.variables().keys(), "the same names in every process", "others")
+        for name, variable in other.variables().items():
+            variable.assign(one.variables()[name])
+        for step in range(3):
+            if step:
+                for memory in (one, other):
+                    memory.add(around.numbered(PLAIN, ROWS, 100 * step))
+            expected = "the same batches from a memory restored by its variables()"
+            expect_same(one.sample(around.seed(step)), other.sample(around.seed(step)), expected)
+
+    def test_keeping_touches_nothing(self) -> None:
+        """Keeping and handing out leave random states and other global state alone."""
+        with untouched("adding and sampling"):
+            self._filled(PLAIN, 16).sample(around.seed())
+
+    def _filled(self, spec: EnvironmentSpec, count: int) -> Any:
+        memory = self.make()
+        memory.build(spec)
+        for begin in range(0, count, ROWS):
+            memory.add(around.numbered(spec, ROWS, begin))
+        return memory
+
+    def _expect_compiled(self, mode: str) -> None:
+        eager, other = self._filled(PLAIN, 16), self._filled(PLAIN, 16)
+        add, sample = execution.compiled(other.add, mode), execution.compiled(other.sample, mode)
+        for begin in (16, 20):
+            more = around.numbered(PLAIN, ROWS, begin)
+            eager.add(more)
+            add(more)
+        expect_same(eager.sample(around.seed()), sample(around.seed()), f"the same batch eagerly and by {mode}")
+
+
+def _expect_stored(batch: Transition, end: int) -> None:
+    """Raises a Violation unless every row of a batch is one of the numbered transitions from 1 to `end - 1`."""
+    numbers = np.asarray(batch.reward)
+    kept = len(numbers) > 0 and numbers.min() >= 1 and numbers.max() < end
+    expect(kept, f"transitions that were stored, rewards from 1 to {end - 1}", f"rewards {numbers[:4]}")
+    every = around.numbered(PLAIN, end)
+    for name in ("observation", "action", "next_observation", "discount"):
+        stored = np.asarray(getattr(every, name))[numbers.astype(int)]
+        expect_same(getattr(batch, name), stored, f"the {name} of the transition that the reward belongs to")

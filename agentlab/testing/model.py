@@ -1,0 +1,141 @@
+"""The lines of the ModelBuilder contract, and of the models it builds."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agentlab import execution
+from agentlab.composition import build_part
+from agentlab.model import RecurrentModel, build_model, forward, initial_state
+from agentlab.spec import EnvironmentSpec
+from agentlab.task import Task
+from agentlab.testing import around
+from agentlab.testing.suite import Suite
+from agentlab.testing.untouched import untouched
+from agentlab.testing.violation import expect, expect_same, shape_and_dtype
+
+ROWS = 3
+
+
+class ModelTests(Suite):
+    """Tests of what builds a model; derive, and name your class as `part`.
+
+    Attributes:
+        among: a task whose environment the model is for.
+    """
+
+    kind: ClassVar[str] = "model"
+    among: ClassVar[Task] = around.IDENTITY
+
+    def test_model(self) -> None:
+        """`build` returns a keras.Model, a new one each time."""
+        spec, num_outputs = self._asked()
+        models = [self.make().build(spec, num_outputs) for _ in range(2)]
+        for model in models:
+            expect(isinstance(model, keras.Model), "a keras.Model", repr(model))
+        shared = {id(weight) for weight in models[0].variables} & {id(weight) for weight in models[1].variables}
+        expect(models[0] is not models[1] and not shared, "a new model, with weights of its own, from every build", "the same")
+
+    def test_outputs(self) -> None:
+        """It answers `[B, *O]` with float32 `[B, ..., K]`, K outputs per choice, for one row or several; finite."""
+        spec, num_outputs = self._asked()
+        model = self._one()
+        for rows in (1, ROWS):
+            output = self._call(model, self._observations(rows))[0]
+            shape = (rows, *spec.action.choices, num_outputs)
+            kept = tf.is_tensor(output) and output.dtype == tf.float32 and tuple(output.shape) == shape
+            expect(kept, f"outputs in float32 of shape {shape}", shape_and_dtype(output))
+            expect(np.isfinite(output.numpy()).all(), "finite outputs", output.numpy().ravel()[:4])
+
+    def test_state(self) -> None:
+        """The state that a recurrent model returns is shaped like `initial_state(B)`, tensors `[B, ...]`."""
+        model = self._one()
+        if not isinstance(model, RecurrentModel):
+            return
+        before = model.initial_state(ROWS)
+        after = self._call(model, self._observations(ROWS))[1]
+        tf.nest.assert_same_structure(before, after)
+        for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
+            expect(old.shape[0] == ROWS, f"an initial state of {ROWS} rows", shape_and_dtype(old))
+            kept = (new.shape, new.dtype) == (old.shape, old.dtype)
+            expect(kept, f"a state like the initial one, {shape_and_dtype(old)}", shape_and_dtype(new))
+
+    def test_seed(self) -> None:
+        """The run's seed determines the initial weights: the same one, the same weights; another, others."""
+        one, again, other = (_weights(self._built(seed)) for seed in (0, 0, 1))
+        expect_same(one, again, "the same weights for the same seed")
+        constant = all(len(np.unique(weight)) == 1 for weight in one)
+        different = any(not np.array_equal(left, right) for left, right in zip(one, other, strict=True))
+        expect(different or constant, "other weights for another seed", "the same")
+
+    def test_rows(self) -> None:
+        """What it answers to a row does not depend on the other rows, nor on having been asked before."""
+        model, shown = self._one(), self._observations(ROWS)
+        whole = self._call(model, shown)[0].numpy()
+        again = self._call(model, shown)[0].numpy()
+        expect_same(whole, again, "the same output for the same observations, outside training", exact=False)
+        alone = self._call(model, shown[:1])[0].numpy()
+        expect_same(whole[:1], alone, "the same output for a row alone and among others", exact=False)
+
+    def test_gradients(self) -> None:
+        """Its output depends on every trainable weight, differentiably."""
+        model = self._one()
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(self._call(model, self._observations(ROWS), training=True)[0])
+        variables = model.trainable_variables
+        expect(variables, "a trainable weight", "none")
+        gradients = tape.gradient(total, [variable.value for variable in variables])
+        idle = [variable.path for variable, gradient in zip(variables, gradients, strict=True) if gradient is None]
+        expect(not idle, "a gradient of every trainable weight", f"none of {', '.join(idle)}")
+
+    def test_graph(self) -> None:
+        """Run as a graph, it answers what it answers eagerly."""
+        self._expect_compiled("graph")
+
+    def test_xla(self) -> None:
+        """Compiled by XLA, it answers what it answers eagerly."""
+        self._expect_compiled("xla")
+
+    def test_calling_touches_nothing(self) -> None:
+        """Calling it leaves random states and other global state alone."""
+        model = self._one()
+        with untouched("calling the model"):
+            self._call(model, self._observations(ROWS))
+
+    def _asked(self) -> tuple[EnvironmentSpec, int]:
+        """Returns the spec and the number of outputs that a model is asked for."""
+        spec = around.spec_of(self.among.environment)
+        if self.among is around.IDENTITY:
+            return spec, around.usual_outputs(spec)
+        return spec, build_part("trainer", self.among.trainer).num_outputs(spec)
+
+    def _built(self, seed: int = 0) -> keras.Model:
+        return build_model(self.make(), *self._asked(), seed)
+
+    def _one(self) -> keras.Model:
+        """Returns the model of seed 0, built once for all tests of the class."""
+        cls: Any = type(self)
+        if "_model" not in vars(cls):
+            cls._model = self._built()
+        return cls._model
+
+    def _observations(self, rows: int) -> Any:
+        return around.observations(self.among.environment, rows)
+
+    def _call(self, model: keras.Model, observation: Any, training: bool = False) -> tuple[Any, Any]:
+        return forward(model, observation, initial_state(model, observation.shape[0]), training)
+
+    def _expect_compiled(self, mode: str) -> None:
+        model, shown = self._one(), self._observations(ROWS)
+        call = execution.compiled(lambda observation: self._call(model, observation)[0], mode)
+        expected = f"the same output eagerly and by {mode}, to one part in a thousand"
+        got, want = call(shown).numpy(), self._call(model, shown)[0].numpy()
+        expect(np.allclose(got, want, rtol=1e-3, atol=1e-4), expected, f"a difference of {np.abs(got - want).max():.2g}")
+
+
+def _weights(model: keras.Model) -> list[np.ndarray]:
+    return [weight.numpy() for weight in model.weights]

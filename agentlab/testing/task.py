@@ -1,0 +1,86 @@
+"""The lines a Task is held to."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import tempfile
+from typing import Any, ClassVar
+
+from agentlab import plugins, source
+from agentlab import task as tasks
+from agentlab.task import PART_KINDS, Task
+from agentlab.testing import probe
+from agentlab.testing.untouched import untouched
+from agentlab.testing.violation import expect
+
+
+class TaskTests:
+    """Tests of an experiment that a package offers; derive, and name its entry point as `name`.
+
+    Attributes:
+        name: of the entry point, or `PACKAGE:NAME`.
+        changes: to the task for its trial run, as nested tables: fewer steps, data that every machine has.
+    """
+
+    kind: ClassVar[str] = "task"
+    name: ClassVar[str]
+    changes: ClassVar[dict[str, Any]] = {}
+
+    def task(self) -> Any:
+        """Returns what the entry point names."""
+        return plugins.load("task", self.name)
+
+    def test_task(self) -> None:
+        """It is an agentlab.Task named like its entry point, and its description is what the listing shows."""
+        found = self.task()
+        expect(isinstance(found, Task), "an agentlab.Task", repr(found)[:100])
+        offer = plugins.find("task", self.name)
+        expect(found.name == offer.name, f"the name of its entry point, {offer.name!r}", repr(found.name))
+        shown = plugins.inspected(offer)
+        expect(not shown.problem, "a source text that can be read", shown.problem)
+        expect(found.description, "a description", "none")
+        expect(
+            shown.summary in ("", found.description), "the description as a plain text, for the listing", repr(shown.summary)
+        )
+
+    def test_import(self) -> None:
+        """Importing its module imports neither TensorFlow nor Gymnasium, prints nothing and leaves global state alone."""
+        target = plugins.find("task", self.name).target.partition(":")[0]
+        module = target if source.locate(target) else str(getattr(sys.modules.get(target), "__file__", target))
+        found = probe.observed(module, tensorflow=False)
+        expect(not found.error, "an import without error", found.error)
+        expect(not found.heavy, "an import without TensorFlow, Keras or Gymnasium", f"{', '.join(found.heavy)} imported")
+        expect(not found.printed, "an import that prints nothing", repr(found.printed))
+        expect(not found.changed, "an import that leaves global state alone", f"changed: {', '.join(found.changed)}")
+
+    def test_parts(self) -> None:
+        """The parts it names are installed."""
+        task = self.task()
+        named = [(kind, getattr(task, kind).name) for kind in PART_KINDS]
+        named.append(("sampler", task.evaluation.sampler.name))
+        if task.evaluation.environment is not None:
+            named.append(("environment", task.evaluation.environment.name))
+        for kind, name in named:
+            known = {offer.name for offer in plugins.offers(kind)}
+            expect(name.rpartition(":")[2] in known, f"an installed {kind}", f"{name!r}, which no package offers")
+
+    def test_json(self) -> None:
+        """Written to a run's config.json and read again, it is the same task."""
+        task = self.task()
+        again = Task.from_data(json.loads(json.dumps(task.as_data())))
+        expect(again.as_data() == task.as_data(), "the same task after a round trip through JSON", "another")
+
+    def test_run(self) -> None:
+        """It runs: a few turns of the loop and one evaluation, finite, that leave the files of a run and nothing global."""
+        from agentlab import runner
+
+        task = tasks.changed(self.task(), self.changes)
+        short = tasks.changed(task, {"steps": min(task.steps, 20 * task.num_environments), "evaluation": {"episodes": 1}})
+        with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
+            run = runner.run(short, run_dir=pathlib.Path(directory) / "run")
+            files = {path.name for path in run.directory.iterdir()}
+        wanted = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
+        expect(wanted <= files, f"the files {sorted(wanted)}", sorted(files))
+        expect(run.result["steps"] >= short.steps, f"{short.steps} steps", run.result["steps"])

@@ -1,0 +1,213 @@
+"""The lines of the Trainer contract."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors, execution
+from agentlab.composition import build_environment, build_part
+from agentlab.memory import Latest
+from agentlab.model import build_model, forward, initial_state
+from agentlab.spec import EnvironmentSpec
+from agentlab.task import Task, part
+from agentlab.testing import around
+from agentlab.testing.draws import kinds_of_draws
+from agentlab.testing.learning import mean_return
+from agentlab.testing.suite import Suite
+from agentlab.testing.untouched import untouched
+from agentlab.testing.violation import expect, expect_same, leaves, shape_and_dtype
+from agentlab.trainer import Trainer
+from agentlab.types import Transition
+
+ROWS, TURNS, UPDATES = 8, 8, 3
+
+
+class TrainerTests(Suite):
+    """Tests of what improves a model; derive, and name your class as `part`.
+
+    Attributes:
+        among: a task with the environment, model, sampler and memory that go with it.
+        learns: whether it is asked to learn to name the symbol that `identity` shows, if it accepts that environment.
+    """
+
+    kind: ClassVar[str] = "trainer"
+    among: ClassVar[Task] = around.IDENTITY
+    learns: ClassVar[bool] = True
+
+    def test_num_outputs(self) -> None:
+        """`num_outputs` is a whole number of at least 1, or a UsageError that says what it needs."""
+        for name in (self.among.environment.name, "identity"):
+            spec = self._spec() if name == self.among.environment.name else around.spec_of(around.IDENTITY.environment)
+            try:
+                count = self.make().num_outputs(spec)
+            except errors.UsageError as error:
+                expect(name != self.among.environment.name, f"to accept {name!r}, among whose parts it is tested", str(error))
+                continue
+            expect(isinstance(count, int) and count >= 1, f"a number of outputs for {name!r}", repr(count))
+
+    def test_loss(self) -> None:
+        """`loss` returns one finite float32 loss per row, or their mean, and scalar metrics by name."""
+        learning = self._learning()
+        output = learning.forward()
+        returned = learning.trainer.loss(output, learning.batch, around.seed())
+        kept = isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], dict)
+        expect(kept, "a tuple (loss [N], metrics)", type(returned).__name__)
+        loss, metrics = returned
+        rows = len(learning.batch.reward)
+        kept = tf.is_tensor(loss) and loss.dtype == tf.float32 and tuple(loss.shape) in ((rows,), ())
+        expect(kept, f"losses in float32 of shape ({rows},), or a scalar", shape_and_dtype(loss))
+        expect(np.isfinite(loss.numpy()).all(), "finite losses", loss.numpy())
+        for name, value in metrics.items():
+            expect(np.shape(value) == (), f"a metric {name!r} that is a scalar", shape_and_dtype(value))
+
+    def test_metrics(self) -> None:
+        """An update returns the metrics that `metric_names` announces, finite scalars all."""
+        metrics = self._learning().update()
+        names = self.part.metric_names
+        expect(set(metrics) == set(names), f"the metrics {sorted(names)}", sorted(metrics))
+        for name, value in metrics.items():
+            expect(np.shape(value) == () and np.isfinite(value), f"a finite scalar {name!r}", value)
+
+    def test_update(self) -> None:
+        """An update changes the model's weights, and leaves them finite."""
+        learning = self._learning()
+        before = learning.weights()
+        learning.update()
+        after = learning.weights()
+        expect(any(np.any(one != other) for one, other in zip(before, after, strict=True)), "weights that change", "none")
+        expect(all(np.isfinite(weight).all() for weight in after), "finite weights after an update", "nan or infinity")
+
+    def test_terminated(self) -> None:
+        """Where the task terminated (discount 0), nothing beyond counts: next_observation changes no loss."""
+        learning = self._learning()
+        batch = attrs.evolve(learning.batch, discount=tf.zeros_like(learning.batch.discount))
+        other = attrs.evolve(batch, next_observation=tf.reverse(batch.next_observation, [0]))
+        output = learning.forward()
+        one, changed = (learning.trainer.loss(output, each, around.seed())[0].numpy() for each in (batch, other))
+        expect_same(one, changed, "the same losses whatever lies beyond a terminated episode")
+
+    def test_seed(self) -> None:
+        """Updates are a function of the batch and the seed: the same ones, the same weights."""
+        learning = self._learning()
+        kinds = kinds_of_draws(lambda seed: learning.loss(seed), tf.TensorSpec([2], tf.int64))
+        expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
+        one, other = self._learning(), self._learning()
+        for learning in (one, other):
+            for step in range(UPDATES):
+                learning.update(step)
+        expect_same(one.weights(), other.weights(), "the same weights after the same updates")
+
+    def test_variables(self) -> None:
+        """`variables()` names all that training changes besides the model: restored with it, training goes on the same."""
+        one, other = self._learning(), self._learning()
+        for step in range(UPDATES):
+            one.update(step)
+        names = one.trainer.variables().keys()
+        expect(names == other.trainer.variables().keys(), "the same names in every process", "others")
+        one.copy_to(other)
+        for learning in (one, other):
+            for step in range(UPDATES, 2 * UPDATES):
+                learning.update(step)
+        expect_same(one.weights(), other.weights(), "the same weights from a trainer restored by its variables()")
+
+    def test_graph(self) -> None:
+        """Run as a graph, updates are what they are eagerly."""
+        self._expect_compiled("graph")
+
+    def test_xla(self) -> None:
+        """Compiled by XLA, updates are what they are eagerly."""
+        self._expect_compiled("xla")
+
+    def test_updating_touches_nothing(self) -> None:
+        """An update leaves random states and other global state alone."""
+        learning = self._learning()
+        with untouched("an update"):
+            learning.update()
+
+    def test_learns(self) -> None:
+        """Where it accepts `identity`, it learns there to name the symbol shown: 16 right of 16."""
+        task = self._identity() if self.learns else None
+        if task is not None:
+            found = mean_return(task, self.make())
+            expect(found >= 15.0, f"a mean return of at least 15 of 16 after {task.steps:,} steps", f"{found:.2f}")
+
+    def _spec(self) -> EnvironmentSpec:
+        return around.spec_of(self.among.environment)
+
+    def _learning(self) -> _Learning:
+        return _Learning(self.make(), self.among)
+
+    def _identity(self) -> Task | None:
+        """Returns the task of learning `identity` with this trainer, or None if it refuses that environment."""
+        try:
+            self.make().num_outputs(around.spec_of(around.IDENTITY.environment))
+        except errors.UsageError:
+            return None
+        trainer = self.make()
+        at_once = (trainer.update_period, trainer.updates_per_period, trainer.learning_starts) == (None, 1, 0)
+        usual = part("latest") if at_once else part("replay")
+        memory = self.among.memory if self.among is not around.IDENTITY else usual
+        return attrs.evolve(around.IDENTITY, sampler=self.among.sampler, memory=memory)
+
+    def _expect_compiled(self, mode: str) -> None:
+        one, other = self._learning(), self._learning()
+        update = execution.compiled(other.traced, mode)
+        for step in range(UPDATES):
+            wanted, got = leaves(one.update(step)), leaves(update(around.seed(step)))
+            for name, value in wanted.items():
+                close = np.allclose(value, got[name], rtol=1e-2, atol=1e-3)
+                expect(close, f"the same {name} of update {step + 1} eagerly and by {mode}", f"{value} and {got[name]}")
+
+
+class _Learning:
+    """A trainer with a model and a batch, as they would be in a task."""
+
+    def __init__(self, trainer: Trainer, among: Task) -> None:
+        environment = build_environment(among.environment, ROWS)
+        spec = environment.spec
+        self.trainer = trainer
+        self.model: keras.Model = build_model(build_part("model", among.model), spec, trainer.num_outputs(spec), seed=0)
+        trainer.build(self.model, spec)
+        memory = build_part("memory", among.memory)
+        found = around.transitions(environment, ROWS, TURNS)
+        self.batch: Transition = found[-1]
+        if not isinstance(memory, Latest):
+            memory.build(spec)
+            for transition in found:
+                memory.add(transition)
+            self.batch = memory.sample(around.seed())
+
+    def forward(self) -> Any:
+        """Returns the model's outputs for the batch."""
+        state = initial_state(self.model, self.batch.observation.shape[0])
+        return forward(self.model, self.batch.observation, state, training=True)[0]
+
+    def loss(self, seed: Any) -> Any:
+        """Returns the losses; traceable."""
+        return self.trainer.loss(self.forward(), self.batch, seed)[0]
+
+    def traced(self, seed: Any) -> dict[str, Any]:
+        """Makes one update and returns its metrics; traceable."""
+        with tf.GradientTape() as tape:
+            output = self.forward()
+        return self.trainer.learn_from(tape, output, self.batch, seed)
+
+    def update(self, step: int = 0) -> dict[str, Any]:
+        """Makes one update, with the seed of `step`, and returns its metrics."""
+        return self.traced(around.seed(step))
+
+    def weights(self) -> list[np.ndarray]:
+        """Returns the model's weights."""
+        return [variable.numpy() for variable in self.model.variables]
+
+    def copy_to(self, other: _Learning) -> None:
+        """Gives another one the weights and what the trainer's `variables()` names."""
+        for mine, its in zip(self.model.variables, other.model.variables, strict=True):
+            its.assign(mine)
+        for name, variable in other.trainer.variables().items():
+            variable.assign(self.trainer.variables()[name])
