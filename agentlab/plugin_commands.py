@@ -1,8 +1,10 @@
-"""The commands for plugin authors: `agentlab plugin check`; and single-file plugins for every command."""
+"""The commands for plugin authors: `agentlab plugin new` and `check`; and single-file plugins for every command."""
 
 from __future__ import annotations
 
 import argparse
+import pathlib
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,10 @@ from agentlab import importing, plugins, task
 
 def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds the commands to `commands`, a set of subparsers, by `command(name, function, text, commands)`."""
+    written = command("new", new, "write a package that plugs in, ready to publish", commands)
+    written.add_argument("name", metavar="NAME", help="of the package, such as my-plugin")
+    written.add_argument("--kind", choices=tuple(plugins.GROUPS), default="environment", help="of part (default: environment)")
+    written.add_argument("--directory", metavar="DIR", default=".", help="where the new directory NAME goes (default: here)")
     checked = command("check", check, "hold a plugin to its contracts, line by line", commands)
     checked.add_argument("name", metavar="NAME", help="of a package, task or part, or PACKAGE:NAME")
     checked.add_argument(
@@ -23,6 +29,19 @@ def add_files(files: list[str]) -> None:
     for file in files:
         with importing.quietly():
             plugins.add_file(file)
+
+
+def new(options: argparse.Namespace) -> int:
+    """Writes a package with one working part, its tests, a task that shows it, and all that publishing takes."""
+    from agentlab import scaffold
+
+    files = scaffold.write(options.name, options.kind, pathlib.Path(options.directory))
+    place = pathlib.Path(options.directory) / options.name
+    print(f"Wrote {len(files)} files to {place}. Go on with:")
+    print(f"  cd {shlex.quote(str(place))} && pip install -e '.[test]' && pytest")
+    print(f"  agentlab run {options.name}")
+    print(f"  agentlab plugin check {options.name}")
+    return 0
 
 
 def check(options: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def among(offer):
     return small(suites.companions(like))
 
 
-def tests_of(offer):
+def suite_of(offer):
     attributes = {}
     if offer.kind in ("model", "trainer"):
         attributes["among"] = among(offer)
@@ -52,11 +52,11 @@ def tests_of(offer):
         task = small(plugins.load("task", offer.name))
         data = task.as_data()
         attributes["changes"] = {"environment": data["environment"], "model": data["model"], "execution": "graph"}
-    return suites.tests_of(offer, **attributes)
+    return suites.suite_of(offer, **attributes)
 
 
 for each in OFFERS:
-    globals()[f"Test_{each.kind}_{each.name}"] = tests_of(each)
+    globals()[f"Test_{each.kind}_{each.name}"] = suite_of(each)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -80,7 +80,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
     def test_host_face(self) -> None:
         """Run step by step on the host, it does what it does on the device."""
         environment, actions = self.make(), self.actions()
-        hosted = HostedEnvironment(environment, ROWS, compiled=False)
+        hosted = HostedEnvironment(environment, ROWS, execution="eager")
         expected = "the same trajectory in the host gear and the device gear"
         found = trajectory.on_host(hosted, 0, actions)
         expect_same(found, trajectory.on_device(environment, 0, actions), expected)

@@ -69,7 +69,7 @@ def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
         if offer.kind == "package":
             raise errors.PluginError(offer.problem)
         given = {"changes" if offer.kind == "task" else "settings": settings}
-        tests = suites.tests_of(offer, **given)
+        tests = suites.suite_of(offer, **given)
     except errors.AgentlabError as error:
         yield Line(loaded, "broken", str(error))
         return

@@ -18,7 +18,7 @@ from agentlab.testing.task import TaskTests
 from agentlab.testing.trainer import TrainerTests
 
 
-def tests_of(offer: plugins.Offer, **attributes: Any) -> type:
+def suite_of(offer: plugins.Offer, **attributes: Any) -> type:
     """Returns the tests for what an entry point names, as a class for pytest.
 
     Args:
