@@ -6,7 +6,7 @@ import pytest
 
 from agentlab import plugins
 from agentlab import task as tasks
-from agentlab.testing import probe, suite, suites
+from agentlab.testing import TaskTests, probe, suite, suites
 
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default
@@ -23,6 +23,7 @@ SMALL = {  # models are spared their size where another part is looked at
     "cnn": {"filters": (2, 2), "hidden_units": 4},
     "cnn-normalized": {"stem": 2, "stages": ((2,),)},
 }
+QUICK = ("dqn", "linear-regression", "classifier-digits")  # tasks that are resumed in the quick suite too
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
@@ -52,6 +53,8 @@ def suite_of(offer):
         task = small(plugins.load("task", offer.name))
         data = task.as_data()
         attributes["changes"] = {"environment": data["environment"], "model": data["model"], "execution": "graph"}
+        if offer.name not in QUICK:
+            attributes["test_resume"] = pytest.mark.slow(lambda self: TaskTests.test_resume(self))
     return suites.suite_of(offer, **attributes)
 
 

@@ -77,6 +77,30 @@ class HostEnvironmentTests(EnvironmentTests):
 
         self._in_new(several_steps)
 
+    def test_restore(self) -> None:
+        """Unless `inexact` says why not, another instance given its `state` goes on with the same time steps."""
+        actions = self.actions()
+        half = self.turns // 2
+
+        def state_halfway(environment: Environment) -> tuple[Any, np.ndarray, TimeStep] | None:
+            if environment.inexact():
+                return None
+            observation = trajectory.on_host(environment, 1, actions[:half]).observation[-1]
+            state = {name: np.copy(value) for name, value in environment.state().items()}
+            return state, observation, trajectory.stacked([environment.step(action) for action in actions[half:]])
+
+        def go_on(environment: Environment) -> None:
+            environment.reset(2)
+            shown = environment.restore(state)
+            expect_same(shown, observation, "the observations at which the state was taken")
+            again = trajectory.stacked([environment.step(action) for action in actions[half:]])
+            expect_same(again, following, "the same time steps after `restore`")
+
+        found = self._in_new(state_halfway)
+        if found is not None:
+            state, observation, following = found
+            self._in_new(go_on)
+
     def test_close(self) -> None:
         """`close` may be called twice."""
         environment = self.make(num_environments=1)

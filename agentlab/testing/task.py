@@ -6,14 +6,15 @@ import json
 import pathlib
 import sys
 import tempfile
+import warnings
 from typing import Any, ClassVar
 
-from agentlab import plugins, source
+from agentlab import errors, plugins, source
 from agentlab import task as tasks
 from agentlab.task import PART_KINDS, Task
 from agentlab.testing import probe
 from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect
+from agentlab.testing.violation import expect, expect_same
 
 
 class TaskTests:
@@ -76,11 +77,31 @@ class TaskTests:
         """It runs: a few turns of the loop and one evaluation, finite, that leave the files of a run and nothing global."""
         from agentlab import runner
 
-        task = tasks.changed(self.task(), self.changes)
-        short = tasks.changed(task, {"steps": min(task.steps, 20 * task.num_environments), "evaluation": {"episodes": 1}})
+        short = self._short()
         with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
             run = runner.run(short, run_dir=pathlib.Path(directory) / "run")
             files = {path.name for path in run.directory.iterdir()}
         wanted = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
         expect(wanted <= files, f"the files {sorted(wanted)}", sorted(files))
         expect(run.result["steps"] >= short.steps, f"{short.steps} steps", run.result["steps"])
+
+    def test_resume(self) -> None:
+        """Ended halfway and resumed from its files, it comes to the same weights, bit by bit, as if it had not been."""
+        from agentlab import runner
+
+        whole = self._short()
+        half = tasks.changed(whole, {"steps": max(1, whole.steps // 2)})
+        with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
+            warnings.simplefilter("ignore", errors.RunWarning)  # of what can't be resumed to the same bits
+            straight = runner.run(whole, run_dir=pathlib.Path(directory) / "straight")
+            runner.run(half, run_dir=pathlib.Path(directory) / "resumed")
+            resumed = runner.resume(pathlib.Path(directory) / "resumed", steps=whole.steps)
+        if not resumed.result["exact"]:
+            return
+        one, other = ({name: value.numpy() for name, value in run.agent.variables().items()} for run in (straight, resumed))
+        expect_same(one, other, "the same state of the agent whether a run was resumed or not")
+
+    def _short(self) -> Task:
+        """Returns the task with a budget of a few turns."""
+        task = tasks.changed(self.task(), self.changes)
+        return tasks.changed(task, {"steps": min(task.steps, 20 * task.num_environments), "evaluation": {"episodes": 1}})
