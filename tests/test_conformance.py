@@ -43,6 +43,11 @@ def among(offer):
     return small(suites.companions(like))
 
 
+@pytest.mark.slow
+def slow_resume(self):
+    TaskTests.test_resume(self)
+
+
 def suite_of(offer):
     attributes = {}
     if offer.kind in ("model", "trainer"):
@@ -54,7 +59,7 @@ def suite_of(offer):
         data = task.as_data()
         attributes["changes"] = {"environment": data["environment"], "model": data["model"], "execution": "graph"}
         if offer.name not in QUICK:
-            attributes["test_resume"] = pytest.mark.slow(lambda self: TaskTests.test_resume(self))
+            attributes["test_resume"] = slow_resume
     return suites.suite_of(offer, **attributes)
 
 
