@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
-import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from agentlab import errors, importing, listing, plugin_commands
+from agentlab import errors, importing, listing, plugin_commands, program
 from agentlab.arguments import Parser
 
 EXAMPLES = """examples:
@@ -28,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
-    _replace_closed_streams()
+    program.replace_closed_streams()
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
@@ -54,13 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
             f"agentlab: Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.", file=sys.stderr
         )
         return 1
-
-
-def _replace_closed_streams() -> None:
-    """Opens what a service may have closed; the next file opened would get its number, and with it what native code prints."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, pathlib.Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,7 +144,7 @@ def _run(options: argparse.Namespace) -> int:
     from agentlab import execution
 
     execution.use_threads(getattr(found, "threads", 0))
-    with _stop_on_signals() as stop, _plain_warnings():
+    with program.stop_on_signals() as stop, program.plain_warnings():
         if options.config and options.config.endswith(".json"):
             runner.warn_of_differences(options.config)
         run = runner.run(found, seed, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop))
@@ -190,7 +180,7 @@ def _resume(options: argparse.Namespace) -> int:
     from agentlab import execution
 
     execution.use_threads(threads)
-    with _stop_on_signals() as stop, _plain_warnings():
+    with program.stop_on_signals() as stop, program.plain_warnings():
         run = runner.resume(options.run, steps=options.steps, quiet=options.quiet, stop=lambda: bool(stop))
     _say_result(run)
     return 0
@@ -200,7 +190,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
     _check_positive("--episodes", options.episodes)
     runner = importing.runner()
-    with _plain_warnings():
+    with program.plain_warnings():
         found, seed, agent = runner.load_run(options.run, options.step)
     from agentlab import composition
 
@@ -267,46 +257,6 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     for changes in ({**swaps, **plain}, task.dotted(options.set)):
         tree = task.merged(tree, changes)
     return tree
-
-
-@contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Shows what a run warns of as a sentence, without the line of code that others are shown with."""
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-
-        def plain(message: Any, category: Any, *where: Any, **more: Any) -> None:
-            if issubclass(category, errors.RunWarning):
-                print(f"agentlab: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-            else:
-                show(message, category, *where, **more)
-
-        warnings.simplefilter("always", errors.RunWarning)
-        warnings.showwarning = plain
-        yield
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; the run ends at the next chunk, and a second signal ends the program at once."""
-    received: list[int] = []
-
-    def handle(number: int, _frame: Any) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-        print("\nStopping at the end of this chunk; press Ctrl-C again to stop at once.", file=sys.stderr)
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    except errors.AgentlabError as error:
-        if received and error.exit_code == 130:
-            error.exit_code = 128 + received[0]
-        raise
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _say_result(run: Any) -> None:
