@@ -22,12 +22,18 @@ import keras
 import tensorflow as tf
 
 from agentlab import execution, seeds
+from agentlab.generation import Writer
+from agentlab.model import build_model
 from agentlab.parameters import Updater
+from agentlab.sampler import Temperature
 from agentlab_char_rnn import recurrent
+from agentlab_char_rnn.models import GRUBuilder, LSTMBuilder
+from agentlab_envs.text import Text
 
 VOCABULARY, UNITS, UPDATES, CHARACTERS, TEMPERATURE = 57, 256, 30, 4_000, 0.5
 SHAPES = ((50, 40, False), (256, 40, False), (64, 64, True))
 LAYERS = {"lstm": recurrent.LSTM, "gru": recurrent.GRU}
+BUILDERS = {"lstm": LSTMBuilder, "gru": GRUBuilder}
 
 
 def training(layer_name: str, batch: int, length: int, every_position: bool, mode: str) -> Callable[[], None]:
@@ -53,25 +59,17 @@ def training(layer_name: str, batch: int, length: int, every_position: bool, mod
 
 
 def generation(layer_name: str, streams: int, mode: str) -> Callable[[], None]:
-    """Returns a function that draws `CHARACTERS` characters in each of `streams` streams in one compiled loop."""
-    layer = LAYERS[layer_name](UNITS, VOCABULARY)
-    head = keras.layers.Dense(VOCABULARY)
-    layer.build((streams, 1))
-    head.build((None, UNITS))
+    """Returns a function that has an agent's untrained model write `CHARACTERS` characters in each of `streams` streams."""
+    alphabet = "".join(chr(ord("A") + index) for index in range(VOCABULARY - 1))  # one more stands for unseen ones
+    spec = Text(text=alphabet * 3, window=64, test=0.0).spec
+    network = build_model(BUILDERS[layer_name](units=UNITS), spec, VOCABULARY, seed=0)
+    writer = Writer(network, spec, Temperature(TEMPERATURE), streams, execution=mode)
 
-    def draw(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        index, symbols, state = carry
-        output, state = layer.step(symbols, state)
-        uniform = seeds.uniform(seeds.at(0, index), (streams, VOCABULARY))
-        gumbel = -tf.math.log(-tf.math.log(uniform + 2.0**-25))
-        return index + 1, tf.argmax(head(output) / TEMPERATURE + gumbel, axis=-1), state
+    def generate() -> None:
+        for _ in writer.write(CHARACTERS):
+            pass
 
-    def generate(count: Any) -> Any:
-        start = (tf.constant(0, tf.int64), tf.zeros([streams], tf.int64), layer.zero_state(streams))
-        return execution.repeat(draw, start, count)[1]
-
-    run = execution.compiled(generate, mode)
-    return lambda: run(tf.constant(CHARACTERS, tf.int64)).numpy()
+    return generate
 
 
 def speed(call: Callable[[], None], characters: int) -> float:

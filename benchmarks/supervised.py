@@ -1,9 +1,10 @@
-"""Supervised learning through the loop: speed and memory in turn with a peer, every execution, accuracy over seeds.
+"""Supervised learning through the loop: speed and memory in turn with a peer, every execution, accuracy over seeds, and Keras.
 
 python benchmarks/supervised.py speed --peer "PYTHON keras_fit.py"
 python benchmarks/supervised.py memory --peer "PYTHON keras_fit.py mnist.npz"
 python benchmarks/supervised.py executions
 python benchmarks/supervised.py accuracy --task classifier-mnist --seeds 5
+python benchmarks/supervised.py keras --task classifier-mnist
 """
 
 from __future__ import annotations
@@ -103,16 +104,41 @@ def accuracy(options: argparse.Namespace) -> None:
     print(f"{options.task}: mean of {options.seeds} seeds {statistics.mean(found):.3%}, lowest {min(found):.2%}")
 
 
+def keras_goes_on(options: argparse.Namespace) -> None:
+    """Prints the accuracy by the loop and by Keras's `evaluate`, which must be equal, and after an epoch of Keras's `fit`."""
+    import keras
+
+    import agentlab
+    from agentlab.composition import build_part
+
+    with tempfile.TemporaryDirectory() as runs:
+        run = agentlab.run(options.task, run_dir=f"{runs}/run")
+    part = run.task.environment
+    data = {split: build_part("environment", part, split=split).arrays() for split in ("train", "test")}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    run.model.compile(keras.optimizers.Adam(1e-4), loss, metrics=["accuracy"])
+    right = round(run.model.evaluate(*data["test"], verbose=0)[1] * len(data["test"][1]))
+    by_loop = round(run.result["evaluation"]["accuracy"] * run.result["evaluation"]["episodes"])
+    run.model.fit(*data["train"], batch_size=ROWS, epochs=1, verbose=0)
+    after = run.model.evaluate(*data["test"], verbose=0)[1]
+    print(f"{options.task}: {by_loop} right by the loop, {right} by evaluate; {after:.2%} after an epoch of fit")
+    if by_loop != right:
+        sys.exit("The two differ.")
+
+
+FIGURES = {"speed": speed, "memory": memory, "executions": executions, "accuracy": accuracy, "keras": keras_goes_on}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=("speed", "memory", "executions", "accuracy"))
-    parser.add_argument("--task", default="classifier-mnist", help="of memory and accuracy (default: classifier-mnist)")
+    parser.add_argument("figure", choices=FIGURES)
+    parser.add_argument("--task", default="classifier-mnist", help="of memory, accuracy and keras (default: classifier-mnist)")
     parser.add_argument("--networks", nargs="+", choices=TIMED, default=list(TIMED), help="of executions (default: all)")
     parser.add_argument("--seeds", type=int, default=5, help="of accuracy (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="of speed, in turn with the peer (default: 3)")
     parser.add_argument("--peer", metavar="COMMAND", help=f"{processes.PEER_HELP}: model, peer and updates_per_second")
     options = parser.parse_args()
-    {"speed": speed, "memory": memory, "executions": executions, "accuracy": accuracy}[options.figure](options)
+    FIGURES[options.figure](options)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Transition
 from agentlab_char_rnn.gpt import GPT, rotated
 from agentlab_char_rnn.models import GRUBuilder, LSTMBuilder
+from agentlab_char_rnn.recurrent import LSTM, RecurrentStack
 from agentlab_char_rnn.trainer import NextSymbol, SymbolScore, next_symbol_loss
 from agentlab_envs.text import Text
 
@@ -139,6 +140,18 @@ def test_dropout_leaves_out_of_what_goes_up_not_of_what_is_carried_on(length, co
     (below, above), (below_again, above_again) = call(symbols(3, length))
     np.testing.assert_array_equal(below[0], below_again[0])
     assert np.abs(above[0] - above_again[0]).max() > 1e-4
+
+
+def test_dropout_leaves_out_the_same_units_at_all_positions(compiled):
+    stack = RecurrentStack([LSTM(20, 5)], return_sequences=True, dropout=0.4)
+    stack.build((3, 8))
+    call = compiled(lambda window: (stack(window, training=True)[0], stack(window)[0]))
+    dropped, whole = (outputs.numpy() for outputs in call(symbols(3, 8)))
+    kept = dropped != 0
+    assert (kept == kept[:, :1]).all()
+    assert 0 < kept.mean() < 1
+    assert (kept[0] != kept[1]).any()
+    np.testing.assert_allclose(dropped[kept], whole[kept] / 0.6, rtol=1e-5)
 
 
 def test_parameters_are_counted_by_hand():

@@ -52,7 +52,8 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
     Attributes:
         units: of each layer.
         layers: how many, on top of each other.
-        dropout: fraction of each layer's outputs that training leaves out, in what goes up but not in what is carried on.
+        dropout: fraction of each layer's outputs that training leaves out of what goes up, the same units at all positions of a
+            window; nothing is left out of what is carried on.
         embedding: size of learned vectors for the symbols; None for one-hot codes.
     """
 

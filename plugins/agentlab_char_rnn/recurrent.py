@@ -171,7 +171,8 @@ class RecurrentStack(keras.layers.Layer):
         layers: from the bottom up; only the first may take symbols.
         return_sequences: whether a call returns the outputs of all positions `[B, T, units]`, or the last one's `[B, units]`.
         dropout: fraction of each layer's outputs that training leaves out, in what goes up but not in what is carried on
-            (Zaremba, Sutskever and Vinyals 2014, arXiv:1409.2329).
+            (Zaremba, Sutskever and Vinyals 2014, arXiv:1409.2329); the same units at all positions of a call (Gal and
+            Ghahramani 2016, arXiv:1512.05287), as drawing anew for each takes longer than the layer itself.
         options: as of any Keras layer.
 
     Raises:
@@ -186,7 +187,7 @@ class RecurrentStack(keras.layers.Layer):
             raise errors.UsageError("RecurrentStack got no layers; expected at least one.")
         self.layers = list(layers)
         self.return_sequences = return_sequences
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = keras.layers.Dropout(dropout, noise_shape=(1, None, None))
 
     def build(self, input_shape: Any) -> None:
         """Builds every layer for inputs `[B, T]` of symbols or `[B, T, F]` of features."""
@@ -222,7 +223,7 @@ class RecurrentStack(keras.layers.Layer):
         states = []
         for layer, before in zip(self.layers, state, strict=True):
             inputs, after = layer.step(inputs, before)
-            inputs = self.dropout(inputs, training=training)
+            inputs = self.dropout(inputs[tf.newaxis], training=training)[0]
             states.append(after)
         return inputs, tuple(states)
 

@@ -29,18 +29,18 @@ char_rnn = _task(
     name="char-rnn",
     description="An LSTM learns to write like Nietzsche, or like a text of yours: --set environment.path=FILE.",
     path="corpus:nietzsche",
-    updates=10_000,
+    updates=9_000,
     rate=8e-3,
-    model=part("lstm", units=256),
+    model=part("lstm", units=256, dropout=0.1),
 )
 
 char_rnn_docs = _task(
     name="char-rnn-docs",
     description="The char-rnn task on the Python reference texts that every Python brings along: needs no network.",
     path="corpus:python-docs",
-    updates=10_000,
+    updates=9_000,
     rate=8e-3,
-    model=part("lstm", units=256),
+    model=part("lstm", units=256, dropout=0.1),
 )
 
 char_gpt = _task(
