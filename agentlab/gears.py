@@ -227,9 +227,11 @@ class HostGear(Gear):
         self._statistics = attrs.evolve(self._statistics, running_return=nothing, running_length=nothing)
 
     def _count(self, timestep: TimeStep) -> None:
-        ended = (timestep.terminated | timestep.truncated).astype(np.float32)
         acted = 1.0 if isinstance(timestep.first, tuple) else (~timestep.first).astype(np.float32)
-        self._statistics = self._statistics.after(timestep.reward, ended, acted)
+        self._statistics = self._statistics.continued(timestep.reward, acted)
+        ended = timestep.terminated | timestep.truncated
+        if np.count_nonzero(ended):
+            self._statistics = self._statistics.closed(ended.astype(np.float32))
 
     def close(self) -> None:
         self._environment.close()

@@ -45,14 +45,23 @@ class EpisodeStatistics:
 
     def after(self, reward: Any, ended: Any, acted: Any = 1.0) -> EpisodeStatistics:
         """Returns the statistics one step later; `ended` and `acted` (not being reset) are 0 or 1 as float32 `[B]`."""
-        total, length = self.running_return + reward, self.running_length + acted
+        return self.continued(reward, acted).closed(ended)
+
+    def continued(self, reward: Any, acted: Any = 1.0) -> EpisodeStatistics:
+        """Returns the statistics one step later, whether or not an episode ended there."""
+        return EpisodeStatistics(
+            self.running_return + reward, self.running_length + acted, self.episodes, self.return_sum, self.length_sum
+        )
+
+    def closed(self, ended: Any) -> EpisodeStatistics:
+        """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
         going_on = 1.0 - ended
         return EpisodeStatistics(
-            total * going_on,
-            length * going_on,
+            self.running_return * going_on,
+            self.running_length * going_on,
             self.episodes + ended,
-            self.return_sum + total * ended,
-            self.length_sum + length * ended,
+            self.return_sum + self.running_return * ended,
+            self.length_sum + self.running_length * ended,
         )
 
     def reported(self) -> EpisodeStatistics:

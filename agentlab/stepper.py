@@ -38,6 +38,7 @@ class _Stage:
             fields.append(("target", spec.target.dtype, spec.target.shape))
         self.dtype = np.dtype(fields)
         self._records = np.zeros(STAGE_ROWS + rows, self.dtype)
+        self._columns = {name: self._records[name] for name, *_ in fields}
         self._count = 0
 
     @property
@@ -49,14 +50,13 @@ class _Stage:
         return self._count >= STAGE_ROWS
 
     def add(self, observation: np.ndarray, action: np.ndarray, timestep: TimeStep) -> None:
-        rows: Any = slice(None) if isinstance(timestep.first, tuple) else ~np.asarray(timestep.first)
+        acted = None if isinstance(timestep.first, tuple) else ~np.asarray(timestep.first)
         begin = self._count
-        self._count += len(action[rows])
-        records = self._records[begin : self._count]
-        records["observation"] = observation[rows]
-        records["action"] = action[rows]
-        for name in self.dtype.names[2:]:  # type: ignore[index]
-            records[name] = getattr(timestep, name)[rows]
+        self._count += len(action) if acted is None else np.count_nonzero(acted)
+        given = {"observation": observation, "action": action}
+        for name, column in self._columns.items():
+            values = given[name] if name in given else getattr(timestep, name)
+            column[begin : self._count] = values if acted is None else values[acted]
 
     def take(self) -> np.ndarray:
         """Returns the waiting rows as bytes `[N, row size]`, which stay valid until the next `add`, and forgets them."""
@@ -188,7 +188,7 @@ class StagedStepper(Stepper):
         self._execution = execution
         self._steps = int(learner.policy.steps.numpy())
         self._stage = _Stage(self._spec, self._rows)
-        self._train = compiled(learner.train, execution)
+        self._train = compiled(learner.train, "xla") if execution == "xla" else learner.train
         self._calls: dict[str, Any] = {}
 
     def state(self) -> dict[str, np.ndarray]:

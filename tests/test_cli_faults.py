@@ -4,11 +4,11 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
-import gymnasium
 import pytest
 from PIL import Image
 
@@ -16,39 +16,6 @@ from agentlab.cli import main
 
 SMALL = ["--quiet", "--set", "trainer.learning_starts=20", "--set", "evaluation.episodes=3", "--execution", "graph"]
 PLAIN = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
-
-FAILING = '''
-import gymnasium
-import numpy as np
-
-
-class Failing(gymnasium.Env):
-    """Fails at its 50th step in the way it is told."""
-
-    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self, way):
-        self.way = way
-        self.steps = 0
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.zeros(2, np.float32), {}
-
-    def step(self, action):
-        self.steps += 1
-        fails = self.steps == 50
-        if fails and self.way == "raise":
-            raise RuntimeError("the motor is on fire\\nand burns")
-        reward = 1.0 if not (fails and self.way == "reward") else float("nan")
-        observation = np.full(2, np.nan if fails and self.way == "not a number" else 0.5, np.float32)
-        return observation, reward, False, self.steps % 10 == 0, {}
-
-
-gymnasium.register("Burning-v0", Failing, disable_env_checker=True)
-'''
-
 
 def program(*arguments, environment=PLAIN, **options):
     return subprocess.run(
@@ -70,12 +37,9 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def failing(here, monkeypatch):
-    (here / "failing_environment.py").write_text(FAILING)
-    monkeypatch.syspath_prepend(str(here))
-    yield ["run", "dqn", *SMALL, "--steps", "100", "--set", "environment.id=failing_environment:Burning-v0", "--run-dir", "run"]
-    sys.modules.pop("failing_environment", None)
-    gymnasium.registry.pop("Burning-v0", None)
+def failing(here):
+    shutil.copy(pathlib.Path(__file__).with_name("failing_environment.py"), here)  # for other processes
+    return ["run", "dqn", *SMALL, "--steps", "100", "--set", "environment.id=failing_environment:Failing-v0", "--run-dir", "run"]
 
 
 @pytest.mark.parametrize(
@@ -87,8 +51,8 @@ def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys
     output, told = capsys.readouterr()
     assert output == ""
     warning, complaint = told.splitlines(keepends=True)  # it counts steps over episodes, so that these don't repeat
-    assert re.match("agentlab: warning: This run is not exactly resumable: of the environment '.*Burning-v0', trying", warning)
-    assert re.search(f"Burning-v0 failed at vector step 50: row 0.*{sentence}", one_sentence(complaint))
+    assert re.match("agentlab: warning: This run is not exactly resumable: of the environment '.*Failing-v0', trying", warning)
+    assert re.search(f"Failing-v0 failed at vector step 50: row 0.*{sentence}", one_sentence(complaint))
     assert [json.loads(line)["step"] for line in (here / "run" / "metrics.jsonl").read_text().splitlines()] == [20, 40]
     assert "The newest checkpoint is of step 40: 'agentlab resume run' goes on from it." in complaint
     assert sorted(path.name for path in (here / "run" / "checkpoints").iterdir()) == ["step-20", "step-30", "step-40"]

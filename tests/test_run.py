@@ -2,7 +2,6 @@
 
 import json
 
-import gymnasium
 import keras
 import numpy as np
 import pytest
@@ -123,41 +122,13 @@ def test_stopping_writes_a_checkpoint(tmp_path):
     assert agentlab.load(tmp_path / "run").exploration.steps.numpy() == 40
 
 
-class Failing(gymnasium.Env):
-    """Fails at its 50th step in the way it is told."""
-
-    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self, way):
-        self.way = way
-        self.steps = 0
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.zeros(2, np.float32), {}
-
-    def step(self, action):
-        self.steps += 1
-        fails = self.steps == 50
-        if fails and self.way == "raise":
-            raise RuntimeError("the motor is on fire")
-        observation = np.full(3 if fails and self.way == "shape" else 2, 0.5, np.float32)
-        if fails and self.way == "nan":
-            observation[1] = np.nan
-        return observation, 1.0, False, self.steps % 10 == 0, {}
-
-
-gymnasium.register("Failing-v0", Failing)
-
-
 unrepeatable = pytest.mark.filterwarnings("ignore:This run is not exactly resumable.*failed at vector step 50")
 
 
 @unrepeatable
-@pytest.mark.parametrize(("way", "sentence"), [("raise", "the motor is on fire"), ("shape", r"float32\[3\]"), ("nan", "nan")])
+@pytest.mark.parametrize(("way", "sentence"), [("raise", "the motor is on fire"), ("shape", r"float32\[3\]"), ("not a number", "nan")])
 def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, sentence):
-    environment = {"name": "gymnasium", "id": "Failing-v0", "arguments": {"way": way}}
+    environment = {"name": "gymnasium", "id": "failing_environment:Failing-v0", "arguments": {"way": way}}
     changes = {"environment": environment, "steps": 100, "report_period": 20, "trainer": {"learning_starts": 10}}
     with pytest.raises(errors.EnvironmentFault, match=f"Failing-v0.*step 50.*{sentence}"):
         agentlab.run("dqn", 0, changes, run_dir=tmp_path / "run")
@@ -167,7 +138,7 @@ def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, s
 
 @unrepeatable
 def test_weights_that_are_not_finite_are_not_saved_whatever_ends_the_run(tmp_path):
-    environment = {"name": "gymnasium", "id": "Failing-v0", "arguments": {"way": "raise"}}
+    environment = {"name": "gymnasium", "id": "failing_environment:Failing-v0", "arguments": {"way": "raise"}}
     trainer = {"optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None, "max_gradient_norm": None, "learning_starts": 10}
     with pytest.raises(errors.EnvironmentFault, match="the motor is on fire"):
         agentlab.run(

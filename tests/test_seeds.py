@@ -37,6 +37,14 @@ def test_draws_of_any_shape_are_the_same_bits_by_every_execution():
         assert len({draw.tobytes() for draw in draws}) == 1
 
 
+def test_the_bits_are_those_of_tensorflows_philox():
+    seed = seeds.at(KEY, 2**40 + 3)
+    bits = tf.random.stateless_uniform([9], seed, None, None, tf.uint32, alg="philox").numpy()
+    np.testing.assert_array_equal(seeds.uniform(seed, [9]), (bits >> 8) * np.float32(2.0**-24))
+    below = tf.random.stateless_uniform([9], seed, 0, 1000, tf.int64, alg="philox")
+    np.testing.assert_array_equal(seeds.integers(seed, [9], 1000), below)
+
+
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64], ids=lambda dtype: dtype.name)
 def test_draws_from_any_range_are_the_same_bits_by_every_execution(dtype):
     eager, graph, xla = in_all_modes(lambda seed: [seeds.uniform(seed, [1000, 3], *limits, dtype) for limits in RANGES])

@@ -18,6 +18,7 @@ from agentlab_envs import gymnasium_making as making
 from agentlab_envs import gymnasium_repeats as repeats
 from agentlab_envs import gymnasium_workers as workers
 from agentlab_envs.gymnasium_replay import EpisodeLog
+from agentlab_envs.gymnasium_rows import Row, Rows, fits, mismatch
 
 MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -29,7 +30,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @attrs.define(slots=False, eq=False)
 class GymnasiumEnvironment(Environment):
-    """Wraps `gymnasium.make_vec`. Every autoreset mode comes out as the TimeStep contract says; infos are dropped.
+    """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says; infos are dropped.
 
     Observations are those of a Box space, or one-hot float32 for a Discrete one; actions are Discrete, counted from 0 wherever
     the space starts, or a Box's. An environment of the old gym package is "GymV26Environment-v0/ID", or
@@ -155,9 +156,11 @@ class GymnasiumEnvironment(Environment):
                 raise gymnasium.error.UnsupportedMode("it has no vector class of its own; use vectorization 'sync' or 'async'.")
             return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
         mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
+        if self.vectorization == "sync":
+            return Rows(id, self.num_environments, mode, arguments)
         vectorizer = {"autoreset_mode": mode, "copy": False}  # copied here anyway
-        rows: dict[str, Any] = {"vector_kwargs": vectorizer, "wrappers": [making.Row]}
-        return gymnasium.make_vec(id, self.num_environments, self.vectorization, **rows, **arguments)
+        rows: dict[str, Any] = {"vector_kwargs": vectorizer, "wrappers": [Row]}
+        return gymnasium.make_vec(id, self.num_environments, "async", **rows, **arguments)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""
@@ -214,8 +217,8 @@ class GymnasiumEnvironment(Environment):
         """Returns a copy of the observations found, of `rows` or of all, checked, and one-hot where they are Discrete."""
         found = np.asarray(found)
         shape = self._shape if rows is None else (len(rows), *self._shape[1:])
-        if found.shape != shape or not making.fits(found, self._dtype):
-            raise self._fault(f"its vector class {making.mismatch(found, shape, self._dtype)}")
+        if found.shape != shape or not fits(found, self._dtype):
+            raise self._fault(f"its vector class {mismatch(found, shape, self._dtype)}")
         array = np.array(found, self._dtype)
         if array.dtype.kind == "f":
             self._require(np.isfinite(array), array, "observation", rows)

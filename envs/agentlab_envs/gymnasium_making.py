@@ -8,89 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium.vector import VectorEnv
 
 from agentlab import errors
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab_envs.gymnasium_replay import episode_seed
-from agentlab_envs.gymnasium_workers import end_with_parent
 
 OLD_LAYERS = ("GymV21Environment-v0", "GymV26Environment-v0")
-
-
-class Row(gymnasium.Wrapper):
-    """One environment inside its vector: seeds each episode, so that it can be played again; names its row in faults; copies
-    what may be overwritten; drops infos nobody reads.
-
-    It runs where the environment does, which may be a worker process, and raises only what crosses back from there.
-
-    Attributes:
-        row: its place in the vector.
-        replaying: an episode's number and actions, to be played again at the next reset; or None.
-        standing: whether the episode had ended after those; the next step then tells so without a step. Or None.
-    """
-
-    row = 0
-    replaying: tuple[int, np.ndarray] | None = None
-    standing: bool | None = None
-
-    def __init__(self, env: gymnasium.Env) -> None:
-        super().__init__(env)
-        end_with_parent()
-        self._shape, self._dtype = env.observation_space.shape, env.observation_space.dtype
-        self._seed: int | None = None
-        self._episode = 0
-        self._observation: Any = None
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        self._seed, self._episode = (self._seed, self._episode + 1) if seed is None else (seed, 0)
-        replayed, self.replaying = self.replaying, None
-        if replayed is not None:
-            self._episode = replayed[0]
-        try:
-            observation, _ = self.env.reset(
-                seed=None if self._seed is None else episode_seed(self._seed, self._episode), options=options
-            )
-            for action in () if replayed is None else replayed[1]:
-                observation = self.env.step(action)[0]
-        except Exception as error:
-            raise self._fault(error) from error
-        self._observation = self._checked(observation)
-        return self._observation, {}
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        if self.standing is not None:
-            ended, self.standing = self.standing, None
-            return self._observation, 0.0, ended, False, {}
-        try:
-            observation, reward, terminated, truncated, _ = self.env.step(action)
-        except Exception as error:
-            raise self._fault(error) from error
-        return self._checked(observation), reward, terminated, truncated, {}
-
-    def _checked(self, observation: Any) -> Any:
-        if self._shape is None:  # a space of several parts, which the spec refuses
-            return observation
-        array = np.array(observation)
-        if array.shape != self._shape or not fits(array, self._dtype):
-            raise errors.EnvironmentFault(f"row {self.row} {mismatch(array, self._shape, self._dtype)}")
-        return array
-
-    def _fault(self, error: Exception) -> Exception:
-        if isinstance(error, gymnasium.error.DependencyNotInstalled):
-            return gymnasium.error.DependencyNotInstalled(str(error))
-        return errors.EnvironmentFault(f"row {self.row} raised {type(error).__name__}: {error}")
-
-
-def fits(array: np.ndarray, dtype: Any) -> bool:
-    """Returns whether the values are of the same kind of number as `dtype`'s, which is what Gymnasium itself converts."""
-    return array.dtype == dtype or np.can_cast(array.dtype, dtype, "same_kind")
-
-
-def mismatch(array: np.ndarray, shape: Any, dtype: Any) -> str:
-    """Returns what is wrong with an observation."""
-    return f"returned an observation {array.dtype}{list(array.shape)}; its observation space says {dtype}{list(shape)}."
 
 
 def make_vector(id: str, arguments: dict[str, Any], vectorizer: Callable[[str, dict[str, Any]], VectorEnv]) -> VectorEnv:
