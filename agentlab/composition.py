@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from agentlab import errors, execution, plugins, settings
 from agentlab.agent import Agent, Parts
@@ -77,7 +78,7 @@ def build_agent(task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model
     built = build_model(source, spec, num_outputs, seed)
     samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
     for sampler in samplers:
-        check_actions(sampler, spec, num_outputs)
+        check_actions(sampler, spec, trainer.preferences(tf.zeros([1, *spec.action.choices, num_outputs])))
     parts = Parts(built, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
     return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
 
@@ -131,7 +132,8 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
+    key, read = stream(seed, "evaluation"), agent.trainer.preferences
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
 
 

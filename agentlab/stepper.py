@@ -32,11 +32,14 @@ class _Stage:
             ("action", spec.action.dtype, spec.action.shape),
             ("reward", "float32"),
             ("terminated", "bool"),
+            ("truncated", "bool"),
             ("final_observation", *observed),
         ]
         if spec.target is not None:
             fields.append(("target", spec.target.dtype, spec.target.shape))
-        self.dtype = np.dtype(fields)
+        self._of_timestep = [name for name, *_ in fields[2:]]
+        self.dtype = np.dtype([*fields, ("row", "int64")])
+        self._row = np.arange(rows)
         self._records = np.zeros(STAGE_ROWS + rows, self.dtype)
         self._count = 0
 
@@ -55,7 +58,8 @@ class _Stage:
         records = self._records[begin : self._count]
         records["observation"] = observation[rows]
         records["action"] = action[rows]
-        for name in self.dtype.names[2:]:  # type: ignore[index]
+        records["row"] = self._row[rows]
+        for name in self._of_timestep:
             records[name] = getattr(timestep, name)[rows]
 
     def take(self) -> np.ndarray:
@@ -63,11 +67,11 @@ class _Stage:
         count, self._count = self._count, 0
         return self._records[:count].view(np.uint8).reshape(count, self.dtype.itemsize)
 
-    def unpack(self, data: Any) -> tuple[Any, Any, TimeStep]:
-        """Returns (observation, action, time step) from the bytes of N rows; traceable."""
+    def unpack(self, data: Any) -> tuple[Any, Any, TimeStep, Any]:
+        """Returns (observation, action, time step, row) from the bytes of N rows; traceable."""
         leaves = {name: self._unpack_field(data, name) for name in self.dtype.names}  # type: ignore[union-attr]
-        observation, action = leaves.pop("observation"), leaves.pop("action")
-        return observation, action, TimeStep(leaves["final_observation"], truncated=(), **leaves)
+        observation, action, row = leaves.pop("observation"), leaves.pop("action"), leaves.pop("row")
+        return observation, action, TimeStep(leaves["final_observation"], **leaves), row
 
     def _unpack_field(self, data: Any, name: str) -> Any:
         dtype, offset = self.dtype.fields[name][:2]  # type: ignore[index]
