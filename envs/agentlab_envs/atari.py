@@ -86,23 +86,42 @@ class Atari(Environment):
         return self._inner.spec
 
     def reset(self, seed: int) -> TimeStep:
+        self._seed, self._played = seed, bytearray()
         return self._seen(self._inner.reset(seed))
 
     def step(self, action: np.ndarray) -> TimeStep:
+        self._played += np.asarray(action, np.uint8).tobytes()  # at most 18 actions
         return self._seen(self._inner.step(action))
 
-    def inexact(self) -> str:
-        return self._inner.inexact()
-
     def _seen(self, timestep: TimeStep) -> TimeStep:
-        self._shown = timestep.observation[0, -1]
+        self._observation = timestep.observation
         return timestep
+
+    def inexact(self) -> str:
+        return ""
+
+    def state(self) -> dict[str, np.ndarray]:
+        actions = np.frombuffer(bytes(self._played), np.uint8).reshape(-1, self.num_environments)
+        return {"seed": np.array(self._seed), "actions": actions, "observation": self._observation.copy()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        """Plays all actions since `reset` again: ALE's vector class gives out no state, and a seed and actions determine it."""
+        timestep = self.reset(int(state["seed"]))
+        for action in state["actions"]:
+            timestep = self.step(action.astype(self.spec.action.dtype))
+        if not np.array_equal(timestep.observation, state["observation"]):
+            raise errors.EnvironmentFault(
+                f"{self.game}, played again from its seed and {len(state['actions']):,} actions, shows something else than in "
+                "the run. Resume with the version of ale-py that the run had."
+            )
+        return timestep.observation
 
     def render(self) -> np.ndarray | None:
         if self.render_mode is None:
             return None
-        grey = self._shown if self._shown.ndim == 3 else np.repeat(self._shown[:, :, None], 3, axis=2)
-        return grey.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+        shown = self._observation[0, -1]
+        coloured = shown if shown.ndim == 3 else np.repeat(shown[:, :, None], 3, axis=2)
+        return coloured.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
 
     def close(self) -> None:
         self._inner.close()
