@@ -175,11 +175,11 @@ class _Learning:
         trainer.build(self.model, spec)
         memory = build_part("memory", among.memory)
         found = around.transitions(environment, ROWS, TURNS)
-        self.batch: Transition = found[-1]
+        self.batch: Transition = found[-1][0]
         if not isinstance(memory, Latest):
-            memory.build(spec)
-            for transition in found:
-                memory.add(transition)
+            memory.build(spec, ROWS, trainer.horizon())
+            for transition, ended in found:
+                memory.add(transition, ended, tf.range(ROWS, dtype=tf.int64))
             self.batch = memory.sample(around.seed())
 
     def forward(self) -> Any:
