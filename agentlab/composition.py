@@ -126,7 +126,7 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
-    part = _evaluation_environment(task)
+    part = evaluation_environment(task)
     chosen = episodes or task.evaluation.episodes
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     built = build_environment(part, rows)
@@ -137,7 +137,7 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
 
 
-def _evaluation_environment(task: Task) -> Part:
+def evaluation_environment(task: Task) -> Part:
     """Returns where the agent is judged: what isn't said of the same environment is as in training, such as its data."""
     part = task.evaluation.environment or task.environment
     if part.name != task.environment.name:

@@ -8,7 +8,7 @@ import pytest
 from ale_py import AtariVectorEnv
 
 import agentlab
-from agentlab import errors
+from agentlab import errors, play
 from agentlab.composition import build_part
 from agentlab.task import part
 from agentlab_envs.atari import PRESETS, Atari
@@ -151,3 +151,17 @@ def test_a_short_run_of_the_task(tmp_path, task):
     assert run.result["execution"] == "graph"
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["error"] > 0
+
+
+def test_playing_shows_the_game_that_was_learned(tmp_path):
+    changes = {
+        "environment": {"game": "pong"},
+        "steps": 8,
+        "model": {"convolutions": [[2, 8, 8]], "hidden_units": [4]},
+        "memory": {"capacity": 100},
+        "evaluation": {"episodes": 1, "environment": {"name": "atari", "arguments": {"max_num_frames_per_episode": 120}}},
+    }
+    run = agentlab.run("dqn-breakout", 0, changes, run_dir=tmp_path / "run")
+    assert run.agent.spec.action.num_values == 6
+    assert len(play.play(run.directory, video=str(tmp_path / "pong.gif"))) == 1
+    assert (tmp_path / "pong.gif").stat().st_size > 1_000

@@ -103,12 +103,20 @@ class DQN(Trainer):
     def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
         metrics = super().learn_from(tape, output, batch, seed)
         self._updates.assign_add(1)
-        due = tf.equal(self._updates.read_value() % self.target_update_period, 0)
-        moved = self._target + self.target_update_rate * (flatten(self._weights()) - self._target)
-        if self.target_update_rate == 1.0:
-            moved = flatten(self._weights())
-        self._target.assign(tf.where(due, moved, self._target))
+        if self.target_update_period == 1:
+            self._move_target()
+        else:  # a large network takes longer to copy than to act by
+            due = tf.equal(self._updates.read_value() % self.target_update_period, 0)
+            tf.cond(due, self._move_target, lambda: 0)
         return metrics
+
+    def _move_target(self) -> int:
+        """Moves the target network; returns 0, since branches of a graph have to return something."""
+        weights = flatten(self._weights())
+        if self.target_update_rate < 1.0:
+            weights = self._target + self.target_update_rate * (weights - self._target)
+        self._target.assign(weights)
+        return 0
 
     def variables(self) -> dict[str, Any]:
         return {**super().variables(), "target": self._target, "target_updates": self._updates}
