@@ -63,8 +63,9 @@ class Agent:
         self.model = parts.model
         self.trainer = parts.trainer
         self.trainer.build(self.model, spec)
-        self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution)
-        self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution)
+        read = self.trainer.preferences
+        self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution, read, noisy=True)
+        self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)
         self.learner = make_learner(self.exploration, self.trainer, parts.memory, num_environments, seed)
         self._stepper: Stepper | None = None
 

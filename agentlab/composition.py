@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from agentlab import errors, execution, plugins, settings
 from agentlab.agent import Agent, Parts
@@ -78,7 +79,7 @@ def build_agent(task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model
     built = build_model(source, spec, num_outputs, seed)
     samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
     for sampler in samplers:
-        check_actions(sampler, spec, num_outputs)
+        check_actions(sampler, spec, trainer.preferences(tf.zeros([1, *spec.action.choices, num_outputs])))
     parts = Parts(built, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
     return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
 
@@ -126,17 +127,18 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
-    part = _evaluation_environment(task)
+    part = evaluation_environment(task)
     chosen = episodes or task.evaluation.episodes
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, stream(seed, "evaluation"), agent.execution)
+    key, read = stream(seed, "evaluation"), agent.trainer.preferences
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
     return Evaluator(environment, policy, count, seed, agent.trainer.score)
 
 
-def _evaluation_environment(task: Task) -> Part:
+def evaluation_environment(task: Task) -> Part:
     """Returns where the agent is judged: what isn't said of the same environment is as in training, such as its data."""
     part = task.evaluation.environment or task.environment
     if part.name != task.environment.name:

@@ -78,6 +78,11 @@ class ImmediateLearner(Learner):
                 f"{wanted[1]} updates every {wanted[0]} steps from step {wanted[2]} on. Choose another memory, or "
                 f"set trainer.update_period={num_environments}, trainer.updates_per_period=1 and trainer.learning_starts=0."
             )
+        if (steps := trainer.horizon().num_steps) != 1:
+            raise errors.UsageError(
+                f"The trainer learns from transitions of {steps} steps; the latest batch is of one. "
+                "Choose another memory, or 1 step."
+            )
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
         with tf.GradientTape() as tape:
@@ -110,19 +115,20 @@ class MemoryLearner(Learner):
 
     def prepare(self) -> None:
         if not self._prepared:
-            self.memory.build(self.policy.spec)
+            self.memory.build(self.policy.spec, self.num_environments, self.trainer.horizon())
             self._prepared = True
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
         return self.policy.decide(observation, recurrent)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
-        self.remember(decision.observation, decision.action, timestep)
+        self.remember(decision.observation, decision.action, timestep, tf.range(self.num_environments, dtype=tf.int64))
         self.learn(self.trainer.updates_due(self.policy.steps.read_value(), self.num_environments))
 
-    def remember(self, observation: Any, action: Any, timestep: TimeStep) -> None:
-        """Adds the transitions of N rows to the memory; traceable."""
-        self.memory.add(Transition.between(observation, action, timestep))
+    def remember(self, observation: Any, action: Any, timestep: TimeStep, row: Any) -> None:
+        """Adds N transitions to the memory, `row` `[N]` int64 being the environment of each; traceable."""
+        ended = timestep.terminated | timestep.truncated
+        self.memory.add(Transition.between(observation, action, timestep), ended, row)
 
     def learn(self, count: Any) -> None:
         """Makes `count` (int64 scalar) updates, each from a fresh batch; traceable."""
@@ -133,15 +139,17 @@ class MemoryLearner(Learner):
 
         repeat(update, (), count)
 
-    def update(self, train: Callable[[Transition, Any], None]) -> None:
+    def update(self, train: Callable[[Transition, Any], dict[str, Any]]) -> None:
         """Samples a batch and makes one update by `train`: this learner's own, or a compiled form of it; traceable."""
         batch = self.memory.sample(seeds.at(self._memory_key, self.updates.read_value()))
-        train(batch, self._trainer_seed())
+        self.memory.learned(batch, train(batch, self._trainer_seed()))
         self.updates.assign_add(1)
 
-    def train(self, batch: Transition, seed: Any) -> None:
-        """Improves the model from a batch and accounts for the metrics; traceable."""
-        self.means.add(self.trainer.learn(batch, seed))
+    def train(self, batch: Transition, seed: Any) -> dict[str, Any]:
+        """Improves the model from a batch, accounts for the metrics and returns them; traceable."""
+        metrics = self.trainer.learn(batch, seed)
+        self.means.add(metrics)
+        return metrics
 
     def memory_variables(self) -> dict[str, Any]:
         self.prepare()

@@ -8,23 +8,41 @@ from typing import Any
 import attrs
 
 from agentlab.spec import EnvironmentSpec
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
 
 
 class Memory(abc.ABC):
     """Keeps transitions and hands out batches. Settings are constructor arguments; `build` allocates the storage."""
 
     @abc.abstractmethod
-    def build(self, spec: EnvironmentSpec) -> None:
-        """Allocates storage for this environment's transitions."""
+    def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
+        """Allocates storage for the transitions of `num_environments` environments like `spec`.
+
+        Args:
+            spec: of the environments.
+            num_environments: B.
+            horizon: how many steps a transition of a batch is to reach; those that are added reach one.
+
+        Raises:
+            UsageError: this memory can't keep or hand out such transitions.
+        """
 
     @abc.abstractmethod
-    def add(self, transition: Transition) -> None:
-        """Stores N transitions, each leaf `[N, ...]`, in the order of rows."""
+    def add(self, transition: Transition, ended: Any, row: Any) -> None:
+        """Stores N transitions of one step, each leaf `[N, ...]`, in the order in which they happened.
+
+        Args:
+            transition: of N rows: of B environments in one turn, or of several turns on end.
+            ended: `[N]` bool, whether the episode ended with it, terminated or truncated.
+            row: `[N]` int64, 0 to B - 1, the environment in which it happened.
+        """
 
     @abc.abstractmethod
     def sample(self, seed: Any) -> Transition:
         """Returns a batch of stored transitions; `seed` is `[2]` int64. At least one transition has been stored."""
+
+    def learned(self, batch: Transition, metrics: dict[str, Any]) -> None:  # noqa: B027 - most have no use for it
+        """Takes in what an update from `batch`, the last one handed out, came to: the trainer's metrics, see `Trainer.loss`."""
 
     @abc.abstractmethod
     def variables(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Means:
         self._finite = tf.Variable(tf.zeros([], tf.int64), trainable=False)  # updates up to the first that was not
 
     def add(self, metrics: dict[str, Any]) -> None:
-        """Adds one update's scalar metrics; traceable.
+        """Adds one update's metrics, each a scalar, or `[N]` of which the mean counts; traceable.
 
         Raises:
             UsageError: the names are not those declared.
@@ -103,7 +103,7 @@ class Means:
                 f"An update returned the metrics {sorted(metrics)}; expected {sorted(self._names)}: "
                 "name them in the trainer's metric_names."
             )
-        values = [tf.cast(metrics[name], tf.float32) for name in self._names]
+        values = [tf.reduce_mean(tf.cast(metrics[name], tf.float32)) for name in self._names]
         sums = self._sums + tf.stack([*values, tf.constant(1.0)])
         self._sums.assign(sums)
         # A sum that is not finite stays so, and this count with it.

@@ -12,7 +12,7 @@ import numpy as np
 
 from agentlab import errors, plugins, seeds
 from agentlab.agent import Agent
-from agentlab.composition import build_environment
+from agentlab.composition import build_environment, evaluation_environment
 from agentlab.environment import Environment
 from agentlab.metrics import EpisodeStatistics
 from agentlab.runner import load_run
@@ -52,7 +52,7 @@ def _check_screen() -> None:
 
 
 def _shown(task: Task, render_mode: str) -> Environment:
-    part = task.evaluation.environment or task.environment
+    part = evaluation_environment(task)
     cls = plugins.load("environment", part.name)
     if not (isinstance(cls, type) and issubclass(cls, Environment)):
         raise errors.UsageError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, seeds
+from agentlab import errors, noise, seeds
 from agentlab import execution as executions
 from agentlab.model import RecurrentModel, forward, initial_state
 from agentlab.sampler import Sampler
@@ -25,14 +26,27 @@ class Policy:
         spec: of the environment to act in.
         key: of the random stream to draw from, see `agentlab.seeds`.
         execution: "eager", "graph" or "xla", for calls from the host; acting alone is fastest as a graph, so "xla" runs as one.
+        preferences: from outputs `[B, ..., K]` to what the sampler draws from, see `Trainer.preferences`.
+        noisy: whether layers that explore by noise of their own do so, see `agentlab.noise`.
     """
 
-    def __init__(self, model: keras.Model, sampler: Sampler, spec: EnvironmentSpec, key: int, execution: str = "graph") -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        sampler: Sampler,
+        spec: EnvironmentSpec,
+        key: int,
+        execution: str = "graph",
+        preferences: Callable[[Any], Any] = lambda output: output,
+        noisy: bool = False,
+    ) -> None:
         self.model = model
         self.sampler = sampler
         self.spec = spec
         self.steps = tf.Variable(0, dtype=tf.int64, name="steps")
         self._key = key
+        self._preferences = preferences
+        self._noisy = noisy
         self._execution = execution
         self._call: Any = None
 
@@ -45,8 +59,10 @@ class Policy:
             training: whether layers such as dropout behave as in training.
         """
         step = self.steps.read_value()
-        output, following = forward(self.model, observation, recurrent, training)
-        action = self.sampler.sample(output, step, seeds.at(self._key, step))
+        seed = seeds.at(self._key, step)
+        with noise.drawn_from(seed if self._noisy else None):
+            output, following = forward(self.model, observation, recurrent, training)
+        action = self.sampler.sample(self._preferences(output), step, seed)
         self.steps.assign_add(tf.shape(observation, out_type=tf.int64)[0])
         return Decision(observation, tf.cast(action, self.spec.action.dtype), output, following)
 

@@ -99,13 +99,12 @@ class TopP(Temperature):
     top_p: float | None = 0.9
 
 
-def check_actions(sampler: Sampler, spec: EnvironmentSpec, num_outputs: int) -> None:
-    """Draws one action from a blank output.
+def check_actions(sampler: Sampler, spec: EnvironmentSpec, output: Any) -> None:
+    """Draws one action from an `output` `[1, ..., K]`.
 
     Raises:
         UsageError: it is not of the shape that the environment takes.
     """
-    output = tf.zeros([1, *spec.action.choices, num_outputs])
     action = sampler.sample(output, tf.constant(0, tf.int64), seeds.at(0, 0))
     got, expected = tuple(action.shape[1:]), spec.action.shape
     if got != expected:

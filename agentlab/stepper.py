@@ -32,13 +32,15 @@ class _Stage:
             ("action", spec.action.dtype, spec.action.shape),
             ("reward", "float32"),
             ("terminated", "bool"),
+            ("truncated", "bool"),
             ("final_observation", *observed),
         ]
         if spec.target is not None:
             fields.append(("target", spec.target.dtype, spec.target.shape))
-        self.dtype = np.dtype(fields)
+        self.dtype = np.dtype([*fields, ("row", "int64")])
+        self._row = np.arange(rows)
         self._records = np.zeros(STAGE_ROWS + rows, self.dtype)
-        self._columns = {name: self._records[name] for name, *_ in fields}
+        self._columns = {name: self._records[name] for name in self.dtype.names}  # type: ignore[union-attr]
         self._count = 0
 
     @property
@@ -53,7 +55,7 @@ class _Stage:
         acted = None if isinstance(timestep.first, tuple) else ~np.asarray(timestep.first)
         begin = self._count
         self._count += len(action) if acted is None else np.count_nonzero(acted)
-        given = {"observation": observation, "action": action}
+        given = {"observation": observation, "action": action, "row": self._row}
         for name, column in self._columns.items():
             values = given[name] if name in given else getattr(timestep, name)
             column[begin : self._count] = values if acted is None else values[acted]
@@ -63,11 +65,11 @@ class _Stage:
         count, self._count = self._count, 0
         return self._records[:count].view(np.uint8).reshape(count, self.dtype.itemsize)
 
-    def unpack(self, data: Any) -> tuple[Any, Any, TimeStep]:
-        """Returns (observation, action, time step) from the bytes of N rows; traceable."""
+    def unpack(self, data: Any) -> tuple[Any, Any, TimeStep, Any]:
+        """Returns (observation, action, time step, row) from the bytes of N rows; traceable."""
         leaves = {name: self._unpack_field(data, name) for name in self.dtype.names}  # type: ignore[union-attr]
-        observation, action = leaves.pop("observation"), leaves.pop("action")
-        return observation, action, TimeStep(leaves["final_observation"], truncated=(), **leaves)
+        observation, action, row = leaves.pop("observation"), leaves.pop("action"), leaves.pop("row")
+        return observation, action, TimeStep(leaves["final_observation"], **leaves), row
 
     def _unpack_field(self, data: Any, name: str) -> Any:
         dtype, offset = self.dtype.fields[name][:2]  # type: ignore[index]

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, schedules
+from agentlab import errors, noise, schedules
 from agentlab.parameters import Updater, global_norm
 from agentlab.spec import EnvironmentSpec
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
@@ -83,13 +83,24 @@ class Trainer(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the loss of each of N rows, `[N]` float32, or their mean, and scalar metrics by name.
+        """Returns the loss of each of N rows, `[N]` float32, or their mean, and metrics by name: scalars, or `[N]`.
+
+        Metrics `[N]` have one number per row, and reports give their means. Memories that hand out the more instructive
+        transitions more often look for "error" among them: 0 or greater, how far the model was off.
 
         Args:
             output: `[N, ..., K]`, the model's outputs for `batch.observation`.
             batch: N transitions.
             seed: `[2]` int64.
         """
+
+    def horizon(self) -> Horizon:
+        """Returns how far the transitions reach that this algorithm learns from; by default one step."""
+        return Horizon()
+
+    def preferences(self, output: Any) -> Any:
+        """Returns what samplers draw actions from, `[..., A]`, by the model's `output` `[..., K]`: by default that itself."""
+        return output
 
     def score(self) -> Score | None:
         """Returns a new account of how good the model's outputs are, or None where returns say it all; called once built."""
@@ -101,8 +112,8 @@ class Trainer(abc.ABC):
         self._updater = Updater(self._make_optimizer(), model.trainable_variables)
 
     def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
-        """Makes one update from `batch` and returns scalar metrics: loss, gradient_norm and the algorithm's own."""
-        with tf.GradientTape() as tape:
+        """Makes one update from `batch` and returns its metrics: loss, gradient_norm and the algorithm's own; see `loss`."""
+        with tf.GradientTape() as tape, noise.drawn_from(seed):
             output = self.model(batch.observation, training=True)
         return self.learn_from(tape, output, batch, seed)
 
@@ -117,7 +128,8 @@ class Trainer(abc.ABC):
         """
         with tape:
             loss, metrics = self.loss(output, batch, seed)
-            objective = tf.reduce_mean(loss) + sum(self.model.losses)
+            weighted = loss if isinstance(batch.weight, tuple) else batch.weight * loss
+            objective = tf.reduce_mean(weighted) + sum(self.model.losses)
         return {"loss": objective, "gradient_norm": self.apply_gradients(tape, objective), **metrics}
 
     def apply_gradients(self, tape: tf.GradientTape, objective: Any) -> Any:

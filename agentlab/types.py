@@ -54,17 +54,33 @@ class Decision:
     tape: Any = None
 
 
+@attrs.frozen
+class Horizon:
+    """How far a transition reaches that a trainer learns from.
+
+    Attributes:
+        num_steps: n, steps of the environment that make up one transition, fewer where the episode ends before.
+        discount: discount factor of the return, 0 to 1, by which each of its rewards counts less than the one before.
+    """
+
+    num_steps: int = 1
+    discount: float = 1.0
+
+
 @attrs.frozen(eq=False)
 class Transition:
-    """One step of each of N environments, as a memory keeps it and a trainer learns from it.
+    """One step of each of N environments, as a memory takes it; or n steps in one, as a trainer learns from them.
 
     Attributes:
         observation: `[N, *O]`, what was acted on.
         action: `[N, *A]`.
-        reward: `[N]` float32.
-        discount: `[N]` float32, 0 where the task terminated and 1 elsewhere, truncation included.
-        next_observation: `[N, *O]`, what the action led to: never a new episode's first observation.
+        reward: `[N]` float32; of h steps in one, the sum of `factor**k` times the reward of step k, from 0 to h - 1.
+        discount: `[N]` float32, 0 where the task terminated and 1 elsewhere, truncation included; of h steps in one,
+            `factor**(h - 1)` instead of 1.
+        next_observation: `[N, *O]`, what the action led to, or the last of h: never a new episode's first observation.
         target: `[N, *A]`, or `()`.
+        weight: `[N]` float32, how much each counts in the loss, or `()` if they count alike.
+        slot: `[N]` int64, where a memory keeps them, for its own use; or `()`.
     """
 
     observation: Any
@@ -73,6 +89,8 @@ class Transition:
     discount: Any
     next_observation: Any
     target: Any = ()
+    weight: Any = ()
+    slot: Any = ()
 
     @classmethod
     def between(cls, observation: Any, action: Any, timestep: TimeStep) -> Transition:

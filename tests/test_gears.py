@@ -9,6 +9,7 @@ from agentlab.autoreset import HostedEnvironment
 from agentlab.gears import DeviceGear, HostGear
 from agentlab.model import build_model
 from agentlab.schedules import Linear
+from agentlab_dqn.prioritized import PrioritizedReplay
 from agentlab_dqn.replay import UniformReplay
 from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
@@ -16,12 +17,14 @@ from agentlab_envs.cartpole import CartPole
 from agentlab_envs.identity import Identity
 from agentlab_models.mlp import MLP
 
+RAINBOW = {"num_steps": 3, "num_atoms": 5, "memory": PrioritizedReplay, "head": {"dueling": True, "noise": 0.5}}
 
-def make_agent(environment, rows=4, seed=0, execution="graph", **settings):
+
+def make_agent(environment, rows=4, seed=0, execution="graph", memory=UniformReplay, head=None, **settings):
     trainer = DQN(**{"learning_starts": 20, "update_period": 8, "target_update_period": 3, **settings})
-    model = build_model(MLP(hidden_units=(16,)), environment.spec, trainer.num_outputs(environment.spec), seed)
+    model = build_model(MLP(hidden_units=(16,), **(head or {})), environment.spec, trainer.num_outputs(environment.spec), seed)
     sampler = EpsilonGreedy(Linear(1.0, 0.1, 200))
-    return Agent(environment.spec, Parts(model, sampler, trainer, UniformReplay(64, 16)), rows, seed, execution)
+    return Agent(environment.spec, Parts(model, sampler, trainer, memory(64, 16)), rows, seed, execution)
 
 
 def make_gear(environment, gear="device", seed=0, **options):
@@ -50,11 +53,15 @@ def trained(chunks, environment=None, **options):
     return state(agent), episodes
 
 
-@pytest.mark.parametrize("gear", ["device", "host"])
-@pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
-def test_the_size_of_chunks_changes_no_bit(gear, execution):
-    whole, episodes = trained([30], gear=gear, execution=execution)
-    parts, episodes_in_parts = trained([1, 2, 20, 0, 7], gear=gear, execution=execution)
+EVERY_WAY = [(gear, execution, {}) for gear in ("device", "host") for execution in ("eager", "graph", "xla")]
+
+
+@pytest.mark.parametrize(
+    ("gear", "execution", "settings"), [*EVERY_WAY, ("device", "xla", RAINBOW), ("host", "graph", RAINBOW)]
+)
+def test_the_size_of_chunks_changes_no_bit(gear, execution, settings):
+    whole, episodes = trained([30], gear=gear, execution=execution, **settings)
+    parts, episodes_in_parts = trained([1, 2, 20, 0, 7], gear=gear, execution=execution, **settings)
     assert episodes == episodes_in_parts
     for name, value in whole.items():
         np.testing.assert_array_equal(value, parts[name], name)
@@ -65,6 +72,15 @@ def test_the_size_of_chunks_changes_no_bit(gear, execution):
 )
 @pytest.mark.parametrize("settings", [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}], ids=str)
 def test_both_gears_do_the_same(environment, settings):
+    assert_both_gears_do_the_same(environment, settings)
+
+
+@pytest.mark.parametrize("period", [8, 40])
+def test_both_gears_do_the_same_with_all_improvements(period):
+    assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {**RAINBOW, "update_period": period})
+
+
+def assert_both_gears_do_the_same(environment, settings):
     device, device_gear = make_gear(environment, "device", **settings)
     host, host_gear = make_gear(environment, "host", **settings)
     first, second = after(device_gear, 40), after(host_gear, 40)
@@ -75,11 +91,12 @@ def test_both_gears_do_the_same(environment, settings):
         np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("gear", ["device", "host"])
-@pytest.mark.parametrize("execution", ["eager", "xla"])
-def test_every_execution_does_the_same(gear, execution):
-    expected, _ = trained([40], gear=gear, execution="graph")
-    found, _ = trained([40], gear=gear, execution=execution)
+@pytest.mark.parametrize(
+    ("gear", "execution", "settings"), [way for way in EVERY_WAY if way[1] != "graph"] + [("device", "xla", RAINBOW)]
+)
+def test_every_execution_does_the_same(gear, execution, settings):
+    expected, _ = trained([40], gear=gear, execution="graph", **settings)
+    found, _ = trained([40], gear=gear, execution=execution, **settings)
     for name, value in expected.items():
         np.testing.assert_allclose(value, found[name], rtol=1e-4, atol=1e-5, err_msg=name)
 

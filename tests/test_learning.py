@@ -15,10 +15,13 @@ from agentlab.gears import DeviceGear, HostGear
 from agentlab.model import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Transition
+from agentlab_dqn.prioritized import PrioritizedReplay
 from agentlab_dqn.replay import UniformReplay
+from agentlab_dqn.ring import Ring
 from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.identity import Identity
+from agentlab_models.mlp import MLP
 
 DISCOUNT = 0.5
 
@@ -58,18 +61,19 @@ UNENDING = np.array([[0.5, 1.0], [1.5, 2.0]])
 ENDING = np.array([[0.0, 0.0], [1.0, 1.0]])
 
 
-def learned(environment, trainer_class=DQN, gear=DeviceGear, turns=800, rows=8, **settings):
-    """Returns the table of action values `[states, actions]` that a linear model has learned."""
+def learned(environment, trainer_class=DQN, gear=DeviceGear, turns=800, rows=8, memory=None, model=None, **settings):
+    """Returns the table of action values `[states, actions]` that a model, by default a linear one, has learned."""
     settings = {"learning_rate": 0.04, "update_period": rows, "target_update_period": 20, "learning_starts": 64, **settings}
     trainer = trainer_class(discount=DISCOUNT, huber_delta=None, **settings)
     spec = environment.spec
-    layer = keras.layers.Dense(spec.action.num_values, use_bias=False, kernel_initializer="zeros")
-    model = build_model(keras.Sequential([keras.Input(spec.observation.shape), layer]), spec, spec.action.num_values, 0)
-    agent = Agent(spec, Parts(model, EpsilonGreedy(1.0), trainer, UniformReplay(2_000, 64)), rows, 0, "graph")
+    num_outputs = trainer.num_outputs(spec)
+    layer = keras.layers.Dense(num_outputs, use_bias=False, kernel_initializer="zeros")
+    model = build_model(model or keras.Sequential([keras.Input(spec.observation.shape), layer]), spec, num_outputs, 0)
+    agent = Agent(spec, Parts(model, EpsilonGreedy(1.0), trainer, memory or UniformReplay(2_000, 64)), rows, 0, "graph")
     running = gear(agent, environment if gear is DeviceGear else HostedEnvironment(environment, rows), 0)
     running.start()
     running.run(turns)
-    return agent.model(np.eye(spec.observation.shape[0], dtype=np.float32)).numpy()
+    return trainer.preferences(agent.model(np.eye(spec.observation.shape[0], dtype=np.float32))).numpy()
 
 
 def is_close(found, expected, tolerance=0.05):
@@ -86,7 +90,7 @@ class PastTermination(DQN):
 class NoTargetNetwork(DQN):
     """Planted bug: the next values are the learning network's own."""
 
-    def target_values(self, observation):
+    def target_output(self, observation):
         return self.model(observation, training=False)
 
 
@@ -161,6 +165,55 @@ def test_a_missing_target_network_is_found():
 
 def test_polyak_averaging_moves_the_target_network():
     assert is_close(learned(Steps(), target_update_period=1, target_update_rate=0.05), UNENDING)
+
+
+CATEGORICAL = {"num_atoms": 13, "minimum_return": -1.0, "maximum_return": 5.0}
+FAMILY = {
+    "prioritised": {"memory": PrioritizedReplay(2_000, 64, weight_exponent=1.0)},
+    "categorical": {**CATEGORICAL, "turns": 1_500},
+    "dueling": {"model": MLP(hidden_units=(), dueling=True)},
+    "noisy": {"model": MLP(hidden_units=(), noise=0.5), "turns": 1_500, "learning_rate": 0.02},
+    "all": {
+        "memory": PrioritizedReplay(2_000, 64, weight_exponent=1.0),
+        "model": MLP(hidden_units=(16,), dueling=True, noise=0.5),
+        "turns": 2_500,
+        "learning_rate": 0.01,
+        **CATEGORICAL,
+    },
+}
+
+
+@pytest.mark.parametrize("gear", [DeviceGear, HostGear])
+@pytest.mark.parametrize("settings", FAMILY.values(), ids=FAMILY)
+def test_the_family_learns_the_same_values(settings, gear):
+    assert is_close(learned(Steps(limit=3), gear=gear, **settings), UNENDING, tolerance=0.1)
+
+
+@pytest.mark.parametrize("gear", [DeviceGear, HostGear])
+def test_the_values_of_two_steps(gear):
+    """Of two steps the second action is the behaviour's, either one alike, which n-step returns do not correct for.
+
+    M being the mean over both states of the best value, Q(s, a) = [s = 1] + g a + g^2 M, so M = 1/2 + g + g^2 M = 4/3. Where
+    every episode is cut off after one step, the step that is left bootstraps as ever; where it ends, there is the reward alone.
+    """
+    settings = {"num_steps": 2, "gear": gear}
+    assert is_close(learned(Steps(), **settings), np.array([[1 / 3, 5 / 6], [4 / 3, 11 / 6]]))
+    assert is_close(learned(Steps(limit=1), **settings), UNENDING)
+    assert is_close(learned(Steps(terminates=True), **settings), ENDING)
+
+
+def test_two_steps_across_a_reset_are_found(monkeypatch):
+    """Planted bug: nothing tells the memory that an episode ended."""
+    add = Ring.add
+    monkeypatch.setattr(Ring, "add", lambda ring, transition, ended, row: add(ring, transition, tf.zeros_like(ended), row))
+    assert not is_close(learned(Steps(limit=1), num_steps=2), UNENDING, tolerance=0.2)
+
+
+def test_two_steps_through_other_environments_are_found(monkeypatch):
+    """Planted bug: the memory takes all rows for one environment."""
+    add = Ring.add
+    monkeypatch.setattr(Ring, "add", lambda ring, transition, ended, row: add(ring, transition, ended, tf.zeros_like(row)))
+    assert not is_close(learned(Steps(), num_steps=2), np.array([[1 / 3, 5 / 6], [4 / 3, 11 / 6]]), tolerance=0.2)
 
 
 def test_the_values_of_identity():

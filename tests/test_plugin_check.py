@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.memory import Memory
 from agentlab.model import ModelBuilder
@@ -22,7 +22,7 @@ from agentlab.testing import (
     report,
 )
 from agentlab.trainer import Trainer
-from agentlab.types import TimeStep, Transition
+from agentlab.types import Horizon, TimeStep, Transition
 
 
 @attrs.frozen
@@ -259,7 +259,10 @@ class Ring(Memory):
 
     size = 8
 
-    def build(self, spec):
+    def build(self, spec, num_environments, horizon):
+        if horizon.num_steps > 1:
+            raise errors.UsageError("One step at a time.")
+
         def ring(space, dtype=None):
             return tf.Variable(tf.zeros([self.size, *getattr(space, "shape", ())], dtype or space.dtype))
 
@@ -270,7 +273,7 @@ class Ring(Memory):
         )  # fmt: skip
         self.added = tf.Variable(0, dtype=tf.int64)
 
-    def add(self, transition):
+    def add(self, transition, ended, row):
         count = transition.reward.shape[0]
         newest = tf.range(max(count - self.size, 0), count, dtype=tf.int64)
         slots = (self.added + newest) % self.size
@@ -304,12 +307,16 @@ class WrongMemory:
             return {"added": self.added}
 
     class PythonState(Ring):
-        def add(self, transition):
-            super().add(transition)
+        def add(self, transition, ended, row):
+            super().add(transition, ended, row)
             self.latest = getattr(self, "latest", 0) + 1
 
         def sample(self, seed):
             return super().sample(seed + self.latest)
+
+    class OneStepForAll(Ring):
+        def build(self, spec, num_environments, horizon):
+            super().build(spec, num_environments, Horizon())
 
     class NoTarget(Ring):
         def sample(self, seed):
@@ -453,6 +460,7 @@ CASES = [
     (MEMORY, WrongMemory.MixedLeaves, "what_was_stored", "of the transition that the reward belongs to; got values that"),
     (MEMORY, WrongMemory.HalfOfItsVariables, "variables", "expected the same batches from a memory restored by its"),
     (MEMORY, WrongMemory.PythonState, "graph", "expected the same batch eagerly and by graph"),
+    (MEMORY, WrongMemory.OneStepForAll, "several_steps", "expected the reward of three steps"),
     (MEMORY, WrongMemory.NoTarget, "batches", "expected the leaves ['action', 'discount', 'next_observation', 'observation'"),
     (TRAINER, WrongTrainer.LooksBeyondTheEnd, "terminated", "expected the same losses whatever lies beyond a terminated"),
     (TRAINER, WrongTrainer.WrongWay, "learns", "expected a mean return of at least 15 of 16 after 20,000 steps; got"),

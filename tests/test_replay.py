@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentlab import execution, seeds
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
 from agentlab_dqn.replay import UniformReplay
 
 SPECS = {
@@ -25,8 +25,15 @@ KEY = seeds.stream(0, "memory")
 
 def make(spec, capacity, batch_size=4):
     memory = UniformReplay(capacity, batch_size)
-    memory.build(spec)
+    memory.build(spec, 1, Horizon())
     return memory
+
+
+def put(memory, batch):
+    """Adds transitions of one environment that goes on and on."""
+    count = tf.shape(batch.reward)[0]
+    batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+    memory.add(batch, tf.zeros([count], tf.bool), tf.zeros([count], tf.int64))
 
 
 def transitions(spec, begin, count):
@@ -75,7 +82,7 @@ def in_ring(kept, added, capacity):
 def graph_memory(request):
     name, capacity = request.param
     memory = make(SPECS[name], capacity)
-    return SPECS[name], memory, execution.Compiled(memory.add, "graph", [signature(SPECS[name])])
+    return SPECS[name], memory, execution.Compiled(lambda batch: put(memory, batch), "graph", [signature(SPECS[name])])
 
 
 @given(counts=st.lists(st.integers(0, 13), max_size=12))
@@ -96,7 +103,7 @@ def test_contents_are_those_of_a_deque(graph_memory, counts):
 def test_contents_by_every_execution(compiled):
     spec, kept, added = SPECS["target"], deque(maxlen=5), 0
     memory = make(spec, 5)
-    add = compiled(memory.add)
+    add = compiled(lambda batch: put(memory, batch))
     for count in (3, 3, 8, 3, 8, 8):
         batch = transitions(spec, added, count)
         add(tf.nest.map_structure(tf.constant, batch))
@@ -108,7 +115,7 @@ def test_contents_by_every_execution(compiled):
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_leaves_keep_their_dtypes_and_shapes(spec):
     memory = make(spec, 6, batch_size=3)
-    memory.add(tf.nest.map_structure(tf.constant, transitions(spec, 0, 4)))
+    put(memory, transitions(spec, 0, 4))
     batch = memory.sample(seeds.at(KEY, 0))
     assert batch.observation.dtype == batch.next_observation.dtype == spec.observation.dtype
     assert batch.observation.shape == (3, *spec.observation.shape)
@@ -125,7 +132,7 @@ def test_leaves_keep_their_dtypes_and_shapes(spec):
 def test_uint8_observations_take_one_byte_each():
     memory = make(SPECS["uint8"], 3)
     batch = transitions(SPECS["uint8"], 253, 3)  # whose next observations wrap around
-    memory.add(tf.nest.map_structure(tf.constant, batch))
+    put(memory, batch)
     assert stored(memory) == rows(batch)
     assert memory.variables()["observation"].dtype == tf.uint8
 
@@ -135,14 +142,14 @@ def test_uint8_observations_take_one_byte_each():
 def test_only_stored_transitions_are_drawn_whole(spec, added):
     memory = make(spec, 10, batch_size=200)
     batch = transitions(spec, 1, added)
-    memory.add(tf.nest.map_structure(tf.constant, batch))
+    put(memory, batch)
     assert set(map(str, rows(memory.sample(seeds.at(KEY, 0))))) == set(map(str, rows(batch)[-10:]))
 
 
 @pytest.mark.parametrize("added", [4, 10, 17])
 def test_draws_are_uniform(assert_frequencies, added):
     memory = make(SPECS["float32"], 10, batch_size=1000)
-    memory.add(tf.nest.map_structure(tf.constant, transitions(SPECS["float32"], 0, added)))
+    put(memory, transitions(SPECS["float32"], 0, added))
     drawn = np.concatenate([memory.sample(seeds.at(KEY, step)).action for step in range(20)]) - 10
     number = min(added, 10)
     assert drawn.min() == added - number
@@ -151,7 +158,7 @@ def test_draws_are_uniform(assert_frequencies, added):
 
 def test_a_batch_is_a_function_of_the_seed(compiled):
     memory = make(SPECS["float32"], 100, batch_size=32)
-    memory.add(tf.nest.map_structure(tf.constant, transitions(SPECS["float32"], 0, 80)))
+    put(memory, transitions(SPECS["float32"], 0, 80))
     sample = compiled(memory.sample)
     first, same, next_step, other_run = (
         rows(sample(seeds.at(key, step))) for key, step in [(KEY, 0), (KEY, 0), (KEY, 1), (seeds.stream(1, "memory"), 0)]

@@ -40,7 +40,7 @@ def spec_of(environment: Part) -> EnvironmentSpec:
 
 def observations(environment: Part, rows: int) -> tf.Tensor:
     """Returns an environment's observations `[rows, *O]` after a few random steps."""
-    return transitions(build_environment(environment, rows), rows, 3)[-1].next_observation
+    return transitions(build_environment(environment, rows), rows, 3)[-1][0].next_observation
 
 
 def usual_outputs(spec: EnvironmentSpec) -> int:
@@ -48,15 +48,18 @@ def usual_outputs(spec: EnvironmentSpec) -> int:
     return spec.action.num_values if isinstance(spec.action, Discrete) else spec.action.shape[-1]
 
 
-def transitions(environment: Environment | DeviceEnvironment, rows: int, turns: int, seed: int = 0) -> list[Transition]:
-    """Returns the transitions `[rows, ...]` of so many turns under random actions."""
+def transitions(
+    environment: Environment | DeviceEnvironment, rows: int, turns: int, seed: int = 0
+) -> list[tuple[Transition, tf.Tensor]]:
+    """Returns the transitions `[rows, ...]` of so many turns under random actions, each with which episodes ended by it."""
     hosted = on_host(environment, rows)
     try:
         timestep, found = hosted.reset(seed), []
         for action in random_actions(hosted.spec, turns, rows, seed):
             following = hosted.step(action)
             between = Transition.between(timestep.observation, action, following)
-            found.append(tf.nest.map_structure(tf.convert_to_tensor, between))
+            ended = following.terminated | following.truncated
+            found.append(tf.nest.map_structure(tf.convert_to_tensor, (between, ended)))
             timestep = following
         return found
     finally:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import execution
+from agentlab import errors, execution
+from agentlab.memory import Memory
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.testing import around
 from agentlab.testing.draws import kinds_of_draws
 from agentlab.testing.suite import Suite
 from agentlab.testing.untouched import untouched
 from agentlab.testing.violation import expect, expect_same, is_same, leaves, shape_and_dtype
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
 
 PLAIN = EnvironmentSpec("plain", Array((3,)), Discrete(5))
 SUPERVISED = EnvironmentSpec("supervised", Array((2, 2)), Discrete(5), target=Discrete(5))
+OWN = {"weight": "float32", "slot": "int64"}  # what a memory may add to a batch
 ROWS = 4
 
 
@@ -40,26 +43,56 @@ class MemoryTests(Suite):
             expect(isinstance(batch, Transition), "an agentlab.Transition", repr(batch)[:80])
             rows = tf.shape(batch.reward)[0]
             one, other = leaves(stored), leaves(batch)
+            own = {name: other.pop(name) for name in OWN if name in other}
             expect(one.keys() == other.keys(), f"the leaves {sorted(one)}", sorted(other))
             for name, value in other.items():
                 like = one[name]
                 kept = value.dtype == like.dtype and value.shape == (rows, *like.shape[1:])
                 expect(kept, f"{name} in {like.dtype} of shape ({rows}, {str(like.shape[1:])[1:]}", shape_and_dtype(value))
+            for name, value in own.items():
+                number = value.shape == (rows,) and value.dtype == OWN[name]
+                expect(number, f"{name} in {OWN[name]} of shape ({rows},)", shape_and_dtype(value))
 
     def test_what_was_stored(self) -> None:
         """What it hands out was stored, whole: from the first transition on, and when more came than it can keep."""
         memory = self.make()
-        memory.build(PLAIN)
+        memory.build(PLAIN, ROWS, Horizon())
         begin = 1
         for count in (1, 2, 3, 5000, 9000):
-            memory.add(around.numbered(PLAIN, count, begin))
+            _add(memory, around.numbered(PLAIN, count, begin))
             begin += count
             for step in range(3):
                 _expect_stored(memory.sample(around.seed(step)), begin)
 
+    def test_learned(self) -> None:
+        """It takes in the metrics of an update, an `error` for every row among them, and hands out what was stored."""
+        memory = self._filled(PLAIN, 16)
+        for step in range(3):
+            batch = memory.sample(around.seed(step))
+            memory.learned(batch, {"loss": tf.constant(1.0), "error": tf.cast(batch.action, tf.float32)})
+            _expect_stored(memory.sample(around.seed(step)), 16, begin=0)
+
+    def test_several_steps(self) -> None:
+        """Asked for three steps in one, it sums up three rewards of one environment; or it refuses when it is built."""
+        memory = self.make()
+        try:
+            memory.build(PLAIN, ROWS, Horizon(3, 0.5))
+        except errors.UsageError:
+            return
+        for begin in range(0, 64, ROWS):
+            more = around.numbered(PLAIN, ROWS, begin)
+            _add(memory, attrs.evolve(more, discount=tf.ones([ROWS])), ends=False)
+        batch = memory.sample(around.seed())
+        number = np.asarray(batch.observation)[:, 0]
+        reward = number + 0.5 * (number + ROWS) + 0.25 * (number + 2 * ROWS)
+        expect_same(batch.reward, reward, "the reward of three steps, each counting half of the one before")
+        expect_same(batch.discount, np.full_like(number, 0.25), "the discount of three steps")
+        expect_same(np.asarray(batch.next_observation)[:, 0], number + 2 * ROWS + 0.5, "what the last of three steps led to")
+
     def test_seed(self) -> None:
         """A batch is a function of what is stored and the seed."""
-        memory = self._filled(PLAIN, 64)
+        memory = self._filled(PLAIN, 16)
+        _add(memory, around.numbered(PLAIN, 2_000, 16))  # more than a batch, of which it may take some from everywhere
         one, again, other = (memory.sample(around.seed(step)) for step in (0, 0, 1))
         expect_same(one, again, "the same batch for the same seed")
         kinds = kinds_of_draws(memory.sample, tf.TensorSpec([2], tf.int64))
@@ -86,7 +119,7 @@ class MemoryTests(Suite):
         for step in range(3):
             if step:
                 for memory in (one, other):
-                    memory.add(around.numbered(PLAIN, ROWS, 100 * step))
+                    _add(memory, around.numbered(PLAIN, ROWS, 100 * step))
             expected = "the same batches from a memory restored by its variables()"
             expect_same(one.sample(around.seed(step)), other.sample(around.seed(step)), expected)
 
@@ -97,26 +130,33 @@ class MemoryTests(Suite):
 
     def _filled(self, spec: EnvironmentSpec, count: int) -> Any:
         memory = self.make()
-        memory.build(spec)
+        memory.build(spec, ROWS, Horizon())
         for begin in range(0, count, ROWS):
-            memory.add(around.numbered(spec, ROWS, begin))
+            _add(memory, around.numbered(spec, ROWS, begin))
         return memory
 
     def _expect_compiled(self, mode: str) -> None:
         eager, other = self._filled(PLAIN, 16), self._filled(PLAIN, 16)
-        add, sample = execution.compiled(other.add, mode), execution.compiled(other.sample, mode)
+        add = execution.compiled(lambda more: _add(other, more), mode)
+        sample = execution.compiled(other.sample, mode)
         for begin in (16, 20):
             more = around.numbered(PLAIN, ROWS, begin)
-            eager.add(more)
+            _add(eager, more)
             add(more)
         expect_same(eager.sample(around.seed()), sample(around.seed()), f"the same batch eagerly and by {mode}")
 
 
-def _expect_stored(batch: Transition, end: int) -> None:
-    """Raises a Violation unless every row of a batch is one of the numbered transitions from 1 to `end - 1`."""
+def _add(memory: Memory, transition: Transition, ends: bool = True) -> None:
+    """Adds transitions of so many environments in turn, each of which ends its episode or none."""
+    count = tf.shape(transition.reward, out_type=tf.int64)[0]
+    memory.add(transition, tf.fill([count], ends), tf.range(count) % ROWS)
+
+
+def _expect_stored(batch: Transition, end: int, begin: int = 1) -> None:
+    """Raises a Violation unless every row of a batch is one of the numbered transitions from `begin` to `end - 1`."""
     numbers = np.asarray(batch.reward)
-    kept = len(numbers) > 0 and numbers.min() >= 1 and numbers.max() < end
-    expect(kept, f"transitions that were stored, rewards from 1 to {end - 1}", f"rewards {numbers[:4]}")
+    kept = len(numbers) > 0 and numbers.min() >= begin and numbers.max() < end
+    expect(kept, f"transitions that were stored, rewards from {begin} to {end - 1}", f"rewards {numbers[:4]}")
     every = around.numbered(PLAIN, end)
     for name in ("observation", "action", "next_observation", "discount"):
         stored = np.asarray(getattr(every, name))[numbers.astype(int)]

@@ -1,17 +1,20 @@
-"""Uniform replay in a ring of tf.Variables."""
+"""Uniform replay: every transition that is kept is as likely as any other."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
-import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.memory import Memory
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import positive
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
+from agentlab_dqn.frames import Frames
+from agentlab_dqn.ring import Observations, Ring, Whole
+
+OBSERVATIONS: dict[str, type[Observations]] = {"whole": Whole, "frames": Frames}
 
 
 @attrs.define(slots=False, eq=False)
@@ -21,42 +24,25 @@ class UniformReplay(Memory):
     Attributes:
         capacity: transitions kept; the oldest is overwritten.
         batch_size: N, transitions in a batch.
+        observations: "whole", each as it is; or "frames", where they are stacks of frames [frames, height, width] of uint8, of
+            which each is stored once: of four, an eighth of the memory.
     """
 
     capacity: int = positive(10_000)
     batch_size: int = positive(128)
+    observations: Literal["whole", "frames"] = attrs.field(default="whole", validator=attrs.validators.in_(["whole", "frames"]))
 
-    def build(self, spec: EnvironmentSpec) -> None:
-        def ring(shape: tuple[int, ...], dtype: str) -> tf.Variable:
-            return tf.Variable(tf.zeros([self.capacity, *shape], dtype), trainable=False)
+    def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
+        self._ring = Ring(spec, self.capacity, num_environments, horizon, OBSERVATIONS[self.observations])
 
-        observed, acted, target = spec.observation, spec.action, spec.target
-        self._storage = Transition(
-            observation=ring(observed.shape, observed.dtype),
-            action=ring(acted.shape, acted.dtype),
-            reward=ring((), "float32"),
-            discount=ring((), "float32"),
-            next_observation=ring(observed.shape, observed.dtype),
-            target=() if target is None else ring(target.shape, target.dtype),
-        )
-        self._added = tf.Variable(0, dtype=tf.int64, name="added")
-
-    def add(self, transition: Transition) -> None:
-        rows = tf.shape(transition.reward, out_type=tf.int64)[0]
-        kept = tf.range(tf.maximum(rows - self.capacity, 0), rows)  # of more rows than fit, the last
-        slots = (self._added.read_value() + kept) % self.capacity
-
-        def put(ring: tf.Variable, values: Any) -> None:
-            ring.scatter_update(tf.IndexedSlices(tf.gather(values, kept), slots))
-
-        tf.nest.map_structure(put, self._storage, transition)
-        self._added.assign_add(rows)
+    def add(self, transition: Transition, ended: Any, row: Any) -> None:
+        self._ring.add(transition, ended, row)
 
     def sample(self, seed: Any) -> Transition:
-        size = tf.minimum(self._added.read_value(), self.capacity)
-        slots = seeds.integers(seed, [self.batch_size], size)
-        return tf.nest.map_structure(lambda ring: tf.gather(ring, slots), self._storage)
+        begin, end = self._ring.bounds()
+        drawn = seeds.integers(seed, [self.batch_size], end - begin)
+        numbers = begin + (drawn - begin) % (end - begin)  # so that in a full ring the slot is what was drawn
+        return self._ring.read(numbers % self.capacity)
 
     def variables(self) -> dict[str, Any]:
-        rings = {name: ring for name, ring in attrs.asdict(self._storage, recurse=False).items() if not isinstance(ring, tuple)}
-        return {**rings, "added": self._added}
+        return self._ring.variables()

@@ -71,3 +71,88 @@ dqn = Task(
     report_period=2_000,
     threads=1,
 )
+
+rainbow_cartpole = attrs.evolve(
+    dqn_cartpole_50k,
+    name="rainbow-cartpole",
+    description="Rainbow, all of DQN's improvements at once, balances CartPole within 50,000 environment steps.",
+    model=part("mlp", hidden_units=(128, 128), dueling=True, noise=0.5),
+    trainer=part(
+        "dqn",
+        learning_rate=Linear(1e-3, 1e-6, 49_000),
+        discount=0.99,
+        num_steps=3,
+        num_atoms=51,
+        minimum_return=0.0,
+        maximum_return=100.0,  # what balancing for ever is worth
+        max_gradient_norm=10.0,
+        learning_starts=1_000,
+        update_period=4,
+        updates_per_period=4,
+        target_update_period=1,
+        target_update_rate=0.005,
+    ),
+    sampler=part("greedy"),  # the noise in the weights explores
+    memory=part("prioritized-replay", capacity=50_000, batch_size=64, weight_exponent=Linear(0.4, 1.0, 49_000)),
+)
+
+dqn_minatar_breakout = Task(
+    name="dqn-minatar-breakout",
+    description="DQN plays MinAtar's Breakout, 10 x 10 pixels, by the settings of its paper; the whole loop is one program.",
+    environment=part("minatar-breakout", minimal=False),
+    model=part("nature-cnn", convolutions=((16, 3, 1),), hidden_units=(128,)),
+    trainer=part(
+        "dqn",
+        learning_rate=2.5e-4,
+        double=False,
+        learning_starts=5_000,
+        update_period=1,
+        target_update_period=1_000,
+    ),
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.1, 100_000)),
+    memory=part("replay", capacity=100_000, batch_size=32),
+    steps=1_000_000,
+    report_period=50_000,
+)
+
+WHOLE_GAMES = Evaluation(  # by the game's own points, whatever is learned from
+    environment=part("atari", arguments={"reward_clipping": False, "episodic_life": False}),
+    sampler=part("epsilon-greedy", epsilon=0.05),  # else one game is played over and over, if the emulator draws nothing
+    episodes=30,
+)
+
+dqn_breakout = Task(
+    name="dqn-breakout",
+    description="DQN plays Atari Breakout from pixels; needs the extra 'atari'.",
+    environment=part("atari", game="breakout"),
+    model=part("nature-cnn", channels="first"),
+    trainer=part("dqn", learning_rate=1e-4, double=False, learning_starts=10_000, update_period=4, target_update_period=1_000),
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 100_000)),
+    memory=part("replay", capacity=100_000, batch_size=32, observations="frames"),
+    steps=1_000_000,
+    num_environments=8,
+    report_period=10_000,
+    evaluation=WHOLE_GAMES,
+)
+
+rainbow_breakout = attrs.evolve(
+    dqn_breakout,
+    name="rainbow-breakout",
+    description="Rainbow, all of DQN's improvements at once, plays Atari Breakout from pixels; needs the extra 'atari'.",
+    model=part("nature-cnn", channels="first", dueling=True, noise=0.5),
+    trainer=part(
+        "dqn",
+        learning_rate=6.25e-5,
+        num_steps=3,
+        num_atoms=51,
+        minimum_return=-10.0,
+        maximum_return=10.0,
+        learning_starts=10_000,
+        update_period=4,
+        target_update_period=1_000,
+    ),
+    sampler=part("greedy"),
+    memory=part(
+        "prioritized-replay", capacity=100_000, batch_size=32, observations="frames", weight_exponent=Linear(0.4, 1.0, 250_000)
+    ),
+)

@@ -8,6 +8,8 @@ import keras
 from agentlab import errors
 from agentlab.model import ModelBuilder
 from agentlab.spec import EnvironmentSpec
+from agentlab.trainer import optional_positive
+from agentlab_models.heads import Dense, dense_layers
 from agentlab_models.styles import Subclassed, functional, sequential
 
 
@@ -20,12 +22,18 @@ class CNN(ModelBuilder):
         kernel_size: pixels of a filter's side.
         hidden_units: units of the layer after the convolutions.
         dropout: the share of hidden units dropped in training, 0 to less than 1.
+        dueling: the hidden layer is there twice, for the value of the state and for the advantages of actions (Wang et al.
+            2016, arXiv:1511.06581).
+        noise: amplitude at first of the noise in the dense layers' weights, by which the model explores (Fortunato et al. 2018,
+            arXiv:1706.10295); 0.5 in the paper, None for none.
     """
 
     filters: tuple[int, ...] = attrs.field(default=(32, 64), validator=attrs.validators.deep_iterable(attrs.validators.ge(1)))
     kernel_size: int = attrs.field(default=5, validator=attrs.validators.ge(1))
     hidden_units: int = attrs.field(default=1_024, validator=attrs.validators.ge(1))
     dropout: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
+    dueling: bool = False
+    noise: float | None = optional_positive(None)
 
     def layers(self, spec: EnvironmentSpec, num_outputs: int) -> list[keras.layers.Layer]:
         """Returns the layers, first to last.
@@ -40,10 +48,8 @@ class CNN(ModelBuilder):
                 keras.layers.Conv2D(filters, self.kernel_size, padding="same", activation="relu"),
                 keras.layers.MaxPooling2D(),
             ]
-        layers += [keras.layers.Flatten(), keras.layers.Dense(self.hidden_units, activation="relu")]
-        if self.dropout:
-            layers.append(keras.layers.Dropout(self.dropout))
-        return [*layers, keras.layers.Dense(num_outputs)]
+        dense = Dense("relu", self.noise, self.dropout)
+        return [*layers, keras.layers.Flatten(), *dense_layers(spec, num_outputs, (self.hidden_units,), dense, self.dueling)]
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         return sequential(spec, self.layers(spec, num_outputs))

@@ -7,6 +7,8 @@ import keras
 
 from agentlab.model import ModelBuilder
 from agentlab.spec import EnvironmentSpec
+from agentlab.trainer import optional_positive
+from agentlab_models.heads import Dense, dense_layers
 from agentlab_models.styles import Subclassed, functional, sequential
 
 
@@ -17,18 +19,24 @@ class MLP(ModelBuilder):
     Attributes:
         hidden_units: units of each hidden layer.
         activation: of the hidden layers, by Keras's name.
+        dueling: the last hidden layer is there twice, for the value of the state and for the advantages of actions (Wang et al.
+            2016, arXiv:1511.06581).
+        noise: amplitude at first of the noise in all weights, by which the model explores (Fortunato et al. 2018,
+            arXiv:1706.10295); 0.5 in the paper, None for none.
     """
 
     hidden_units: tuple[int, ...] = attrs.field(
         default=(120, 84), validator=attrs.validators.deep_iterable(attrs.validators.ge(1))
     )
     activation: str = "relu"
+    dueling: bool = False
+    noise: float | None = optional_positive(None)
 
     def layers(self, spec: EnvironmentSpec, num_outputs: int) -> list[keras.layers.Layer]:
         """Returns the layers, first to last."""
         flatten = [keras.layers.Flatten()] if len(spec.observation.shape) != 1 else []
-        hidden = [keras.layers.Dense(units, activation=self.activation) for units in self.hidden_units]
-        return [*flatten, *hidden, keras.layers.Dense(num_outputs)]
+        dense = Dense(self.activation, self.noise)
+        return [*flatten, *dense_layers(spec, num_outputs, self.hidden_units, dense, self.dueling)]
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         return sequential(spec, self.layers(spec, num_outputs))

@@ -7,9 +7,10 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
+from agentlab import errors
 from agentlab.memory import Memory
 from agentlab.spec import EnvironmentSpec
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
 
 
 @attrs.define(slots=False, eq=False)
@@ -22,7 +23,13 @@ class MyPlugin(Memory):
 
     size: int = attrs.field(default=64, validator=attrs.validators.ge(1))
 
-    def build(self, spec: EnvironmentSpec) -> None:
+    def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
+        if horizon.num_steps != 1:
+            raise errors.UsageError(
+                f"This memory hands out single steps; the trainer learns from {horizon.num_steps} in one. "
+                "Set trainer.num_steps=1."
+            )
+
         def ring(shape: tuple[int, ...], dtype: str) -> tf.Variable:
             return tf.Variable(tf.zeros([self.size, *shape], dtype), trainable=False)
 
@@ -37,7 +44,7 @@ class MyPlugin(Memory):
         )
         self._added = tf.Variable(0, dtype=tf.int64, trainable=False)
 
-    def add(self, transition: Transition) -> None:
+    def add(self, transition: Transition, ended: Any, row: Any) -> None:
         rows = tf.shape(transition.reward, out_type=tf.int64)[0]
         newest = tf.range(tf.maximum(rows - self.size, 0), rows)  # of more rows than fit, the last
         slots = (self._added.read_value() + newest) % self.size

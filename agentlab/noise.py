@@ -1,0 +1,28 @@
+"""Noise inside a model: a layer that draws finds the seed of the present call here, and adds no noise where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from typing import Any
+
+_SEED: contextvars.ContextVar[Any] = contextvars.ContextVar("seed of a model's noise", default=None)
+
+
+@contextlib.contextmanager
+def drawn_from(seed: Any) -> Iterator[None]:
+    """Lets models that are called inside draw noise from `seed`, `[2]` int64; None keeps them free of it, as outside.
+
+    Keras hands `training` to the layers that want it in the same way: by the call under way, not by an argument of each layer.
+    """
+    token = _SEED.set(seed)
+    try:
+        yield
+    finally:
+        _SEED.reset(token)
+
+
+def present_seed() -> Any:
+    """Returns the seed of the call under way, `[2]` int64, for a layer to draw from; or None: it is to be free of noise."""
+    return _SEED.get()

@@ -1,0 +1,144 @@
+"""Atari games as the papers preprocess them: ALE's own vector environment, by named protocols."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any, Literal
+
+import attrs
+import gymnasium
+import numpy as np
+
+from agentlab import errors
+from agentlab.environment import Environment
+from agentlab.spec import EnvironmentSpec
+from agentlab.types import TimeStep
+from agentlab_envs.gymnasium import GymnasiumEnvironment
+
+COMMON = {
+    "frameskip": 4,  # frames that an action lasts
+    "maxpool": True,  # the brighter of the last two of them, pixel by pixel: sprites flicker
+    "grayscale": True,
+    "img_height": 84,
+    "img_width": 84,
+    "stack_num": 4,
+    "full_action_space": False,
+    "reward_clipping": True,  # to -1, 0 and 1
+    "max_num_frames_per_episode": 108_000,  # half an hour of play
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "deepmind": {
+        **COMMON,
+        "repeat_action_probability": 0.0,
+        "noop_max": 30,
+        "use_fire_reset": True,
+        "episodic_life": True,
+    },
+    "v5": {
+        **COMMON,
+        "repeat_action_probability": 0.25,
+        "noop_max": 0,
+        "use_fire_reset": False,
+        "episodic_life": False,
+    },
+}
+ENLARGED = 4  # pixels of a picture to a side of a pixel shown
+
+
+@attrs.define(slots=False, eq=False)
+class Atari(Environment):
+    """An Atari game in the Arcade Learning Environment, as stacks of small grey frames `[4, 84, 84]` uint8.
+
+    Preset "deepmind" is the protocol of Mnih et al. (2015), doi:10.1038/nature14236; "v5" that of Machado et al. (2018),
+    doi:10.1613/jair.5699; docs/atari.md has both written out. `pip install 'agentlab[atari]'` brings emulator and games.
+
+    Attributes:
+        game: ALE's name of it, such as "breakout" or "ms_pacman".
+        num_environments: B.
+        preset: "deepmind" or "v5".
+        arguments: of ale_py.AtariVectorEnv, instead of the preset's: `{"reward_clipping": False}` pays the game's own points.
+        render_mode: None, or "rgb_array" for pictures of what the agent sees.
+
+    Raises:
+        UsageError: ale-py is not installed, there is no such game, or an argument is unknown.
+    """
+
+    game: str = "breakout"
+    num_environments: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    preset: Literal["deepmind", "v5"] = attrs.field(default="deepmind", validator=attrs.validators.in_(list(PRESETS)))
+    arguments: dict[str, Any] = attrs.field(factory=dict)
+    render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
+
+    def __attrs_post_init__(self) -> None:
+        if self.render_mode == "human":
+            raise errors.UsageError(
+                "Atari games are shown as the agent sees them, not in a window: play with --video FILE.gif."
+            )
+        self._inner = GymnasiumEnvironment(
+            _id(self.game),
+            self.num_environments,
+            vectorization="native",
+            arguments={**PRESETS[self.preset], **self.arguments, "autoreset_mode": "SameStep"},
+        )
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self._inner.spec
+
+    def reset(self, seed: int) -> TimeStep:
+        self._seed, self._played = seed, bytearray()
+        return self._seen(self._inner.reset(seed))
+
+    def step(self, action: np.ndarray) -> TimeStep:
+        self._played += np.asarray(action, np.uint8).tobytes()  # at most 18 actions
+        return self._seen(self._inner.step(action))
+
+    def _seen(self, timestep: TimeStep) -> TimeStep:
+        self._observation = timestep.observation
+        return timestep
+
+    def inexact(self) -> str:
+        return ""
+
+    def state(self) -> dict[str, np.ndarray]:
+        actions = np.frombuffer(bytes(self._played), np.uint8).reshape(-1, self.num_environments)
+        return {"seed": np.array(self._seed), "actions": actions, "observation": self._observation.copy()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        """Plays all actions since `reset` again: ALE's vector class gives out no state, and a seed and actions determine it."""
+        timestep = self.reset(int(state["seed"]))
+        for action in state["actions"]:
+            timestep = self.step(action.astype(self.spec.action.dtype))
+        if not np.array_equal(timestep.observation, state["observation"]):
+            raise errors.EnvironmentFault(
+                f"{self.game}, played again from its seed and {len(state['actions']):,} actions, shows something else than in "
+                "the run. Resume with the version of ale-py that the run had."
+            )
+        return timestep.observation
+
+    def render(self) -> np.ndarray | None:
+        if self.render_mode is None:
+            return None
+        shown = self._observation[0, -1]
+        coloured = shown if shown.ndim == 3 else np.repeat(shown[:, :, None], 3, axis=2)
+        return coloured.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _id(game: str) -> str:
+    """Returns Gymnasium's id of a game.
+
+    Raises:
+        UsageError: there is none, or no emulator.
+    """
+    if importlib.util.find_spec("ale_py") is None:
+        raise errors.UsageError("Environment 'atari' needs ale-py, which brings the games: pip install 'agentlab[atari]'.")
+    import ale_py  # noqa: F401 - registers the games with Gymnasium
+
+    specs = [spec for name, spec in gymnasium.registry.items() if name.startswith("ALE/") and name.endswith("-v5")]
+    games = {spec.kwargs["game"]: spec.id for spec in specs}
+    if game not in games:
+        raise errors.UsageError(errors.unknown("game", game, games))
+    return games[game]

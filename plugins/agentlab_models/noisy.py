@@ -1,0 +1,67 @@
+"""A dense layer that explores: noise in its weights, as large as it has learned to make it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from agentlab import noise, seeds
+
+
+class NoisyDense(keras.layers.Layer):
+    """A dense layer with factorised Gaussian noise (Fortunato et al. 2018, arXiv:1706.10295): a sum of a layer and a noisy one.
+
+    `y = W x + b + (S * outer(f(e), f(d))) x + s * f(e)`, with `f(z) = sign(z) sqrt(|z|)` of standard normal d per input and e
+    per output; W, b, S and s are learned. Every row of a batch draws its own d and e, as if it had a network to itself. Where
+    the call is to be free of noise (see `agentlab.noise`), as in evaluation, `y = W x + b`.
+
+    Args:
+        units: outputs.
+        stream: name of its noise, another for each layer of a model.
+        activation: by Keras's name; None for none.
+        noise: at first, each S and s is this over the square root of the number of inputs; 0.5 in the paper.
+    """
+
+    def __init__(
+        self, units: int, stream: str, activation: str | None = None, noise: float = 0.5, **keras_arguments: Any
+    ) -> None:
+        super().__init__(**keras_arguments)
+        self.units = units
+        self.stream = stream
+        self.activation = keras.activations.get(activation)
+        self.noise = noise
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        inputs = input_shape[-1]
+        bound = inputs**-0.5  # type: ignore[operator]
+        around = keras.initializers.RandomUniform(-bound, bound)
+        amplitude = keras.initializers.Constant(self.noise * bound)
+        self.kernel = self.add_weight(shape=(inputs, self.units), initializer=around, name="kernel")
+        self.bias = self.add_weight(
+            shape=(self.units,), initializer=keras.initializers.RandomUniform(-bound, bound), name="bias"
+        )
+        self.kernel_noise = self.add_weight(shape=(inputs, self.units), initializer=amplitude, name="kernel_noise")
+        self.bias_noise = self.add_weight(shape=(self.units,), initializer=amplitude, name="bias_noise")
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the outputs `[N, units]` for inputs `[N, I]`."""
+        output = tf.matmul(inputs, self.kernel) + self.bias
+        seed = noise.present_seed()
+        if seed is not None:
+            of_inputs, of_outputs = self.draw(seed, tf.shape(inputs)[0])
+            output += of_outputs * (tf.matmul(inputs * of_inputs, self.kernel_noise) + self.bias_noise)
+        return self.activation(output)
+
+    def draw(self, seed: Any, rows: Any) -> tuple[Any, Any]:
+        """Returns f(d) `[rows, I]` and f(e) `[rows, units]` for a seed `[2]` int64."""
+        inputs = self.kernel.shape[0]
+        drawn = seeds.normal(seeds.child(seed, f"noise/{self.stream}"), [rows, inputs + self.units])
+        scaled = tf.sign(drawn) * tf.sqrt(tf.abs(drawn))
+        return scaled[:, :inputs], scaled[:, inputs:]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns `[N, units]`."""
+        return (*input_shape[:-1], self.units)

@@ -1,0 +1,167 @@
+"""Atari games by preset: what ALE's vector environment does, as time steps; and what is said where they are missing."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from ale_py import AtariVectorEnv
+
+import agentlab
+from agentlab import errors, play
+from agentlab.composition import build_part
+from agentlab.task import part
+from agentlab_envs.atari import PRESETS, Atari
+
+
+def test_it_shows_four_small_grey_frames():
+    environment = Atari("breakout", 2)
+    assert str(environment.spec.observation) == "uint8 array of shape (4, 84, 84)"
+    assert (environment.spec.observation.minimum, environment.spec.observation.maximum) == (0, 255)
+    assert environment.spec.action.num_values == 4
+    first = environment.reset(3)
+    assert not first.observation[:, :-1].any(), "an episode begins with black frames before its first"
+    assert first.observation[:, -1].any(axis=(1, 2)).all()
+    environment.close()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_steps_are_those_of_ales_vector_environment(preset):
+    ours = Atari("breakout", 3, preset)
+    theirs = AtariVectorEnv("breakout", 3, **PRESETS[preset], autoreset_mode="SameStep")
+    generator = np.random.default_rng(0)
+    timestep, (observation, _) = ours.reset(7), theirs.reset(seed=7)
+    np.testing.assert_array_equal(timestep.observation, observation)
+    ends, points = 0, 0.0
+    for _ in range(600):
+        action, before = generator.integers(0, 4, 3), timestep.observation
+        timestep = ours.step(action)
+        observation, reward, terminated, truncated, info = theirs.step(action)
+        ended = terminated | truncated
+        np.testing.assert_array_equal(timestep.observation, observation)
+        np.testing.assert_array_equal(timestep.reward, reward)
+        np.testing.assert_array_equal(timestep.terminated, terminated)
+        np.testing.assert_array_equal(timestep.truncated, truncated)
+        np.testing.assert_array_equal(timestep.final_observation[~ended], observation[~ended])
+        np.testing.assert_array_equal(timestep.final_observation[:, :-1], before[:, 1:])
+        if ended.any():
+            np.testing.assert_array_equal(timestep.final_observation[ended], info["final_obs"][ended])
+        ends, points = ends + int(ended.sum()), points + float(reward.sum())
+    assert ends > 3
+    assert points > 3
+    ours.close()
+
+
+def test_a_state_is_gone_on_from():
+    def played(environment, turns):
+        return [environment.step(generator.integers(0, 4, 2)) for _ in range(turns)]
+
+    generator, one, other = np.random.default_rng(0), Atari("breakout", 2, "v5"), Atari("breakout", 2, "v5")
+    one.reset(5)
+    before = played(one, 250)
+    state = one.state()
+    assert any((timestep.terminated | timestep.truncated).any() for timestep in before)
+    generator = np.random.default_rng(1)
+    expected = played(one, 50)
+    generator = np.random.default_rng(1)
+    np.testing.assert_array_equal(other.restore(state), before[-1].observation)
+    for ours, theirs in zip(played(other, 50), expected, strict=True):
+        np.testing.assert_array_equal(ours.observation, theirs.observation)
+        np.testing.assert_array_equal(ours.reward, theirs.reward)
+        np.testing.assert_array_equal(ours.terminated, theirs.terminated)
+    state["observation"] += 1
+    with pytest.raises(errors.EnvironmentFault, match="breakout, played again from its seed and 250 actions, shows something"):
+        other.restore(state)
+    one.close()
+    other.close()
+
+
+def lengths(preset, **arguments):
+    """Returns the returns of the first episodes of a random player."""
+    environment, generator = Atari("breakout", 4, preset, arguments), np.random.default_rng(0)
+    environment.reset(0)
+    totals, returns = np.zeros(4), []
+    for _ in range(900):
+        timestep = environment.step(generator.integers(0, 4, 4))
+        totals += timestep.reward
+        ended = timestep.terminated | timestep.truncated
+        returns.extend(totals[ended])
+        totals[ended] = 0
+    environment.close()
+    return returns
+
+
+def test_a_lost_life_ends_an_episode_for_learning_only():
+    each_life, games = lengths("deepmind"), lengths("deepmind", episodic_life=False)
+    assert len(each_life) > 2 * len(games) > 0
+    assert np.mean(games) > 2 * np.mean(each_life)
+
+
+def test_pictures_are_what_the_agent_sees():
+    environment = Atari("pong", 1, render_mode="rgb_array")
+    timestep = environment.reset(0)
+    picture = environment.render()
+    assert picture.shape == (336, 336, 3)
+    np.testing.assert_array_equal(picture[::4, ::4, 1], timestep.observation[0, -1])
+    environment.close()
+    silent = Atari("pong", 1)
+    silent.reset(0)
+    assert silent.render() is None
+    silent.close()
+
+
+WRONG = {
+    "no such game": ({"game": "brekout"}, "No game named 'brekout'."),
+    "no such argument": ({"arguments": {"colour": True}}, "ALE/Breakout-v5 cannot be made with the arguments"),
+    "a window": ({"render_mode": "human"}, "Atari games are shown as the agent sees them, not in a window"),
+    "no such preset": ({"preset": "v4"}, "Setting 'preset' of environment 'atari' is 'v4'"),
+}
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_is_refused(settings, message):
+    with pytest.raises(errors.UsageError) as failure:
+        build_part("environment", part("atari", **settings))
+    assert str(failure.value).startswith(message)
+    assert "brekout" not in settings.values() or "Did you mean 'breakout'?" in str(failure.value)
+
+
+def test_a_missing_emulator_is_named_with_its_extra(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ale_py" else find(name))
+    with pytest.raises(errors.UsageError) as failure:
+        Atari()
+    assert str(failure.value) == "Environment 'atari' needs ale-py, which brings the games: pip install 'agentlab[atari]'."
+
+
+@pytest.mark.parametrize("task", ["dqn-breakout", "rainbow-breakout"])
+def test_a_short_run_of_the_task(tmp_path, task):
+    changes = {
+        "steps": 160,
+        "num_environments": 4,
+        "report_period": 80,
+        "model": {"convolutions": [[4, 8, 8], [4, 4, 2]], "hidden_units": [16]},
+        "trainer": {"learning_starts": 80, "update_period": 8},
+        "memory": {"capacity": 1_000, "batch_size": 8},
+        "evaluation": {"episodes": 1, "environment": {"name": "atari", "arguments": {"max_num_frames_per_episode": 200}}},
+    }
+    run = agentlab.run(task, 0, changes, run_dir=tmp_path / "run")
+    assert run.result["steps"] == 160
+    assert run.result["updates"] == 11
+    assert run.result["execution"] == "graph"
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["error"] > 0
+
+
+def test_playing_shows_the_game_that_was_learned(tmp_path):
+    changes = {
+        "environment": {"game": "pong"},
+        "steps": 8,
+        "model": {"convolutions": [[2, 8, 8]], "hidden_units": [4]},
+        "memory": {"capacity": 100},
+        "evaluation": {"episodes": 1, "environment": {"name": "atari", "arguments": {"max_num_frames_per_episode": 120}}},
+    }
+    run = agentlab.run("dqn-breakout", 0, changes, run_dir=tmp_path / "run")
+    assert run.agent.spec.action.num_values == 6
+    assert len(play.play(run.directory, video=str(tmp_path / "pong.gif"))) == 1
+    assert (tmp_path / "pong.gif").stat().st_size > 1_000
