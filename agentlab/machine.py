@@ -51,15 +51,6 @@ def process_start() -> float:
 _IMPORTED = time.time()
 
 
-def free_memory() -> int:
-    """Returns the bytes that can still be allocated without swapping; where the system doesn't tell, 2**63."""
-    try:
-        lines = pathlib.Path("/proc/meminfo").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) * 1_024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return 2**63
-
-
 def _threads() -> dict[str, int]:
     import tensorflow as tf
 

@@ -6,10 +6,9 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentlab import errors, execution, seeds
+from agentlab import errors, execution, room, seeds
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Horizon, Transition
-from agentlab_dqn import room
 from agentlab_dqn.frames import Frames
 from agentlab_dqn.prioritized import PrioritizedReplay
 from agentlab_dqn.replay import UniformReplay

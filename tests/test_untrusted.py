@@ -67,7 +67,7 @@ def test_an_attack_by_a_checkpoint_is_refused(originals, attack):
 
 
 def test_an_archive_that_unpacks_to_more_than_the_memory_is_refused(originals, monkeypatch):
-    monkeypatch.setattr("agentlab.machine.free_memory", lambda: 100)
+    monkeypatch.setattr("agentlab.room.free_bytes", lambda: 100)
     assert untrusted.try_reader("data.npz", originals) == "refused"
 
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, machine
+from agentlab import errors, room
 from agentlab.shuffle import shuffled
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -153,8 +153,8 @@ def _check_sizes(members: zipfile.ZipFile) -> None:
     A few kilobytes can unpack to terabytes, and a header can declare any shape.
     """
     wanted = [info for info in members.infolist() if info.filename in {f"{key}.npy" for key in KEYS}]
-    total, free = sum(info.file_size for info in wanted), machine.free_memory()
-    if total > free:
+    total, free = sum(info.file_size for info in wanted), room.free_bytes()
+    if free is not None and total > free:
         raise ValueError(f"its arrays take {total:,} bytes, of which {free:,} are free")
     for info in wanted:
         with members.open(info) as member:

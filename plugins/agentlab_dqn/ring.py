@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.room import check_free
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Horizon, Transition
-from agentlab_dqn.room import check_free
 
 
 def ring(capacity: int, shape: tuple[int, ...], dtype: str, name: str) -> tf.Variable:
