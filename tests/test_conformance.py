@@ -22,7 +22,7 @@ SMALL = {  # models are spared their size where another part is looked at
     "gpt": {"units": 8, "layers": 1, "heads": 1, "context": 8},
     "cnn": {"filters": (2, 2), "hidden_units": 4},
     "cnn-normalized": {"stem": 2, "stages": ((2,),)},
-    "nature-cnn": {"convolutions": ((2, 3, 3),), "hidden_units": (4,)},
+    "nature-cnn": {"convolutions": ((2, 8, 8),), "hidden_units": (4,)},
 }
 QUICK = ("dqn", "linear-regression", "classifier-digits")  # tasks that are resumed in the quick suite too
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
@@ -53,8 +53,8 @@ def suite_of(offer):
     attributes = {}
     if offer.kind in ("model", "trainer"):
         attributes["among"] = among(offer)
-    if offer.name in ("gpt", *NEEDED):
-        attributes["settings"] = {**NEEDED, **SMALL}[offer.name]
+    if offer.name in ("gpt", "nature-cnn", *NEEDED):
+        attributes["settings"] = {**NEEDED, **SMALL}[offer.name] | ({"channels": "first"} if offer.name == "nature-cnn" else {})
     if offer.kind == "task":
         task = small(plugins.load("task", offer.name))
         data = task.as_data()

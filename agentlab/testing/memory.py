@@ -91,7 +91,8 @@ class MemoryTests(Suite):
 
     def test_seed(self) -> None:
         """A batch is a function of what is stored and the seed."""
-        memory = self._filled(PLAIN, 64)
+        memory = self._filled(PLAIN, 16)
+        _add(memory, around.numbered(PLAIN, 2_000, 16))  # more than a batch, of which it may take some from everywhere
         one, again, other = (memory.sample(around.seed(step)) for step in (0, 0, 1))
         expect_same(one, again, "the same batch for the same seed")
         kinds = kinds_of_draws(memory.sample, tf.TensorSpec([2], tf.int64))
