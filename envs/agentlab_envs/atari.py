@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import Any, Literal
 
 import attrs
@@ -135,7 +136,8 @@ def _id(game: str) -> str:
     """
     if importlib.util.find_spec("ale_py") is None:
         raise errors.UsageError("Environment 'atari' needs ale-py, which brings the games: pip install 'agentlab[atari]'.")
-    import ale_py  # noqa: F401 - registers the games with Gymnasium
+    with warnings.catch_warnings():  # it adds a filter of its own to the process's
+        import ale_py  # noqa: F401 - registers the games with Gymnasium
 
     specs = [spec for name, spec in gymnasium.registry.items() if name.startswith("ALE/") and name.endswith("-v5")]
     games = {spec.kwargs["game"]: spec.id for spec in specs}
