@@ -52,7 +52,7 @@ class _Stage:
     def add(self, observation: np.ndarray, action: np.ndarray, timestep: TimeStep) -> None:
         acted = None if isinstance(timestep.first, tuple) else ~np.asarray(timestep.first)
         begin = self._count
-        self._count += len(action) if acted is None else np.count_nonzero(acted)
+        self._count += len(action) if acted is None else int(np.count_nonzero(acted))
         given = {"observation": observation, "action": action}
         for name, column in self._columns.items():
             values = given[name] if name in given else getattr(timestep, name)

@@ -17,6 +17,7 @@ from agentlab.cli import main
 SMALL = ["--quiet", "--set", "trainer.learning_starts=20", "--set", "evaluation.episodes=3", "--execution", "graph"]
 PLAIN = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
 
+
 def program(*arguments, environment=PLAIN, **options):
     return subprocess.run(
         [sys.executable, "-m", "agentlab", *arguments], capture_output=True, text=True, timeout=120, env=environment, **options
@@ -39,7 +40,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def failing(here):
     shutil.copy(pathlib.Path(__file__).with_name("failing_environment.py"), here)  # for other processes
-    return ["run", "dqn", *SMALL, "--steps", "100", "--set", "environment.id=failing_environment:Failing-v0", "--run-dir", "run"]
+    chosen = "environment.id=failing_environment:Failing-v0"
+    return ["run", "dqn", *SMALL, "--steps", "100", "--set", chosen, "--run-dir", "run"]
 
 
 @pytest.mark.parametrize(
