@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,16 +112,18 @@ class GraphCall:
 
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
         self._inlets = [_Inlet() for _ in signature]
+        self._lock = threading.Lock()
         self._captures = list(self._concrete.captured_inputs)
         self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
         self._executor = "SINGLE_THREADED_EXECUTOR" if _is_straight(self._concrete.graph) else ""
 
     def __call__(self, *arrays: Any) -> list[tf.Tensor]:
         """Returns the flat outputs for arrays or tensors that match the signature."""
-        tensors = [inlet.tensor(array) for inlet, array in zip(self._inlets, arrays, strict=True)]
-        return tf.raw_ops.StatefulPartitionedCall(
-            args=tensors + self._captures, Tout=self._dtypes, f=self._concrete, executor_type=self._executor
-        )
+        with self._lock:  # another thread's array would get in between
+            tensors = [inlet.tensor(array) for inlet, array in zip(self._inlets, arrays, strict=True)]
+            return tf.raw_ops.StatefulPartitionedCall(
+                args=tensors + self._captures, Tout=self._dtypes, f=self._concrete, executor_type=self._executor
+            )
 
 
 class _Inlet:

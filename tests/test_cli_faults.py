@@ -40,17 +40,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def failing(here):
     shutil.copy(pathlib.Path(__file__).with_name("failing_environment.py"), here)  # for other processes
-    return [
-        "run",
-        "dqn",
-        *SMALL,
-        "--steps",
-        "100",
-        "--set",
-        "environment.id=failing_environment:Failing-v0",
-        "--run-dir",
-        "run",
-    ]
+    chosen = "environment.id=failing_environment:Failing-v0"
+    return ["run", "dqn", *SMALL, "--steps", "100", "--set", chosen, "--run-dir", "run"]
 
 
 @pytest.mark.parametrize(

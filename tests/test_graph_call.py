@@ -1,5 +1,7 @@
 """A compiled call that takes NumPy arrays: what it keeps of them, and the shapes and dtypes it follows."""
 
+import concurrent.futures
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -28,6 +30,17 @@ def test_arrays_of_any_shape_layout_and_dtype_arrive_as_they_are(dtype):
     for part in (array[:, :3], array[:1, 3:], array[:0, :3], array[::2, ::2], array.T[:6:2, 1:]):
         (reversed_rows,) = call(part)
         np.testing.assert_array_equal(reversed_rows, part[:, ::-1])
+
+
+def test_threads_get_the_results_of_their_own_arrays():
+    call = GraphCall(lambda array: tf.reduce_sum(array * tf.ones([50, 20_000]), axis=-1), [tf.TensorSpec([20_000])])
+
+    def wrong(number):
+        array = np.full(20_000, number, np.float32)
+        return sum(int((call(array)[0].numpy() != 20_000 * number).any()) for _ in range(20))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(wrong, range(4))) == [0, 0, 0, 0]
 
 
 def test_tensors_are_taken_as_well():
