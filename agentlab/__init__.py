@@ -13,9 +13,10 @@ from agentlab.errors import AgentlabError
 if TYPE_CHECKING:
     from agentlab.agent import Agent, Parts
     from agentlab.composition import make_agent
-    from agentlab.runner import load, resume, run
+    from agentlab.runner import load, resume, run, train
     from agentlab.session import Run
     from agentlab.task import Evaluation, Part, Task, part
+    from agentlab.training import Training
     from agentlab.types import TimeStep, Transition
 
 __all__ = [
@@ -27,12 +28,14 @@ __all__ = [
     "Run",
     "Task",
     "TimeStep",
+    "Training",
     "Transition",
     "load",
     "make_agent",
     "part",
     "resume",
     "run",
+    "train",
 ]
 
 _HOMES = {
@@ -43,12 +46,14 @@ _HOMES = {
     "Run": "session",
     "Task": "task",
     "TimeStep": "types",
+    "Training": "training",
     "Transition": "types",
     "load": "runner",
     "make_agent": "composition",
     "part": "task",
     "resume": "runner",
     "run": "runner",
+    "train": "runner",
 }
 
 

@@ -8,7 +8,7 @@ import attrs
 import keras
 import numpy as np
 
-from agentlab import seeds, settings
+from agentlab import errors, seeds, settings
 from agentlab.generation import Writer, execution_for
 from agentlab.learning import make_learner
 from agentlab.memory import Latest, Memory
@@ -84,8 +84,13 @@ class Agent:
             timestep: of B rows; with one environment the batch axis may be left out, and the action is a scalar then.
 
         Raises:
-            UsageError: the observation has another shape or dtype than the environment's.
+            UsageError: it is no TimeStep, or the observation has another shape or dtype than the environment's.
         """
+        if not isinstance(timestep, TimeStep):
+            raise errors.UsageError(
+                f"The agent's step got {type(timestep).__name__} {str(timestep)[:60]!r}; expected an agentlab.TimeStep. "
+                "TimeStep.begin(observation) makes an episode's first; 'act' takes observations."
+            )
         if self._stepper is None:
             self._stepper = make_stepper(self.learner, self.execution)
         return self._stepper.step_once(timestep)

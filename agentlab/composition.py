@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from agentlab import errors, execution, plugins, settings
+from agentlab import errors, execution, objects, plugins, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -71,7 +72,9 @@ def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environm
     return HostedEnvironment(environment, rows) if isinstance(environment, DeviceEnvironment) else environment
 
 
-def build_agent(task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | None = None, gear: str = "host") -> Agent:
+def build_agent(
+    task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
+) -> Agent:
     """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
@@ -85,7 +88,12 @@ def build_agent(task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model
 
 
 def make_agent(
-    task: str | Task, seed: int = 0, changes: dict[str, Any] | None = None, *, model: keras.Model | None = None
+    task: str | Task,
+    seed: int = 0,
+    changes: dict[str, Any] | None = None,
+    *,
+    model: keras.Model | ModelBuilder | None = None,
+    environment: Any = None,
 ) -> Agent:
     """Returns a task's agent, untrained, for a loop of your own.
 
@@ -93,18 +101,19 @@ def make_agent(
         task: its name, or a task of your own.
         seed: determines its weights and draws.
         changes: to the task, as nested tables: `{"num_environments": 8, "trainer": {"discount": 0.98}}`.
-        model: a Keras model of your own instead of the task's.
+        model: a Keras model of your own, or what builds one, instead of the task's.
+        environment: the Gymnasium environment of your loop, if it isn't the task's: an object, or a function that makes one.
 
     Raises:
         UsageError: the task, a part or a setting is wrong.
     """
-    resolved = changed(find_task(task) if isinstance(task, str) else task, changes or {})
-    environment = build_training_environment(resolved)
+    found = resolved(task, changes, environment)
+    built = build_training_environment(found)
     try:
-        return build_agent(resolved, seed, environment.spec, model)
+        return build_agent(found, seed, built.spec, model)
     finally:
-        if isinstance(environment, Environment):
-            environment.close()
+        if isinstance(built, Environment):
+            built.close()
 
 
 def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
@@ -144,6 +153,24 @@ def evaluation_environment(task: Task) -> Part:
     if part.name != task.environment.name:
         return part
     return Part(part.name, {**task.environment.settings, **part.settings})
+
+
+def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:
+    """Returns the task of a name, or `task` itself, in an environment given as an object if one is, with changes.
+
+    Raises:
+        UsageError: there is no such task, or an argument is of another kind.
+    """
+    if not isinstance(task, (str, Task)):
+        raise errors.UsageError(f"The task is {task!r}; expected the name of one, such as 'dqn-cartpole', or an agentlab.Task.")
+    if not isinstance(changes, (dict, types.NoneType)):
+        raise errors.UsageError(
+            f'The changes are {changes!r}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
+        )
+    found = find_task(task) if isinstance(task, str) else task
+    if environment is not None:
+        found = objects.with_environment(found, environment)
+    return changed(found, changes or {})
 
 
 def find_task(name: str) -> Task:

@@ -77,6 +77,8 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
         raise errors.UsageError(
             f"Keras runs on the {keras.backend.backend()!r} backend; agentlab needs 'tensorflow': unset KERAS_BACKEND."
         )
+    if not isinstance(source, (keras.Model, ModelBuilder)):
+        raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
     with seeds.keras_initializers(seed):
         model = source if isinstance(source, keras.Model) else _built(source, spec, num_outputs)
         check_outputs(model, spec, num_outputs)

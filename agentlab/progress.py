@@ -24,7 +24,7 @@ class Progress:
         self._bar: Any = None
         self._stream = stream or sys.stdout
         terminal = sys.stderr if stream is None else stream
-        if not quiet and terminal.isatty():
+        if not quiet and (terminal.isatty() or "ipykernel" in sys.modules):  # the latter in a notebook
             from tqdm.auto import tqdm
 
             width: dict[str, Any] = {"dynamic_ncols": True} if _columns(terminal) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}

@@ -15,17 +15,22 @@ from agentlab import arrays, errors, machine
 from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint, Checkpoints
-from agentlab.composition import build_agent, find_task
+from agentlab.composition import build_agent, resolved
 from agentlab.files import UnreadableError
-from agentlab.model import weights_within
+from agentlab.model import ModelBuilder, weights_within
 from agentlab.report import CONFIG, RunDirectory
 from agentlab.session import Run, Session
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
+from agentlab.training import Training
 
 
 def _never() -> bool:
     return False
+
+
+def _ignore(line: dict[str, Any]) -> None:
+    """Takes in a line of metrics and does nothing."""
 
 
 def run(
@@ -33,10 +38,12 @@ def run(
     seed: int = 0,
     changes: dict[str, Any] | None = None,
     *,
-    model: keras.Model | None = None,
+    model: keras.Model | ModelBuilder | None = None,
+    environment: Any = None,
     run_dir: str | os.PathLike[str] | None = None,
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
+    on_report: Callable[[dict[str, Any]], object] = _ignore,
 ) -> Run:
     """Runs a task to the end of its budget and evaluates it.
 
@@ -44,10 +51,13 @@ def run(
         task: its name, or a task of your own.
         seed: determines all randomness.
         changes: to the task, as nested tables: `{"steps": 10_000, "trainer": {"discount": 0.98}}`.
-        model: a Keras model of your own instead of the task's.
+        model: a Keras model of your own, or what builds one, instead of the task's.
+        environment: a Gymnasium environment of your own instead of the task's: a `gymnasium.Env`, which is copied and left as
+            it is, or a function without arguments that makes one.
         run_dir: for the run's files; by default the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
         quiet: show no progress.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
+        on_report: called with each line of metrics.
 
     Raises:
         UsageError: the task, a part, a setting or the directory is wrong.
@@ -58,18 +68,37 @@ def run(
 
     Whatever ends a run, `resume` continues it from the newest checkpoint.
     """
-    found = tasks.changed(find_task(task) if isinstance(task, str) else task, changes or {})
+    training = train(task, seed, changes, model=model, environment=environment, run_dir=run_dir, quiet=quiet, stop=stop)
+    return _finished(training, on_report)
+
+
+def train(
+    task: str | Task,
+    seed: int = 0,
+    changes: dict[str, Any] | None = None,
+    *,
+    model: keras.Model | ModelBuilder | None = None,
+    environment: Any = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    quiet: bool = True,
+    stop: Callable[[], bool] = _never,
+) -> Training:
+    """Returns a run that trains while its lines of metrics are iterated: `for line in agentlab.train("dqn-cartpole"): ...`.
+
+    Arguments and errors are those of `run`, which are raised here if nothing can be begun.
+    """
+    found = resolved(task, changes, environment)
     session = Session(found, seed, model, quiet, stop)
     inexact = session.inexact()
     directory = RunDirectory.create(run_dir, found, seed)
-    return session.through(directory, lambda: session.begin(directory, inexact))
+    return Training(session, directory, lambda: session.begin(directory, inexact))
 
 
 def resume(
     run_dir: str | os.PathLike[str],
     *,
     steps: int | None = None,
-    model: keras.Model | None = None,
+    model: keras.Model | ModelBuilder | None = None,
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
 ) -> Run:
@@ -103,10 +132,10 @@ def resume(
     except BaseException:
         directory.close()
         raise
-    return session.through(directory, lambda: _continue(session, directory, checkpoint, config))
+    return _finished(Training(session, directory, lambda: _continue(session, directory, checkpoint, config)))
 
 
-def load(run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | None = None) -> Agent:
+def load(run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | ModelBuilder | None = None) -> Agent:
     """Returns the trained agent of a run, from config.json and a checkpoint; nothing of the run's files is executed.
 
     Args:
@@ -122,7 +151,7 @@ def load(run_dir: str | os.PathLike[str], step: int | None = None, *, model: ker
 
 
 def load_run(
-    run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | None = None
+    run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | ModelBuilder | None = None
 ) -> tuple[Task, int, Agent]:
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
@@ -138,6 +167,14 @@ def load_run(
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
     return config.task, config.seed, agent
+
+
+def _finished(training: Training, on_report: Callable[[dict[str, Any]], object] = _ignore) -> Run:
+    """Returns the run, having taken every line of its training."""
+    with training:
+        for line in training:
+            on_report(line)
+    return training.run
 
 
 @attrs.frozen

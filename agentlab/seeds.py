@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import math
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,8 @@ import tensorflow as tf
 PHILOX = 1  # TensorFlow's number for the algorithm
 SCRAMBLE = np.array([0x02461E293EC8F720], np.uint64)  # the key with which its stateless_random_ops.cc scrambles seeds
 HIGH_WORD = np.array([0, 2**64 - 1], np.uint64)
+
+_drawing = threading.RLock()
 
 
 def stream(seed: int, name: str) -> int:
@@ -127,11 +130,13 @@ def host_seed(seed: int, name: str) -> int:
 def keras_initializers(seed: int) -> Iterator[None]:
     """Makes Keras draw unseeded initial weights from `seed`, and leaves Python's global random state as it was.
 
-    Keras seeds an initializer or a dropout layer that was given no seed from the `random` module.
+    Keras seeds an initializer or a dropout layer that was given no seed from the `random` module, which all threads share: one
+    model is built at a time.
     """
-    state = random.getstate()
-    random.seed(stream(seed, "keras"))
-    try:
-        yield
-    finally:
-        random.setstate(state)
+    with _drawing:
+        state = random.getstate()
+        random.seed(stream(seed, "keras"))
+        try:
+            yield
+        finally:
+            random.setstate(state)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pathlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from agentlab.checkpoint import Checkpoint
 from agentlab.composition import build_agent, build_evaluator, build_training_environment, choose_gear, on_host
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
+from agentlab.model import ModelBuilder
 from agentlab.progress import Progress
 from agentlab.report import RunDirectory
 from agentlab.soundness import check_learning
@@ -65,7 +67,9 @@ class Session:
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
     """
 
-    def __init__(self, task: Task, seed: int, model: keras.Model | None, quiet: bool, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, task: Task, seed: int, model: keras.Model | ModelBuilder | None, quiet: bool, stop: Callable[[], bool]
+    ) -> None:
         self._begun = time.time()
         self._process_start = machine.process_start()
         self._task = task
@@ -127,19 +131,30 @@ class Session:
         self._reported = 0.0, self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
 
-    def through(self, directory: RunDirectory, start: Callable[[], None]) -> Run:
-        """Starts, trains, evaluates and leaves everything closed, whatever happens."""
+    def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
+        """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
         try:
             start()
-            for _ in self.reports():
-                pass
+            yield from self.reports()
             return self.finish()
+        except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
+            self._end_early()
+            raise
         except errors.AgentlabError as error:
             error.args = (f"{error} {self._kept()}", *error.args[1:])
             raise
         finally:
             self.close()
             directory.close()
+
+    def _end_early(self) -> None:
+        """Commits a checkpoint of a step at which nothing was reported yet, a slice further on."""
+        if self._step < self._total:
+            self._stop = lambda: True
+            with contextlib.suppress(errors.Interrupted):
+                self._advance()
+            check_learning(self.agent, self._step)
+            self._save()
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """Trains to the end of the budget; yields each line of metrics.

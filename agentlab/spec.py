@@ -149,7 +149,12 @@ def conform(observation: Any, spec: Array, who: str) -> np.ndarray:
     Raises:
         UsageError: the shape does not end in the spec's, or the values cannot be represented in its dtype.
     """
-    array = np.asarray(observation)
+    try:
+        array = np.asarray(observation)
+    except ValueError as error:  # lists of different lengths
+        raise errors.UsageError(
+            f"{who} got an observation that is no array: {errors.first_line(error)}. Expected shape {spec.shape}, or a batch."
+        ) from error
     rank = len(spec.shape)
     if array.ndim < rank or array.shape[array.ndim - rank :] != spec.shape:
         raise errors.UsageError(f"{who} got an observation of shape {array.shape}; expected {spec.shape}, or a batch of such.")

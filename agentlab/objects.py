@@ -1,0 +1,56 @@
+"""Environment objects instead of names: Gymnasium is told of them, so that they run as any other environment does."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from agentlab import errors
+from agentlab.task import Part, Task
+
+_numbers = itertools.count()
+
+
+def with_environment(task: Task, environment: Any) -> Task:
+    """Returns the task in a Gymnasium environment that is given as an object, to learn in and to be judged in.
+
+    Gymnasium's registry gets an entry for it, which lasts as long as the process.
+
+    Args:
+        task: to be changed.
+        environment: a `gymnasium.Env`, which is copied for every row and left as it is; or a function without arguments
+            that makes one.
+
+    Raises:
+        UsageError: it is neither, or can't be copied.
+    """
+    import gymnasium
+
+    factory = _factory(environment, gymnasium.Env)
+    name = getattr(environment, "__name__", type(environment).__name__).strip("<>").replace(".", "-")
+    identity = f"agentlab-object/{name}-{next(_numbers)}-v0"
+    gymnasium.register(identity, entry_point=lambda **_: factory())
+    evaluation = attrs.evolve(task.evaluation, environment=None)
+    return attrs.evolve(task, environment=Part("gymnasium", {"id": identity}), evaluation=evaluation)
+
+
+def _factory(environment: Any, kind: type) -> Callable[[], Any]:
+    """Returns what makes a new environment at each call."""
+    if isinstance(environment, kind):
+        try:
+            copy.deepcopy(environment)
+        except Exception as error:  # whatever a stranger's object raises
+            raise errors.UsageError(
+                f"The environment {environment} can't be copied: {errors.first_line(error)}. Give a function that makes one."
+            ) from error
+        return lambda: copy.deepcopy(environment)
+    if callable(environment):
+        return environment
+    raise errors.UsageError(
+        f"The environment is {environment!r}; expected a gymnasium.Env, or a function that makes one. Parts of agentlab's own "
+        "kinds are named in the task."
+    )
