@@ -37,8 +37,10 @@ def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
     words = {
         **names,
         "# ENTRY_POINTS\n": _replaced(_entry_points(kind), names),
-        "a KIND": f"{'an' if kind == 'environment' else 'a'} {kind}",
+        "a KIND": f"{_article(kind)} {kind}",
         "KIND": kind,
+        "OFFER": f"{_article(kind)} {kind}, and a task that shows it" if kind != "task" else "a task",
+        "ANOTHER": f"; use the {kind} in another task by its name" if kind != "task" else "",
         "USAGE": _replaced(_usage(kind), names),
         "YEAR": str(datetime.date.today().year),
     }
@@ -108,6 +110,10 @@ def _entry_points(kind: str) -> str:
     kinds = dict.fromkeys([kind, "task"])
     tables = [f'[project.entry-points."{plugins.GROUPS[each]}"]\nmy-plugin = "my_plugin.{PLACE[each]}"\n' for each in kinds]
     return "\n".join(tables)
+
+
+def _article(kind: str) -> str:
+    return "an" if kind == "environment" else "a"
 
 
 def _usage(kind: str) -> str:

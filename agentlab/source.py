@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import pathlib
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -35,12 +36,17 @@ class Definition:
     Attributes:
         summary: the first paragraph of a class's docstring, or a `description=` keyword.
         text: the docstring.
-        fields: annotated class attributes, those of base classes first.
+        read_fields: returns `fields`, which takes reading the base classes too; a listing does without.
     """
 
     summary: str
     text: str = ""
-    fields: tuple[Field, ...] = ()
+    read_fields: Callable[[], tuple[Field, ...]] = tuple
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Annotated class attributes, those of base classes first."""
+        return self.read_fields()
 
 
 def find(target: str) -> Definition | None:
@@ -91,11 +97,18 @@ def documented(text: str) -> dict[str, str]:
 
 def _parsed(file: str) -> ast.Module:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
-            return ast.parse(pathlib.Path(file).read_bytes())
+        facts = pathlib.Path(file).stat()
+        return _tree(file, facts.st_mtime_ns, facts.st_size)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of text nested too deep
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+@functools.lru_cache(maxsize=1_024)
+def _tree(file: str, _changed: int, _size: int) -> ast.Module:
+    """Returns a file's syntax tree, parsed once as long as it stays as it is: many offers share a file, or a base class."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
+        return ast.parse(pathlib.Path(file).read_bytes())
 
 
 @attrs.frozen
@@ -145,7 +158,10 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _class(module: _Module, node: ast.ClassDef, behind: tuple[str, ...]) -> Definition:
     text = inspect.cleandoc(ast.get_docstring(node) or "")
-    texts = documented(text)
+    return Definition(text.split("\n\n")[0].replace("\n", " "), text, lambda: _fields(module, node, behind, documented(text)))
+
+
+def _fields(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], texts: dict[str, str]) -> tuple[Field, ...]:
     fields = {field.name: field for base in node.bases for field in _inherited(module, node, base, behind)}
     for item in node.body:
         if (
@@ -156,7 +172,7 @@ def _class(module: _Module, node: ast.ClassDef, behind: tuple[str, ...]) -> Defi
             name = item.target.id
             inherited = fields[name].text if name in fields else ""
             fields[name] = Field(name, ast.unparse(item.annotation), _default(item.value), texts.get(name, inherited))
-    return Definition(text.split("\n\n")[0].replace("\n", " "), text, tuple(fields.values()))
+    return tuple(fields.values())
 
 
 def _inherited(module: _Module, node: ast.ClassDef, base: ast.expr, behind: tuple[str, ...]) -> tuple[Field, ...]:

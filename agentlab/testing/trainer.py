@@ -153,7 +153,14 @@ class TrainerTests(Suite):
         at_once = (trainer.update_period, trainer.updates_per_period, trainer.learning_starts) == (None, 1, 0)
         usual = part("latest") if at_once else part("replay")
         memory = self.among.memory if self.among is not around.IDENTITY else usual
-        return attrs.evolve(around.IDENTITY, sampler=self.among.sampler, memory=memory)
+        rows = self.among.num_environments
+        return attrs.evolve(
+            around.IDENTITY,
+            sampler=self.among.sampler,
+            memory=memory,
+            num_environments=rows,
+            steps=max(around.IDENTITY.steps, 1_000 * rows, 100 * (trainer.update_period or 0)),
+        )
 
     def _expect_compiled(self, mode: str) -> None:
         one, other = self._learning(), self._learning()

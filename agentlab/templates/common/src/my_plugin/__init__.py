@@ -1,1 +1,1 @@
-"""An agentlab plugin: a KIND, and a task that shows it."""
+"""An agentlab plugin: OFFER."""
