@@ -1,0 +1,1 @@
+"""A task of three packages' parts."""

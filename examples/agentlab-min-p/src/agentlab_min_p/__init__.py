@@ -1,0 +1,1 @@
+"""Min-p sampling, and a task that explores by it."""

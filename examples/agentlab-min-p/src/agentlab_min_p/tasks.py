@@ -1,0 +1,18 @@
+"""A task is data: parts by name, their settings and a budget. Imports no TensorFlow, so that listing it stays instant."""
+
+from agentlab.task import Evaluation, Task, part
+
+identity_min_p = Task(
+    name="identity-min-p",
+    description="DQN learns to name the symbol shown, exploring among what it does not think improbable.",
+    environment=part("identity"),
+    model=part("mlp", hidden_units=(32,)),
+    trainer=part("dqn", discount=0.5, learning_starts=200, update_period=8, target_update_period=50),
+    sampler=part("min-p", min_p=0.05),
+    memory=part("replay", capacity=5_000, batch_size=64),
+    steps=16_000,
+    num_environments=8,
+    report_period=4_000,
+    evaluation=Evaluation(episodes=100),
+    execution="graph",
+)

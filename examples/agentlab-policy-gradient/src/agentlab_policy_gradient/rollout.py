@@ -1,0 +1,118 @@
+"""A memory that hands out the last turns of the loop in order, rewards summed up to returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import tensorflow as tf
+
+from agentlab.memory import Memory
+from agentlab.spec import EnvironmentSpec
+from agentlab.trainer import fraction, positive
+from agentlab.types import Transition
+
+
+def returns(reward: Any, ends: Any, discount: float) -> tuple[Any, Any]:
+    """Returns the discounted sums of rewards from each turn to the next end, and the turn of that end, `[T, B]` each.
+
+    Args:
+        reward: `[T, B]` float32.
+        ends: `[T, B]` bool, where nothing that follows belongs to it any more; the last turn is an end.
+        discount: discount factor, 0 to 1.
+
+    Sums over 1, 2, 4, ... turns are made of two of half the length each, so that there are log T steps instead of T.
+    """
+    turns = reward.shape[0]
+    sums, factor = reward, tf.where(ends, 0.0, discount)
+    end = tf.where(ends, tf.range(turns)[:, None], turns)
+    ahead = 1
+    while ahead < turns:
+        sums = sums + factor * _ahead(sums, ahead, 0.0)
+        factor = factor * _ahead(factor, ahead, 0.0)
+        end = tf.minimum(end, _ahead(end, ahead, turns))
+        ahead *= 2
+    return sums, end
+
+
+def _ahead(values: Any, turns: int, beyond: Any) -> Any:
+    """Returns what `values` `[T, B]` are so many turns later."""
+    return tf.concat([values[turns:], tf.fill([turns, values.shape[1]], tf.cast(beyond, values.dtype))], axis=0)
+
+
+@attrs.define(slots=False, eq=False)
+class Rollout(Memory):
+    """Keeps the last turns and hands all of them out, each transition as one to its episode's end, or the rollout's.
+
+    The reward is then the discounted sum of rewards on the way, `next_observation` where it led, and `discount` is 0 if the
+    task terminated there. Learn every `turns * num_environments` steps: `trainer.update_period`.
+
+    Attributes:
+        turns: T, steps of every environment.
+        num_environments: B, as in the task.
+        discount: discount factor, 0 to 1; the trainer's.
+    """
+
+    turns: int = positive(128)
+    num_environments: int = positive(8)
+    discount: float = fraction(0.99)
+
+    def build(self, spec: EnvironmentSpec) -> None:
+        size = self.turns * self.num_environments
+
+        def ring(shape: tuple[int, ...], dtype: str) -> tf.Variable:
+            return tf.Variable(tf.zeros([size, *shape], dtype), trainable=False)
+
+        observed, acted, target = spec.observation, spec.action, spec.target
+        self._size = size
+        self._kept = Transition(
+            observation=ring(observed.shape, observed.dtype),
+            action=ring(acted.shape, acted.dtype),
+            reward=ring((), "float32"),
+            discount=ring((), "float32"),
+            next_observation=ring(observed.shape, observed.dtype),
+            target=() if target is None else ring(target.shape, target.dtype),
+        )
+        self._added = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def add(self, transition: Transition) -> None:
+        rows = tf.shape(transition.reward, out_type=tf.int64)[0]
+        newest = tf.range(tf.maximum(rows - self._size, 0), rows)
+        slots = (self._added.read_value() + newest) % self._size
+
+        def put(ring: tf.Variable, values: Any) -> None:
+            ring.scatter_update(tf.IndexedSlices(tf.gather(values, newest), slots))
+
+        tf.nest.map_structure(put, self._kept, transition)
+        self._added.assign_add(rows)
+
+    def sample(self, seed: Any) -> Transition:
+        added = self._added.read_value()
+        known = tf.minimum(added, self._size)
+        slots = (added - known + tf.range(self._size, dtype=tf.int64) % known) % self._size  # the oldest first
+        batch = tf.nest.map_structure(lambda ring: tf.gather(ring, slots), self._kept)
+        sums, end = returns(self._by_turn(batch.reward), self._ends(batch), self.discount)
+        turn = tf.range(self.turns)[:, None]
+        last = tf.reshape(end * self.num_environments + tf.range(self.num_environments), [-1])
+        gone = tf.reshape(tf.cast(end - turn, tf.float32), [-1])  # steps on the way before the last
+        return attrs.evolve(
+            batch,
+            reward=tf.reshape(sums, [-1]),
+            discount=tf.gather(batch.discount, last) * tf.pow(self.discount, gone),
+            next_observation=tf.gather(batch.next_observation, last),
+        )
+
+    def variables(self) -> dict[str, Any]:
+        rings = attrs.asdict(self._kept, recurse=False)
+        return {"added": self._added, **{name: ring for name, ring in rings.items() if not isinstance(ring, tuple)}}
+
+    def _by_turn(self, values: Any) -> Any:
+        return tf.reshape(values, [self.turns, self.num_environments, *values.shape[1:]])
+
+    def _ends(self, batch: Transition) -> Any:
+        """Returns `[T, B]` bool, where an episode ended: by terminating, or by going on somewhere else than it had led to."""
+        shown, led_to = self._by_turn(batch.observation), self._by_turn(batch.next_observation)
+        axes = list(range(2, len(shown.shape)))
+        elsewhere = tf.reduce_any(shown[1:] != led_to[:-1], axis=axes)
+        last = tf.ones([1, self.num_environments], tf.bool)
+        return tf.concat([elsewhere, last], axis=0) | (self._by_turn(batch.discount) == 0.0)

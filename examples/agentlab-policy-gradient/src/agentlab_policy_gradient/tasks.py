@@ -1,0 +1,31 @@
+"""CartPole by policy gradients. Imports no TensorFlow, so that listing the tasks stays instant."""
+
+from agentlab.task import Evaluation, Task, part
+
+actor_critic_cartpole = Task(
+    name="actor-critic-cartpole",
+    description="Advantage actor-critic balances CartPole, learning from every turn.",
+    environment=part("cartpole"),
+    model=part("mlp", hidden_units=(64,), activation="tanh"),
+    trainer=part("actor-critic", learning_rate=1e-3),
+    sampler=part("temperature"),
+    memory=part("latest"),
+    steps=400_000,
+    num_environments=32,
+    report_period=40_000,
+    evaluation=Evaluation(environment=part("cartpole"), episodes=100),
+)
+
+reinforce_cartpole = Task(
+    name="reinforce-cartpole",
+    description="REINFORCE with baseline balances CartPole, learning from whole returns.",
+    environment=part("cartpole"),
+    model=part("mlp", hidden_units=(64,), activation="tanh"),
+    trainer=part("reinforce", learning_rate=5e-3, critic_learning_rate=1e-2, update_period=4_096),
+    sampler=part("temperature"),
+    memory=part("rollout", turns=128, num_environments=32),
+    steps=800_000,
+    num_environments=32,
+    report_period=80_000,
+    evaluation=Evaluation(environment=part("cartpole"), episodes=100),
+)
