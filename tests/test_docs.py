@@ -1,0 +1,55 @@
+"""The pages of docs/ do what they say: every block of Python runs, warnings being errors, and links lead somewhere."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+DOCS = pathlib.Path(__file__).parent.parent / "docs"
+PAGES = {path.name: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))}
+EXECUTED_ELSEWHERE = {"supervised.md"}  # tests/test_supervised_docs.py looks at its figures too
+
+
+def blocks(text):
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if blocks(text) and name not in EXECUTED_ELSEWHERE])
+def test_the_python_of_a_page_runs(tmp_path, page):
+    script = tmp_path / page.replace(".md", ".py")
+    script.write_text("\n\n".join(blocks(PAGES[page])), "utf-8")
+    found = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path):
+    notebook = json.loads((DOCS.parent / "examples" / "embedding.ipynb").read_text("utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 3
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(cells)],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert "Did you mean 'discount'?" in found.stdout
+
+
+def test_the_pages_that_are_told_of_here_are_there():
+    assert {"plugins.md", "embedding.md", "architecture.md"} <= set(PAGES)
+    assert len(blocks(PAGES["plugins.md"])) >= 3
+    assert len(blocks(PAGES["embedding.md"])) >= 6
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
+        assert (DOCS / target).exists(), target
