@@ -1,6 +1,7 @@
 """Text as an environment: vocabularies, splits, streams and windows, by hand and against a plain reading in Python."""
 
 import hashlib
+import json
 import pathlib
 import urllib.error
 
@@ -79,7 +80,7 @@ def test_a_vocabulary_of_no_known_kind_is_told(data):
 
 @pytest.mark.parametrize("environment", [Text(text=ALPHABET, window=2), Text(text=ALPHABET, window=2, units="bytes"), Echo(7)])
 def test_specs_survive_as_data(environment):
-    assert spec.EnvironmentSpec.from_data(environment.spec.as_data()) == environment.spec
+    assert spec.EnvironmentSpec.from_data(json.loads(json.dumps(environment.spec.as_data()))) == environment.spec
 
 
 # ---- streams ------------------------------------------------------------------------------------------------------------
