@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-FANOUT = 64  # children of a node: of a million entries 4 levels, where a binary tree has 20, each a round of small operations
+FANOUT = 16  # children of a node: a million entries take 5 levels where a binary tree has 20, each a round of small operations
 
 
 class SumTree:
