@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, noise, seeds
-from agentlab.parameters import flatten, unflatten
+from agentlab.parameters import FUSED_SIZE, flatten, unflatten
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
@@ -104,19 +104,25 @@ class DQN(Trainer):
         metrics = super().learn_from(tape, output, batch, seed)
         self._updates.assign_add(1)
         if self.target_update_period == 1:
-            self._move_target()
-        else:  # a large network takes longer to copy than to act by
-            due = tf.equal(self._updates.read_value() % self.target_update_period, 0)
+            self._target.assign(self._moved_target())
+            return metrics
+        due = tf.equal(self._updates.read_value() % self.target_update_period, 0)
+        if self._target.shape[0] > FUSED_SIZE:  # a large network takes longer to copy than to act by
             tf.cond(due, self._move_target, lambda: 0)
+        else:  # a small one less than a branch, with which a host step's graph leaves the calling thread
+            self._target.assign(tf.where(due, self._moved_target(), self._target))
         return metrics
 
     def _move_target(self) -> int:
         """Moves the target network; returns 0, since branches of a graph have to return something."""
-        weights = flatten(self._weights())
-        if self.target_update_rate < 1.0:
-            weights = self._target + self.target_update_rate * (weights - self._target)
-        self._target.assign(weights)
+        self._target.assign(self._moved_target())
         return 0
+
+    def _moved_target(self) -> tf.Tensor:
+        weights = flatten(self._weights())
+        if self.target_update_rate == 1.0:
+            return weights
+        return self._target + self.target_update_rate * (weights - self._target)
 
     def variables(self) -> dict[str, Any]:
         return {**super().variables(), "target": self._target, "target_updates": self._updates}
