@@ -11,6 +11,7 @@ import agentlab
 from agentlab import AgentlabError, Transition, seeds
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.testing import MemoryTests, TaskTests, TrainerTests
+from agentlab.types import Horizon
 from agentlab_policy_gradient.actor_critic import ActorCritic, policy_loss
 from agentlab_policy_gradient.reinforce import Reinforce
 from agentlab_policy_gradient.rollout import Rollout, returns
@@ -52,15 +53,17 @@ def test_returns_go_to_the_next_end():
 
 def test_a_rollout_knows_where_episodes_ended():
     """Two rows: one terminates after its second turn, the other is cut off after its first and begins elsewhere."""
-    memory = Rollout(turns=3, num_environments=2, discount=0.5)
-    memory.build(SPEC)
+    memory = Rollout(turns=3, discount=0.5)
+    memory.build(SPEC, 2, Horizon())
     shown = [[0.0, 10.0], [1.0, 50.0], [5.0, 51.0]]
     led_to = [[1.0, 11.0], [2.0, 51.0], [6.0, 52.0]]
     discount = [[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]
+    ended = [[False, True], [True, False], [False, False]]
     for turn in range(3):
         observation, following = (tf.constant(rows[turn])[:, None] for rows in (shown, led_to))
         action = tf.zeros([2], tf.int64)
-        memory.add(Transition(observation, action, tf.constant([1.0, 4.0]), tf.constant(discount[turn]), following))
+        transition = Transition(observation, action, tf.constant([1.0, 4.0]), tf.constant(discount[turn]), following)
+        memory.add(transition, tf.constant(ended[turn]), tf.range(2, dtype=tf.int64))
     batch = memory.sample(seeds.at(0, 0))
     assert batch.observation.numpy().ravel().tolist() == [0.0, 10.0, 1.0, 50.0, 5.0, 51.0]
     assert batch.reward.numpy().tolist() == [1.5, 4.0, 1.0, 6.0, 1.0, 4.0]

@@ -7,10 +7,11 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
+from agentlab import errors
 from agentlab.memory import Memory
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import fraction, positive
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
 
 
 def returns(reward: Any, ends: Any, discount: float) -> tuple[Any, Any]:
@@ -45,26 +46,30 @@ class Rollout(Memory):
     """Keeps the last turns and hands all of them out, each transition as one to its episode's end, or the rollout's.
 
     The reward is then the discounted sum of rewards on the way, `next_observation` where it led, and `discount` is 0 if the
-    task terminated there. Learn every `turns * num_environments` steps: `trainer.update_period`.
+    task terminated there. Learn every `turns` times environments steps: `trainer.update_period`.
 
     Attributes:
         turns: T, steps of every environment.
-        num_environments: B, as in the task.
         discount: discount factor, 0 to 1; the trainer's.
     """
 
     turns: int = positive(128)
-    num_environments: int = positive(8)
     discount: float = fraction(0.99)
 
-    def build(self, spec: EnvironmentSpec) -> None:
-        size = self.turns * self.num_environments
+    def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
+        if horizon.num_steps != 1:
+            raise errors.UsageError(
+                f"A rollout sums rewards up itself; the trainer learns from {horizon.num_steps} steps in one. "
+                "Set trainer.num_steps=1."
+            )
+        size = self.turns * num_environments
 
         def ring(shape: tuple[int, ...], dtype: str) -> tf.Variable:
             return tf.Variable(tf.zeros([size, *shape], dtype), trainable=False)
 
         observed, acted, target = spec.observation, spec.action, spec.target
-        self._size = size
+        self._size, self._rows = size, num_environments
+        self._ended = ring((), "bool")
         self._kept = Transition(
             observation=ring(observed.shape, observed.dtype),
             action=ring(acted.shape, acted.dtype),
@@ -75,7 +80,7 @@ class Rollout(Memory):
         )
         self._added = tf.Variable(0, dtype=tf.int64, trainable=False)
 
-    def add(self, transition: Transition) -> None:
+    def add(self, transition: Transition, ended: Any, row: Any) -> None:
         rows = tf.shape(transition.reward, out_type=tf.int64)[0]
         newest = tf.range(tf.maximum(rows - self._size, 0), rows)
         slots = (self._added.read_value() + newest) % self._size
@@ -83,18 +88,20 @@ class Rollout(Memory):
         def put(ring: tf.Variable, values: Any) -> None:
             ring.scatter_update(tf.IndexedSlices(tf.gather(values, newest), slots))
 
-        tf.nest.map_structure(put, self._kept, transition)
+        tf.nest.map_structure(put, (self._kept, self._ended), (transition, ended))
         self._added.assign_add(rows)
 
     def sample(self, seed: Any) -> Transition:
         added = self._added.read_value()
         known = tf.minimum(added, self._size)
-        slots = (added - known + tf.range(self._size, dtype=tf.int64) % known) % self._size  # the oldest first
+        # The oldest comes first; while there are fewer than fit, they come again and again.
+        order = tf.range(self._size, dtype=tf.int64) % known
+        slots = (added - known + order) % self._size
         batch = tf.nest.map_structure(lambda ring: tf.gather(ring, slots), self._kept)
-        sums, end = returns(self._by_turn(batch.reward), self._ends(batch), self.discount)
-        turn = tf.range(self.turns)[:, None]
-        last = tf.reshape(end * self.num_environments + tf.range(self.num_environments), [-1])
-        gone = tf.reshape(tf.cast(end - turn, tf.float32), [-1])  # steps on the way before the last
+        ends = tf.gather(self._ended, slots) | (order >= known - self._rows)
+        sums, end = returns(self._by_turn(batch.reward), self._by_turn(ends), self.discount)
+        gone = tf.reshape(tf.cast(end - tf.range(self.turns)[:, None], tf.float32), [-1])  # steps on the way before the last
+        last = tf.reshape(end * self._rows + tf.range(self._rows), [-1])
         return attrs.evolve(
             batch,
             reward=tf.reshape(sums, [-1]),
@@ -104,15 +111,8 @@ class Rollout(Memory):
 
     def variables(self) -> dict[str, Any]:
         rings = attrs.asdict(self._kept, recurse=False)
-        return {"added": self._added, **{name: ring for name, ring in rings.items() if not isinstance(ring, tuple)}}
+        stored = {name: ring for name, ring in rings.items() if not isinstance(ring, tuple)}
+        return {"added": self._added, "ended": self._ended, **stored}
 
     def _by_turn(self, values: Any) -> Any:
-        return tf.reshape(values, [self.turns, self.num_environments, *values.shape[1:]])
-
-    def _ends(self, batch: Transition) -> Any:
-        """Returns `[T, B]` bool, where an episode ended: by terminating, or by going on somewhere else than it had led to."""
-        shown, led_to = self._by_turn(batch.observation), self._by_turn(batch.next_observation)
-        axes = list(range(2, len(shown.shape)))
-        elsewhere = tf.reduce_any(shown[1:] != led_to[:-1], axis=axes)
-        last = tf.ones([1, self.num_environments], tf.bool)
-        return tf.concat([elsewhere, last], axis=0) | (self._by_turn(batch.discount) == 0.0)
+        return tf.reshape(values, [self.turns, self._rows])

@@ -23,7 +23,7 @@ reinforce_cartpole = Task(
     model=part("mlp", hidden_units=(64,), activation="tanh"),
     trainer=part("reinforce", learning_rate=5e-3, critic_learning_rate=1e-2, update_period=4_096),
     sampler=part("temperature"),
-    memory=part("rollout", turns=128, num_environments=32),
+    memory=part("rollout", turns=128),
     steps=800_000,
     num_environments=32,
     report_period=80_000,
