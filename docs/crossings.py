@@ -25,7 +25,7 @@ def outcome(environment: Part, trainer: Part, memory: Part) -> str:
     sampler = part("direct" if environment.name == "regression" else "greedy")
     task = Task(
         "crossing", "", environment, part("mlp", hidden_units=(8,)), trainer, sampler, memory, 80, 4, 80,
-        Evaluation(sampler=sampler, episodes=4), execution="graph",
+        evaluation=Evaluation(sampler=sampler, episodes=4), execution="graph",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as runs:
         try:

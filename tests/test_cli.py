@@ -147,7 +147,7 @@ def _wait_for(condition):
     [
         ("rnu", "invalid choice: 'rnu'.*Did you mean 'run'"),
         ("run dqn --stpes 3", "--stpes.*Did you mean '--steps'"),
-        ("run dqn-cartpol", "No task named 'dqn-cartpol'. Installed: .*Did you mean 'dqn-cartpole'"),
+        ("run dqn-cartpol", "No task named 'dqn-cartpol'. Installed, among .*Did you mean 'dqn-cartpole'"),
         ("run dqn --set trainer.learning_rat=1", "No setting named 'learning_rat'.*Did you mean 'learning_rate'"),
         ("run dqn --set trainer.learning_rate=fast", "'learning_rate' of trainer 'dqn' is 'fast'; expected a number"),
         ("run dqn --set trainer.discount=2", "'discount' must be <= 1: 2.0"),

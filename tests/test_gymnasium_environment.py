@@ -433,7 +433,10 @@ def test_actions_of_the_wrong_shape_are_refused() -> None:
     ("id", "sentence"),
     [
         ("CartPol-v1", r"^No Gymnasium environment named 'CartPol-v1'\. Did you mean 'CartPole-v1'\?$"),
-        ("ALE/Pong-v5", r"^No Gymnasium environment named 'ALE/Pong-v5'\. .*'module:ID', such as 'ale_py:ALE/Pong-v5'\.$"),
+        (
+            "Nowhere/Thing-v5",
+            r"^No Gymnasium environment named 'Nowhere/Thing-v5'\. .*'module:ID', such as 'ale_py:ALE/Pong-v5'\.$",
+        ),
         ("no_such_module:X-v0", r"^no_such_module:X-v0 needs a package .*: No module named 'no_such_module'\.$"),
         ("test/NeedsPackage-v0", r"^test/NeedsPackage-v0 needs a package .*: Hovercraft .* run `pip install hovercraft`\.$"),
         ("not an id", r"^not an id cannot be made: Malformed environment ID"),
