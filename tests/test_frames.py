@@ -209,7 +209,7 @@ def test_lost_transitions_have_no_priority():
             assert end - begin < turn + 1
             drawn = memory.sample(SEED).reward.numpy()
             assert drawn.min() >= begin
-    priorities = memory.variables()["tree/1"].numpy().ravel()[:100]
+    priorities = memory.variables()["tree/0"].numpy().ravel()[:100]
     assert (priorities > 0).sum() == end - begin
 
 

@@ -17,10 +17,14 @@ from agentlab_dqn.sum_tree import FANOUT, SumTree
 
 SPEC = EnvironmentSpec("numbers", Array((1,)), Discrete(1_000))
 KEY = seeds.stream(0, "memory")
-SIZES = (1, 3, FANOUT, FANOUT + 1, FANOUT**2 + 1)
+SIZES = (1, FANOUT + 1, FANOUT**3, FANOUT**3 + 1, FANOUT**4 + 1)
 
 
-def points(*values):
+def eighths(*values):
+    return tf.constant(values, tf.float64) / 8.0
+
+
+def weights(*values):
     return tf.constant(values, tf.float32)
 
 
@@ -31,20 +35,18 @@ def entries(*values):
 # ---- the tree ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [4, 5_000])
+@pytest.mark.parametrize("size", [4, FANOUT**3 + 1])
 def test_a_tree_by_hand(compiled, size):
     tree = SumTree(size)
     put, search = compiled(tree.put), compiled(tree.find)
 
     def find(*values):
-        return [found.numpy().tolist() for found in search(points(*values))]
+        return [found.numpy().tolist() for found in search(eighths(*values))]
 
-    put(entries(3, 0, 1), points(4.0, 1.0, 2.0))  # stretches 0 to 1, 1 to 3, and 3 to 7; entry 2 has none
-    assert float(tree.total()) == 7.0
-    assert find(0.0, 0.99, 1.0, 2.99, 3.0, 6.99) == [[0, 0, 1, 1, 3, 3], [1, 1, 2, 2, 4, 4]]
-    put(entries(1, 1), points(0.5, 0.5))
-    assert float(tree.total()) == 5.5
-    assert find(1.25, 1.5) == [[1, 3], [0.5, 4.0]]
+    put(entries(3, 0, 1), weights(5.0, 1.0, 2.0))  # stretches 0 to 1, 1 to 3, and 3 to 8; entry 2 has none
+    assert find(0.0, 0.99, 1.0, 2.99, 3.0, 7.99) == [[0, 0, 1, 1, 3, 3], [1, 1, 2, 2, 5, 5]]
+    put(entries(3, 1, 1), weights(2.5, 0.5, 0.5))
+    assert find(1.98, 2.0, 2.98, 3.0) == [[0, 1, 1, 3], [1, 0.5, 0.5, 2.5]]
 
 
 TREES = {size: SumTree(size) for size in SIZES}
@@ -57,33 +59,44 @@ PUT = {
 @pytest.mark.parametrize("size", SIZES)
 @given(data=st.data())
 def test_a_tree_is_a_list_of_weights(size, data):
-    tree, weights = TREES[size], np.zeros(size)
+    tree, kept = TREES[size], np.zeros(size)
     for variable in tree.variables().values():
         variable.assign(tf.zeros_like(variable))
     for _ in range(data.draw(st.integers(1, 4))):
         changed = data.draw(st.dictionaries(st.integers(0, size - 1), st.integers(0, 9), min_size=1, max_size=20))
-        PUT[size](entries(*changed), points(*changed.values()))
-        weights[list(changed)] = list(changed.values())
-    ends = np.cumsum(weights)
-    assert float(tree.total()) == ends[-1]
+        PUT[size](entries(*changed), weights(*changed.values()))
+        kept[list(changed)] = list(changed.values())
+    ends = np.cumsum(kept)
     if ends[-1]:
-        inside = np.arange(0.0, ends[-1], 0.5)
+        inside = np.arange(0.25, ends[-1], 0.5)
         expected = np.searchsorted(ends, inside, side="right")
-        found, found_weights = tree.find(points(*inside))
+        found, found_weights = tree.find(tf.constant(inside / ends[-1]))
         np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(found_weights, weights[expected])
+        np.testing.assert_array_equal(found_weights, kept[expected])
 
 
 def test_rounding_never_finds_what_has_no_weight():
-    """Weights that float32 can't add up exactly, points at and beyond the ends of their stretches."""
+    """Weights that can't be added up exactly, points at and beyond the ends of their stretches."""
     generator = np.random.default_rng(0)
-    weights = generator.uniform(0, 1, 5_000).astype(np.float32) ** 20 * (generator.uniform(size=5_000) < 0.01)
+    kept = generator.uniform(0, 1, 5_000).astype(np.float32) ** 20 * (generator.uniform(size=5_000) < 0.01)
     tree = SumTree(5_000)
-    tree.put(tf.range(5_000, dtype=tf.int64), tf.constant(weights))
-    total = float(tree.total())
-    tried = np.concatenate([np.linspace(0, total * (1 + 1e-5), 50_000), np.cumsum(weights)]).astype(np.float32)
+    tree.put(tf.range(5_000, dtype=tf.int64), tf.constant(kept))
+    ends = np.cumsum(kept, dtype=np.float64)
+    tried = np.concatenate([np.linspace(0, 1 + 1e-5, 50_000), ends / ends[-1]])
     found = tree.find(tf.constant(tried))[0].numpy()
-    assert (weights[found] > 0).all()
+    assert (kept[found] > 0).all()
+
+
+def test_among_a_million_each_has_its_share(compiled):
+    """Of a hundred neighbours, as long a stretch of points as their weight; float32 could not tell such points apart."""
+    kept = np.random.default_rng(0).uniform(0.1, 1, 1_000_000).astype(np.float32)
+    tree = SumTree(len(kept))
+    tree.put(tf.range(len(kept), dtype=tf.int64), tf.constant(kept))
+    ends, first, spacing = np.cumsum(kept, dtype=np.float64), 900_000, 0.002
+    tried = np.arange(ends[first], ends[first + 101], spacing) / ends[-1]
+    found = compiled(tree.find)(tf.constant(tried))[0].numpy()
+    lengths = np.bincount(found - first)[2:100] * spacing
+    np.testing.assert_allclose(lengths, kept[first + 2 : first + 100], atol=1.01 * spacing)
 
 
 # ---- the memory --------------------------------------------------------------------------------------------------------
@@ -120,20 +133,20 @@ def test_priorities_by_hand(compiled):
     memory = make(priority_exponent=0.5)
     put(memory, [0, 1, 2])
     assert priorities(memory) == [1, 1, 1, 0, 0, 0, 0, 0]  # nothing is known yet: the largest so far is 1
-    compiled(lambda slots, error: learn(memory, slots, error))(entries(0, 2), points(3.9375, 0.0))
+    compiled(lambda slots, error: learn(memory, slots, error))(entries(0, 2), weights(3.9375, 0.0))
     assert priorities(memory) == [2, 1, 0.25, 0, 0, 0, 0, 0]  # (3.9375 + 1/16) ** 0.5, and (0 + 1/16) ** 0.5
     put(memory, [3])
     assert priorities(memory) == [2, 1, 0.25, 2, 0, 0, 0, 0]  # what is new counts as the largest so far
-    compiled(lambda slots, error: learn(memory, slots, error))(entries(0), points(0.1875))
+    compiled(lambda slots, error: learn(memory, slots, error))(entries(0), weights(0.1875))
     put(memory, range(4, 9))
     assert priorities(memory) == [2, 1, 0.25, 2, 2, 2, 2, 2]  # slot 0 holds another transition now
 
 
-def test_of_one_drawn_twice_the_first_error_counts(compiled):
+def test_of_one_drawn_twice_the_larger_error_counts(compiled):
     memory = make()
     put(memory, [0, 1])
-    compiled(lambda slots, error: learn(memory, slots, error))(entries(1, 0, 1), points(1.9375, 0.9375, 5.9375))
-    assert priorities(memory)[:2] == [1, 2]
+    compiled(lambda slots, error: learn(memory, slots, error))(entries(1, 0, 1, 0), weights(1.9375, 0.9375, 5.9375, 0.1875))
+    assert priorities(memory)[:2] == [1, 6]
 
 
 def test_a_batch_by_hand(compiled):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
@@ -75,13 +76,12 @@ class PrioritizedReplay(UniformReplay):
 
     def sample(self, seed: Any) -> Transition:
         begin, _ = self._ring.bounds()
-        total = self._tree.total()
-        stretch = tf.range(self.batch_size, dtype=tf.float32) + seeds.uniform(seed, [self.batch_size])
-        found, priorities = self._tree.find(stretch * (total / self.batch_size))
+        stretch = np.arange(self.batch_size) + tf.cast(seeds.uniform(seed, [self.batch_size]), tf.float64)
+        found, priorities = self._tree.find(stretch / self.batch_size)
         exponent = as_schedule(self.weight_exponent)(self._drawn.read_value())
         weight = tf.pow(tf.reduce_min(priorities) / priorities, exponent)
         self._drawn.assign_add(1)
-        any_complete = total > 0.0
+        any_complete = priorities > 0.0
         slots = tf.where(any_complete, found, begin % self.capacity)
         weight = tf.where(any_complete, weight, 1.0)
         return attrs.evolve(self._ring.read(slots), weight=weight, slot=slots)
@@ -93,9 +93,8 @@ class PrioritizedReplay(UniformReplay):
                 "Choose memory 'replay', or a trainer with one."
             )
         priorities = tf.pow(metrics["error"] + self.smallest_error, self.priority_exponent)
-        same = tf.equal(batch.slot[:, None], batch.slot[None, :])
-        first = tf.argmax(tf.cast(same, tf.int32), axis=1)  # of those drawn twice
-        self._tree.put(batch.slot, tf.gather(priorities, first))
+        same = tf.equal(batch.slot[:, None], batch.slot)  # of one that was drawn twice, the larger counts
+        self._tree.put(batch.slot, tf.reduce_max(tf.where(same, priorities[:, None], 0.0), axis=0))
         self._largest.assign(tf.maximum(self._largest.read_value(), tf.reduce_max(priorities)))
 
     def variables(self) -> dict[str, Any]:
