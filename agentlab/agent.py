@@ -136,6 +136,8 @@ class Agent:
 
     def variables(self) -> dict[str, Any]:
         """Returns every tf.Variable of the agent's own, by a name that is the same in every process; not its memory's."""
+        if self._stepper is not None:
+            self._stepper.settle()
         weights = {f"model/{index:03d}": weight.value for index, weight in enumerate(self.model.variables)}
         counters = {"steps": self.exploration.steps, "acts": self.policy.steps}
         return {**weights, **self.learner.variables(), **counters}

@@ -12,8 +12,8 @@ import tensorflow as tf
 from agentlab import errors, noise, seeds
 from agentlab import execution as executions
 from agentlab.model import RecurrentModel, forward, initial_state
-from agentlab.sampler import Sampler
-from agentlab.spec import EnvironmentSpec, conform
+from agentlab.sampler import Sampler, best_unless
+from agentlab.spec import Discrete, EnvironmentSpec, conform
 from agentlab.types import Decision, TimeStep
 
 
@@ -65,6 +65,28 @@ class Policy:
         action = self.sampler.sample(self._preferences(output), step, seed)
         self.steps.assign_add(tf.shape(observation, out_type=tf.int64)[0])
         return Decision(observation, tf.cast(action, self.spec.action.dtype), output, following)
+
+    def explore(self, step: Any, rows: int) -> Any:
+        """Returns the actions `[rows, ...]` that `decide` takes at `step` (int64 scalar) whatever the model says, and -1 where
+        it takes the best; or None where the sampler can't tell, see `Sampler.explore`. Traceable."""
+        if not isinstance(self.spec.action, Discrete):
+            return None
+        choices = (rows, *self.spec.action.choices)
+        return self.sampler.explore(choices, self.spec.action.num_values, step, seeds.at(self._key, step))
+
+    def decide_foreseen(self, observation: Any, step: Any, explored: Any = None) -> Any:
+        """Returns the actions of `decide` at `step`; traceable. Counts no steps.
+
+        Args:
+            observation: `[B, *O]`.
+            step: int64 scalar.
+            explored: `[B, ...]` int64, what `explore` told of this step; None if that no row explores.
+        """
+        with noise.drawn_from(seeds.at(self._key, step) if self._noisy else None):
+            output, _ = forward(self.model, observation, (), training=False)
+        preferences = self._preferences(output)
+        action = tf.argmax(preferences, axis=-1) if explored is None else best_unless(explored, preferences)
+        return tf.cast(action, self.spec.action.dtype)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Takes in nothing of where a decision led: a policy alone does not learn."""

@@ -32,6 +32,23 @@ class Sampler(abc.ABC):
             `[B, ...]` int64, each in 0 to K - 1; or `[B, ..., K]` float32 where actions are arrays of numbers.
         """
 
+    def explore(self, choices: Any, num_actions: int, step: Any, seed: Any) -> Any:
+        """Returns what `sample` will draw, as far as no output has a part in it; by default None: they always have.
+
+        A sampler that takes the best action or explores without regard to outputs can tell before they are known; a host
+        program then spares the model where it explores.
+
+        Args:
+            choices: `[B, ...]`, shape of the actions.
+            num_actions: K.
+            step: as of `sample`.
+            seed: as of `sample`.
+
+        Returns:
+            None, or `[B, ...]` int64: the action, or -1 where `sample` will take the one with the largest output.
+        """
+        return None
+
 
 @attrs.frozen
 class Greedy(Sampler):
@@ -97,6 +114,11 @@ class TopP(Temperature):
     """Draws among the most probable actions that make up a probability of `top_p`, by temperature; see there."""
 
     top_p: float | None = 0.9
+
+
+def best_unless(explored: Any, output: Any) -> Any:
+    """Returns the actions `explored` `[B, ...]` int64, but where they are -1 the ones with the largest output."""
+    return tf.where(explored >= 0, explored, tf.argmax(output, axis=-1))
 
 
 def check_actions(sampler: Sampler, spec: EnvironmentSpec, output: Any) -> None:

@@ -11,76 +11,12 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.execution import GraphCall, compiled
+from agentlab.foresight import Foresight
 from agentlab.learning import ImmediateLearner, Learner, MemoryLearner
 from agentlab.model import initial_state, restarted
-from agentlab.spec import EnvironmentSpec, conform
+from agentlab.spec import conform
+from agentlab.stage import Stage
 from agentlab.types import Decision, TimeStep, numbered
-
-STAGE_ROWS = 1_024  # kept on the host before they go to the memory, where updates are further apart
-
-
-class _Stage:
-    """Where actions led, waiting on the host: rows of one record array, which reaches TensorFlow as a single tensor of bytes.
-
-    Turning a NumPy array into a tensor costs more than a small operation on it, so a step is handed over in one piece.
-    """
-
-    def __init__(self, spec: EnvironmentSpec, rows: int) -> None:
-        observed = (spec.observation.dtype, spec.observation.shape)
-        fields: list[Any] = [
-            ("observation", *observed),
-            ("action", spec.action.dtype, spec.action.shape),
-            ("reward", "float32"),
-            ("terminated", "bool"),
-            ("truncated", "bool"),
-            ("final_observation", *observed),
-        ]
-        if spec.target is not None:
-            fields.append(("target", spec.target.dtype, spec.target.shape))
-        self.dtype = np.dtype([*fields, ("row", "int64")])
-        self._row = np.arange(rows)
-        self._records = np.zeros(STAGE_ROWS + rows, self.dtype)
-        self._columns = {name: self._records[name] for name in self.dtype.names}  # type: ignore[union-attr]
-        self._count = 0
-
-    @property
-    def has_rows(self) -> bool:
-        return self._count > 0
-
-    @property
-    def is_full(self) -> bool:
-        return self._count >= STAGE_ROWS
-
-    def add(self, observation: np.ndarray, action: np.ndarray, timestep: TimeStep) -> None:
-        acted = None if isinstance(timestep.first, tuple) else ~np.asarray(timestep.first)
-        begin = self._count
-        self._count += len(action) if acted is None else int(np.count_nonzero(acted))
-        given = {"observation": observation, "action": action, "row": self._row}
-        for name, column in self._columns.items():
-            values = given[name] if name in given else getattr(timestep, name)
-            column[begin : self._count] = values if acted is None else values[acted]
-
-    def take(self) -> np.ndarray:
-        """Returns the waiting rows as bytes `[N, row size]`, which stay valid until the next `add`, and forgets them."""
-        count, self._count = self._count, 0
-        return self._records[:count].view(np.uint8).reshape(count, self.dtype.itemsize)
-
-    def unpack(self, data: Any) -> tuple[Any, Any, TimeStep, Any]:
-        """Returns (observation, action, time step, row) from the bytes of N rows; traceable."""
-        leaves = {name: self._unpack_field(data, name) for name in self.dtype.names}  # type: ignore[union-attr]
-        observation, action, row = leaves.pop("observation"), leaves.pop("action"), leaves.pop("row")
-        return observation, action, TimeStep(leaves["final_observation"], **leaves), row
-
-    def _unpack_field(self, data: Any, name: str) -> Any:
-        dtype, offset = self.dtype.fields[name][:2]  # type: ignore[index]
-        part = data[:, offset : offset + dtype.itemsize]
-        if dtype.base == np.bool_:
-            return tf.reshape(tf.cast(part, tf.bool), [-1, *dtype.shape])
-        return tf.reshape(tf.bitcast(tf.reshape(part, [-1, *_byte_shape(dtype.base)]), dtype.base.name), [-1, *dtype.shape])
-
-
-def _byte_shape(dtype: np.dtype) -> list[int]:
-    return [dtype.itemsize] if dtype.itemsize > 1 else []
 
 
 class Stepper(abc.ABC):
@@ -107,6 +43,9 @@ class Stepper(abc.ABC):
     @abc.abstractmethod
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Goes on from where `state` was taken, the learner's variables having been assigned."""
+
+    def settle(self) -> None:  # noqa: B027 - nothing is counted where it isn't told at once
+        """Tells the learner's variables what was only counted here."""
 
     def step(self, timestep: TimeStep) -> np.ndarray:
         """Returns the next actions `[B]`, having observed where the last ones led."""
@@ -181,7 +120,8 @@ class StagedStepper(Stepper):
     """Compiled calls around each step, for an agent that learns from a memory.
 
     Nothing reads the memory between two updates, so transitions wait on the host until the next one: between updates a step
-    costs one compiled call, the action; with one update due, remembering, learning and acting are one call too.
+    costs one compiled call, the action, and none where every row explores; with one update due, remembering, learning and
+    acting are one call too.
     """
 
     def __init__(self, learner: MemoryLearner, execution: str) -> None:
@@ -189,7 +129,8 @@ class StagedStepper(Stepper):
         self._learner = learner
         self._execution = execution
         self._steps = int(learner.policy.steps.numpy())
-        self._stage = _Stage(self._spec, self._rows)
+        self._stage = Stage(self._spec, self._rows)
+        self._foresight = Foresight(learner.policy, self._rows, execution)
         self._train = compiled(learner.train, "xla") if execution == "xla" else learner.train
         self._calls: dict[str, Any] = {}
 
@@ -202,24 +143,34 @@ class StagedStepper(Stepper):
         self._steps = int(self._learner.policy.steps.numpy())
 
     def start(self, observation: np.ndarray) -> np.ndarray:
-        return self._acted(observation, self._call("decide", observation))
+        action, given = self._foresight.at(self._steps)
+        if action is None:
+            action = self._call("decide", observation, *given).numpy()
+        return self._acted(observation, action)
 
     def step(self, timestep: TimeStep) -> np.ndarray:
         if self._pending is None:
             return self.start(timestep.observation)
         due = self._receive(timestep)
         if due == 1:
-            return self._acted(timestep.observation, self._call("turn", timestep.observation, self._stage.take()))
+            action, given = self._foresight.at(self._steps)
+            if action is None:
+                action = self._call("turn", self._stage.take(), timestep.observation, *given).numpy()
+                return self._acted(timestep.observation, action)
         self._learn(due)
         return self.start(timestep.observation)
 
     def observe(self, timestep: TimeStep) -> None:
         self._learn(self._receive(timestep))
+        self.settle()
 
-    def _acted(self, observation: np.ndarray, action: Any) -> np.ndarray:
-        self._pending = (np.array(observation), action.numpy())
+    def settle(self) -> None:
+        self._learner.policy.steps.assign(self._steps)
+
+    def _acted(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+        self._pending = (np.array(observation), action)
         self._steps += self._rows
-        return self._pending[1]
+        return action
 
     def _receive(self, timestep: TimeStep) -> int:
         """Stages where the last actions led and returns how many updates are due."""
@@ -229,6 +180,9 @@ class StagedStepper(Stepper):
         return self._learner.trainer.updates_due(self._steps, self._rows)
 
     def _learn(self, due: int) -> None:
+        if due == 1:
+            self._call("learn", self._stage.take())
+            return
         if due or self._stage.is_full:
             self._call("remember", self._stage.take())
         for _ in range(due):
@@ -242,11 +196,12 @@ class StagedStepper(Stepper):
 
     def _compile(self, name: str) -> Any:
         observation = self._spec.observation
-        now = tf.TensorSpec([self._rows, *observation.shape], observation.dtype)
+        now = [tf.TensorSpec([self._rows, *observation.shape], observation.dtype), *self._foresight.signature]
         staged = tf.TensorSpec([None, self._stage.dtype.itemsize], tf.uint8)
         function, signature = {
-            "decide": (self._decide, [now]),
-            "turn": (self._turn, [now, staged]),
+            "decide": (self._decide, now),
+            "turn": (self._turn, [staged, *now]),
+            "learn": (self._learn_staged, [staged]),
             "remember": (self._remember, [staged]),
             "update": (self._update, []),
         }[name]
@@ -254,13 +209,17 @@ class StagedStepper(Stepper):
             return lambda *arrays: [function(*(tf.constant(array) for array in arrays))]  # type: ignore[operator]
         return GraphCall(function, signature)  # type: ignore[arg-type]
 
-    def _decide(self, observation: Any) -> Any:
-        return self._learner.decide(observation, ()).action
+    def _decide(self, observation: Any, *given: Any) -> Any:
+        policy = self._learner.policy
+        return policy.decide_foreseen(observation, *given) if given else policy.decide(observation).action
 
-    def _turn(self, observation: Any, staged: Any) -> Any:
+    def _turn(self, staged: Any, observation: Any, *given: Any) -> Any:
+        self._learn_staged(staged)
+        return self._decide(observation, *given)
+
+    def _learn_staged(self, staged: Any) -> None:
         self._remember(staged)
         self._update()
-        return self._decide(observation)
 
     def _remember(self, staged: Any) -> None:
         self._learner.remember(*self._stage.unpack(staged))

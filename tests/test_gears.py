@@ -80,6 +80,11 @@ def test_both_gears_do_the_same_with_all_improvements(period):
     assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {**RAINBOW, "update_period": period})
 
 
+@pytest.mark.parametrize("settings", [{"update_period": 1}, {"update_period": 8, "num_steps": 3}], ids=str)
+def test_both_gears_do_the_same_in_one_environment(settings):
+    assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {"rows": 1, **settings})
+
+
 def assert_both_gears_do_the_same(environment, settings):
     device, device_gear = make_gear(environment, "device", **settings)
     host, host_gear = make_gear(environment, "host", **settings)

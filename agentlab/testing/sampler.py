@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import execution
+from agentlab.sampler import best_unless
 from agentlab.testing import around
 from agentlab.testing.draws import kinds_of_draws
 from agentlab.testing.suite import Suite
@@ -74,6 +75,15 @@ class SamplerTests(Suite):
         expected = np.array([(1 - share) ** 2, (1 - share) * share, share * (1 - share), share**2])
         kept = np.abs(pairs - expected).max() < 4.5 * 0.5 / (MANY // 2) ** 0.5
         expect(kept, f"pairs of neighbours in the shares {expected.round(3)}, drawn independently", pairs.round(3))
+
+    def test_explore(self) -> None:
+        """What it tells to draw before there are outputs, it draws; and elsewhere the largest output's."""
+        output = _outputs((256, 5))
+        for step in (0, 10**9):
+            explored = self.make().explore((256,), 5, tf.constant(step, tf.int64), around.seed())
+            if explored is None:
+                return
+            expect_same(self._sample(output, step), best_unless(explored, output), "the actions that 'explore' told of")
 
     def test_graph(self) -> None:
         """Run as a graph, it draws what it draws eagerly."""

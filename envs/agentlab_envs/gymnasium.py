@@ -28,7 +28,7 @@ MODES = {
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-@attrs.define(slots=False, eq=False)
+@attrs.define(slots=False, eq=False, on_setattr=attrs.setters.NO_OP)  # a hook at every assignment is felt at every step
 class GymnasiumEnvironment(Environment):
     """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says; infos are dropped.
 
@@ -76,6 +76,9 @@ class GymnasiumEnvironment(Environment):
         self._values = np.arange(space.start, space.start + space.n) if isinstance(space, gymnasium.spaces.Discrete) else None
         self._first_action = getattr(self._vector.single_action_space, "start", 0)
         self._ended = np.zeros(self.num_environments, np.bool_)
+        by_class = {"sync": self._vector.step, "async": self._step_async, "native": self._step_native}
+        self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
+        self._begins_late = self._mode is AutoresetMode.NEXT_STEP
         self._log = EpisodeLog(self.num_environments)
 
     @property
@@ -87,19 +90,18 @@ class GymnasiumEnvironment(Environment):
         self._log.begin(int(seed))
         observation = self._observation = self._observed(self._ask(self._reset_vector, seed=int(seed))[0])
         ended, self._ended = np.zeros((2, self.num_environments), np.bool_)
-        first = ended if self._mode is AutoresetMode.NEXT_STEP else ()
+        first = ended if self._begins_late else ()
         return TimeStep(observation, np.zeros(self.num_environments, np.float32), ended, ended, observation, first=first)
 
     def step(self, action: np.ndarray) -> TimeStep:
         self._steps += 1
         outward = self._outward(action)
-        found, reward, terminated, truncated, info = self._ask(self._step_vector, outward)
-        observation = final_observation = self._observed(found)
-        reward = self._rewarded(reward)
-        terminated, truncated = self._flags(terminated, truncated)
-        ended, previously_ended = terminated | truncated, self._ended
-        if self._mode is AutoresetMode.NEXT_STEP:
-            self._ended, self._observation = ended, observation
+        found, rewards, terminated, truncated, info = self._ask(self._step_vector, outward)
+        observation = final_observation = self._copied(found)
+        self._require(np.abs(rewards) <= FLOAT32_MAX, rewards, "reward")  # nan compares as False
+        reward, ended = rewards.astype(np.float32), terminated | truncated
+        if self._begins_late:
+            previously_ended, self._ended, self._observation = self._ended, ended, observation
             self._log.add(outward, previously_ended if np.count_nonzero(previously_ended) else None)
             return TimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
         any_ended = np.count_nonzero(ended)
@@ -124,7 +126,7 @@ class GymnasiumEnvironment(Environment):
         replays = self._log.restore(state)
         self._vector.set_attr("replaying", replays)  # type: ignore[attr-defined]
         observation = self._observed(self._ask(self._reset_vector, seed=int(state["seed"]))[0])
-        if self._mode is AutoresetMode.NEXT_STEP:
+        if self._begins_late:
             self._ended = np.array(state["ended"], np.bool_)
             self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
             any_action = np.zeros((self.num_environments, *self._spec.action.shape), self._spec.action.dtype)
@@ -178,10 +180,22 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
-    def _step_vector(self, action: np.ndarray) -> Any:
-        if isinstance(self._vector, AsyncVectorEnv):
-            return workers.step(self._vector, action, self.timeout)
-        return self._vector.step(action)
+    def _step_async(self, action: np.ndarray) -> Any:
+        return workers.step(self._vector, action, self.timeout)  # type: ignore[arg-type]
+
+    def _step_native(self, action: np.ndarray) -> Any:
+        """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
+        found, reward, terminated, truncated, info = self._vector.step(action)
+        rewards = np.asarray(reward, np.float64)
+        if rewards.shape != self._ended.shape:
+            raise errors.EnvironmentFault(f"it returned rewards of shape {rewards.shape}; expected {self._ended.shape}.")
+        flags = np.array((terminated, truncated), np.bool_)
+        if flags.shape != (2, self.num_environments):
+            shapes = f"{np.shape(terminated)} and {np.shape(truncated)}"
+            raise errors.EnvironmentFault(
+                f"it returned terminated and truncated of shapes {shapes}; expected {self._ended.shape}."
+            )
+        return self._conformed(found), rewards, *flags, info
 
     def _reset_vector(self, **arguments: Any) -> Any:
         if isinstance(self._vector, AsyncVectorEnv):
@@ -215,10 +229,16 @@ class GymnasiumEnvironment(Environment):
 
     def _observed(self, found: Any, rows: Any = None) -> np.ndarray:
         """Returns a copy of the observations found, of `rows` or of all, checked, and one-hot where they are Discrete."""
+        return self._copied(self._conformed(found, rows), rows)
+
+    def _conformed(self, found: Any, rows: Any = None) -> np.ndarray:
         found = np.asarray(found)
         shape = self._shape if rows is None else (len(rows), *self._shape[1:])
         if found.shape != shape or not fits(found, self._dtype):
             raise self._fault(f"its vector class {mismatch(found, shape, self._dtype)}")
+        return found
+
+    def _copied(self, found: np.ndarray, rows: Any = None) -> np.ndarray:
         array = np.array(found, self._dtype)
         if array.dtype.kind == "f":
             self._require(np.isfinite(array), array, "observation", rows)
@@ -232,20 +252,6 @@ class GymnasiumEnvironment(Environment):
             space = self._vector.single_observation_space
             raise self._fault(f"row {row}'s observation {array[np.argmin(known)]} is not in its observation space, {space}.")
         return matches.astype(np.float32)
-
-    def _rewarded(self, reward: Any) -> np.ndarray:
-        found = self._ask(np.asarray, reward, np.float64)
-        if found.shape != self._ended.shape:
-            raise self._fault(f"it returned rewards of shape {found.shape}; expected {self._ended.shape}.")
-        self._require(np.abs(found) <= FLOAT32_MAX, found, "reward")  # nan compares as False
-        return found.astype(np.float32)
-
-    def _flags(self, terminated: Any, truncated: Any) -> np.ndarray:
-        flags = self._ask(np.array, (terminated, truncated), np.bool_)
-        if flags.shape != (2, self.num_environments):
-            shapes = f"{np.shape(terminated)} and {np.shape(truncated)}"
-            raise self._fault(f"it returned terminated and truncated of shapes {shapes}; expected {self._ended.shape}.")
-        return flags
 
     def _require(self, finite: np.ndarray, array: np.ndarray, what: str, rows: Any = None) -> None:
         if np.count_nonzero(finite) != array.size:  # a fifth of what all() takes
@@ -261,7 +267,7 @@ class GymnasiumEnvironment(Environment):
             fresh = self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0]
             acted_on[rows] = self._observed(fresh)[rows]
         elif "final_obs" in info:
-            finals = self._ask(np.stack, [info["final_obs"][row] for row in rows])
+            finals = self._ask(np.stack, [info["final_obs"][row] for row in rows.tolist()])
             final_observation[rows] = self._observed(finals, rows)
         else:
             raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")

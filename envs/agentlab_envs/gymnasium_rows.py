@@ -92,6 +92,8 @@ class Rows(SyncVectorEnv):
     def __init__(self, id: str, count: int, mode: AutoresetMode, arguments: dict[str, Any]) -> None:
         super().__init__([lambda: Row(gymnasium.make(id, **arguments))] * count, copy=False, autoreset_mode=mode)
         self.spec = self.envs[0].spec
+        self._next_step = mode is AutoresetMode.NEXT_STEP
+        self._same_step = mode is AutoresetMode.SAME_STEP
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
@@ -100,11 +102,11 @@ class Rows(SyncVectorEnv):
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
         for row, env in enumerate(self.envs):
-            if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._autoreset_envs[row]:
+            if self._next_step and self._autoreset_envs[row]:
                 found[row], _ = env.reset()
                 continue
             found[row], rewards[row], terminated[row], truncated[row], _ = env.step(actions[row])
-            if self.autoreset_mode is AutoresetMode.SAME_STEP and (terminated[row] or truncated[row]):
+            if self._same_step and (terminated[row] or truncated[row]):
                 finals[row] = found[row].copy()
                 found[row], _ = env.reset()
         self._autoreset_envs = terminated | truncated

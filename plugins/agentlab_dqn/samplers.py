@@ -8,7 +8,7 @@ import attrs
 import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.sampler import Sampler
+from agentlab.sampler import Sampler, best_unless
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 
 
@@ -27,7 +27,9 @@ class EpsilonGreedy(Sampler):
             raise ValueError(f"'epsilon' must be a probability, 0 to 1: {self.epsilon}")
 
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
-        choices, num_actions = tf.shape(output)[:-1], output.shape[-1]
+        return best_unless(self.explore(tf.shape(output)[:-1], output.shape[-1], step, seed), output)
+
+    def explore(self, choices: Any, num_actions: int, step: Any, seed: Any) -> Any:
         chance = seeds.uniform(seed, choices)
         anything = seeds.integers(seeds.child(seed, "action"), choices, num_actions)
-        return tf.where(chance < as_schedule(self.epsilon)(step), anything, tf.argmax(output, axis=-1))
+        return tf.where(chance < as_schedule(self.epsilon)(step), anything, tf.constant(-1, tf.int64))
