@@ -48,14 +48,13 @@ def without_zeros(array: np.ndarray) -> np.ndarray:
     if array.ndim == 0 or not array.nbytes:
         return array
     rows = np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
-    step = max(1, BLOCK // max(rows.shape[1], 1))
-    end = len(rows)
-    while end:
+    end, step, most = len(rows), 1, max(1, BLOCK // rows.shape[1])
+    while end:  # a ring that is full is seen to be so by its last row
         begin = max(0, end - step)
         used = np.flatnonzero(rows[begin:end].any(axis=1))
         if len(used):
             return array[: begin + int(used[-1]) + 1]
-        end = begin
+        end, step = begin, min(step * 8, most)
     return array[:0]
 
 

@@ -113,7 +113,7 @@ class Checkpoints:
     ) -> None:
         written = {_file_name(group): arrays.write(temporary / _file_name(group), found) for group, found in groups.items()}
         entries = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in written.items()}
-        files.write_json(temporary / MANIFEST, {"schema": SCHEMA, "step": step, "files": entries, **facts})
+        files.write_new_json(temporary / MANIFEST, {"schema": SCHEMA, "step": step, "files": entries, **facts})
         temporary.chmod(0o755)
         files.sync_directory(temporary)
 

@@ -66,13 +66,18 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return found
 
 
+def write_new_json(path: pathlib.Path, data: dict[str, Any]) -> None:
+    """Writes an object as JSON to a file that nobody looks for yet, and puts it on disk."""
+    with path.open("wb") as opened:
+        opened.write((json.dumps(data, indent=1) + "\n").encode())
+        sync(opened)
+
+
 def write_json(path: pathlib.Path, data: dict[str, Any]) -> None:
     """Writes an object as JSON, in the place of what was there before, as a whole or not at all."""
     temporary = path.with_name(f".{path.name}")
     try:
-        with temporary.open("wb") as opened:
-            opened.write((json.dumps(data, indent=1) + "\n").encode())
-            sync(opened)
+        write_new_json(temporary, data)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -99,11 +99,10 @@ class RunDirectory:
             self._events = _EventFile(self.path / "events", self._first_step)
         self._events.write(line["step"], line)
 
-    def sync_metrics(self) -> int:
-        """Puts metrics.jsonl on disk as it is now, and returns its length in bytes."""
+    def sync_metrics(self) -> None:
+        """Puts on disk what metrics.jsonl holds by now; another thread may be writing to it."""
         with self._writing(METRICS):
-            files.sync(self._metrics)
-        return self._metrics.tell()
+            os.fsync(self._metrics.fileno())
 
     def rewind(self, metrics_bytes: int, step: int) -> None:
         """Forgets the metrics after the first `metrics_bytes`, which `step` was reached with."""

@@ -16,6 +16,7 @@ import keras
 from agentlab import errors, machine, snapshot
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
+from agentlab.committer import Committer
 from agentlab.composition import build_agent, build_evaluator, build_training_environment, choose_gear, on_host
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
@@ -89,7 +90,6 @@ class Session:
         self._progress = Progress(task.steps, quiet)
         self._total = math.ceil(task.steps / task.num_environments) * task.num_environments
         self._step = 0
-        self._committed = -1  # the step of the newest checkpoint
         self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
         self._exact = True  # bit for bit what one session would have come to
         self._machine = machine.facts()
@@ -125,7 +125,8 @@ class Session:
             directory.rewind(0, 0)
             return
         snapshot.put(checkpoint, self.agent, self._gear)
-        self._step = self._committed = checkpoint.step
+        self._step = checkpoint.step
+        self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
         self._best = checkpoint.facts["best"]
         self._exact = bool(checkpoint.facts["exact"]) and not inexact
         self._reported = 0.0, self._step
@@ -133,19 +134,21 @@ class Session:
 
     def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
         """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
-        try:
-            start()
-            yield from self.reports()
-            return self.finish()
-        except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
-            self._end_early()
-            raise
-        except errors.AgentlabError as error:
-            error.args = (f"{error} {self._kept()}", *error.args[1:])
-            raise
-        finally:
-            self.close()
-            directory.close()
+        self._committer = Committer(directory, self._task.checkpoints_kept)
+        with contextlib.ExitStack() as leaving:
+            leaving.callback(directory.close)
+            leaving.callback(lambda: self._committer.wait())
+            leaving.callback(self.close)
+            try:
+                start()
+                yield from self.reports()
+                return self.finish()
+            except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
+                self._end_early()
+                raise
+            except errors.AgentlabError as error:
+                error.args = (f"{error} {self._committer.told()}", *error.args[1:])
+                raise
 
     def _end_early(self) -> None:
         """Commits a checkpoint of a step at which nothing was reported yet, a slice further on."""
@@ -179,6 +182,7 @@ class Session:
     def finish(self) -> Run:
         """Evaluates the trained agent and writes result.json."""
         evaluation = self._timed("evaluate", self._evaluator.run)
+        self._committer.wait()
         result = self._result(evaluation)
         self._directory.write_result(result)
         return Run(self._task, self._seed, self._directory.path, self.agent, result)
@@ -188,13 +192,6 @@ class Session:
         self._progress.close()
         self._gear.close()
         self._evaluator.close()
-
-    def _kept(self) -> str:
-        if self._committed < 0:
-            return "No checkpoint had been written yet."
-        return (
-            f"The newest checkpoint is of step {self._committed:,}: 'agentlab resume {self._directory.path}' goes on from it."
-        )
 
     def _advance(self) -> None:
         """Trains to the next step at which something is due, in slices; or less far, if asked to stop."""
@@ -207,6 +204,7 @@ class Session:
             if turns == self._slice:
                 pace = SLICE_SECONDS / max(time.time() - begin, 1e-9)
                 self._slice = max(1, int(turns * min(max(pace, 0.25), 4.0)))
+            self._committer.check()
             if self._stop() and self._step < self._total:
                 check_learning(self.agent, self._step)
                 self._save()
@@ -262,18 +260,14 @@ class Session:
         return line
 
     def _save(self) -> None:
-        """Commits a checkpoint of the present state, if there is none yet, and removes the oldest."""
-        if self._committed == self._step:
+        """Takes the present state and begins to commit it, if that wasn't done yet."""
+        if self._committer.handed_over == self._step:
             return
-        checkpoints = self._directory.checkpoints
-        facts = {"metrics_bytes": self._directory.sync_metrics(), "best": self._best, "exact": self._exact, **self._machine}
+        facts = {"metrics_bytes": self._directory.metrics_bytes(), "best": self._best, "exact": self._exact, **self._machine}
         groups = snapshot.take(self.agent, self._gear)
         if self._inexact:
             groups.pop("environment", None)  # it could not be brought back to that
-        checkpoints.save(self._step, groups, facts)
-        self._committed = self._step
-        kept = [step for step in checkpoints.steps() if step <= self._step][-self._task.checkpoints_kept :]
-        checkpoints.prune([*kept, *([self._best["step"]] if self._best else [])])
+        self._committer.begin(self._step, groups, facts)
 
     def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         begin = time.time()

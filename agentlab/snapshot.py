@@ -13,12 +13,18 @@ from agentlab.gears import Gear, Groups
 def take(agent: Agent, gear: Gear) -> Groups:
     """Returns the arrays by group and name: "agent", "memory", "loop" and, of one on the host, "environment".
 
-    It changes no number; what waits on the host for the memory is handed over, as the next update would have done.
+    They are copies, which going on does not change. Taking them changes no number; what waits on the host for the memory is
+    handed over, as the next update would have done.
     """
     held = {name: group for name, group in gear.state().items() if group}
-    own = {name: np.asarray(variable) for name, variable in agent.variables().items()}
-    remembered = {name: arrays.without_zeros(np.asarray(ring)) for name, ring in agent.memory_variables().items()}
+    own = {name: np.asarray(variable.numpy()) for name, variable in agent.variables().items()}
+    remembered = {name: np.asarray(ring.numpy()) for name, ring in agent.memory_variables().items()}
     return {"agent": own, "memory": remembered, **held}
+
+
+def without_unused_rows(groups: Groups) -> Groups:
+    """Returns what `take` returned, of the memory only the rows that something was written to."""
+    return {**groups, "memory": {name: arrays.without_zeros(ring) for name, ring in groups["memory"].items()}}
 
 
 def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:

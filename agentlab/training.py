@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ class Training(Iterator[dict[str, Any]]):
         self.directory: pathlib.Path = directory.path
         self._session, self._opened = session, directory
         self._lines = session.lines(directory, start)
+        weakref.finalize(self, self._lines.close)  # also before the interpreter ends, when no thread can be started any more
         self._begun = False
         self._run: Run | None = None
 

@@ -38,9 +38,51 @@ DQN = {
     "evaluation": {"episodes": 4},
     "execution": "graph",
 }
+SHORT_GAMES = {"name": "atari", "arguments": {"max_num_frames_per_episode": 400}}
 FAMILIES = {
     "dqn-device": ("dqn", {**DQN, "environment": {"name": "cartpole"}, "num_environments": 4}),
     "dqn-host": ("dqn", {**DQN, "steps": 2_000, "num_environments": 2}),
+    "rainbow": (
+        "rainbow-cartpole",
+        {
+            "model": {"hidden_units": [8]},
+            "trainer": {"learning_starts": 32, "update_period": 16, "updates_per_period": 1, "num_atoms": 11},
+            "memory": {"capacity": 500, "batch_size": 16},
+            "steps": 4_000,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"episodes": 2, "period": 900},
+            "execution": "graph",
+        },
+    ),
+    "minatar": (
+        "dqn-minatar-breakout",
+        {
+            "model": {"convolutions": [[4, 3, 1]], "hidden_units": [16]},
+            "trainer": {"learning_starts": 32, "update_period": 16, "target_update_period": 5},
+            "memory": {"capacity": 500, "batch_size": 16},
+            "num_environments": 4,
+            "steps": 4_000,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"episodes": 4},
+            "execution": "graph",
+        },
+    ),
+    "atari": (  # prioritised, of three steps, and each frame kept once
+        "rainbow-breakout",
+        {
+            "environment": SHORT_GAMES,
+            "model": {"convolutions": [[4, 8, 4], [4, 4, 2]], "hidden_units": [16]},
+            "trainer": {"learning_starts": 32, "update_period": 16, "target_update_period": 5, "num_atoms": 11},
+            "memory": {"capacity": 300, "batch_size": 8},
+            "num_environments": 2,
+            "steps": 900,
+            "report_period": 85,
+            "checkpoint_period": 65,
+            "evaluation": {"environment": SHORT_GAMES, "episodes": 2},
+        },
+    ),
     "crashing": (
         "dqn",
         {**DQN, "environment": {"name": "identity"}, "steps": 90, "report_period": 40, "checkpoint_period": 30},
@@ -75,14 +117,14 @@ def go_on(family: str, directory: pathlib.Path) -> None:
         agentlab.run(task, 5, changes, run_dir=directory)
 
 
-def forked(family: str, directory: pathlib.Path, crash: int = -1) -> int:
-    """Returns a process's number; it runs to the end, if it is let, or ends at the `crash`th call that changes the disk."""
+def forked(family: str, directory: pathlib.Path, crash: int = -1, thread: str = "") -> int:
+    """Returns a process's number; it runs to its end, or to the `crash`th call of a thread that changes the disk."""
     number = os.fork()
     if number == 0:
         try:
             with pytest.MonkeyPatch.context() as monkeypatch:
                 if crash >= 0:
-                    Saboteur(crash).install(monkeypatch)
+                    Saboteur(crash, thread=thread).install(monkeypatch)
                 go_on(family, directory)
         except BaseException:
             traceback.print_exc()
@@ -178,8 +220,8 @@ def kill_and_compare(family: str, kills: int, seed: int, folder: pathlib.Path) -
     return counts
 
 
-def crash_everywhere(family: str, every: int, folder: pathlib.Path) -> int:
-    """Ends a run at each `every`th call that changes the disk, and its continuation at the next but one such call; resumes it.
+def crash_everywhere(family: str, every: int, thread: str, folder: pathlib.Path) -> int:
+    """Ends a run at each `every`th call of a thread that changes the disk, and its continuation at the third; resumes it.
 
     Returns:
         How many crashes there were; exits with a sentence if a run doesn't come to the same.
@@ -189,10 +231,10 @@ def crash_everywhere(family: str, every: int, folder: pathlib.Path) -> int:
     while True:
         directory, codes = folder / f"crash-{which}", []
         for crash in (which, 2, -1):
-            codes.append(os.waitstatus_to_exitcode(os.waitpid(forked(family, directory, crash), 0)[1]))
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(forked(family, directory, crash, thread), 0)[1]))
         crashes += codes.count(9)
         if codes[-1] or outcome(directory) != expected:
-            sys.exit(f"{directory}: after a crash at call {which} the run came to something else (exit codes {codes}).")
+            sys.exit(f"{directory}: crashed at call {which} of {thread}, the run came to something else (exit codes {codes}).")
         shutil.rmtree(directory)
         if codes[0] == 0:
             return crashes
@@ -211,8 +253,13 @@ def main() -> None:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         if options.crashes:
-            crashes = crash_everywhere("crashing", options.crashes, pathlib.Path(folder))
-            print(f"{crashes} of {crashes} crashes resumed to the same bits ({time.monotonic() - begin:.0f} s)")
+            counts = {}
+            for thread in ("MainThread", "checkpoint"):  # the calls of each come in the same order every time
+                here = pathlib.Path(folder) / thread
+                here.mkdir()
+                counts[thread] = crash_everywhere("crashing", options.crashes, thread, here)
+            crashes, told = sum(counts.values()), ", ".join(f"{name}: {count}" for name, count in counts.items())
+            print(f"{crashes} of {crashes} crashes resumed to the same bits ({told}; {time.monotonic() - begin:.0f} s)")
             return
         counts = kill_and_compare(options.family, options.kills, options.seed, pathlib.Path(folder))
     kills = counts["save"] + counts["moment"]

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import threading
 
 
 class Saboteur:
@@ -10,14 +11,17 @@ class Saboteur:
     Args:
         which: call, from 0.
         error: None ends the process at that call, half of a write done; else it is raised.
+        thread: the name of the one whose calls count; by default all do.
     """
 
     CALLS = ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir")
 
-    def __init__(self, which, error=None):
-        self.which, self.error, self.count = which, error, 0
+    def __init__(self, which, error=None, thread=""):
+        self.which, self.error, self.thread, self.count = which, error, thread, 0
 
     def due(self):
+        if self.thread not in ("", threading.current_thread().name):
+            return False
         self.count += 1
         if self.count - 1 != self.which:
             return False
