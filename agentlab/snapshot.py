@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from agentlab import arrays
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
@@ -17,8 +15,8 @@ def take(agent: Agent, gear: Gear) -> Groups:
     handed over, as the next update would have done.
     """
     held = {name: group for name, group in gear.state().items() if group}
-    own = {name: np.asarray(variable.numpy()) for name, variable in agent.variables().items()}
-    remembered = {name: np.asarray(ring.numpy()) for name, ring in agent.memory_variables().items()}
+    own = {name: arrays.copied(variable) for name, variable in agent.variables().items()}
+    remembered = {name: arrays.copied(ring) for name, ring in agent.memory_variables().items()}
     return {"agent": own, "memory": remembered, **held}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from agentlab import errors
+import numpy as np
+
+from agentlab import arrays, errors
 from agentlab.agent import Agent
-from agentlab.metrics import NonFinite, all_finite
+from agentlab.metrics import NonFinite
 
 REMEDY = "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
 
@@ -25,5 +27,5 @@ def check_learning(agent: Agent, step: int) -> None:
             f"at update {before + error.update:,}. {REMEDY}"
         ) from error
     for weight in agent.model.variables:
-        if not all_finite(weight.value):
+        if not np.isfinite(arrays.copied(weight.value)).all():
             raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: so is weight {weight.path}. {REMEDY}")

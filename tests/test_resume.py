@@ -342,7 +342,7 @@ def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["dqn-device", "dqn-host", "classifier", "char-rnn"])
+@pytest.mark.parametrize("family", ["dqn-device", "dqn-host", "classifier", "char-rnn", "rainbow", "minatar", "atari"])
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     kills = {"dqn-device": 200}.get(family, 20) if full else 3
     command = [sys.executable, str(pathlib.Path(__file__).with_name("killing.py")), "--family", family, "--kills", str(kills)]
