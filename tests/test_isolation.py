@@ -4,49 +4,11 @@ import json
 import sys
 
 import pytest
+from hostile import HOSTILE, PART, install_hostile
 from strangers import distribution, program
 
 from agentlab import errors, plugins
 from agentlab.cli import main
-
-PART = 'class Part:\n    """A part of hostile make."""\n'
-HOSTILE = {  # source text, and what the listing says of it where that can be told without an import
-    "import-error": ("import nowhere\n" + PART, ""),
-    "syntax-error": ("class Part(:\n", "SyntaxError: invalid syntax"),
-    "indentation": ("class Part:\nx = 1\n", "IndentationError"),
-    "assertion": ("assert False, 'no'\n" + PART, ""),
-    "exit": ("import sys\nsys.exit(3)\n" + PART, ""),
-    "hard-exit": ("import os\nos._exit(3)\n" + PART, ""),
-    "interrupt": ("raise KeyboardInterrupt\n" + PART, ""),
-    "slow": ("import time\ntime.sleep(60)\n" + PART, ""),
-    "wrong-type": ("Part = 3\n", ""),
-    "falsy": ("class Meta(type):\n    __bool__ = lambda cls: False\nclass Part(metaclass=Meta): ...\n", ""),
-    "falsy-object": ("class Empty:\n    __len__ = lambda self: 0\nPart = Empty()\n", ""),
-    "prints": ("print('look at me')\n" + PART, ""),
-    "seeds": ("import random\nrandom.seed(0)\n" + PART, ""),
-    "patches": ("import builtins\nbuiltins.print = None\n" + PART, ""),
-    "warns": ("text = '\\d'\n" + PART, ""),
-    "deep": ("x = " + "-" * 100_000 + "1\n" + PART, "Error"),
-    "null": (PART + "\0", "null bytes"),
-    "latin-1": ("# -*- coding: latin-1 -*-\nname = 'caf\xe9'\n" + PART, ""),
-    "not-text": (PART + "x = '\udcff'\n", "Error"),
-    "no-attribute": ("class Other: ...\n", "defines no 'Part'"),
-    "endless": ("from stranger_endless import Part\n", "is imported from itself"),
-}
-
-
-def install_hostile(path):
-    for name, (text, _) in HOSTILE.items():
-        module = f"stranger_{name.replace('-', '_')}"
-        distribution(path, f"hostile-{name}", {module: ""}, trainers=[f"{name} = {module}:Part"])
-        encoding = "latin-1" if name == "latin-1" else "utf-8"
-        (path / f"{module}.py").write_bytes(text.encode(encoding, "surrogateescape"))
-    doubled = ["same = stranger_falsy:Part", "other = stranger_falsy:Part", "same = stranger_prints:Part"]
-    distribution(path, "hostile-adjacent", {}, trainers=["twice = stranger_falsy:Part", "twice = stranger_prints:Part"])
-    distribution(path, "hostile-distant", {}, trainers=doubled)
-    distribution(path, "hostile-later", {}, api=["2 = stranger_falsy"], trainers=["later = stranger_falsy:Part"])
-    distribution(path, "hostile-garbage", {}, trainers=["this is no entry point"])
-    distribution(path, "good-one", {"stranger_good": PART.replace("hostile", "good")}, trainers=["good = stranger_good:Part"])
 
 
 def test_listing_among_twenty_hostile_plugins(path):
@@ -68,10 +30,10 @@ def test_listing_among_twenty_hostile_plugins(path):
     assert "choose it as hostile-distant:same" in found.stdout
 
 
-def test_hostile_plugins_harm_no_run(path):
+def test_hostile_plugins_harm_no_run(path, capsys):
     install_hostile(path)
-    found = program("run", "linear-regression", "--quiet", "--run-dir", "run")
-    assert (found.returncode, found.stderr) == (0, "")
+    assert main(["run", "linear-regression", "--quiet", "--run-dir", "run"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 CHOSEN = {
@@ -196,10 +158,11 @@ def file(path):
     return "experiment.py"
 
 
-def test_a_file_offers_its_parts_to_a_command(file):
-    found = program("run", "second-best", "--plugin", file, "--quiet", "--run-dir", "run")
-    assert (found.returncode, found.stderr) == (0, "")
-    assert found.stdout.startswith("second-best: ")
+def test_a_file_offers_its_parts_to_a_command(file, capsys):
+    assert main(["run", "second-best", "--plugin", file, "--quiet", "--run-dir", "run"]) == 0
+    output, complaint = capsys.readouterr()
+    assert complaint == ""
+    assert output.startswith("second-best: ")
     listed = json.loads(program("list", "--json", "--plugin", file).stdout)
     mine = {(each["kind"], each["name"]): each for each in listed if each["package"] == "experiment.py"}
     assert set(mine) == {("task", "second-best"), ("sampler", "second-best"), ("sampler", "broken")}
