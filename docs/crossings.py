@@ -24,8 +24,8 @@ def outcome(environment: Part, trainer: Part, memory: Part) -> str:
     """Returns "learns", or the reason for which the parts are refused, up to the remedy."""
     sampler = part("direct" if environment.name == "regression" else "greedy")
     task = Task(
-        "crossing", "", environment, part("mlp", hidden_units=(8,)), trainer, sampler, memory, 80, 4, 80,
-        evaluation=Evaluation(sampler=sampler, episodes=4), execution="graph",
+        "crossing", "", environment, part("mlp", hidden_units=(8,)), trainer, sampler, memory, 8, 4, 8,
+        evaluation=Evaluation(sampler=sampler, episodes=4), execution="eager",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as runs:
         try:
