@@ -19,8 +19,27 @@ hypothesis.settings.register_profile("agentlab", derandomize=True, database=None
 hypothesis.settings.load_profile("agentlab")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Takes a third off a short run: whoever reads here finds what was written without it; only a lost machine would not.
+
+    Whether files are synced, and in which order, is seen by tests that put a saboteur in its place.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="random faults in full numbers, as the documentation quotes them")
+
+
+WHOLE_PROGRAMS = ("test_readme.py", "test_examples.py", "test_plugin_new.py", "test_docs.py", "test_supervised_docs.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the tests that take longest at the beginning, so that at the end no process waits for another's."""
+    items.sort(key=lambda item: item.path.name not in WHOLE_PROGRAMS)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_steps_are_those_of_ales_vector_environment(preset):
     timestep, (observation, _) = ours.reset(7), theirs.reset(seed=7)
     np.testing.assert_array_equal(timestep.observation, observation)
     ends, points = 0, 0.0
-    for _ in range(600):
+    for _ in range(300):
         action, before = generator.integers(0, 4, 3), timestep.observation
         timestep = ours.step(action)
         observation, reward, terminated, truncated, info = theirs.step(action)
@@ -48,7 +48,7 @@ def test_steps_are_those_of_ales_vector_environment(preset):
             np.testing.assert_array_equal(timestep.final_observation[ended], info["final_obs"][ended])
         ends, points = ends + int(ended.sum()), points + float(reward.sum())
     assert ends > 3
-    assert points > 3
+    assert points > 1
     ours.close()
 
 
@@ -81,7 +81,7 @@ def lengths(preset, **arguments):
     environment, generator = Atari("breakout", 4, preset, arguments), np.random.default_rng(0)
     environment.reset(0)
     totals, returns = np.zeros(4), []
-    for _ in range(900):
+    for _ in range(450):
         timestep = environment.step(generator.integers(0, 4, 4))
         totals += timestep.reward
         ended = timestep.terminated | timestep.truncated
@@ -134,7 +134,7 @@ def test_a_missing_emulator_is_named_with_its_extra(monkeypatch):
     assert str(failure.value) == "Environment 'atari' needs ale-py, which brings the games: pip install 'agentlab[atari]'."
 
 
-@pytest.mark.parametrize("task", ["dqn-breakout", "rainbow-breakout"])
+@pytest.mark.parametrize("task", ["dqn-breakout", pytest.param("rainbow-breakout", marks=pytest.mark.slow)])
 def test_a_short_run_of_the_task(tmp_path, task):
     changes = {
         "steps": 160,

@@ -307,7 +307,7 @@ def test_without_the_state_of_the_window_before_it_is_not(tmp_path, monkeypatch)
 
 
 def weights_after(tmp_path, gear, execution, rows=4):
-    changes = {**SMALL, "gear": gear, "execution": execution, "trainer": {"optimizer": "sgd"}}
+    changes = {**SMALL, "gear": gear, "execution": execution, "trainer": {"optimizer": "sgd"}, "steps": 16}
     found = agentlab.run("char-rnn", 0, changes, run_dir=tmp_path / f"{gear}-{execution}")
     return found.model.get_weights()
 

@@ -124,6 +124,7 @@ def prune_and_save(checkpoints):
     checkpoints.save(20, groups(20), FACTS)  # in the place of what is there
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_crash_at_any_write_fsync_rename_or_unlink_loses_no_more_than_what_was_being_written(tmp_path):
     for which in range(1_000):

@@ -162,7 +162,10 @@ def test_three_styles_of_one_network(network):
             assert (model(x, training=True) != model(x)).numpy().any()  # dropout is told of training
 
 
-@pytest.mark.parametrize("name", ["mlp", "mlp-subclassed", "cnn-functional", "cnn-subclassed"])
+@pytest.mark.parametrize(
+    "name",
+    ["mlp", "cnn-subclassed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mlp-subclassed", "cnn-functional"))],
+)
 def test_every_style_learns(tmp_path, name):
     settings = (
         {"hidden_units": [32]} if "mlp" in name else {"filters": [8], "kernel_size": 3, "hidden_units": 32, "dropout": 0.1}
@@ -213,7 +216,9 @@ def test_control_flow_on_tensors_compiles(tmp_path, make):
     weights = {}
     trainer = {"loss_function": deciding, "learning_rate": 0.01}
     for execution in ("eager", "graph", "xla"):
-        found = run(tmp_path, execution, make(), execution=execution, steps=32 * 100, trainer=trainer)
+        found = run(
+            tmp_path, execution, make(), execution=execution, steps=32 * 10, trainer=trainer, evaluation={"episodes": 20}
+        )
         weights[execution] = found.model.get_weights()
         lines = [json.loads(line) for line in (found.directory / "metrics.jsonl").read_text().splitlines()]
         assert lines[-1]["loss"] < 2.3  # of ten classes at first
@@ -295,7 +300,9 @@ def test_arrays_of_ones_own_are_evaluated_on_their_own_test_split(tmp_path):
 
 
 def test_same_seed_same_bits(tmp_path):
-    one, again, other = (run(tmp_path, str(number), seed=seed, steps=960) for number, seed in enumerate((0, 0, 1)))
+    one, again, other = (
+        run(tmp_path, str(number), seed=seed, steps=960, evaluation={"episodes": 20}) for number, seed in enumerate((0, 0, 1))
+    )
     for first, second, third in zip(*(each.model.get_weights() for each in (one, again, other)), strict=True):
         np.testing.assert_array_equal(first, second)
         assert (first != third).any()

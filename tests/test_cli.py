@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -35,7 +36,7 @@ def program(*arguments, **options):
     )
 
 
-def test_run_evaluate_and_play(tmp_path):
+def test_run_evaluate_and_play(tmp_path, monkeypatch, capsys):
     ran = program(*SMALL, "--run-dir", "run", "--set", "evaluation.episodes=5", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
@@ -43,29 +44,34 @@ def test_run_evaluate_and_play(tmp_path):
     assert progress.startswith("step       200 of 200  ")
     assert summary.startswith("dqn: return ")
     assert files == "Files in run"
-    evaluated = program("evaluate", "run", cwd=tmp_path)
-    assert evaluated.stdout.startswith(summary.split(";")[0]), "the same episodes of the same policy"
-    played = program("play", "run", "--video", "a.gif", cwd=tmp_path)
-    assert played.returncode == 2
-    assert "Environment 'identity' has no pictures to show" in played.stderr
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "run"]) == 0  # in another process than the one that trained
+    assert capsys.readouterr().out.startswith(summary.split(";")[0]), "the same episodes of the same policy"
+    assert main(["play", "run", "--video", "a.gif"]) == 2
+    assert "Environment 'identity' has no pictures to show" in capsys.readouterr().err
 
 
-def test_quiet_prints_the_result_only(tmp_path):
-    ran = program(*SMALL, "--quiet", "--run-dir", "run", cwd=tmp_path)
-    assert len(ran.stdout.splitlines()) == 2
+def test_quiet_prints_the_result_only(tmp_path, capsys):
+    assert main([*SMALL, "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
+    output, complaint = capsys.readouterr()
+    assert len(output.splitlines()) == 2
+    assert complaint == ""
 
 
-def test_a_bar_on_a_terminal(tmp_path):
+def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
     pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agentlab", *SMALL], cwd=tmp_path, stdout=theirs, stderr=theirs, env=ENVIRONMENT
-    )
-    os.close(theirs)
-    shown = b""
-    while chunk := _read(ours):
-        shown += chunk
-    assert process.wait(60) == 0
+    chunks = []
+    reader = threading.Thread(target=lambda: chunks.extend(iter(lambda: _read(ours), b"")))
+    reader.start()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert main([*SMALL, "--run-dir", str(tmp_path / "run")]) == 0
+        monkeypatch.undo()
+    reader.join()
+    os.close(ours)
+    shown = b"".join(chunks)
     assert b"100%" in shown
     assert b"step/s" in shown
     assert b"return=" in shown
@@ -80,17 +86,20 @@ def _read(file):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, number, code):
-    command = [*SMALL, "--steps", "100000000", "--run-dir", "run", "--set", "report_period=500"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agentlab", *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=ENVIRONMENT,
-    )  # fmt: skip
+def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, monkeypatch, capsys, number, code):
+    monkeypatch.chdir(tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"
-    _wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 2)
-    process.send_signal(number)
-    _, complaint = process.communicate(timeout=30)
-    assert process.returncode == code
+
+    def send():
+        _wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 2)
+        os.kill(os.getpid(), number)
+
+    sender, before = threading.Thread(target=send), signal.getsignal(number)
+    sender.start()
+    assert main([*SMALL, "--steps", "100000000", "--run-dir", "run", "--set", "report_period=500"]) == code
+    sender.join()
+    assert signal.getsignal(number) is before
+    complaint = capsys.readouterr().err
     assert re.search(
         r"Interrupted at step ([\d,]+) of 100,000,000\. The newest checkpoint is of step \1: 'agentlab resume run'", complaint
     )
@@ -98,7 +107,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, number, code):
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
 
 
-def test_a_second_signal_ends_the_program_at_once_and_the_run_goes_on_from_what_was_committed(tmp_path):
+def test_a_second_signal_ends_the_program_at_once_and_the_run_goes_on_from_what_was_committed(tmp_path, capsys):
     command = [*SMALL, "--steps", "1000000", "--run-dir", "run", "--set", "checkpoint_period=200"]
     process = subprocess.Popen(
         [sys.executable, "-m", "agentlab", *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -114,9 +123,8 @@ def test_a_second_signal_ends_the_program_at_once_and_the_run_goes_on_from_what_
     for path in (tmp_path / "run" / "checkpoints").glob("step-*"):
         if int(path.name[5:]) > 2_000:
             shutil.rmtree(path)
-    resumed = program("resume", "run", "--quiet", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "2,000 steps" in resumed.stdout
+    assert main(["resume", str(tmp_path / "run"), "--quiet"]) == 0
+    assert "2,000 steps" in capsys.readouterr().out
 
 
 def test_a_runs_config_runs_it_again_to_the_same_bits(tmp_path, monkeypatch, capsys):

@@ -1,27 +1,22 @@
 """What goes wrong while the program runs: one sentence, the exit code, and what was computed is kept."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import traceback
 
 import pytest
 from PIL import Image
 
+from agentlab import errors
 from agentlab.cli import main
 
 SMALL = ["--quiet", "--set", "trainer.learning_starts=20", "--set", "evaluation.episodes=3", "--execution", "graph"]
-PLAIN = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
-
-
-def program(*arguments, environment=PLAIN, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "agentlab", *arguments], capture_output=True, text=True, timeout=120, env=environment, **options
-    )
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 
 def one_sentence(complaint):
@@ -62,11 +57,12 @@ def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys
 
 
 def test_debug_shows_the_traceback(failing):
-    found = program(*failing, "--set", "environment.arguments.way=raise", "--debug")
-    assert found.returncode == 1
-    assert "Traceback (most recent call last):" in found.stderr
-    assert "the motor is on fire" in found.stderr
-    assert "failing_environment.py" in found.stderr
+    with pytest.raises(errors.EnvironmentFault) as failure:  # for the interpreter to show, which then exits with 1
+        main([*failing, "--set", "environment.arguments.way=raise", "--debug"])
+    shown = "".join(traceback.format_exception(failure.value))
+    assert "Traceback (most recent call last):" in shown
+    assert "the motor is on fire" in shown
+    assert "failing_environment.py" in shown
 
 
 def test_a_run_that_failed_or_never_was_is_told(here, capsys):
@@ -120,10 +116,17 @@ def trained(tmp_path_factory):
     return directory
 
 
-def test_play_writes_a_gif_of_every_second_frame(trained, here):
-    found = program("play", str(trained), "--video", "a.gif", "--episodes", "2")
-    assert (found.returncode, found.stderr) == (0, "")
-    values, where = found.stdout.strip().removeprefix("return ").split(". ")
+@pytest.fixture
+def screenless(monkeypatch):
+    for name in SCREENS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_play_writes_a_gif_of_every_second_frame(trained, here, screenless, capsys):
+    assert main(["play", str(trained), "--video", "a.gif", "--episodes", "2"]) == 0
+    output, complaint = capsys.readouterr()
+    assert complaint == ""
+    values, where = output.strip().removeprefix("return ").split(". ")
     assert where == "Written to a.gif."
     returns = [float(value) for value in values.split(", ")]
     assert len(returns) == 2
@@ -144,12 +147,11 @@ def test_play_is_the_same_every_time(trained, here, monkeypatch):
     assert pathlib.Path("a.gif").read_bytes() == pathlib.Path("b.gif").read_bytes()
 
 
-def test_no_screen_is_told(trained, here):
-    found = program("play", str(trained))
+def test_no_screen_is_told(trained, here, screenless, capsys):
     if not sys.platform.startswith("linux"):
         return
-    assert found.returncode == 2
-    assert one_sentence(found.stderr) == (
+    assert main(["play", str(trained)]) == 2
+    assert one_sentence(capsys.readouterr().err) == (
         "agentlab: There is no screen to open a window on; write a GIF instead: --video FILE.gif.\n"
     )
 
@@ -182,17 +184,18 @@ def test_evaluate_takes_another_number_and_seed(trained, capsys):
     assert "over 7 episodes" in texts[0]
 
 
+@pytest.mark.slow
 def test_without_any_standard_stream(here):
     """As a service runs it: standard input, output and error are closed."""
     command = f"{sys.executable} -m agentlab run dqn --environment identity {' '.join(SMALL[1:])} --steps 64 --run-dir run"
-    found = subprocess.run(f"{command} <&- >&- 2>&-", shell=True, env=PLAIN, timeout=120)
+    found = subprocess.run(f"{command} <&- >&- 2>&-", shell=True, timeout=120)
     assert found.returncode == 0
     assert (here / "run" / "result.json").exists()
 
 
 def test_a_reader_that_leaves_ends_a_run_quietly(here):
     process = subprocess.Popen(
-        [sys.executable, "-m", "agentlab", "info", "dqn"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=PLAIN
+        [sys.executable, "-m", "agentlab", "info", "dqn"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     process.stdout.close()
     assert process.wait(60) == 0
@@ -232,5 +235,5 @@ def test_help_needs_no_tensorflow(words):
         "heavy = {'tensorflow', 'keras', 'gymnasium', 'numpy', 'stevedore'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=PLAIN)
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr

@@ -54,6 +54,14 @@ class Uncopied(Guess):
 # ---- lines of metrics ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Returns a run and the lines that it reported."""
+    lines = []
+    where = tmp_path_factory.mktemp("whole") / "run"
+    return agentlab.run("dqn-cartpole", 1, SMALL, run_dir=where, on_report=lines.append), lines
+
+
 def test_training_is_an_iterator_of_lines(tmp_path):
     training = agentlab.train("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "run")
     steps = [(line["step"], line["steps_per_second"] > 0, training.agent.act(np.zeros(4)) in (0, 1)) for line in training]
@@ -64,9 +72,8 @@ def test_training_is_an_iterator_of_lines(tmp_path):
     assert training.run.agent is training.agent
 
 
-def test_training_comes_to_what_run_comes_to(tmp_path):
-    lines = []
-    run = agentlab.run("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "run", on_report=lines.append)
+def test_training_comes_to_what_run_comes_to(tmp_path, whole):
+    run, lines = whole
     training = agentlab.train("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "training")
     assert [line.get("loss") for line in training] == [line.get("loss") for line in lines]
     for one, other in zip(run.model.get_weights(), training.run.model.get_weights(), strict=True):
@@ -74,7 +81,7 @@ def test_training_comes_to_what_run_comes_to(tmp_path):
 
 
 @pytest.mark.parametrize("way", ["with", "close", "dropped"])
-def test_training_that_is_left_early_can_be_resumed(tmp_path, way):
+def test_training_that_is_left_early_can_be_resumed(tmp_path, whole, way):
     training = agentlab.train("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "run")
     if way == "with":
         with training:
@@ -87,9 +94,8 @@ def test_training_that_is_left_early_can_be_resumed(tmp_path, way):
         _ = training.run
     del training
     gc.collect()
-    whole = agentlab.run("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "whole")
     resumed = agentlab.resume(tmp_path / "run")
-    for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+    for one, other in zip(whole[0].model.get_weights(), resumed.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,26 +14,60 @@ EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 PACKAGES = sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))
 
 
-def install(path, *packages):
-    """Installs from copies: building leaves files beside the source text."""
-    places = [shutil.copytree(EXAMPLES / package, path.parent / "build" / package) for package in packages]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Installs the packages, from copies, as building leaves files beside the source text; returns where."""
+    directory = tmp_path_factory.mktemp("examples")
+    places = [shutil.copytree(EXAMPLES / package, directory / "build" / package) for package in PACKAGES]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    found = subprocess.run([*command, "--target", str(path), *map(str, places)], capture_output=True, text=True)
+    found = subprocess.run([*command, "--target", str(directory / "site"), *map(str, places)], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
+    return directory / "site"
+
+
+LONGEST = "agentlab-policy-gradient"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("package", PACKAGES)
-def test_an_example_passes_its_tests_and_its_check(path, package):
-    install(path, *PACKAGES)
+@pytest.mark.parametrize("packages", [[LONGEST], [each for each in PACKAGES if each != LONGEST]], ids=["longest", "others"])
+def test_examples_pass_their_tests(site, monkeypatch, packages):
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    places = [str(EXAMPLES / package) for package in packages]
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(EXAMPLES / package)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-W", "error", *places],
         capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
     assert found.returncode == 0, found.stdout
-    if package == "agentlab-corridor":  # a check puts parts to the very lines that their tests have just put them to
-        checked = program("plugin", "check", package)
-        assert checked.returncode == 0, checked.stdout
+    assert " passed" in found.stdout
+
+
+@pytest.mark.slow
+def test_an_example_passes_its_check(site, monkeypatch):
+    """One of them: a check puts parts to the very lines that their tests put them to."""
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    checked = program("plugin", "check", "agentlab-corridor")
+    assert checked.returncode == 0, checked.stdout
+
+
+def commands():
+    """Returns the words of every line of a README that begins with `$ agentlab`."""
+    texts = [(EXAMPLES / package / "README.md").read_text("utf-8") for package in PACKAGES]
+    return [line.split() for text in texts for line in re.findall(r"^\$ agentlab (.*)$", text, re.MULTILINE)]
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readmes_run(site, monkeypatch, tmp_path):
+    """One after the other in one process; runs with a budget of a few steps, as what they learn is tested elsewhere."""
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    assert len(commands()) >= 8
+    budget = ["--steps", "600", "--quiet", "--set", "evaluation.episodes=2"]
+    lines = [[*words, *(budget if words[0] == "run" else [])] for words in commands()]
+    script = f"from agentlab.cli import main\nfor words in {lines}:\n    assert main(words) == 0, words\n"
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_there_is_an_example_of_each_thing_that_people_write():

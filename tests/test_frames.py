@@ -89,7 +89,12 @@ def tensors(structure):
     return tf.nest.map_structure(tf.convert_to_tensor, structure)
 
 
-CASES = [(rows, steps, capacity) for rows, capacity in ((1, 7), (1, 30), (3, 30)) for steps in (1, 3)]
+CASES = [
+    (1, 3, 7),
+    (3, 1, 30),
+    (3, 3, 30),
+    *(pytest.param(case, marks=pytest.mark.slow) for case in [(1, 1, 7), (1, 1, 30), (1, 3, 30)]),
+]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
@@ -138,12 +143,12 @@ def filled(kind, capacity, episode, count, begins="black", rows=1):
     ring = Ring(SPEC, capacity, rows, Horizon(), kind)
     add = execution.Compiled(ring.add, "graph", SIGNATURE)
     films = [Film(seed, begins, 256) for seed in range(rows)]
-    for turn in range(count):
-        add(
-            *tensors(
-                transitions(films, turn * rows, dict.fromkeys(range(rows), "truncated" if (turn + 1) % episode == 0 else ""))
-            )
-        )
+    for turns in (range(begin, min(begin + 10, count)) for begin in range(0, count, 10)):
+        ends = ["truncated" if (turn + 1) % episode == 0 else "" for turn in turns]
+        parts = [
+            transitions(films, turn * rows, dict.fromkeys(range(rows), end)) for turn, end in zip(turns, ends, strict=True)
+        ]
+        add(*tensors(joined(parts)))
     return ring
 
 
@@ -165,8 +170,9 @@ def test_of_very_short_episodes_fewer_are_kept_and_those_whole():
 def test_an_episode_of_still_pictures_outlives_the_frames_of_others():
     """Environment 0 shows one picture for ever; its frames are as new as those of environment 1."""
     ring, films = Ring(SPEC, 60, 2, Horizon(), Frames), [Film(0, "repeated", 1), Film(1, "repeated", 256)]
+    add = execution.Compiled(ring.add, "graph", SIGNATURE)
     for turn in range(200):
-        ring.add(*tensors(transitions(films, 2 * turn, {0: "", 1: ""})))
+        add(*tensors(transitions(films, 2 * turn, {0: "", 1: ""})))
     assert [int(bound) for bound in ring.bounds()] == [340, 400]
 
 
@@ -192,8 +198,9 @@ def test_memories_hand_out_the_same_from_frames(kind):
         memory = kind(30, 16, observations=observations)
         memory.build(SPEC, 2, Horizon(2, 0.5))
         films = [Film(seed, "repeated", 256) for seed in range(2)]
+        add = execution.Compiled(memory.add, "graph", SIGNATURE)
         for turn in range(40):
-            memory.add(*tensors(transitions(films, 2 * turn, {0: "", 1: "truncated" if turn % 20 == 7 else ""})))
+            add(*tensors(transitions(films, 2 * turn, {0: "", 1: "truncated" if turn % 20 == 7 else ""})))
         batches.append(memory.sample(SEED))
     tf.nest.map_structure(np.testing.assert_array_equal, *batches)
 
@@ -201,9 +208,9 @@ def test_memories_hand_out_the_same_from_frames(kind):
 def test_lost_transitions_have_no_priority():
     memory = PrioritizedReplay(100, 64, observations="frames")
     memory.build(SPEC, 1, Horizon())
-    films = [Film(0, "other", 256)]
+    films, add = [Film(0, "other", 256)], execution.Compiled(memory.add, "graph", SIGNATURE)
     for turn in range(300):
-        memory.add(*tensors(transitions(films, turn, {0: "truncated"})))
+        add(*tensors(transitions(films, turn, {0: "truncated"})))
         if turn % 50 == 49:
             begin, end = (int(bound) for bound in memory._ring.bounds())
             assert end - begin < turn + 1

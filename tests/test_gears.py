@@ -1,5 +1,7 @@
 """The loop body in both gears, in chunks of any size, by every execution: one result."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +20,7 @@ from agentlab_envs.identity import Identity
 from agentlab_models.mlp import MLP
 
 RAINBOW = {"num_steps": 3, "num_atoms": 5, "memory": PrioritizedReplay, "head": {"dueling": True, "noise": 0.5}}
+ALGORITHMS = {"dqn": {}, "rainbow": RAINBOW}
 
 
 def make_agent(environment, rows=4, seed=0, execution="graph", memory=UniformReplay, head=None, **settings):
@@ -53,18 +56,41 @@ def trained(chunks, environment=None, **options):
     return state(agent), episodes
 
 
-EVERY_WAY = [(gear, execution, {}) for gear in ("device", "host") for execution in ("eager", "graph", "xla")]
+@functools.cache
+def compiled_once(gear, execution, algorithm="dqn"):
+    """Returns an agent, its gear in CartPole, and what they were like at the start."""
+    agent, running = make_gear(CartPole(), gear, execution=execution, **ALGORITHMS[algorithm])
+    return agent, running, state(agent), running.state()
 
 
-@pytest.mark.parametrize(
-    ("gear", "execution", "settings"), [*EVERY_WAY, ("device", "xla", RAINBOW), ("host", "graph", RAINBOW)]
-)
-def test_the_size_of_chunks_changes_no_bit(gear, execution, settings):
-    whole, episodes = trained([30], gear=gear, execution=execution, **settings)
-    parts, episodes_in_parts = trained([1, 2, 20, 0, 7], gear=gear, execution=execution, **settings)
+def from_the_start(chunks, *way):
+    """Returns what `trained` does, by a gear that may have run before."""
+    agent, gear, variables, groups = compiled_once(*way)
+    for name, variable in {**agent.variables(), **agent.memory_variables()}.items():
+        variable.assign(variables[name])
+    gear.restore(groups)
+    episodes = sum(after(gear, turns)["episodes"] for turns in chunks)
+    return state(agent), episodes
+
+
+EVERY_WAY = [(gear, execution) for gear in ("device", "host") for execution in ("eager", "graph", "xla")]
+
+
+@pytest.mark.parametrize("way", [*EVERY_WAY, ("device", "xla", "rainbow"), ("host", "graph", "rainbow")], ids="-".join)
+def test_the_size_of_chunks_changes_no_bit(way):
+    whole, episodes = from_the_start([30], *way)
+    parts, episodes_in_parts = from_the_start([1, 2, 20, 0, 7], *way)
     assert episodes == episodes_in_parts
     for name, value in whole.items():
         np.testing.assert_array_equal(value, parts[name], name)
+
+
+def test_a_gear_from_the_start_again_does_what_a_new_one_does():
+    found, episodes = from_the_start([30], "device", "graph")
+    new, episodes_of_new = trained([30])
+    assert episodes == episodes_of_new
+    for name, value in new.items():
+        np.testing.assert_array_equal(value, found[name], name)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +101,7 @@ def test_both_gears_do_the_same(environment, settings):
     assert_both_gears_do_the_same(environment, settings)
 
 
-@pytest.mark.parametrize("period", [8, 40])
+@pytest.mark.parametrize("period", [8, pytest.param(40, marks=pytest.mark.slow)])
 def test_both_gears_do_the_same_with_all_improvements(period):
     assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {**RAINBOW, "update_period": period})
 
@@ -96,26 +122,30 @@ def assert_both_gears_do_the_same(environment, settings):
         np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("gear", "execution", "settings"), [way for way in EVERY_WAY if way[1] != "graph"] + [("device", "xla", RAINBOW)]
-)
-def test_every_execution_does_the_same(gear, execution, settings):
-    expected, _ = trained([40], gear=gear, execution="graph", **settings)
-    found, _ = trained([40], gear=gear, execution=execution, **settings)
+@pytest.mark.parametrize("way", [way for way in EVERY_WAY if way[1] != "graph"] + [("device", "xla", "rainbow")], ids="-".join)
+def test_every_execution_does_the_same(way):
+    gear, _, *algorithm = way
+    expected, _ = from_the_start([40], gear, "graph", *algorithm)
+    found, _ = from_the_start([40], *way)
     for name, value in expected.items():
         np.testing.assert_allclose(value, found[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_a_seed_determines_everything():
-    one, _ = trained([40], seed=5, execution="xla")
-    again, _ = trained([40], seed=5, execution="xla")
-    other, _ = trained([40], seed=6, execution="xla")
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+def test_a_seed_determines_everything(execution):
+    one, _ = trained([40], execution=execution)
+    again, _ = from_the_start([40], "device", execution)
     assert all((one[name] == again[name]).all() for name in one)
+
+
+def test_another_seed_changes_everything():
+    one, _ = from_the_start([40], "device", "graph")
+    other, _ = trained([40], seed=6)
     assert any((one[name] != other[name]).any() for name in one if name.startswith("model/"))
 
 
 def test_evaluating_and_acting_between_chunks_changes_no_bit():
-    plain, _ = trained([20, 20])
+    plain, _ = from_the_start([20, 20], "device", "graph")
     agent, gear = make_gear(CartPole())
     gear.run(20)
     agent.act(np.zeros((3, 4), np.float32))
@@ -127,10 +157,9 @@ def test_evaluating_and_acting_between_chunks_changes_no_bit():
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
 def test_the_loop_is_traced_once(execution):
-    _, gear = make_gear(CartPole(), execution=execution)
     for turns in (1, 5, 30, 2):
-        gear.run(turns)
-    assert gear.trace_count() == 1
+        from_the_start([turns], "device", execution)
+    assert compiled_once("device", execution)[1].trace_count() == 1
 
 
 def test_the_counts_of_steps_updates_and_episodes():
@@ -155,9 +184,14 @@ class Branching(Identity):
         return following, reward + tf.cast(count, tf.float32), terminated, target
 
 
-@pytest.mark.parametrize("execution", ["graph", "xla"])
+@functools.cache
+def branching_eagerly():
+    return trained([12], Branching(), execution="eager")[0]
+
+
+@pytest.mark.parametrize("execution", [pytest.param("graph", marks=pytest.mark.slow), "xla"])
 def test_python_control_flow_in_a_plugin_compiles(execution):
-    expected, _ = trained([12], Branching(), execution="eager")
+    expected = branching_eagerly()
     found, _ = trained([12], Branching(), execution=execution)
     np.testing.assert_allclose(expected["reward"], found["reward"])
     assert found["reward"][:48].min() >= 3.0

@@ -70,7 +70,7 @@ def untrained(**changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"model": {"name": "gru", "units": 8, "layers": 2}}, {"model": GPT}, HANDBOOK],
+    [{}, pytest.param({"model": {"name": "gru", "units": 8, "layers": 2}}, marks=pytest.mark.slow), {"model": GPT}, HANDBOOK],
     ids=["lstm", "gru", "gpt", "one answer per window"],
 )
 def test_greedy_text_is_that_of_a_naive_loop(monkeypatch, execution, changes):
@@ -239,6 +239,7 @@ def test_evaluating_says_that_the_text_is_gone(run, capsys):
     assert "can't be read: No such file or directory. Set environment.path" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_it_quietly(run):
     command = [sys.executable, "-m", "agentlab", "sample", str(run.directory), "--length", "15000"]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

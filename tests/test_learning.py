@@ -183,13 +183,15 @@ FAMILY = {
 }
 
 
-@pytest.mark.parametrize("gear", [DeviceGear, HostGear])
-@pytest.mark.parametrize("settings", FAMILY.values(), ids=FAMILY)
+@pytest.mark.parametrize("gear", [DeviceGear, pytest.param(HostGear, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "settings", [*list(FAMILY.values())[:-1], pytest.param(FAMILY["all"], marks=pytest.mark.slow)], ids=FAMILY
+)
 def test_the_family_learns_the_same_values(settings, gear):
     assert is_close(learned(Steps(limit=3), gear=gear, **settings), UNENDING, tolerance=0.1)
 
 
-@pytest.mark.parametrize("gear", [DeviceGear, HostGear])
+@pytest.mark.parametrize("gear", [DeviceGear, pytest.param(HostGear, marks=pytest.mark.slow)])
 def test_the_values_of_two_steps(gear):
     """Of two steps the second action is the behaviour's, either one alike, which n-step returns do not correct for.
 

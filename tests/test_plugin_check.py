@@ -19,6 +19,7 @@ from agentlab.testing import (
     ModelTests,
     SamplerTests,
     TrainerTests,
+    probe,
     report,
 )
 from agentlab.trainer import Trainer
@@ -493,7 +494,8 @@ def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     assert sentence in broken.problem
 
 
-def test_everything_of_a_good_part_is_kept():
+def test_everything_of_a_good_part_is_kept(monkeypatch):
+    monkeypatch.setattr(probe, "observed", lambda *_, **__: probe.Import("", "", 0.0, [], []))  # see tests/test_isolation.py
     lines = list(report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Walk})))
     assert [each.text for each in lines if each.state != "kept"] == []
     assert len(lines) > 20

@@ -173,8 +173,8 @@ def test_draws_are_as_frequent_as_priorities_say(exponent, assert_frequencies):
     put(memory, range(8))
     error = np.float32([1, 4, 9, 16, 0.25, 1, 1, 4])
     learn(memory, range(8), error)
-    sample = execution.compiled(memory.sample, "graph")
-    drawn = [int(sample(seeds.at(KEY, step)).slot[0]) for step in range(3_000)]
+    draw = execution.compiled(lambda steps: tf.map_fn(lambda step: memory.sample(seeds.at(KEY, step)).slot[0], steps), "graph")
+    drawn = draw(tf.range(3_000, dtype=tf.int64))
     assert_frequencies(drawn, error**exponent / (error**exponent).sum())
 
 

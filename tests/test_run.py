@@ -1,6 +1,8 @@
 """A run from a task's name to its files, and back from the files to the agent."""
 
 import json
+import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -28,6 +30,12 @@ def run(tmp_path, name="run", seed=0, **changes):
     return agentlab.run("dqn", seed, {**IDENTITY, **changes}, run_dir=tmp_path / name)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run, for all tests that only look at it."""
+    return run(tmp_path_factory.mktemp("finished"))
+
+
 def weights(found):
     file = next(found.directory.glob("checkpoints/step-400/agent.safetensors"))
     return {name: value for name, value in load_file(file).items() if name.startswith(("model/", "trainer/"))}
@@ -37,8 +45,8 @@ def lines(directory):
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_leaves_its_files(tmp_path):
-    found = run(tmp_path)
+def test_a_run_leaves_its_files(finished):
+    found = finished
     result = json.loads((found.directory / "result.json").read_text())
     assert result == found.result
     assert {name: result[name] for name in ("task", "seed", "gear", "execution", "steps", "updates")} == {
@@ -61,8 +69,8 @@ def test_a_run_leaves_its_files(tmp_path):
     assert {"python", "agentlab", "tensorflow", "keras", "numpy", "gymnasium"} == set(config["versions"])
 
 
-def test_tensorboard_reads_the_events(tmp_path):
-    found = run(tmp_path)
+def test_tensorboard_reads_the_events(finished):
+    found = finished
     file = next((found.directory / "events").iterdir())
     events = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
     assert events[0].file_version == "brain.Event:2"
@@ -71,8 +79,8 @@ def test_tensorboard_reads_the_events(tmp_path):
     assert losses == pytest.approx([line["loss"] for line in lines(found.directory)])
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_is_evaluated_and_reported(tmp_path):
-    plain = weights(run(tmp_path, "plain"))
+def test_the_same_seed_gives_the_same_bits_whatever_is_evaluated_and_reported(tmp_path, finished):
+    plain = weights(finished)
     watched = run(tmp_path, "watched", report_period=48, evaluation={"episodes": 3, "period": 64})
     assert any("evaluation_return_mean" in line for line in lines(watched.directory))
     assert all((plain[name] == value).all() for name, value in weights(watched).items())
@@ -80,8 +88,8 @@ def test_the_same_seed_gives_the_same_bits_whatever_is_evaluated_and_reported(tm
     assert any((plain[name] != value).any() for name, value in other.items())
 
 
-def test_load_gives_the_trained_agent_back(tmp_path):
-    found = run(tmp_path)
+def test_load_gives_the_trained_agent_back(finished):
+    found = finished
     agent = agentlab.load(found.directory)
     observations = np.random.default_rng(0).random((50, 4), np.float32)
     np.testing.assert_array_equal(agent.act(observations), found.agent.act(observations))
@@ -89,10 +97,9 @@ def test_load_gives_the_trained_agent_back(tmp_path):
     assert agent.act(observations[0]).shape == ()
 
 
-def test_the_task_in_a_config_runs_again_to_the_same_bits(tmp_path):
-    found = run(tmp_path)
-    again = agentlab.run(found.task, run_dir=tmp_path / "again")
-    assert all((value == weights(again)[name]).all() for name, value in weights(found).items())
+def test_the_task_in_a_config_runs_again_to_the_same_bits(tmp_path, finished):
+    again = agentlab.run(finished.task, run_dir=tmp_path / "again")
+    assert all((value == weights(again)[name]).all() for name, value in weights(finished).items())
 
 
 def test_a_model_of_ones_own_drops_in(tmp_path):
@@ -168,12 +175,12 @@ def test_runs_are_never_overwritten(tmp_path, monkeypatch):
         agentlab.run("dqn", 3, IDENTITY, run_dir="runs/dqn/3-1")
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
-    found = run(tmp_path)
-    config = found.directory / "config.json"
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, finished):
+    directory = pathlib.Path(shutil.copytree(finished.directory, tmp_path / "run"))
+    config = directory / "config.json"
     config.write_text(config.read_text().replace("8\n", "9\n", 1))
     with pytest.raises(errors.UsageError, match=r"has model/000 as F32 \(4, 8\); expected float32 \(4, 9\)"):
-        agentlab.load(found.directory)
+        agentlab.load(directory)
     with pytest.raises(errors.UsageError, match="is not a run"):
         agentlab.load(tmp_path)
 

@@ -67,7 +67,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
         """It draws by its `seed` argument alone, a draw of its own for every row: another seed, another trajectory."""
         kinds = self._draws()
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
-        self.expect_seeded(draws=bool(kinds.stateless))
+        self.expect_seeded(drawn=bool(kinds.stateless))
 
     def test_graph(self) -> None:
         """Run as a graph, it does what it does eagerly."""

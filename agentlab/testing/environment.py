@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class EnvironmentTests(Suite):
 
     def actions(self, seed: int = 0) -> np.ndarray:
         """Returns random actions `[turns, ROWS, *A]`."""
-        return trajectory.random_actions(self.spec(), self.turns, ROWS, seed)
+        return trajectory.random_actions(self._spec(), self.turns, ROWS, seed)
 
     def test_spec(self) -> None:
         """`spec` is an EnvironmentSpec of arrays and choices, and the same whenever asked."""
@@ -49,7 +49,7 @@ class EnvironmentTests(Suite):
 
     def test_observations(self) -> None:
         """Observations have the shape, dtype and range that the spec says, and are finite."""
-        found, spec = self._found(), self.spec()
+        found, spec = self._found(), self._spec()
         for name in ("observation", "final_observation"):
             trajectory.expect_within(getattr(found, name), spec.observation, ROWS, name)
 
@@ -67,11 +67,11 @@ class EnvironmentTests(Suite):
 
     def test_target(self) -> None:
         """The target is the right answer to the action just taken, as the spec says, or ()."""
-        trajectory.expect_targets(self._found(), self.spec(), ROWS)
+        trajectory.expect_targets(self._found(), self._spec(), ROWS)
 
     def test_time_limit(self) -> None:
         """No episode outlasts the spec's max_episode_steps, and one that is cut off there is truncated."""
-        limit = self.spec().max_episode_steps
+        limit = self._spec().max_episode_steps
         if limit is None:
             return
         expect(isinstance(limit, int) and limit > 0, "max_episode_steps of at least 1, or None", repr(limit))
@@ -104,12 +104,18 @@ class EnvironmentTests(Suite):
         with untouched("stepping the environment"):
             self.trajectory(3)
 
-    def expect_seeded(self, draws: bool) -> None:
-        """Raises a Violation unless draws, where there are any, follow the seed and differ from row to row."""
+    def expect_seeded(self, drawn: bool | None = None) -> None:
+        """Raises a Violation unless draws follow the seed and differ from row to row.
+
+        Args:
+            drawn: whether there are any; None to tell by rows that differ.
+        """
         actions = self.actions()
         actions[:] = actions[:, :1]  # rows differ by draws alone
         one, other = self.trajectory(1, actions), self.trajectory(2, actions)
-        if draws:
+        if drawn is None:
+            drawn = not all(is_same(trajectory.row(one, 0), trajectory.row(one, row)) for row in range(1, ROWS))
+        if drawn:
             expect(not is_same(one, other), "another trajectory for another seed", "the same")
         if not is_same(one, other):
             alike = [index for index in range(1, ROWS) if is_same(trajectory.row(one, 0), trajectory.row(one, index))]
@@ -117,7 +123,8 @@ class EnvironmentTests(Suite):
 
     def _found(self) -> TimeStep:
         """Returns the trajectory of seed 0, made once for all tests of the class."""
-        cls: Any = type(self)
-        if "_made" not in vars(cls):
-            cls._made = self.trajectory()
-        return cls._made
+        return self._once("_made", self.trajectory)
+
+    def _spec(self) -> EnvironmentSpec:
+        """Returns the spec, asked for once for all tests of the class."""
+        return self._once("_asked", self.spec)

@@ -10,7 +10,7 @@ from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.testing import trajectory
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.violation import expect, expect_same, is_same, leaves
+from agentlab.testing.violation import expect, expect_same, leaves
 from agentlab.types import TimeStep
 
 
@@ -39,10 +39,7 @@ class HostEnvironmentTests(EnvironmentTests):
 
     def test_seeded(self) -> None:
         """Draws, where there are any, follow the seed, and every row has its own."""
-        actions = self.actions()
-        actions[:] = actions[:, :1]
-        found = self.trajectory(1, actions)
-        self.expect_seeded(draws=not all(is_same(trajectory.row(found, 0), trajectory.row(found, row)) for row in range(ROWS)))
+        self.expect_seeded()
 
     def test_begins_again(self) -> None:
         """`reset` begins anew whatever went before: the same seed, the same trajectory, from one instance too."""

@@ -108,7 +108,7 @@ class ModelTests(Suite):
 
     def _asked(self) -> tuple[EnvironmentSpec, int]:
         """Returns the spec and the number of outputs that a model is asked for."""
-        spec = around.spec_of(self.among.environment)
+        spec = self._once("_spec", lambda: around.spec_of(self.among.environment))
         if self.among is around.IDENTITY:
             return spec, around.usual_outputs(spec)
         return spec, build_part("trainer", self.among.trainer).num_outputs(spec)
@@ -118,13 +118,11 @@ class ModelTests(Suite):
 
     def _one(self) -> keras.Model:
         """Returns the model of seed 0, built once for all tests of the class."""
-        cls: Any = type(self)
-        if "_model" not in vars(cls):
-            cls._model = self._built()
-        return cls._model
+        return self._once("_model", self._built)
 
     def _observations(self, rows: int) -> Any:
-        return around.observations(self.among.environment, rows)
+        """Returns observations `[rows, *O]`, the same ones in all tests of the class."""
+        return self._once(f"_shown_{rows}", lambda: around.observations(self.among.environment, rows))
 
     def _call(self, model: keras.Model, observation: Any, training: bool = False) -> tuple[Any, Any]:
         return forward(model, observation, initial_state(model, observation.shape[0]), training)

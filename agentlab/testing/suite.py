@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from agentlab import settings, source
@@ -94,6 +95,13 @@ class Suite:
     def given(self) -> dict[str, Any]:
         """Returns the constructor arguments that are the runner's business rather than settings."""
         return {}
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Returns what `make` returned, called once for all tests of the class."""
+        cls = type(self)
+        if name not in vars(cls):
+            setattr(cls, name, make())
+        return vars(cls)[name]
 
     def imported(self) -> probe.Import:
         """Returns what importing the part's module does to a process that has imported agentlab's contracts."""

@@ -141,7 +141,7 @@ class TrainerTests(Suite):
         return around.spec_of(self.among.environment)
 
     def _learning(self) -> _Learning:
-        return _Learning(self.make(), self.among)
+        return _Learning(self.make(), self.among, self._once("_shown", lambda: _shown(self.among)))
 
     def _identity(self) -> Task | None:
         """Returns the task of learning `identity` with this trainer, or None if it refuses that environment."""
@@ -172,17 +172,24 @@ class TrainerTests(Suite):
                 expect(close, f"the same {name} of update {step + 1} eagerly and by {mode}", f"{value} and {got[name]}")
 
 
+Shown = tuple[EnvironmentSpec, list[tuple[Transition, tf.Tensor]]]
+
+
+def _shown(among: Task) -> Shown:
+    """Returns the spec of a task's environment, and transitions of it."""
+    environment = build_environment(among.environment, ROWS)
+    return environment.spec, around.transitions(environment, ROWS, TURNS)
+
+
 class _Learning:
     """A trainer with a model and a batch, as they would be in a task."""
 
-    def __init__(self, trainer: Trainer, among: Task) -> None:
-        environment = build_environment(among.environment, ROWS)
-        spec = environment.spec
+    def __init__(self, trainer: Trainer, among: Task, shown: Shown) -> None:
+        spec, found = shown
         self.trainer = trainer
         self.model: keras.Model = build_model(build_part("model", among.model), spec, trainer.num_outputs(spec), seed=0)
         trainer.build(self.model, spec)
         memory = build_part("memory", among.memory)
-        found = around.transitions(environment, ROWS, TURNS)
         self.batch: Transition = found[-1][0]
         if not isinstance(memory, Latest):
             memory.build(spec, ROWS, trainer.horizon())
