@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Any, TextIO
 
 UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
@@ -25,7 +26,9 @@ class Progress:
         self._stream = stream or sys.stdout
         terminal = sys.stderr if stream is None else stream
         if not quiet and (terminal.isatty() or "ipykernel" in sys.modules):  # the latter in a notebook
-            from tqdm.auto import tqdm
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # in a notebook without ipywidgets, that there are none: its bar is plain then
+                from tqdm.auto import tqdm
 
             width: dict[str, Any] = {"dynamic_ncols": True} if _columns(terminal) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
             self._bar = tqdm(total=total, unit="step", unit_scale=True, file=terminal, leave=True, **width)

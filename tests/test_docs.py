@@ -32,14 +32,15 @@ def test_the_python_of_a_page_runs(tmp_path, page):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Proactor event loop:RuntimeWarning")
 def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
     """As Jupyter runs it: a process of its own, cell by cell, with the bar of progress that a notebook shows."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    monkeypatch.setenv("PYTHONWARNINGS", "error")
     notebook = nbformat.read(DOCS.parent / "examples" / "embedding.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("import warnings; warnings.simplefilter('error')"))
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    cells = [cell for cell in notebook.cells[1:] if cell.cell_type == "code"]
     shown = ["".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream") for cell in cells]
     assert len(cells) >= 3
     assert "100%" in shown[0]
