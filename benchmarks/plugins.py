@@ -33,9 +33,10 @@ COMMANDS = {
 def check(options: argparse.Namespace) -> None:
     """Prints the seconds from `plugin new` to a passing `plugin check` for each kind, by its commands."""
     with tempfile.TemporaryDirectory() as place:
-        subprocess.run([options.python, "-m", "venv", f"{place}/venv"], check=True)
-        program = pathlib.Path(place) / "venv" / "bin"
-        subprocess.run([program / "pip", "install", "--quiet", str(ROOT)], check=True)
+        program = (options.environment or pathlib.Path(place) / "venv") / "bin"
+        if options.environment is None:
+            subprocess.run([options.python, "-m", "venv", f"{place}/venv"], check=True)
+            subprocess.run([program / "pip", "install", "--quiet", str(ROOT)], check=True)
         for kind in [options.kind] if options.kind else plugins.GROUPS:
             name = f"try-{kind}"
             commands = {
@@ -43,6 +44,7 @@ def check(options: argparse.Namespace) -> None:
                 "install": [program / "pip", "install", "--quiet", f"./{name}"],
                 "check": [program / "agentlab", "plugin", "check", name],
             }
+            subprocess.run([program / "pip", "uninstall", "--quiet", "--yes", name], capture_output=True, check=True)
             seconds = {step: _timed(command, place) for step, command in commands.items()}
             told = ", ".join(f"{step} {value:.1f} s" for step, value in seconds.items())
             print(f"{kind}: {sum(seconds.values()):.1f} s ({told})", flush=True)
@@ -96,6 +98,7 @@ def main() -> None:
     parser.add_argument("figure", choices=("check", "list"))
     parser.add_argument("--kind", choices=tuple(plugins.GROUPS))
     parser.add_argument("--python", default=sys.executable, help="for the fresh environment (default: this one)")
+    parser.add_argument("--environment", type=pathlib.Path, help="a virtual one that has agentlab (default: a fresh one)")
     parser.add_argument("--repetitions", type=int, default=9)
     options = parser.parse_args()
     {"check": check, "list": listing}[options.figure](options)

@@ -331,7 +331,9 @@ def test_the_loop_is_traced_once():
 # ---- tasks --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["char-rnn", "char-rnn-handbook", "char-rnn-docs", "char-gpt"])
+@pytest.mark.parametrize(
+    "name", ["char-rnn", "char-rnn-handbook", pytest.param("char-rnn-docs", marks=pytest.mark.slow), "char-gpt"]
+)
 def test_tasks_run_on_a_text_of_ones_own(tmp_path, name):
     file = tmp_path / "text.txt"
     file.write_text(TEXT * 3, "utf-8")

@@ -33,8 +33,9 @@ LONGEST = "agentlab-policy-gradient"
 def test_examples_pass_their_tests(site, monkeypatch, packages):
     monkeypatch.setenv("PYTHONPATH", str(site))
     places = [str(EXAMPLES / package) for package in packages]
+    options = ["-o", "addopts=", "-p", "no:cacheprovider", "--import-mode=importlib", "-W", "error"]
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-W", "error", *places],
+        [sys.executable, "-m", "pytest", "-q", *options, *places],
         capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
     assert found.returncode == 0, found.stdout
@@ -67,7 +68,7 @@ def test_the_commands_of_the_readmes_run(site, monkeypatch, tmp_path):
         [sys.executable, "-c", script],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
-    assert (found.returncode, found.stderr) == (0, "")
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
 
 
 def test_there_is_an_example_of_each_thing_that_people_write():

@@ -76,7 +76,10 @@ def from_the_start(chunks, *way):
 EVERY_WAY = [(gear, execution) for gear in ("device", "host") for execution in ("eager", "graph", "xla")]
 
 
-@pytest.mark.parametrize("way", [*EVERY_WAY, ("device", "xla", "rainbow"), ("host", "graph", "rainbow")], ids="-".join)
+RAINBOW_BY_XLA = pytest.param(("device", "xla", "rainbow"), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("way", [*EVERY_WAY, ("host", "graph", "rainbow"), RAINBOW_BY_XLA], ids="-".join)
 def test_the_size_of_chunks_changes_no_bit(way):
     whole, episodes = from_the_start([30], *way)
     parts, episodes_in_parts = from_the_start([1, 2, 20, 0, 7], *way)
@@ -93,12 +96,21 @@ def test_a_gear_from_the_start_again_does_what_a_new_one_does():
         np.testing.assert_array_equal(value, found[name], name)
 
 
+ENVIRONMENTS = {"ends": CartPole(), "limit": CartPole(max_episode_steps=5), "target": Identity()}
+PERIODS = [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_both_gears_do_the_same(environment):
+    assert_both_gears_do_the_same(ENVIRONMENTS[environment], {})
+
+
+@pytest.mark.parametrize("settings", PERIODS[1:], ids=str)
 @pytest.mark.parametrize(
-    "environment", [CartPole(), CartPole(max_episode_steps=5), Identity()], ids=["ends", "limit", "target"]
+    "environment", [pytest.param(name, marks=[] if name == "limit" else pytest.mark.slow) for name in ENVIRONMENTS]
 )
-@pytest.mark.parametrize("settings", [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}], ids=str)
-def test_both_gears_do_the_same(environment, settings):
-    assert_both_gears_do_the_same(environment, settings)
+def test_both_gears_do_the_same_whenever_updates_are_due(environment, settings):
+    assert_both_gears_do_the_same(ENVIRONMENTS[environment], settings)
 
 
 @pytest.mark.parametrize("period", [8, pytest.param(40, marks=pytest.mark.slow)])
@@ -122,7 +134,7 @@ def assert_both_gears_do_the_same(environment, settings):
         np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("way", [way for way in EVERY_WAY if way[1] != "graph"] + [("device", "xla", "rainbow")], ids="-".join)
+@pytest.mark.parametrize("way", [way for way in EVERY_WAY if way[1] != "graph"] + [RAINBOW_BY_XLA], ids="-".join)
 def test_every_execution_does_the_same(way):
     gear, _, *algorithm = way
     expected, _ = from_the_start([40], gear, "graph", *algorithm)

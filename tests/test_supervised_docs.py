@@ -22,6 +22,7 @@ def test_its_python_runs(tmp_path, monkeypatch, capsys):
     assert 0.9 < own <= top
 
 
+@pytest.mark.slow
 def test_the_table_of_crossings_is_what_running_them_gives():
     table = runpy.run_path(str(DOCS / "crossings.py"), run_name="crossings")["table"]
     assert table() in TEXT
