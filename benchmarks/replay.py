@@ -1,7 +1,8 @@
-"""Replay memories: the cost of priorities inside a compiled loop, and a million Atari transitions in memory.
+"""Replay memories: the cost of priorities inside a compiled loop, many Atari transitions in memory, and in a checkpoint.
 
 python benchmarks/replay.py cost
-python benchmarks/replay.py million
+python benchmarks/replay.py frames --transitions 1000000
+python benchmarks/replay.py checkpoint --transitions 200000
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import argparse
 import pathlib
 import statistics
+import tempfile
 import time
 
 import numpy as np
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab import arrays, seeds
+from agentlab.checkpoint import Checkpoints
 from agentlab.execution import Compiled, GraphCall, compiled, repeat
 from agentlab.memory import Memory
 from agentlab.spec import Array, Discrete, EnvironmentSpec
@@ -68,22 +71,27 @@ def cost() -> None:
         )
 
 
-def million() -> None:
-    """Fills a frame replay with a million transitions; prints resident bytes and the time to draw a batch of 32."""
-    memory = UniformReplay(1_000_000, 32, observations="frames")
+def filled(transitions: int) -> tuple[UniformReplay, float]:
+    """Returns a full frame replay of frames of noise, and how many microseconds it took to add a transition."""
+    memory = UniformReplay(transitions, 32, observations="frames")
     memory.build(ATARI, 1, Horizon())
     add = Compiled(memory.add, "graph")
     frames = np.random.default_rng(0).integers(0, 256, (1_004, 84, 84), np.uint8)
     stacks = np.stack([frames[index : index + 4] for index in range(1_001)])
     count, row = 1_000, tf.zeros([1_000], tf.int64)
     begin = time.perf_counter()
-    for block in range(1_000_000 // count):
+    for block in range(transitions // count):
         reward = tf.fill([count], float(block))
         ended = np.zeros(count, np.bool_)
         ended[-1] = True
         whole = Transition(tf.constant(stacks[:-1]), row, reward, tf.ones([count]), tf.constant(stacks[1:]))
         add(whole, tf.constant(ended), row)
-    added = time.perf_counter() - begin
+    return memory, (time.perf_counter() - begin) / transitions * 1e6
+
+
+def frames(transitions: int) -> None:
+    """Fills a frame replay; prints resident bytes and the time to draw a batch of 32."""
+    memory, added = filled(transitions)
     sample = GraphCall(lambda step: tf.nest.flatten(memory.sample(seeds.at(KEY, step))), [tf.TensorSpec([], tf.int64)])
     times = []
     for step in range(1_000):
@@ -91,17 +99,47 @@ def million() -> None:
         sample(tf.constant(step, tf.int64))[0].numpy()
         times.append(time.perf_counter() - begin)
     first, end = (int(bound) for bound in memory._ring.bounds())
-    print(f"{end - first:,} transitions; {resident():,} bytes resident; {added:.0f} us to add one")
+    print(f"{end - first:,} transitions; at most {resident('VmHWM'):,} bytes resident; {added:.0f} us to add one")
     print(f"{statistics.median(times) * 1e3:.3f} ms to draw 32")
 
 
-def resident() -> int:
-    """Returns this process's resident bytes, at their largest."""
+def checkpoint(transitions: int) -> None:
+    """Saves a full frame replay as a run's checkpoint does, and reads it into another; prints seconds and resident bytes."""
+    memory, _ = filled(transitions)
+    drawn = memory.sample(seeds.at(KEY, 0))
+    before = resident("VmRSS")
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoints = Checkpoints(pathlib.Path(directory))
+        begin = time.perf_counter()
+        held = {name: arrays.without_zeros(np.asarray(variable.numpy())) for name, variable in memory.variables().items()}
+        checkpoints.save(0, {"memory": held}, {"metrics_bytes": 0, "best": None, "exact": True})
+        saved, most = time.perf_counter() - begin, resident("VmHWM")
+        del held, memory
+        size = sum(path.stat().st_size for path in pathlib.Path(directory).rglob("*.safetensors"))
+        other = UniformReplay(transitions, 32, observations="frames")
+        other.build(ATARI, 1, Horizon())
+        begin = time.perf_counter()
+        found = checkpoints.open(0)
+        found.verify()
+        arrays.assign(found.file("memory"), other.variables())
+        read = time.perf_counter() - begin
+    tf.nest.map_structure(np.testing.assert_array_equal, other.sample(seeds.at(KEY, 0)), drawn)
+    print(f"{size:,} bytes on disk; {saved:.1f} s to save, {read:.1f} s to verify and read back; batches are the same")
+    print(f"resident: {before:,} bytes before, at most {most:,} while saving, {resident('VmHWM'):,} while reading")
+
+
+def resident(field: str) -> int:
+    """Returns this process's resident bytes: "VmRSS" for now, "VmHWM" for the most so far."""
     status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) * 1024
+    return int(status[field].split()[0]) * 1024
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["cost", "million"])
-    {"cost": cost, "million": million}[parser.parse_args().what]()
+    parser.add_argument("what", choices=["cost", "frames", "checkpoint"])
+    parser.add_argument("--transitions", type=int, default=200_000, help="in thousands, of frames (default: 200,000)")
+    options = parser.parse_args()
+    if options.what == "cost":
+        cost()
+    else:
+        {"frames": frames, "checkpoint": checkpoint}[options.what](options.transitions)

@@ -113,6 +113,7 @@ dqn_minatar_breakout = Task(
     memory=part("replay", capacity=100_000, batch_size=32),
     steps=1_000_000,
     report_period=50_000,
+    threads=1,  # so small a network takes twice as long with more
 )
 
 WHOLE_GAMES = Evaluation(  # by the game's own points, whatever is learned from
