@@ -107,14 +107,15 @@ def checkpoint(transitions: int) -> None:
     """Saves a full frame replay as a run's checkpoint does, and reads it into another; prints seconds and resident bytes."""
     memory, _ = filled(transitions)
     drawn = memory.sample(seeds.at(KEY, 0))
-    before = resident("VmRSS")
+    before = since_now()
     with tempfile.TemporaryDirectory() as directory:
         checkpoints = Checkpoints(pathlib.Path(directory))
         begin = time.perf_counter()
-        held = {name: arrays.without_zeros(np.asarray(variable.numpy())) for name, variable in memory.variables().items()}
+        held = {name: arrays.without_zeros(arrays.copied(variable)) for name, variable in memory.variables().items()}
         checkpoints.save(0, {"memory": held}, {"metrics_bytes": 0, "best": None, "exact": True})
         saved, most = time.perf_counter() - begin, resident("VmHWM")
         del held, memory
+        between = since_now()
         size = sum(path.stat().st_size for path in pathlib.Path(directory).rglob("*.safetensors"))
         other = UniformReplay(transitions, 32, observations="frames")
         other.build(ATARI, 1, Horizon())
@@ -125,7 +126,14 @@ def checkpoint(transitions: int) -> None:
         read = time.perf_counter() - begin
     tf.nest.map_structure(np.testing.assert_array_equal, other.sample(seeds.at(KEY, 0)), drawn)
     print(f"{size:,} bytes on disk; {saved:.1f} s to save, {read:.1f} s to verify and read back; batches are the same")
-    print(f"resident: {before:,} bytes before, at most {most:,} while saving, {resident('VmHWM'):,} while reading")
+    print(f"resident: {before:,} bytes with it, at most {most:,} while it was saved")
+    print(f"resident: {between:,} bytes without it, at most {resident('VmHWM'):,} while another was read")
+
+
+def since_now() -> int:
+    """Returns this process's resident bytes, and has "VmHWM" begin anew."""
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    return resident("VmRSS")
 
 
 def resident(field: str) -> int:
