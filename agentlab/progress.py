@@ -25,7 +25,7 @@ class Progress:
         self._bar: Any = None
         self._stream = stream or sys.stdout
         terminal = sys.stderr if stream is None else stream
-        if not quiet and (terminal.isatty() or "ipykernel" in sys.modules):  # the latter in a notebook
+        if not quiet and (terminal.isatty() or _in_notebook()):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # in a notebook without ipywidgets, that there are none: its bar is plain then
                 from tqdm.auto import tqdm
@@ -63,6 +63,12 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _in_notebook() -> bool:
+    """Whether a notebook's kernel runs this program; having imported one's packages is not enough."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 def _columns(terminal: TextIO) -> int:
