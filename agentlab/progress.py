@@ -16,22 +16,23 @@ class Progress:
     Args:
         total: environment steps in all.
         quiet: show nothing.
-        stream: where to; by default standard error for a bar and standard output for lines.
     """
 
-    def __init__(self, total: int, quiet: bool = False, stream: TextIO | None = None) -> None:
+    def __init__(self, total: int, quiet: bool = False) -> None:
         self._total = total
         self._quiet = quiet
         self._bar: Any = None
-        self._stream = stream or sys.stdout
-        terminal = sys.stderr if stream is None else stream
-        if not quiet and (terminal.isatty() or _in_notebook()):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # in a notebook without ipywidgets, that there are none: its bar is plain then
-                from tqdm.auto import tqdm
 
-            width: dict[str, Any] = {"dynamic_ncols": True} if _columns(terminal) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
-            self._bar = tqdm(total=total, unit="step", unit_scale=True, file=terminal, leave=True, **width)
+    def start(self) -> None:
+        """Shows the bar, on standard error; lines in a pipe go to standard output and have no beginning."""
+        if self._quiet or not (sys.stderr.isatty() or _in_notebook()):
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in a notebook without ipywidgets, that there are none: its bar is plain then
+            from tqdm.auto import tqdm
+
+        width: dict[str, Any] = {"dynamic_ncols": True} if _columns(sys.stderr) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
+        self._bar = tqdm(total=self._total, unit="step", unit_scale=True, file=sys.stderr, leave=True, **width)
 
     def chunk(self, line: dict[str, Any]) -> None:
         """Shows one chunk's metrics."""
@@ -49,14 +50,7 @@ class Progress:
             )
             facts = "  ".join(f"{name} {_short(line[name])}" for name in names if line.get(name) is not None)
             rate = f"{line['steps_per_second']:,.0f} steps/s"
-            print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", file=self._stream, flush=True)
-
-    def say(self, text: str) -> None:
-        """Shows a sentence."""
-        if self._bar is not None:
-            self._bar.clear()
-        if not self._quiet:
-            print(text, file=self._stream, flush=True)
+            print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", flush=True)
 
     def close(self) -> None:
         """Ends the bar."""

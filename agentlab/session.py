@@ -87,7 +87,7 @@ class Session:
         else:
             self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
         self._evaluator = build_evaluator(task, seed, self.agent)
-        self._quiet = quiet
+        self._progress = Progress(task.steps, quiet)
         self._total = math.ceil(task.steps / task.num_environments) * task.num_environments
         self._step = 0
         self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
@@ -107,7 +107,7 @@ class Session:
             )
         self._directory, self._inexact = directory, inexact
         directory.write_config(self._task, self._seed, self.agent.spec, inexact, self._machine)
-        self._progress = Progress(self._task.steps, self._quiet)
+        self._progress.start()
         self._seconds["build"] = time.time() - self._begun
         self._timed("compile", self._gear.start)
 
