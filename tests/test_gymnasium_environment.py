@@ -418,8 +418,9 @@ def test_a_worker_that_died_is_a_fault_and_leaves_no_process_behind() -> None:
 def test_faults_of_a_native_vector_class(fault: str, sentence: str) -> None:
     environment = counting("native", mode=AutoresetMode.SAME_STEP, fault=fault)
     environment.reset(1000)
-    with pytest.raises(errors.EnvironmentFault, match=sentence):
+    with pytest.raises(errors.EnvironmentFault, match=sentence) as caught:
         three_steps(environment)
+    assert str(caught.value).count("failed at") == 1
 
 
 def test_actions_of_the_wrong_shape_are_refused() -> None:

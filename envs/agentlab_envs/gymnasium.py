@@ -229,13 +229,13 @@ class GymnasiumEnvironment(Environment):
 
     def _observed(self, found: Any, rows: Any = None) -> np.ndarray:
         """Returns a copy of the observations found, of `rows` or of all, checked, and one-hot where they are Discrete."""
-        return self._copied(self._conformed(found, rows), rows)
+        return self._copied(self._ask(self._conformed, found, rows), rows)
 
     def _conformed(self, found: Any, rows: Any = None) -> np.ndarray:
         found = np.asarray(found)
         shape = self._shape if rows is None else (len(rows), *self._shape[1:])
         if found.shape != shape or not fits(found, self._dtype):
-            raise self._fault(f"its vector class {mismatch(found, shape, self._dtype)}")
+            raise errors.EnvironmentFault(f"its vector class {mismatch(found, shape, self._dtype)}")
         return found
 
     def _copied(self, found: np.ndarray, rows: Any = None) -> np.ndarray:
