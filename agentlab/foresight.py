@@ -34,10 +34,9 @@ class Foresight:
         self._foresees = example is not None
         self.signature: list[tf.TensorSpec] = []
         if example is not None:
-            self.signature = [tf.TensorSpec([], tf.int64), tf.TensorSpec(example.shape, example.dtype)]
-            self._several = example.shape.num_elements() > 1
-            if not self._several:  # then it explores with the only action, and the model isn't asked
-                del self.signature[1]
+            self._several = example.shape.num_elements() > 1  # where the only action explores, the model isn't asked
+            told = [tf.TensorSpec(example.shape, example.dtype)] if self._several else []
+            self.signature = [tf.TensorSpec([], tf.int64), *told]
             self._draw = compiled(self._draw_traceable, "xla")
 
     def at(self, step: int) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:

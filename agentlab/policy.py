@@ -60,8 +60,7 @@ class Policy:
         """
         step = self.steps.read_value()
         seed = seeds.at(self._key, step)
-        with noise.drawn_from(seed if self._noisy else None):
-            output, following = forward(self.model, observation, recurrent, training)
+        output, following = self._forward(observation, recurrent, training, seed)
         action = self.sampler.sample(self._preferences(output), step, seed)
         self.steps.assign_add(tf.shape(observation, out_type=tf.int64)[0])
         return Decision(observation, tf.cast(action, self.spec.action.dtype), output, following)
@@ -82,11 +81,14 @@ class Policy:
             step: int64 scalar.
             explored: `[B, ...]` int64, what `explore` told of this step; None if that no row explores.
         """
-        with noise.drawn_from(seeds.at(self._key, step) if self._noisy else None):
-            output, _ = forward(self.model, observation, (), training=False)
+        output, _ = self._forward(observation, (), False, seeds.at(self._key, step))
         preferences = self._preferences(output)
         action = tf.argmax(preferences, axis=-1) if explored is None else best_unless(explored, preferences)
         return tf.cast(action, self.spec.action.dtype)
+
+    def _forward(self, observation: Any, recurrent: Any, training: bool, seed: Any) -> tuple[Any, Any]:
+        with noise.drawn_from(seed if self._noisy else None):
+            return forward(self.model, observation, recurrent, training)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Takes in nothing of where a decision led: a policy alone does not learn."""
