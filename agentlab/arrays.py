@@ -19,6 +19,7 @@ DTYPES = {
     "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "U16",
     "uint32": "U32", "uint64": "U64", "float16": "F16", "float32": "F32", "float64": "F64",
 }  # fmt: skip
+DTYPE_OF = {name: dtype for dtype, name in DTYPES.items()}
 BLOCK = 2**24  # bytes written, hashed or looked through at once
 
 
@@ -41,11 +42,6 @@ def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> tuple[int, st
             size += len(piece)
         files.sync(opened)
     return size, digest.hexdigest()
-
-
-def copied(variable: Any) -> np.ndarray:
-    """Returns a copy of what a tf.Variable holds; five times as quick for a small one as its own conversion to an array."""
-    return np.asarray(variable.value().numpy())
 
 
 def without_zeros(array: np.ndarray) -> np.ndarray:
@@ -108,9 +104,31 @@ def read(path: pathlib.Path, expected: Mapping[str, Any], take: Callable[[str, n
     _opened(path, take_all)
 
 
-def assign(path: pathlib.Path, variables: Mapping[str, Any]) -> None:
-    """Assigns tf.Variables what a file holds; errors as of `read`."""
-    read(path, variables, lambda name, array: variables[name].assign(array))
+def read_one(path: pathlib.Path, name: str, like: Any, rows: range | None = None) -> np.ndarray:
+    """Returns an array that `check` has approved of, or some of its rows; those that `without_zeros` left out are zeros.
+
+    Each call opens the file anew: what was read of it stays in memory as long as it is open.
+
+    Args:
+        path: of the file.
+        name: of the array.
+        like: the variable or array that `check` compared it with.
+        rows: which; None for all.
+
+    Raises:
+        UnreadableError: it is no safetensors file.
+    """
+
+    def take(found: Any) -> np.ndarray:
+        if rows is None:
+            return _with_zeros(found.get_tensor(name), tuple(like.shape))
+        saved = found.get_slice(name)
+        end = min(rows.stop, saved.get_shape()[0])
+        if end <= rows.start:
+            return np.zeros((len(rows), *like.shape[1:]), DTYPE_OF[saved.get_dtype()])
+        return _with_zeros(saved[rows.start : end], (len(rows), *like.shape[1:]))
+
+    return _opened(path, take)
 
 
 def read_all(path: pathlib.Path) -> dict[str, np.ndarray]:

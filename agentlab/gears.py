@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import arrays, seeds
+from agentlab import seeds, variables
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
 from agentlab.environment import DeviceEnvironment, Environment
@@ -125,7 +125,7 @@ class DeviceGear(Gear):
         return summary
 
     def state(self) -> Groups:
-        return {"loop": {name: arrays.copied(variable) for name, variable in self._named().items()}}
+        return {"loop": {name: variables.copied(variable) for name, variable in self._named().items()}}
 
     def restore(self, groups: Groups) -> None:
         for name, variable in self._named().items():

@@ -1,4 +1,4 @@
-"""Importing TensorFlow without the greetings of its native code, as programs want it."""
+"""Importing TensorFlow as the command line program wants it: with its fastest kernels, and without greetings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from agentlab import errors
+from agentlab import errors, machine
 
 
 def runner() -> Any:
-    """Imports and returns the runner, and so TensorFlow."""
+    """Imports and returns the runner, and so TensorFlow.
+
+    TensorFlow uses oneDNN's kernels by itself on some processors only; convolutions learn up to 1.4 times as fast with them,
+    and what has none as fast as without.
+    """
+    os.environ.setdefault(machine.ONEDNN, "1")
     with quietly():
         from agentlab import runner
     return runner

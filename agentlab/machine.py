@@ -1,4 +1,4 @@
-"""What a run ran on: versions, threads and vector instructions, which decide how sums are rounded; and when it began."""
+"""What a run ran on: versions, threads, kernels and vector instructions, which decide how sums are rounded; when it began."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import time
 from importlib import metadata
 from typing import Any
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # the variable by which TensorFlow is told whether to use oneDNN's kernels, as it is imported
 LIBRARIES = ("agentlab", "tensorflow", "keras", "numpy", "gymnasium")
 
 
 def facts() -> dict[str, Any]:
-    """Returns the versions, threads and CPU flags of this process, as JSON can hold them."""
+    """Returns the versions, threads, kernels and CPU flags of this process, as JSON can hold them."""
     versions = {name: metadata.version(name) for name in LIBRARIES}
     return {
         "versions": {"python": platform.python_version(), **versions},
         "threads": _threads(),
+        "kernels": {ONEDNN: os.environ.get(ONEDNN, "unset")},
         "cpu_flags": _cpu_flags(),
     }
 
@@ -25,12 +27,12 @@ def facts() -> dict[str, Any]:
 def differences(told: dict[str, Any]) -> list[str]:
     """Returns what is different here from what `facts` told elsewhere, each as a clause; it may round sums otherwise."""
     here, found = facts(), []
-    for kind in ("versions", "threads"):
+    for kind in ("versions", "threads", "kernels"):
         there = told.get(kind)
         there = there if isinstance(there, dict) else {}
         for name, value in here[kind].items():
             if there.get(name) != value:
-                found.append(f"{name.replace('_', '-')} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
+                found.append(f"{name} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
     flags = told.get("cpu_flags")
     differing = sorted(set(here["cpu_flags"]) ^ {flag for flag in flags or () if isinstance(flag, str)})
     if differing:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import arrays, errors, machine
+from agentlab import errors, machine, variables
 from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -163,7 +163,7 @@ def load_run(
     with weights_within(checkpoint.sizes["agent.safetensors"]):
         agent = build_agent(config.task, config.seed, config.spec, model)  # the environment itself may be out of reach
     try:
-        arrays.assign(checkpoint.file("agent"), agent.variables())
+        variables.assign(checkpoint.file("agent"), agent.variables())
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
     return config.task, config.seed, agent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentlab import arrays
+from agentlab import arrays, variables
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
 from agentlab.gears import Gear, Groups
@@ -15,8 +15,8 @@ def take(agent: Agent, gear: Gear) -> Groups:
     handed over, as the next update would have done.
     """
     held = {name: group for name, group in gear.state().items() if group}
-    own = {name: arrays.copied(variable) for name, variable in agent.variables().items()}
-    remembered = {name: arrays.copied(ring) for name, ring in agent.memory_variables().items()}
+    own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
+    remembered = {name: variables.copied(ring) for name, ring in agent.memory_variables().items()}
     return {"agent": own, "memory": remembered, **held}
 
 
@@ -32,12 +32,12 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
         UnreadableError: something in it is not of this agent or gear.
         EnvironmentFault: the environment can't be brought to where it was.
     """
-    variables = {"agent": agent.variables(), "memory": agent.memory_variables()}
-    expected = {**variables, "loop": gear.state()["loop"]}
+    held_by = {"agent": agent.variables(), "memory": agent.memory_variables()}
+    expected = {**held_by, "loop": gear.state()["loop"]}
     for group, named in expected.items():
         arrays.check(checkpoint.file(group), named)
-    for group, named in variables.items():
-        arrays.assign(checkpoint.file(group), named)
+    for group, named in held_by.items():
+        variables.assign(checkpoint.file(group), named)
     held: Groups = {"loop": {}}
     arrays.read(checkpoint.file("loop"), expected["loop"], held["loop"].__setitem__)
     if checkpoint.has("environment"):

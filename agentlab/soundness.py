@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agentlab import arrays, errors
+from agentlab import errors, variables
 from agentlab.agent import Agent
 from agentlab.metrics import NonFinite
 
@@ -27,5 +27,5 @@ def check_learning(agent: Agent, step: int) -> None:
             f"at update {before + error.update:,}. {REMEDY}"
         ) from error
     for weight in agent.model.variables:
-        if not np.isfinite(arrays.copied(weight.value)).all():
+        if not np.isfinite(variables.copied(weight.value)).all():
             raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: so is weight {weight.path}. {REMEDY}")

@@ -16,7 +16,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from agentlab import arrays, seeds
+from agentlab import arrays, seeds, variables
 from agentlab.checkpoint import Checkpoints
 from agentlab.execution import Compiled, GraphCall, compiled, repeat
 from agentlab.memory import Memory
@@ -111,7 +111,7 @@ def checkpoint(transitions: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         checkpoints = Checkpoints(pathlib.Path(directory))
         begin = time.perf_counter()
-        held = {name: arrays.without_zeros(arrays.copied(variable)) for name, variable in memory.variables().items()}
+        held = {name: arrays.without_zeros(variables.copied(variable)) for name, variable in memory.variables().items()}
         checkpoints.save(0, {"memory": held}, {"metrics_bytes": 0, "best": None, "exact": True})
         saved, most = time.perf_counter() - begin, resident("VmHWM")
         del held, memory
@@ -122,7 +122,7 @@ def checkpoint(transitions: int) -> None:
         begin = time.perf_counter()
         found = checkpoints.open(0)
         found.verify()
-        arrays.assign(found.file("memory"), other.variables())
+        variables.assign(found.file("memory"), other.variables())
         read = time.perf_counter() - begin
     tf.nest.map_structure(np.testing.assert_array_equal, other.sample(seeds.at(KEY, 0)), drawn)
     print(f"{size:,} bytes on disk; {saved:.1f} s to save, {read:.1f} s to verify and read back; batches are the same")

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors, seeds
+from agentlab.parameters import FUSED_SIZE
 from agentlab.schedules import Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import TimeStep, Transition
@@ -55,7 +56,14 @@ def tensors(structure):
 
 
 def target_weights(trainer):
-    return trainer.variables()["target"].numpy().reshape(2, 2)
+    (held,) = (variable for name, variable in trainer.variables().items() if name.startswith("target/"))
+    return held.numpy().reshape(2, 2)
+
+
+@pytest.fixture(params=[0, FUSED_SIZE], ids=["large", "small"])
+def _of_either_size(request, monkeypatch):
+    """Has the network count as a large one, or as the small one that it is."""
+    monkeypatch.setattr("agentlab_dqn.target.FUSED_SIZE", request.param)
 
 
 def test_td_targets_by_hand(compiled):
@@ -142,6 +150,7 @@ def test_gradients_are_clipped_to_their_global_norm(compiled, limit, scale):
     np.testing.assert_allclose(model.get_weights()[0], MODEL - scale * GRADIENT, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("_of_either_size")
 def test_the_target_network_is_copied_at_its_period(compiled):
     trainer, model = built(target_update_period=3)
     learn = compiled(trainer.learn)
@@ -153,6 +162,7 @@ def test_the_target_network_is_copied_at_its_period(compiled):
     assert trainer.variables()["target_updates"].numpy() == 7
 
 
+@pytest.mark.usefixtures("_of_either_size")
 def test_polyak_averaging_by_hand(compiled):
     trainer, _ = built(target_update_period=1, target_update_rate=0.25)
     compiled(trainer.learn)(tensors(BATCH), SEED)
@@ -210,6 +220,7 @@ MODELS = {
 }
 
 
+@pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_any_keras_model_learns(compiled, make):
     with seeds.keras_initializers(0):
@@ -221,9 +232,9 @@ def test_any_keras_model_learns(compiled, make):
     @compiled
     def learn(batch):
         metrics = trainer.learn(batch, SEED)
-        return metrics, trainer.target_output(observation), model(observation, training=False)
+        return metrics, trainer.target.output(observation), model(observation, training=False)
 
-    np.testing.assert_allclose(trainer.target_output(observation), model(observation, training=False), rtol=1e-6)
+    np.testing.assert_allclose(trainer.target.output(observation), model(observation, training=False), rtol=1e-6)
     before = [weight.numpy() for weight in model.trainable_variables]
     frozen = [layer.get_weights() for layer in model.layers if not layer.trainable]
     for update in range(1, 5):

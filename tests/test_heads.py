@@ -91,20 +91,18 @@ def test_a_noisy_layer_by_hand(compiled):
     @compiled
     def called(inputs):
         with noise.drawn_from(SEED):
-            return layer(inputs), *layer.draw(SEED, 4)
+            return layer(inputs), *layer.draw(SEED)
 
     found, of_inputs, of_outputs = (tensor.numpy() for tensor in called(tf.constant(inputs)))
-    for row in range(4):
-        noisy_kernel = kernel + kernel_noise * np.outer(of_inputs[row], of_outputs[row])
-        noisy_bias = bias + bias_noise * of_outputs[row]
-        np.testing.assert_allclose(found[row], inputs[row] @ noisy_kernel + noisy_bias, rtol=1e-4, atol=1e-5)
+    noisy_kernel = kernel + kernel_noise * np.outer(of_inputs, of_outputs)
+    np.testing.assert_allclose(found, inputs @ noisy_kernel + bias + bias_noise * of_outputs, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(compiled(layer)(tf.constant(inputs)), inputs @ kernel + bias, rtol=1e-4, atol=1e-5)
 
 
 def test_noise_is_scaled_as_the_paper_says():
-    """f(z) = sign(z) sqrt(|z|): its square is a standard normal number's size, and rows and ends are independent."""
-    layer = noisy(inputs=1, units=1)
-    of_inputs, of_outputs = (tensor.numpy()[:, 0] for tensor in layer.draw(SEED, 50_000))
+    """f(z) = sign(z) sqrt(|z|): its square is a standard normal number's size, and the two ends are independent."""
+    layer = noisy(inputs=1_000, units=1_000)
+    of_inputs, of_outputs = np.concatenate([layer.draw(seeds.at(KEY, step)) for step in range(50)], axis=1)
     for drawn in (of_inputs, of_outputs):
         normal = np.sign(drawn) * drawn**2
         assert normal.mean() == pytest.approx(0.0, abs=0.02)
@@ -118,7 +116,7 @@ def test_layers_streams_and_seeds_draw_independently():
     def drawn(stream, seed):
         layer = NoisyDense(1, stream)
         layer.build((None, 200))
-        return layer.draw(seed, 1)[0].numpy().ravel()
+        return layer.draw(seed)[0].numpy()
 
     first = drawn("one", SEED)
     np.testing.assert_array_equal(first, drawn("one", SEED))
@@ -159,14 +157,13 @@ def test_the_first_amplitudes_are_the_papers():
 def test_an_agent_explores_by_noise_and_is_judged_without():
     trainer = DQN(num_atoms=5, optimizer="sgd")
     model = build_model(MLP(hidden_units=(8,), noise=3.0, dueling=True), SPEC, trainer.num_outputs(SPEC), 0)
-    agent = Agent(SPEC, Parts(model, Greedy(), trainer, UniformReplay(10, 4)), 200)
-    observation = tf.ones([200, 2])
-    one, other = (agent.decide(observation, ()).action.numpy() for _ in range(2))
-    assert len(set(one)) == 3, "every row has its own noise"
-    assert (one != other).any(), "every step has its own noise"
-    assert len(set(agent.act(observation.numpy()))) == 1
+    agent = Agent(SPEC, Parts(model, Greedy(), trainer, UniformReplay(10, 4)), 2)
+    observation = tf.ones([2, 2])
+    decided = [agent.decide(observation, ()).action.numpy() for _ in range(50)]
+    assert {tuple(actions) for actions in decided} == {(0, 0), (1, 1), (2, 2)}, "every step has its own noise, for all its rows"
+    assert len({tuple(agent.act(observation.numpy())) for _ in range(50)}) == 1
     with noise.drawn_from(SEED):
-        assert len(set(agent.act(observation.numpy()))) == 1
+        assert len({tuple(agent.act(observation.numpy())) for _ in range(50)}) == 1
 
 
 class Watched(keras.layers.Layer):
@@ -229,8 +226,8 @@ def test_convolutional_networks_take_every_head(kind, settings):
     blank = tf.zeros((2, 10, 10, 4))
     assert model(blank).shape == (2, 9)
     with noise.drawn_from(SEED):
-        rows = model(blank).numpy()
-    assert np.array_equal(rows[0], rows[1]) == ("noise" not in settings)
+        noisy = model(blank).numpy()
+    assert np.array_equal(noisy, model(blank)) == ("noise" not in settings)
 
 
 @pytest.mark.parametrize(

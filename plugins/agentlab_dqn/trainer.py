@@ -10,11 +10,11 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, noise, seeds
-from agentlab.parameters import FUSED_SIZE, flatten, unflatten
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
 from agentlab_dqn.returns import Categorical, Expected, Returns
+from agentlab_dqn.target import TargetNetwork
 
 
 @attrs.define(slots=False, eq=False)
@@ -79,18 +79,11 @@ class DQN(Trainer):
 
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
         super().build(model, spec)
-        self._updates = tf.Variable(0, dtype=tf.int64, name="target_updates")
-        self._target = tf.Variable(flatten(self._weights()), trainable=False, name="target")
-
-    def target_output(self, observation: Any) -> Any:
-        """Returns the target network's outputs `[N, K]`."""
-        variables = self.model.trainable_variables
-        with keras.StatelessScope(list(zip(variables, unflatten(self._target, variables), strict=True))):
-            return self.model(observation, training=False)
+        self.target = TargetNetwork(model, self.target_update_period, self.target_update_rate)
 
     def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
         with noise.drawn_from(seeds.child(seed, "target")):
-            next_output = chooser = self.target_output(batch.next_observation)
+            next_output = chooser = self.target.output(batch.next_observation)
         if self.double:
             with noise.drawn_from(seeds.child(seed, "chooser")):
                 chooser = self.model(batch.next_observation, training=False)
@@ -102,30 +95,8 @@ class DQN(Trainer):
 
     def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
         metrics = super().learn_from(tape, output, batch, seed)
-        self._updates.assign_add(1)
-        if self.target_update_period == 1:
-            self._target.assign(self._moved_target())
-            return metrics
-        due = tf.equal(self._updates.read_value() % self.target_update_period, 0)
-        if self._target.shape[0] > FUSED_SIZE:  # a large network takes longer to copy than to act by
-            tf.cond(due, self._move_target, lambda: 0)
-        else:  # a small one less than a branch, with which a host step's graph leaves the calling thread
-            self._target.assign(tf.where(due, self._moved_target(), self._target))
+        self.target.follow()
         return metrics
 
-    def _move_target(self) -> int:
-        """Moves the target network; returns 0, since branches of a graph have to return something."""
-        self._target.assign(self._moved_target())
-        return 0
-
-    def _moved_target(self) -> tf.Tensor:
-        weights = flatten(self._weights())
-        if self.target_update_rate == 1.0:
-            return weights
-        return self._target + self.target_update_rate * (weights - self._target)
-
     def variables(self) -> dict[str, Any]:
-        return {**super().variables(), "target": self._target, "target_updates": self._updates}
-
-    def _weights(self) -> list[Any]:
-        return [variable.value for variable in self.model.trainable_variables]
+        return {**super().variables(), **self.target.variables()}

@@ -89,18 +89,19 @@ class NormalizedCNN(ModelBuilder):
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         check_image(spec, 2 ** (1 + len(self.stages)))
-        layers = _normalized(self.stem, 5)
+        layers = _normalized(self.stem, 5, pooled=True)
         for stage in self.stages:
-            layers.append(keras.layers.MaxPooling2D())
-            for filters in stage:
-                layers += _normalized(filters, 3)
-        layers += [keras.layers.MaxPooling2D(), keras.layers.Flatten(), keras.layers.Dropout(self.dropout)]
+            for index, filters in enumerate(stage):
+                layers += _normalized(filters, 3, pooled=index == len(stage) - 1)
+        layers += [keras.layers.Flatten(), keras.layers.Dropout(self.dropout)]
         return sequential(spec, [*layers, keras.layers.Dense(num_outputs)])
 
 
-def _normalized(filters: int, kernel_size: int) -> list[keras.layers.Layer]:
+def _normalized(filters: int, kernel_size: int, pooled: bool) -> list[keras.layers.Layer]:
+    """Returns a convolution; pooling by 2 if it is wanted, which leaves a quarter to what follows; normalisation; and ReLU."""
     convolution = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)
-    return [convolution, keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU()]
+    pooling = [keras.layers.MaxPooling2D()] if pooled else []
+    return [convolution, *pooling, keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU()]
 
 
 def check_image(spec: EnvironmentSpec, smallest: int) -> None:

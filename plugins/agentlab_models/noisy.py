@@ -11,11 +11,12 @@ from agentlab import noise, seeds
 
 
 class NoisyDense(keras.layers.Layer):
-    """A dense layer with factorised Gaussian noise (Fortunato et al. 2018, arXiv:1706.10295): a sum of a layer and a noisy one.
+    """A dense layer with factorised Gaussian noise in its weights (Fortunato et al. 2018, arXiv:1706.10295).
 
-    `y = W x + b + (S * outer(f(e), f(d))) x + s * f(e)`, with `f(z) = sign(z) sqrt(|z|)` of standard normal d per input and e
-    per output; W, b, S and s are learned. Every row of a batch draws its own d and e, as if it had a network to itself. Where
-    the call is to be free of noise (see `agentlab.noise`), as in evaluation, `y = W x + b`.
+    `y = (W + S * outer(f(e), f(d))) x + b + s * f(e)`, with `f(z) = sign(z) sqrt(|z|)` of standard normal d per input and e per
+    output; W, b, S and s are learned. The rows of a batch share one draw, as in the paper's algorithm 1: to draw for every row
+    takes longer than all else of an update. Where the call is to be free of noise (see `agentlab.noise`), as in evaluation,
+    `y = W x + b`.
 
     Args:
         units: outputs.
@@ -48,19 +49,20 @@ class NoisyDense(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Returns the outputs `[N, units]` for inputs `[N, I]`."""
-        output = tf.matmul(inputs, self.kernel) + self.bias
+        kernel, bias = self.kernel, self.bias
         seed = noise.present_seed()
         if seed is not None:
-            of_inputs, of_outputs = self.draw(seed, tf.shape(inputs)[0])
-            output += of_outputs * (tf.matmul(inputs * of_inputs, self.kernel_noise) + self.bias_noise)
-        return self.activation(output)
+            of_inputs, of_outputs = self.draw(seed)
+            kernel = kernel + self.kernel_noise * of_inputs[:, None] * of_outputs
+            bias = bias + self.bias_noise * of_outputs
+        return self.activation(tf.matmul(inputs, kernel) + bias)
 
-    def draw(self, seed: Any, rows: Any) -> tuple[Any, Any]:
-        """Returns f(d) `[rows, I]` and f(e) `[rows, units]` for a seed `[2]` int64."""
+    def draw(self, seed: Any) -> tuple[Any, Any]:
+        """Returns f(d) `[I]` and f(e) `[units]` for a seed `[2]` int64."""
         inputs = self.kernel.shape[0]
-        drawn = seeds.normal(seeds.child(seed, f"noise/{self.stream}"), [rows, inputs + self.units])
+        drawn = seeds.normal(seeds.child(seed, f"noise/{self.stream}"), [inputs + self.units])
         scaled = tf.sign(drawn) * tf.sqrt(tf.abs(drawn))
-        return scaled[:, :inputs], scaled[:, inputs:]
+        return scaled[:inputs], scaled[inputs:]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns `[N, units]`."""
