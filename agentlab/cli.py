@@ -139,11 +139,10 @@ def _run(options: argparse.Namespace) -> int:
 
     Without TASK, the config.json of a run says which task with which seed.
     """
-    found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
-    runner = importing.runner()
-    from agentlab import execution
+    from agentlab import task
 
-    execution.use_threads(getattr(found, "threads", 0))
+    found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
+    runner = importing.runner(found if isinstance(found, task.Task) else None)
     with program.stop_on_signals() as stop, program.plain_warnings():
         if options.config and options.config.endswith(".json"):
             runner.warn_of_differences(options.config)
@@ -172,14 +171,7 @@ def _resume(options: argparse.Namespace) -> int:
     With --steps, a run that has ended goes on to a larger budget.
     """
     _check_positive("--steps", options.steps)
-    from agentlab import task
-
-    config = pathlib.Path(options.run) / "config.json"
-    threads = task.read_run_config(config)[0].threads if config.is_file() else 0
-    runner = importing.runner()
-    from agentlab import execution
-
-    execution.use_threads(threads)
+    runner = importing.runner_of(options.run)
     with program.stop_on_signals() as stop, program.plain_warnings():
         run = runner.resume(options.run, steps=options.steps, quiet=options.quiet, stop=lambda: bool(stop))
     _say_result(run)
@@ -189,7 +181,7 @@ def _resume(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
     _check_positive("--episodes", options.episodes)
-    runner = importing.runner()
+    runner = importing.runner_of(options.run)
     with program.plain_warnings():
         found, seed, agent = runner.load_run(options.run, options.step)
     from agentlab import composition
@@ -209,7 +201,7 @@ def _play(options: argparse.Namespace) -> int:
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    importing.runner()
+    importing.runner_of(options.run)
     from agentlab import play
 
     returns = play.play(options.run, options.episodes, options.video)
@@ -222,7 +214,7 @@ def _sample(options: argparse.Namespace) -> int:
     """Writes text with a run's agent: it acts in `echo`, where the next observation is its last action."""
     _check_positive("--length", options.length)
     _check_positive("--num", options.num)
-    importing.runner()
+    importing.runner_of(options.run)
     from agentlab import writing
 
     narrowed = {"top_k": options.top_k, "top_p": options.top_p}

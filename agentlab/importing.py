@@ -1,27 +1,38 @@
-"""Importing TensorFlow as the command line program wants it: with its fastest kernels, and without greetings."""
+"""Importing TensorFlow as the command line program wants it: set up for a task, without greetings."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentlab import errors, machine
 
+if TYPE_CHECKING:
+    from agentlab.task import Task
 
-def runner() -> Any:
-    """Imports and returns the runner, and so TensorFlow.
 
-    TensorFlow uses oneDNN's kernels by itself on some processors only; convolutions learn up to 1.4 times as fast with them,
-    and what has none as fast as without.
-    """
-    os.environ.setdefault(machine.ONEDNN, "1")
+def runner(task: Task | None = None) -> Any:
+    """Imports and returns the runner, and so TensorFlow, with the kernels and threads that a task wants."""
+    if task is not None:
+        os.environ.setdefault(machine.ONEDNN, str(int(task.onednn)))
     with quietly():
-        from agentlab import runner
+        from agentlab import execution, runner
+    if task is not None:
+        execution.use_threads(task.threads)
     return runner
+
+
+def runner_of(directory: str) -> Any:
+    """Imports and returns the runner as the task of a run wants it; whoever needs the run's files tells if they are wrong."""
+    from agentlab.task import read_run_config
+
+    config = pathlib.Path(directory) / "config.json"
+    return runner(read_run_config(config)[0] if config.is_file() else None)
 
 
 @contextlib.contextmanager

@@ -47,8 +47,8 @@ class Policy:
         self._key = key
         self._preferences = preferences
         self._noisy = noisy
-        self._execution = execution
-        self._call: Any = None
+        self._is_eager = execution == "eager"
+        self._call: executions.GraphCall | None = None
 
     def decide(self, observation: Any, recurrent: Any = (), training: bool = False) -> Decision:
         """Makes one forward pass and one draw per row; traceable.
@@ -106,17 +106,20 @@ class Policy:
             )
         array = conform(observation, self.spec.observation, "The agent")
         batch = array if array.ndim > len(self.spec.observation.shape) else array[None]
-        action = self.respond(batch).action.numpy()
-        return action if batch is array else action[0]
+        action = self.decide(tf.constant(batch)).action if self._is_eager else self._compiled()(batch)[0]
+        return action.numpy() if batch is array else action.numpy()[0]
 
     def respond(self, observation: np.ndarray, recurrent: Any = ()) -> Decision:
         """Decides for a batch of observations `[B, *O]` as one compiled call from the host; the results are eager tensors."""
-        if self._execution == "eager":
+        if self._is_eager:
             return self.decide(tf.constant(observation), recurrent)
+        action, output, *following = self._compiled()(observation, *tf.nest.flatten(recurrent))
+        return Decision(observation, action, output, tf.nest.pack_sequence_as(recurrent, following))
+
+    def _compiled(self) -> executions.GraphCall:
         if self._call is None:
             self._call = self._compile()
-        action, output, *following = self._call(observation, *tf.nest.flatten(recurrent))
-        return Decision(observation, action, output, tf.nest.pack_sequence_as(recurrent, following))
+        return self._call
 
     def _compile(self) -> executions.GraphCall:
         state = initial_state(self.model, 1)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from agentlab import errors, plugins, source
 from agentlab import task as tasks
+from agentlab.composition import build_part
 from agentlab.task import PART_KINDS, Task
 from agentlab.testing import probe
 from agentlab.testing.untouched import untouched
@@ -102,6 +103,10 @@ class TaskTests:
         expect_same(one, other, "the same state of the agent whether a run was resumed or not")
 
     def _short(self) -> Task:
-        """Returns the task with a budget of a few turns."""
+        """Returns the task with a budget of a few turns, of which the second half learns."""
         task = tasks.changed(self.task(), self.changes)
-        return tasks.changed(task, {"steps": min(task.steps, 20 * task.num_environments), "evaluation": {"episodes": 1}})
+        steps = min(task.steps, 20 * task.num_environments)
+        short = tasks.changed(task, {"steps": steps, "evaluation": {"episodes": 1}})
+        if build_part("trainer", task.trainer).learning_starts <= steps // 2:
+            return short
+        return tasks.changed(short, {"trainer": {"learning_starts": steps // 2}})

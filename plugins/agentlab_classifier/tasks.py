@@ -62,6 +62,7 @@ classifier_mnist_cnn = Task(
     num_environments=50,
     report_period=10_000,
     evaluation=ON_TEST,
+    onednn=True,
 )
 
 classifier_digits_reward = Task(
@@ -93,4 +94,5 @@ classifier_mnist_best = Task(
     num_environments=100,
     report_period=20_000,
     evaluation=ON_TEST,
+    onednn=True,
 )

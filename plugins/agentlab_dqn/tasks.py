@@ -134,6 +134,7 @@ dqn_breakout = Task(
     num_environments=8,
     report_period=10_000,
     evaluation=WHOLE_GAMES,
+    onednn=True,
 )
 
 rainbow_breakout = attrs.evolve(
