@@ -76,7 +76,7 @@ rainbow_cartpole = attrs.evolve(
     dqn_cartpole_50k,
     name="rainbow-cartpole",
     description="Rainbow, all of DQN's improvements at once, balances CartPole within 50,000 environment steps.",
-    model=part("mlp", hidden_units=(128, 128), dueling=True, noise=0.5),
+    model=part("mlp", hidden_units=(128, 128), dueling=True, noise=0.1),
     trainer=part(
         "dqn",
         learning_rate=Linear(1e-3, 1e-6, 49_000),
@@ -92,7 +92,7 @@ rainbow_cartpole = attrs.evolve(
         target_update_period=1,
         target_update_rate=0.005,
     ),
-    sampler=part("greedy"),  # the noise in the weights explores
+    # besides the noise in the weights, epsilon-greedy as before: by noise alone, every episode soon goes the same way
     memory=part("prioritized-replay", capacity=50_000, batch_size=64, weight_exponent=Linear(0.4, 1.0, 49_000)),
 )
 
