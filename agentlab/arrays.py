@@ -87,23 +87,6 @@ def check(path: pathlib.Path, expected: Mapping[str, Any]) -> None:
     _opened(path, lambda found: _check(path.name, found, expected))
 
 
-def read(path: pathlib.Path, expected: Mapping[str, Any], take: Callable[[str, np.ndarray], Any]) -> None:
-    """Hands each array to `take` by its name, one at a time; names, shapes and dtypes must be those `expected`.
-
-    An array may have fewer rows, as `without_zeros` leaves them; the others are zeros.
-
-    Raises:
-        UnreadableError: something is different, or it is no safetensors file.
-    """
-
-    def take_all(found: Any) -> None:
-        _check(path.name, found, expected)
-        for name, like in expected.items():
-            take(name, _with_zeros(found.get_tensor(name), tuple(like.shape)))
-
-    _opened(path, take_all)
-
-
 def read_one(path: pathlib.Path, name: str, like: Any, rows: range | None = None) -> np.ndarray:
     """Returns an array that `check` has approved of, or some of its rows; those that `without_zeros` left out are zeros.
 

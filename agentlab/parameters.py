@@ -24,6 +24,11 @@ def unflatten(vector: Any, like: Sequence[Any]) -> list[tf.Tensor]:
     return [tf.reshape(part, model.shape) for part, model in zip(parts, like, strict=True)]
 
 
+def is_small(variables: Sequence[Any]) -> bool:
+    """Returns whether the variables are so small together that it pays to hold them as one vector."""
+    return sum(math.prod(variable.shape) for variable in variables) <= FUSED_SIZE
+
+
 def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
     """Returns the Euclidean norm of all elements of the float32 `tensors` together.
 
@@ -70,7 +75,6 @@ class Updater:
 
 def _fusible(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> bool:
     """Whether one vector gets the same numbers: nothing the optimizer does looks at single variables."""
-    small = sum(math.prod(variable.shape) for variable in variables) <= FUSED_SIZE
     alike = all(variable.dtype == "float32" and variable.constraint is None for variable in variables)
     by_variable = optimizer.clipnorm or optimizer.weight_decay  # decay may leave some variables out
-    return type(optimizer) in ELEMENTWISE and small and alike and not by_variable
+    return type(optimizer) in ELEMENTWISE and is_small(variables) and alike and not by_variable

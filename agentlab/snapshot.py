@@ -16,7 +16,7 @@ def take(agent: Agent, gear: Gear) -> Groups:
     """
     held = {name: group for name, group in gear.state().items() if group}
     own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
-    remembered = {name: variables.copied(ring) for name, ring in agent.memory_variables().items()}
+    remembered = {name: variables.copied_by_rows(ring) for name, ring in agent.memory_variables().items()}
     return {"agent": own, "memory": remembered, **held}
 
 
@@ -32,14 +32,13 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
         UnreadableError: something in it is not of this agent or gear.
         EnvironmentFault: the environment can't be brought to where it was.
     """
-    held_by = {"agent": agent.variables(), "memory": agent.memory_variables()}
-    expected = {**held_by, "loop": gear.state()["loop"]}
-    for group, named in expected.items():
+    own, remembered, loop = agent.variables(), agent.memory_variables(), gear.state()["loop"]
+    for group, named in {"agent": own, "memory": remembered, "loop": loop}.items():
         arrays.check(checkpoint.file(group), named)
-    for group, named in held_by.items():
-        variables.assign(checkpoint.file(group), named)
-    held: Groups = {"loop": {}}
-    arrays.read(checkpoint.file("loop"), expected["loop"], held["loop"].__setitem__)
+    variables.assign(checkpoint.file("agent"), own)
+    variables.assign_by_rows(checkpoint.file("memory"), remembered)
+    file = checkpoint.file("loop")
+    held: Groups = {"loop": {name: arrays.read_one(file, name, array) for name, array in loop.items()}}
     if checkpoint.has("environment"):
         held["environment"] = arrays.read_all(checkpoint.file("environment"))
     gear.restore(held)

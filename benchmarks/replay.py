@@ -111,7 +111,7 @@ def checkpoint(transitions: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         checkpoints = Checkpoints(pathlib.Path(directory))
         begin = time.perf_counter()
-        held = {name: arrays.without_zeros(variables.copied(variable)) for name, variable in memory.variables().items()}
+        held = {name: arrays.without_zeros(variables.copied_by_rows(variable)) for name, variable in memory.variables().items()}
         checkpoints.save(0, {"memory": held}, {"metrics_bytes": 0, "best": None, "exact": True})
         saved, most = time.perf_counter() - begin, resident("VmHWM")
         del held, memory
@@ -122,7 +122,7 @@ def checkpoint(transitions: int) -> None:
         begin = time.perf_counter()
         found = checkpoints.open(0)
         found.verify()
-        variables.assign(found.file("memory"), other.variables())
+        variables.assign_by_rows(found.file("memory"), other.variables())
         read = time.perf_counter() - begin
     tf.nest.map_structure(np.testing.assert_array_equal, other.sample(seeds.at(KEY, 0)), drawn)
     print(f"{size:,} bytes on disk; {saved:.1f} s to save, {read:.1f} s to verify and read back; batches are the same")

@@ -63,7 +63,7 @@ def target_weights(trainer):
 @pytest.fixture(params=[0, FUSED_SIZE], ids=["large", "small"])
 def _of_either_size(request, monkeypatch):
     """Has the network count as a large one, or as the small one that it is."""
-    monkeypatch.setattr("agentlab_dqn.target.FUSED_SIZE", request.param)
+    monkeypatch.setattr("agentlab.parameters.FUSED_SIZE", request.param)
 
 
 def test_td_targets_by_hand(compiled):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from agentlab.parameters import FUSED_SIZE, flatten, unflatten
+from agentlab.parameters import flatten, is_small, unflatten
 
 
 class TargetNetwork:
@@ -27,7 +26,7 @@ class TargetNetwork:
         self.model = model
         self.period = period
         self.rate = rate
-        self._is_small = sum(math.prod(weight.shape) for weight in model.trainable_variables) <= FUSED_SIZE
+        self._is_small = is_small(model.trainable_variables)
         self._updates = tf.Variable(0, dtype=tf.int64, name="target_updates")
         self._held = [tf.Variable(weight, trainable=False, name="target") for weight in self._newest()]
 
@@ -46,8 +45,8 @@ class TargetNetwork:
             return
         due = tf.equal(self._updates.read_value() % self.period, 0)
         if self._is_small:  # then the move costs less than a branch, with which a host step's graph leaves the calling thread
-            for held, moved in zip(self._held, self._moved(), strict=True):
-                held.assign(tf.where(due, moved, held))
+            (held,), (moved,) = self._held, self._moved()
+            held.assign(tf.where(due, moved, held))
         else:
             tf.cond(due, self._move, lambda: 0)
 
