@@ -9,7 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-ELEMENTWISE = (keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
+from agentlab.adam import Adam
+
+ELEMENTWISE = (Adam, keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
 FUSED_SIZE = 50_000  # elements up to which the copies into and out of one vector cost less than separate operations
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, noise, schedules
+from agentlab.adam import Adam
 from agentlab.parameters import Updater, global_norm
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Horizon, Transition
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "adam": keras.optimizers.Adam,
+    "adam": Adam,
     "adamw": keras.optimizers.AdamW,
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": keras.optimizers.SGD,

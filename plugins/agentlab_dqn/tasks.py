@@ -114,6 +114,7 @@ dqn_minatar_breakout = Task(
     steps=1_000_000,
     report_period=50_000,
     threads=1,  # so small a network takes twice as long with more
+    onednn=True,
 )
 
 WHOLE_GAMES = Evaluation(  # by the game's own points, whatever is learned from

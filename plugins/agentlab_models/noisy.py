@@ -49,13 +49,12 @@ class NoisyDense(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Returns the outputs `[N, units]` for inputs `[N, I]`."""
-        kernel, bias = self.kernel, self.bias
+        outputs = tf.matmul(inputs, self.kernel) + self.bias
         seed = noise.present_seed()
         if seed is not None:
             of_inputs, of_outputs = self.draw(seed)
-            kernel = kernel + self.kernel_noise * of_inputs[:, None] * of_outputs
-            bias = bias + self.bias_noise * of_outputs
-        return self.activation(tf.matmul(inputs, kernel) + bias)
+            outputs += of_outputs * (tf.matmul(inputs * of_inputs, self.kernel_noise) + self.bias_noise)
+        return self.activation(outputs)
 
     def draw(self, seed: Any) -> tuple[Any, Any]:
         """Returns f(d) `[I]` and f(e) `[units]` for a seed `[2]` int64."""
