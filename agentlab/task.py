@@ -217,7 +217,7 @@ def _as_data(value: Any) -> Any:
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Returns `old` with `new` merged in: tables into tables, but another part or kind of schedule begins anew.
+    """Returns `old` with `new` merged in: tables into tables, but another part, optimizer or kind of schedule begins anew.
 
     >>> merged({"model": {"name": "mlp", "activation": "tanh"}}, {"model": {"name": "cnn"}, "steps": 5})
     {'model': {'name': 'cnn'}, 'steps': 5}
@@ -231,8 +231,9 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _begins_anew(key: str, before: Any, value: Any) -> bool:
-    another_part = key in PART_KINDS and "name" in value and value["name"] != before.get("name")
-    return another_part or ("kind" in before and value.get("kind", before["kind"]) != before["kind"])
+    named = key in PART_KINDS or key == "optimizer"
+    another = named and "name" in value and value["name"] != before.get("name")
+    return another or ("kind" in before and value.get("kind", before["kind"]) != before["kind"])
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:

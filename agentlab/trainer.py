@@ -57,7 +57,8 @@ class Trainer(abc.ABC):
 
     Attributes:
         metric_names: of the scalars that `learn` returns.
-        optimizer: "adam", "adamw", "rmsprop" or "sgd", or a `keras.optimizers.Optimizer`.
+        optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and arguments of Keras's, as `{"name": "adam",
+            "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`.
         learning_rate: of the optimizer named; a schedule counts updates.
         max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
         learning_starts: environment steps before the first update.
@@ -67,7 +68,7 @@ class Trainer(abc.ABC):
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
 
-    optimizer: str | Any = "adam"
+    optimizer: str | dict[str, Any] | Any = "adam"
     learning_rate: float | schedules.Schedule = 1e-3
     max_gradient_norm: float | None = optional_positive(None)
     learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
@@ -158,15 +159,36 @@ class Trainer(abc.ABC):
     def _make_optimizer(self) -> keras.optimizers.Optimizer:
         if isinstance(self.optimizer, keras.optimizers.Optimizer):
             return self.optimizer
-        if not isinstance(self.optimizer, str):
+        arguments = dict(self.optimizer) if isinstance(self.optimizer, dict) else {"name": self.optimizer}
+        name = arguments.pop("name", None)
+        if not isinstance(name, str):
             raise errors.UsageError(
-                f"The optimizer is {self.optimizer!r}; expected {', '.join(OPTIMIZERS)} or a keras.optimizers.Optimizer."
+                f"The optimizer is {self.optimizer!r}; expected {', '.join(OPTIMIZERS)}, or a table with such a name and "
+                "arguments of Keras's, or a keras.optimizers.Optimizer."
             )
-        if self.optimizer not in OPTIMIZERS:
-            raise errors.UsageError(errors.unknown("optimizer", self.optimizer, OPTIMIZERS))
+        if name not in OPTIMIZERS:
+            raise errors.UsageError(errors.unknown("optimizer", name, OPTIMIZERS))
         rate = self.learning_rate
         scheduled = _Scheduled(rate) if isinstance(rate, schedules.Schedule) else rate
-        return OPTIMIZERS[self.optimizer](scheduled)
+        return _with_arguments(name, scheduled, arguments)
+
+
+def _with_arguments(name: str, learning_rate: Any, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:
+    """Returns the named optimizer with arguments of Keras's.
+
+    Raises:
+        UsageError: it does not take them.
+    """
+    kind = OPTIMIZERS[name]
+    try:
+        if wrong := [argument for argument, value in arguments.items() if isinstance(value, (str, list, dict))]:
+            raise ValueError(f"{', '.join(wrong)} should be a number, true, false or none")  # Keras fails when it updates
+        return kind(learning_rate, **arguments)
+    except (TypeError, ValueError) as error:
+        raise errors.UsageError(
+            f"Optimizer {name!r} does not take {arguments}: {error}. Expected arguments of keras.optimizers.{kind.__name__}; "
+            "the learning rate is a setting of its own."
+        ) from error
 
 
 class _Scheduled(keras.optimizers.schedules.LearningRateSchedule):

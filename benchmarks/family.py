@@ -1,6 +1,7 @@
 """What each of DQN's improvements brings on a task, over seeds, at equal steps.
 
-    python benchmarks/family.py dqn-minatar-breakout --steps 300000 --seeds 5
+    python benchmarks/family.py dqn-minatar-breakout --steps 200000 --with-categorical trainer.optimizer=adam \\
+        --with-categorical trainer.learning_rate=2.5e-4
     python benchmarks/family.py dqn-cartpole-50k --only plain rainbow --set evaluation.stop_return=none
 
 Each run is a whole process, and of each the mean return of the final evaluation counts. The probability of improvement is the
@@ -31,6 +32,7 @@ EACH = {
     "noisy": NOISY,
 }
 VARIANTS = {**EACH, "rainbow": [change for changes in EACH.values() for change in changes]}
+WITH_CATEGORICAL = ("categorical", "rainbow")
 
 
 def run(task: str, seed: int, steps: int | None, changes: list[str]) -> tuple[float, float]:
@@ -58,6 +60,7 @@ def main() -> None:
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in options.only:
             changes = [change.format(**known) for change in VARIANTS[name]]
+            changes += options.with_categorical if name in WITH_CATEGORICAL else []
             final, over_the_run = run(options.task, seed, options.steps, [*changes, *options.set])
             found[name].append(final)
             print(f"seed {seed}: {name}: return {final:.2f}, {over_the_run:.2f} over the run", flush=True)
@@ -79,6 +82,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--maximum", type=float, default=20.0, help="the highest return, discounted, of C51 (default: 20)")
     parser.add_argument("--capacity", type=int, default=100_000, help="of prioritised replay (default: 100,000)")
     parser.add_argument("--batch-size", type=int, default=32, help="of prioritised replay (default: 32)")
+    parser.add_argument(
+        "--with-categorical",
+        action="append",
+        default=[],
+        metavar="PART.SETTING=VALUE",
+        help="where C51 is used, whose loss may want another optimizer than that of DQN",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="for all of them")
     return parser.parse_args()
 

@@ -29,6 +29,7 @@ CARTPOLE = EnvironmentSpec("cartpole", Array((4,)), Discrete(2))
 ATARI = EnvironmentSpec("atari", Array((4, 84, 84), "uint8", 0, 255), Discrete(4))
 KEY = seeds.stream(0, "memory")
 CAPACITY, ROWS, BATCH = 50_000, 4, 64
+BLOCK = 100  # transitions added at once; blocks of thousands would themselves take much of the memory measured
 
 
 def turns_of(memory: Memory, execution: str) -> Compiled:
@@ -76,15 +77,15 @@ def filled(transitions: int) -> tuple[UniformReplay, float]:
     memory = UniformReplay(transitions, 32, observations="frames")
     memory.build(ATARI, 1, Horizon())
     add = Compiled(memory.add, "graph")
-    frames = np.random.default_rng(0).integers(0, 256, (1_004, 84, 84), np.uint8)
-    stacks = np.stack([frames[index : index + 4] for index in range(1_001)])
-    count, row = 1_000, tf.zeros([1_000], tf.int64)
+    frames = np.random.default_rng(0).integers(0, 256, (BLOCK + 4, 84, 84), np.uint8)
+    stacks = np.stack([frames[index : index + 4] for index in range(BLOCK + 1)])
+    row = tf.zeros([BLOCK], tf.int64)
     begin = time.perf_counter()
-    for block in range(transitions // count):
-        reward = tf.fill([count], float(block))
-        ended = np.zeros(count, np.bool_)
+    for block in range(transitions // BLOCK):
+        reward = tf.fill([BLOCK], float(block))
+        ended = np.zeros(BLOCK, np.bool_)
         ended[-1] = True
-        whole = Transition(tf.constant(stacks[:-1]), row, reward, tf.ones([count]), tf.constant(stacks[1:]))
+        whole = Transition(tf.constant(stacks[:-1]), row, reward, tf.ones([BLOCK]), tf.constant(stacks[1:]))
         add(whole, tf.constant(ended), row)
     return memory, (time.perf_counter() - begin) / transitions * 1e6
 
@@ -145,7 +146,7 @@ def resident(field: str) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["cost", "frames", "checkpoint"])
-    parser.add_argument("--transitions", type=int, default=200_000, help="in thousands, of frames (default: 200,000)")
+    parser.add_argument("--transitions", type=int, default=200_000, help="in hundreds, of frames (default: 200,000)")
     options = parser.parse_args()
     if options.what == "cost":
         cost()

@@ -12,6 +12,7 @@ from agentlab.adam import Adam
 from agentlab.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.schedules import Exponential
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.task import merged
 from agentlab.trainer import Trainer
 from agentlab.types import Transition
 
@@ -229,7 +230,7 @@ def test_an_unknown_optimizer_is_told():
     assert str(failure.value) == "No optimizer named 'adamm'. Known: adam, adamw, rmsprop, sgd. Did you mean 'adam'?"
 
 
-@pytest.mark.parametrize("wrong", [5, ["adam"], None])
+@pytest.mark.parametrize("wrong", [5, ["adam"], None, {"epsilon": 1e-4}, {"name": None}])
 def test_an_optimizer_of_a_wrong_type_is_told(wrong):
     with pytest.raises(errors.UsageError, match="optimizer"):
         Regression(optimizer=wrong).build(small_model(), SPEC)
@@ -264,6 +265,40 @@ def test_an_optimizer_may_be_a_name_or_an_object(name, kind):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
     assert own.iterations.numpy() == 3
     assert all(name.startswith("optimizer/") for name in trainer.variables())
+
+
+def test_an_optimizer_by_name_takes_arguments_of_kerass():
+    arguments = {"rho": 0.95, "centered": True, "epsilon": 1e-4}
+    by_name, _, _ = learn_once(optimizer={"name": "rmsprop", **arguments}, learning_rate=0.02)
+    by_object, _, _ = learn_once(optimizer=keras.optimizers.RMSprop(0.02, **arguments))
+    plain, _, _ = learn_once(optimizer="rmsprop", learning_rate=0.02)
+    for ours, theirs, other in zip(by_name, by_object, plain, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert not np.allclose(ours, other)
+
+
+@pytest.mark.parametrize("wrong", [{"rhoo": 0.5}, {"learning_rate": 0.5}, {"weight_decay": "much"}])
+def test_arguments_that_an_optimizer_does_not_take_are_told(wrong):
+    with pytest.raises(errors.UsageError) as failure:
+        Regression(optimizer={"name": "rmsprop", **wrong}).build(small_model(), SPEC)
+    assert str(failure.value).startswith(f"Optimizer 'rmsprop' does not take {wrong}: ")
+    assert "Expected arguments of keras.optimizers.RMSprop; the learning rate is a setting of its own." in str(failure.value)
+
+
+def test_another_optimizer_begins_without_the_arguments_of_the_one_before():
+    old = {"optimizer": {"name": "rmsprop", "rho": 0.95}}
+    assert merged(old, {"optimizer": {"momentum": 0.5}}) == {"optimizer": {"name": "rmsprop", "rho": 0.95, "momentum": 0.5}}
+    assert merged(old, {"optimizer": {"name": "sgd", "momentum": 0.5}}) == {"optimizer": {"name": "sgd", "momentum": 0.5}}
+    assert merged(old, {"optimizer": "sgd"}) == {"optimizer": "sgd"}
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_by_name_with_amsgrad(amsgrad):
+    options = {"amsgrad": amsgrad, "beta_2": 0.5}
+    by_name, _, _ = learn_once(optimizer={"name": "adam", **options}, learning_rate=0.5)
+    by_object, _, _ = learn_once(optimizer=keras.optimizers.Adam(0.5, **options))
+    for ours, theirs in zip(by_name, by_object, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 def test_a_schedule_of_learning_rates_counts_updates():
