@@ -138,14 +138,14 @@ def _default(part: type, name: str, default: Any) -> Any:
 
 
 def _readable(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "none"}
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "none", dict: "a table"}
 
     def name(option: Any) -> str:
         if typing.get_origin(option) is Literal:
             return "one of " + ", ".join(map(repr, typing.get_args(option)))
         if typing.get_origin(option) is tuple:
             return "a list of which each is " + name(typing.get_args(option)[0])
-        return names.get(option, f"a {getattr(option, '__name__', option)}")
+        return names.get(typing.get_origin(option) or option, f"a {getattr(option, '__name__', option)}")
 
     return " or ".join(name(option) for option in _options(kind))
 

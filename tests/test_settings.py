@@ -128,7 +128,7 @@ def test_nothing_else_is_a_number(value):
         ("units", 3, "Setting 'units' of the example is 3; expected a list of which each is a whole number."),
         ("units", "34", "Setting 'units' of the example is '34'; expected a list of which each is a whole number."),
         ("units", [3, "x"], "Setting 'units' of the example is 'x'; expected a whole number."),
-        ("arguments", [1], "Setting 'arguments' of the example is [1]; expected a dict."),
+        ("arguments", [1], "Setting 'arguments' of the example is [1]; expected a table."),
     ],
 )
 def test_wrong_types_are_told(name, value, sentence):
