@@ -138,7 +138,14 @@ def _default(part: type, name: str, default: Any) -> Any:
 
 
 def _readable(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "none", dict: "a table"}
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "true or false",
+        types.NoneType: "none",
+        dict: "a table",
+    }
 
     def name(option: Any) -> str:
         if typing.get_origin(option) is Literal:

@@ -1,9 +1,12 @@
-"""Draws a learning curve from a run's metrics.jsonl as an SVG picture.
+"""Draws learning curves from the metrics.jsonl of a run, or of several kinds of runs over seeds, as an SVG picture.
 
     agentlab run char-rnn --set evaluation.period=8000
-    python benchmarks/learning_curve.py runs/char-rnn/0-1 --output docs/char-rnn.svg
+    python benchmarks/learning_curve.py --run runs/char-rnn/0-1 --output docs/char-rnn.svg
+    python benchmarks/learning_curve.py --metric return_mean --range 0 12 --output dqn.svg \\
+        --kind DQN runs/dqn/0-1 runs/dqn/1-1 --kind "double DQN" runs/double/0-1 runs/double/1-1
 
-The training figure is the mean since the report before; `evaluation_NAME` is drawn where the run judged itself in between.
+The training figure is the mean since the report before; `evaluation_NAME` is drawn where the run judged itself in between. Of
+several runs of a kind, the mean is drawn, and a band from the lowest to the highest.
 """
 
 from __future__ import annotations
@@ -13,15 +16,16 @@ import html
 import json
 import math
 import pathlib
+import statistics
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 48  # margins
-CURVES = (("training", "#1f77b4", ""), ("held out", "#d62728", "evaluation_"))  # name, colour, prefix of the metric
-
-Points = list[tuple[float, float]]
+LEFT, RIGHT, TOP, BOTTOM = 64, 32, 16, 48  # margins
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
+OF_A_RUN = {"training": "", "held out": "evaluation_"}  # curve: prefix of the metric
 
 
 @attrs.frozen
@@ -46,14 +50,38 @@ class Axis:
         return [index * spacing for index in range(first, last + 1)]
 
 
-def points(lines: list[dict[str, Any]], metric: str) -> Points:
-    """Returns (step, value) of the lines that have the metric."""
-    return [(line["step"], line[metric]) for line in lines if line.get(metric) is not None]
+@attrs.frozen
+class Curve:
+    """A figure over the steps of runs of one kind.
+
+    Attributes:
+        name: of the kind.
+        steps: `[T]`.
+        values: `[T]` of each run.
+    """
+
+    name: str
+    steps: list[float]
+    values: list[list[float]]
+
+    @classmethod
+    def of_runs(cls, name: str, runs: list[pathlib.Path], metric: str) -> Curve | None:
+        """Returns the curve of a metric at the steps for which all runs have it; None if there are none."""
+        found = []
+        for run in runs:
+            lines: list[dict[str, Any]] = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+            found.append({line["step"]: line[metric] for line in lines if line.get(metric) is not None})
+        steps = sorted(set.intersection(*map(set, found)))
+        return cls(name, steps, [[of_run[step] for step in steps] for of_run in found]) if steps else None
+
+    def at_each_step(self, of: Callable[[list[float]], float]) -> list[tuple[float, float]]:
+        """Returns (step, value) by what `of` makes of the runs' values at each step."""
+        return [(step, of(list(values))) for step, values in zip(self.steps, zip(*self.values, strict=True), strict=True)]
 
 
-def picture(curves: dict[tuple[str, str], Points], x_label: str, y_label: str, y_range: tuple[float, float]) -> str:
-    """Returns the SVG of curves given by (name, colour)."""
-    across = Axis(0.0, max(x for curve in curves.values() for x, _ in curve), LEFT, WIDTH - LEFT - RIGHT)
+def picture(curves: list[Curve], x_label: str, y_label: str, y_range: tuple[float, float]) -> str:
+    """Returns the SVG of curves."""
+    across = Axis(0.0, max(curve.steps[-1] for curve in curves), LEFT, WIDTH - LEFT - RIGHT)
     down = Axis(*y_range, HEIGHT - BOTTOM, -(HEIGHT - TOP - BOTTOM))
     parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
     for tick in across.ticks():
@@ -64,10 +92,18 @@ def picture(curves: dict[tuple[str, str], Points], x_label: str, y_label: str, y
         parts += [_line(LEFT, y, WIDTH - RIGHT, y), _text(LEFT - 8, y + 4, f"{tick:.4g}", "end")]
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x_label, "middle"))
     parts.append(f'<g transform="rotate(-90 16 {HEIGHT / 2})">{_text(16, HEIGHT / 2, y_label, "middle")}</g>')
-    for index, ((name, colour), curve) in enumerate(curves.items()):
-        shown = " ".join(f"{across.place(x):.1f},{down.place(min(y, down.high)):.1f}" for x, y in curve)
-        parts.append(f'<polyline points="{shown}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(_text(WIDTH - RIGHT - 12, TOP + 22 + 20 * index, f"{name}: {curve[-1][1]:.3f} at the end", "end", colour))
+
+    def shown(points: list[tuple[float, float]]) -> str:
+        return " ".join(f"{across.place(x):.1f},{down.place(min(max(y, down.low), down.high)):.1f}" for x, y in points)
+
+    for index, curve in enumerate(curves):
+        colour, mean = COLOURS[index % len(COLOURS)], curve.at_each_step(statistics.mean)
+        if len(curve.values) > 1:
+            band = shown(curve.at_each_step(max) + curve.at_each_step(min)[::-1])
+            parts.append(f'<polygon points="{band}" fill="{colour}" opacity="0.15"/>')
+        parts.append(f'<polyline points="{shown(mean)}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        place = HEIGHT - BOTTOM - 14 - 20 * (len(curves) - 1 - index) if mean[-1][1] > mean[0][1] else TOP + 22 + 20 * index
+        parts.append(_text(WIDTH - RIGHT - 12, place, f"{curve.name}: {mean[-1][1]:.3f} at the end", "end", colour))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">\n'
         + "\n".join(parts)
@@ -84,19 +120,27 @@ def _text(x: float, y: float, text: str, anchor: str, colour: str = "#333") -> s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=pathlib.Path, help="directory of a run")
+    options = _options()
+    if options.run:
+        drawn = [Curve.of_runs(name, [options.run], prefix + options.metric) for name, prefix in OF_A_RUN.items()]
+    else:
+        drawn = [Curve.of_runs(name, [*map(pathlib.Path, runs)], options.metric) for name, *runs in options.kind]
+    curves = [curve for curve in drawn if curve is not None]
+    if not curves:
+        raise SystemExit(f"The runs have no metric {options.metric!r} at the same steps.")
+    label = options.metric.replace("_", " ")
+    options.output.write_text(picture(curves, "environment steps", label, tuple(options.range)), "utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    runs = parser.add_mutually_exclusive_group(required=True)
+    runs.add_argument("--run", type=pathlib.Path, help="directory of a run")
+    runs.add_argument("--kind", nargs="+", action="append", metavar=("NAME", "RUN"), help="a name, and directories of runs")
     parser.add_argument("--metric", default="bits_per_character")
     parser.add_argument("--range", type=float, nargs=2, default=(1.0, 4.0), metavar=("LOW", "HIGH"), help="of the metric")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="the SVG file to write")
-    options = parser.parse_args()
-    lines = [json.loads(line) for line in (options.run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    curves = {(name, colour): points(lines, prefix + options.metric) for name, colour, prefix in CURVES}
-    drawn = {key: curve for key, curve in curves.items() if curve}
-    if not drawn:
-        parser.error(f"{options.run} has no metric {options.metric!r}.")
-    label = options.metric.replace("_", " ")
-    options.output.write_text(picture(drawn, "environment steps", label, tuple(options.range)), "utf-8")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
