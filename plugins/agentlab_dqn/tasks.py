@@ -119,6 +119,28 @@ dqn_minatar_breakout = Task(
     onednn=True,
 )
 
+rainbow_minatar_breakout = attrs.evolve(
+    dqn_minatar_breakout,
+    name="rainbow-minatar-breakout",
+    description="Rainbow, all of DQN's improvements at once, plays MinAtar's Breakout.",
+    model=part("nature-cnn", convolutions=((16, 3, 1),), hidden_units=(128,), dueling=True, noise=0.5),
+    trainer=part(
+        "dqn",
+        learning_rate=2.5e-4,
+        num_steps=3,
+        num_atoms=51,
+        minimum_return=0.0,
+        maximum_return=20.0,
+        learning_starts=5_000,
+        update_period=1,
+        target_update_period=1_000,
+    ),
+    sampler=part("greedy"),
+    memory=part("prioritized-replay", capacity=100_000, batch_size=32),
+    steps=200_000,
+    report_period=10_000,
+)
+
 WHOLE_GAMES = Evaluation(  # by the game's own points, whatever is learned from
     environment=part("atari", arguments={"reward_clipping": False, "episodic_life": False}),
     sampler=part("epsilon-greedy", epsilon=0.05),  # else one game is played over and over, if the emulator draws nothing
