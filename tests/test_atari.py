@@ -76,25 +76,25 @@ def test_a_state_is_gone_on_from():
     other.close()
 
 
-def lengths(preset, **arguments):
-    """Returns the returns of the first episodes of a random player."""
-    environment, generator = Atari("breakout", 4, preset, arguments), np.random.default_rng(0)
-    environment.reset(0)
-    totals, returns = np.zeros(4), []
-    for _ in range(450):
-        timestep = environment.step(generator.integers(0, 4, 4))
-        totals += timestep.reward
-        ended = timestep.terminated | timestep.truncated
-        returns.extend(totals[ended])
-        totals[ended] = 0
-    environment.close()
-    return returns
-
-
-def test_a_lost_life_ends_an_episode_for_learning_only():
-    each_life, games = lengths("deepmind"), lengths("deepmind", episodic_life=False)
-    assert len(each_life) > 2 * len(games) > 0
-    assert np.mean(games) > 2 * np.mean(each_life)
+def test_a_lost_life_ends_an_episode_and_the_game_goes_on():
+    """What is seen and paid is that of whole games; only where episodes end differs, five times as often."""
+    lives, games = Atari("breakout", 4), Atari("breakout", 4, arguments={"life_loss_info": False})
+    before = lives.reset(0).observation
+    np.testing.assert_array_equal(before, games.reset(0).observation)
+    generator, lost, over = np.random.default_rng(0), 0, 0
+    for _ in range(600):
+        action = generator.integers(0, 4, 4)
+        of_life, of_game = lives.step(action), games.step(action)
+        np.testing.assert_array_equal(of_life.observation, of_game.observation)
+        np.testing.assert_array_equal(of_life.final_observation, of_game.final_observation)
+        np.testing.assert_array_equal(of_life.reward, of_game.reward)
+        np.testing.assert_array_equal(of_life.terminated | ~of_game.terminated, True)
+        np.testing.assert_array_equal(of_life.final_observation[:, :3], before[:, 1:])
+        lost, over, before = lost + of_life.terminated.sum(), over + of_game.terminated.sum(), of_life.observation
+    assert over >= 4
+    assert 4 * over < lost <= 5 * (over + 4)
+    lives.close()
+    games.close()
 
 
 def test_pictures_are_what_the_agent_sees():

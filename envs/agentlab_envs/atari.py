@@ -26,6 +26,7 @@ COMMON = {
     "full_action_space": False,
     "reward_clipping": True,  # to -1, 0 and 1
     "max_num_frames_per_episode": 108_000,  # half an hour of play
+    "episodic_life": False,  # would begin a new game at every lost life, so that nobody ever saw a second one
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "deepmind": {
@@ -33,14 +34,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "repeat_action_probability": 0.0,
         "noop_max": 30,
         "use_fire_reset": True,
-        "episodic_life": True,
+        "life_loss_info": True,  # a lost life ends the episode, and the game goes on
     },
     "v5": {
         **COMMON,
         "repeat_action_probability": 0.25,
         "noop_max": 0,
         "use_fire_reset": False,
-        "episodic_life": False,
+        "life_loss_info": False,
     },
 }
 ENLARGED = 4  # pixels of a picture to a side of a pixel shown
@@ -75,7 +76,7 @@ class Atari(Environment):
             raise errors.UsageError(
                 "Atari games are shown as the agent sees them, not in a window: play with --video FILE.gif."
             )
-        self._inner = GymnasiumEnvironment(
+        self._inner = _Games(
             _id(self.game),
             self.num_environments,
             vectorization="native",
@@ -126,6 +127,23 @@ class Atari(Environment):
 
     def close(self) -> None:
         self._inner.close()
+
+
+class _Games(GymnasiumEnvironment):
+    """ALE's vector class, but that it shows nothing as an episode's final observation where the game goes on without a life."""
+
+    def _reset_vector(self, **arguments: Any) -> Any:
+        observation, info = super()._reset_vector(**arguments)
+        self._lives = np.array(info["lives"])
+        return observation, info
+
+    def _step_native(self, action: np.ndarray) -> Any:
+        found, rewards, terminated, truncated, info = super()._step_native(action)
+        before, self._lives = self._lives, np.array(info["lives"])
+        goes_on = terminated & (self._lives < before)  # a new game has more
+        if goes_on.any():
+            info["final_obs"] = np.where(goes_on[:, None, None, None], found, info["final_obs"])
+        return found, rewards, terminated, truncated, info
 
 
 def _id(game: str) -> str:

@@ -142,7 +142,7 @@ rainbow_minatar_breakout = attrs.evolve(
 )
 
 WHOLE_GAMES = Evaluation(  # by the game's own points, whatever is learned from
-    environment=part("atari", arguments={"reward_clipping": False, "episodic_life": False}),
+    environment=part("atari", arguments={"reward_clipping": False, "life_loss_info": False}),
     sampler=part("epsilon-greedy", epsilon=0.05),  # else one game is played over and over, if the emulator draws nothing
     episodes=30,
 )
