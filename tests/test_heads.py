@@ -124,6 +124,30 @@ def test_layers_streams_and_seeds_draw_independently():
         assert abs(np.corrcoef(first, other)[0, 1]) < 0.3
 
 
+@pytest.mark.parametrize("amplitude", [None, 0.5])
+def test_what_is_learned_does_not_depend_on_how_many_layers_were_made_before(amplitude):
+    """Counted up, noisy_dense_9 and noisy_dense_10 change places in the order of names, by which a graph is rewritten."""
+    spec = EnvironmentSpec("picture", Array((10, 10, 4), "float32", 0.0, 1.0), Discrete(6))
+    generator = np.random.default_rng(0)
+    shown, following = (tf.constant(generator.random((32, 10, 10, 4), np.float32)) for _ in range(2))
+    action, reward = tf.constant(generator.integers(0, 6, 32)), tf.constant(generator.normal(size=32).astype(np.float32))
+    batch = Transition(shown, action, reward, tf.ones([32]), following)
+
+    def learned():
+        trainer = DQN(num_atoms=51, optimizer="sgd")
+        settings = {"convolutions": ((16, 3, 1),), "hidden_units": (32,), "dueling": True, "noise": amplitude}
+        trainer.build(build_model(NatureCNN(**settings), spec, trainer.num_outputs(spec), 0), spec)
+        learn = tf.function(trainer.learn)
+        for step in range(3):
+            learn(batch, seeds.at(KEY, step))
+        return trainer.model.get_weights()
+
+    first = learned()
+    for _ in range(7):
+        for one, other in zip(learned(), first, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_normal_numbers_are_normal(compiled):
     drawn = compiled(lambda seed: seeds.normal(seed, [200_000]))(SEED).numpy()
     assert drawn.dtype == np.float32

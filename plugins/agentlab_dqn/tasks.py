@@ -10,6 +10,10 @@ BALANCE = {  # what balances CartPole, whatever the budget
     "max_gradient_norm": 10.0,
     "target_update_period": 1,
 }
+RAINBOW = {"num_steps": 3, "num_atoms": 51}  # with double Q-learning, which is on; the rest is the memory's and the model's
+MINATAR_NETWORK = {"convolutions": ((16, 3, 1),), "hidden_units": (128,)}
+MINATAR_UPDATES = {"learning_starts": 5_000, "update_period": 1, "target_update_period": 1_000}
+ATARI_UPDATES = {"learning_starts": 10_000, "update_period": 4, "target_update_period": 1_000}
 
 dqn_cartpole = Task(
     name="dqn-cartpole",
@@ -81,8 +85,7 @@ rainbow_cartpole = attrs.evolve(
         "dqn",
         learning_rate=Linear(1e-3, 1e-6, 49_000),
         discount=0.99,
-        num_steps=3,
-        num_atoms=51,
+        **RAINBOW,
         minimum_return=0.0,
         maximum_return=100.0,  # what balancing for ever is worth
         max_gradient_norm=10.0,
@@ -100,16 +103,14 @@ dqn_minatar_breakout = Task(
     name="dqn-minatar-breakout",
     description="DQN plays MinAtar's Breakout, 10 x 10 pixels, by the settings of its paper; the whole loop is one program.",
     environment=part("minatar-breakout", minimal=False),
-    model=part("nature-cnn", convolutions=((16, 3, 1),), hidden_units=(128,)),
+    model=part("nature-cnn", **MINATAR_NETWORK),
     trainer=part(
         "dqn",
         # the paper's program adds 0.01 to the root of what Keras adds epsilon to; the rate is its best in this game
         optimizer={"name": "rmsprop", "rho": 0.95, "centered": True, "epsilon": 1e-4},
         learning_rate=2**-9,
         double=False,
-        learning_starts=5_000,
-        update_period=1,
-        target_update_period=1_000,
+        **MINATAR_UPDATES,
     ),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.1, 100_000)),
     memory=part("replay", capacity=100_000, batch_size=32),
@@ -123,17 +124,14 @@ rainbow_minatar_breakout = attrs.evolve(
     dqn_minatar_breakout,
     name="rainbow-minatar-breakout",
     description="Rainbow, all of DQN's improvements at once, plays MinAtar's Breakout.",
-    model=part("nature-cnn", convolutions=((16, 3, 1),), hidden_units=(128,), dueling=True, noise=0.5),
+    model=part("nature-cnn", dueling=True, noise=0.5, **MINATAR_NETWORK),
     trainer=part(
         "dqn",
         learning_rate=2.5e-4,
-        num_steps=3,
-        num_atoms=51,
+        **RAINBOW,
         minimum_return=0.0,
         maximum_return=20.0,
-        learning_starts=5_000,
-        update_period=1,
-        target_update_period=1_000,
+        **MINATAR_UPDATES,
     ),
     sampler=part("greedy"),
     memory=part("prioritized-replay", capacity=100_000, batch_size=32),
@@ -152,7 +150,7 @@ dqn_breakout = Task(
     description="DQN plays Atari Breakout from pixels; needs the extra 'atari'.",
     environment=part("atari", game="breakout"),
     model=part("nature-cnn", channels="first"),
-    trainer=part("dqn", learning_rate=1e-4, double=False, learning_starts=10_000, update_period=4, target_update_period=1_000),
+    trainer=part("dqn", learning_rate=1e-4, double=False, **ATARI_UPDATES),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 100_000)),
     memory=part("replay", capacity=100_000, batch_size=32, observations="frames"),
     steps=1_000_000,
@@ -171,13 +169,10 @@ rainbow_breakout = attrs.evolve(
         "dqn",
         optimizer={"name": "adam", "epsilon": 1.5e-4},
         learning_rate=6.25e-5,
-        num_steps=3,
-        num_atoms=51,
+        **RAINBOW,
         minimum_return=-10.0,
         maximum_return=10.0,
-        learning_starts=10_000,
-        update_period=4,
-        target_update_period=1_000,
+        **ATARI_UPDATES,
     ),
     sampler=part("greedy"),
     memory=part(

@@ -32,7 +32,7 @@ class Dense:
         """Returns a layer; `stream` names it among the model's."""
         if self.noise is None:
             return keras.layers.Dense(units, activation=activation)
-        return NoisyDense(units, stream, activation, self.noise, name=stream)  # what sums round to may go by names
+        return NoisyDense(units, stream, activation, self.noise)
 
     def hidden(self, units: int, stream: str) -> list[keras.layers.Layer]:
         """Returns a hidden layer, and its dropout if there is any."""

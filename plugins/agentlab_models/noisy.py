@@ -20,7 +20,8 @@ class NoisyDense(keras.layers.Layer):
 
     Args:
         units: outputs.
-        stream: name of its noise, another for each layer of a model.
+        stream: name of its noise, another for each layer of a model; also the layer's own, which Keras would count
+            up: TensorFlow rewrites graphs by the order of names, and sums in another order round otherwise.
         activation: by Keras's name; None for none.
         noise: at first, each S and s is this over the square root of the number of inputs; 0.5 in the paper.
     """
@@ -28,7 +29,7 @@ class NoisyDense(keras.layers.Layer):
     def __init__(
         self, units: int, stream: str, activation: str | None = None, noise: float = 0.5, **keras_arguments: Any
     ) -> None:
-        super().__init__(**keras_arguments)
+        super().__init__(**{"name": stream, **keras_arguments})
         self.units = units
         self.stream = stream
         self.activation = keras.activations.get(activation)
