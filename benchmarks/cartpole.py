@@ -9,29 +9,11 @@ import argparse
 import pathlib
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
 
-import numpy as np
+import over_seeds
 import processes
 
 SOLVED = 475.0  # mean return, Gymnasium's reward threshold for CartPole-v1
-RESAMPLES = 10_000
-
-
-def interquartile_mean(scores: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Returns the mean of the middle half along the last axis: a quarter of the scores, rounded down, left out at each end."""
-    ordered = np.sort(scores, axis=-1)
-    cut = ordered.shape[-1] // 4
-    return ordered[..., cut : ordered.shape[-1] - cut].mean(-1)
-
-
-def bootstrap_interval(
-    scores: Sequence[float], statistic: Callable[[np.ndarray], np.ndarray], confidence: float = 0.95
-) -> tuple[float, float]:
-    """Returns the percentile interval of `statistic` over runs (Efron 1979; Agarwal et al. 2021, arXiv:2108.13264)."""
-    draws = np.random.default_rng(0).choice(np.asarray(scores), (RESAMPLES, len(scores)))
-    low, high = np.quantile(statistic(draws), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def main() -> None:
@@ -53,10 +35,9 @@ def main() -> None:
 
 
 def _summarise(returns: list[float], seconds: list[float], ratios: list[float]) -> None:
-    low, high = bootstrap_interval(returns, interquartile_mean)
     solved = sum(value >= SOLVED for value in returns)
     print(f"solved (mean return at least {SOLVED:g}): {solved} of {len(returns)}")
-    print(f"interquartile mean {interquartile_mean(returns):.2f}, 95% bootstrap interval [{low:.2f}, {high:.2f}]")
+    print(over_seeds.told(returns))
     print(f"median {statistics.median(seconds):.2f} s, the slowest {max(seconds):.2f} s")
     if ratios:
         print(f"the peer takes {statistics.median(ratios):.2f} times as long (median of pairs, the lowest {min(ratios):.2f})")

@@ -6,7 +6,8 @@
         --kind DQN runs/dqn/0-1 runs/dqn/1-1 --kind "double DQN" runs/double/0-1 runs/double/1-1
 
 The training figure is the mean since the report before; `evaluation_NAME` is drawn where the run judged itself in between. Of
-several runs of a kind, the mean is drawn, and a band from the lowest to the highest.
+several runs of a kind, the mean is drawn, and a band from the lowest to the highest. `--at STEP STEP` also prints what the runs
+of each kind come to at these steps.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import over_seeds
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 64, 32, 16, 48  # margins
@@ -74,9 +76,13 @@ class Curve:
         steps = sorted(set.intersection(*map(set, found)))
         return cls(name, steps, [[of_run[step] for step in steps] for of_run in found]) if steps else None
 
+    def at(self, step: float) -> list[float]:
+        """Returns the runs' values at a step."""
+        return [of_run[self.steps.index(step)] for of_run in self.values]
+
     def at_each_step(self, of: Callable[[list[float]], float]) -> list[tuple[float, float]]:
         """Returns (step, value) by what `of` makes of the runs' values at each step."""
-        return [(step, of(list(values))) for step, values in zip(self.steps, zip(*self.values, strict=True), strict=True)]
+        return [(step, of(self.at(step))) for step in self.steps]
 
 
 def picture(curves: list[Curve], x_label: str, y_label: str, y_range: tuple[float, float]) -> str:
@@ -128,6 +134,10 @@ def main() -> None:
     curves = [curve for curve in drawn if curve is not None]
     if not curves:
         raise SystemExit(f"The runs have no metric {options.metric!r} at the same steps.")
+    for curve in curves:
+        for step in curve.steps:
+            if step in options.at:
+                print(f"{curve.name} at {step:,}: {over_seeds.told(curve.at(step))}")
     label = options.metric.replace("_", " ")
     options.output.write_text(picture(curves, "environment steps", label, tuple(options.range)), "utf-8")
 
@@ -139,6 +149,7 @@ def _options() -> argparse.Namespace:
     runs.add_argument("--kind", nargs="+", action="append", metavar=("NAME", "RUN"), help="a name, and directories of runs")
     parser.add_argument("--metric", default="bits_per_character")
     parser.add_argument("--range", type=float, nargs=2, default=(1.0, 4.0), metavar=("LOW", "HIGH"), help="of the metric")
+    parser.add_argument("--at", type=int, nargs="+", default=[], metavar="STEP", help="steps to print the figures of")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="the SVG file to write")
     return parser.parse_args()
 
