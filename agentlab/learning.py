@@ -90,8 +90,14 @@ class ImmediateLearner(Learner):
         return attrs.evolve(decision, tape=tape)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
-        batch = Transition.between(decision.observation, decision.action, timestep)
-        self.means.add(self.trainer.learn_from(decision.tape, decision.output, batch, self._trainer_seed()))
+        batch, output = Transition.between(decision.observation, decision.action, timestep), decision.output
+        if not isinstance(timestep.first, tuple):  # only on the host, where this isn't traced
+            acted = ~timestep.first
+            if not tf.reduce_any(acted):
+                return
+            with decision.tape:
+                batch, output = tf.nest.map_structure(lambda leaf: tf.boolean_mask(leaf, acted), (batch, output))
+        self.means.add(self.trainer.learn_from(decision.tape, output, batch, self._trainer_seed()))
         self.updates.assign_add(1)
 
 

@@ -43,5 +43,4 @@ def turn(
     decision = agent.decide(observation, recurrent)
     state, timestep = step_environment(state, decision.action)
     agent.observe(decision, timestep)
-    ended = timestep.terminated | timestep.truncated
-    return state, timestep, restarted(agent.model, decision.recurrent, ended)
+    return state, timestep, restarted(agent.model, decision.recurrent, timestep.begun)

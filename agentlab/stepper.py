@@ -73,6 +73,7 @@ class Stepper(abc.ABC):
             terminated=np.asarray(timestep.terminated, np.bool_),
             truncated=np.asarray(timestep.truncated, np.bool_),
             final_observation=final_observation,
+            first=timestep.first if isinstance(timestep.first, tuple) else np.asarray(timestep.first, np.bool_),
         )
         if batched:
             return self.step(whole)
@@ -106,14 +107,20 @@ class ImmediateStepper(Stepper):
         return action.numpy()
 
     def _act(self, observation: Any, recurrent: Any) -> tuple[Any, Any, Any]:
-        decision = self._learner.policy.decide(observation, recurrent, training=True)
+        policy = self._learner.policy
+        decision = policy.decide(observation, recurrent, training=True)
+        if len(policy.model.losses) > sum(weight.regularizer is not None for weight in policy.model.trainable_weights):
+            raise errors.UsageError(
+                f"A layer of the model {policy.model.name!r} adds a loss as it is called, which the host gear can't take from "
+                'a compiled call: set execution="eager", or gear="device" where the environment allows it, or regularize '
+                "weights only."
+            )
         return decision.action, decision.output, decision.recurrent
 
     def observe(self, timestep: TimeStep) -> None:
         decision, self._pending = self._pending, None
         self._learner.observe(decision, tf.nest.map_structure(tf.constant, timestep))
-        ended = tf.constant(np.logical_or(timestep.terminated, timestep.truncated))
-        self._recurrent = restarted(self._learner.policy.model, decision.recurrent, ended)
+        self._recurrent = restarted(self._learner.policy.model, decision.recurrent, tf.constant(timestep.begun))
 
 
 class StagedStepper(Stepper):
@@ -130,6 +137,7 @@ class StagedStepper(Stepper):
         self._execution = execution
         self._steps = int(learner.policy.steps.numpy())
         self._stage = Stage(self._spec, self._rows)
+        self._experienced = False  # whether there ever was a transition
         self._foresight = Foresight(learner.policy, self._rows, execution)
         self._train = compiled(learner.train, "xla") if execution == "xla" else learner.train
         self._calls: dict[str, Any] = {}
@@ -141,6 +149,7 @@ class StagedStepper(Stepper):
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         self._steps = int(self._learner.policy.steps.numpy())
+        self._experienced = self._steps > 0
 
     def start(self, observation: np.ndarray) -> np.ndarray:
         action, given = self._foresight.at(self._steps)
@@ -177,6 +186,9 @@ class StagedStepper(Stepper):
         observation, action = self._pending
         self._pending = None
         self._stage.add(observation, action, timestep)
+        self._experienced = self._experienced or self._stage.has_rows
+        if not self._experienced:
+            return 0
         return self._learner.trainer.updates_due(self._steps, self._rows)
 
     def _learn(self, due: int) -> None:

@@ -18,7 +18,7 @@ class TimeStep:
         truncated: `[B]` bool, the episode was cut off: the value beyond still counts.
         final_observation: `[B, *O]`, what the action led to, before any reset.
         target: `[B, *A]`, the right answer to the action just taken, or `()`.
-        first: `[B]` bool, rows that were being reset instead of acting, so that no transition led here; `()` if none can.
+        first: `[B]` bool, rows to which no action led, as they were being reset: there is no transition; `()` if none were.
     """
 
     observation: Any
@@ -32,7 +32,13 @@ class TimeStep:
     @classmethod
     def begin(cls, observation: Any) -> TimeStep:
         """Returns the time step that begins an episode of one environment, `observation` `[*O]`, no action having led there."""
-        return cls(observation, 0.0, False, False, observation)
+        return cls(observation, 0.0, False, False, observation, first=True)
+
+    @property
+    def begun(self) -> Any:
+        """`[B]` bool, the rows in which what is decided next belongs to another episode than what was decided before."""
+        ended = self.terminated | self.truncated
+        return ended if isinstance(self.first, tuple) else ended | self.first
 
 
 @attrs.frozen(eq=False)

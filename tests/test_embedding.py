@@ -202,9 +202,13 @@ def test_what_is_wrong_is_told_in_a_sentence(agent, call, reason):
 
 
 def test_agents_in_one_process_do_not_disturb_each_other():
+    def drawn(generator):
+        observation = generator.normal(size=4).astype(np.float32)
+        return TimeStep(observation, 1.0, False, False, observation)
+
     def steps(agent, count):
         generator = np.random.default_rng(0)
-        return [int(agent.step(TimeStep.begin(generator.normal(size=4).astype(np.float32)))) for _ in range(count)]
+        return [int(agent.step(drawn(generator))) for _ in range(count)]
 
     alone = steps(agentlab.make_agent("dqn", 3, LEARNING), 200)
     one, other = (agentlab.make_agent("dqn", seed, LEARNING) for seed in (3, 4))
@@ -212,7 +216,7 @@ def test_agents_in_one_process_do_not_disturb_each_other():
     taken = []
     for _ in range(200):
         for agent, generator in zip((one, other), generators, strict=True):
-            action = agent.step(TimeStep.begin(generator.normal(size=4).astype(np.float32)))
+            action = agent.step(drawn(generator))
             if agent is one:
                 taken.append(int(action))
     assert taken == alone
@@ -287,3 +291,51 @@ def test_every_name_of_the_api_is_there():
     assert set(agentlab.__all__) == set(dir(agentlab))
     for name in agentlab.__all__:
         assert getattr(agentlab, name).__doc__
+
+
+# ---- episodes that the caller begins -------------------------------------------------------------------------------------
+
+
+def test_beginning_an_episode_by_hand_is_no_transition():
+    observations = np.arange(1.0, 5.0, dtype=np.float32)[:, None] * np.ones(4, np.float32)
+    agent = agentlab.make_agent("dqn", changes={"trainer": {"learning_starts": 3, "update_period": 3}})
+    agent.step(TimeStep.begin(observations[0]))
+    agent.step(TimeStep(observations[1], 1.0, True, False, observations[1]))
+    agent.step(TimeStep.begin(observations[2]))
+    agent.step(TimeStep(observations[3], 1.0, False, False, observations[3]))
+    stored = {name: variable.numpy() for name, variable in agent.learner.memory_variables().items()}
+    observed = next(values for name, values in stored.items() if name.endswith("/observation") or name == "observation")
+    assert observed[:3, 0].tolist() == [1.0, 3.0, 0.0]
+
+
+def test_an_agent_that_saw_only_beginnings_has_nothing_to_learn_from():
+    agent = agentlab.make_agent("dqn", changes={"trainer": {"learning_starts": 3, "update_period": 3}})
+    for _ in range(10):
+        agent.step(TimeStep.begin(np.zeros(4, np.float32)))
+    assert agent.learner.updates.numpy() == 0
+
+
+@pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
+def test_rows_that_were_being_reset_are_not_learned_from_on_the_spot(execution):
+    def learned(target_of_first, others=3):
+        rows, changes = 1 + others, {"num_environments": 1 + others, "execution": execution, "gear": "host"}
+        agent = agentlab.make_agent("classifier-digits", changes=changes)
+        observation = np.random.default_rng(0).random((rows, *agent.spec.observation.shape), np.float32)
+        target = np.array([target_of_first, 1, 2, 3][:rows])
+        nothing, first = np.zeros(rows, np.bool_), np.arange(rows) == 0
+        agent.step(TimeStep(observation, np.zeros(rows), nothing, nothing, observation, target))
+        agent.step(TimeStep(observation, np.zeros(rows), nothing, nothing, observation, target, first))
+        return agent.learner.updates.numpy(), [weight.numpy() for weight in agent.model.weights]
+
+    count, weights = learned(0)
+    assert count == 1
+    for weight, other in zip(weights, learned(9)[1], strict=True):
+        np.testing.assert_array_equal(weight, other)
+    assert learned(0, others=0)[0] == 0
+
+
+def test_a_loss_that_a_layer_adds_as_it_is_called_is_refused_where_it_would_be_out_of_reach(tmp_path):
+    regularized = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, activity_regularizer="l2")])
+    changes = {"gear": "host", "execution": "graph", "steps": 64, "evaluation": {"episodes": 4}}
+    with pytest.raises(errors.UsageError, match=r"adds a loss as it is called, .* set execution=.eager"):
+        agentlab.run("classifier-digits", changes=changes, model=regularized, run_dir=tmp_path / "run")
