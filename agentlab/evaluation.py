@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.environment import Environment
-from agentlab.errors import UsageError
+from agentlab.errors import Interrupted, UsageError
 from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state, restarted
 from agentlab.policy import Policy
@@ -59,11 +59,15 @@ class Evaluator:
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
         self._seed = seed
 
-    def run(self, stream: str = "evaluation") -> dict[str, Any]:
+    def run(self, stream: str = "evaluation", stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Returns `episodes`, `return_mean`, `return_std`, `episode_length_mean` and the entries of the trainer's score.
 
         Args:
             stream: of randomness, from which the episodes start.
+            stop: asked before each step.
+
+        Raises:
+            Interrupted: `stop` answered True.
         """
         self._policy.steps.assign(0)
         rows, model = self._environment.num_environments, self._policy.model
@@ -71,6 +75,8 @@ class Evaluator:
         statistics, score = EpisodeStatistics.start(rows), self._new_score()
         timestep, recurrent = self._environment.reset(seeds.host_seed(self._seed, stream)), initial_state(model, rows)
         while left.any():
+            if stop():
+                raise Interrupted("The evaluation was interrupted.")
             decision = self._policy.respond(timestep.observation, recurrent)
             action = decision.action.numpy()
             timestep = self._environment.step(action)
@@ -83,7 +89,7 @@ class Evaluator:
             returns.extend(statistics.return_sum[counted].tolist())
             lengths.extend(statistics.length_sum[counted].tolist())
             left = left - counted
-            recurrent = restarted(model, decision.recurrent, tf.constant(ended)) if recurrent != () else ()
+            recurrent = restarted(model, decision.recurrent, tf.constant(timestep.begun)) if recurrent != () else ()
         return {
             "episodes": len(returns),
             "return_mean": float(np.mean(returns)),

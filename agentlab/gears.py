@@ -114,8 +114,8 @@ class DeviceGear(Gear):
         finite, index = int(self._variables.finite.numpy()), int(self._variables.index.numpy())
         if finite < index:
             raise EnvironmentFault(
-                f"The environment {self._agent.spec.name!r} gave a reward or an observation that is not finite at its step "
-                f"{finite + 1:,}. Mend the environment."
+                f"The environment {self._agent.spec.name!r} gave a reward or an observation that is not finite by step "
+                f"{(finite + 1) * self._agent.num_environments:,}. Mend the environment."
             )
 
     def report(self) -> dict[str, float | None]:
@@ -231,7 +231,8 @@ class HostGear(Gear):
         self._statistics = self._statistics.continued(timestep.reward, acted)
         ended = timestep.terminated | timestep.truncated
         if np.count_nonzero(ended):
-            self._statistics = self._statistics.closed(ended.astype(np.float32))
+            with np.errstate(invalid="ignore"):  # learning that diverges is told of by what it learns
+                self._statistics = self._statistics.closed(ended.astype(np.float32))
 
     def close(self) -> None:
         self._environment.close()

@@ -19,6 +19,7 @@ from agentlab.task import Task
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
+RESULT = "result.json"
 
 
 class RunDirectory:
@@ -117,8 +118,8 @@ class RunDirectory:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes result.json."""
-        with self._writing("result.json"):
-            files.write_json(self.path / "result.json", result)
+        with self._writing(RESULT):
+            files.write_json(self.path / RESULT, result)
 
     def close(self) -> None:
         """Closes the files that are still open, and lets others have the directory."""

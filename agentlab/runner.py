@@ -18,7 +18,7 @@ from agentlab.checkpoint import Checkpoint, Checkpoints
 from agentlab.composition import build_agent, resolved
 from agentlab.files import UnreadableError
 from agentlab.model import ModelBuilder, weights_within
-from agentlab.report import CONFIG, RunDirectory
+from agentlab.report import CONFIG, RESULT, RunDirectory
 from agentlab.session import Run, Session
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
@@ -126,6 +126,8 @@ def resume(
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.steps + task.num_environments:
             raise errors.UsageError(f"--steps is {steps}; the run has already taken {checkpoint.step:,}. Give more.")
+        if checkpoint is None:
+            _check_beginning(path, directory.metrics_bytes())
         _warn_of_differences(config.told, "the run was begun")
         with weights_within(checkpoint.sizes.get("agent.safetensors", 0) if checkpoint else None):
             session = Session(task, config.seed, model, quiet, stop)
@@ -250,6 +252,25 @@ def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
     return found
 
 
+def _check_beginning(path: pathlib.Path, metrics_bytes: int) -> None:
+    """Warns, where there is no checkpoint, of metrics that beginning anew makes away with.
+
+    Raises:
+        CheckpointFault: the run had ended.
+    """
+    if (path / RESULT).exists():
+        raise errors.CheckpointFault(
+            f"{str(path)!r} is of a run that ended, and holds no checkpoint any more. Bring them back from a copy, or "
+            f"remove its {RESULT} as well to begin anew."
+        )
+    if metrics_bytes:
+        warnings.warn(
+            f"{str(path)!r} holds no checkpoint: the run begins anew, and the metrics it had are overwritten.",
+            errors.RunWarning,
+            stacklevel=3,
+        )
+
+
 def _check_agent(checkpoint: Checkpoint) -> None:
     checkpoint.verify(["agent"])
 
@@ -269,7 +290,7 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
             f"else than {CONFIG} says. Bring the environment or its data back as it was."
         )
     try:
-        session.resume(directory, checkpoint, config.inexact)
+        session.resume(directory, checkpoint, config.inexact, config.told)
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
 

@@ -24,6 +24,7 @@ from agentlab.model import ModelBuilder
 from agentlab.progress import Progress
 from agentlab.report import RunDirectory
 from agentlab.soundness import check_learning
+from agentlab.spec import Discrete
 from agentlab.task import Task
 
 SLICE_SECONDS = 0.5  # after which the loop looks whether it is to stop
@@ -98,15 +99,18 @@ class Session:
 
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
+        self._start(directory, inexact, self._machine)
+
+    def _start(self, directory: RunDirectory, inexact: str, begun_on: dict[str, Any]) -> None:
         if inexact:
             warnings.warn(
                 f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
                 "Resumed, it goes on from its checkpoint with new episodes.",
                 errors.RunWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         self._directory, self._inexact = directory, inexact
-        directory.write_config(self._task, self._seed, self.agent.spec, inexact, self._machine)
+        directory.write_config(self._task, self._seed, self.agent.spec, inexact, begun_on)
         self._progress.start()
         self._seconds["build"] = time.time() - self._begun
         self._timed("compile", self._gear.start)
@@ -115,21 +119,28 @@ class Session:
         """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
         return self._gear.inexact()
 
-    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str) -> None:
+    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, told: dict[str, Any]) -> None:
         """Starts the run where a verified checkpoint was taken; None is the beginning.
 
+        Args:
+            directory: of the run.
+            checkpoint: one of its own.
+            inexact: as of `begin`, when the run was begun.
+            told: by config.json, of what the run was begun on.
+
         Raises:
-            UnreadableError: it is not one of this run.
+            UnreadableError: the checkpoint is not one of this run.
         """
-        self.begin(directory, inexact)
         if checkpoint is None:
+            self.begin(directory, inexact)
             directory.rewind(0, 0)
             return
+        self._start(directory, inexact, {name: told.get(name) for name in self._machine})
         snapshot.put(checkpoint, self.agent, self._gear)
         self._step = checkpoint.step
         self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
         self._best = checkpoint.facts["best"]
-        self._exact = bool(checkpoint.facts["exact"]) and not inexact
+        self._exact = bool(checkpoint.facts["exact"]) and not inexact and not machine.differences(told)
         self._reported = 0.0, self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
 
@@ -182,7 +193,7 @@ class Session:
 
     def finish(self) -> Run:
         """Evaluates the trained agent and writes result.json."""
-        evaluation = self._timed("evaluate", self._evaluator.run)
+        evaluation = self._evaluate("evaluation")
         self._committer.wait()
         result = self._result(evaluation)
         self._directory.write_result(result)
@@ -200,16 +211,35 @@ class Session:
         while self._step < end:
             turns = min(self._slice, math.ceil((end - self._step) / rows))
             begin = time.time()
-            self._timed("train", self._gear.run, turns)
-            self._step += turns * rows
+            self._train(turns)
             if turns == self._slice:
                 pace = SLICE_SECONDS / max(time.time() - begin, 1e-9)
                 self._slice = max(1, int(turns * min(max(pace, 0.25), 4.0)))
             self._committer.check()
             if self._stop() and self._step < self._total:
                 check_learning(self.agent, self._step)
-                self._save()
-                raise errors.Interrupted(f"Interrupted at step {self._step:,} of {self._total:,}.")
+                raise self._interrupted()
+
+    def _train(self, turns: int) -> None:
+        step = self._step + turns * self._task.num_environments
+        try:
+            self._timed("train", self._gear.run, turns)
+        except errors.EnvironmentFault:
+            if not isinstance(self.agent.spec.action, Discrete):  # actions that grew without bound are learning's fault
+                check_learning(self.agent, step)
+            raise
+        self._step = step
+
+    def _evaluate(self, stream: str) -> dict[str, Any]:
+        try:
+            return self._timed("evaluate", self._evaluator.run, stream, _now_and_then(self._stop))
+        except errors.Interrupted as error:
+            raise self._interrupted() from error
+
+    def _interrupted(self) -> errors.Interrupted:
+        """Commits a checkpoint of this step, and returns what tells of it."""
+        self._save()
+        return errors.Interrupted(f"Interrupted at step {self._step:,} of {self._total:,}.")
 
     def _next_end(self) -> int:
         """Returns the next step at which something is due."""
@@ -227,7 +257,7 @@ class Session:
         check_learning(self.agent, self._step)
         period = self._task.evaluation.period
         evaluating, ending = self._is_due(period), self._step >= self._total
-        found = self._timed("evaluate", self._evaluator.run, "evaluation during training") if evaluating else {}
+        found = self._evaluate("evaluation during training") if evaluating else {}
         best = self._take_in(found)
         if best or ending or self._is_due(self._checkpoint_period()):
             self._save()
@@ -291,3 +321,17 @@ class Session:
             "evaluation": evaluation,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
+
+
+def _now_and_then(stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Returns what asks `stop` when the time of a slice has gone by since it was last asked."""
+    asked = time.monotonic()
+
+    def answer() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked < SLICE_SECONDS:
+            return False
+        asked = time.monotonic()
+        return stop()
+
+    return answer

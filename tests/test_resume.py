@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 import agentlab
 from agentlab import Agent, Parts, errors, watch
+from agentlab.evaluation import Evaluator
 from agentlab.gears import DeviceGear
 from agentlab.model import build_model
 from agentlab_dqn.replay import UniformReplay
@@ -222,6 +223,46 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(t
     assert not (directory / "checkpoints" / ".saving-abc").exists()
 
 
+def test_metrics_that_beginning_anew_overwrites_are_told_of(wholes, begun):
+    directory = begun(5)
+    shutil.rmtree(directory / "checkpoints")
+    with pytest.warns(errors.RunWarning, match="holds no checkpoint: the run begins anew, and the metrics it had are"):
+        agentlab.resume(directory)
+    assert_equal(wholes("device"), directory)
+
+
+def test_a_run_that_ended_is_not_begun_anew_because_its_checkpoints_were_lost(tmp_path, wholes):
+    directory = shutil.copytree(wholes("device"), tmp_path / "copy", ignore=lambda folder, names: {"checkpoints"} & {*names})
+    before = {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file()}
+    with pytest.raises(errors.CheckpointFault, match=r"a run that ended, and holds no checkpoint any more\. Bring them back"):
+        agentlab.resume(directory)
+    assert {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file() and file.name in before} == before
+
+
+@pytest.mark.parametrize("stream", ["evaluation during training", "evaluation"])
+def test_an_evaluation_ends_when_asked_to_and_is_done_anew(tmp_path, monkeypatch, stream):
+    task, changes = FAMILIES["device"]
+    changes = {**changes, "evaluation": {"episodes": 4, "period": 300}}
+    whole = agentlab.run(task, 3, changes, run_dir=tmp_path / "whole")
+    evaluating, run = [], Evaluator.run
+
+    def spied(self, name="evaluation", stop=lambda: False):
+        evaluating.append(name)
+        try:
+            return run(self, name, stop)
+        finally:
+            evaluating.pop()
+
+    monkeypatch.setattr(Evaluator, "run", spied)
+    monkeypatch.setattr("agentlab.session.SLICE_SECONDS", 0.0)
+    step = 300 if stream == "evaluation during training" else 600
+    with pytest.raises(errors.Interrupted, match=f"Interrupted at step {step} of 600. The newest checkpoint is of step {step}"):
+        agentlab.run(task, 3, changes, run_dir=tmp_path / "parts", stop=lambda: stream in evaluating)
+    parts = agentlab.resume(tmp_path / "parts")
+    assert_equal(whole.directory, parts.directory)
+    assert parts.result["evaluation"] == whole.result["evaluation"]
+
+
 def test_of_two_that_resume_a_run_one_goes_on(tmp_path, begun):
     directory = begun()
     held = []
@@ -259,8 +300,10 @@ def test_another_machine_is_told_of(tmp_path, begun):
     config["versions"]["keras"] = "3.15.0"
     config["cpu_flags"].append("avx9000")
     (directory / "config.json").write_text(json.dumps(config))
-    with pytest.warns(errors.RunWarning, match=r"keras 3\.15\.0 then, .* now; CPU flags avx9000"):
-        agentlab.resume(directory)
+    for steps in (None, 700):  # what the run was begun on is not forgotten
+        with pytest.warns(errors.RunWarning, match=r"keras 3\.15\.0 then, .* now; CPU flags avx9000"):
+            run = agentlab.resume(directory, steps=steps)
+        assert run.result["exact"] is False
 
 
 class Drifting(gymnasium.Env):
@@ -365,8 +408,14 @@ def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
     agent = Agent(environment.spec, Parts(model, EpsilonGreedy(1.0), trainer, UniformReplay(100, 8)), 2)
     gear = DeviceGear(agent, environment, 0)
     gear.start()
-    with pytest.raises(errors.EnvironmentFault, match=r"not finite at its step \d+"):
+    with pytest.raises(errors.EnvironmentFault, match=r"not finite by step \d*[02468]\. Mend"):
         gear.run(500)
+
+
+@pytest.mark.parametrize("gear", ["host", "device"])
+def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear):
+    with pytest.raises(errors.TrainingFault, match=r"Learning became non-finite by step .* Try a smaller trainer"):
+        agentlab.run("linear-regression", 0, {"gear": gear, "trainer": {"learning_rate": 0.05}}, run_dir=tmp_path / "run")
 
 
 @pytest.mark.slow
