@@ -19,7 +19,7 @@ from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec
-from agentlab.task import Part, Task, changed
+from agentlab.task import Part, Task, changed, merged
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -152,7 +152,7 @@ def evaluation_environment(task: Task) -> Part:
     part = task.evaluation.environment or task.environment
     if part.name != task.environment.name:
         return part
-    return Part(part.name, {**task.environment.settings, **part.settings})
+    return Part(part.name, merged(task.environment.settings, part.settings))
 
 
 def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:

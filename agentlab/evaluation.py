@@ -50,7 +50,7 @@ class Evaluator:
         if ours.observation.shape != theirs.observation.shape or not _is_like(ours.action, theirs.action):
             raise UsageError(
                 f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; "
-                f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment.id alike."
+                f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment alike."
             )
         self._environment = environment
         self._policy = policy

@@ -115,6 +115,11 @@ class MemoryLearner(Learner):
                 f"Model {policy.model.name!r} carries a state from step to step, which {type(memory).__name__} does not keep. "
                 "Choose memory 'latest' or a model without state."
             )
+        if missing := [name for name in memory.needed_metrics if name not in trainer.metric_names]:
+            raise errors.UsageError(
+                f"{type(memory).__name__} needs the trainer's {', '.join(map(repr, missing))} on each transition; it has only "
+                f"{', '.join(trainer.metric_names)}. Choose another memory, or a trainer with that."
+            )
         self.memory = memory
         self._memory_key = seeds.stream(seed, "memory")
         self._prepared = False

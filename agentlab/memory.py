@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -12,7 +12,13 @@ from agentlab.types import Horizon, Transition
 
 
 class Memory(abc.ABC):
-    """Keeps transitions and hands out batches. Settings are constructor arguments; `build` allocates the storage."""
+    """Keeps transitions and hands out batches. Settings are constructor arguments; `build` allocates the storage.
+
+    Attributes:
+        needed_metrics: of the trainer's, which `learned` looks for.
+    """
+
+    needed_metrics: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
@@ -36,6 +42,9 @@ class Memory(abc.ABC):
             ended: `[N]` bool, whether the episode ended with it, terminated or truncated.
             row: `[N]` int64, 0 to B - 1, the environment in which it happened.
         """
+
+    def cut(self, row: Any) -> None:  # noqa: B027 - most connect no transitions
+        """Takes in that the episodes of the environments `row` `[N]` int64 were given up: nothing follows their last steps."""
 
     @abc.abstractmethod
     def sample(self, seed: Any) -> Transition:

@@ -138,6 +138,7 @@ class StagedStepper(Stepper):
         self._steps = int(learner.policy.steps.numpy())
         self._stage = Stage(self._spec, self._rows)
         self._experienced = False  # whether there ever was a transition
+        self._last: TimeStep | None = None  # that led to one
         self._foresight = Foresight(learner.policy, self._rows, execution)
         self._train = compiled(learner.train, "xla") if execution == "xla" else learner.train
         self._calls: dict[str, Any] = {}
@@ -185,11 +186,24 @@ class StagedStepper(Stepper):
         """Stages where the last actions led and returns how many updates are due."""
         observation, action = self._pending
         self._pending = None
+        if not isinstance(timestep.first, tuple):
+            self._cut(timestep.first)
+        self._last = timestep
         self._stage.add(observation, action, timestep)
         self._experienced = self._experienced or self._stage.has_rows
         if not self._experienced:
             return 0
         return self._learner.trainer.updates_due(self._steps, self._rows)
+
+    def _cut(self, first: np.ndarray) -> None:
+        """Tells the memory of the rows whose episode had not ended when they were reset."""
+        if self._last is None:
+            return
+        given_up = np.flatnonzero(first & ~(self._last.terminated | self._last.truncated))
+        if len(given_up):
+            if self._stage.has_rows:
+                self._call("remember", self._stage.take())
+            self._learner.memory.cut(tf.constant(given_up, tf.int64))
 
     def _learn(self, due: int) -> None:
         if due == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any, ClassVar
 
 import attrs
@@ -39,6 +40,11 @@ def fraction(default: Any) -> Any:
     return attrs.field(default=default, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
 
 
+def _check_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
+    if any(isinstance(rate, (int, float)) and not 0.0 <= rate < math.inf for rate in schedules.values_of(value)):
+        raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
+
+
 class Score(abc.ABC):
     """What a trainer adds to an evaluation's report besides returns, such as the accuracy per class."""
 
@@ -69,7 +75,7 @@ class Trainer(abc.ABC):
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
 
     optimizer: str | dict[str, Any] | Any = "adam"
-    learning_rate: float | schedules.Schedule = 1e-3
+    learning_rate: float | schedules.Schedule = attrs.field(default=1e-3, validator=_check_rate)
     max_gradient_norm: float | None = optional_positive(None)
     learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     update_period: int | None = optional_positive(None)

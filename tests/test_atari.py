@@ -9,7 +9,7 @@ from ale_py import AtariVectorEnv
 
 import agentlab
 from agentlab import errors, play
-from agentlab.composition import build_part
+from agentlab.composition import build_part, evaluation_environment, resolved
 from agentlab.task import part
 from agentlab_envs.atari import PRESETS, Atari
 
@@ -78,9 +78,11 @@ def test_a_state_is_gone_on_from():
     other.close()
 
 
-def test_a_lost_life_ends_an_episode_and_the_game_goes_on():
+@pytest.mark.parametrize("grayscale", [True, False])
+def test_a_lost_life_ends_an_episode_and_the_game_goes_on(grayscale):
     """What is seen and paid is that of whole games; only where episodes end differs, five times as often."""
-    lives, games = Atari("breakout", 4), Atari("breakout", 4, arguments={"life_loss_info": False})
+    lives = Atari("breakout", 4, arguments={"grayscale": grayscale})
+    games = Atari("breakout", 4, arguments={"grayscale": grayscale, "life_loss_info": False})
     before = lives.reset(0).observation
     np.testing.assert_array_equal(before, games.reset(0).observation)
     generator, lost, over = np.random.default_rng(0), 0, 0
@@ -114,7 +116,20 @@ def test_pictures_are_what_the_agent_sees():
 
 WRONG = {
     "no such game": ({"game": "brekout"}, "No game named 'brekout'."),
-    "no such argument": ({"arguments": {"colour": True}}, "ALE/Breakout-v5 cannot be made with the arguments"),
+    "no such argument": ({"arguments": {"colour": True}}, "No argument named 'colour'."),
+    "one of our own": ({"arguments": {"autoreset_mode": "NextStep"}}, "No argument named 'autoreset_mode'."),
+    "no pixels": (
+        {"arguments": {"img_height": 0}},
+        "Argument 'img_height' of 'atari' is 0; expected a whole number from 1 up.",
+    ),
+    "less than nothing": (
+        {"arguments": {"noop_max": -1}},
+        "Argument 'noop_max' of 'atari' is -1; expected a whole number from 0",
+    ),
+    "no probability": (
+        {"arguments": {"repeat_action_probability": 2.0}},
+        "Argument 'repeat_action_probability' of 'atari' is 2.0; expected 0 to 1.",
+    ),
     "a window": ({"render_mode": "human"}, "Atari games are shown as the agent sees them, not in a window"),
     "no such preset": ({"preset": "v4"}, "Setting 'preset' of environment 'atari' is 'v4'"),
 }
@@ -167,3 +182,14 @@ def test_playing_shows_the_game_that_was_learned(tmp_path):
     assert run.agent.spec.action.num_values == 6
     assert len(play.play(run.directory, video=str(tmp_path / "pong.gif"))) == 1
     assert (tmp_path / "pong.gif").stat().st_size > 1_000
+
+
+def test_the_game_is_judged_as_it_was_changed():
+    changes = {"environment": {"arguments": {"stack_num": 2, "repeat_action_probability": 0.1}}}
+    judged = evaluation_environment(resolved("dqn-breakout", changes))
+    assert judged.settings["arguments"] == {
+        "stack_num": 2,
+        "repeat_action_probability": 0.1,
+        "reward_clipping": False,
+        "life_loss_info": False,
+    }

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import agentlab
 from agentlab import errors, seeds
+from agentlab.model import RecurrentModel
 from agentlab.parameters import FUSED_SIZE
 from agentlab.schedules import Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
@@ -273,3 +275,21 @@ def test_continuous_actions_are_refused():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         DQN(**wrong)
+
+
+def test_several_actions_a_step_are_refused():
+    with pytest.raises(errors.UsageError, match=r"DQN needs discrete actions; environment 'text' takes a \(64,\) choices"):
+        agentlab.make_agent("char-rnn-docs", changes={"trainer": {"name": "dqn", "update_period": 16}})
+
+
+class Stateful(RecurrentModel):
+    def initial_state(self, num_rows):
+        return tf.zeros([num_rows, 1])
+
+    def call(self, observation, state, training=False):
+        return observation, state
+
+
+def test_a_model_with_a_state_is_refused():
+    with pytest.raises(errors.UsageError, match="DQN values single observations; model 'memento' carries a state"):
+        DQN().build(Stateful(name="memento"), SPEC)

@@ -10,6 +10,7 @@ import gymnasium
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import agentlab
 from agentlab import AgentlabError, TimeStep, errors
@@ -306,6 +307,22 @@ def test_beginning_an_episode_by_hand_is_no_transition():
     stored = {name: variable.numpy() for name, variable in agent.learner.memory_variables().items()}
     observed = next(values for name, values in stored.items() if name.endswith("/observation") or name == "observation")
     assert observed[:3, 0].tolist() == [1.0, 3.0, 0.0]
+
+
+def test_rewards_are_not_summed_across_an_episode_that_was_given_up():
+    trainer = {"learning_starts": 12, "update_period": 12, "num_steps": 3, "discount": 1.0}
+    agent = agentlab.make_agent("dqn", changes={"trainer": trainer})
+    for beginning, reward in ((0.0, 1.0), (100.0, 10.0)):
+        agent.step(TimeStep.begin(np.full(4, beginning, np.float32)))
+        for step in range(1, 5):
+            observation = np.full(4, beginning + step, np.float32)
+            agent.step(TimeStep(observation, reward, False, False, observation))
+    for _ in range(3):  # until an update is due, by which what was experienced reaches the memory
+        agent.step(TimeStep.begin(np.zeros(4, np.float32)))
+    batch = agent.learner.memory._ring.read(tf.range(8, dtype=tf.int64))
+    assert batch.reward.numpy().tolist() == [3.0, 3.0, 2.0, 1.0, 30.0, 30.0, 20.0, 10.0]
+    assert batch.next_observation.numpy()[:, 0].tolist() == [3.0, 4.0, 4.0, 4.0, 103.0, 104.0, 104.0, 104.0]
+    assert batch.discount.numpy().tolist() == [1.0] * 8
 
 
 def test_an_agent_that_saw_only_beginnings_has_nothing_to_learn_from():

@@ -219,6 +219,19 @@ def test_lost_transitions_have_no_priority():
     assert (priorities > 0).sum() == end - begin
 
 
+def test_lost_transitions_get_no_priority_once_their_steps_are_complete():
+    memory = PrioritizedReplay(24, 64, observations="frames")
+    memory.build(SPEC, 4, Horizon(5, 0.5))
+    films, add = [Film(row, "other", 256) for row in range(4)], execution.Compiled(memory.add, "graph", SIGNATURE)
+    for turn in range(60):
+        add(*tensors(transitions(films, 4 * turn, {row: "truncated" if (turn + row) % 2 else "" for row in range(4)})))
+        begin, end = (int(bound) for bound in memory._ring.bounds())
+        priorities = memory.variables()["tree/0"].numpy().ravel()[:24]
+        whole = np.isin(np.arange(24), [number % 24 for number in range(begin, end)])
+        assert not priorities[~whole].any()
+    assert begin > 4 * 60 - 24
+
+
 # ---- sizes -------------------------------------------------------------------------------------------------------------
 
 ATARI = EnvironmentSpec("atari", Array((4, 84, 84), "uint8", 0, 255), Discrete(4))
@@ -264,7 +277,11 @@ def test_free_memory_is_what_the_system_and_the_container_leave(tmp_path, monkey
     assert room.free_bytes() == 500_000
 
 
-@pytest.mark.parametrize("shown", [Array((4,)), Array((4, 84, 84)), Array((84,), "uint8")], ids=str)
+@pytest.mark.parametrize(
+    "shown",
+    [Array((4,)), Array((4, 84, 84)), Array((84,), "uint8"), Array((84, 80, 3), "uint8"), Array((10, 10, 4), "uint8")],
+    ids=str,
+)
 def test_what_is_no_stack_of_frames_is_refused(shown):
     memory = UniformReplay(100, observations="frames")
     with pytest.raises(errors.UsageError) as failure:

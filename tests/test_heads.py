@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import agentlab
 from agentlab import errors, noise, seeds
 from agentlab.agent import Agent, Parts
 from agentlab.composition import build_part
@@ -279,3 +280,10 @@ def test_impossible_convolutions_are_refused():
         "Wrong setting of model 'nature-cnn': 'convolutions' must be lists of filters, side and stride, each at least 1: "
         "((32, 8),)."
     )
+
+
+@pytest.mark.parametrize("model", [{"name": "mlp", "noise": 0.5}, {"name": "cnn", "filters": [4]}, {"name": "cnn-normalized"}])
+def test_pixels_are_taken_as_whole_numbers(model):
+    agent = agentlab.make_agent("dqn-minatar-breakout", changes={"model": model})
+    shown = np.random.default_rng(0).integers(0, 2, (5, *agent.spec.observation.shape)).astype(np.uint8)
+    assert agent.act(shown).shape == (5,)

@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agentlab
 from agentlab import errors, execution, seeds
 from agentlab.composition import build_part
 from agentlab.schedules import Linear
@@ -238,14 +239,12 @@ def test_a_batch_is_a_function_of_the_seed(compiled):
 
 
 def test_a_trainer_without_errors_is_refused():
-    memory = make()
-    put(memory, [0])
     with pytest.raises(errors.UsageError) as failure:
-        memory.learned(memory.sample(seeds.at(KEY, 0)), {"loss": 1.0, "gradient_norm": 1.0})
-    assert str(failure.value) == (
-        "Prioritised replay needs the trainer's 'error' on each transition; it has only loss, gradient_norm. "
-        "Choose memory 'replay', or a trainer with one."
+        agentlab.make_agent("classifier-digits", changes={"memory": {"name": "prioritized-replay"}})
+    assert str(failure.value).startswith(
+        "PrioritizedReplay needs the trainer's 'error' on each transition; it has only loss, gradient_norm"
     )
+    assert str(failure.value).endswith("Choose another memory, or a trainer with that.")
 
 
 WRONG = {

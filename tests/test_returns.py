@@ -104,7 +104,7 @@ def test_one_update_moves_the_distribution_to_the_target(compiled):
 
 
 def test_outputs_horizon_and_preferences_are_the_trainers():
-    trainer = DQN(num_atoms=3, minimum_return=0.0, maximum_return=2.0, num_steps=4, discount=0.9)
+    trainer = DQN(num_atoms=3, minimum_return=0, maximum_return=2, num_steps=4, discount=0.9)
     assert trainer.num_outputs(SPEC) == 6
     assert trainer.horizon() == Horizon(4, 0.9)
     np.testing.assert_allclose(trainer.preferences(tf.constant(OUTPUT)), [[0.75, 1.25]], rtol=1e-6)
@@ -114,10 +114,13 @@ def test_outputs_horizon_and_preferences_are_the_trainers():
 WRONG = {
     "no order": (
         {"minimum_return": 5.0, "maximum_return": 5.0},
-        "'minimum_return' 5.0 and 'maximum_return' 5.0 must be finite",
+        "'minimum_return' 5.0 and 'maximum_return' 5.0 must be from -1e+30 to 1e+30, the first below",
     ),
-    "no end": ({"maximum_return": float("inf")}, "'minimum_return' -10.0 and 'maximum_return' inf must be finite"),
-    "not a number": ({"minimum_return": float("nan")}, "'minimum_return' nan and 'maximum_return' 10.0 must be finite"),
+    "no end": ({"maximum_return": float("inf")}, "'minimum_return' -10.0 and 'maximum_return' inf must be from"),
+    "not a number": ({"minimum_return": float("nan")}, "'minimum_return' nan and 'maximum_return' 10.0 must be from"),
+    "beyond float32": ({"maximum_return": 1e38}, "'minimum_return' -10.0 and 'maximum_return' 1e+38 must be from"),
+    "ascent": ({"learning_rate": -0.1}, "'learning_rate' must be 0 or greater and finite: -0.1"),
+    "a rate that is none": ({"learning_rate": float("nan")}, "'learning_rate' must be 0 or greater and finite: nan"),
     "one atom": ({"num_atoms": 1}, "'num_atoms' must be >= 2: 1"),
     "no step": ({"num_steps": 0}, "'num_steps' must be > 0: 0"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import warnings
 from typing import Any, Literal
 
@@ -44,6 +45,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "life_loss_info": False,
     },
 }
+RESERVED = ("game", "num_envs", "autoreset_mode")  # set by settings of the environment, or by what a time step is
+LEAST = {"frameskip": 1, "img_height": 1, "img_width": 1, "stack_num": 1, "noop_max": 0, "max_num_frames_per_episode": 1}
 ENLARGED = 4  # pixels of a picture to a side of a pixel shown
 
 
@@ -76,11 +79,10 @@ class Atari(Environment):
             raise errors.UsageError(
                 "Atari games are shown as the agent sees them, not in a window: play with --video FILE.gif."
             )
+        name, arguments = _id(self.game), {**PRESETS[self.preset], **self.arguments}
+        _check(self.arguments, arguments)
         self._inner = _Games(
-            _id(self.game),
-            self.num_environments,
-            vectorization="native",
-            arguments={**PRESETS[self.preset], **self.arguments, "autoreset_mode": "SameStep"},
+            name, self.num_environments, vectorization="native", arguments={**arguments, "autoreset_mode": "SameStep"}
         )
 
     @property
@@ -142,8 +144,26 @@ class _Games(GymnasiumEnvironment):
         before, self._lives = self._lives, np.array(info["lives"])
         goes_on = terminated & (self._lives < before)  # a new game has more
         if goes_on.any():
-            info["final_obs"] = np.where(goes_on[:, None, None, None], found, info["final_obs"])
+            info["final_obs"] = np.where(goes_on.reshape(-1, *[1] * (found.ndim - 1)), found, info["final_obs"])
         return found, rewards, terminated, truncated, info
+
+
+def _check(given: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Raises UsageError for arguments that ALE doesn't have or that aren't its user's, and for numbers out of range."""
+    from ale_py.vector_env import AtariVectorEnv
+
+    known = [name for name in inspect.signature(AtariVectorEnv).parameters if name not in RESERVED]
+    for name in given:
+        if name not in known:
+            raise errors.UsageError(errors.unknown("argument", name, known) + " They are those of ale_py.AtariVectorEnv.")
+    for name, least in LEAST.items():
+        if not isinstance(arguments[name], int) or arguments[name] < least:
+            raise errors.UsageError(
+                f"Argument {name!r} of 'atari' is {arguments[name]!r}; expected a whole number from {least} up."
+            )
+    probability = arguments["repeat_action_probability"]
+    if not isinstance(probability, (int, float)) or not 0.0 <= probability <= 1.0:
+        raise errors.UsageError(f"Argument 'repeat_action_probability' of 'atari' is {probability!r}; expected 0 to 1.")
 
 
 def _id(game: str) -> str:

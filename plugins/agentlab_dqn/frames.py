@@ -14,6 +14,7 @@ from agentlab.spec import Array, EnvironmentSpec
 from agentlab.types import Transition
 from agentlab_dqn.ring import Observations, ring
 
+CHANNELS = (1, 3, 4)  # what images [height, width, channels] end with
 SPARE = 20  # one frame more per so many transitions: episodes begin and end with frames of their own
 
 
@@ -38,7 +39,8 @@ class Frames(Observations):
 
     def __init__(self, spec: EnvironmentSpec, capacity: int, num_environments: int) -> None:
         shown = spec.observation
-        if len(shown.shape) < 2 or shown.dtype != "uint8":
+        is_image = len(shown.shape) == 3 and shown.shape[-1] in CHANNELS and shown.shape[0] > shown.shape[-1]
+        if len(shown.shape) < 2 or shown.dtype != "uint8" or is_image:
             raise errors.UsageError(
                 f"Frame replay keeps stacks of frames [frames, height, width] of uint8; environment {spec.name!r} shows a "
                 f"{shown}. Choose memory.observations='whole', or preprocess the frames."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, seeds
+from agentlab import seeds
 from agentlab.execution import repeat
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 from agentlab.spec import EnvironmentSpec
@@ -31,6 +31,8 @@ class PrioritizedReplay(UniformReplay):
         weight_exponent: beta, 0 to 1: how far the weights make up for it, 1 being wholly; a schedule counts batches drawn.
         smallest_error: added to every error, so that nothing is never drawn again.
     """
+
+    needed_metrics: ClassVar[tuple[str, ...]] = ("error",)
 
     priority_exponent: float = fraction(0.5)
     weight_exponent: float | Schedule = attrs.field(factory=lambda: Linear(0.4, 1.0, 100_000))
@@ -56,7 +58,7 @@ class PrioritizedReplay(UniformReplay):
     def _enter(self, count: Any) -> None:
         """Gives those of the last `count` transitions and before them that are complete by now the largest priority so far."""
         added, left_out = self._ring.added(), self._ring.newest_left_out
-        kept = tf.maximum(added - self.capacity, 0)
+        kept = tf.maximum(added - self.capacity, self._ring.bounds()[0])
         numbers = added - count + tf.range(tf.maximum(count - self.capacity, 0), count)  # of a constant length where N is one
         if left_out:
             earlier = numbers - left_out
@@ -87,11 +89,6 @@ class PrioritizedReplay(UniformReplay):
         return attrs.evolve(self._ring.read(slots), weight=weight, slot=slots)
 
     def learned(self, batch: Transition, metrics: dict[str, Any]) -> None:
-        if "error" not in metrics:
-            raise errors.UsageError(
-                f"Prioritised replay needs the trainer's 'error' on each transition; it has only {', '.join(metrics)}. "
-                "Choose memory 'replay', or a trainer with one."
-            )
         priorities = tf.pow(metrics["error"] + self.smallest_error, self.priority_exponent)
         same = tf.equal(batch.slot[:, None], batch.slot)  # of one that was drawn twice, the larger counts
         self._tree.put(batch.slot, tf.reduce_max(tf.where(same, priorities[:, None], 0.0), axis=0))

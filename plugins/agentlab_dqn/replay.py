@@ -38,6 +38,9 @@ class UniformReplay(Memory):
     def add(self, transition: Transition, ended: Any, row: Any) -> None:
         self._ring.add(transition, ended, row)
 
+    def cut(self, row: Any) -> None:
+        self._ring.cut(row)
+
     def sample(self, seed: Any) -> Transition:
         begin, end = self._ring.bounds()
         drawn = seeds.integers(seed, [self.batch_size], end - begin)

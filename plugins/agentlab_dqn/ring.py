@@ -169,6 +169,14 @@ class Ring:
         following.scatter_update(tf.IndexedSlices(slots, tf.where(is_kept, predecessor % self.capacity, self.capacity)))
         newest.scatter_max(tf.IndexedSlices(numbers, row))
 
+    def cut(self, row: Any) -> None:
+        """Has the newest transitions of the environments `row` end their episodes; see `agentlab.memory.Memory.cut`."""
+        if not self._links:
+            return
+        newest = tf.gather(self._links["newest"], row)
+        slots = tf.boolean_mask(newest, newest >= tf.maximum(self.added() - self.capacity, 0)) % self.capacity
+        self._links["ended"].scatter_update(tf.IndexedSlices(tf.ones_like(slots, tf.bool), slots))
+
     def bounds(self) -> tuple[Any, Any]:
         """Returns the numbers `(begin, end)` between which transitions are whole and n steps long, or end with their episode.
 

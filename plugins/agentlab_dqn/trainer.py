@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import attrs
@@ -10,11 +9,14 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, noise, seeds
+from agentlab.model import RecurrentModel
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
 from agentlab_dqn.returns import Categorical, Expected, Returns
 from agentlab_dqn.target import TargetNetwork
+
+LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends
 
 
 @attrs.define(slots=False, eq=False)
@@ -54,17 +56,17 @@ class DQN(Trainer):
     target_update_rate: float = attrs.field(default=1.0, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
 
     def __attrs_post_init__(self) -> None:
-        if not -math.inf < self.minimum_return < self.maximum_return < math.inf:
+        if not -LARGEST_RETURN <= self.minimum_return < self.maximum_return <= LARGEST_RETURN:
             raise ValueError(
-                f"'minimum_return' {self.minimum_return} and 'maximum_return' {self.maximum_return} must be finite, "
-                "the first below the second"
+                f"'minimum_return' {self.minimum_return} and 'maximum_return' {self.maximum_return} must be from "
+                f"{-LARGEST_RETURN:g} to {LARGEST_RETURN:g}, the first below the second"
             )
         self._returns: Returns = Expected(self.huber_delta)
         if self.num_atoms is not None:
-            self._returns = Categorical(self.num_atoms, self.minimum_return, self.maximum_return)
+            self._returns = Categorical(self.num_atoms, float(self.minimum_return), float(self.maximum_return))
 
     def num_outputs(self, spec: EnvironmentSpec) -> int:
-        if not isinstance(spec.action, Discrete):
+        if not isinstance(spec.action, Discrete) or spec.action.shape:
             raise errors.UsageError(
                 f"DQN needs discrete actions; environment {spec.name!r} takes a {spec.action}. "
                 "Choose another trainer or an environment with discrete actions."
@@ -78,6 +80,10 @@ class DQN(Trainer):
         return self._returns.values(output)
 
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
+        if isinstance(model, RecurrentModel):
+            raise errors.UsageError(
+                f"DQN values single observations; model {model.name!r} carries a state from step to step. Choose another."
+            )
         super().build(model, spec)
         self.target = TargetNetwork(model, self.target_update_period, self.target_update_rate)
 

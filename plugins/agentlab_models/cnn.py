@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import keras
 
@@ -42,7 +44,7 @@ class CNN(ModelBuilder):
             UsageError: the observation is no image large enough to be pooled.
         """
         check_image(spec, 2 ** len(self.filters))
-        layers: list[keras.layers.Layer] = []
+        layers = rescaled(spec)
         for filters in self.filters:
             layers += [
                 keras.layers.Conv2D(filters, self.kernel_size, padding="same", activation="relu"),
@@ -89,7 +91,7 @@ class NormalizedCNN(ModelBuilder):
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         check_image(spec, 2 ** (1 + len(self.stages)))
-        layers = _normalized(self.stem, 5, pooled=True)
+        layers = rescaled(spec) + _normalized(self.stem, 5, pooled=True)
         for stage in self.stages:
             for index, filters in enumerate(stage):
                 layers += _normalized(filters, 3, pooled=index == len(stage) - 1)
@@ -102,6 +104,14 @@ def _normalized(filters: int, kernel_size: int, pooled: bool) -> list[keras.laye
     convolution = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)
     pooling = [keras.layers.MaxPooling2D()] if pooled else []
     return [convolution, *pooling, keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU()]
+
+
+def rescaled(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
+    """Returns the layer that makes whole numbers, as of pixels, floating-point ones of at most 1; none where they are that."""
+    shown = spec.observation
+    if shown.dtype.startswith("float"):
+        return []
+    return [keras.layers.Rescaling(1.0 / shown.maximum if 0.0 < shown.maximum < math.inf else 1.0)]
 
 
 def check_image(spec: EnvironmentSpec, smallest: int) -> None:

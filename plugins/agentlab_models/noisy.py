@@ -50,6 +50,7 @@ class NoisyDense(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Returns the outputs `[N, units]` for inputs `[N, I]`."""
+        inputs = tf.cast(inputs, self.compute_dtype)
         outputs = tf.matmul(inputs, self.kernel) + self.bias
         seed = noise.present_seed()
         if seed is not None:
