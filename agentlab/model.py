@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import math
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -139,12 +140,19 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
     try:
         output, _ = forward(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = _reason(error)
         raise errors.UsageError(
             f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
             f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
         ) from error
     _check_output(output, model, spec, num_outputs)
+
+
+def _reason(error: Exception) -> str:
+    """Returns the line that tells what went wrong: Keras begins with where, in bold, and with what it was about to do."""
+    lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Exception encountered when") and not line.endswith(":")]
+    return (telling or lines or [type(error).__name__])[0].strip().rstrip(".")
 
 
 def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:

@@ -169,6 +169,16 @@ def test_a_keras_model_of_ones_own(tmp_path):
 # ---- wrong kinds, shapes and dtypes ----------------------------------------------------------------------------------------
 
 
+class Failing(keras.layers.Layer):
+    def call(self, inputs):
+        return keras.ops.matmul(inputs, keras.ops.zeros((7, 2)))
+
+
+def test_why_a_model_refuses_an_observation_is_told():
+    with pytest.raises(errors.UsageError, match=r"refused an observation .*: Dimensions must be equal.*\. Expected a model"):
+        agentlab.make_agent("dqn", model=keras.Sequential([Failing()]))
+
+
 @pytest.fixture(scope="module")
 def agent():
     return agentlab.make_agent("dqn-cartpole", changes={"num_environments": 2})

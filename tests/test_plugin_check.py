@@ -24,6 +24,7 @@ from agentlab.testing import (
 )
 from agentlab.trainer import Trainer
 from agentlab.types import Horizon, TimeStep, Transition
+from agentlab_dqn.replay import UniformReplay
 
 
 @attrs.frozen
@@ -319,6 +320,10 @@ class WrongMemory:
         def build(self, spec, num_environments, horizon):
             super().build(spec, num_environments, Horizon())
 
+    class GoesOnAnyway(UniformReplay):
+        def cut(self, row):
+            pass
+
     class NoTarget(Ring):
         def sample(self, seed):
             return attrs.evolve(super().sample(seed), target=())
@@ -462,6 +467,7 @@ CASES = [
     (MEMORY, WrongMemory.HalfOfItsVariables, "variables", "expected the same batches from a memory restored by its"),
     (MEMORY, WrongMemory.PythonState, "graph", "expected the same batch eagerly and by graph"),
     (MEMORY, WrongMemory.OneStepForAll, "several_steps", "expected the reward of three steps"),
+    (MEMORY, WrongMemory.GoesOnAnyway, "given_up", "expected rewards of one episode, given up or not"),
     (MEMORY, WrongMemory.NoTarget, "batches", "expected the leaves ['action', 'discount', 'next_observation', 'observation'"),
     (TRAINER, WrongTrainer.LooksBeyondTheEnd, "terminated", "expected the same losses whatever lies beyond a terminated"),
     (TRAINER, WrongTrainer.WrongWay, "learns", "expected a mean return of at least 15 of 16 after 20,000 steps; got"),

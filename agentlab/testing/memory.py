@@ -74,20 +74,31 @@ class MemoryTests(Suite):
 
     def test_several_steps(self) -> None:
         """Asked for three steps in one, it sums up three rewards of one environment; or it refuses when it is built."""
-        memory = self.make()
-        try:
-            memory.build(PLAIN, ROWS, Horizon(3, 0.5))
-        except errors.UsageError:
+        memory = self._of_three_steps()
+        if memory is None:
             return
-        for begin in range(0, 64, ROWS):
-            more = around.numbered(PLAIN, ROWS, begin)
-            _add(memory, attrs.evolve(more, discount=tf.ones([ROWS])), ends=False)
+        self._go_on(memory, 0, 64)
         batch = memory.sample(around.seed())
         number = np.asarray(batch.observation)[:, 0]
         reward = number + 0.5 * (number + ROWS) + 0.25 * (number + 2 * ROWS)
         expect_same(batch.reward, reward, "the reward of three steps, each counting half of the one before")
         expect_same(batch.discount, np.full_like(number, 0.25), "the discount of three steps")
         expect_same(np.asarray(batch.next_observation)[:, 0], number + 2 * ROWS + 0.5, "what the last of three steps led to")
+
+    def test_given_up(self) -> None:
+        """Of several steps, none is counted beyond one after which the episode was given up."""
+        memory = self._of_three_steps()
+        if memory is None:
+            return
+        self._go_on(memory, 0, 16)
+        memory.cut(tf.range(ROWS, dtype=tf.int64))
+        self._go_on(memory, 16, 32)
+        for step in range(8):
+            batch = memory.sample(around.seed(step))
+            number = np.asarray(batch.observation)[:, 0]
+            end = np.where(number < 16, 16, 32)
+            reward = sum(0.5**k * np.where(number + k * ROWS < end, number + k * ROWS, 0) for k in range(3))
+            expect_same(batch.reward, np.float32(reward), "rewards of one episode, given up or not")
 
     def test_seed(self) -> None:
         """A batch is a function of what is stored and the seed."""
@@ -127,6 +138,20 @@ class MemoryTests(Suite):
         """Keeping and handing out leave random states and other global state alone."""
         with untouched("adding and sampling"):
             self._filled(PLAIN, 16).sample(around.seed())
+
+    def _of_three_steps(self) -> Any:
+        """Returns a memory of transitions of three steps, each counting half of the one before; None if it refuses."""
+        memory = self.make()
+        try:
+            memory.build(PLAIN, ROWS, Horizon(3, 0.5))
+        except errors.UsageError:
+            return None
+        return memory
+
+    def _go_on(self, memory: Any, begin: int, end: int) -> None:
+        """Adds numbered transitions of episodes that do not end."""
+        for number in range(begin, end, ROWS):
+            _add(memory, attrs.evolve(around.numbered(PLAIN, ROWS, number), discount=tf.ones([ROWS])), ends=False)
 
     def _filled(self, spec: EnvironmentSpec, count: int) -> Any:
         memory = self.make()
