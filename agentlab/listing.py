@@ -18,9 +18,10 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
     Raises:
         UsageError: there is no such kind.
     """
-    if kind is not None and kind.removesuffix("s") not in plugins.GROUPS:
+    kind = next((one for one in plugins.GROUPS if _plural(one) == kind), kind)
+    if kind is not None and kind not in plugins.GROUPS:
         raise errors.UsageError(errors.unknown("kind", kind, plugins.GROUPS, "Kinds"))
-    offers = [offer for offer in plugins.every() if kind is None or offer.kind == kind.removesuffix("s")]
+    offers = [offer for offer in plugins.every() if kind is None or offer.kind == kind]
     times = collections.Counter((offer.kind, offer.name) for offer in offers)
     return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
 
@@ -33,7 +34,7 @@ def table(found: list[dict[str, Any]], color: bool = False) -> str:
     width = max(len(row["name"]) for row in found)
     packages = max(len(f"{row['package']} {row['version']}") for row in found)
     for kind in dict.fromkeys(row["kind"] for row in found):
-        lines.append(f"{kind}s".replace("memorys", "memories"))
+        lines.append(_plural(kind))
         for row in (row for row in found if row["kind"] == kind):
             text = f"can't be loaded: {row['problem']}" if row["problem"] else row["summary"]
             shown = f"\033[31m{text}\033[0m" if color and row["problem"] else text
@@ -49,6 +50,10 @@ def describe(reference: str) -> str:
         PluginError: nothing has this name, or a task cannot be loaded.
     """
     return "\n\n".join(_described(offer) for offer in plugins.named(reference))
+
+
+def _plural(kind: str) -> str:
+    return plugins.GROUPS[kind].rpartition(".")[2]
 
 
 def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:

@@ -99,6 +99,9 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
         ) from error
 
 
+_ADDING = threading.RLock()  # held while Keras's layers are limited
+
+
 @contextlib.contextmanager
 def weights_within(limit: int | None) -> Iterator[None]:
     """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them, one
@@ -111,7 +114,6 @@ def weights_within(limit: int | None) -> Iterator[None]:
         yield
         return
     layer, thread, left = keras.layers.Layer, threading.get_ident(), [limit]
-    original = layer.add_weight
 
     def add_weight(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
         if threading.get_ident() == thread:
@@ -123,11 +125,13 @@ def weights_within(limit: int | None) -> Iterator[None]:
                 )
         return original(self, shape, *arguments, **named)
 
-    layer.add_weight = add_weight
-    try:
-        yield
-    finally:
-        layer.add_weight = original
+    with _ADDING:  # two at a time would put each other's back
+        original = layer.add_weight
+        layer.add_weight = add_weight
+        try:
+            yield
+        finally:
+            layer.add_weight = original
 
 
 def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:

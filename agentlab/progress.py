@@ -23,8 +23,8 @@ class Progress:
         self._quiet = quiet
         self._bar: Any = None
 
-    def start(self) -> None:
-        """Shows the bar, on standard error; lines in a pipe go to standard output and have no beginning."""
+    def start(self, step: int = 0) -> None:
+        """Shows the bar at a step, on standard error; lines in a pipe go to standard output and have no beginning."""
         if self._quiet or not (sys.stderr.isatty() or _in_notebook()):
             return
         with warnings.catch_warnings():
@@ -32,7 +32,7 @@ class Progress:
             from tqdm.auto import tqdm
 
         width: dict[str, Any] = {"dynamic_ncols": True} if _columns(sys.stderr) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
-        self._bar = tqdm(total=self._total, unit="step", unit_scale=True, file=sys.stderr, leave=True, **width)
+        self._bar = tqdm(initial=step, total=self._total, unit="step", unit_scale=True, file=sys.stderr, leave=True, **width)
 
     def chunk(self, line: dict[str, Any]) -> None:
         """Shows one chunk's metrics."""
@@ -50,7 +50,10 @@ class Progress:
             )
             facts = "  ".join(f"{name} {_short(line[name])}" for name in names if line.get(name) is not None)
             rate = f"{line['steps_per_second']:,.0f} steps/s"
-            print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", flush=True)
+            try:
+                print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", flush=True)
+            except BrokenPipeError:  # whoever read has left, such as `head`; the run goes on
+                self._quiet = True
 
     def close(self) -> None:
         """Ends the bar."""

@@ -8,7 +8,7 @@ import os
 import pathlib
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from agentlab import errors, files
@@ -66,11 +66,14 @@ class RunDirectory:
         Raises:
             UsageError: another process holds it, or it cannot be written.
         """
+        lock = None
         try:
             lock = DirectoryLock(path)
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             found = cls(path, os.fdopen(os.open(path / METRICS, flags, 0o644), "r+b"), lock)
         except OSError as error:
+            if lock is not None:
+                lock.release()
             raise errors.UsageError(
                 f"Run directory {str(path)!r} can't be written: {error.strerror}. Mend its permissions or copy it."
             ) from error
@@ -96,9 +99,10 @@ class RunDirectory:
         with self._writing(METRICS):
             self._metrics.write((json.dumps(line) + "\n").encode())
             self._metrics.flush()
-        if self._events is None:
-            self._events = _EventFile(self.path / "events", self._first_step)
-        self._events.write(line["step"], line)
+        with self._writing("events"):
+            if self._events is None:
+                self._events = _EventFile(self.path / "events", self._first_step)
+            self._events.write(line["step"], line)
 
     def sync_metrics(self) -> None:
         """Puts on disk what metrics.jsonl holds by now; another thread may be writing to it."""
@@ -125,8 +129,9 @@ class RunDirectory:
         """Closes the files that are still open, and lets others have the directory."""
         with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
             self._metrics.close()
-        if self._events is not None:
-            self._events.close()
+        with contextlib.suppress(OSError):
+            if self._events is not None:
+                self._events.close()
         self._lock.release()
 
     @contextlib.contextmanager
@@ -154,7 +159,7 @@ class _EventFile:
         self._tf = tf
         directory.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{int(time.time())}.{platform.node()}"
-        self._writer = tf.io.TFRecordWriter(str(directory / name))
+        self._writer = self._told(tf.io.TFRecordWriter, str(directory / name))
         self._write(file_version="brain.Event:2")
         if first_step:
             started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
@@ -166,12 +171,19 @@ class _EventFile:
         self._write(step=step, summary=v1.Summary(value=values))
 
     def close(self) -> None:
-        self._writer.close()
+        self._told(self._writer.close)
 
     def _write(self, **fields: Any) -> None:
         event = self._tf.compat.v1.Event(wall_time=time.time(), **fields)
-        self._writer.write(event.SerializeToString())
-        self._writer.flush()
+        self._told(self._writer.write, event.SerializeToString())
+        self._told(self._writer.flush)
+
+    def _told(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls, and raises OSError for what TensorFlow tells of files in errors of its own."""
+        try:
+            return function(*arguments)
+        except self._tf.errors.OpError as error:
+            raise OSError(error.message) from error
 
 
 def _created(path: pathlib.Path) -> pathlib.Path:

@@ -99,9 +99,9 @@ class Session:
 
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
-        self._start(directory, inexact, self._machine)
+        self._start(directory, inexact, self._machine, 0)
 
-    def _start(self, directory: RunDirectory, inexact: str, begun_on: dict[str, Any]) -> None:
+    def _start(self, directory: RunDirectory, inexact: str, begun_on: dict[str, Any], step: int) -> None:
         if inexact:
             warnings.warn(
                 f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
@@ -111,7 +111,7 @@ class Session:
             )
         self._directory, self._inexact = directory, inexact
         directory.write_config(self._task, self._seed, self.agent.spec, inexact, begun_on)
-        self._progress.start()
+        self._progress.start(step)
         self._seconds["build"] = time.time() - self._begun
         self._timed("compile", self._gear.start)
 
@@ -135,7 +135,7 @@ class Session:
             self.begin(directory, inexact)
             directory.rewind(0, 0)
             return
-        self._start(directory, inexact, {name: told.get(name) for name in self._machine})
+        self._start(directory, inexact, {name: told.get(name) for name in self._machine}, checkpoint.step)
         snapshot.put(checkpoint, self.agent, self._gear)
         self._step = checkpoint.step
         self._committer = Committer(directory, self._task.checkpoints_kept, self._step)

@@ -14,6 +14,8 @@ from PIL import Image
 
 from agentlab import errors
 from agentlab.cli import main
+from agentlab.plugins import GROUPS
+from agentlab.progress import Progress
 
 SMALL = ["--quiet", "--set", "trainer.learning_starts=20", "--set", "evaluation.episodes=3", "--execution", "graph"]
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
@@ -201,6 +203,45 @@ def test_a_reader_that_leaves_ends_a_run_quietly(here):
     assert process.wait(60) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_a_reader_that_leaves_does_not_end_the_training(here):
+    command = [
+        "run",
+        "dqn",
+        *SMALL[1:],
+        "--environment",
+        "identity",
+        "--steps",
+        "256",
+        "--set",
+        "report_period=64",
+        "--run-dir",
+        "run",
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "agentlab", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline().startswith(b"step")
+    process.stdout.close()
+    assert process.wait(120) == 0
+    assert b"Error" not in process.stderr.read()
+    process.stderr.close()
+    assert json.loads((here / "run" / "result.json").read_text())["steps"] == 256
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_a_kind_is_listed_by_the_headings_of_the_list(kind, capsys):
+    assert main(["list", kind]) == 0
+    listed = capsys.readouterr().out
+    assert main(["list", listed.splitlines()[0]]) == 0
+    assert capsys.readouterr().out == listed
+
+
+def test_the_bar_of_a_resumed_run_begins_where_it_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress(1_000)
+    progress.start(400)
+    assert (progress._bar.n, progress._bar.initial) == (400, 400)
+    progress.close()
 
 
 def test_an_interrupt_before_training_says_so(here, capsys, monkeypatch):

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import AgentlabError, TimeStep, errors
+from agentlab.model import weights_within
 from agentlab.testing.untouched import untouched
 
 SMALL = {
@@ -249,6 +250,24 @@ def test_agents_learn_in_threads_as_they_do_alone(tmp_path):
     for seed in range(2):
         for one, other in zip(found[f"alone-{seed}"], found[f"thread-{seed}"], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_limits_of_threads_that_load_at_a_time_leave_keras_as_it_was():
+    original, entered, leave = keras.layers.Layer.add_weight, threading.Event(), threading.Event()
+
+    def load():
+        with weights_within(10):
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=load)
+    with weights_within(5):
+        thread.start()
+        entered.wait(0.2)
+    assert entered.wait(60)
+    leave.set()
+    thread.join()
+    assert keras.layers.Layer.add_weight is original
 
 
 def test_an_agent_acts_from_several_threads(agent):
