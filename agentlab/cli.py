@@ -31,7 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         plugin_commands.add_files(options.plugin)
-        return options.command(options) or 0
+        code = options.command(options) or 0
+        sys.stdout.flush()
+        return code
     except errors.AgentlabError as error:
         if debug:
             raise
@@ -155,14 +157,17 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
     """Returns the task, with all changes, and the seed."""
     from agentlab import plugins, task
 
-    seed = options.seed or 0
+    if options.config and options.config.endswith(".json"):
+        found, seed, _ = task.read_run_config(pathlib.Path(options.config))
+        if options.task is not None and options.task.rpartition(":")[2] != found.name:
+            raise errors.UsageError(
+                f"TASK is {options.task!r}, but {options.config!r} is of a run of {found.name!r}; leave TASK out to run that."
+            )
+        return task.changed(found, _changes(options)), seed if options.seed is None else options.seed
     if options.task is None:
-        if not options.config or not options.config.endswith(".json"):
-            options.parser.error("the following arguments are required: TASK")
-        found, configured, _ = task.read_run_config(pathlib.Path(options.config))
-        return task.changed(found, _changes(options)), configured if options.seed is None else seed
+        options.parser.error("the following arguments are required: TASK")
     found = plugins.load("task", options.task)
-    return task.changed(found, _changes(options)) if isinstance(found, task.Task) else options.task, seed
+    return task.changed(found, _changes(options)) if isinstance(found, task.Task) else options.task, options.seed or 0
 
 
 def _resume(options: argparse.Namespace) -> int:

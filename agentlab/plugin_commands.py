@@ -19,6 +19,7 @@ def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     written.add_argument("--directory", metavar="DIR", default=".", help="where the new directory NAME goes (default: here)")
     checked = command("check", check, "hold a plugin to its contracts, line by line", commands)
     checked.add_argument("name", metavar="NAME", help="of a package, task or part, or PACKAGE:NAME")
+    checked.add_argument("--kind", choices=tuple(plugins.GROUPS), help="of the part, where NAME is of several kinds")
     checked.add_argument(
         "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the part to check it with; may be repeated"
     )
@@ -50,4 +51,4 @@ def check(options: argparse.Namespace) -> int:
     importing.runner()
     from agentlab.testing import report
 
-    return report.check(options.name, settings, debug=options.debug)
+    return report.check(options.name, settings, debug=options.debug, kind=options.kind)

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, machine, variables
+from agentlab import arrays, errors, machine, settings, variables
 from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -23,6 +23,8 @@ from agentlab.session import Run, Session
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.training import Training
+
+OPTIMIZER = "trainer/optimizer/"  # how the names of its variables begin
 
 
 def _never() -> bool:
@@ -88,6 +90,7 @@ def train(
     Arguments and errors are those of `run`, which are raised here if nothing can be begun.
     """
     found = resolved(task, changes, environment)
+    found.as_data()  # what config.json can't tell of is told before anything is written
     session = Session(found, seed, model, quiet, stop)
     inexact = session.inexact()
     directory = RunDirectory.create(run_dir, found, seed)
@@ -99,6 +102,7 @@ def resume(
     *,
     steps: int | None = None,
     model: keras.Model | ModelBuilder | None = None,
+    objects: dict[str, Any] | None = None,
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
 ) -> Run:
@@ -108,6 +112,7 @@ def resume(
         run_dir: of the run; nobody else may be running it.
         steps: a larger budget, to go on with a run that has ended.
         model: the Keras model of your own that the run was begun with.
+        objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
         quiet: show no progress.
         stop: as of `run`.
 
@@ -121,7 +126,8 @@ def resume(
     directory = RunDirectory.open(path)
     try:
         config = _read_config(path)
-        task = tasks.changed(config.task, {} if steps is None else {"steps": steps})
+        task = tasks.with_objects(config.task, objects or {})
+        task = tasks.changed(task, {} if steps is None else {"steps": steps})
         directory.checkpoints.sweep()
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.steps + task.num_environments:
@@ -137,38 +143,84 @@ def resume(
     return _finished(Training(session, directory, lambda: _continue(session, directory, checkpoint, config)))
 
 
-def load(run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | ModelBuilder | None = None) -> Agent:
+def load(
+    run_dir: str | os.PathLike[str],
+    step: int | None = None,
+    *,
+    model: keras.Model | ModelBuilder | None = None,
+    objects: dict[str, Any] | None = None,
+) -> Agent:
     """Returns the trained agent of a run, from config.json and a checkpoint; nothing of the run's files is executed.
 
     Args:
         run_dir: of the run.
         step: of the checkpoint; by default the newest that is whole.
         model: the Keras model of your own that the run was begun with.
+        objects: other objects that the run was begun with, as of `resume`; without an optimizer the agent only acts.
 
     Raises:
         UsageError: the directory holds no run, or no checkpoint that fits its config.
         CheckpointFault: there are checkpoints, but all of them are damaged.
     """
-    return load_run(run_dir, step, model=model)[2]
+    return load_run(run_dir, step, model=model, objects=objects)[2]
 
 
 def load_run(
-    run_dir: str | os.PathLike[str], step: int | None = None, *, model: keras.Model | ModelBuilder | None = None
+    run_dir: str | os.PathLike[str],
+    step: int | None = None,
+    *,
+    model: keras.Model | ModelBuilder | None = None,
+    objects: dict[str, Any] | None = None,
 ) -> tuple[Task, int, Agent]:
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
     config = _read_config(path)
+    task = tasks.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / "checkpoints")
-    checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
-    if checkpoint is None:
-        raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
-    with weights_within(checkpoint.sizes["agent.safetensors"]):
-        agent = build_agent(config.task, config.seed, config.spec, model)  # the environment itself may be out of reach
-    try:
-        variables.assign(checkpoint.file("agent"), agent.variables())
-    except UnreadableError as error:
-        raise _unfit(checkpoint, error) from error
-    return config.task, config.seed, agent
+    while True:
+        checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
+        if checkpoint is None:
+            raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
+        try:
+            return task, config.seed, _loaded(task, config, checkpoint, model)
+        except UnreadableError as error:
+            if checkpoint.step in checkpoints.steps():
+                raise _unfit(checkpoint, error) from error
+            # The run is under way, and has made room for newer checkpoints meanwhile.
+
+
+def _loaded(task: Task, config: _Config, checkpoint: Checkpoint, model: keras.Model | ModelBuilder | None) -> Agent:
+    """Returns a run's agent as of a checkpoint; raises UnreadableError if it does not fit."""
+    acting = bool(settings.former_object(task.trainer.settings.get("optimizer")))
+    with weights_within(checkpoint.sizes["agent.safetensors"]):  # the environment itself may be out of reach
+        agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
+    file, wanted = checkpoint.file("agent"), agent.variables()
+    if not acting:
+        variables.assign(file, wanted)
+        return agent
+    kept = {name: variable for name, variable in wanted.items() if not name.startswith(OPTIMIZER)}
+    arrays.check(file, {**{name: array for name, array in arrays.read_all(file).items() if name.startswith(OPTIMIZER)}, **kept})
+    for name, variable in kept.items():
+        variable.assign(arrays.read_one(file, name, variable))
+    return agent
+
+
+def _without_optimizer(task: Task) -> Task:
+    """Returns the task with an optimizer in its trainer that makes no update."""
+    return attrs.evolve(task, trainer=tasks.Part(task.trainer.name, {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}))
+
+
+class _NoOptimizer(keras.optimizers.Optimizer):
+    """Stands for an optimizer that was an object, in an agent that is only to act."""
+
+    def build(self, variables: Any) -> None:
+        """Makes no variables."""
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        raise errors.UsageError(
+            "This agent was loaded without its optimizer, an object that config.json can't hold, so that it can't learn. Load "
+            'it with objects={"trainer": {"optimizer": ...}}.'
+        )
 
 
 def _finished(training: Training, on_report: Callable[[dict[str, Any]], object] = _ignore) -> Run:
@@ -227,6 +279,8 @@ def _newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Ch
             found = checkpoints.open(step)
             check(found)
         except UnreadableError as error:
+            if step not in checkpoints.steps():  # removed meanwhile by the run, which is under way and has a newer one
+                return _newest(checkpoints, check)
             reasons.append(f"step-{step}: {error}")
             continue
         for reason in reasons:

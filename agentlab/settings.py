@@ -12,6 +12,8 @@ import attrs
 
 from agentlab import errors, schedules, source
 
+OBJECT = "python_object"  # the only key of the table that stands in a config.json for what JSON can't hold
+
 
 @attrs.frozen
 class Setting:
@@ -50,12 +52,17 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
         where: names the part in messages, such as "trainer 'dqn'".
 
     Raises:
-        UsageError: a setting does not exist, is missing, or has a value of the wrong type or range.
+        UsageError: a setting does not exist, is missing, was an object, or has a value of the wrong type or range.
     """
     known = {setting.name: setting for setting in describe(part)}
-    for name in values:
+    for name, value in values.items():
         if name not in known:
             raise errors.UsageError(errors.unknown("setting", name, known, f"Settings of {where}"))
+        if was := former_object(value):
+            raise errors.UsageError(
+                f"Setting {name!r} of {where} was an object ({was}), which config.json can't hold. Give it again in Python, to "
+                f'agentlab.load or resume, by objects={{"{where.split()[0]}": {{"{name}": ...}}}}; or name one in its place.'
+            )
     converted = {name: convert(value, known[name].type, f"{name!r} of {where}") for name, value in values.items()}
     try:
         return part(**converted)
@@ -111,16 +118,52 @@ def _schedule(table: dict[str, Any], where: str) -> schedules.Schedule:
     return build(schedules.KINDS[kind], values, f"the schedule {where}")
 
 
-def as_data(value: Any) -> Any:
-    """Returns a setting's value as JSON can hold it; schedules as tables, the inverse of `convert`."""
+def as_data(value: Any, name: str = "") -> Any:
+    """Returns a setting's value as JSON can hold it, the inverse of `convert`; of an object, only what kind it was.
+
+    Args:
+        value: of the setting.
+        name: of the setting, for messages.
+
+    Raises:
+        UsageError: it is a schedule of the user's own.
+    """
+    value = as_tables(value)
     if isinstance(value, schedules.Schedule):
-        kind = next(name for name, cls in schedules.KINDS.items() if type(value) is cls)
-        return {"kind": kind, **attrs.asdict(value)}  # type: ignore[arg-type]
+        raise errors.UsageError(
+            f"Setting {name!r} is a schedule of your own ({type(value).__name__}), which config.json can't hold; expected a "
+            f"number or one of agentlab's schedules: {', '.join(schedules.KINDS)}."
+        )
     if isinstance(value, dict):
-        return {name: as_data(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_data(item) for item in value]
-    return value if isinstance(value, (bool, int, float, str)) or value is None else repr(value)
+        return {key: as_data(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_data(item, name) for item in value]
+    if isinstance(value, (bool, int, float, str)) or value is None:
+        return value
+    return {OBJECT: getattr(value, "__name__", type(value).__name__)}
+
+
+def as_tables(value: Any) -> Any:
+    """Returns a setting's value with tables for schedules and lists for tuples, as files have them; objects are left."""
+    if isinstance(value, schedules.Schedule):
+        kind = next((name for name, cls in schedules.KINDS.items() if type(value) is cls), None)
+        return value if kind is None else {"kind": kind, **attrs.asdict(value)}  # type: ignore[arg-type]
+    if isinstance(value, dict):
+        return {key: as_tables(item) for key, item in value.items()}
+    return [as_tables(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def former_object(value: Any) -> str:
+    """Returns what kind of object stood in the place, or within, of a value from a config.json; empty if there was none."""
+    if is_former_object(value):
+        return str(value[OBJECT])[:60] or "nameless"
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return next(filter(None, map(former_object, items)), "")
+
+
+def is_former_object(value: Any) -> bool:
+    """Whether a value from a config.json stands for an object that it couldn't hold."""
+    return isinstance(value, dict) and value.keys() == {OBJECT}
 
 
 def _hints(part: type) -> dict[str, Any]:

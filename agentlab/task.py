@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import tomllib
+from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, settings
+from agentlab import errors, files, schedules, settings
 
+DEEPEST = 50  # tables or lists in others
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
 
 
@@ -103,15 +106,19 @@ class Task:
     onednn: bool = False
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the task as JSON or TOML can hold it: a part is a table of its `name` and settings."""
-        return _as_data(self)
+        """Returns the task as JSON or TOML can hold it: a part is a table of its `name` and settings.
+
+        Raises:
+            UsageError: a setting is a schedule of the user's own.
+        """
+        return _with(settings.as_data, self)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Task:
         """Returns the task that `as_data` described.
 
         Raises:
-            UsageError: a key is unknown or missing, or a value has the wrong type.
+            UsageError: a key is unknown or missing, or a value has the wrong type, is not finite or is nested too deep.
         """
         data = dict(data)
         evaluation = dict(_table(data.pop("evaluation", {}), "evaluation"))
@@ -122,20 +129,32 @@ class Task:
             if kind in data:
                 data[kind] = _part(data[kind], kind)
         judged = settings.build(Evaluation, evaluation, "the evaluation")
-        return settings.build(cls, {**data, "evaluation": judged}, "the task")
+        found = settings.build(cls, {**data, "evaluation": judged}, "the task")
+        _check_finite(_with(lambda value: value, found), "")
+        return found
 
 
 def changed(task: Task, changes: dict[str, Any]) -> Task:
     """Returns the task with changes given as nested tables, as a TOML file holds them.
 
-    A table merges into a table; a part of another `name` replaces the part with its settings.
+    A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept.
 
     >>> parts = {kind: part(kind) for kind in ("environment", "model", "trainer", "sampler", "memory")}
     >>> task = Task("example", "An example.", **parts)
     >>> changed(task, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]
     0.9
     """
-    return Task.from_data(merged(task.as_data(), changes))
+    return Task.from_data(merged(_with(settings.as_tables, task), changes))
+
+
+def with_objects(task: Task, objects: dict[str, Any]) -> Task:
+    """Returns the task of a config.json with objects that it couldn't hold, given as nested tables: `{"trainer": {...}}`.
+
+    Raises:
+        UsageError: config.json holds a setting that is given.
+    """
+    _check_objects(_with(settings.as_tables, task), objects, "")
+    return changed(task, objects)
 
 
 def dotted(assignments: list[str]) -> dict[str, Any]:
@@ -208,16 +227,51 @@ def _value(text: str) -> Any:
         return None if text == "none" else text
 
 
-def _as_data(value: Any) -> Any:
+def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
+    """Returns nested tables for a task or what it consists of, the values of settings converted."""
     if isinstance(value, Part):
-        return {"name": value.name, **settings.as_data(value.settings)}
+        return {"name": value.name, **conversion(value.settings)}
     if isinstance(value, (Task, Evaluation)):
-        return {field.name: _as_data(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    return settings.as_data(value)
+        return {field.name: _with(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
+    return conversion(value)
+
+
+def _check_finite(value: Any, path: str, depth: int = 0) -> None:
+    """Raises UsageError if there is a number among nested tables and lists that JSON doesn't know, or no end to the nesting."""
+    if depth > DEEPEST:
+        raise errors.UsageError(
+            f"Setting {path[:60]} is nested too deep; expected at most {DEEPEST} tables or lists in others."
+        )
+    if isinstance(value, schedules.Schedule):
+        value = settings.as_tables(value)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_finite(item, f"{path}.{name}" if path else str(name), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_finite(item, path, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise errors.UsageError(
+            f"Setting {path} is {value}; expected a finite number, as config.json can hold no other. A text goes in quotes."
+        )
+
+
+def _check_objects(told: dict[str, Any], given: Any, path: str) -> None:
+    for name, value in _table(given, f"objects{path}").items():
+        before = told.get(name)
+        if isinstance(before, dict) and isinstance(value, dict) and not settings.is_former_object(before):
+            _check_objects(before, value, f"{path}.{name}")
+        elif not settings.former_object(before):
+            raise errors.UsageError(
+                f"objects{path}.{name} is {str(value)[:60]}, but config.json tells of no object there: it has "
+                f"{str(before)[:60]}. Leave it out."
+            )
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Returns `old` with `new` merged in: tables into tables, but another part, optimizer or kind of schedule begins anew.
+
+    What stood for an object begins anew as well.
 
     >>> merged({"model": {"name": "mlp", "activation": "tanh"}}, {"model": {"name": "cnn"}, "steps": 5})
     {'model': {'name': 'cnn'}, 'steps': 5}
@@ -233,7 +287,16 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 def _begins_anew(key: str, before: Any, value: Any) -> bool:
     named = key in PART_KINDS or key == "optimizer"
     another = named and "name" in value and value["name"] != before.get("name")
-    return another or ("kind" in before and value.get("kind", before["kind"]) != before["kind"])
+    other_kind = _is_schedule(before) and value.get("kind", before["kind"]) != before["kind"]
+    return another or other_kind or settings.is_former_object(before)
+
+
+def _is_schedule(table: dict[str, Any]) -> bool:
+    """Whether a table is a schedule's, rather than a part's or one of arguments that happen to have a `kind`."""
+    kind = table.get("kind")
+    if not isinstance(kind, str) or kind not in schedules.KINDS:
+        return False
+    return table.keys() <= {"kind", *(setting.name for setting in settings.describe(schedules.KINDS[kind]))}
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:

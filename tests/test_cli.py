@@ -13,7 +13,9 @@ import time
 
 import pytest
 
+from agentlab import cli
 from agentlab.cli import main
+from agentlab.task import PART_KINDS, Task, part
 
 SMALL = [
     "run",
@@ -143,6 +145,24 @@ def test_a_runs_config_runs_it_again_to_the_same_bits(tmp_path, monkeypatch, cap
     assert "300 steps" in capsys.readouterr().out
 
 
+def test_a_task_beside_a_runs_config_is_its_own_and_the_seed_is_the_configs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    parts = {kind: part("any") for kind in PART_KINDS}
+    told = {"seed": 3, "task": Task("mine", "A task that is installed nowhere.", **parts).as_data()}
+    pathlib.Path("config.json").write_text(json.dumps(told))
+
+    def wanted(*arguments):
+        found, seed = cli._wanted(cli._parser().parse_args(["run", *arguments, "--config", "config.json"]))
+        return found.name, found.steps, seed
+
+    assert wanted() == wanted("mine") == wanted("package:mine") == ("mine", 50_000, 3)
+    assert wanted("mine", "--seed", "0", "--steps", "7") == ("mine", 7, 0)
+    assert main(["run", "dqn", "--config", "config.json"]) == 2
+    assert capsys.readouterr().err == (
+        "agentlab: TASK is 'dqn', but 'config.json' is of a run of 'mine'; leave TASK out to run that.\n"
+    )
+
+
 def _wait_for(condition):
     end = time.monotonic() + 60
     while not condition():
@@ -177,6 +197,18 @@ def _wait_for(condition):
         ("run dqn --set sampler.epsilon=1.5", "'epsilon' must be a probability, 0 to 1: 1.5"),
         ("run dqn --set sampler.epsilon.initial=1.5", "'epsilon' must be a probability, 0 to 1"),
         ("run dqn --set evaluation.environment.name=identity", "The evaluation environment 'identity' shows a .*; expected a"),
+        (
+            "run dqn --set evaluation.stop_return=inf --set evaluation.period=25",
+            "evaluation.stop_return is inf; expected a finite",
+        ),
+        ("run dqn --set trainer.max_gradient_norm=inf", "trainer.max_gradient_norm is inf; expected a finite number"),
+        ("run dqn --set environment.arguments.way=nan", "environment.arguments.way is nan; expected a finite.*in quotes"),
+        (
+            "plugin check agentlab:dqn --set discount=1",
+            "task agentlab:dqn and trainer agentlab:dqn; choose one by --kind, such",
+        ),
+        ("plugin check agentlab --set discount=1", "and task .* and [0-9]+ others; name one as PACKAGE:NAME"),
+        ("plugin check agentlab:dqn --kind memory", "'agentlab:dqn' names no memory, but task agentlab:dqn and trainer"),
         ("run dqn --run-dir /proc/nowhere", "'/proc/nowhere' can't be written"),
         ("run dqn --run-dir .", "exists; runs are never overwritten"),
         ("evaluate nowhere", "'nowhere' is not a run"),

@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 
+import attrs
 import keras
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 import agentlab
-from agentlab import errors
+from agentlab import errors, runner, seeds
+from agentlab import task as tasks
+from agentlab.checkpoint import Checkpoints
+from agentlab.schedules import Schedule
+from agentlab.testing.around import numbered
 
 IDENTITY = {
     "environment": {"name": "identity"},
@@ -121,6 +126,75 @@ def test_a_model_of_ones_own_drops_in(tmp_path):
     assert not (tmp_path / "wrong").exists()
 
 
+def sgd():
+    return keras.optimizers.SGD(0.01, momentum=0.9)
+
+
+@pytest.fixture(scope="module")
+def by_object(tmp_path_factory):
+    """A run whose optimizer was an object."""
+    trainer = {**IDENTITY["trainer"], "optimizer": sgd()}
+    return agentlab.run("dqn", 0, {**IDENTITY, "trainer": trainer}, run_dir=tmp_path_factory.mktemp("object") / "run")
+
+
+def test_an_agent_acts_without_the_optimizer_that_was_an_object(by_object):
+    assert '"python_object": "SGD"' in (by_object.directory / "config.json").read_text()
+    agent = agentlab.load(by_object.directory)
+    observations = np.random.default_rng(0).random((4, 4), np.float32)
+    np.testing.assert_array_equal(agent.act(observations), by_object.agent.act(observations))
+    with pytest.raises(errors.UsageError, match=r"without its optimizer.*so that it can't learn\. Load it with objects="):
+        agent.trainer.learn(numbered(agent.spec, 4), seeds.at(0, 0))
+    whole = agentlab.load(by_object.directory, objects={"trainer": {"optimizer": sgd()}})
+    assert all((whole.variables()[name].numpy() == value).all() for name, value in weights(by_object).items())
+
+
+def test_a_run_whose_optimizer_was_an_object_goes_on_with_it_given_again(tmp_path, by_object):
+    directory = pathlib.Path(shutil.copytree(by_object.directory, tmp_path / "run"))
+    sentence = r"Setting 'optimizer' of trainer 'dqn' was an object \(SGD\), which config.json can't hold\. Give it again"
+    with pytest.raises(errors.UsageError, match=sentence):
+        agentlab.resume(directory, steps=480)
+    resumed = agentlab.resume(directory, steps=480, objects={"trainer": {"optimizer": sgd()}})
+    assert (resumed.result["steps"], resumed.result["exact"]) == (480, True)
+
+
+def test_an_optimizer_in_a_task_of_ones_own_is_the_same_as_in_changes(tmp_path, by_object):
+    trainer = tasks.Part("dqn", {**by_object.task.trainer.settings, "optimizer": sgd()})
+    found = agentlab.run(attrs.evolve(by_object.task, trainer=trainer), run_dir=tmp_path / "run")
+    assert all((value == weights(found)[name]).all() for name, value in weights(by_object).items())
+
+
+def test_a_schedule_of_ones_own_is_told_before_anything_is_written(tmp_path):
+    class Halving(Schedule):
+        def __call__(self, count):
+            return 0.5
+
+    trainer = {**IDENTITY["trainer"], "learning_rate": Halving()}
+    with pytest.raises(errors.UsageError, match=r"'learning_rate' is a schedule of your own .*expected a number or one of"):
+        run(tmp_path, trainer=trainer)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("owner", "function"), [(Checkpoints, "open"), (runner, "build_agent")])
+def test_a_checkpoint_that_a_run_removes_while_it_is_loaded_gives_way_to_a_newer_one(
+    tmp_path, monkeypatch, finished, owner, function
+):
+    directory = pathlib.Path(shutil.copytree(finished.directory, tmp_path / "run"))
+    newest, old = (directory / "checkpoints" / f"step-{step}" for step in (400, 360))
+    newest.rename(tmp_path / "newest")
+    right = getattr(owner, function)
+
+    def meanwhile(*arguments):
+        """Commits the newest checkpoint and removes the others, once the old one was found."""
+        if old.exists():
+            (tmp_path / "newest").rename(newest)
+            for path in set(newest.parent.iterdir()) - {newest}:
+                shutil.rmtree(path)
+        return right(*arguments)
+
+    monkeypatch.setattr(owner, function, meanwhile)
+    assert agentlab.load(directory).exploration.steps.numpy() == 400
+
+
 def test_stopping_writes_a_checkpoint(tmp_path):
     with pytest.raises(errors.Interrupted, match="Interrupted at step 40 of 400"):
         agentlab.run("dqn", 0, IDENTITY, run_dir=tmp_path / "run", stop=lambda: True)
@@ -218,3 +292,26 @@ def test_the_evaluation_at_the_end_is_over_other_episodes(tmp_path):
     found = run(tmp_path, steps=100, evaluation={"episodes": 6, "period": 100})
     during, at_end = lines(found.directory)[0]["evaluation_return_mean"], found.result["evaluation"]["return_mean"]
     assert during != at_end  # of the same weights
+
+
+def test_a_disk_that_is_full_for_the_events_is_told(tmp_path, monkeypatch):
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "run/events/events.out.tfevents.1; No space left on device")
+
+    monkeypatch.setattr(tf.io, "TFRecordWriter", full)
+    with pytest.raises(
+        errors.WriteFault, match=r"events' can't be written: .*No space left on device\. Make room .*agentlab resume"
+    ):
+        agentlab.run("linear-regression", run_dir=tmp_path / "run")
+
+
+def test_a_run_whose_metrics_cannot_be_opened_is_let_go(tmp_path):
+    run = agentlab.run("linear-regression", run_dir=tmp_path / "run")
+    metrics = run.directory / "metrics.jsonl"
+    metrics.rename(run.directory / "elsewhere")
+    metrics.symlink_to("elsewhere")
+    with pytest.raises(errors.UsageError, match="can't be written"):
+        agentlab.resume(run.directory, steps=200)
+    metrics.unlink()
+    (run.directory / "elsewhere").rename(metrics)
+    assert agentlab.resume(run.directory, steps=200).result["steps"] == 200

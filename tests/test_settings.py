@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentlab import errors, plugins, settings
 from agentlab.schedules import Constant, Exponential, Linear, Schedule
-from agentlab.task import Evaluation, Part, Task, changed, dotted, merged, part, read_config
+from agentlab.task import Evaluation, Part, Task, changed, dotted, merged, part, read_config, with_objects
 
 TASK_NAMES = sorted(offer.name for offer in plugins.offers("task") if offer.package == "agentlab")
 
@@ -215,6 +215,33 @@ def test_data_is_left_as_it_is(value):
     assert settings.as_data(value) == value
 
 
+@attrs.frozen
+class Warmup(Schedule):
+    """A schedule of the user's own."""
+
+    steps: int = 10
+
+    def __call__(self, count):
+        return count / self.steps
+
+
+def test_a_schedule_of_ones_own_is_told():
+    assert refusal(settings.as_data, {"rate": [Warmup()]}) == (
+        "Setting 'rate' is a schedule of your own (Warmup), which config.json can't hold; expected a number or one of "
+        "agentlab's schedules: constant, linear, exponential."
+    )
+
+
+def test_of_an_object_its_kind_is_kept_for_the_message():
+    data = settings.as_data({"loss": math.sqrt, "several": ("a", Empty()), "empty": {}})
+    assert data == {"loss": {"python_object": "sqrt"}, "several": ["a", {"python_object": "Empty"}], "empty": {}}
+    assert [settings.former_object(value) for value in data.values()] == ["sqrt", "Empty", ""]
+    with pytest.raises(
+        errors.UsageError, match=r"Setting 'arguments' of the example was an object \(sqrt\), which config.json"
+    ):
+        built(arguments=data["loss"])
+
+
 # ---- tasks ---------------------------------------------------------------------------------------------------------------
 
 TASK = Task(
@@ -298,6 +325,57 @@ def test_another_kind_of_schedule_begins_anew():
     rate = {"kind": "constant", "value": 0.1}
     task = changed(TASK, {"trainer": {"learning_rate": rate}})
     assert settings.convert(task.trainer.settings["learning_rate"], float | Schedule, "'x'") == Constant(0.1)
+
+
+def test_a_kind_of_another_thing_than_a_schedule_is_a_setting_like_others():
+    before = changed(TASK, {"environment": {"kind": "a", "arguments": {"kind": "linear", "slope": 2}}})
+    after = changed(before, {"environment": {"kind": "b", "arguments": {"kind": "constant"}}}).environment
+    arguments = {"sutton_barto_reward": True, "kind": "constant", "slope": 2}
+    assert after == Part("gymnasium", {"id": "CartPole-v1", "kind": "b", "arguments": arguments})
+
+
+@pytest.mark.parametrize("part_settings", [{"metrics": (1, Empty())}, {"data": {"x": Empty()}}, {"optimizer": Empty()}])
+def test_objects_of_a_task_are_kept(part_settings):
+    task = attrs.evolve(TASK, trainer=Part("dqn", part_settings))
+    found = changed(task, {"trainer": {"discount": 0.5}}).trainer.settings
+    assert found == {**settings.as_tables(part_settings), "discount": 0.5}
+
+
+def test_objects_are_given_again_to_the_task_of_a_config():
+    task = attrs.evolve(TASK, trainer=Part("dqn", {"optimizer": Empty(), "metrics": ["a", Empty()], "discount": 0.5}))
+    told = Task.from_data(json.loads(json.dumps(task.as_data())))
+    assert with_objects(told, {}) == told
+    again = {"optimizer": Empty(), "metrics": [Empty()]}
+    assert with_objects(told, {"trainer": again}).trainer.settings == {**again, "discount": 0.5}
+    assert changed(told, {"trainer": {"optimizer": {"momentum": 1}}}).trainer.settings["optimizer"] == {"momentum": 1}
+    assert refusal(with_objects, told, {"trainer": {"discount": 0.9}}) == (
+        "objects.trainer.discount is 0.9, but config.json tells of no object there: it has 0.5. Leave it out."
+    )
+    assert "expected a table" in refusal(with_objects, told, {"trainer": 3})
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        (lambda value: {"evaluation": {"stop_return": value, "period": 5}}, "evaluation.stop_return"),
+        (lambda value: {"trainer": {"max_gradient_norm": value}}, "trainer.max_gradient_norm"),
+        (lambda value: {"trainer": {"learning_rate": Linear(value, 0.0, 5)}}, "trainer.learning_rate.initial"),
+        (lambda value: {"environment": {"arguments": {"way": [1.0, value]}}}, "environment.arguments.way"),
+    ],
+)
+def test_numbers_that_json_does_not_know_are_told(changes, path, value):
+    assert refusal(changed, TASK, changes(value)) == (
+        f"Setting {path} is {value}; expected a finite number, as config.json can hold no other. A text goes in quotes."
+    )
+
+
+@pytest.mark.parametrize("wrapped", [lambda value: [value], lambda value: {"a": value}])
+def test_nesting_without_end_is_told(wrapped):
+    value = 1.0
+    for _ in range(900):
+        value = wrapped(value)
+    assert "is nested too deep; expected at most 50" in refusal(changed, TASK, {"environment": {"arguments": {"x": value}}})
 
 
 def test_an_argument_called_name_is_an_argument_like_others():

@@ -31,22 +31,27 @@ class Line:
     error: BaseException | None = None
 
 
-def check(reference: str, settings: dict[str, Any], debug: bool = False) -> int:
+def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: str | None = None) -> int:
     """Prints a report of what `reference` names, and returns the exit code: 1 if a line is broken, else 0.
 
     Args:
         reference: a package, task or part, or PACKAGE:NAME.
         settings: to check the part with, or changes to the task for its trial run.
         debug: print the traceback of what a part raised.
+        kind: of what is checked; None for every kind.
 
     Raises:
-        PluginError: nothing has this name.
+        PluginError: nothing has this name, or is of this kind.
         UsageError: settings are given for more than one part.
     """
-    offers = plugins.named(reference)
+    named = plugins.named(reference)
+    offers = [offer for offer in named if kind in (None, offer.kind)]
+    if not offers:
+        raise errors.PluginError(f"{reference!r} names no {kind}, but {_listed(named)}. Choose --kind among theirs.")
     if settings and len(offers) > 1:
-        found = " and ".join(f"{offer.kind} {offer.package}:{offer.name}" for offer in offers)
-        raise errors.UsageError(f"--set is for one part, but {reference!r} names {found}; name one as PACKAGE:NAME.")
+        several_kinds = len({offer.kind for offer in offers}) == len(offers)
+        remedy = f"choose one by --kind, such as --kind {offers[0].kind}" if several_kinds else "name one as PACKAGE:NAME"
+        raise errors.UsageError(f"--set is for one part, but {reference!r} names {_listed(offers)}; {remedy}.")
     broken = 0
     for offer in offers:
         print(plugins.described(offer))
@@ -106,6 +111,11 @@ def run_line(tests: type, name: str) -> Line:
     except BaseException as error:  # whatever a stranger's part raises is a line of the report
         return Line(text, "broken", f"expected no error; got {errors.first_line(error)}", error)
     return Line(text, "kept")
+
+
+def _listed(offers: list[plugins.Offer]) -> str:
+    names = [f"{offer.kind} {offer.package}:{offer.name}" for offer in offers[:4]]
+    return " and ".join([*names, f"{len(offers) - 4} others"] if len(offers) > 4 else names)
 
 
 def _text(line: Line) -> str:
