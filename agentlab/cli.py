@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -31,28 +32,41 @@ def main(arguments: list[str] | None = None) -> int:
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         plugin_commands.add_files(options.plugin)
-        code = options.command(options) or 0
-        sys.stdout.flush()
-        return code
+        return options.command(options) or 0
     except errors.AgentlabError as error:
         if debug:
             raise
-        print(f"agentlab: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(" ".join(str(error).split()))
         return error.exit_code
     except KeyboardInterrupt:
-        print("agentlab: Interrupted; nothing was saved.", file=sys.stderr)
+        _complain("Interrupted; nothing was saved.")
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us left; the rest has no reader
+    except BrokenPipeError:  # whoever read us left; the rest has no reader
         return 0
     except Exception as error:
         if debug:
             raise
         text = " ".join(str(error).split())[:300]
-        print(
-            f"agentlab: Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.", file=sys.stderr
-        )
+        _complain(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.")
         return 1
+    finally:
+        _drop_what_nobody_reads()
+
+
+def _complain(sentence: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        print(f"agentlab: {sentence}", file=sys.stderr)
+
+
+def _drop_what_nobody_reads() -> None:
+    """Empties the standard streams, into nothing where the reader left: as it ends, the interpreter would fail at that."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (OSError, ValueError):
+            pass  # such as a full disk, which the interpreter tells of
 
 
 def _parser() -> argparse.ArgumentParser:

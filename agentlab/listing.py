@@ -18,10 +18,12 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
     Raises:
         UsageError: there is no such kind.
     """
-    kind = next((one for one in plugins.GROUPS if _plural(one) == kind), kind)
-    if kind is not None and kind not in plugins.GROUPS:
-        raise errors.UsageError(errors.unknown("kind", kind, plugins.GROUPS, "Kinds"))
-    offers = [offer for offer in plugins.every() if kind is None or offer.kind == kind]
+    offers = plugins.every()
+    kinds = dict.fromkeys([*plugins.GROUPS, *(offer.kind for offer in offers)])
+    chosen = [one for one in kinds if kind in (None, one, _plural(one))]
+    if kind is not None and not chosen:
+        raise errors.UsageError(errors.unknown("kind", kind, kinds, "Kinds"))
+    offers = [offer for offer in offers if offer.kind in chosen]
     times = collections.Counter((offer.kind, offer.name) for offer in offers)
     return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
 
@@ -53,7 +55,7 @@ def describe(reference: str) -> str:
 
 
 def _plural(kind: str) -> str:
-    return plugins.GROUPS[kind].rpartition(".")[2]
+    return f"{kind}s".replace("memorys", "memories")
 
 
 def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:

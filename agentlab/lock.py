@@ -34,8 +34,12 @@ class DirectoryLock:
                 f"Run directory {str(directory)!r} is in use by process {holder}. Wait for it to end, or stop it."
             )
         _HELD.add(self._key)
-        os.truncate(self._file, 0)
-        os.write(self._file, f"{os.getpid()}\n".encode())
+        try:
+            os.truncate(self._file, 0)
+            os.write(self._file, f"{os.getpid()}\n".encode())
+        except OSError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Lets others have the directory."""

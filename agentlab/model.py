@@ -7,9 +7,10 @@ import contextlib
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import attrs
 import keras
 import tensorflow as tf
 
@@ -99,7 +100,18 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
         ) from error
 
 
-_ADDING = threading.RLock()  # held while Keras's layers are limited
+@attrs.define(eq=False)
+class _Budget:
+    """How many elements of weights a thread may still add, of a limit, by Keras's `original` function."""
+
+    limit: int
+    left: int
+    thread: int
+    original: Callable[..., Any]
+
+
+_budgets: list[_Budget] = []  # of the blocks of `weights_within` under way, in all threads
+_changing = threading.Lock()  # the list, and Keras, which counts while there are some
 
 
 @contextlib.contextmanager
@@ -113,25 +125,35 @@ def weights_within(limit: int | None) -> Iterator[None]:
     if limit is None:
         yield
         return
-    layer, thread, left = keras.layers.Layer, threading.get_ident(), [limit]
+    layer = keras.layers.Layer
+    with _changing:
+        budget = _Budget(limit, limit, threading.get_ident(), _budgets[0].original if _budgets else layer.add_weight)
+        if not _budgets:
+            layer.add_weight = _counting(budget.original)
+        _budgets.append(budget)
+    try:
+        yield
+    finally:
+        with _changing:
+            _budgets.remove(budget)
+            if not _budgets:
+                layer.add_weight = budget.original
+
+
+def _counting(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns Keras's `add_weight`, which then counts in the budgets of the thread that calls it."""
 
     def add_weight(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
-        if threading.get_ident() == thread:
-            left[0] -= math.prod(shape or ())
-            if left[0] < 0:
+        for budget in [each for each in _budgets.copy() if each.thread == threading.get_ident()]:
+            budget.left -= math.prod(shape or ())
+            if budget.left < 0:
                 raise errors.UsageError(
-                    f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} bytes can hold. "
-                    "Was one of them exchanged?"
+                    f"The run's config.json describes a model of more weights than its checkpoint of {budget.limit:,} bytes "
+                    "can hold. Was one of them exchanged?"
                 )
         return original(self, shape, *arguments, **named)
 
-    with _ADDING:  # two at a time would put each other's back
-        original = layer.add_weight
-        layer.add_weight = add_weight
-        try:
-            yield
-        finally:
-            layer.add_weight = original
+    return add_weight
 
 
 def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:

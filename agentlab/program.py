@@ -30,7 +30,8 @@ def stop_on_signals() -> Iterator[list[int]]:
         if received:
             os._exit(128 + number)
         received.append(number)
-        print("\nStopping at the end of this chunk; press Ctrl-C again to stop at once.", file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody may be reading any more
+            print("\nStopping at the end of this chunk; press Ctrl-C again to stop at once.", file=sys.stderr)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -52,7 +53,8 @@ def plain_warnings() -> Iterator[None]:
 
         def plain(message: Any, category: Any, *where: Any, **more: Any) -> None:
             if issubclass(category, errors.RunWarning):
-                print(f"agentlab: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+                with contextlib.suppress(OSError):
+                    print(f"agentlab: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
             else:
                 show(message, category, *where, **more)
 

@@ -183,7 +183,7 @@ class _EventFile:
         try:
             return function(*arguments)
         except self._tf.errors.OpError as error:
-            raise OSError(error.message) from error
+            raise OSError(error.message.rpartition("; ")[2]) from error  # what comes before is the path
 
 
 def _created(path: pathlib.Path) -> pathlib.Path:

@@ -205,6 +205,29 @@ def test_a_reader_that_leaves_ends_a_run_quietly(here):
     process.stderr.close()
 
 
+ENDS = {
+    "done": ("cli._list = lambda _: print('some lines')", 0, ""),
+    "lines broken": ("cli._list = lambda _: print('some lines') or 1", 1, ""),
+    "a fault": ("cli._list = lambda _: print('some lines') or fail()", 1, "agentlab: It broke.\n"),
+    "help": ("sys.argv[1:] = ['--help']", 0, ""),
+}
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(("doing", "code", "complaint"), ENDS.values(), ids=ENDS)
+def test_a_reader_that_left_changes_no_exit_code(monkeypatch, doing, code, complaint, both):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what was printed is written as the program ends
+    fail = "def fail():\n    raise errors.TrainingFault('It broke.')\n"
+    script = f"import sys\nfrom agentlab import cli, errors\n{fail}{doing}\nsys.exit(cli.main())"
+    stderr = subprocess.STDOUT if both else subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", script, "list"], stdout=subprocess.PIPE, stderr=stderr, text=True)
+    process.stdout.close()
+    assert process.wait(60) == code
+    if not both:
+        assert process.stderr.read() == complaint
+        process.stderr.close()
+
+
 def test_a_reader_that_leaves_does_not_end_the_training(here):
     command = [
         "run",
@@ -226,6 +249,18 @@ def test_a_reader_that_leaves_does_not_end_the_training(here):
     assert b"Error" not in process.stderr.read()
     process.stderr.close()
     assert json.loads((here / "run" / "result.json").read_text())["steps"] == 256
+
+
+def test_a_signal_is_heard_when_nobody_reads_what_is_said_to_it(here):
+    command = ["run", "dqn", *SMALL[1:], "--environment", "identity", "--steps", "1000000", "--run-dir", "run"]
+    command += ["--set", "report_period=64"]
+    process = subprocess.Popen([sys.executable, "-m", "agentlab", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not process.stdout.readline().startswith(b"step"):
+        pass
+    process.stdout.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) == 143
+    assert len(list((here / "run" / "checkpoints").glob("step-*"))) == 1
 
 
 @pytest.mark.parametrize("kind", GROUPS)

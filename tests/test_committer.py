@@ -111,9 +111,7 @@ def test_what_goes_wrong_is_raised_once_by_the_next_call(tmp_path, call):
     directory.allowed.set()
     committer = Committer(directory, num_kept=2, newest=0)
     committer.begin(1, GROUPS, FACTS)
-    for thread in threading.enumerate():
-        if thread.name == "checkpoint":
-            thread.join()
+    committer._thread.join()
     with pytest.raises(errors.WriteFault, match="The disk is full"):
         call(committer)
     committer.wait()

@@ -252,6 +252,30 @@ def test_agents_learn_in_threads_as_they_do_alone(tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
+def test_limits_of_weights_are_a_threads_own_and_wait_for_no_other():
+    original, told, in_between = keras.layers.Layer.add_weight, [], threading.Barrier(2, timeout=20)
+
+    def load():
+        with weights_within(6):
+            in_between.wait()  # both have begun
+            in_between.wait()  # the other has ended
+            keras.layers.Dense(2).build((None, 2))
+            with pytest.raises(errors.UsageError, match="checkpoint of 6 bytes") as failure:
+                keras.layers.Dense(1).build((None, 1))
+            told.append(failure.value)
+
+    thread = threading.Thread(target=load)
+    with weights_within(12):
+        thread.start()
+        in_between.wait()
+        keras.layers.Dense(4).build((None, 2))
+    keras.layers.Dense(40).build((None, 20))
+    in_between.wait()
+    thread.join()
+    assert len(told) == 1
+    assert keras.layers.Layer.add_weight is original
+
+
 def test_limits_of_threads_that_load_at_a_time_leave_keras_as_it_was():
     original, entered, leave = keras.layers.Layer.add_weight, threading.Event(), threading.Event()
 

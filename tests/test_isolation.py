@@ -30,6 +30,16 @@ def test_listing_among_twenty_hostile_plugins(path):
     assert "choose it as hostile-distant:same" in found.stdout
 
 
+def test_every_heading_of_the_list_is_a_kind_to_list(path, capsys):
+    install_hostile(path)
+    assert main(["list"]) == 0
+    headings = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert headings == ["tasks", "environments", "models", "trainers", "samplers", "memories", "packages"]
+    for heading in headings:
+        assert main(["list", heading]) == 0
+        assert [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")] == [heading]
+
+
 def test_hostile_plugins_harm_no_run(path, capsys):
     install_hostile(path)
     assert main(["run", "linear-regression", "--quiet", "--run-dir", "run"]) == 0

@@ -15,6 +15,7 @@ import agentlab
 from agentlab import errors, runner, seeds
 from agentlab import task as tasks
 from agentlab.checkpoint import Checkpoints
+from agentlab.report import RunDirectory
 from agentlab.schedules import Schedule
 from agentlab.testing.around import numbered
 
@@ -294,15 +295,29 @@ def test_the_evaluation_at_the_end_is_over_other_episodes(tmp_path):
     assert during != at_end  # of the same weights
 
 
-def test_a_disk_that_is_full_for_the_events_is_told(tmp_path, monkeypatch):
-    def full(*_):
-        raise tf.errors.ResourceExhaustedError(None, None, "run/events/events.out.tfevents.1; No space left on device")
+class Full:
+    """An event file that takes what is kept in memory, and puts none of it on disk."""
 
-    monkeypatch.setattr(tf.io, "TFRecordWriter", full)
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, record):
+        pass
+
+    def flush(self, path="run/events/events.out.tfevents.1"):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
+
+    close = flush
+
+
+@pytest.mark.parametrize("opened", [Full, Full("").flush], ids=["when written", "when opened"])
+def test_a_disk_that_is_full_for_the_events_is_told(tmp_path, monkeypatch, opened):
+    monkeypatch.setattr(tf.io, "TFRecordWriter", opened)
     with pytest.raises(
-        errors.WriteFault, match=r"events' can't be written: .*No space left on device\. Make room .*agentlab resume"
+        errors.WriteFault, match=r"events' can't be written: No space left on device\. Make room .*agentlab resume"
     ):
         agentlab.run("linear-regression", run_dir=tmp_path / "run")
+    RunDirectory.open(tmp_path / "run").close()  # nobody holds it
 
 
 def test_a_run_whose_metrics_cannot_be_opened_is_let_go(tmp_path):
