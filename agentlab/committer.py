@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from agentlab import errors, snapshot
+from agentlab import errors, snapshot, threads
 from agentlab.gears import Groups
 from agentlab.report import RunDirectory
 
@@ -46,8 +46,11 @@ class Committer:
         """
         self.wait()
         self.handed_over = step
-        self._thread = threading.Thread(target=self._attempt, args=(step, groups, facts), name="checkpoint")
-        self._thread.start()
+        thread = threading.Thread(target=self._attempt, args=(step, groups, facts), name="checkpoint")
+        if threads.start(thread):
+            self._thread = thread
+        else:
+            self._attempt(step, groups, facts)
 
     def check(self) -> None:
         """Looks, without waiting, whether something went wrong.

@@ -6,6 +6,7 @@ import threading
 import warnings
 from types import TracebackType
 
+from agentlab import threads
 from agentlab.errors import RunWarning
 
 SILENT_SECONDS = 8.0  # after which an environment counts as hung
@@ -30,8 +31,8 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._stopped.clear()
-        self._thread = threading.Thread(target=self._look, name="environment watch", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._look, name="environment watch", daemon=True)
+        self._thread = thread if threads.start(thread) else None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

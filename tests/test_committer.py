@@ -18,6 +18,7 @@ from agentlab.checkpoint import Checkpoints
 from agentlab.committer import Committer
 from agentlab.composition import resolved
 from agentlab.session import Session
+from agentlab.watch import Watch
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 RUNS = [("device", "graph"), ("device", "xla"), ("host", "graph"), ("text", "graph")]
@@ -116,6 +117,21 @@ def test_what_goes_wrong_is_raised_once_by_the_next_call(tmp_path, call):
         call(committer)
     committer.wait()
     assert committer.committed == 0
+
+
+def test_where_no_thread_can_be_started_it_commits_at_once(tmp_path, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    directory = Directory(tmp_path)
+    directory.allowed.set()
+    committer = Committer(directory, num_kept=2, newest=0)
+    committer.begin(1, GROUPS, FACTS)
+    assert committer.committed == 1
+    committer.wait()
+    with Watch("still") as watch:
+        watch.turns += 1
 
 
 ABANDONED = """
