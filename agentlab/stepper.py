@@ -109,7 +109,8 @@ class ImmediateStepper(Stepper):
     def _act(self, observation: Any, recurrent: Any) -> tuple[Any, Any, Any]:
         policy = self._learner.policy
         decision = policy.decide(observation, recurrent, training=True)
-        if len(policy.model.losses) > sum(weight.regularizer is not None for weight in policy.model.trainable_weights):
+        regularized = sum(weight.regularizer is not None for weight in policy.model.trainable_weights)
+        if not tf.executing_eagerly() and len(policy.model.losses) > regularized:
             raise errors.UsageError(
                 f"A layer of the model {policy.model.name!r} adds a loss as it is called, which the host gear can't take from "
                 'a compiled call: set execution="eager", or gear="device" where the environment allows it, or regularize '

@@ -409,3 +409,7 @@ def test_a_loss_that_a_layer_adds_as_it_is_called_is_refused_where_it_would_be_o
     changes = {"gear": "host", "execution": "graph", "steps": 64, "evaluation": {"episodes": 4}}
     with pytest.raises(errors.UsageError, match=r"adds a loss as it is called, .* set execution=.eager"):
         agentlab.run("classifier-digits", changes=changes, model=regularized, run_dir=tmp_path / "run")
+    run = agentlab.run(
+        "classifier-digits", changes={**changes, "execution": "eager"}, model=regularized, run_dir=tmp_path / "eager"
+    )
+    assert run.result["updates"] > 0

@@ -57,8 +57,7 @@ class PrioritizedReplay(UniformReplay):
 
     def _enter(self, count: Any) -> None:
         """Gives those of the last `count` transitions and before them that are complete by now the largest priority so far."""
-        added, left_out = self._ring.added(), self._ring.newest_left_out
-        kept = tf.maximum(added - self.capacity, self._ring.bounds()[0])
+        added, left_out, kept = self._ring.added(), self._ring.newest_left_out, self._ring.bounds()[0]
         numbers = added - count + tf.range(tf.maximum(count - self.capacity, 0), count)  # of a constant length where N is one
         if left_out:
             earlier = numbers - left_out
