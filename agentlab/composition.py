@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import types
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, execution, objects, plugins, settings
+from agentlab import errors, execution, footprint, objects, plugins, room, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -18,7 +20,7 @@ from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import LARGEST, Discrete, EnvironmentSpec
 from agentlab.task import Part, Task, changed, merged
 from agentlab.trainer import Trainer
 
@@ -31,6 +33,8 @@ CONTRACTS: dict[str, tuple[type, ...]] = {
 }
 # Environments side by side, at most. Ten times as many spare an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
 EVALUATION_ROWS = 100
+FLOAT = 4  # bytes
+COPIES = 3  # of an observation: shown, led to, and on its way
 
 
 def build_part(kind: str, part: Part, **given: Any) -> Any:
@@ -52,7 +56,38 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     """Returns an environment; a host environment is given the number of its rows."""
     cls = plugins.load("environment", part.name)
     host = isinstance(cls, type) and issubclass(cls, Environment)
-    return build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
+    _check_imports(cls, part)
+    built = build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
+    try:
+        _check_room(built.spec, num_environments)
+    except BaseException:
+        if host:
+            built.close()
+        raise
+    return built
+
+
+def _check_imports(cls: Any, part: Part) -> None:
+    """Raises UsageError if a file has a module imported that no installed package registers environments from."""
+    if not part.from_file or not hasattr(cls, "imported_modules"):
+        return
+    for module in cls.imported_modules({name: part.settings[name] for name in part.from_file}):
+        if not plugins.registers_environments(module):
+            raise errors.UsageError(
+                f"The file that asks for environment {part.name!r} would have the module {module!r} imported, from which no "
+                "installed package registers environments. If you know what it does, say so: --trust, or trust=True in Python."
+            )
+
+
+def _check_room(spec: EnvironmentSpec, rows: int) -> None:
+    """Raises UsageError if observations are larger than any array, or there is no memory for those of all rows."""
+    size = math.prod(spec.observation.shape)
+    outputs = math.prod(spec.action.shape) * (spec.action.num_values if isinstance(spec.action, Discrete) else 1)
+    for count, what in ((size, f"observations of {size:,} numbers"), (outputs, f"actions of {outputs:,} outputs")):
+        if count > LARGEST:
+            raise errors.UsageError(f"Environment {spec.name!r} has {what}; expected at most {LARGEST:,}. Lower its settings.")
+    needed = rows * (size * np.dtype(spec.observation.dtype).itemsize + FLOAT * outputs) * COPIES
+    room.check_free(needed, f"A step of {rows:,} environments {spec.name!r}", "num_environments")
 
 
 def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
@@ -79,7 +114,7 @@ def build_agent(
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
     num_outputs = trainer.num_outputs(spec)
-    built = build_model(source, spec, num_outputs, seed)
+    built = build_model(source, spec, num_outputs, seed, bool(task.model.from_file))
     samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
     for sampler in samplers:
         check_actions(sampler, spec, trainer.preferences(tf.zeros([1, *spec.action.choices, num_outputs])))
@@ -139,6 +174,7 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     part = evaluation_environment(task)
     chosen = episodes or task.evaluation.episodes
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
+    footprint.check(agent.model, rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
@@ -152,7 +188,8 @@ def evaluation_environment(task: Task) -> Part:
     part = task.evaluation.environment or task.environment
     if part.name != task.environment.name:
         return part
-    return Part(part.name, merged(task.environment.settings, part.settings))
+    inherited = task.environment.from_file - part.settings.keys()
+    return Part(part.name, merged(task.environment.settings, part.settings), inherited | part.from_file)
 
 
 def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:
@@ -162,10 +199,12 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
         UsageError: there is no such task, or an argument is of another kind.
     """
     if not isinstance(task, (str, Task)):
-        raise errors.UsageError(f"The task is {task!r}; expected the name of one, such as 'dqn-cartpole', or an agentlab.Task.")
+        raise errors.UsageError(
+            f"The task is {errors.quoted(task)}; expected the name of one, such as 'dqn-cartpole', or an agentlab.Task."
+        )
     if not isinstance(changes, (dict, types.NoneType)):
         raise errors.UsageError(
-            f'The changes are {changes!r}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
+            f'The changes are {errors.quoted(changes)}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
         )
     found = find_task(task) if isinstance(task, str) else task
     if environment is not None:

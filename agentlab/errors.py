@@ -6,9 +6,38 @@ import difflib
 from collections.abc import Iterable
 
 MANY = 16  # names in a sentence
+LONGEST_NAME = 200  # characters, of a name that is compared with others
+LONGEST = 2_000  # characters of a message; of a longer one, the beginning and the end
+HEAD, TAIL = 1_400, 500
+LONGEST_QUOTE = 300
 
 
-class AgentlabError(Exception):
+def printable(text: str) -> str:
+    r"""Returns text that a terminal only shows: control characters, and what can't be encoded, as escapes.
+
+    >>> print(printable("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+class _Message:
+    """Mixed into exceptions: whatever a message quotes from a file, it is short and can't control a terminal."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) > LONGEST:
+            text = f"{text[:HEAD]} [{len(text) - HEAD - TAIL:,} characters left out] {text[-TAIL:]}"
+        return printable(text)
+
+
+class AgentlabError(_Message, Exception):
     """A mistake or fault that one sentence explains; the command line prints it without a traceback.
 
     Attributes:
@@ -50,7 +79,7 @@ class Interrupted(AgentlabError):
     exit_code = 130
 
 
-class RunWarning(UserWarning):
+class RunWarning(_Message, UserWarning):
     """A run goes on, but not as one might think: on another machine, from an older checkpoint, or not to the same bits."""
 
 
@@ -62,13 +91,22 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -
 
     Of many names, those most alike are listed.
     """
-    names = sorted(known)
+    names, name = sorted(known), name[:LONGEST_NAME]
     near = difflib.get_close_matches(name, names, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     if len(names) > MANY:
         listed = f"{listed}, among {len(names)}"
         names = sorted(difflib.get_close_matches(name, names, MANY, cutoff=0.0))
     return f"No {what} named {name!r}. {listed}: {', '.join(names) or 'none'}.{hint}"
+
+
+def quoted(value: object) -> str:
+    """Returns a value as Python writes it, or what kind it is where it is too large or too deep to be written."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to be shown"
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}... ({len(text):,} characters)"
 
 
 def first_line(error: BaseException) -> str:

@@ -6,16 +6,17 @@ import abc
 import contextlib
 import math
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import errors, seeds
+from agentlab import budget, errors, footprint, room, seeds
 from agentlab.spec import EnvironmentSpec
+
+MOST_LAYERS = 4_000  # of a model that settings describe
+FLOAT = 4  # bytes
 
 
 class RecurrentModel(keras.Model, abc.ABC):
@@ -69,11 +70,21 @@ class ModelBuilder(abc.ABC):
         """
 
 
-def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_outputs: int, seed: int) -> keras.Model:
+def build_model(
+    source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool = False
+) -> keras.Model:
     """Returns a built model whose outputs were checked: `source` itself, or what it builds with weights drawn from `seed`.
 
+    Args:
+        source: a model, or what builds one.
+        spec: of the environment.
+        num_outputs: K.
+        seed: of the run.
+        of_file: whether the settings of `source` are those of a file.
+
     Raises:
-        UsageError: Keras runs on another backend than TensorFlow, or the model does not fit the environment.
+        UsageError: Keras runs on another backend than TensorFlow, the model does not fit the environment, or it takes more
+            memory than there is, or than a file may ask for.
     """
     if keras.backend.backend() != "tensorflow":
         raise errors.UsageError(
@@ -82,9 +93,18 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
     if not isinstance(source, (keras.Model, ModelBuilder)):
         raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
     with seeds.keras_initializers(seed):
-        model = source if isinstance(source, keras.Model) else _built(source, spec, num_outputs)
-        check_outputs(model, spec, num_outputs)
-    return model
+        if isinstance(source, keras.Model):
+            check_outputs(source, spec, num_outputs)
+            return source
+        with _within_reason():
+            model = _built(source, spec, num_outputs)
+            output = _traced(model, spec)
+            footprint.check(model, 1, "model", of_file)
+            if output is None:
+                check_outputs(model, spec, num_outputs)
+            else:
+                _check_output(output, model, spec, num_outputs)
+        return model
 
 
 def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
@@ -100,20 +120,6 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
         ) from error
 
 
-@attrs.define(eq=False)
-class _Budget:
-    """How many elements of weights a thread may still add, of a limit, by Keras's `original` function."""
-
-    limit: int
-    left: int
-    thread: int
-    original: Callable[..., Any]
-
-
-_budgets: list[_Budget] = []  # of the blocks of `weights_within` under way, in all threads
-_changing = threading.Lock()  # the list, and Keras, which counts while there are some
-
-
 @contextlib.contextmanager
 def weights_within(limit: int | None) -> Iterator[None]:
     """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them, one
@@ -125,35 +131,50 @@ def weights_within(limit: int | None) -> Iterator[None]:
     if limit is None:
         yield
         return
-    layer = keras.layers.Layer
-    with _changing:
-        budget = _Budget(limit, limit, threading.get_ident(), _budgets[0].original if _budgets else layer.add_weight)
-        if not _budgets:
-            layer.add_weight = _counting(budget.original)
-        _budgets.append(budget)
-    try:
+
+    def refusal() -> errors.UsageError:
+        return errors.UsageError(
+            f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} bytes can hold. "
+            "Was one of them exchanged?"
+        )
+
+    with budget.at_most(refusal, weights=limit):
         yield
-    finally:
-        with _changing:
-            _budgets.remove(budget)
-            if not _budgets:
-                layer.add_weight = budget.original
 
 
-def _counting(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns Keras's `add_weight`, which then counts in the budgets of the thread that calls it."""
+@contextlib.contextmanager
+def _within_reason() -> Iterator[None]:
+    """Refuses to build weights that do not fit into memory, or more layers than any model has.
 
-    def add_weight(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
-        for budget in [each for each in _budgets.copy() if each.thread == threading.get_ident()]:
-            budget.left -= math.prod(shape or ())
-            if budget.left < 0:
-                raise errors.UsageError(
-                    f"The run's config.json describes a model of more weights than its checkpoint of {budget.limit:,} bytes "
-                    "can hold. Was one of them exchanged?"
-                )
-        return original(self, shape, *arguments, **named)
+    Raises:
+        UsageError: more are asked for.
+    """
+    free = room.free_bytes()
 
-    return add_weight
+    def refusal() -> errors.UsageError:
+        memory = "" if free is None else f", or weights of more than the {free:,} bytes ({free / 1e9:.1f} GB) that are free"
+        return errors.UsageError(f"The model's settings ask for more than {MOST_LAYERS:,} layers{memory}. Lower them.")
+
+    with budget.at_most(refusal, weights=math.inf if free is None else free // FLOAT, layers=MOST_LAYERS):
+        yield
+
+
+def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
+    """Returns what a model answers a blank observation, built and traced without being computed; None where that can't be told.
+
+    Nothing of the size of its activations is allocated before they are counted.
+    """
+
+    def call(observation: Any) -> Any:
+        return forward(model, observation, initial_state(model, 1), training=False)[0]
+
+    try:
+        output = footprint.trace(model, call, tf.TensorSpec((1, *spec.observation.shape), spec.observation.dtype))
+    except errors.UsageError:
+        raise
+    except Exception:  # what is wrong is told by a call; or it can only be called eagerly
+        return None
+    return output if isinstance(output, tf.TensorSpec) and output.shape.is_fully_defined() else None
 
 
 def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
@@ -183,8 +204,9 @@ def _reason(error: Exception) -> str:
 
 def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
     expected = (1, *spec.action.choices, num_outputs)
-    got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if tf.is_tensor(output) else type(output).__name__
-    if not tf.is_tensor(output) or tuple(output.shape) != expected or output.dtype != tf.float32:
+    is_tensor = tf.is_tensor(output) or isinstance(output, tf.TensorSpec)
+    got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if is_tensor else type(output).__name__
+    if not is_tensor or tuple(output.shape) != expected or output.dtype != tf.float32:
         raise errors.UsageError(
             f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape {expected} "
             f"and dtype float32, one output per action. Give its last layer {num_outputs} units."

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import arrays, errors, machine, settings, variables
+from agentlab import arrays, errors, limits, machine, settings, variables
 from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -89,6 +89,8 @@ def train(
 
     Arguments and errors are those of `run`, which are raised here if nothing can be begun.
     """
+    if run_dir is not None:
+        limits.check_path(run_dir)
     found = resolved(task, changes, environment)
     found.as_data()  # what config.json can't tell of is told before anything is written
     session = Session(found, seed, model, quiet, stop)
@@ -103,6 +105,7 @@ def resume(
     steps: int | None = None,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    trust: bool = False,
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
 ) -> Run:
@@ -113,6 +116,8 @@ def resume(
         steps: a larger budget, to go on with a run that has ended.
         model: the Keras model of your own that the run was begun with.
         objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
+        trust: whether its config.json may have modules imported that no installed package registers environments from, and ask
+            for what only a user may ask for.
         quiet: show no progress.
         stop: as of `run`.
 
@@ -122,10 +127,10 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    _read_config(path)  # told before anything is locked or written
+    _read_config(path, trust)  # told before anything is locked or written
     directory = RunDirectory.open(path)
     try:
-        config = _read_config(path)
+        config = _read_config(path, trust)
         task = tasks.with_objects(config.task, objects or {})
         task = tasks.changed(task, {} if steps is None else {"steps": steps})
         directory.checkpoints.sweep()
@@ -149,6 +154,7 @@ def load(
     *,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    trust: bool = False,
 ) -> Agent:
     """Returns the trained agent of a run, from config.json and a checkpoint; nothing of the run's files is executed.
 
@@ -157,12 +163,13 @@ def load(
         step: of the checkpoint; by default the newest that is whole.
         model: the Keras model of your own that the run was begun with.
         objects: other objects that the run was begun with, as of `resume`; without an optimizer the agent only acts.
+        trust: as of `resume`.
 
     Raises:
         UsageError: the directory holds no run, or no checkpoint that fits its config.
         CheckpointFault: there are checkpoints, but all of them are damaged.
     """
-    return load_run(run_dir, step, model=model, objects=objects)[2]
+    return load_run(run_dir, step, model=model, objects=objects, trust=trust)[2]
 
 
 def load_run(
@@ -171,10 +178,11 @@ def load_run(
     *,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    trust: bool = False,
 ) -> tuple[Task, int, Agent]:
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
-    config = _read_config(path)
+    config = _read_config(path, trust)
     task = tasks.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / "checkpoints")
     while True:
@@ -207,7 +215,8 @@ def _loaded(task: Task, config: _Config, checkpoint: Checkpoint, model: keras.Mo
 
 def _without_optimizer(task: Task) -> Task:
     """Returns the task with an optimizer in its trainer that makes no update."""
-    return attrs.evolve(task, trainer=tasks.Part(task.trainer.name, {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}))
+    settings_without = {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}
+    return attrs.evolve(task, trainer=attrs.evolve(task.trainer, settings=settings_without))
 
 
 class _NoOptimizer(keras.optimizers.Optimizer):
@@ -242,13 +251,18 @@ class _Config:
     told: dict[str, Any]
 
 
-def _read_config(path: pathlib.Path) -> _Config:
+def _read_config(path: pathlib.Path, trust: bool) -> _Config:
+    limits.check_path(path)
     if not (path / CONFIG).is_file():
         raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}. Name a directory such as runs/TASK/0-1.")
     task, seed, told = tasks.read_run_config(path / CONFIG)
     inexact = told.get("inexact", "")
     return _Config(
-        task, seed, EnvironmentSpec.from_data(told.get("spec") or {}), inexact if isinstance(inexact, str) else "", told
+        tasks.trusted(task) if trust else task,
+        seed,
+        EnvironmentSpec.from_data(told.get("spec") or {}),
+        inexact if isinstance(inexact, str) else "",
+        told,
     )
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import pathlib
-import tomllib
 from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, schedules, settings
+from agentlab import errors, files, limits, schedules, settings, toml
 
-DEEPEST = 50  # tables or lists in others
+MOST_THREADS = 1_024  # more than processors have; with millions, TensorFlow ends the process
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
 
 
 @attrs.frozen
 class Part:
-    """A part of an experiment: its entry point's name and the settings that differ from its defaults."""
+    """A part of an experiment: its entry point's name and the settings that differ from its defaults.
+
+    Attributes:
+        name: of the entry point, or PACKAGE:NAME.
+        settings: by name.
+        from_file: names of the settings whose values a file asks for, and not the user.
+    """
 
     name: str
     settings: dict[str, Any] = attrs.field(factory=dict)
+    from_file: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
 
 
 def part(name: str, **values: Any) -> Part:
@@ -31,6 +36,10 @@ def part(name: str, **values: Any) -> Part:
     {'hidden_units': (64, 64)}
     """
     return Part(name, values)
+
+
+def _is_name(_task: Any, _attribute: attrs.Attribute, name: str) -> None:
+    limits.check_name(name, "a task")
 
 
 def _positive(default: int) -> Any:
@@ -87,7 +96,7 @@ class Task:
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
     """
 
-    name: str
+    name: str = attrs.field(validator=_is_name)
     description: str
     environment: Part
     model: Part
@@ -102,7 +111,7 @@ class Task:
     evaluation: Evaluation = attrs.field(factory=Evaluation)
     gear: Literal["auto", "host", "device"] = "auto"
     execution: Literal["auto", "eager", "graph", "xla"] = "auto"
-    threads: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
 
     def as_data(self) -> dict[str, Any]:
@@ -120,6 +129,7 @@ class Task:
         Raises:
             UsageError: a key is unknown or missing, or a value has the wrong type, is not finite or is nested too deep.
         """
+        limits.check_values(data)
         data = dict(data)
         evaluation = dict(_table(data.pop("evaluation", {}), "evaluation"))
         for name in ("environment", "sampler"):
@@ -130,21 +140,70 @@ class Task:
                 data[kind] = _part(data[kind], kind)
         judged = settings.build(Evaluation, evaluation, "the evaluation")
         found = settings.build(cls, {**data, "evaluation": judged}, "the task")
-        _check_finite(_with(lambda value: value, found), "")
+        limits.check_finite(_with(lambda value: value, found))
         return found
 
 
-def changed(task: Task, changes: dict[str, Any]) -> Task:
+def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
     """Returns the task with changes given as nested tables, as a TOML file holds them.
 
     A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept.
+
+    Args:
+        task: to be changed.
+        changes: that the user asks for.
+        of_file: those that a file asks for, which come first.
 
     >>> parts = {kind: part(kind) for kind in ("environment", "model", "trainer", "sampler", "memory")}
     >>> task = Task("example", "An example.", **parts)
     >>> changed(task, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]
     0.9
     """
-    return Task.from_data(merged(_with(settings.as_tables, task), changes))
+    tables = merged(_with(settings.as_tables, task), merged(of_file or {}, changes))
+    return _with_origins(Task.from_data(tables), task, of_file or {}, changes)
+
+
+def trusted(task: Task) -> Task:
+    """Returns the task as if the user had asked for all of its settings."""
+    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset()))
+
+
+def of_file(task: Task) -> Task:
+    """Returns the task with all settings of its parts marked as a file's."""
+    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset(part.settings)))
+
+
+def _with_origins(task: Task, before: Task, of_file: dict[str, Any], changes: dict[str, Any]) -> Task:
+    """Returns the changed task with the settings marked that came from a file, `before` or now."""
+
+    def marked(path: tuple[str, ...], part: Part) -> Part:
+        old, by_file, by_user = (_at(tables, path) for tables in (_parts(before), of_file, changes))
+        names = (old.from_file if isinstance(old, Part) else frozenset()) | frozenset(by_file or {})
+        own = {name for name, value in (by_user or {}).items() if not isinstance(value, dict)}  # a table is merged
+        return attrs.evolve(part, from_file=(names - own) & frozenset(part.settings))
+
+    return _with_parts(task, marked)
+
+
+def _parts(task: Task) -> dict[str, Any]:
+    """Returns a task's parts in nested tables."""
+    judged = {"environment": task.evaluation.environment, "sampler": task.evaluation.sampler}
+    return {**{kind: getattr(task, kind) for kind in PART_KINDS}, "evaluation": judged}
+
+
+def _with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> Task:
+    """Returns the task with `change(path, part)` in the place of each part."""
+    judged: Any = {name: change(("evaluation", name), part) for name, part in _parts(task)["evaluation"].items() if part}
+    parts = {kind: change((kind,), getattr(task, kind)) for kind in PART_KINDS}
+    changes: Any = {"evaluation": attrs.evolve(task.evaluation, **judged), **parts}
+    return attrs.evolve(task, **changes)
+
+
+def _at(tables: Any, path: tuple[str, ...]) -> Any:
+    """Returns what stands at a path of nested tables, None if nothing does."""
+    for name in path:
+        tables = tables.get(name) if isinstance(tables, dict) else None
+    return tables
 
 
 def with_objects(task: Task, objects: dict[str, Any]) -> Task:
@@ -181,7 +240,7 @@ def dotted(assignments: list[str]) -> dict[str, Any]:
                 raise errors.UsageError(
                     f"--set got {assignment!r}, but {name!r} was set to a plain value before; give one of the two."
                 )
-        table[names[-1]] = _value(text.strip())
+        table[names[-1]] = toml.value(text.strip())
     return tree
 
 
@@ -191,17 +250,21 @@ def read_config(path: str) -> dict[str, Any]:
     Raises:
         UsageError: the file cannot be read or parsed.
     """
+    limits.check_path(path)
     file = pathlib.Path(path)
     if file.suffix == ".json":
         return read_run_config(file)[0].as_data()
     try:
-        data = tomllib.loads(files.read_text(file.resolve()))
+        data = toml.parse(files.read_text(file.resolve(), toml.LARGEST))
     except files.UnreadableError as error:
         raise errors.UsageError(f"Config file {path!r} can't be used: {error}. Name an existing TOML file.") from error
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
-    return _table(data, f"the file {path!r}")
+    limits.check_values(data)
+    limits.check_size(data, f"Config file {path!r}")
+    limits.check_asked(data, path)
+    return data
 
 
 def read_run_config(file: pathlib.Path) -> tuple[Task, int, dict[str, Any]]:
@@ -217,14 +280,10 @@ def read_run_config(file: pathlib.Path) -> tuple[Task, int, dict[str, Any]]:
     seed = data.get("seed")
     if "task" not in data or type(seed) is not int:
         raise errors.UsageError(f"Config file {str(file)!r} has no 'task' and 'seed'; expected a run's config.json.")
-    return Task.from_data(_table(data["task"], "the task")), seed, data
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return None if text == "none" else text
+    limits.check_size(data, f"Config file {str(file)!r}")
+    task = of_file(Task.from_data(_table(data["task"], "the task")))
+    limits.check_asked(task.as_data(), str(file))
+    return task, seed, data
 
 
 def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
@@ -234,26 +293,6 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, (Task, Evaluation)):
         return {field.name: _with(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
     return conversion(value)
-
-
-def _check_finite(value: Any, path: str, depth: int = 0) -> None:
-    """Raises UsageError if there is a number among nested tables and lists that JSON doesn't know, or no end to the nesting."""
-    if depth > DEEPEST:
-        raise errors.UsageError(
-            f"Setting {path[:60]} is nested too deep; expected at most {DEEPEST} tables or lists in others."
-        )
-    if isinstance(value, schedules.Schedule):
-        value = settings.as_tables(value)
-    if isinstance(value, dict):
-        for name, item in value.items():
-            _check_finite(item, f"{path}.{name}" if path else str(name), depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_finite(item, path, depth + 1)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise errors.UsageError(
-            f"Setting {path} is {value}; expected a finite number, as config.json can hold no other. A text goes in quotes."
-        )
 
 
 def _check_objects(told: dict[str, Any], given: Any, path: str) -> None:
@@ -301,7 +340,9 @@ def _is_schedule(table: dict[str, Any]) -> bool:
 
 def _table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise errors.UsageError(f'{where} is {value!r}; expected a table of settings, such as {where}.name = "...".')
+        raise errors.UsageError(
+            f'{where} is {errors.quoted(value)}; expected a table of settings, such as {where}.name = "...".'
+        )
     return value
 
 
@@ -310,4 +351,5 @@ def _part(value: Any, where: str) -> Part:
     name = table.get("name")
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
+    limits.check_name(name, where)
     return Part(name, {key: item for key, item in table.items() if key != "name"})

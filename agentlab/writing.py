@@ -27,6 +27,7 @@ def write(
     top_p: float | None = None,
     seed: int = 0,
     num: int = 1,
+    trust: bool = False,
 ) -> None:
     """Writes texts of a run's agent to `out`: one alone as its characters come, several under a line that says which.
 
@@ -40,6 +41,7 @@ def write(
         top_p: likewise.
         seed: determines the texts.
         num: texts at each temperature.
+        trust: as of `agentlab.resume`.
 
     Raises:
         UsageError: the run was not trained on text, or an argument is out of its range.
@@ -47,7 +49,7 @@ def write(
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="replace")  # terminals that lack a character of the text
     given = [settings.build(Temperature, {"temperature": t, "top_k": top_k, "top_p": top_p}, "sample") for t in temperatures]
-    agent = load_run(run_dir)[2]
+    agent = load_run(run_dir, trust=trust)[2]
     for sampler in given:
         writer = _writer(agent, sampler, num, seed, length)
         if num == 1:

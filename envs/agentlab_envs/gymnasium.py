@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
-from agentlab import errors
+from agentlab import errors, screen
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
@@ -25,6 +25,8 @@ MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
+MOST_PROCESSES = 1_024
+DAY = 86_400.0  # seconds
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -57,9 +59,16 @@ class GymnasiumEnvironment(Environment):
     arguments: dict[str, Any] = attrs.field(factory=dict)
     render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
 
-    timeout: float = attrs.field(default=8.0, validator=attrs.validators.gt(0))
+    timeout: float = attrs.field(default=8.0, validator=[attrs.validators.gt(0), attrs.validators.le(DAY)])
 
     def __attrs_post_init__(self) -> None:
+        if "human" in (self.render_mode, self.arguments.get("render_mode")):
+            screen.check("set render_mode to rgb_array or none")
+        if self.vectorization == "async" and self.num_environments > MOST_PROCESSES:
+            raise errors.UsageError(
+                f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
+                f"{MOST_PROCESSES:,}, or vectorization 'sync'."
+            )
         rendering = {} if self.render_mode is None else {"render_mode": self.render_mode}
         self._steps = 0
         self._vector = making.make_vector(self.id, {**rendering, **self.arguments}, self._vectorize)
@@ -80,6 +89,10 @@ class GymnasiumEnvironment(Environment):
         self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
         self._log = EpisodeLog(self.num_environments)
+
+    @classmethod
+    def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
+        return making.imported_modules(settings.get("id"), settings.get("arguments"))
 
     @property
     def spec(self) -> EnvironmentSpec:
