@@ -14,6 +14,7 @@ from typing import Any
 from agentlab import errors, importing, listing, plugin_commands, program
 from agentlab.arguments import Parser
 
+LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
 EXAMPLES = """examples:
   agentlab run dqn-cartpole                                train CartPole in seconds
   agentlab run dqn --set environment.id=Acrobot-v1         any Gymnasium environment
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        text = " ".join(str(error).split())[:300]
+        text = errors.printable(" ".join(str(error).split())[:300])
         _complain(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.")
         return 1
     finally:
@@ -312,6 +313,8 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
 def _check_positive(option: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise errors.UsageError(f"{option} is {value}; expected a whole number of at least 1.")
+    if value is not None and value > LARGEST:
+        raise errors.UsageError(f"{option} is {value:,}; expected at most {LARGEST:,}.")
 
 
 if __name__ == "__main__":

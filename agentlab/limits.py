@@ -144,7 +144,9 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """
     text = os.fspath(path)
     _check_text(text, "The path")
-    if len(os.fsencode(text)) > LONGEST_PATH:
+    names = os.fsencode(text).replace(os.fsencode(os.sep), b"/").split(b"/")
+    if sum(map(len, names)) + len(names) > LONGEST_PATH or max(map(len, names)) > LONGEST_NAME:
         raise errors.UsageError(
-            f"The path {text[:60]!r} has {len(text):,} characters; expected at most {LONGEST_PATH:,} bytes."
+            f"The path {text[:60]!r}, of {len(text):,} characters, is too long; expected at most {LONGEST_PATH:,} bytes, and "
+            f"{LONGEST_NAME} in each name."
         )

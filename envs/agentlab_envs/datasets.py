@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, room
+from agentlab import errors, limits, room
 from agentlab.shuffle import shuffled
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -109,6 +109,7 @@ def load(data: Any, num_classes: int | None = None) -> Dataset:
 
 def _source(name: str) -> tuple[tuple, Callable[[], Mapping[str, Any]]]:
     """Returns what tells one version of the data from another, and how to read it."""
+    limits.check_path(name)
     if name.endswith(".npz"):
         return _identity(pathlib.Path(name)), lambda: _read(pathlib.Path(name))
     folder = os.environ.get(FOLDER)

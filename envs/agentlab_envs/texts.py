@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from agentlab import errors, source
+from agentlab import errors, limits, source
 
 FOLDER = "AGENTLAB_DATA"
 PREFIX = "corpus:"
@@ -36,6 +36,7 @@ def read(path: str) -> bytes:
         if name not in CORPORA:
             raise errors.UsageError(errors.unknown("corpus", name, CORPORA))
         return CORPORA[name]()
+    limits.check_path(path)
     place = pathlib.Path(path)
     return b"".join(_read(file) for file in _files(place)) if place.is_dir() else _read(place)
 
