@@ -21,23 +21,29 @@ _BYTES: weakref.WeakKeyDictionary[keras.Model, int] = weakref.WeakKeyDictionary(
 def trace(model: keras.Model, forward: Callable[[Any], Any], observation: tf.TensorSpec) -> Any:
     """Returns the shapes and dtypes of what `forward` returns for an observation, and takes down what it takes.
 
-    Variables that the model makes meanwhile get their values afterwards, as in Keras's own symbolic calls.
+    Variables that the model makes meanwhile get their values afterwards, as in Keras's own symbolic calls; if it fails, they
+    get none.
     """
-    with keras.StatelessScope():
-        try:
-            graph = tf.function(forward, autograph=False).get_concrete_function(observation).graph
-        except errors.UsageError:
-            _forget_pending(model)
-            raise
+    try:
+        with keras.StatelessScope():
+            try:
+                graph = tf.function(forward, autograph=False).get_concrete_function(observation).graph
+            except Exception:
+                _forget_pending()  # before the end of the scope, which would allocate them
+                raise
+    except Exception:
+        _forget_pending()  # if some could not be made, Keras would try again at the end of the next scope
+        raise
     functions = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
     _BYTES[model] = sum(map(_num_bytes, [graph, *functions]))
     return tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), graph.structured_outputs)
 
 
-def _forget_pending(model: keras.Model) -> None:
-    """Has the variables that wait for the end of the scope, of a model that was refused, take no memory then."""
-    for variable in model.weights:
-        variable._initializer = lambda _shape, dtype=None: tf.zeros([], dtype)
+def _forget_pending() -> None:
+    """Empties this thread's list of variables that wait for the end of a scope, for which Keras has no public door."""
+    from keras.src.backend.common import global_state
+
+    global_state.set_global_attribute("uninitialized_variables", [])
 
 
 def check(model: keras.Model, rows: int, setting: str, of_file: bool = False) -> None:

@@ -94,19 +94,22 @@ def build_model(
         )
     if not isinstance(source, (keras.Model, ModelBuilder)):
         raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
-    with seeds.keras_initializers(seed):
-        if isinstance(source, keras.Model):
+    if isinstance(source, keras.Model):
+        with seeds.keras_initializers(seed):
             check_outputs(source, spec, num_outputs)
-            return source
-        with _within_reason(of_file):
+        return source
+    with _within_reason(of_file):
+        with seeds.keras_initializers(seed):
             model = _built(source, spec, num_outputs)
             output = _traced(model, spec)
-            footprint.check(model, 1, "model", of_file)
-            if output is None:
-                check_outputs(model, spec, num_outputs)
-            else:
-                _check_output(output, model, spec, num_outputs)
-        return model
+        footprint.check(model, 1, "model", of_file)
+        if output is not None:
+            _check_output(output, model, spec, num_outputs)
+            return model
+        with seeds.keras_initializers(seed):  # anew: what failed is half built
+            model = _built(source, spec, num_outputs)
+            check_outputs(model, spec, num_outputs)
+            return model
 
 
 def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
@@ -180,9 +183,9 @@ def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
 
     try:
         output = footprint.trace(model, call, tf.TensorSpec((1, *spec.observation.shape), spec.observation.dtype))
-    except errors.UsageError:
-        raise
     except Exception:  # what is wrong is told by a call; or it can only be called eagerly
+        if budget.refused():
+            raise
         return None
     return output if isinstance(output, tf.TensorSpec) and output.shape.is_fully_defined() else None
 
