@@ -10,6 +10,7 @@ import numpy as np
 
 from agentlab import errors, seeds, settings
 from agentlab.generation import Writer, execution_for
+from agentlab.keras_settings import keras_defaults
 from agentlab.learning import make_learner
 from agentlab.memory import Latest, Memory
 from agentlab.policy import Policy
@@ -62,7 +63,8 @@ class Agent:
         self.execution = execution
         self.model = parts.model
         self.trainer = parts.trainer
-        self.trainer.build(self.model, spec)
+        with keras_defaults():
+            self.trainer.build(self.model, spec)
         read = self.trainer.preferences
         self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution, read, noisy=True)
         self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from agentlab import seeds
 from agentlab.environment import Environment
 from agentlab.errors import Interrupted, UsageError
+from agentlab.keras_settings import keras_defaults
 from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state, restarted
 from agentlab.policy import Policy
@@ -83,19 +84,22 @@ class Evaluator:
             ended = timestep.terminated | timestep.truncated
             acted = np.ones(rows, np.bool_) if isinstance(timestep.first, tuple) else ~timestep.first
             if score is not None:
-                _add(score, decision, action, timestep, acted & (left > 0))
+                with keras_defaults():
+                    _add(score, decision, action, timestep, acted & (left > 0))
             statistics = statistics.reported().after(timestep.reward, ended.astype(np.float32), acted.astype(np.float32))
             counted = ended & (left > 0)
             returns.extend(statistics.return_sum[counted].tolist())
             lengths.extend(statistics.length_sum[counted].tolist())
             left = left - counted
             recurrent = restarted(model, decision.recurrent, tf.constant(timestep.begun)) if recurrent != () else ()
+        with keras_defaults():
+            scored = score.result() if score is not None else {}
         return {
             "episodes": len(returns),
             "return_mean": float(np.mean(returns)),
             "return_std": float(np.std(returns)),
             "episode_length_mean": float(np.mean(lengths)),
-            **(score.result() if score is not None else {}),
+            **scored,
         }
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import attrs
 import tensorflow as tf
 
 from agentlab import errors, seeds
+from agentlab.added_losses import ForwardTape
 from agentlab.execution import repeat
 from agentlab.memory import Latest, Memory
 from agentlab.metrics import Means
@@ -85,8 +86,9 @@ class ImmediateLearner(Learner):
             )
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
-        with tf.GradientTape() as tape:
+        with ForwardTape() as tape:
             decision = self.policy.decide(observation, recurrent, training=True)
+            tape.add_losses(self.policy.model)
         return attrs.evolve(decision, tape=tape)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:

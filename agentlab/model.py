@@ -7,14 +7,15 @@ import contextlib
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import errors, seeds
+from agentlab import arrays, errors, seeds
+from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.spec import EnvironmentSpec
 
 
@@ -39,7 +40,29 @@ def initial_state(model: keras.Model, batch_size: int) -> Any:
 
 
 def forward(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
-    """Returns a model's output `[B, ..., K]` and its state afterwards; traceable."""
+    """Returns a model's output `[B, ..., K]` and its state afterwards; traceable.
+
+    Only a pass in training changes the model's variables, such as moving statistics: it is the one that is learned from.
+    """
+    return _called(model, observation, state, training=True) if training else infer(model, observation, state)
+
+
+def infer(
+    model: keras.Model, observation: Any, state: Any = (), variables: Sequence[tuple[keras.Variable, Any]] = ()
+) -> tuple[Any, Any]:
+    """As `forward` outside training: to act, to judge, to bootstrap; traceable. Whatever the layers do, no variable changes.
+
+    Args:
+        model: built.
+        observation: `[B, *O]`.
+        state: the model's own `[B, ...]`; `()` for a model without.
+        variables: pairs of a variable of the model and the value that it has in this pass instead of its own.
+    """
+    with keras.StatelessScope(variables):
+        return _called(model, observation, state, training=False)
+
+
+def _called(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
     if isinstance(model, RecurrentModel):
         return model(observation, state, training=training)
     return model(observation, training=training), ()
@@ -75,16 +98,17 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
     Raises:
         UsageError: Keras runs on another backend than TensorFlow, or the model does not fit the environment.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise errors.UsageError(
-            f"Keras runs on the {keras.backend.backend()!r} backend; agentlab needs 'tensorflow': unset KERAS_BACKEND."
-        )
+    check_backend()
     if not isinstance(source, (keras.Model, ModelBuilder)):
         raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
     with seeds.keras_initializers(seed):
-        model = source if isinstance(source, keras.Model) else _built(source, spec, num_outputs)
-        check_outputs(model, spec, num_outputs)
-    return model
+        if isinstance(source, keras.Model):
+            check_outputs(source, spec, num_outputs)
+            return source
+        with keras_defaults():  # else the process would decide what network a name stands for
+            model = _built(source, spec, num_outputs)
+            check_outputs(model, spec, num_outputs)
+            return model
 
 
 def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
@@ -160,18 +184,28 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
     """Calls the model once on a blank observation, which also builds it.
 
     Raises:
-        UsageError: it refuses the observation, or its outputs are not float32 `[B, ..., num_outputs]`.
+        UsageError: it refuses the observation, its outputs are not float32 `[B, ..., num_outputs]`, or no checkpoint can hold
+            its weights.
     """
     shape = (1, *spec.observation.shape)
     try:
-        output, _ = forward(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
+        output, _ = _called(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
     except Exception as error:
         reason = _reason(error)
         raise errors.UsageError(
             f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
             f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
         ) from error
+    _check_weights(model)
     _check_output(output, model, spec, num_outputs)
+
+
+def _check_weights(model: keras.Model) -> None:
+    if odd := [variable for variable in model.variables if variable.dtype not in arrays.DTYPES]:
+        raise errors.UsageError(
+            f"Model {model.name!r} has weights in {odd[0].dtype}, such as {odd[0].path!r}; a checkpoint can't hold them. Give "
+            "its layers dtype='float32', or dtype='mixed_bfloat16' to compute in bfloat16 with weights in float32."
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -184,8 +218,13 @@ def _reason(error: Exception) -> str:
 def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
     expected = (1, *spec.action.choices, num_outputs)
     got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if tf.is_tensor(output) else type(output).__name__
-    if not tf.is_tensor(output) or tuple(output.shape) != expected or output.dtype != tf.float32:
+    if not tf.is_tensor(output) or tuple(output.shape) != expected:
         raise errors.UsageError(
             f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape {expected} "
             f"and dtype float32, one output per action. Give its last layer {num_outputs} units."
+        )
+    if output.dtype != tf.float32:
+        raise errors.UsageError(
+            f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected dtype float32. "
+            f"{dtype_settings(output.dtype.name)}Give its last layer dtype='float32'."
         )

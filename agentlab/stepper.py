@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.added_losses import ForwardTape, sum_of_losses
 from agentlab.execution import GraphCall, compiled
 from agentlab.foresight import Foresight
 from agentlab.learning import ImmediateLearner, Learner, MemoryLearner
@@ -101,22 +102,16 @@ class ImmediateStepper(Stepper):
 
     def start(self, observation: np.ndarray) -> np.ndarray:
         observed = tf.constant(observation)
-        with tf.GradientTape() as tape:
-            action, output, recurrent = self._forward(observed, self._recurrent)
+        with ForwardTape() as tape:
+            action, output, recurrent, tape.added_loss = self._forward(observed, self._recurrent)
         self._pending = Decision(observed, action, output, recurrent, tape)
         return action.numpy()
 
-    def _act(self, observation: Any, recurrent: Any) -> tuple[Any, Any, Any]:
+    def _act(self, observation: Any, recurrent: Any) -> tuple[Any, Any, Any, Any]:
         policy = self._learner.policy
         decision = policy.decide(observation, recurrent, training=True)
-        regularized = sum(weight.regularizer is not None for weight in policy.model.trainable_weights)
-        if not tf.executing_eagerly() and len(policy.model.losses) > regularized:
-            raise errors.UsageError(
-                f"A layer of the model {policy.model.name!r} adds a loss as it is called, which the host gear can't take from "
-                'a compiled call: set execution="eager", or gear="device" where the environment allows it, or regularize '
-                "weights only."
-            )
-        return decision.action, decision.output, decision.recurrent
+        # An output of the compiled call: what the model keeps of it belongs to the trace, out of the host's reach.
+        return decision.action, decision.output, decision.recurrent, sum_of_losses(policy.model)
 
     def observe(self, timestep: TimeStep) -> None:
         decision, self._pending = self._pending, None

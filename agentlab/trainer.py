@@ -13,7 +13,9 @@ import tensorflow as tf
 
 from agentlab import errors, noise, schedules
 from agentlab.adam import Adam
-from agentlab.parameters import Updater, global_norm
+from agentlab.added_losses import ForwardTape, sum_of_losses
+from agentlab.keras_settings import keras_defaults
+from agentlab.parameters import Updater, clipped, global_norm
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Horizon, Transition
 
@@ -115,38 +117,53 @@ class Trainer(abc.ABC):
         return None
 
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        """Takes the model to improve and makes the optimizer's variables; called once, before any other method."""
+        """Takes the model to improve and makes the optimizer's variables; called once, before any other method.
+
+        Raises:
+            UsageError: the model has no weights to train, or the optimizer is none.
+        """
+        _check_trainable(model)
         self.model = model
-        self._updater = Updater(self._make_optimizer(), model.trainable_variables)
+        with keras_defaults():
+            self._updater = Updater(self._make_optimizer(), model.trainable_variables)
 
     def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
         """Makes one update from `batch` and returns its metrics: loss, gradient_norm and the algorithm's own; see `loss`."""
-        with tf.GradientTape() as tape, noise.drawn_from(seed):
+        with ForwardTape() as tape, noise.drawn_from(seed):
             output = self.model(batch.observation, training=True)
+            tape.add_losses(self.model)
         return self.learn_from(tape, output, batch, seed)
 
     def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
         """Makes one update as `learn` does, from a forward pass that `tape` has recorded.
 
+        The losses that layers added in that pass count; those of other calls of the model, as in `loss`, don't.
+
         Args:
-            tape: records on; it has seen how `output` came about.
+            tape: records on; it has seen how `output` came about. Of a plain `tf.GradientTape`, which does not have the losses
+                that layers added, the pass must be the model's latest call.
             output: `[N, ..., K]`, the model's outputs for `batch.observation`.
             batch: N transitions.
             seed: `[2]` int64.
         """
+        added = tape.added_loss if isinstance(tape, ForwardTape) else None
         with tape:
-            loss, metrics = self.loss(output, batch, seed)
+            if added is None:
+                added = sum_of_losses(self.model)
+            with keras_defaults():
+                loss, metrics = self.loss(output, batch, seed)
+            loss = tf.cast(loss, tf.float32)
             weighted = loss if isinstance(batch.weight, tuple) else batch.weight * loss
-            objective = tf.reduce_mean(weighted) + sum(self.model.losses)
+            objective = tf.reduce_mean(weighted) + added
         return {"loss": objective, "gradient_norm": self.apply_gradients(tape, objective), **metrics}
 
     def apply_gradients(self, tape: tf.GradientTape, objective: Any) -> Any:
         """Clips and applies the gradients of `objective`, and returns their global norm before clipping."""
-        variables = [variable.value for variable in self.model.trainable_variables]
+        variables = [variable.value for variable in self._updater.weights]
         gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         norm = global_norm(gradients)
         if self.max_gradient_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.max_gradient_norm, use_norm=norm)
+            gradients = clipped(gradients, self.max_gradient_norm, norm)
         self._updater.apply(gradients)
         return norm
 
@@ -177,6 +194,24 @@ class Trainer(abc.ABC):
         rate = self.learning_rate
         scheduled = _Scheduled(rate) if isinstance(rate, schedules.Schedule) else rate
         return _with_arguments(name, scheduled, arguments)
+
+
+def _check_trainable(model: keras.Model) -> None:
+    """Checks that there is something to train.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if model.trainable_variables:
+        return
+    if not model.weights:
+        raise errors.UsageError(
+            f"Model {model.name!r} has no weights, so there is nothing to train. Give it a layer that has some."
+        )
+    raise errors.UsageError(
+        f"Model {model.name!r} is frozen: none of its {len(model.weights)} weights is trainable. "
+        "Set trainable = True on the layers that are to be trained."
+    )
 
 
 def _with_arguments(name: str, learning_rate: Any, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:

@@ -402,14 +402,3 @@ def test_rows_that_were_being_reset_are_not_learned_from_on_the_spot(execution):
     for weight, other in zip(weights, learned(9)[1], strict=True):
         np.testing.assert_array_equal(weight, other)
     assert learned(0, others=0)[0] == 0
-
-
-def test_a_loss_that_a_layer_adds_as_it_is_called_is_refused_where_it_would_be_out_of_reach(tmp_path):
-    regularized = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, activity_regularizer="l2")])
-    changes = {"gear": "host", "execution": "graph", "steps": 64, "evaluation": {"episodes": 4}}
-    with pytest.raises(errors.UsageError, match=r"adds a loss as it is called, .* set execution=.eager"):
-        agentlab.run("classifier-digits", changes=changes, model=regularized, run_dir=tmp_path / "run")
-    run = agentlab.run(
-        "classifier-digits", changes={**changes, "execution": "eager"}, model=regularized, run_dir=tmp_path / "eager"
-    )
-    assert run.result["updates"] > 0

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, noise, seeds
-from agentlab.model import RecurrentModel
+from agentlab.model import RecurrentModel, infer
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
@@ -92,7 +92,7 @@ class DQN(Trainer):
             next_output = chooser = self.target.output(batch.next_observation)
         if self.double:
             with noise.drawn_from(seeds.child(seed, "chooser")):
-                chooser = self.model(batch.next_observation, training=False)
+                chooser, _ = infer(self.model, batch.next_observation)
         next_action = tf.argmax(self._returns.values(chooser), axis=-1)
         discount = self.discount * batch.discount
         loss, error = self._returns.compare(output, batch.action, batch.reward, discount, next_output, next_action)
