@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from agentlab.errors import AgentlabError
+from agentlab.keras_settings import importing_keras
 
 if TYPE_CHECKING:
     from agentlab.agent import Agent, Parts
@@ -60,7 +61,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'agentlab' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), name)
+    with importing_keras():
+        return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

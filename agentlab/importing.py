@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from agentlab import errors, machine
+from agentlab.keras_settings import importing_keras
 
 if TYPE_CHECKING:
     from agentlab.task import Task
@@ -44,7 +45,8 @@ def quietly() -> Iterator[None]:
     with tempfile.TemporaryFile() as greetings:
         os.dup2(greetings.fileno(), 2)
         try:
-            yield
+            with importing_keras():
+                yield
         except errors.AgentlabError:
             raise
         except BaseException:

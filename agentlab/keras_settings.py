@@ -81,11 +81,14 @@ def importing_keras() -> Iterator[None]:
     """Names the setting where Keras can't be imported because of the backend that it is set to.
 
     Raises:
-        UsageError: that backend is not installed.
+        UsageError: there is no such backend here.
     """
     try:
         yield
-    except ImportError as error:
+    except (
+        ImportError,
+        ValueError,
+    ) as error:  # as Keras raises for a backend that is not installed, and for one it does not have
         config = sys.modules.get("keras.src.backend.config")
         backend = config.backend() if config is not None else "tensorflow"
         if backend == "tensorflow":
