@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.autoreset import HostedEnvironment
+from agentlab.testing.keras_process import settings_of_keras
 from agentlab_envs import datasets
 from agentlab_envs.distortion import rotated, shifted
 from agentlab_envs.images import Images
@@ -198,6 +199,20 @@ def test_keras_data_sets(monkeypatch):
         keras.datasets.mnist, "load_data", lambda: ((found["x_train"], found["y_train"]), (found["x_test"], found["y_test"]))
     )
     assert Images("mnist").spec.num_episodes == 12
+
+
+def test_keras_gives_pictures_in_color_the_order_of_axes_that_a_program_has_set(monkeypatch):
+    """As `keras.datasets.cifar10` does; here it is the same one always."""
+    pixels, labels = np.zeros((12, 3, 6, 5), np.uint8), np.arange(12)[:, None] % 3
+
+    def load_data():
+        last = keras.config.image_data_format() == "channels_last"
+        return ((pixels.transpose(0, 2, 3, 1) if last else pixels, labels),) * 2
+
+    monkeypatch.delenv("AGENTLAB_DATA", raising=False)
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
+    with settings_of_keras(data_format="channels_first"):
+        assert Images("cifar10").spec.observation.shape == (6, 5, 3)
 
 
 def test_no_network_and_no_data(monkeypatch, tmp_path):

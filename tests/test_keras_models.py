@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_process import settings_of_keras
 
 from agentlab import noise, plugins, seeds
 from agentlab.composition import build_part
 from agentlab.model import build_model, forward, initial_state
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import part
+from agentlab.testing.keras_process import settings_of_keras
 from agentlab_char_rnn.gpt import Block, CachedAttention
 from agentlab_char_rnn.recurrent import GRU, LSTM, RecurrentStack, UnitDropout
 from agentlab_models.noisy import NoisyDense

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_process import settings_of_keras
 
 import agentlab
 from agentlab import TimeStep, errors, seeds
@@ -18,6 +17,7 @@ from agentlab.keras_settings import keras_defaults
 from agentlab.model import ModelBuilder, build_model
 from agentlab.parameters import clipped, global_norm
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.testing.keras_process import settings_of_keras
 from agentlab.trainer import OPTIMIZERS, Trainer
 from agentlab.types import Transition
 from agentlab_dqn.trainer import DQN

@@ -377,9 +377,46 @@ class WrongTrainer:
         def loss(self, output, batch, seed):
             return super().loss(output + tf.random.normal(tf.shape(output), seed=3), batch, seed)
 
+    class ObjectiveOfItsOwn(Reward):
+        def learn_from(self, tape, output, batch, seed):
+            with tape:
+                loss = tf.reduce_mean(self.loss(output, batch, seed)[0])
+            return {"loss": loss, "gradient_norm": self.apply_gradients(tape, loss)}
+
+    class LossesOfAnotherPass(Reward):
+        def learn_from(self, tape, output, batch, seed):
+            with tape:
+                loss = tf.reduce_mean(self.loss(output, batch, seed)[0])
+                self.model(batch.next_observation)
+                loss += sum(self.model.losses)
+            return {"loss": loss, "gradient_norm": self.apply_gradients(tape, loss)}
+
+    class TrainsOnWhatFollows(Reward):
+        def loss(self, output, batch, seed):
+            self.model(batch.next_observation, training=True)
+            return super().loss(output, batch, seed)
+
     class StandsStill(Reward):
         def loss(self, output, batch, seed):
             return 0.0 * super().loss(output, batch, seed)[0], {}
+
+
+class Halved(keras.layers.Layer):
+    """Half of what it gets."""
+
+    def call(self, inputs):
+        return inputs / 2.0
+
+
+class Scaled(keras.layers.Layer):
+    """What it gets, by a factor that its configuration doesn't have."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = tf.constant(factor)
+
+    def call(self, inputs):
+        return self.factor * inputs
 
 
 @attrs.frozen
@@ -417,6 +454,26 @@ class WrongModel:
             shown = keras.Input(spec.observation.shape)
             centred = keras.layers.Lambda(lambda rows: rows - tf.reduce_mean(rows, axis=0))(shown)
             return keras.Model(shown, keras.layers.Dense(num_outputs)(centred))
+
+    class NoConfiguration(Layer):
+        def build(self, spec, num_outputs):
+            return keras.Sequential([keras.Input(spec.observation.shape), Scaled(1.0), keras.layers.Dense(num_outputs)])
+
+    class Unregistered(Layer):
+        def build(self, spec, num_outputs):
+            return keras.Sequential([keras.Input(spec.observation.shape), Halved(), keras.layers.Dense(num_outputs)])
+
+    class ReadsASetting(ModelBuilder):
+        """Turns its features round, or not."""
+
+        def __init__(self):
+            self.turned = keras.config.image_data_format() == "channels_first"
+
+        def build(self, spec, num_outputs):
+            layers = [keras.layers.Dense(4), keras.layers.Reshape((2, 2))]
+            layers += [keras.layers.Permute((2, 1))] if self.turned else []
+            layers += [keras.layers.Flatten(), keras.layers.Dense(num_outputs)]
+            return keras.Sequential([keras.Input(spec.observation.shape), *layers])
 
     class IdleWeights(Layer):
         def build(self, spec, num_outputs):
@@ -477,6 +534,12 @@ CASES = [
     (TRAINER, WrongTrainer.NoOutputs, "num_outputs", "expected a number of outputs for 'identity'; got None"),
     (TRAINER, WrongTrainer.DrawsOfTensorFlow, "seed", "expected draws by agentlab.seeds, from the seed given; got the"),
     (TRAINER, WrongTrainer.StandsStill, "update", "expected weights that change; got none"),
+    (TRAINER, WrongTrainer.ObjectiveOfItsOwn, "added_losses", "be part of what is minimised; got a loss without them"),
+    (TRAINER, WrongTrainer.LossesOfAnotherPass, "added_losses", "be part of what is minimised; got those of another pass"),
+    (TRAINER, WrongTrainer.TrainsOnWhatFollows, "statistics", "in training over anything but `observation`; got 1"),
+    (MODEL, WrongModel.NoConfiguration, "saved", "expected Keras to save and load it: write get_config, and"),
+    (MODEL, WrongModel.Unregistered, "saved", "Could not locate class 'Halved'."),
+    (MODEL, WrongModel.ReadsASetting, "settings_of_keras", "expected the same output whatever Keras's settings are"),
     (MODEL, WrongModel.ALayer, "model", "expected a keras.Model; got <Dense"),
     (MODEL, WrongModel.ItsOwnSeed, "seed", "expected other weights for another seed; got the same"),
     (MODEL, WrongModel.AlwaysTheSameOne, "model", "expected a new model, with weights of its own, from every build; got the"),

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, execution
+from agentlab.added_losses import ForwardTape
 from agentlab.composition import build_environment, build_part
 from agentlab.memory import Latest
 from agentlab.model import build_model, forward, initial_state
@@ -21,6 +22,7 @@ from agentlab.testing.learning import mean_return
 from agentlab.testing.suite import Suite
 from agentlab.testing.untouched import untouched
 from agentlab.testing.violation import expect, expect_same, leaves, shape_and_dtype
+from agentlab.testing.watched import told_apart, watched
 from agentlab.trainer import Trainer
 from agentlab.types import Transition
 
@@ -75,13 +77,29 @@ class TrainerTests(Suite):
             expect(bool(np.isfinite(value).all()), f"a finite {name!r}", value)
 
     def test_update(self) -> None:
-        """An update changes the model's weights, and leaves them finite."""
+        """An update changes the model's trainable weights, and leaves them finite."""
         learning = self._learning()
-        before = learning.weights()
+        before = learning.trainable_weights()
         learning.update()
-        after = learning.weights()
+        after = learning.trainable_weights()
         expect(any(np.any(one != other) for one, other in zip(before, after, strict=True)), "weights that change", "none")
         expect(all(np.isfinite(weight).all() for weight in after), "finite weights after an update", "nan or infinity")
+
+    def test_added_losses(self) -> None:
+        """The losses that layers add, as by activity regularization, count: those of the pass over `observation`."""
+        learning = self._learning(is_watched=True)
+        for step in range(UPDATES):
+            learning.update(step)
+        price = float(learning.model.price)
+        expected = "the losses that layers add in the pass over `observation` to be part of what is minimised"
+        expect(price < 0.0, expected, "those of another pass" if price > 0.0 else "a loss without them")
+
+    def test_statistics(self) -> None:
+        """Only the pass over `observation` is one in training: statistics, as of batch normalization, are of it alone."""
+        learning = self._learning(is_watched=True)
+        learning.update()
+        strays = int(learning.model.strays)
+        expect(not strays, "no pass in training over anything but `observation`", f"{strays} in an update")
 
     def test_terminated(self) -> None:
         """Where the task terminated (discount 0), nothing beyond counts: next_observation changes no loss."""
@@ -140,8 +158,8 @@ class TrainerTests(Suite):
     def _spec(self) -> EnvironmentSpec:
         return around.spec_of(self.among.environment)
 
-    def _learning(self) -> _Learning:
-        return _Learning(self.make(), self.among, self._once("_shown", lambda: _shown(self.among)))
+    def _learning(self, is_watched: bool = False) -> _Learning:
+        return _Learning(self.make(), self.among, self._once("_shown", lambda: _shown(self.among)), is_watched)
 
     def _identity(self) -> Task | None:
         """Returns the task of learning `identity` with this trainer, or None if it refuses that environment."""
@@ -182,20 +200,26 @@ def _shown(among: Task) -> Shown:
 
 
 class _Learning:
-    """A trainer with a model and a batch, as they would be in a task."""
+    """A trainer with a model, watched if that is asked for, and a batch, as they would be in a task."""
 
-    def __init__(self, trainer: Trainer, among: Task, shown: Shown) -> None:
-        spec, found = shown
+    def __init__(self, trainer: Trainer, among: Task, shown: Shown, is_watched: bool = False) -> None:
+        spec, _ = shown
         self.trainer = trainer
         self.model: keras.Model = build_model(build_part("model", among.model), spec, trainer.num_outputs(spec), seed=0)
+        self._memory = build_part("memory", among.memory)
+        self.batch = self._sampled(*shown)
+        if is_watched:
+            self.batch = told_apart(self.batch)
+            self.model = build_model(watched(self.model, self.batch.observation[0]), spec, trainer.num_outputs(spec), seed=0)
         trainer.build(self.model, spec)
-        memory = build_part("memory", among.memory)
-        self.batch: Transition = found[-1][0]
-        if not isinstance(memory, Latest):
-            memory.build(spec, ROWS, trainer.horizon())
-            for transition, ended in found:
-                memory.add(transition, ended, tf.range(ROWS, dtype=tf.int64))
-            self.batch = memory.sample(around.seed())
+
+    def _sampled(self, spec: EnvironmentSpec, found: list[tuple[Transition, tf.Tensor]]) -> Transition:
+        if isinstance(self._memory, Latest):
+            return found[-1][0]
+        self._memory.build(spec, ROWS, self.trainer.horizon())
+        for transition, ended in found:
+            self._memory.add(transition, ended, tf.range(ROWS, dtype=tf.int64))
+        return self._memory.sample(around.seed())
 
     def forward(self) -> Any:
         """Returns the model's outputs for the batch."""
@@ -207,9 +231,12 @@ class _Learning:
         return self.trainer.loss(self.forward(), self.batch, seed)[0]
 
     def traced(self, seed: Any) -> dict[str, Any]:
-        """Makes one update and returns its metrics; traceable."""
-        with tf.GradientTape() as tape:
+        """Makes one update, by what the memory has the runtime call, and returns its metrics; traceable."""
+        if not isinstance(self._memory, Latest):
+            return self.trainer.learn(self.batch, seed)
+        with ForwardTape() as tape:
             output = self.forward()
+            tape.add_losses(self.model)
         return self.trainer.learn_from(tape, output, self.batch, seed)
 
     def update(self, step: int = 0) -> dict[str, Any]:
@@ -219,6 +246,10 @@ class _Learning:
     def weights(self) -> list[np.ndarray]:
         """Returns the model's weights."""
         return [variable.numpy() for variable in self.model.variables]
+
+    def trainable_weights(self) -> list[np.ndarray]:
+        """Returns the weights that are to be trained."""
+        return [variable.numpy() for variable in self.model.trainable_variables]
 
     def copy_to(self, other: _Learning) -> None:
         """Gives another one the weights and what the trainer's `variables()` names."""

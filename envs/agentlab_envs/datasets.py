@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, room
+from agentlab.keras_settings import keras_defaults
 from agentlab.shuffle import shuffled
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -177,7 +178,8 @@ def _arrays_of(data: Any) -> Mapping[str, Any]:
 def _from_keras(name: str) -> dict[str, np.ndarray]:
     """Returns one of Keras's data sets, from its cache or, the first time, the network."""
     try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+        with keras_defaults():  # it gives pictures the order of axes that the process has set
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a plain Exception where a download fails
         reason = str(error).split("\n")[0]
         raise errors.UsageError(f"Data set {name!r} can't be downloaded: {reason}. {WAYS.format(name=name)}") from error
