@@ -206,9 +206,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         from agentlab import composition
         from agentlab.progress import Progress
 
-        judge = composition.build_evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
+        seed = seed if options.seed is None else options.seed
+        judge = composition.build_evaluator(found, seed, agent, options.episodes, Progress(0).evaluation)
         try:
-            result = judge.run(show=Progress(0).evaluation)
+            result = judge.run()
         finally:
             judge.close()
     print(f"{found.name}: {_evaluation_text(result)}")

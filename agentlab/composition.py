@@ -13,7 +13,7 @@ from agentlab import errors, execution, guard, objects, plugins, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.evaluation import Evaluator
+from agentlab.evaluation import Evaluator, Show
 from agentlab.memory import Latest, Memory
 from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
@@ -146,7 +146,9 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
     return "device" if on_device and task.gear != "host" else "host"
 
 
-def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = None) -> Evaluator:
+def build_evaluator(
+    task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
+) -> Evaluator:
     """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
@@ -160,7 +162,7 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
     try:
-        return Evaluator(environment, policy, count, seed, agent.trainer.score, task.evaluation.max_episode_steps)
+        return Evaluator(environment, policy, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
     except BaseException:
         environment.close()
         raise

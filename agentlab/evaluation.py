@@ -23,6 +23,7 @@ from agentlab.types import Decision, TimeStep, Transition
 LONGEST = 10_000  # steps of an episode, where neither the environment nor the task has a limit
 
 NewScore = Callable[[], Score | None]
+Show = Callable[[int, int, int], None]
 
 
 class Evaluator:
@@ -39,6 +40,8 @@ class Evaluator:
         new_score: makes what the trainer adds to the report, if anything; called at each evaluation.
         max_episode_steps: after which an episode is cut off and counted as far as it got; None for `LONGEST` where the
             environment has no limit of its own.
+        show: called after each step of an evaluation with the episodes that have ended, those there are to be, and the steps
+            taken so far.
 
     Raises:
         UsageError: the environment does not show and accept what the policy's does.
@@ -52,6 +55,7 @@ class Evaluator:
         seed: int,
         new_score: NewScore = lambda: None,
         max_episode_steps: int | None = None,
+        show: Show = lambda *_: None,
     ) -> None:
         ours, theirs = policy.spec, environment.spec
         if ours.vocabulary != theirs.vocabulary:
@@ -69,16 +73,12 @@ class Evaluator:
         self._limit_is_set = max_episode_steps is not None
         self._policy = policy
         self._new_score = new_score
+        self._show = show
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
         self._seed = seed
 
-    def run(
-        self,
-        stream: str = "evaluation",
-        stop: Callable[[], bool] = lambda: False,
-        show: Callable[[int, int, int], None] = lambda *_: None,
-    ) -> dict[str, Any]:
+    def run(self, stream: str = "evaluation", stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Returns `episodes`, `return_mean`, `return_std`, `episode_length_mean` and the entries of the trainer's score.
 
         Where episodes were cut off, `episodes_cut_off` counts them.
@@ -86,7 +86,6 @@ class Evaluator:
         Args:
             stream: of randomness, from which the episodes start.
             stop: asked before each step.
-            show: called after each step with the episodes that have ended, those there are to be, and the steps taken so far.
 
         Raises:
             Interrupted: `stop` answered True.
@@ -104,7 +103,7 @@ class Evaluator:
                     count.restart()
                 timestep, recurrent = self._step(timestep, recurrent, count, score)
                 steps += 1
-                show(len(count.returns), total, steps)
+                self._show(len(count.returns), total, steps)
         self._warn(count.cut_off, total)
         return {**count.result(), **(score.result() if score is not None else {})}
 

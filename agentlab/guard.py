@@ -18,6 +18,7 @@ from agentlab.types import TimeStep
 from agentlab.watch import Watch
 
 CLOSE_SECONDS = 5.0  # that what an environment holds may take to close
+BRIEF_SECONDS = 1.0  # the same of one that was only asked for its spaces, or tried out
 SLOWEST_CLOSE = 2 * CLOSE_SECONDS  # of an environment that has such a limit itself, for what it holds
 LONGEST_TEXT = 300  # characters of somebody else's message
 
@@ -53,11 +54,11 @@ def is_interrupt(error: BaseException) -> bool:
 def ask(function: Callable[[], T], fault: Callable[[str], Exception]) -> T:
     """Returns what foreign code returns; `fault` makes the error to raise from what it raised, told as a clause.
 
-    Errors of agentlab's own, which already say what is wrong, and Ctrl-C go through.
+    Errors and warnings of agentlab's own, which already say what is wrong, and Ctrl-C go through.
     """
     try:
         return function()
-    except errors.AgentlabError:
+    except (errors.AgentlabError, errors.RunWarning):
         raise
     except BaseException as error:
         if is_interrupt(error):
@@ -76,7 +77,7 @@ def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECO
         reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {described(error)}"
     if reason:
         warnings.warn(
-            f"Closing the environment {name} failed: {reason}. The run itself is complete without it.",
+            f"Closing the environment {name} failed: {reason}. Nothing of a run is lost by that.",
             errors.RunWarning,
             stacklevel=2,
         )
@@ -100,6 +101,7 @@ class Guarded(Environment):
         self._name = self._spec.name
         self.num_environments = self._ask("num_environments", lambda: environment.num_environments)
         self._watch = Watch(self._name)
+        self._watch.call = ""
         self._watching = self._watch if environment.watched else contextlib.nullcontext()
         self._step = environment.step
 
@@ -113,11 +115,11 @@ class Guarded(Environment):
 
     def step(self, action: np.ndarray) -> TimeStep:
         watch = self._watch
-        watch.call = "step"
+        watch.call = "vector step"
         self._steps += 1
         try:
             return self._step(action)
-        except errors.AgentlabError:
+        except (errors.AgentlabError, errors.RunWarning):
             raise
         except BaseException as error:  # as `ask`, written out: this is called at every step
             if is_interrupt(error):
@@ -125,7 +127,7 @@ class Guarded(Environment):
             raise self._fault("step", f"it raised {described(error)}") from error
         finally:
             watch.call = ""
-            watch.calls += 1
+            watch.turns += 1
 
     def inexact(self) -> str:
         return self._call("inexact", self._inner.inexact)
@@ -160,7 +162,7 @@ class Guarded(Environment):
                 return self._ask(name, lambda: function(*arguments))
             finally:
                 self._watch.call = ""
-                self._watch.calls += 1
+                self._watch.turns += 1
 
     def _ask(self, name: str, function: Callable[[], T]) -> T:
         return ask(function, lambda what: self._fault(name, what))

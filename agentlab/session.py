@@ -96,9 +96,9 @@ class Session:
                 self._gear = DeviceGear(self.agent, environment, seed)
             else:
                 self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
-            self._evaluator = build_evaluator(task, seed, self.agent)
+            self._progress = Progress(task.steps, quiet)
+            self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
             failing.pop_all()
-        self._progress = Progress(task.steps, quiet)
         self._total = math.ceil(task.steps / task.num_environments) * task.num_environments
         self._step = 0
         self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
@@ -242,7 +242,7 @@ class Session:
 
     def _evaluate(self, stream: str) -> dict[str, Any]:
         try:
-            return self._timed("evaluate", self._evaluator.run, stream, _now_and_then(self._stop), self._progress.evaluation)
+            return self._timed("evaluate", self._evaluator.run, stream, _now_and_then(self._stop))
         except errors.Interrupted as error:
             raise self._interrupted() from error
 

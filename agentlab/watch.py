@@ -23,13 +23,13 @@ class Watch:
         name: of the environment.
 
     Attributes:
-        call: the method that is being called; empty between two calls. Whoever calls it says so.
-        calls: that have ended so far.
+        call: what is under way; empty between two calls. Whoever calls the environment says so.
+        turns: calls that have ended so far.
     """
 
     def __init__(self, name: str) -> None:
-        self.call = ""
-        self.calls = 0
+        self.call = "vector step"
+        self.turns = 0
         self._name = name
         self._entered = 0
         self._stopped = threading.Event()
@@ -51,14 +51,14 @@ class Watch:
                 self._thread.join()
 
     def _look(self) -> None:
-        call, silent = -1, 0.0
+        seen, silent = -1, 0.0
         while not self._stopped.wait(LOOK_SECONDS):
-            silent = silent + LOOK_SECONDS if self.call and self.calls == call else 0.0
-            call = self.calls
+            silent = silent + LOOK_SECONDS if self.call and self.turns == seen else 0.0
+            seen = self.turns
             if silent == SILENT_SECONDS:
                 warnings.warn(
-                    f"The environment {self._name} has not answered for {silent:g} seconds in its {self.call or 'call'}; still "
-                    "waiting. Ctrl-C pressed twice ends the program; 'agentlab resume' then goes on from its checkpoint.",
+                    f"The environment {self._name} has not answered for {silent:g} seconds at its {self.call}; still waiting. "
+                    "Ctrl-C pressed twice ends the program; 'agentlab resume' then goes on from its checkpoint.",
                     RunWarning,
                     stacklevel=2,
                 )

@@ -20,7 +20,7 @@ from agentlab_envs import gymnasium_repeats as repeats
 from agentlab_envs.gymnasium_pictures import picture
 from agentlab_envs.gymnasium_replay import EpisodeLog
 from agentlab_envs.gymnasium_rows import Rows, fits, mismatch
-from agentlab_envs.gymnasium_workers import SLOWEST_CLOSE, Workers
+from agentlab_envs.gymnasium_workers import Workers
 
 MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -64,7 +64,7 @@ class GymnasiumEnvironment(Environment):
     def __attrs_post_init__(self) -> None:
         self._steps = 0
         self._name = display_name(self.id)
-        self._closed = False
+        self._closed = self._brief = False
         self._vector = making.make_vector(self.id, self.arguments, self._vectorize, self.render_mode)
         try:
             guard.ask(self._describe, self._unusable)
@@ -126,7 +126,13 @@ class GymnasiumEnvironment(Environment):
     def inexact(self) -> str:
         if self.vectorization == "native":
             return "its own vector class keeps its state to itself"
-        return repeats.why_not(lambda: attrs.evolve(self, num_environments=1, render_mode=None))
+        return repeats.why_not(self._copy)
+
+    def _copy(self) -> GymnasiumEnvironment:
+        """Returns another one, of one row, to be tried out."""
+        copy = attrs.evolve(self, num_environments=1, render_mode=None)
+        copy._brief = True
+        return copy
 
     def state(self) -> dict[str, np.ndarray]:
         if self.vectorization == "native":
@@ -156,7 +162,11 @@ class GymnasiumEnvironment(Environment):
         """Closes it, once; what goes wrong there is warned of."""
         if not self._closed:
             self._closed = True
-            guard.close(self._name, self._vector.close, SLOWEST_CLOSE if self.vectorization == "async" else guard.CLOSE_SECONDS)
+            seconds = guard.BRIEF_SECONDS if self._brief else guard.CLOSE_SECONDS
+            if isinstance(self._vector, Workers):
+                guard.close(self._name, lambda: self._vector.close(seconds=seconds), guard.SLOWEST_CLOSE)
+            else:
+                guard.close(self._name, self._vector.close, seconds)
             self._vector.closed = True  # also where that failed, or the garbage collector tries it once more
 
     def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:

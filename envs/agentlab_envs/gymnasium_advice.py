@@ -6,6 +6,7 @@ import difflib
 import math
 
 import gymnasium
+import numpy as np
 from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Space, Tuple
 
 from agentlab.objects import display_name
@@ -47,7 +48,7 @@ def on_unknown(id: str) -> str:
     """Returns what may have been meant by an id that nothing is registered by."""
     name = id.rpartition(":")[2]
     if name.startswith("ALE/") or "NoFrameskip" in name:
-        game = name.removeprefix("ALE/").partition("-")[0]
+        game = name.removeprefix("ALE/").partition("-")[0].removesuffix("NoFrameskip")
         return (
             f"Atari games have tasks of their own: agentlab run dqn-breakout --set environment.game={_snake(game)}. "
             "pip install 'agentlab[atari]' brings the games."
@@ -70,7 +71,7 @@ def _flattens(space: Space) -> bool:
 
 
 def _starts_at_zero(space: Space) -> bool:
-    return not getattr(space, "start", None) or not space.start.any()  # type: ignore[attr-defined]
+    return not np.any(getattr(space, "start", 0))
 
 
 def _source(id: str) -> str:

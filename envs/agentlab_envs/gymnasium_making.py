@@ -37,7 +37,7 @@ def make_vector(
     try:
         return vectorizer(inner_id, {**rendering, **inner_arguments})
     except BaseException as error:
-        if guard.is_interrupt(error) or isinstance(error, errors.UsageError):
+        if guard.is_interrupt(error) or isinstance(error, (errors.UsageError, errors.RunWarning)):
             raise
         raise errors.UsageError(_not_made(id, arguments, error, render_mode)) from error
 

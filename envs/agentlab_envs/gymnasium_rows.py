@@ -115,7 +115,7 @@ class Rows(SyncVectorEnv):
             super().__init__([make_row] * count, copy=False, autoreset_mode=mode)
         except BaseException:
             for row in made:
-                guard.close(str(row.unwrapped), row.close)
+                guard.close(str(row.unwrapped), row.close, guard.BRIEF_SECONDS)
             raise
         self.spec = self.envs[0].spec
         self._next_step = mode is AutoresetMode.NEXT_STEP

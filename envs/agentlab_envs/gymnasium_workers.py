@@ -23,9 +23,7 @@ from agentlab_envs.gymnasium_parent import start
 from agentlab_envs.gymnasium_worker import FAULT, MADE, MISSING, work
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
-CLOSE_SECONDS = 5.0  # that closing them may take
 FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed: that is to be told soon
-SLOWEST_CLOSE = 10.0  # both together, and some more
 END_SECONDS = 1.0  # that a process may take to end once its environment is closed
 
 
@@ -73,7 +71,7 @@ class Workers(VectorEnv):
         self.single_observation_space, self.single_action_space = env.observation_space, env.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        guard.close(env.spec.id if env.spec is not None else str(env), env.close)
+        guard.close(env.spec.id if env.spec is not None else str(env), env.close, guard.BRIEF_SECONDS)
 
     def _maker(self, arguments: dict[str, Any]) -> Callable[[], gymnasium.Env]:
         """Returns what makes an environment, also in a process in which its id is not registered."""
@@ -130,8 +128,8 @@ class Workers(VectorEnv):
         values = values if isinstance(values, (list, tuple)) else [values] * self.num_envs
         self._ask(range(self.num_envs), [("set", (name, value)) for value in values])
 
-    def close(self, **_: Any) -> None:
-        """Closes the environments and ends the processes, by force where one doesn't answer.
+    def close(self, *, seconds: float = guard.CLOSE_SECONDS, **_: Any) -> None:
+        """Closes the environments and ends the processes, by force where one doesn't answer within so many seconds.
 
         Raises:
             EnvironmentFault: an environment didn't close.
@@ -145,7 +143,7 @@ class Workers(VectorEnv):
             if self._failed:  # that one doesn't answer is known
                 self._collect(rows, FAILED_CLOSE_SECONDS)
             else:
-                self._answers(rows, CLOSE_SECONDS)
+                self._answers(rows, seconds)
                 self._join()
         finally:
             self._end()
