@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from agentlab import errors, execution, objects, plugins, settings
+from agentlab import errors, execution, guard, objects, plugins, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.evaluation import Evaluator
+from agentlab.evaluation import Evaluator, Show
 from agentlab.memory import Latest, Memory
 from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
@@ -49,10 +50,20 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
 
 
 def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
-    """Returns an environment; a host environment is given the number of its rows."""
+    """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
+
+    Raises:
+        UsageError: it can't be made.
+    """
     cls = plugins.load("environment", part.name)
     host = isinstance(cls, type) and issubclass(cls, Environment)
-    return build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
+    rows = {"num_environments": num_environments, **given} if host else {}
+
+    def fault(what: str) -> errors.UsageError:
+        return errors.UsageError(f"Environment {part.name!r} can't be made: {what}.")
+
+    built = guard.ask(lambda: build_part("environment", part, **rows), fault)
+    return guard.guarded(built) if isinstance(built, Environment) else built
 
 
 def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
@@ -108,12 +119,16 @@ def make_agent(
         UsageError: the task, a part or a setting is wrong.
     """
     found = resolved(task, changes, environment)
-    built = build_training_environment(found)
-    try:
+    with contextlib.ExitStack() as closing:
+        built = build_training_environment(found)
+        closing.callback(close_environment, built)
         return build_agent(found, seed, built.spec, model)
-    finally:
-        if isinstance(built, Environment):
-            built.close()
+
+
+def close_environment(environment: Environment | DeviceEnvironment) -> None:
+    """Releases what an environment on the host holds; one of TensorFlow functions holds nothing."""
+    if isinstance(environment, Environment):
+        environment.close()
 
 
 def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
@@ -131,7 +146,9 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
     return "device" if on_device and task.gear != "host" else "host"
 
 
-def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = None) -> Evaluator:
+def build_evaluator(
+    task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
+) -> Evaluator:
     """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
@@ -139,12 +156,16 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     part = evaluation_environment(task)
     chosen = episodes or task.evaluation.episodes
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
+    key, read = stream(seed, "evaluation"), agent.trainer.preferences
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
-    key, read = stream(seed, "evaluation"), agent.trainer.preferences
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
-    return Evaluator(environment, policy, count, seed, agent.trainer.score)
+    try:
+        return Evaluator(environment, policy, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
+    except BaseException:
+        environment.close()
+        raise
 
 
 def evaluation_environment(task: Task) -> Part:

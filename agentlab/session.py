@@ -17,7 +17,14 @@ from agentlab import errors, machine, snapshot
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
 from agentlab.committer import Committer
-from agentlab.composition import build_agent, build_evaluator, build_training_environment, choose_gear, on_host
+from agentlab.composition import (
+    build_agent,
+    build_evaluator,
+    build_training_environment,
+    choose_gear,
+    close_environment,
+    on_host,
+)
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
 from agentlab.model import ModelBuilder
@@ -79,16 +86,19 @@ class Session:
         self._stop = stop
         self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
         self._seconds["import"] = self._begun - self._process_start
-        environment = build_training_environment(task)
-        gear = choose_gear(task, environment)
-        self.agent = build_agent(task, seed, environment.spec, model, gear)
-        self._gear: Gear
-        if isinstance(environment, DeviceEnvironment) and gear == "device":
-            self._gear = DeviceGear(self.agent, environment, seed)
-        else:
-            self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
-        self._evaluator = build_evaluator(task, seed, self.agent)
-        self._progress = Progress(task.steps, quiet)
+        with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
+            environment = build_training_environment(task)
+            failing.callback(close_environment, environment)
+            gear = choose_gear(task, environment)
+            self.agent = build_agent(task, seed, environment.spec, model, gear)
+            self._gear: Gear
+            if isinstance(environment, DeviceEnvironment) and gear == "device":
+                self._gear = DeviceGear(self.agent, environment, seed)
+            else:
+                self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
+            self._progress = Progress(task.steps, quiet)
+            self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
+            failing.pop_all()
         self._total = math.ceil(task.steps / task.num_environments) * task.num_environments
         self._step = 0
         self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training

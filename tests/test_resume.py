@@ -382,7 +382,9 @@ def test_an_environment_in_this_process_that_hangs_is_told_of(monkeypatch):
     told = []
     monkeypatch.setattr(watch.warnings, "warn", lambda message, *_, **__: told.append(message))
     with watch.Watch("Slow-v0") as watching:
-        watching.turns += 1
+        watching.call = ""
+        time.sleep(0.5)  # nothing is being called
+        watching.call = "vector step"
         time.sleep(0.5)
     assert len(told) == 1
     assert "Slow-v0 has not answered for 0.2 seconds at its vector step" in told[0]
