@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab import errors, execution, objects, plugins, settings
+from agentlab import errors, execution, objects, plugins, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -107,7 +107,7 @@ def make_agent(
     Raises:
         UsageError: the task, a part or a setting is wrong.
     """
-    found = resolved(task, changes, environment)
+    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     built = build_training_environment(found)
     try:
         return build_agent(found, seed, built.spec, model)
@@ -136,8 +136,9 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
+    seed = scalars.whole(seed, "The seed")
     part = evaluation_environment(task)
-    chosen = episodes or task.evaluation.episodes
+    chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS

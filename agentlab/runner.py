@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import arrays, errors, machine, settings, variables
+from agentlab import arrays, errors, machine, scalars, settings, variables
 from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -89,7 +89,7 @@ def train(
 
     Arguments and errors are those of `run`, which are raised here if nothing can be begun.
     """
-    found = resolved(task, changes, environment)
+    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     found.as_data()  # what config.json can't tell of is told before anything is written
     session = Session(found, seed, model, quiet, stop)
     inexact = session.inexact()
@@ -174,6 +174,7 @@ def load_run(
 ) -> tuple[Task, int, Agent]:
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
+    step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     config = _read_config(path)
     task = tasks.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / "checkpoints")

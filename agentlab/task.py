@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, schedules, settings
+from agentlab import errors, files, scalars, schedules, settings
 
 DEEPEST = 50  # tables or lists in others
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
@@ -120,6 +120,7 @@ class Task:
         Raises:
             UsageError: a key is unknown or missing, or a value has the wrong type, is not finite or is nested too deep.
         """
+        _check_depth(data, "")
         data = dict(data)
         evaluation = dict(_table(data.pop("evaluation", {}), "evaluation"))
         for name in ("environment", "sampler"):
@@ -144,7 +145,8 @@ def changed(task: Task, changes: dict[str, Any]) -> Task:
     >>> changed(task, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]
     0.9
     """
-    return Task.from_data(merged(_with(settings.as_tables, task), changes))
+    _check_depth(changes, "")
+    return Task.from_data(merged(_with(settings.as_tables, task), settings.as_tables(changes)))
 
 
 def with_objects(task: Task, objects: dict[str, Any]) -> Task:
@@ -236,20 +238,30 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     return conversion(value)
 
 
-def _check_finite(value: Any, path: str, depth: int = 0) -> None:
-    """Raises UsageError if there is a number among nested tables and lists that JSON doesn't know, or no end to the nesting."""
+def _check_depth(value: Any, path: str, depth: int = 0) -> None:
+    """Raises UsageError if tables and lists are nested too deep, or without end."""
     if depth > DEEPEST:
         raise errors.UsageError(
             f"Setting {path[:60]} is nested too deep; expected at most {DEEPEST} tables or lists in others."
         )
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_depth(item, f"{path}.{name}" if path else str(name), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_depth(item, path, depth + 1)
+
+
+def _check_finite(value: Any, path: str) -> None:
+    """Raises UsageError if there is a number among nested tables and lists that JSON doesn't know."""
     if isinstance(value, schedules.Schedule):
         value = settings.as_tables(value)
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_finite(item, f"{path}.{name}" if path else str(name), depth + 1)
+            _check_finite(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _check_finite(item, path, depth + 1)
+            _check_finite(item, path)
     elif isinstance(value, float) and not math.isfinite(value):
         raise errors.UsageError(
             f"Setting {path} is {value}; expected a finite number, as config.json can hold no other. A text goes in quotes."
@@ -310,4 +322,5 @@ def _part(value: Any, where: str) -> Part:
     name = table.get("name")
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
-    return Part(name, {key: item for key, item in table.items() if key != "name"})
+    values = {key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key != "name"}
+    return Part(name, values)
