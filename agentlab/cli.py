@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command("run", _run, "train a task and evaluate it"))
     resume = command("resume", _resume, "go on with a run that was interrupted, or has ended")
     resume.add_argument("run", metavar="RUN", help="a run's directory")
-    resume.add_argument("--steps", type=int, help="a larger budget in environment steps")
+    resume.add_argument("--steps", type=int, help="a larger budget in environment steps, to extend the run")
     resume.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
     evaluate.add_argument("run", metavar="RUN", help="a run's directory")
@@ -194,6 +194,8 @@ def _resume(options: argparse.Namespace) -> int:
     with program.stop_on_signals() as stop, program.plain_warnings():
         run = runner.resume(options.run, steps=options.steps, quiet=options.quiet, stop=lambda: bool(stop))
     _say_result(run)
+    if run.finished_before:
+        print(f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it.")
     return 0
 
 

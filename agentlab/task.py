@@ -105,6 +105,11 @@ class Task:
     threads: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     onednn: bool = False
 
+    @property
+    def total_steps(self) -> int:
+        """The budget in whole turns of all environments, which is what a run takes."""
+        return math.ceil(self.steps / self.num_environments) * self.num_environments
+
     def as_data(self) -> dict[str, Any]:
         """Returns the task as JSON or TOML can hold it: a part is a table of its `name` and settings.
 
