@@ -205,13 +205,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     runner = importing.runner_of(options.run)
     with program.plain_warnings():
         found, seed, agent = runner.load_run(options.run, options.step)
-    from agentlab import composition
+        from agentlab import composition
+        from agentlab.progress import Progress
 
-    judge = composition.build_evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
-    try:
-        result = judge.run()
-    finally:
-        judge.close()
+        judge = composition.build_evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
+        try:
+            result = judge.run(show=Progress(0).evaluation)
+        finally:
+            judge.close()
     print(f"{found.name}: {_evaluation_text(result)}")
     return 0
 
@@ -220,12 +221,13 @@ def _play(options: argparse.Namespace) -> int:
     """Shows a run's agent at play, in a window or in a GIF."""
     _check_positive("--episodes", options.episodes)
     if options.video is not None:
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     importing.runner_of(options.run)
     from agentlab import play
 
-    returns = play.play(options.run, options.episodes, options.video)
+    with program.plain_warnings():
+        returns = play.play(options.run, options.episodes, options.video)
     where = f" Written to {options.video}." if options.video else ""
     print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
     return 0

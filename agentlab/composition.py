@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from agentlab import errors, execution, objects, plugins, scalars, settings
+from agentlab import errors, execution, guard, objects, plugins, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -49,10 +50,20 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
 
 
 def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
-    """Returns an environment; a host environment is given the number of its rows."""
+    """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
+
+    Raises:
+        UsageError: it can't be made.
+    """
     cls = plugins.load("environment", part.name)
     host = isinstance(cls, type) and issubclass(cls, Environment)
-    return build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
+    rows = {"num_environments": num_environments, **given} if host else {}
+
+    def fault(what: str) -> errors.UsageError:
+        return errors.UsageError(f"Environment {part.name!r} can't be made: {what}.")
+
+    built = guard.ask(lambda: build_part("environment", part, **rows), fault)
+    return guard.guarded(built) if isinstance(built, Environment) else built
 
 
 def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
@@ -108,12 +119,16 @@ def make_agent(
         UsageError: the task, a part or a setting is wrong.
     """
     found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
-    built = build_training_environment(found)
-    try:
+    with contextlib.ExitStack() as closing:
+        built = build_training_environment(found)
+        closing.callback(close_environment, built)
         return build_agent(found, seed, built.spec, model)
-    finally:
-        if isinstance(built, Environment):
-            built.close()
+
+
+def close_environment(environment: Environment | DeviceEnvironment) -> None:
+    """Releases what an environment on the host holds; one of TensorFlow functions holds nothing."""
+    if isinstance(environment, Environment):
+        environment.close()
 
 
 def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
@@ -140,12 +155,16 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     part = evaluation_environment(task)
     chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
+    key, read = stream(seed, "evaluation"), agent.trainer.preferences
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
-    key, read = stream(seed, "evaluation"), agent.trainer.preferences
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
-    return Evaluator(environment, policy, count, seed, agent.trainer.score)
+    try:
+        return Evaluator(environment, policy, count, seed, agent.trainer.score, task.evaluation.max_episode_steps)
+    except BaseException:
+        environment.close()
+        raise
 
 
 def evaluation_environment(task: Task) -> Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,9 +15,14 @@ class Environment(abc.ABC):
     """B environments side by side on the host; hides its own state.
 
     A host environment named by an entry point takes `num_environments` among its constructor's arguments.
+
+    Attributes:
+        num_environments: B.
+        watched: whether calls that take many seconds are told of; not where that is the compiler's time.
     """
 
     num_environments: int
+    watched: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod

@@ -18,12 +18,12 @@ from agentlab.autoreset import Autoreset
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.errors import EnvironmentFault
 from agentlab.execution import Compiled, compiled, repeat
+from agentlab.guard import guarded
 from agentlab.loop import turn
 from agentlab.metrics import EpisodeStatistics, all_finite
 from agentlab.model import initial_state
 from agentlab.stepper import make_stepper
 from agentlab.types import TimeStep, numbered
-from agentlab.watch import Watch
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -172,8 +172,7 @@ class HostGear(Gear):
     def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
         self._learner = agent.learner
         self._stepper = make_stepper(agent.learner, agent.execution)
-        self._environment = environment
-        self._watch = Watch(agent.spec.name)
+        self._environment = guarded(environment)
         self._seed = seed
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
@@ -183,7 +182,7 @@ class HostGear(Gear):
     def run(self, turns: int) -> None:
         if not turns:
             return
-        with _frozen_heap(), self._watch:
+        with _frozen_heap(), self._environment:
             timestep = self._take(self._stepper.start(self._observation))
             for _ in range(turns - 1):
                 timestep = self._take(self._stepper.step(timestep))
@@ -192,7 +191,6 @@ class HostGear(Gear):
 
     def _take(self, action: np.ndarray) -> TimeStep:
         timestep = self._environment.step(action)
-        self._watch.turns += 1
         self._count(timestep)
         return timestep
 

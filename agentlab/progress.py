@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
 from typing import Any, TextIO
 
+EVALUATION_SECONDS = 5.0  # between two signs of life of an evaluation
 UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
 
 
@@ -22,6 +24,7 @@ class Progress:
         self._total = total
         self._quiet = quiet
         self._bar: Any = None
+        self._shown = 0.0
 
     def start(self, step: int = 0) -> None:
         """Shows the bar at a step, on standard error; lines in a pipe go to standard output and have no beginning."""
@@ -50,10 +53,27 @@ class Progress:
             )
             facts = "  ".join(f"{name} {_short(line[name])}" for name in names if line.get(name) is not None)
             rate = f"{line['steps_per_second']:,.0f} steps/s"
-            try:
-                print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", flush=True)
-            except BrokenPipeError:  # whoever read has left, such as `head`; the run goes on
-                self._quiet = True
+            self._print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}")
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:  # whoever read has left, such as `head`; the run goes on
+            self._quiet = True
+
+    def evaluation(self, ended: int, episodes: int, steps: int) -> None:
+        """Shows how far an evaluation has come that takes long; called after each of its steps."""
+        now = time.monotonic()
+        if steps == 1:
+            self._shown = now
+        if now - self._shown < EVALUATION_SECONDS or self._quiet:
+            return
+        self._shown = now
+        line = f"evaluating: {ended:,} of {episodes:,} episodes have ended after {steps:,} steps"
+        if self._bar is not None:
+            self._bar.set_postfix_str(line)
+        else:
+            self._print(line)
 
     def close(self) -> None:
         """Ends the bar."""

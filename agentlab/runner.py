@@ -93,8 +93,12 @@ def train(
     found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     found.as_data()  # what config.json can't tell of is told before anything is written
     session = Session(found, seed, model, quiet, stop)
-    inexact = session.inexact()
-    directory = RunDirectory.create(run_dir, found, seed)
+    try:
+        inexact = session.inexact()
+        directory = RunDirectory.create(run_dir, found, seed)
+    except BaseException:
+        session.close()
+        raise
     return Training(session, directory, lambda: session.begin(directory, inexact))
 
 

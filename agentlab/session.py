@@ -18,7 +18,14 @@ from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
 from agentlab.clock import Clock
 from agentlab.committer import Committer
-from agentlab.composition import build_agent, build_evaluator, build_training_environment, choose_gear, on_host
+from agentlab.composition import (
+    build_agent,
+    build_evaluator,
+    build_training_environment,
+    choose_gear,
+    close_environment,
+    on_host,
+)
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
 from agentlab.model import ModelBuilder
@@ -93,15 +100,18 @@ class Session:
     def _build(self, model: keras.Model | ModelBuilder | None) -> None:
         """Makes the environments, the agent, and what runs and judges it."""
         task, seed = self._task, self._seed
-        environment = build_training_environment(task)
-        gear = choose_gear(task, environment)
-        self.agent = build_agent(task, seed, environment.spec, model, gear)
-        self._gear: Gear
-        if isinstance(environment, DeviceEnvironment) and gear == "device":
-            self._gear = DeviceGear(self.agent, environment, seed)
-        else:
-            self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
-        self._evaluator = build_evaluator(task, seed, self.agent)
+        with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
+            environment = build_training_environment(task)
+            failing.callback(close_environment, environment)
+            gear = choose_gear(task, environment)
+            self.agent = build_agent(task, seed, environment.spec, model, gear)
+            self._gear: Gear
+            if isinstance(environment, DeviceEnvironment) and gear == "device":
+                self._gear = DeviceGear(self.agent, environment, seed)
+            else:
+                self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
+            self._evaluator = build_evaluator(task, seed, self.agent)
+            failing.pop_all()
 
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
@@ -242,7 +252,7 @@ class Session:
     def _evaluate(self, stream: str) -> dict[str, Any]:
         try:
             with self._clock.phase("evaluate"):
-                return self._evaluator.run(stream, _now_and_then(self._stop))
+                return self._evaluator.run(stream, _now_and_then(self._stop), self._progress.evaluation)
         except errors.Interrupted as error:
             raise self._interrupted() from error
 

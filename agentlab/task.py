@@ -45,6 +45,8 @@ class Evaluation:
         environment: where; None for the environment it was trained in.
         sampler: draws the actions.
         episodes: how many, each counted from its start to its end; None for one pass through a finite data set, elsewhere 100.
+        max_episode_steps: episodes are cut off after so many steps, and counted as far as they got; None for 10,000 where the
+            environment has no limit of its own, which is warned of.
         period: environment steps between evaluations during training; 0 for one at the end only.
         stop_return: training ends before its budget is used up once an evaluation during training has at least this mean
             return; None to go on. The evaluation at the end is over other episodes.
@@ -53,6 +55,7 @@ class Evaluation:
     environment: Part | None = None
     sampler: Part = attrs.field(factory=lambda: Part("greedy"))
     episodes: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
+    max_episode_steps: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
     period: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     stop_return: float | None = None
 

@@ -150,7 +150,7 @@ def test_an_agent_for_a_loop_of_ones_own_around_such_an_environment():
         (3, "The environment is 3; expected a gymnasium.Env, or a function that makes one"),
         ("CartPole-v1", "expected a gymnasium.Env, or a function that makes one"),
         (Uncopied(), "can't be copied: TypeError: no copies. Give a function that makes one"),
-        (lambda: 3, "agentlab-object/lambda"),
+        (lambda: 3, "lambda cannot be made: "),
     ],
 )
 def test_an_environment_that_is_none_is_told(environment, reason):

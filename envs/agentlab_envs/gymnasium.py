@@ -8,17 +8,19 @@ from typing import Any
 import attrs
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
-from agentlab import errors
+from agentlab import errors, guard
 from agentlab.environment import Environment
+from agentlab.objects import display_name
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 from agentlab_envs import gymnasium_making as making
 from agentlab_envs import gymnasium_repeats as repeats
-from agentlab_envs import gymnasium_workers as workers
+from agentlab_envs.gymnasium_pictures import picture
 from agentlab_envs.gymnasium_replay import EpisodeLog
-from agentlab_envs.gymnasium_rows import Row, Rows, fits, mismatch
+from agentlab_envs.gymnasium_rows import Rows, fits, mismatch
+from agentlab_envs.gymnasium_workers import SLOWEST_CLOSE, Workers
 
 MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -44,7 +46,7 @@ class GymnasiumEnvironment(Environment):
             class declares, and same_step for the others.
         arguments: for the environment's constructor.
         render_mode: None, "human" or "rgb_array".
-        timeout: seconds that a worker process of "async" may take for a step or a reset, before it counts as hung.
+        timeout: seconds that a worker process of "async" may take for a step, a reset or a picture, before it counts as hung.
 
     Raises:
         UsageError: the id, its package, an argument, a space or the autoreset mode is unknown, missing or unsupported.
@@ -60,15 +62,24 @@ class GymnasiumEnvironment(Environment):
     timeout: float = attrs.field(default=8.0, validator=attrs.validators.gt(0))
 
     def __attrs_post_init__(self) -> None:
-        rendering = {} if self.render_mode is None else {"render_mode": self.render_mode}
         self._steps = 0
-        self._vector = making.make_vector(self.id, {**rendering, **self.arguments}, self._vectorize)
+        self._name = display_name(self.id)
+        self._closed = False
+        self._vector = making.make_vector(self.id, self.arguments, self._vectorize, self.render_mode)
         try:
-            self._mode = self._settle_mode()
-            self._spec = making.environment_spec(self.id, self._vector)
-        except errors.UsageError:
+            guard.ask(self._describe, self._unusable)
+        except BaseException:
             self.close()
             raise
+        by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
+        self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
+        self._begins_late = self._mode is AutoresetMode.NEXT_STEP
+        self._log = EpisodeLog(self.num_environments)
+
+    def _describe(self) -> None:
+        """Takes from the vector what it says of itself."""
+        self._mode = self._settle_mode()
+        self._spec = making.environment_spec(self.id, self._vector)
         if self.vectorization != "native":
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
         space = self._vector.single_observation_space
@@ -76,10 +87,11 @@ class GymnasiumEnvironment(Environment):
         self._values = np.arange(space.start, space.start + space.n) if isinstance(space, gymnasium.spaces.Discrete) else None
         self._first_action = getattr(self._vector.single_action_space, "start", 0)
         self._ended = np.zeros(self.num_environments, np.bool_)
-        by_class = {"sync": self._vector.step, "async": self._step_async, "native": self._step_native}
-        self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
-        self._begins_late = self._mode is AutoresetMode.NEXT_STEP
-        self._log = EpisodeLog(self.num_environments)
+
+    def _unusable(self, what: str) -> errors.UsageError:
+        native = self.vectorization == "native"
+        remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
+        return errors.UsageError(f"{self._name} does not say what it shows and takes: {what}; {remedy}.")
 
     @property
     def spec(self) -> EnvironmentSpec:
@@ -114,7 +126,7 @@ class GymnasiumEnvironment(Environment):
     def inexact(self) -> str:
         if self.vectorization == "native":
             return "its own vector class keeps its state to itself"
-        return repeats.why_not(lambda: attrs.evolve(self, num_environments=1, vectorization="sync", render_mode=None))
+        return repeats.why_not(lambda: attrs.evolve(self, num_environments=1, render_mode=None))
 
     def state(self) -> dict[str, np.ndarray]:
         if self.vectorization == "native":
@@ -138,18 +150,14 @@ class GymnasiumEnvironment(Environment):
         return observation
 
     def render(self) -> np.ndarray | None:
-        if self.render_mode is None:
-            return None
-        frames = self._ask(self._vector.render)
-        return frames[0] if frames and isinstance(frames[0], np.ndarray) else None
+        return None if self.render_mode is None else self._ask(lambda: picture(self._vector.render()))
 
     def close(self) -> None:
-        if self._vector.closed:
-            return
-        if isinstance(self._vector, AsyncVectorEnv):
-            workers.close(self._vector)
-        else:
-            self._ask(self._vector.close)
+        """Closes it, once; what goes wrong there is warned of."""
+        if not self._closed:
+            self._closed = True
+            guard.close(self._name, self._vector.close, SLOWEST_CLOSE if self.vectorization == "async" else guard.CLOSE_SECONDS)
+            self._vector.closed = True  # also where that failed, or the garbage collector tries it once more
 
     def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
         """Returns the vector; raises Gymnasium's own errors, for `make_vector` to explain."""
@@ -159,10 +167,8 @@ class GymnasiumEnvironment(Environment):
             return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
         mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
         if self.vectorization == "sync":
-            return Rows(id, self.num_environments, mode, arguments)
-        vectorizer = {"autoreset_mode": mode, "copy": False}  # copied here anyway
-        rows: dict[str, Any] = {"vector_kwargs": vectorizer, "wrappers": [Row]}
-        return gymnasium.make_vec(id, self.num_environments, "async", **rows, **arguments)
+            return Rows(lambda: gymnasium.make(id, **arguments), self.num_environments, mode)
+        return Workers(id, self.num_environments, mode, arguments, self.timeout)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""
@@ -180,9 +186,6 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
-    def _step_async(self, action: np.ndarray) -> Any:
-        return workers.step(self._vector, action, self.timeout)  # type: ignore[arg-type]
-
     def _step_native(self, action: np.ndarray) -> Any:
         """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
         found, reward, terminated, truncated, info = self._vector.step(action)
@@ -198,8 +201,6 @@ class GymnasiumEnvironment(Environment):
         return self._conformed(found), rewards, *flags, info
 
     def _reset_vector(self, **arguments: Any) -> Any:
-        if isinstance(self._vector, AsyncVectorEnv):
-            return workers.reset(self._vector, self.timeout, **arguments)
         return self._vector.reset(**arguments)
 
     def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
@@ -209,15 +210,14 @@ class GymnasiumEnvironment(Environment):
             raise errors.UsageError(making.missing(self.id, error)) from error
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
-        except Exception as error:
-            told = None
-            if isinstance(self._vector, AsyncVectorEnv):
-                told = workers.complaint(self._vector, error, self.timeout)
-            raise self._fault(told or f"it raised {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            if guard.is_interrupt(error):
+                raise
+            raise self._fault(f"it raised {guard.described(error)}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
         when = f"vector step {self._steps}" if self._steps else "reset"
-        return errors.EnvironmentFault(f"The environment {self.id} failed at {when}: {what}")
+        return errors.EnvironmentFault(f"The environment {self._name} failed at {when}: {what}")
 
     def _outward(self, action: Any) -> np.ndarray:
         """Returns actions as the Gymnasium space counts them."""

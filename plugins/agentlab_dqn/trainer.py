@@ -69,7 +69,8 @@ class DQN(Trainer):
         if not isinstance(spec.action, Discrete) or spec.action.shape:
             raise errors.UsageError(
                 f"DQN needs discrete actions; environment {spec.name!r} takes a {spec.action}. "
-                "Choose another trainer or an environment with discrete actions."
+                "A wrapper makes those of a Gymnasium environment discrete: agentlab.run('dqn', environment=lambda: "
+                "gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5))."
             )
         return self._returns.num_outputs(spec.action.num_values)
 
