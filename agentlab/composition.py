@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from agentlab import changes as changing
 from agentlab import errors, execution, guard, objects, plugins, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
@@ -20,7 +21,7 @@ from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec
-from agentlab.task import Part, Task, changed, merged
+from agentlab.task import Part, Task, merged
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -190,7 +191,7 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
     found = find_task(task) if isinstance(task, str) else task
     if environment is not None:
         found = objects.with_environment(found, environment)
-    return changed(found, changes or {})
+    return changing.changed(found, changes or {})
 
 
 def find_task(name: str) -> Task:

@@ -143,10 +143,14 @@ class Task:
         return found
 
 
+TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
+
+
 def changed(task: Task, changes: dict[str, Any]) -> Task:
     """Returns the task with changes given as nested tables, as a TOML file holds them.
 
-    A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept.
+    A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept. A name with
+    dots stands for tables in tables, as in TOML.
 
     >>> parts = {kind: part(kind) for kind in ("environment", "model", "trainer", "sampler", "memory")}
     >>> task = Task("example", "An example.", **parts)
@@ -154,7 +158,18 @@ def changed(task: Task, changes: dict[str, Any]) -> Task:
     0.9
     """
     _check_depth(changes, "")
-    return Task.from_data(merged(_with(settings.as_tables, task), settings.as_tables(changes)))
+    return Task.from_data(merged(_with(settings.as_tables, task), _undotted(settings.as_tables(changes))))
+
+
+def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns changes with "trainer.discount" as a table in a table."""
+    tree: dict[str, Any] = {}
+    for path, value in changes.items():
+        names = path.split(".") if isinstance(path, str) and all(path.split(".")) else [path]
+        for name in reversed(names[1:]):
+            value = {name: value}
+        tree = merged(tree, {names[0]: value})
+    return tree
 
 
 def with_objects(task: Task, objects: dict[str, Any]) -> Task:
