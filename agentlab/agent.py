@@ -8,7 +8,7 @@ import attrs
 import keras
 import numpy as np
 
-from agentlab import errors, seeds, settings
+from agentlab import errors, scalars, seeds, settings
 from agentlab.generation import Writer, execution_for
 from agentlab.keras_settings import keras_defaults
 from agentlab.learning import make_learner
@@ -59,7 +59,8 @@ class Agent:
     ) -> None:
         self.spec = spec
         self.parts = parts
-        self.num_environments = num_environments
+        self.num_environments = scalars.whole(num_environments, "The number of environments", 1)
+        seed = scalars.whole(seed, "The seed")
         self.execution = execution
         self.model = parts.model
         self.trainer = parts.trainer
@@ -68,7 +69,7 @@ class Agent:
         read = self.trainer.preferences
         self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution, read, noisy=True)
         self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)
-        self.learner = make_learner(self.exploration, self.trainer, parts.memory, num_environments, seed)
+        self.learner = make_learner(self.exploration, self.trainer, parts.memory, self.num_environments, seed)
         self._stepper: Stepper | None = None
 
     def act(self, observation: Any) -> np.ndarray:

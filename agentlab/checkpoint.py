@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from agentlab.files import UnreadableError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-FACTS = ("metrics_bytes", "best", "exact")  # what a run keeps in its manifests besides arrays
+FACTS = ("metrics_bytes", "best", "exact", "seconds")  # what a run keeps in its manifests besides arrays
 TEMPORARY = (".saving-", ".removing-")  # what a process that was killed may have left
 
 
@@ -29,8 +30,9 @@ class Checkpoint:
         step: N, environment steps.
         sizes: of its files in bytes, by name.
         hashes: their sha256, by name.
-        facts: `metrics_bytes`, the length of metrics.jsonl; `best`, the best evaluation's step and mean return, or None; and
-            `exact`, whether all was as one session would have left it.
+        facts: `metrics_bytes`, the length of metrics.jsonl; `best`, the best evaluation's step and mean return, or None;
+            `exact`, whether all was as one session would have left it; and `seconds`, what the run has taken so far, by
+            phase, or None in one of an older agentlab.
     """
 
     path: pathlib.Path
@@ -189,8 +191,14 @@ def _is_entry(name: str, entry: Any) -> bool:
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
 
 
-def _are_facts(metrics_bytes: Any, best: Any, exact: Any) -> bool:
+def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any) -> bool:
+    if seconds is not None and not (isinstance(seconds, dict) and all(_is_time(value) for value in seconds.values())):
+        return False
     known = best is None or (
         isinstance(best, dict) and [type(best.get(key)) for key in ("step", "return_mean")] == [int, float]
     )
     return type(metrics_bytes) is int and metrics_bytes >= 0 and known and isinstance(exact, bool)
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from agentlab import errors, importing, listing, plugin_commands, program
+import agentlab
+from agentlab import clock, console, errors, importing, listing, machine, plugin_commands, program
 from agentlab.arguments import Parser
 
 EXAMPLES = """examples:
@@ -23,23 +24,34 @@ EXAMPLES = """examples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted."""
+    age = machine.process_age() if arguments is None else 0.0
+    program.prepare_streams()
+    try:
+        with clock.of_program(age):
+            return _run_command(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        program.end_streams()
+
+
+def _run_command(arguments: list[str]) -> int:
+    """Runs a command and returns the program's exit code, having told of what went wrong."""
     debug = "--debug" in arguments
-    program.replace_closed_streams()
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        plugin_commands.add_files(options.plugin)
-        return options.command(options) or 0
+        training = options.command in (_run, _resume)  # that nobody can be told of it ends no run
+        with contextlib.nullcontext() if training else program.checked_output():
+            plugin_commands.add_files(options.plugin)
+            return options.command(options) or 0
     except errors.AgentlabError as error:
         if debug:
             raise
-        _complain(" ".join(str(error).split()))
+        _print_error(" ".join(str(error).split()))
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("Interrupted; nothing was saved.")
+        _print_error("Interrupted; nothing was saved.")
         return 130
     except BrokenPipeError:  # whoever read us left; the rest has no reader
         return 0
@@ -47,26 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         text = " ".join(str(error).split())[:300]
-        _complain(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.")
+        _print_error(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.")
         return 1
-    finally:
-        _drop_what_nobody_reads()
 
 
-def _complain(sentence: str) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(f"agentlab: {sentence}", file=sys.stderr)
-
-
-def _drop_what_nobody_reads() -> None:
-    """Empties the standard streams, into nothing where the reader left: as it ends, the interpreter would fail at that."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except (OSError, ValueError):
-            pass  # such as a full disk, which the interpreter tells of
+def _print_error(sentence: str) -> None:
+    console.print_line(f"agentlab: {sentence}", sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    parser.add_argument("--version", action="store_true", help="show the version")
+    parser.set_defaults(command=_show_help, parser=parser, plugin=[])
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
 
     def command(
         name: str, function: Callable[[argparse.Namespace], int], text: str, among: Any = commands
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command("run", _run, "train a task and evaluate it"))
     resume = command("resume", _resume, "go on with a run that was interrupted, or has ended")
     resume.add_argument("run", metavar="RUN", help="a run's directory")
-    resume.add_argument("--steps", type=int, help="a larger budget in environment steps")
+    resume.add_argument("--steps", type=int, help="a larger budget in environment steps, to extend the run")
     resume.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
     evaluate.add_argument("run", metavar="RUN", help="a run's directory")
@@ -107,8 +107,15 @@ def _parser() -> argparse.ArgumentParser:
     info = command("info", _info, "describe a task or part")
     info.add_argument("name", metavar="NAME", help="of a task or part, PACKAGE:NAME, or a package")
     kit = commands.add_parser("plugin", help="write a plugin, or check one", description="Writes or checks plugins.")
-    plugin_commands.add(kit.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser), command)
+    kit.set_defaults(command=_show_help, parser=kit)
+    plugin_commands.add(kit.add_subparsers(metavar="COMMAND", parser_class=Parser), command)
     return parser
+
+
+def _show_help(options: argparse.Namespace) -> int:
+    """Shows what there is, or the version, where no command is named."""
+    print(f"agentlab {agentlab.__version__}" if options.version else options.parser.format_help().rstrip())
+    return 0
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
@@ -163,13 +170,13 @@ def _run(options: argparse.Namespace) -> int:
         if options.config and options.config.endswith(".json"):
             runner.warn_of_differences(options.config)
         run = runner.run(found, seed, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop))
-    _say_result(run)
+    _print_result(run)
     return 0
 
 
 def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
     """Returns the task, with all changes, and the seed."""
-    from agentlab import plugins, task
+    from agentlab import changes, plugins, task
 
     if options.config and options.config.endswith(".json"):
         found, seed, _ = task.read_run_config(pathlib.Path(options.config))
@@ -177,11 +184,11 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
             raise errors.UsageError(
                 f"TASK is {options.task!r}, but {options.config!r} is of a run of {found.name!r}; leave TASK out to run that."
             )
-        return task.changed(found, _changes(options)), seed if options.seed is None else options.seed
+        return changes.changed(found, _changes(options)), seed if options.seed is None else options.seed
     if options.task is None:
         options.parser.error("the following arguments are required: TASK")
     found = plugins.load("task", options.task)
-    return task.changed(found, _changes(options)) if isinstance(found, task.Task) else options.task, options.seed or 0
+    return changes.changed(found, _changes(options)) if isinstance(found, task.Task) else options.task, options.seed or 0
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -193,7 +200,11 @@ def _resume(options: argparse.Namespace) -> int:
     runner = importing.runner_of(options.run)
     with program.stop_on_signals() as stop, program.plain_warnings():
         run = runner.resume(options.run, steps=options.steps, quiet=options.quiet, stop=lambda: bool(stop))
-    _say_result(run)
+    _print_result(run)
+    if run.finished_before:
+        console.print_line(
+            f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it."
+        )
     return 0
 
 
@@ -273,13 +284,14 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return tree
 
 
-def _say_result(run: Any) -> None:
+def _print_result(run: Any) -> None:
     result = run.result
-    print(
+    error = console.print_line(
         f"{run.task.name}: {_evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "
-        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all"
+        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all\nFiles in {run.directory}"
     )
-    print(f"Files in {run.directory}")
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        _print_error(f"warning: {console.output_fault(error)} The run is complete: its files are in {run.directory}.")
 
 
 def _evaluation_text(evaluation: dict[str, Any]) -> str:

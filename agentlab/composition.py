@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab import errors, execution, guard, objects, plugins, settings
+from agentlab import changes as changing
+from agentlab import errors, execution, guard, objects, plugins, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -20,7 +21,7 @@ from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec
-from agentlab.task import Part, Task, changed, merged
+from agentlab.task import Part, Task, merged
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -118,7 +119,7 @@ def make_agent(
     Raises:
         UsageError: the task, a part or a setting is wrong.
     """
-    found = resolved(task, changes, environment)
+    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     with contextlib.ExitStack() as closing:
         built = build_training_environment(found)
         closing.callback(close_environment, built)
@@ -153,8 +154,9 @@ def build_evaluator(
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
+    seed = scalars.whole(seed, "The seed")
     part = evaluation_environment(task)
-    chosen = episodes or task.evaluation.episodes
+    chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     key, read = stream(seed, "evaluation"), agent.trainer.preferences
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
@@ -191,7 +193,7 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
     found = find_task(task) if isinstance(task, str) else task
     if environment is not None:
         found = objects.with_environment(found, environment)
-    return changed(found, changes or {})
+    return changing.changed(found, changes or {})
 
 
 def find_task(name: str) -> Task:

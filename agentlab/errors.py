@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MANY = 16  # names in a sentence
+CLOSE = 0.65  # how alike, from 0 to 1, a name is to one that may have been meant: "rnu" is to "run", "Foo" is not to "Acrobot"
 
 
 class AgentlabError(Exception):
@@ -24,6 +26,18 @@ class UsageError(AgentlabError):
     exit_code = 2
 
 
+class UnknownSetting(UsageError):
+    """A setting does not exist.
+
+    Attributes:
+        name: that was given.
+    """
+
+    def __init__(self, name: str, where: str, known: Iterable[str]) -> None:
+        super().__init__(unknown("setting", name, known, f"Settings of {where}"))
+        self.name = name
+
+
 class PluginError(UsageError):
     """A plugin is missing, broken, or offered twice."""
 
@@ -38,6 +52,10 @@ class TrainingFault(AgentlabError):
 
 class WriteFault(AgentlabError):
     """A file of a run can't be written; what was there before is untouched."""
+
+
+class OutputFault(AgentlabError):
+    """What a command prints can't be written."""
 
 
 class CheckpointFault(AgentlabError):
@@ -63,12 +81,39 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -
     Of many names, those most alike are listed.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = suggestion(closest(name, names))
     if len(names) > MANY:
         listed = f"{listed}, among {len(names)}"
-        names = sorted(difflib.get_close_matches(name, names, MANY, cutoff=0.0))
+        names = sorted(closest(name, names, MANY, cutoff=0.0))
     return f"No {what} named {name!r}. {listed}: {', '.join(names) or 'none'}.{hint}"
+
+
+def closest(name: str, known: Iterable[str], count: int = 1, cutoff: float = CLOSE) -> list[str]:
+    """Returns the names most like one that does not exist, as far as they may have been meant, the most alike first.
+
+    Capitals and the version that ends an environment's id make no name more like another.
+
+    >>> closest("cartpoel-v1", ["Acrobot-v1", "CartPole-v0", "CartPole-v1"]), closest("Foo-v1", ["Acrobot-v1"])
+    (['CartPole-v1'], [])
+    """
+
+    def likeness(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    def bare(text: str) -> str:
+        return re.sub(r"-v\d+$", "", text.lower())
+
+    ranked = sorted(((likeness(bare(one), bare(name)), likeness(one, name), one) for one in set(known)), reverse=True)
+    return [one for alike, _, one in ranked[:count] if alike >= cutoff]
+
+
+def suggestion(names: list[str]) -> str:
+    """Returns what a message adds about names that may have been meant; nothing where there are none.
+
+    >>> suggestion(["run"])
+    " Did you mean 'run'?"
+    """
+    return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
 
 
 def first_line(error: BaseException) -> str:

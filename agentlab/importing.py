@@ -40,9 +40,10 @@ def runner_of(directory: str) -> Any:
 def quietly() -> Iterator[None]:
     """Keeps back what TensorFlow's native code says on standard error whatever the log level, unless an import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # nobody may be reading any more
+        sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as greetings:
+    with _scratch() as greetings:
         os.dup2(greetings.fileno(), 2)
         try:
             with importing_keras():
@@ -56,3 +57,11 @@ def quietly() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def _scratch() -> Any:
+    """Returns a file that lasts until it is closed: in memory where there is no directory for such files."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.memfd_create("greetings"), "w+b") if hasattr(os, "memfd_create") else open(os.devnull, "w+b")  # noqa: PTH123

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from agentlab import errors, plugins, seeds
+from agentlab import errors, plugins, scalars, seeds
 from agentlab.agent import Agent
 from agentlab.composition import build_environment, evaluation_environment
 from agentlab.environment import Environment
@@ -29,6 +29,7 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
+    episodes = scalars.whole(episodes, "The number of episodes", 1)
     if video is None:
         _check_screen()
     else:

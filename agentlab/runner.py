@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import warnings
@@ -11,7 +12,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import arrays, errors, machine, settings, variables
+from agentlab import arrays, errors, files, machine, scalars, settings, variables
 from agentlab import task as tasks
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -89,7 +90,7 @@ def train(
 
     Arguments and errors are those of `run`, which are raised here if nothing can be begun.
     """
-    found = resolved(task, changes, environment)
+    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     found.as_data()  # what config.json can't tell of is told before anything is written
     session = Session(found, seed, model, quiet, stop)
     try:
@@ -112,9 +113,11 @@ def resume(
 ) -> Run:
     """Continues a run from its newest checkpoint that is whole, to the same bits as if it had never ended.
 
+    A run that is finished is returned as it is, `finished_before` being true, unless the budget grows; nothing is written.
+
     Args:
         run_dir: of the run; nobody else may be running it.
-        steps: a larger budget, to go on with a run that has ended.
+        steps: a larger budget, to extend the run; its own by default.
         model: the Keras model of your own that the run was begun with.
         objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
         quiet: show no progress.
@@ -126,16 +129,21 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    _read_config(path)  # told before anything is locked or written
+    config = _read_config(path)  # told before anything is locked or written
+    task = _extended(config.task, steps, path)
+    if (run := _finished_before(path, task, config, model, objects)) is not None:
+        return run
     directory = RunDirectory.open(path)
     try:
         config = _read_config(path)
-        task = tasks.with_objects(config.task, objects or {})
-        task = tasks.changed(task, {} if steps is None else {"steps": steps})
+        task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
         directory.checkpoints.sweep()
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
-        if checkpoint is not None and checkpoint.step > task.steps + task.num_environments:
-            raise errors.UsageError(f"--steps is {steps}; the run has already taken {checkpoint.step:,}. Give more.")
+        if checkpoint is not None and checkpoint.step > task.total_steps:
+            raise errors.UsageError(
+                f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger one "
+                f"by --steps {checkpoint.step}."
+            )
         if checkpoint is None:
             _check_beginning(path, directory.metrics_bytes())
         _warn_of_differences(config.told, "the run was begun")
@@ -145,6 +153,52 @@ def resume(
         directory.close()
         raise
     return _finished(Training(session, directory, lambda: _continue(session, directory, checkpoint, config)))
+
+
+def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
+    """Returns the task with a budget of so many steps.
+
+    Raises:
+        UsageError: that is less than its own.
+    """
+    if steps is None:
+        return task
+    steps = scalars.whole(steps, "--steps", 1)
+    if steps < task.steps:
+        raise errors.UsageError(
+            f"--steps is {steps:,}, less than the run's budget of {task.steps:,}, which can only grow. Leave --steps out to "
+            f"finish the run; 'agentlab evaluate {path}' evaluates what it has learned so far."
+        )
+    return attrs.evolve(task, steps=steps)
+
+
+def _finished_before(
+    path: pathlib.Path,
+    task: Task,
+    config: _Config,
+    model: keras.Model | ModelBuilder | None,
+    objects: dict[str, Any] | None,
+) -> Run | None:
+    """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
+    try:
+        result = files.read_json(path / RESULT)
+    except UnreadableError:  # missing, or damaged: it is made again
+        return None
+    goal, best = config.task.evaluation.stop_return, result.get("best")
+    solved = goal is not None and isinstance(best, dict) and _number(best, "return_mean") >= goal
+    if _number(result, "steps") < task.total_steps and not (solved and task.steps == config.task.steps):
+        return None
+    checkpoint = _newest(Checkpoints(path / "checkpoints"), _check_agent)
+    if checkpoint is None:
+        return None
+    task = tasks.with_objects(task, objects or {})
+    return Run(task, config.seed, path, _loaded(task, config, checkpoint, model), result, finished_before=True)
+
+
+def _number(table: dict[str, Any], name: str) -> float:
+    """Returns a number in a file's table; where there is none, one that is less than any."""
+    value = table.get(name)
+    return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]
 
 
 def load(
@@ -178,6 +232,7 @@ def load_run(
 ) -> tuple[Task, int, Agent]:
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
+    step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     config = _read_config(path)
     task = tasks.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / "checkpoints")

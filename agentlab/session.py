@@ -16,6 +16,7 @@ import keras
 from agentlab import errors, machine, snapshot
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
+from agentlab.clock import Clock
 from agentlab.committer import Committer
 from agentlab.composition import (
     build_agent,
@@ -48,6 +49,7 @@ class Run:
         directory: holds its files.
         agent: trained.
         result: the content of result.json.
+        finished_before: whether it had been finished already, so that nothing was trained, evaluated or written now.
     """
 
     task: Task
@@ -55,6 +57,7 @@ class Run:
     directory: pathlib.Path
     agent: Agent
     result: dict[str, Any]
+    finished_before: bool = False
 
     @property
     def model(self) -> keras.Model:
@@ -79,13 +82,24 @@ class Session:
     def __init__(
         self, task: Task, seed: int, model: keras.Model | ModelBuilder | None, quiet: bool, stop: Callable[[], bool]
     ) -> None:
-        self._begun = time.time()
-        self._process_start = machine.process_start()
+        self._clock = Clock()
         self._task = task
         self._seed = seed
         self._stop = stop
-        self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
-        self._seconds["import"] = self._begun - self._process_start
+        self._progress = Progress(task.total_steps, quiet)
+        with self._clock.phase("build"):
+            self._build(model)
+        self._total = task.total_steps
+        self._step = 0
+        self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
+        self._exact = True  # bit for bit what one session would have come to
+        self._machine = machine.facts()
+        self._slice = FIRST_SLICE
+        self._reported = 0.0, 0  # training seconds and step at the last report
+
+    def _build(self, model: keras.Model | ModelBuilder | None) -> None:
+        """Makes the environments, the agent, and what runs and judges it."""
+        task, seed = self._task, self._seed
         with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
             environment = build_training_environment(task)
             failing.callback(close_environment, environment)
@@ -96,16 +110,8 @@ class Session:
                 self._gear = DeviceGear(self.agent, environment, seed)
             else:
                 self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
-            self._progress = Progress(task.steps, quiet)
             self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
             failing.pop_all()
-        self._total = math.ceil(task.steps / task.num_environments) * task.num_environments
-        self._step = 0
-        self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
-        self._exact = True  # bit for bit what one session would have come to
-        self._machine = machine.facts()
-        self._slice = FIRST_SLICE
-        self._reported = 0.0, 0  # training seconds and step at the last report
 
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
@@ -122,12 +128,13 @@ class Session:
         self._directory, self._inexact = directory, inexact
         directory.write_config(self._task, self._seed, self.agent.spec, inexact, begun_on)
         self._progress.start(step)
-        self._seconds["build"] = time.time() - self._begun
-        self._timed("compile", self._gear.start)
+        with self._clock.phase("compile"):
+            self._gear.start()
 
     def inexact(self) -> str:
         """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
-        return self._gear.inexact()
+        with self._clock.phase("build"):
+            return self._gear.inexact()
 
     def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, told: dict[str, Any]) -> None:
         """Starts the run where a verified checkpoint was taken; None is the beginning.
@@ -151,7 +158,8 @@ class Session:
         self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
         self._best = checkpoint.facts["best"]
         self._exact = bool(checkpoint.facts["exact"]) and not inexact and not machine.differences(told)
-        self._reported = 0.0, self._step
+        self._clock.add(checkpoint.facts["seconds"] or {})
+        self._reported = self._clock["train"], self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
 
     def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
@@ -220,10 +228,10 @@ class Session:
         rows, end = self._task.num_environments, self._next_end()
         while self._step < end:
             turns = min(self._slice, math.ceil((end - self._step) / rows))
-            begin = time.time()
+            begin = time.monotonic()
             self._train(turns)
             if turns == self._slice:
-                pace = SLICE_SECONDS / max(time.time() - begin, 1e-9)
+                pace = SLICE_SECONDS / max(time.monotonic() - begin, 1e-9)
                 self._slice = max(1, int(turns * min(max(pace, 0.25), 4.0)))
             self._committer.check()
             if self._stop() and self._step < self._total:
@@ -233,7 +241,8 @@ class Session:
     def _train(self, turns: int) -> None:
         step = self._step + turns * self._task.num_environments
         try:
-            self._timed("train", self._gear.run, turns)
+            with self._clock.phase("train"):
+                self._gear.run(turns)
         except errors.EnvironmentFault:
             if not isinstance(self.agent.spec.action, Discrete):  # actions that grew without bound are learning's fault
                 check_learning(self.agent, step)
@@ -242,7 +251,8 @@ class Session:
 
     def _evaluate(self, stream: str) -> dict[str, Any]:
         try:
-            return self._timed("evaluate", self._evaluator.run, stream, _now_and_then(self._stop))
+            with self._clock.phase("evaluate"):
+                return self._evaluator.run(stream, _now_and_then(self._stop))
         except errors.Interrupted as error:
             raise self._interrupted() from error
 
@@ -291,11 +301,11 @@ class Session:
 
     def _report(self, found: dict[str, Any]) -> dict[str, Any]:
         learner, (seconds, step) = self.agent.learner, self._reported
-        rate = (self._step - step) / max(self._seconds["train"] - seconds, 1e-9)
-        self._reported = self._seconds["train"], self._step
+        rate = (self._step - step) / max(self._clock["train"] - seconds, 1e-9)
+        self._reported = self._clock["train"], self._step
         line = {"step": self._step, "update": int(learner.updates.numpy()), **self._gear.report(), **learner.means.collect()}
         line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
-        line.update(steps_per_second=rate, seconds=time.time() - self._process_start)
+        line.update(steps_per_second=rate, seconds=self._clock.total())
         self._directory.write_metrics(line)
         self._progress.chunk(line)
         return line
@@ -304,21 +314,14 @@ class Session:
         """Takes the present state and begins to commit it, if that wasn't done yet."""
         if self._committer.handed_over == self._step:
             return
-        facts = {"metrics_bytes": self._directory.metrics_bytes(), "best": self._best, "exact": self._exact, **self._machine}
+        written, seconds = self._directory.metrics_bytes(), self._clock.as_data()
+        facts = {"metrics_bytes": written, "best": self._best, "exact": self._exact, "seconds": seconds, **self._machine}
         groups = snapshot.take(self.agent, self._gear)
         if self._inexact:
             groups.pop("environment", None)  # it could not be brought back to that
         self._committer.begin(self._step, groups, facts)
 
-    def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        begin = time.time()
-        try:
-            return function(*arguments)
-        finally:
-            self._seconds[name] += time.time() - begin
-
     def _result(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        seconds = {**self._seconds, "total": time.time() - self._process_start}
         return {
             "task": self._task.name,
             "seed": self._seed,
@@ -329,7 +332,7 @@ class Session:
             "exact": self._exact,
             **({"best": self._best} if self._best else {}),
             "evaluation": evaluation,
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "seconds": self._clock.as_data(),
         }
 
 

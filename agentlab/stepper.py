@@ -74,6 +74,7 @@ class Stepper(abc.ABC):
             terminated=np.asarray(timestep.terminated, np.bool_),
             truncated=np.asarray(timestep.truncated, np.bool_),
             final_observation=final_observation,
+            target=timestep.target if isinstance(timestep.target, tuple) else np.asarray(timestep.target),
             first=timestep.first if isinstance(timestep.first, tuple) else np.asarray(timestep.first, np.bool_),
         )
         if batched:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, schedules, settings
+from agentlab import errors, files, scalars, schedules, settings
 
 DEEPEST = 50  # tables or lists in others
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
@@ -108,6 +108,11 @@ class Task:
     threads: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     onednn: bool = False
 
+    @property
+    def total_steps(self) -> int:
+        """The budget in whole turns of all environments, which is what a run takes."""
+        return math.ceil(self.steps / self.num_environments) * self.num_environments
+
     def as_data(self) -> dict[str, Any]:
         """Returns the task as JSON or TOML can hold it: a part is a table of its `name` and settings.
 
@@ -123,6 +128,7 @@ class Task:
         Raises:
             UsageError: a key is unknown or missing, or a value has the wrong type, is not finite or is nested too deep.
         """
+        _check_depth(data, "")
         data = dict(data)
         evaluation = dict(_table(data.pop("evaluation", {}), "evaluation"))
         for name in ("environment", "sampler"):
@@ -137,17 +143,33 @@ class Task:
         return found
 
 
+TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
+
+
 def changed(task: Task, changes: dict[str, Any]) -> Task:
     """Returns the task with changes given as nested tables, as a TOML file holds them.
 
-    A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept.
+    A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept. A name with
+    dots stands for tables in tables, as in TOML.
 
     >>> parts = {kind: part(kind) for kind in ("environment", "model", "trainer", "sampler", "memory")}
     >>> task = Task("example", "An example.", **parts)
     >>> changed(task, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]
     0.9
     """
-    return Task.from_data(merged(_with(settings.as_tables, task), changes))
+    _check_depth(changes, "")
+    return Task.from_data(merged(_with(settings.as_tables, task), _undotted(settings.as_tables(changes))))
+
+
+def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns changes with "trainer.discount" as a table in a table."""
+    tree: dict[str, Any] = {}
+    for path, value in changes.items():
+        names = path.split(".") if isinstance(path, str) and all(path.split(".")) else [path]
+        for name in reversed(names[1:]):
+            value = {name: value}
+        tree = merged(tree, {names[0]: value})
+    return tree
 
 
 def with_objects(task: Task, objects: dict[str, Any]) -> Task:
@@ -239,20 +261,30 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     return conversion(value)
 
 
-def _check_finite(value: Any, path: str, depth: int = 0) -> None:
-    """Raises UsageError if there is a number among nested tables and lists that JSON doesn't know, or no end to the nesting."""
+def _check_depth(value: Any, path: str, depth: int = 0) -> None:
+    """Raises UsageError if tables and lists are nested too deep, or without end."""
     if depth > DEEPEST:
         raise errors.UsageError(
             f"Setting {path[:60]} is nested too deep; expected at most {DEEPEST} tables or lists in others."
         )
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_depth(item, f"{path}.{name}" if path else str(name), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_depth(item, path, depth + 1)
+
+
+def _check_finite(value: Any, path: str) -> None:
+    """Raises UsageError if there is a number among nested tables and lists that JSON doesn't know."""
     if isinstance(value, schedules.Schedule):
         value = settings.as_tables(value)
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_finite(item, f"{path}.{name}" if path else str(name), depth + 1)
+            _check_finite(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _check_finite(item, path, depth + 1)
+            _check_finite(item, path)
     elif isinstance(value, float) and not math.isfinite(value):
         raise errors.UsageError(
             f"Setting {path} is {value}; expected a finite number, as config.json can hold no other. A text goes in quotes."
@@ -313,4 +345,5 @@ def _part(value: Any, where: str) -> Part:
     name = table.get("name")
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
-    return Part(name, {key: item for key, item in table.items() if key != "name"})
+    values = {key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key != "name"}
+    return Part(name, values)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Space, Tuple
 
+from agentlab import errors
 from agentlab.objects import display_name
 
-CLOSEST = 0.8  # how alike names must be to be suggested for one another, 0 to 1
 MOST_CHOICES = 1_000  # combinations of several choices that are few enough to be one choice
 
 
@@ -53,9 +52,8 @@ def on_unknown(id: str) -> str:
             f"Atari games have tasks of their own: agentlab run dqn-breakout --set environment.game={_snake(game)}. "
             "pip install 'agentlab[atari]' brings the games."
         )
-    near = difflib.get_close_matches(name, list(gymnasium.registry), 1, CLOSEST)
-    if near:
-        return f"Did you mean {near[0]!r}?"
+    if near := errors.closest(name, gymnasium.registry):
+        return errors.suggestion(near).strip()
     return (
         "gymnasium.pprint_registry() prints those there are; one that exists only once a module is imported is written "
         "'module:ID', such as 'my_module:MyEnvironment-v0'."

@@ -26,8 +26,9 @@ def work(make: CloudpickleWrapper, row: int, pipe: Connection, parents_end: Conn
 
     Signals that a terminal or a service sends to all processes of a program are the parent's to act on.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: None)
     end_with_parent()
     parents_end.close()
     with contextlib.suppress(EOFError, OSError):  # the parent is through with this process
