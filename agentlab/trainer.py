@@ -95,6 +95,9 @@ class Trainer(abc.ABC):
     def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
         """Returns the loss of each of N rows, `[N]` float32, or their mean, and metrics by name: scalars, or `[N]`.
 
+        To ask the model about anything else, such as `batch.next_observation`, call `agentlab.model.infer`: it changes none of
+        the model's variables, and its layers' losses don't count.
+
         Metrics `[N]` have one number per row, and reports give their means. Memories that hand out the more instructive
         transitions more often look for "error" among them: 0 or greater, how far the model was off.
 
