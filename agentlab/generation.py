@@ -57,7 +57,7 @@ class Writer:
         if num < 1:
             raise errors.UsageError(f"The number of texts is {num}; expected at least 1.")
         self.vocabulary = vocabulary_of(model, spec)
-        echo = plugins.load("environment", "echo")(self.vocabulary.size, windowed=spec.action.choices != ())
+        echo = plugins.load("environment", "agentlab:echo")(self.vocabulary.size, windowed=spec.action.choices != ())
         self._policy = Policy(model, sampler, echo.spec, seeds.stream(seed, "generation"), execution)
         self._echo = Autoreset(echo, num, seed)
         self._num = num
