@@ -173,18 +173,18 @@ class ArrayFile:
                 held = f"{DTYPES[entry.dtype.name]} {entry.shape}"
                 raise UnreadableError(f"{self.name} has {name} as {held}; expected {dtype.name} {shape}")
 
-    def check_rows(self, expected: Mapping[str, Any]) -> None:
-        """Compares names, dtypes and shapes as `check`, of which the first axis may have any length.
+    def check_rows(self, expected: Mapping[str, Any], rows: int) -> None:
+        """Compares names, dtypes and shapes as `check`; the first axis may have any length unless it is expected to be `rows`.
 
         Raises:
             UnreadableError: something is different.
         """
-        self.check({name: _Like(_dtype_of(like), self._with_own_rows(name, like)) for name, like in expected.items()})
+        self.check({name: _Like(_dtype_of(like), self._with_own_rows(name, like, rows)) for name, like in expected.items()})
 
-    def _with_own_rows(self, name: str, like: Any) -> tuple[int, ...]:
+    def _with_own_rows(self, name: str, like: Any, rows: int) -> tuple[int, ...]:
         shape = tuple(like.shape)
         own = self._entries[name].shape if name in self._entries else shape
-        return own[:1] + shape[1:] if shape and own else shape
+        return own[:1] + shape[1:] if shape and own and shape[0] != rows else shape
 
     def read(self, name: str, like: Any, rows: range | None = None) -> np.ndarray:
         """Returns an array that `check` has approved of, or some of its rows; those that `without_zeros` left out are zeros.

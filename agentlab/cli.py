@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     program.replace_closed_streams()
+    program.escape_odd_characters()
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:

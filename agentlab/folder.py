@@ -69,6 +69,11 @@ class Folder:
         """Returns whether there is anything of this name, be it a link that leads nowhere."""
         return self._status(name) is not None
 
+    def is_folder(self, name: str) -> bool:
+        """Returns whether there is a directory of this name; a link to one is none."""
+        status = self._status(name)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
     def folder(self, name: str) -> Folder:
         """Opens a directory in it.
 

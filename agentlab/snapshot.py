@@ -40,7 +40,7 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
     variables.assign_by_rows(checkpoint.file("memory"), remembered)
     groups: Groups = {"loop": {name: checkpoint.file("loop").read(name, like) for name, like in state["loop"].items()}}
     if checkpoint.has("environment"):
-        checkpoint.file("environment").check_rows(state.get("environment", {}))
+        checkpoint.file("environment").check_rows(state.get("environment", {}), agent.num_environments)
         groups["environment"] = checkpoint.file("environment").read_all()
     gear.restore(groups)
 

@@ -79,7 +79,7 @@ class GymnasiumEnvironment(Environment):
         by_class = {"sync": self._vector.step, "async": self._step_async, "native": self._step_native}
         self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
-        self._log = EpisodeLog(self.num_environments)
+        self._log = EpisodeLog(self.num_environments, self._spec.action)
 
     @property
     def spec(self) -> EnvironmentSpec:
