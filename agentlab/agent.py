@@ -20,6 +20,8 @@ from agentlab.stepper import Stepper, make_stepper
 from agentlab.trainer import Trainer
 from agentlab.types import Decision, TimeStep
 
+MODEL = "model/"  # how the names of a model's variables begin
+
 
 @attrs.frozen(eq=False)
 class Parts:
@@ -141,10 +143,14 @@ class Agent:
         """Returns every tf.Variable of the agent's own, by a name that is the same in every process; not its memory's."""
         if self._stepper is not None:
             self._stepper.settle()
-        weights = {f"model/{index:03d}": weight.value for index, weight in enumerate(self.model.variables)}
         counters = {"steps": self.exploration.steps, "acts": self.policy.steps}
-        return {**weights, **self.learner.variables(), **counters}
+        return {**model_variables(self.model), **self.learner.variables(), **counters}
 
     def memory_variables(self) -> dict[str, Any]:
         """Returns the memory's tf.Variables by name; allocated by the first call, or when learning begins."""
         return self.learner.memory_variables()
+
+
+def model_variables(model: keras.Model) -> dict[str, Any]:
+    """Returns a model's tf.Variables by the names that `Agent.variables` has for them."""
+    return {f"{MODEL}{index:03d}": weight.value for index, weight in enumerate(model.variables)}

@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from agentlab import errors
 
-
 SYNONYMS = {  # of commands, in other programs
     "continue": "resume", "describe": "info", "eval": "evaluate", "fit": "run", "generate": "sample", "learn": "run",
     "ls": "list", "render": "play", "restart": "resume", "show": "info", "start": "run", "test": "evaluate", "train": "run",

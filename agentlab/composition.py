@@ -6,6 +6,7 @@ import contextlib
 import types
 from typing import Any
 
+import attrs
 import keras
 import tensorflow as tf
 
@@ -21,7 +22,7 @@ from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec
-from agentlab.task import Part, Task, merged
+from agentlab.task import PART_KINDS, Part, Task, merged
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -42,7 +43,7 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
         PluginError: it cannot be loaded.
         UsageError: it is of another kind, or a setting is wrong.
     """
-    cls = plugins.load(kind, part.name)
+    cls = plugins.load(kind, part.reference)
     contract = CONTRACTS[kind]
     if not (isinstance(cls, type) and issubclass(cls, contract)):
         expected = " or ".join(f"agentlab.{base.__module__.rpartition('.')[2]}.{base.__name__}" for base in contract)
@@ -56,7 +57,7 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     Raises:
         UsageError: it can't be made.
     """
-    cls = plugins.load("environment", part.name)
+    cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
     rows = {"num_environments": num_environments, **given} if host else {}
 
@@ -175,7 +176,19 @@ def evaluation_environment(task: Task) -> Part:
     part = task.evaluation.environment or task.environment
     if part.name != task.environment.name:
         return part
-    return Part(part.name, merged(task.environment.settings, part.settings))
+    return Part(part.name, merged(task.environment.settings, part.settings), part.package or task.environment.package)
+
+
+def with_packages(task: Task) -> Task:
+    """Returns the task with the package that each of its parts is of, for the record; parts of single files have none."""
+
+    def settled(kind: str, part: Part) -> Part:
+        return attrs.evolve(part, package=part.package or plugins.package_of(kind, part.name))
+
+    parts: dict[str, Any] = {kind: settled(kind, getattr(task, kind)) for kind in PART_KINDS}
+    judged = {kind: getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
+    judged = {kind: part and settled(kind, part) for kind, part in judged.items()}
+    return attrs.evolve(task, **parts, evaluation=attrs.evolve(task.evaluation, **judged))
 
 
 def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:

@@ -46,7 +46,11 @@ class Environment(abc.ABC):
         return "it keeps its state to itself"
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns by name what `restore` needs to go on from the last time step; taking it changes nothing."""
+        """Returns by name what `restore` needs to go on from the last time step; taking it changes nothing.
+
+        There are always the same arrays, of the same dtypes and shapes, but for the first axis of those that don't have a row
+        for each environment, such as a log. A checkpoint with others is refused before `restore` is called.
+        """
         return {}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:

@@ -16,7 +16,7 @@ from agentlab import seeds, variables
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.errors import EnvironmentFault
+from agentlab.errors import AgentlabError, EnvironmentFault, first_line
 from agentlab.execution import Compiled, compiled, repeat
 from agentlab.guard import guarded
 from agentlab.loop import turn
@@ -209,9 +209,21 @@ class HostGear(Gear):
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
         if groups.get("environment"):
-            self._observation = self._environment.restore(groups["environment"])
+            self._observation = self._restored(groups["environment"])
         else:
             self._begin_anew()
+
+    def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the observations of the environment brought back to a state, which a stranger may have written."""
+        try:
+            return self._environment.restore(state)
+        except AgentlabError:
+            raise
+        except Exception as error:  # of whatever kind an environment's own code raises
+            raise EnvironmentFault(
+                f"The environment {self._learner.policy.spec.name!r} can't be brought back to where it was at the checkpoint: "
+                f"{first_line(error)}. Was the checkpoint exchanged?"
+            ) from error
 
     def inexact(self) -> str:
         return self._environment.inexact()

@@ -56,7 +56,7 @@ class Writer:
     ) -> None:
         num, seed = scalars.whole(num, "The number of texts", 1), scalars.whole(seed, "The seed")
         self.vocabulary = vocabulary_of(model, spec)
-        echo = plugins.load("environment", "echo")(self.vocabulary.size, windowed=spec.action.choices != ())
+        echo = plugins.load("environment", "agentlab:echo")(self.vocabulary.size, windowed=spec.action.choices != ())
         self._policy = Policy(model, sampler, echo.spec, seeds.stream(seed, "generation"), execution)
         self._echo = Autoreset(echo, num, seed)
         self._num = num

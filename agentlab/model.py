@@ -103,12 +103,16 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
         raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
     with seeds.keras_initializers(seed):
         if isinstance(source, keras.Model):
-            check_outputs(source, spec, num_outputs)
-            return source
-        with keras_defaults():  # else the process would decide what network a name stands for
-            model = _built(source, spec, num_outputs)
+            model = source
             check_outputs(model, spec, num_outputs)
-            return model
+        else:
+            with keras_defaults():  # else the process would decide what network a name stands for
+                model = _built(source, spec, num_outputs)
+                check_outputs(model, spec, num_outputs)
+    for budget in _budgets_here():
+        if budget.check is not None:
+            budget.check(model)
+    return model
 
 
 def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
@@ -132,6 +136,7 @@ class _Budget:
     left: int
     thread: int
     original: Callable[..., Any]
+    check: Callable[[keras.Model], None] | None
 
 
 _budgets: list[_Budget] = []  # of the blocks of `weights_within` under way, in all threads
@@ -139,9 +144,13 @@ _changing = threading.Lock()  # the list, and Keras, which counts while there ar
 
 
 @contextlib.contextmanager
-def weights_within(limit: int | None) -> Iterator[None]:
-    """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them, one
-    byte or more each, is smaller, so they are not allocated for it. None is no limit.
+def weights_within(limit: int | None, check: Callable[[keras.Model], None] | None = None) -> Iterator[None]:
+    """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them has
+    no more, so they are not allocated for it. None is no limit.
+
+    Args:
+        limit: of the elements.
+        check: called with a model as soon as it is built, before a trainer allocates what it needs besides.
 
     Raises:
         UsageError: more are asked for.
@@ -151,7 +160,8 @@ def weights_within(limit: int | None) -> Iterator[None]:
         return
     layer = keras.layers.Layer
     with _changing:
-        budget = _Budget(limit, limit, threading.get_ident(), _budgets[0].original if _budgets else layer.add_weight)
+        original = _budgets[0].original if _budgets else layer.add_weight
+        budget = _Budget(limit, limit, threading.get_ident(), original, check)
         if not _budgets:
             layer.add_weight = _counting(budget.original)
         _budgets.append(budget)
@@ -168,16 +178,20 @@ def _counting(original: Callable[..., Any]) -> Callable[..., Any]:
     """Returns Keras's `add_weight`, which then counts in the budgets of the thread that calls it."""
 
     def add_weight(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
-        for budget in [each for each in _budgets.copy() if each.thread == threading.get_ident()]:
+        for budget in _budgets_here():
             budget.left -= math.prod(shape or ())
             if budget.left < 0:
                 raise errors.UsageError(
-                    f"The run's config.json describes a model of more weights than its checkpoint of {budget.limit:,} bytes "
-                    "can hold. Was one of them exchanged?"
+                    "The run's config.json describes a model of more weights than its checkpoint of "
+                    f"{budget.limit:,} weights can hold. Was one of them exchanged?"
                 )
         return original(self, shape, *arguments, **named)
 
     return add_weight
+
+
+def _budgets_here() -> list[_Budget]:
+    return [budget for budget in _budgets.copy() if budget.thread == threading.get_ident()]
 
 
 def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:

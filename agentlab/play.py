@@ -60,7 +60,7 @@ def _check_screen() -> None:
 
 def _environment(task: Task, render_mode: str) -> Guarded:
     part = evaluation_environment(task)
-    cls = plugins.load("environment", part.name)
+    cls = plugins.load("environment", part.reference)
     if not (isinstance(cls, type) and issubclass(cls, Environment)):
         raise errors.UsageError(
             f"Environment {part.name!r} has no pictures to show; play needs a run that is evaluated in a Gymnasium environment."

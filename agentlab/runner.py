@@ -12,14 +12,15 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import arrays, errors, files, machine, scalars, settings, variables
+from agentlab import errors, files, machine, scalars, settings, snapshot, variables
 from agentlab import task as tasks
-from agentlab.agent import Agent
+from agentlab.agent import MODEL, Agent, model_variables
 from agentlab.checkpoint import Checkpoint, Checkpoints
 from agentlab.composition import build_agent, resolved
-from agentlab.files import UnreadableError
+from agentlab.files import UnreadableError, UnwritableError
+from agentlab.folder import Folder
 from agentlab.model import ModelBuilder, weights_within
-from agentlab.report import CONFIG, RESULT, RunDirectory
+from agentlab.report import CHECKPOINTS, CONFIG, RESULT, RunDirectory, is_blank
 from agentlab.session import Run, Session
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
@@ -95,7 +96,8 @@ def train(
     session = Session(found, seed, model, quiet, stop)
     try:
         inexact = session.inexact()
-        directory = RunDirectory.create(run_dir, found, seed)
+        snapshot.check_writable(session.agent)
+        directory = RunDirectory.create(run_dir, found.name, seed, _written(session.config(inexact)))
     except BaseException:
         session.close()
         raise
@@ -129,13 +131,13 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = _read_config(path)  # told before anything is locked or written
+    config = _read_config(_opened(path), path)  # told before anything is locked or written
     task = _extended(config.task, steps, path)
     if (run := _finished_before(path, task, config, model, objects)) is not None:
         return run
     directory = RunDirectory.open(path)
     try:
-        config = _read_config(path)
+        config = _read_config(directory.folder, path)
         task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
         directory.checkpoints.sweep()
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
@@ -145,10 +147,13 @@ def resume(
                 f"by --steps {checkpoint.step}."
             )
         if checkpoint is None:
-            _check_beginning(path, directory.metrics_bytes())
+            _check_beginning(directory)
         _warn_of_differences(config.told, "the run was begun")
-        with weights_within(checkpoint.sizes.get("agent.safetensors", 0) if checkpoint else None):
+        with weights_within(_num_weights(checkpoint) if checkpoint else None):
             session = Session(task, config.seed, model, quiet, stop)
+    except UnreadableError as error:
+        directory.close()
+        raise _unfit(checkpoint, error) from error
     except BaseException:
         directory.close()
         raise
@@ -233,40 +238,50 @@ def load_run(
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
-    config = _read_config(path)
+    folder = _opened(path)
+    config = _read_config(folder, path)
     task = tasks.with_objects(config.task, objects or {})
-    checkpoints = Checkpoints(path / "checkpoints")
+    checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
         checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
         if checkpoint is None:
             raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
         try:
-            return task, config.seed, _loaded(task, config, checkpoint, model)
+            agent = _loaded(task, config, checkpoint, model)
         except UnreadableError as error:
-            if checkpoint.step in checkpoints.steps():
-                raise _unfit(checkpoint, error) from error
-            # The run is under way, and has made room for newer checkpoints meanwhile.
+            raise _unfit(checkpoint, error) from error
+        finally:
+            checkpoint.close()
+        if step is not None or checkpoints.has(checkpoint.step):
+            return task, config.seed, agent
+        # The run is under way, and has made room for newer checkpoints meanwhile.
 
 
 def _loaded(task: Task, config: _Config, checkpoint: Checkpoint, model: keras.Model | ModelBuilder | None) -> Agent:
     """Returns a run's agent as of a checkpoint; raises UnreadableError if it does not fit."""
     acting = bool(settings.former_object(task.trainer.settings.get("optimizer")))
-    with weights_within(checkpoint.sizes["agent.safetensors"]):  # the environment itself may be out of reach
+    file = checkpoint.file("agent")
+    with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
-    file, wanted = checkpoint.file("agent"), agent.variables()
+    wanted = agent.variables()
     if not acting:
         variables.assign(file, wanted)
         return agent
     kept = {name: variable for name, variable in wanted.items() if not name.startswith(OPTIMIZER)}
-    arrays.check(file, {**{name: array for name, array in arrays.read_all(file).items() if name.startswith(OPTIMIZER)}, **kept})
+    file.check({**file.likes(OPTIMIZER), **kept})
     for name, variable in kept.items():
-        variable.assign(arrays.read_one(file, name, variable))
+        variable.assign(file.read(name, variable))
     return agent
+
+
+def _num_weights(checkpoint: Checkpoint) -> int:
+    return checkpoint.file("agent").num_weights()
 
 
 def _without_optimizer(task: Task) -> Task:
     """Returns the task with an optimizer in its trainer that makes no update."""
-    return attrs.evolve(task, trainer=tasks.Part(task.trainer.name, {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}))
+    changes = {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}
+    return attrs.evolve(task, trainer=attrs.evolve(task.trainer, settings=changes))
 
 
 class _NoOptimizer(keras.optimizers.Optimizer):
@@ -301,14 +316,52 @@ class _Config:
     told: dict[str, Any]
 
 
-def _read_config(path: pathlib.Path) -> _Config:
-    if not (path / CONFIG).is_file():
-        raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}. Name a directory such as runs/TASK/0-1.")
-    task, seed, told = tasks.read_run_config(path / CONFIG)
-    inexact = told.get("inexact", "")
-    return _Config(
-        task, seed, EnvironmentSpec.from_data(told.get("spec") or {}), inexact if isinstance(inexact, str) else "", told
-    )
+def _opened(path: pathlib.Path) -> Folder:
+    """Opens a run's directory.
+
+    Raises:
+        UsageError: there is none, or it holds no config.
+    """
+    try:
+        folder = Folder.open(path)
+        if folder.has(CONFIG):
+            return folder
+        begun = "; its process was killed before it wrote one: 'agentlab run' takes it" if is_blank(folder) else ""
+    except (OSError, ValueError, UnreadableError):
+        begun = ""
+    raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}{begun}. Name a directory such as runs/TASK/0-1.")
+
+
+def _read_config(folder: Folder, path: pathlib.Path) -> _Config:
+    try:
+        data = folder.read_json(CONFIG)
+    except UnreadableError as error:
+        raise tasks.unusable_config(path / CONFIG, error) from error
+    return _config_of(data, path / CONFIG)
+
+
+def _config_of(data: dict[str, Any], file: pathlib.Path) -> _Config:
+    """Returns what the data of a config.json says; `file` is for messages."""
+    task, seed = tasks.task_and_seed(data, file)
+    inexact = data.get("inexact", "")
+    spec = EnvironmentSpec.from_data(data.get("spec") or {})
+    return _Config(task, seed, spec, inexact if isinstance(inexact, str) else "", data)
+
+
+def _written(config: dict[str, Any]) -> bytes:
+    """Returns the content of a config.json, having read it back.
+
+    Raises:
+        UsageError: it could not be read back.
+    """
+    try:
+        data = files.json_bytes(config, CONFIG)
+    except UnwritableError as error:
+        raise errors.UsageError(
+            f"This run can't be recorded: {error}. Put large data into a file and name that in the setting."
+        ) from error
+    _config_of(files.parse_json(data.decode("ascii"), CONFIG), pathlib.Path(CONFIG))
+    return data
 
 
 def warn_of_differences(config: str) -> None:
@@ -333,24 +386,35 @@ def _newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Ch
         CheckpointFault: none of those there are passes.
     """
     reasons = []
-    for step in reversed(checkpoints.steps()):
+    for step in reversed(_steps(checkpoints)):
         try:
             found = checkpoints.open(step)
             check(found)
         except UnreadableError as error:
-            if step not in checkpoints.steps():  # removed meanwhile by the run, which is under way and has a newer one
+            if not checkpoints.has(step):  # removed meanwhile by the run, which is under way and has a newer one
                 return _newest(checkpoints, check)
             reasons.append(f"step-{step}: {error}")
             continue
-        for reason in reasons:
-            warnings.warn(f"Checkpoint passed over: {reason}. Using step-{step}.", errors.RunWarning, stacklevel=3)
+        if reasons:
+            message = f"Checkpoint passed over: {files.some(reasons)}. Using step-{step}."
+            warnings.warn(message, errors.RunWarning, stacklevel=3)
         return found
     if reasons:
         raise errors.CheckpointFault(
-            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {'; '.join(reasons)}. Bring one back from a copy, or "
+            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Bring one back from a copy, or "
             "remove them all to begin anew."
         )
     return None
+
+
+def _steps(checkpoints: Checkpoints) -> list[int]:
+    try:
+        return checkpoints.steps()
+    except UnreadableError as error:
+        raise errors.UsageError(
+            f"The checkpoints in {str(checkpoints.directory.parent)!r} can't be used: {error}. Remove that, or bring the run's "
+            "own back."
+        ) from error
 
 
 def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
@@ -358,30 +422,27 @@ def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
         found = checkpoints.open(step)
         _check_agent(found)
     except UnreadableError as error:
-        there = ", ".join(f"{known:,}" for known in checkpoints.steps()) or "none"
+        there = ", ".join(f"{known:,}" for known in _steps(checkpoints)) or "none"
         raise errors.UsageError(
             f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}."
         ) from error
     return found
 
 
-def _check_beginning(path: pathlib.Path, metrics_bytes: int) -> None:
-    """Warns, where there is no checkpoint, of metrics that beginning anew makes away with.
+def _check_beginning(directory: RunDirectory) -> None:
+    """Warns, where there is no checkpoint, that the run starts again, and of metrics that are lost by that.
 
     Raises:
         CheckpointFault: the run had ended.
     """
-    if (path / RESULT).exists():
+    path = directory.path
+    if directory.folder.has(RESULT):
         raise errors.CheckpointFault(
             f"{str(path)!r} is of a run that ended, and holds no checkpoint any more. Bring them back from a copy, or "
             f"remove its {RESULT} as well to begin anew."
         )
-    if metrics_bytes:
-        warnings.warn(
-            f"{str(path)!r} holds no checkpoint: the run begins anew, and the metrics it had are overwritten.",
-            errors.RunWarning,
-            stacklevel=3,
-        )
+    lost = ", and the metrics it had are overwritten" if directory.metrics_bytes() else ""
+    warnings.warn(f"{str(path)!r} holds no checkpoint: the run begins anew at step 0{lost}.", errors.RunWarning, stacklevel=3)
 
 
 def _check_agent(checkpoint: Checkpoint) -> None:
@@ -402,10 +463,15 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
             f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
             f"else than {CONFIG} says. Bring the environment or its data back as it was."
         )
+    begun_on = {name: config.told.get(name) for name in machine.facts()} if checkpoint is not None else {}
+    directory.write_config(_written({**session.config(config.inexact), **begun_on}))
     try:
         session.resume(directory, checkpoint, config.inexact, config.told)
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
+    finally:
+        if checkpoint is not None:
+            checkpoint.close()
 
 
 def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UsageError:

@@ -25,6 +25,7 @@ from agentlab.composition import (
     choose_gear,
     close_environment,
     on_host,
+    with_packages,
 )
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
@@ -115,9 +116,18 @@ class Session:
 
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
-        self._start(directory, inexact, self._machine, 0)
+        self._start(directory, inexact, 0)
 
-    def _start(self, directory: RunDirectory, inexact: str, begun_on: dict[str, Any], step: int) -> None:
+    def config(self, inexact: str) -> dict[str, Any]:
+        """Returns what config.json holds: all that it takes to run the task again, or to use its agent, and on what it ran.
+
+        Args:
+            inexact: why the run can't be resumed to the same bits; empty if it can.
+        """
+        task = with_packages(self._task).as_data()
+        return {"task": task, "seed": self._seed, "spec": self.agent.spec.as_data(), "inexact": inexact, **self._machine}
+
+    def _start(self, directory: RunDirectory, inexact: str, step: int) -> None:
         if inexact:
             warnings.warn(
                 f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
@@ -126,7 +136,6 @@ class Session:
                 stacklevel=5,
             )
         self._directory, self._inexact = directory, inexact
-        directory.write_config(self._task, self._seed, self.agent.spec, inexact, begun_on)
         self._progress.start(step)
         with self._clock.phase("compile"):
             self._gear.start()
@@ -152,7 +161,7 @@ class Session:
             self.begin(directory, inexact)
             directory.rewind(0, 0)
             return
-        self._start(directory, inexact, {name: told.get(name) for name in self._machine}, checkpoint.step)
+        self._start(directory, inexact, checkpoint.step)
         snapshot.put(checkpoint, self.agent, self._gear)
         self._step = checkpoint.step
         self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
@@ -290,9 +299,10 @@ class Session:
 
     def _take_in(self, found: dict[str, Any]) -> bool:
         """Returns whether an evaluation is the best of this run so far."""
-        best = bool(found) and (self._best is None or found["return_mean"] > self._best["return_mean"])
+        finite = bool(found) and math.isfinite(found["return_mean"])
+        best = finite and (self._best is None or found["return_mean"] > self._best["return_mean"])
         if best:
-            self._best = {"step": self._step, "return_mean": found["return_mean"]}
+            self._best = {"step": self._step, "return_mean": float(found["return_mean"])}
         return best
 
     def _is_solved(self, line: dict[str, Any]) -> bool:

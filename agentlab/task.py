@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+import re
 import tomllib
 from collections.abc import Callable
 from typing import Any, Literal
@@ -13,15 +14,29 @@ import attrs
 from agentlab import errors, files, scalars, schedules, settings
 
 DEEPEST = 50  # tables or lists in others
+NAME_BYTES = 200  # of a task's name, a directory's; file systems take 255
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
 
 
 @attrs.frozen
 class Part:
-    """A part of an experiment: its entry point's name and the settings that differ from its defaults."""
+    """A part of an experiment.
+
+    Attributes:
+        name: of its entry point.
+        settings: those that differ from its defaults.
+        package: that offers it; empty for whichever does. A run's config.json says it, so that a package that is installed
+            later and offers the same name changes nothing about the run.
+    """
 
     name: str
     settings: dict[str, Any] = attrs.field(factory=dict)
+    package: str = attrs.field(default="", eq=False)
+
+    @property
+    def reference(self) -> str:
+        """What `agentlab.plugins` finds it by."""
+        return f"{self.package}:{self.name}" if self.package and ":" not in self.name else self.name
 
 
 def part(name: str, **values: Any) -> Part:
@@ -31,6 +46,16 @@ def part(name: str, **values: Any) -> Part:
     {'hidden_units': (64, 64)}
     """
     return Part(name, values)
+
+
+def _check_name(_task: Task, _attribute: Any, name: Any) -> None:
+    """Raises ValueError if a task's name is none for a directory, which its runs are put into."""
+    plain = isinstance(name, str) and name.strip(".") and not re.search(r"[/\\\x00-\x1f\x7f]", name)
+    if not plain or len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
+        raise ValueError(
+            f"the task's name is {str(name)[:60]!r}; expected one that a directory can have, such as 'dqn-cartpole': at most "
+            f"{NAME_BYTES} bytes, without slashes and control characters"
+        )
 
 
 def _positive(default: int) -> Any:
@@ -69,7 +94,7 @@ class Task:
     """An experiment.
 
     Attributes:
-        name: of the entry point.
+        name: of the entry point; its runs are put into a directory of this name.
         description: one line for people.
         environment: what to learn in.
         model: what learns.
@@ -90,7 +115,7 @@ class Task:
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
     """
 
-    name: str
+    name: str = attrs.field(validator=_check_name)
     description: str
     environment: Part
     model: Part
@@ -114,7 +139,7 @@ class Task:
         return math.ceil(self.steps / self.num_environments) * self.num_environments
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the task as JSON or TOML can hold it: a part is a table of its `name` and settings.
+        """Returns the task as JSON or TOML can hold it: a part is a table of its `name`, its `package` and its settings.
 
         Raises:
             UsageError: a setting is a schedule of the user's own.
@@ -220,9 +245,10 @@ def read_config(path: str) -> dict[str, Any]:
     if file.suffix == ".json":
         return read_run_config(file)[0].as_data()
     try:
-        data = tomllib.loads(files.read_text(file.resolve()))
+        data = tomllib.loads(files.read_text(file, follow=True))
     except files.UnreadableError as error:
-        raise errors.UsageError(f"Config file {path!r} can't be used: {error}. Name an existing TOML file.") from error
+        remedy = "Mend it, or name another TOML file." if file.is_file() else "Name an existing TOML file."
+        raise errors.UsageError(f"Config file {path!r} can't be used: {error}. {remedy}") from error
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
@@ -238,11 +264,25 @@ def read_run_config(file: pathlib.Path) -> tuple[Task, int, dict[str, Any]]:
     try:
         data = files.read_json(file)
     except files.UnreadableError as error:
-        raise errors.UsageError(f"Config file {str(file)!r} can't be used: {error}. Expected a run's config.json.") from error
+        raise unusable_config(file, error) from error
+    return (*task_and_seed(data, file), data)
+
+
+def task_and_seed(data: dict[str, Any], file: pathlib.Path) -> tuple[Task, int]:
+    """Returns the task and the seed in the data of a run's config.json; `file` is for messages.
+
+    Raises:
+        UsageError: there are none.
+    """
     seed = data.get("seed")
     if "task" not in data or type(seed) is not int:
         raise errors.UsageError(f"Config file {str(file)!r} has no 'task' and 'seed'; expected a run's config.json.")
-    return Task.from_data(_table(data["task"], "the task")), seed, data
+    return Task.from_data(_table(data["task"], "the task")), seed
+
+
+def unusable_config(file: pathlib.Path, error: Exception) -> errors.UsageError:
+    """Returns the error of a config.json that can't be read."""
+    return errors.UsageError(f"Config file {str(file)!r} can't be used: {error}. Expected a run's config.json.")
 
 
 def _value(text: str) -> Any:
@@ -255,7 +295,8 @@ def _value(text: str) -> Any:
 def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     """Returns nested tables for a task or what it consists of, the values of settings converted."""
     if isinstance(value, Part):
-        return {"name": value.name, **conversion(value.settings)}
+        package = {"package": value.package} if value.package else {}
+        return {"name": value.name, **package, **conversion(value.settings)}
     if isinstance(value, (Task, Evaluation)):
         return {field.name: _with(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
     return conversion(value)
@@ -321,7 +362,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _begins_anew(key: str, before: Any, value: Any) -> bool:
     named = key in PART_KINDS or key == "optimizer"
-    another = named and "name" in value and value["name"] != before.get("name")
+    another = named and any(key in value and value[key] != before.get(key) for key in ("name", "package"))
     other_kind = _is_schedule(before) and value.get("kind", before["kind"]) != before["kind"]
     return another or other_kind or settings.is_former_object(before)
 
@@ -345,5 +386,8 @@ def _part(value: Any, where: str) -> Part:
     name = table.get("name")
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
-    values = {key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key != "name"}
-    return Part(name, values)
+    package = table.get("package", "")
+    if not isinstance(package, str):
+        raise errors.UsageError(f"{where}.package is {str(package)[:60]!r}; expected the name of a package.")
+    values = {key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key not in ("name", "package")}
+    return Part(name, values, package)

@@ -63,7 +63,7 @@ class Training(Iterator[dict[str, Any]]):
         if not self._begun:
             self._begun = True
             self._session.close()
-            self._opened.close()
+            self._opened.discard()
 
     def __enter__(self) -> Training:
         return self

@@ -260,7 +260,7 @@ def test_limits_of_weights_are_a_threads_own_and_wait_for_no_other():
             in_between.wait()  # both have begun
             in_between.wait()  # the other has ended
             keras.layers.Dense(2).build((None, 2))
-            with pytest.raises(errors.UsageError, match="checkpoint of 6 bytes") as failure:
+            with pytest.raises(errors.UsageError, match="checkpoint of 6 weights") as failure:
                 keras.layers.Dense(1).build((None, 1))
             told.append(failure.value)
 

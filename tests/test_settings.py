@@ -472,7 +472,11 @@ def test_config_files_are_read(tmp_path):
     ("name", "content", "sentence"),
     [
         ("a.toml", "steps = ", "is not valid: .* Mend that line."),
-        ("a.toml", b"\xff\xfe", "can't be used: a.toml can't be read: 'utf-8'"),
+        (
+            "a.toml",
+            b"\xff\xfe",
+            "can't be used: a.toml can't be read: it is UTF-16; expected UTF-8. Mend it, or name another TOML",
+        ),
         ("a.toml", "a = " + "[" * 100_000, "is not valid: (it is nested too deep|.*)"),
         ("a.json", "{", "a.json is not valid JSON: .* Expected a run's config.json."),
         ("a.json", "{}", "has no 'task' and 'seed'; expected a run's config.json."),

@@ -74,7 +74,7 @@ class GymnasiumEnvironment(Environment):
         by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
         self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
-        self._log = EpisodeLog(self.num_environments)
+        self._log = EpisodeLog(self.num_environments, self._spec.action)
 
     def _describe(self) -> None:
         """Takes from the vector what it says of itself."""

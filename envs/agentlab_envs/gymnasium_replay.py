@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 
-from agentlab import errors
+from agentlab import errors, room
+from agentlab.spec import Array, Discrete
 
 PRUNE_ROWS = 1_024  # vector steps kept beyond what running episodes need, before the log is shortened
 
@@ -24,10 +26,12 @@ class EpisodeLog:
 
     Args:
         rows: B.
+        action: one environment's action space.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, action: Array | Discrete) -> None:
         self._rows = rows
+        self._shape, self._dtype = action.shape, np.dtype(action.dtype)
         self.begin(0)
 
     def begin(self, seed: int) -> None:
@@ -57,7 +61,7 @@ class EpisodeLog:
             np.array(self._actions[start:])[:, row] for row, start in enumerate(self._starts) if start < len(self._actions)
         ]
         lengths = len(self._actions) - self._starts
-        actions = np.concatenate(taken) if taken else np.zeros(0, np.int64)
+        actions = np.concatenate([np.zeros((0, *self._shape), self._dtype), *taken]).astype(self._dtype, copy=False)
         return {"seed": np.array(self._seed), "episodes": self._episodes.copy(), "lengths": lengths, "actions": actions}
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, np.ndarray]]:
@@ -66,19 +70,31 @@ class EpisodeLog:
         Raises:
             EnvironmentFault: it is not such a state.
         """
-        episodes, lengths, actions = (_array(state, name) for name in ("episodes", "lengths", "actions"))
-        whole = episodes.shape == lengths.shape == (self._rows,) and episodes.dtype == lengths.dtype == np.int64
-        if not whole or lengths.min() < 0 or lengths.sum() != len(actions) or _array(state, "seed").dtype != np.int64:
+        seed, episodes, lengths, actions = (_array(state, name) for name in ("seed", "episodes", "lengths", "actions"))
+        if not self._are_sound(seed, episodes, lengths, actions):
             raise errors.EnvironmentFault(f"The checkpoint holds no log of the episodes of {self._rows} environments.")
-        self.begin(int(state["seed"]))
-        by_row = np.split(actions, np.cumsum(lengths)[:-1])
         longest = int(lengths.max())
+        room.check_free(
+            longest * self._rows * actions.dtype.itemsize * math.prod(self._shape), "The log of the episodes", "run"
+        )
+        self.begin(int(seed))
+        by_row = np.split(actions, np.cumsum(lengths)[:-1])
         self._actions = [np.zeros((self._rows, *actions.shape[1:]), actions.dtype) for _ in range(longest)]
         for row, taken in enumerate(by_row):
             for index, action in enumerate(taken, longest - len(taken)):
                 self._actions[index][row] = action
         self._starts, self._episodes = longest - lengths, episodes.copy()
         return list(zip(episodes.tolist(), by_row, strict=True))
+
+    def _are_sound(self, seed: np.ndarray, episodes: np.ndarray, lengths: np.ndarray, actions: np.ndarray) -> bool:
+        """Returns whether arrays have the shapes, dtypes and ranges of a log; the lengths are added up as Python's numbers."""
+        whole = all(array.dtype == np.int64 for array in (seed, episodes, lengths))
+        if not whole or seed.shape or episodes.shape != (self._rows,) or lengths.shape != (self._rows,):
+            return False
+        if actions.ndim == 0 or actions.shape[1:] != self._shape or actions.dtype != self._dtype:
+            return False
+        positive = int(episodes.min()) >= 0 and int(lengths.min()) >= 0 and int(seed) >= 0
+        return positive and sum(lengths.tolist()) == len(actions)
 
 
 def _array(state: dict[str, np.ndarray], name: str) -> np.ndarray:
