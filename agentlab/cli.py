@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         text = " ".join(str(error).split())[:300]
-        _complain(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.")
+        _complain(errors.sentence(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback."))
         return 1
     finally:
         _drop_what_nobody_reads()

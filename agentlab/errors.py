@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Any
 
 MANY = 16  # names in a sentence
+STOPPED = re.compile(r"(?<!\.)(\.\.\.|[.!?])\s*\.(?=\s|$)")  # a quoted sentence's own end, and the end of the one around it
 
 
-class AgentlabError(Exception):
+def sentence(text: str) -> str:
+    """Returns a message in which no quoted sentence doubles the full stop: messages of other libraries mostly end with one.
+
+    >>> sentence("It can't be built: no such layer.. Choose another.")
+    "It can't be built: no such layer. Choose another."
+    """
+    return STOPPED.sub(r"\1", text)
+
+
+class _Sentences(Exception):
+    """What is raised or warned of with a message for people; every such message passes through here."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(sentence(argument) if isinstance(argument, str) else argument for argument in arguments))
+
+
+class AgentlabError(_Sentences):
     """A mistake or fault that one sentence explains; the command line prints it without a traceback.
 
     Attributes:
@@ -50,7 +69,7 @@ class Interrupted(AgentlabError):
     exit_code = 130
 
 
-class RunWarning(UserWarning):
+class RunWarning(_Sentences, UserWarning):
     """A run goes on, but not as one might think: on another machine, from an older checkpoint, or not to the same bits."""
 
 
@@ -72,9 +91,9 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -
 
 
 def first_line(error: BaseException) -> str:
-    """Returns an exception's type and the first line of its message.
+    """Returns an exception's type and the first line of its message, as a clause.
 
-    >>> first_line(ValueError("wrong"))
-    'ValueError: wrong'
+    >>> first_line(ValueError("Wrong. Stop."))
+    'ValueError: Wrong. Stop'
     """
-    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
+    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0].removesuffix(".")
