@@ -79,8 +79,13 @@ def _described(offer: plugins.Offer) -> str:
     if definition is None:
         return head
     text = definition.text.split("\nAttributes:")[0].split("\nArgs:")[0].strip()
-    lines = [f"  {field.name} = {field.default}   ({field.annotation}) {field.text}".rstrip() for field in definition.fields]
+    lines = [_setting(field) for field in definition.fields]
     return f"{head}\n\n{text}" + ("\n\nsettings\n" + "\n".join(lines) if lines else "")
+
+
+def _setting(field: source.Field) -> str:
+    value = f"{field.name} = {field.default}" if field.default else f"{field.name}, which has no default"
+    return f"  {value}   ({field.annotation}) {field.text}".rstrip()
 
 
 def _leaves(data: dict[str, Any], prefix: str = "") -> list[str]:
