@@ -48,7 +48,10 @@ def new(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Holds parts and tasks to their contracts, line by line; the exit code is 1 if a line is broken."""
     settings = task.dotted(options.set)
-    importing.runner()
-    from agentlab.testing import report
+    from agentlab.testing import waiting
+
+    with waiting.shown("  importing TensorFlow"):
+        importing.runner()
+        from agentlab.testing import report
 
     return report.check(options.name, settings, debug=options.debug, kind=options.kind)
