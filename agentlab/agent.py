@@ -16,7 +16,7 @@ from agentlab.policy import Policy
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
 from agentlab.stepper import Stepper, make_stepper
-from agentlab.trainer import Trainer
+from agentlab.trainer import Trainer, build_trainer
 from agentlab.types import Decision, TimeStep
 
 
@@ -62,7 +62,7 @@ class Agent:
         self.execution = execution
         self.model = parts.model
         self.trainer = parts.trainer
-        self.trainer.build(self.model, spec)
+        build_trainer(self.trainer, self.model, spec, seed)
         read = self.trainer.preferences
         self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution, read, noisy=True)
         self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)

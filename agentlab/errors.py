@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any
 
 MANY = 16  # names in a sentence
 STOPPED = re.compile(r"(?<!\.)(\.\.\.|[.!?])\s*\.(?=\s|$)")  # a quoted sentence's own end, and the end of the one around it
@@ -21,10 +20,10 @@ def sentence(text: str) -> str:
 
 
 class _Sentences(Exception):
-    """What is raised or warned of with a message for people; every such message passes through here."""
+    """What is raised or warned of with a message for people; every such message passes through here as it is read."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*(sentence(argument) if isinstance(argument, str) else argument for argument in arguments))
+    def __str__(self) -> str:
+        return sentence(super().__str__())
 
 
 class AgentlabError(_Sentences):

@@ -125,6 +125,13 @@ class RunDirectory:
         with self._writing(RESULT):
             files.write_json(self.path / RESULT, result)
 
+    def discard(self) -> None:
+        """Removes a directory in which nothing was begun; anything in it that isn't this run's own keeps it there."""
+        with contextlib.suppress(OSError):
+            for name in (CONFIG, METRICS, ".lock"):
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
+
     def close(self) -> None:
         """Closes the files that are still open, and lets others have the directory."""
         with contextlib.suppress(OSError):  # a full disk has been told of when it was written to

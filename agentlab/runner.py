@@ -94,7 +94,15 @@ def train(
     session = Session(found, seed, model, quiet, stop)
     inexact = session.inexact()
     directory = RunDirectory.create(run_dir, found, seed)
-    return Training(session, directory, lambda: session.begin(directory, inexact))
+
+    def begin() -> None:
+        try:
+            session.begin(directory, inexact)
+        except errors.UsageError:  # such as of parts that don't suit each other, seen as the loop is compiled
+            directory.discard()
+            raise
+
+    return Training(session, directory, begin)
 
 
 def resume(

@@ -159,7 +159,8 @@ class Session:
                 self._end_early()
                 raise
             except errors.AgentlabError as error:
-                error.args = (f"{error} {self._committer.told()}", *error.args[1:])
+                if not isinstance(error, errors.UsageError) or self._committer.committed >= 0:
+                    error.args = (f"{error} {self._committer.told()}", *error.args[1:])
                 raise
 
     def _end_early(self) -> None:

@@ -16,6 +16,7 @@ from agentlab.memory import Memory
 from agentlab.model import ModelBuilder
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.task import part
 from agentlab.testing import (
     DeviceEnvironmentTests,
     HostEnvironmentTests,
@@ -23,6 +24,7 @@ from agentlab.testing import (
     ModelTests,
     SamplerTests,
     TrainerTests,
+    around,
     probe,
     report,
     waiting,
@@ -402,6 +404,32 @@ class WrongTrainer:
         def loss(self, output, batch, seed):
             return super().loss(output + tf.random.normal(tf.shape(output), seed=3), batch, seed)
 
+    class LearnsInItsOwnWay(Reward):
+        """What memories call, overridden: as `learn_from` is right, only that can be wrong."""
+
+        def learn(self, batch, seed):
+            return {**super().learn(batch, seed), "epochs": tf.constant(1.0)}
+
+    class LearnStandsStill(Reward):
+        def learn(self, batch, seed):
+            return dict.fromkeys(self.metric_names, tf.constant(0.0))
+
+    class LearnDrawsOfTensorFlow(Reward):
+        def learn(self, batch, seed):
+            return super().learn(attrs.evolve(batch, reward=batch.reward + tf.random.normal(tf.shape(batch.reward))), seed)
+
+    class LearnKeepsItsState(Reward):
+        def build(self, model, spec):
+            super().build(model, spec)
+            self.count = tf.Variable(0.0)
+
+        def learn(self, batch, seed):
+            self.count.assign_add(1.0)
+            return super().learn(attrs.evolve(batch, reward=batch.reward * self.count), seed)
+
+    class LearnFromIsLeftBehind(LearnsInItsOwnWay):
+        metric_names = (*Reward.metric_names, "epochs")
+
     class StandsStill(Reward):
         def loss(self, output, batch, seed):
             return 0.0 * super().loss(output, batch, seed)[0], {}
@@ -505,6 +533,11 @@ CASES = [
     (TRAINER, WrongTrainer.NoOutputs, "num_outputs", "expected a number of outputs for 'identity'; got None"),
     (TRAINER, WrongTrainer.DrawsOfTensorFlow, "seed", "expected draws by agentlab.seeds, from the seed given; got the"),
     (TRAINER, WrongTrainer.StandsStill, "update", "expected weights that change; got none"),
+    (TRAINER, WrongTrainer.LearnsInItsOwnWay, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['epochs',"),
+    (TRAINER, WrongTrainer.LearnStandsStill, "update", "expected weights that change; got none by `learn`"),
+    (TRAINER, WrongTrainer.LearnDrawsOfTensorFlow, "seed", "expected the same weights after the same updates by `learn`"),
+    (TRAINER, WrongTrainer.LearnKeepsItsState, "variables", "expected the same weights from a trainer restored by its"),
+    (TRAINER, WrongTrainer.LearnFromIsLeftBehind, "metrics", "got ['gradient_norm', 'loss'] from `learn_from`"),
     (MODEL, WrongModel.ALayer, "model", "expected a keras.Model; got <Dense"),
     (MODEL, WrongModel.ItsOwnSeed, "seed", "expected other weights for another seed; got the same"),
     (MODEL, WrongModel.AlwaysTheSameOne, "model", "expected a new model, with weights of its own, from every build; got the"),
@@ -603,3 +636,10 @@ def test_a_pipe_gets_each_line_as_its_check_ends(monkeypatch, capsys):
     report.check("greedy", {})
     assert "The first line." in seen[0].out
     assert seen[0].err == ""
+
+
+def test_a_trainer_with_a_memory_is_held_to_learn_alone():
+    """It is never asked to learn from the pass that acted, whose metrics may be others."""
+    among = attrs.evolve(around.IDENTITY, memory=part("replay", batch_size=8))
+    found = type("Tests", (TrainerTests,), {"part": WrongTrainer.LearnFromIsLeftBehind, "among": among})
+    assert report.run_line(found, "test_metrics").state == "kept"
