@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import shlex
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,10 +27,17 @@ def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def add_files(files: list[str]) -> None:
-    """Offers the parts of single files in this process."""
+    """Offers the parts of single files in this process, and says which parts of packages they stand in front of."""
     for file in files:
         with importing.quietly():
-            plugins.add_file(file)
+            hidden = plugins.add_file(file)
+        for offer in hidden:
+            package = f"{offer.package} {offer.version}"
+            print(
+                f"agentlab: The {offer.kind} {offer.name!r} is that of {file}, not of {package}, which is "
+                f"{offer.package}:{offer.name}.",
+                file=sys.stderr,
+            )
 
 
 def new(options: argparse.Namespace) -> int:
