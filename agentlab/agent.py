@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from agentlab import errors, seeds, settings
+from agentlab.freezing import freeze
 from agentlab.generation import Writer, execution_for
 from agentlab.learning import make_learner
 from agentlab.memory import Latest, Memory
@@ -68,6 +69,8 @@ class Agent:
         self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)
         self.learner = make_learner(self.exploration, self.trainer, parts.memory, num_environments, seed)
         self._stepper: Stepper | None = None
+        for part in (self.trainer, parts.sampler, parts.evaluation_sampler):
+            freeze(part)
 
     def act(self, observation: Any) -> np.ndarray:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.execution import repeat
+from agentlab.freezing import freeze
 from agentlab.memory import Latest, Memory
 from agentlab.metrics import Means
 from agentlab.model import RecurrentModel
@@ -131,6 +132,7 @@ class MemoryLearner(Learner):
     def prepare(self) -> None:
         if not self._prepared:
             self.memory.build(self.policy.spec, self.num_environments, self.trainer.horizon())
+            freeze(self.memory)
             self._prepared = True
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
