@@ -90,13 +90,18 @@ class Evaluator:
             lengths.extend(statistics.length_sum[counted].tolist())
             left = left - counted
             recurrent = restarted(model, decision.recurrent, tf.constant(timestep.begun)) if recurrent != () else ()
-        return {
+        result = {
             "episodes": len(returns),
             "return_mean": float(np.mean(returns)),
             "return_std": float(np.std(returns)),
             "episode_length_mean": float(np.mean(lengths)),
-            **(score.result() if score is not None else {}),
         }
+        added = score.result() if score is not None else {}
+        if taken := sorted(result.keys() & added.keys()):
+            raise UsageError(
+                f"The trainer's score has an entry {taken[0]!r}, as every evaluation has. Rename it in its result."
+            )
+        return {**result, **added}
 
     def close(self) -> None:
         """Releases the environment."""

@@ -30,7 +30,8 @@ def _guarding(original: Any) -> Any:
 
     @functools.wraps(original)
     def assign(part: Any, name: str, value: Any) -> None:
-        if _frozen.get(id(part)) is part and name in _settings(part.__class__):
+        kind: Any = type(part)
+        if _frozen.get(id(part)) is part and name in _settings(kind):
             raise errors.UsageError(
                 f"Setting {name!r} of {type(part).__name__} can't be changed from {_short(getattr(part, name, None))} to "
                 f"{_short(value)} once it is built: the compiled loop holds the value. Give it when the run begins, by "

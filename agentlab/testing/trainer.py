@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab import errors, execution
 from agentlab.composition import build_environment, build_part
 from agentlab.memory import Latest
+from agentlab.metrics import check_names
 from agentlab.model import build_model, forward, initial_state
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task, part
@@ -69,6 +70,10 @@ class TrainerTests(Suite):
     def test_metrics(self) -> None:
         """An update returns the metrics that `metric_names` announces, all of them finite."""
         names = self.part.metric_names
+        try:
+            check_names(names)
+        except errors.UsageError as error:
+            expect(False, "metric_names that are no other column of metrics.jsonl", str(error))
         for way in self._ways():
             metrics = self._learning(way).update()
             expect(isinstance(metrics, dict), f"metrics by name from `{way}`", type(metrics).__name__)
