@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from agentlab import errors, scalars, seeds, settings
+from agentlab.freezing import freeze
 from agentlab.generation import Writer, execution_for
 from agentlab.keras_settings import keras_defaults
 from agentlab.learning import make_learner
@@ -17,7 +18,7 @@ from agentlab.policy import Policy
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
 from agentlab.stepper import Stepper, make_stepper
-from agentlab.trainer import Trainer
+from agentlab.trainer import Trainer, build_trainer
 from agentlab.types import Decision, TimeStep
 
 MODEL = "model/"  # how the names of a model's variables begin
@@ -67,12 +68,14 @@ class Agent:
         self.model = parts.model
         self.trainer = parts.trainer
         with keras_defaults():
-            self.trainer.build(self.model, spec)
+            build_trainer(self.trainer, self.model, spec, seed)
         read = self.trainer.preferences
         self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution, read, noisy=True)
         self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)
         self.learner = make_learner(self.exploration, self.trainer, parts.memory, self.num_environments, seed)
         self._stepper: Stepper | None = None
+        for part in (self.trainer, parts.sampler, parts.evaluation_sampler):
+            freeze(part)
 
     def act(self, observation: Any) -> np.ndarray:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.

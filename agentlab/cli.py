@@ -59,7 +59,7 @@ def _run_command(arguments: list[str]) -> int:
         if debug:
             raise
         text = " ".join(str(error).split())[:300]
-        _print_error(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.")
+        _print_error(errors.sentence(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback."))
         return 1
 
 
@@ -202,9 +202,7 @@ def _resume(options: argparse.Namespace) -> int:
         run = runner.resume(options.run, steps=options.steps, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     if run.finished_before:
-        console.print_line(
-            f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it."
-        )
+        console.print_line(f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it.")
     return 0
 
 

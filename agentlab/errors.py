@@ -8,9 +8,26 @@ from collections.abc import Iterable
 
 MANY = 16  # names in a sentence
 CLOSE = 0.65  # how alike, from 0 to 1, a name is to one that may have been meant: "rnu" is to "run", "Foo" is not to "Acrobot"
+STOPPED = re.compile(r"(?<!\.)(\.\.\.|[.!?])\s*\.(?=\s|$)")  # a quoted sentence's own end, and the end of the one around it
 
 
-class AgentlabError(Exception):
+def sentence(text: str) -> str:
+    """Returns a message in which no quoted sentence doubles the full stop: messages of other libraries mostly end with one.
+
+    >>> sentence("It can't be built: no such layer.. Choose another.")
+    "It can't be built: no such layer. Choose another."
+    """
+    return STOPPED.sub(r"\1", text)
+
+
+class _Sentences(Exception):
+    """What is raised or warned of with a message for people; every such message passes through here as it is read."""
+
+    def __str__(self) -> str:
+        return sentence(super().__str__())
+
+
+class AgentlabError(_Sentences):
     """A mistake or fault that one sentence explains; the command line prints it without a traceback.
 
     Attributes:
@@ -68,7 +85,7 @@ class Interrupted(AgentlabError):
     exit_code = 130
 
 
-class RunWarning(UserWarning):
+class RunWarning(_Sentences, UserWarning):
     """A run goes on, but not as one might think: on another machine, from an older checkpoint, or not to the same bits."""
 
 
@@ -117,9 +134,9 @@ def suggestion(names: list[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns an exception's type and the first line of its message.
+    """Returns an exception's type and the first line of its message, as a clause.
 
-    >>> first_line(ValueError("wrong"))
-    'ValueError: wrong'
+    >>> first_line(ValueError("Wrong. Stop."))
+    'ValueError: Wrong. Stop'
     """
-    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
+    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0].removesuffix(".")

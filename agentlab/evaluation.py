@@ -108,7 +108,12 @@ class Evaluator:
         self._warn(count.cut_off, total)
         with keras_defaults():
             scored = score.result() if score is not None else {}
-        return {**count.result(), **scored}
+        result = count.result()
+        if taken := sorted(result.keys() & scored.keys()):
+            raise UsageError(
+                f"The trainer's score has an entry {taken[0]!r}, as every evaluation has. Rename it in its result."
+            )
+        return {**result, **scored}
 
     def _reset(self, stream: str) -> tuple[TimeStep, Any]:
         first = self._environment.reset(seeds.host_seed(self._seed, stream))

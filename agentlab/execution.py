@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from agentlab.errors import AgentlabError
+
 MODES = ("auto", "eager", "graph", "xla")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "For"}
@@ -79,7 +81,17 @@ class Compiled:
             return use()
         except tf.errors.OperatorNotAllowedInGraphError:
             self._function = tf.function(self._plain, autograph=True, **self._options)
+        try:
             return use()
+        except AgentlabError as error:  # AutoGraph raises it anew, with every line of Python on the way in its message
+            raise _first(error) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    """Returns the exception that was raised first of those of our own that lie behind `error`."""
+    while isinstance(error.__context__, AgentlabError):
+        error = error.__context__
+    return error
 
 
 def repeat(body: Callable[[Any], Any], carry: Any, count: Any) -> Any:

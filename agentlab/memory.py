@@ -16,9 +16,12 @@ class Memory(abc.ABC):
 
     Attributes:
         needed_metrics: of the trainer's, which `learned` looks for.
+        on_policy: whether a batch holds only what happened since the last update, as algorithms need that learn from what the
+            present policy does.
     """
 
     needed_metrics: ClassVar[tuple[str, ...]] = ()
+    on_policy: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
@@ -32,6 +35,13 @@ class Memory(abc.ABC):
         Raises:
             UsageError: this memory can't keep or hand out such transitions.
         """
+
+    def update_period(self, num_environments: int) -> int | None:
+        """Returns the environment steps from one update to the next that a batch is for; None, the default, for any.
+
+        A trainer with another `update_period` is refused.
+        """
+        return None
 
     @abc.abstractmethod
     def add(self, transition: Transition, ended: Any, row: Any) -> None:
@@ -61,3 +71,5 @@ class Memory(abc.ABC):
 @attrs.frozen
 class Latest:
     """No memory beyond the present: the batch is what this turn led to, learned from by the forward pass that acted."""
+
+    on_policy: ClassVar[bool] = True

@@ -80,14 +80,34 @@ class EpisodeStatistics:
         return {"episodes": int(count), **means}
 
 
+COLUMNS = ("step", "update", "episodes", "return_mean", "episode_length_mean", "steps_per_second", "seconds")
+EVALUATION = "evaluation_"  # how the columns of evaluations during training begin
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises UsageError if a line of metrics can't have columns of these names besides its own."""
+    for name in names:
+        if not isinstance(name, str) or not name.isprintable() or not name.strip():
+            raise errors.UsageError(f"A metric is named {name!r}; expected a text of printable characters. Rename it.")
+        if name in COLUMNS or name.startswith(EVALUATION) or list(names).count(name) > 1:
+            raise errors.UsageError(
+                f"A metric is named {name!r}, as another column of metrics.jsonl is. Rename it in the trainer's metric_names "
+                f"and where it is returned; also taken are {', '.join(COLUMNS)} and what begins with {EVALUATION!r}."
+            )
+
+
 class Means:
     """Means of scalar metrics over the updates since the last report, summed up in tf.Variables.
 
     Args:
         names: of all metrics that every call of `add` brings.
+
+    Raises:
+        UsageError: a name is that of another column.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
+        check_names(names)
         self._names = tuple(names)
         self._sums = tf.Variable(tf.zeros(len(names) + 1), trainable=False)  # the last counts the updates
         self._finite = tf.Variable(tf.zeros([], tf.int64), trainable=False)  # updates up to the first that was not

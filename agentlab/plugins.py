@@ -109,12 +109,15 @@ def described(offer: Offer) -> str:
 def find(kind: str, reference: str) -> Offer:
     """Returns the offer named `NAME` or, where several packages offer the name, `PACKAGE:NAME`.
 
+    What a single file offers comes before packages: whoever named the file wants its parts.
+
     Raises:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
     """
     package, _, name = reference.rpartition(":")
     known = offers(kind)
     found = [offer for offer in known if offer.name == name and normalized(package) in ("", normalized(offer.package))]
+    found = [offer for offer in found if offer in _FROM_FILES] or found
     if not found:
         names = {offer.name for offer in known} if not package else {f"{offer.package}:{offer.name}" for offer in known}
         raise errors.PluginError(errors.unknown(kind, reference, names, "Installed") + _hidden())
@@ -150,19 +153,30 @@ def load(kind: str, reference: str) -> Any:
     return _imported(offer)
 
 
-def add_file(path: str | os.PathLike[str]) -> None:
+def add_file(path: str | os.PathLike[str]) -> list[Offer]:
     """Offers, in this process, the parts and tasks that a single Python file defines; its name stands for a package.
 
     A class derived from a contract is offered by its name in lower case with hyphens (SecondBest as "second-best") and a Task
     by its own name.
 
+    Returns:
+        The offers of packages that the file's own stand in front of; `PACKAGE:NAME` still names them.
+
     Raises:
         PluginError: it cannot be imported, or defines none.
     """
+    added = set()
     for (kind, name), part in plugin_file.parts_of(path).items():
         summary = getattr(part, "description", None) or (part.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         target = f"{part.__module__}:{part.__name__}" if isinstance(part, type) else f"{path}:{name}"
         _FROM_FILES[Offer(kind, name, os.path.basename(path), "", target, summary=summary)] = part  # noqa: PTH119
+        added.add((kind, name))
+    return [offer for offer in every() if (offer.kind, offer.name) in added and offer not in _FROM_FILES]
+
+
+def is_hidden(offer: Offer) -> bool:
+    """Returns whether a single file offers something by an offer's name, which then names that."""
+    return offer not in _FROM_FILES and any((one.kind, one.name) == (offer.kind, offer.name) for one in _FROM_FILES)
 
 
 def normalized(package: str) -> str:

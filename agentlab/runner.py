@@ -101,7 +101,15 @@ def train(
     except BaseException:
         session.close()
         raise
-    return Training(session, directory, lambda: session.begin(directory, inexact))
+
+    def begin() -> None:
+        try:
+            session.begin(directory, inexact)
+        except errors.UsageError:  # such as of parts that don't suit each other, seen as the loop is compiled
+            directory.discard()
+            raise
+
+    return Training(session, directory, begin)
 
 
 def resume(

@@ -93,6 +93,7 @@ class Session:
         self._total = task.total_steps
         self._step = 0
         self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
+        self._ending = False  # by `end_here`
         self._exact = True  # bit for bit what one session would have come to
         self._machine = machine.facts()
         self._slice = FIRST_SLICE
@@ -183,13 +184,18 @@ class Session:
                 yield from self.reports()
                 return self.finish()
             except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
-                self._end_early()
+                self._save_aside()
                 raise
             except errors.AgentlabError as error:
-                error.args = (f"{error} {self._committer.told()}", *error.args[1:])
+                if not isinstance(error, errors.UsageError) or self._committer.committed >= 0:
+                    error.args = (f"{error} {self._committer.told()}", *error.args[1:])
                 raise
 
-    def _end_early(self) -> None:
+    def end_here(self) -> None:
+        """Ends training at the next step at which nothing was reported, a slice further on; then it is evaluated as usual."""
+        self._ending = True
+
+    def _save_aside(self) -> None:
         """Commits a checkpoint of a step at which nothing was reported yet, a slice further on."""
         if self._step < self._total:
             self._stop = lambda: True
@@ -197,6 +203,7 @@ class Session:
                 self._advance()
             check_learning(self.agent, self._step)
             self._save()
+            self._stop = lambda: False
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """Trains to the end of the budget; yields each line of metrics.
@@ -212,6 +219,9 @@ class Session:
                 solved = self._is_solved(line)
                 yield line
         while self._step < self._total and not solved:
+            if self._ending:
+                self._save_aside()
+                return
             self._advance()
             line = self._settle()
             if line is not None:

@@ -389,5 +389,7 @@ def _part(value: Any, where: str) -> Part:
     package = table.get("package", "")
     if not isinstance(package, str):
         raise errors.UsageError(f"{where}.package is {str(package)[:60]!r}; expected the name of a package.")
-    values = {key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key not in ("name", "package")}
+    values = {
+        key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key not in ("name", "package")
+    }
     return Part(name, values, package)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, noise, schedules
+from agentlab import errors, noise, schedules, seeds
 from agentlab.adam import Adam
 from agentlab.added_losses import ForwardTape, sum_of_losses
 from agentlab.keras_settings import keras_defaults
@@ -63,11 +63,18 @@ class Score(abc.ABC):
 class Trainer(abc.ABC):
     """Improves a model. An algorithm writes `num_outputs` and `loss`; one with several losses overrides `learn_from`.
 
+    Which method makes an update depends on the memory: `learn` gets each batch that a memory hands out; with memory `latest`,
+    `learn_from` learns from the pass that acted. `learn` makes a forward pass and calls `learn_from`, so an override of
+    `learn_from` is used in both cases. One that overrides `learn`, to make several epochs over a batch, needs a memory.
+
     Attributes:
         metric_names: of the scalars that `learn` returns.
+        on_policy: whether it learns only from what the present policy does; a memory that hands out older transitions, as a
+            replay does, is refused.
         optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and arguments of Keras's, as `{"name": "adam",
             "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`.
-        learning_rate: of the optimizer named; a schedule counts updates.
+        learning_rate: of the optimizer named; a schedule counts the optimizer's steps: one an update, or as many as an
+            algorithm makes of one batch.
         max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
         learning_starts: environment steps before the first update.
         update_period: environment steps from one round of updates to the next; None for a round at every turn of the loop.
@@ -75,6 +82,7 @@ class Trainer(abc.ABC):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
+    on_policy: ClassVar[bool] = False
 
     optimizer: str | dict[str, Any] | Any = "adam"
     learning_rate: float | schedules.Schedule = attrs.field(default=1e-3, validator=_check_rate)
@@ -120,7 +128,10 @@ class Trainer(abc.ABC):
         return None
 
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        """Takes the model to improve and makes the optimizer's variables; called once, before any other method.
+        """Takes the model to improve and makes the optimizer's variables; called once, before anything is learned.
+
+        Only `num_outputs`, `horizon` and `preferences` are called before, so they can't use what is made here. Keras layers
+        made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
 
         Raises:
             UsageError: the model has no weights to train, or the optimizer is none.
@@ -131,7 +142,11 @@ class Trainer(abc.ABC):
             self._updater = Updater(self._make_optimizer(), model.trainable_variables)
 
     def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
-        """Makes one update from `batch` and returns its metrics: loss, gradient_norm and the algorithm's own; see `loss`."""
+        """Makes one update from `batch`, which a memory handed out; see `loss`.
+
+        Returns:
+            Its metrics by name, those of `metric_names`: loss, gradient_norm and the algorithm's own.
+        """
         with ForwardTape() as tape, noise.drawn_from(seed):
             output = self.model(batch.observation, training=True)
             tape.add_losses(self.model)
@@ -215,6 +230,12 @@ def _check_trainable(model: keras.Model) -> None:
         f"Model {model.name!r} is frozen: none of its {len(model.weights)} weights is trainable. "
         "Set trainable = True on the layers that are to be trained."
     )
+
+
+def build_trainer(trainer: Trainer, model: keras.Model, spec: EnvironmentSpec, seed: int) -> None:
+    """Builds a trainer; what Keras draws for it, such as a critic's initial weights, follows from the run's `seed`."""
+    with seeds.keras_initializers(seeds.stream(seed, "trainer")):
+        trainer.build(model, spec)
 
 
 def _with_arguments(name: str, learning_rate: Any, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:

@@ -93,7 +93,10 @@ def test_settings_and_budgets_of_any_library_are_kept_as_pythons_own(tmp_path):
 
 def test_a_task_made_in_python_may_hold_them_too():
     task = resolved("dqn")
-    parts = {"trainer": agentlab.part("dqn", discount=np.float32(0.5)), "model": agentlab.part("mlp", hidden_units=(np.int64(8),))}
+    parts = {
+        "trainer": agentlab.part("dqn", discount=np.float32(0.5)),
+        "model": agentlab.part("mlp", hidden_units=(np.int64(8),)),
+    }
     made = resolved(agentlab.Task("mine", "Mine.", task.environment, parts["model"], parts["trainer"], task.sampler, task.memory,
                                   steps=np.int64(40), evaluation=agentlab.Evaluation(episodes=np.int64(2))))  # fmt: skip
     assert json.loads(json.dumps(made.as_data())) == made.as_data()

@@ -1,5 +1,9 @@
 """Parts that break their contract in one way each: the line that says so is broken, and kept by the part that is right."""
 
+import io
+import sys
+import time
+
 import attrs
 import keras
 import numpy as np
@@ -12,6 +16,7 @@ from agentlab.memory import Memory
 from agentlab.model import ModelBuilder
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.task import part
 from agentlab.testing import (
     DeviceEnvironmentTests,
     HostEnvironmentTests,
@@ -19,8 +24,10 @@ from agentlab.testing import (
     ModelTests,
     SamplerTests,
     TrainerTests,
+    around,
     probe,
     report,
+    waiting,
 )
 from agentlab.trainer import Trainer
 from agentlab.types import Horizon, TimeStep, Transition
@@ -251,9 +258,29 @@ class WrongSampler:
         def sample(self, output, step, seed):
             return tf.random.uniform(output.shape[:-1], 0, output.shape[-1], tf.int64, seed=1)
 
+    class Narrow(Sampler):
+        """Draws a number from a mean and a standard deviation, and doesn't say so."""
+
+        def sample(self, output, step, seed):
+            mean, deviation = tf.split(output, 2, axis=-1)
+            return mean + tf.exp(tf.clip_by_value(deviation, -5.0, 2.0)) * seeds.normal(seed, tf.shape(mean))
+
+    class OneGaussianForAll(Narrow):
+        outputs_per_number = 2
+
+        def sample(self, output, step, seed):
+            mean, deviation = tf.split(output, 2, axis=-1)
+            return mean + tf.exp(tf.clip_by_value(deviation, -5.0, 2.0)) * seeds.normal(seed, [1, mean.shape[-1]])
+
     class NotAtBillions(Chance):
         def sample(self, output, step, seed):
             return super().sample(output, step, seed) + tf.cast(step > 10**8, tf.int64) * output.shape[-1]
+
+
+class Gaussian(WrongSampler.Narrow):
+    """Draws numbers from means and the logarithms of standard deviations."""
+
+    outputs_per_number = 2
 
 
 class Ring(Memory):
@@ -396,6 +423,32 @@ class WrongTrainer:
             self.model(batch.next_observation, training=True)
             return super().loss(output, batch, seed)
 
+    class LearnsInItsOwnWay(Reward):
+        """What memories call, overridden: as `learn_from` is right, only that can be wrong."""
+
+        def learn(self, batch, seed):
+            return {**super().learn(batch, seed), "epochs": tf.constant(1.0)}
+
+    class LearnStandsStill(Reward):
+        def learn(self, batch, seed):
+            return dict.fromkeys(self.metric_names, tf.constant(0.0))
+
+    class LearnDrawsOfTensorFlow(Reward):
+        def learn(self, batch, seed):
+            return super().learn(attrs.evolve(batch, reward=batch.reward + tf.random.normal(tf.shape(batch.reward))), seed)
+
+    class LearnKeepsItsState(Reward):
+        def build(self, model, spec):
+            super().build(model, spec)
+            self.count = tf.Variable(0.0)
+
+        def learn(self, batch, seed):
+            self.count.assign_add(1.0)
+            return super().learn(attrs.evolve(batch, reward=batch.reward * self.count), seed)
+
+    class LearnFromIsLeftBehind(LearnsInItsOwnWay):
+        metric_names = (*Reward.metric_names, "epochs")
+
     class StandsStill(Reward):
         def loss(self, output, batch, seed):
             return 0.0 * super().loss(output, batch, seed)[0], {}
@@ -483,6 +536,7 @@ class WrongModel:
 
 
 DEVICE, HOST = (DeviceEnvironmentTests, Walk), (HostEnvironmentTests, Corridor)
+GAUSSIAN = (SamplerTests, Gaussian)
 SAMPLER, MEMORY, TRAINER, MODEL = (SamplerTests, Chance), (MemoryTests, Ring), (TrainerTests, Reward), (ModelTests, Layer)
 CASES = [
     (DEVICE, Wrong.RewardInFloat64, "transition", "expected a reward in float32 of shape (4,); got float64 of shape (4,)"),
@@ -519,6 +573,8 @@ CASES = [
     (SAMPLER, WrongSampler.OneForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
     (SAMPLER, WrongSampler.DrawsOfTensorFlow, "seed", "expected the same actions for the same seed"),
     (SAMPLER, WrongSampler.NotAtBillions, "any_step", "expected actions from 0 to 3 at step 1,000,000,000"),
+    (GAUSSIAN, WrongSampler.Narrow, "actions", "for an output of shape (1, 2); or outputs_per_number, if it draws each number"),
+    (GAUSSIAN, WrongSampler.OneGaussianForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
     (MEMORY, WrongMemory.BlankRows, "what_was_stored", "expected transitions that were stored, rewards from 1 to"),
     (MEMORY, WrongMemory.MixedLeaves, "what_was_stored", "of the transition that the reward belongs to; got values that"),
     (MEMORY, WrongMemory.HalfOfItsVariables, "variables", "expected the same batches from a memory restored by its"),
@@ -540,6 +596,11 @@ CASES = [
     (MODEL, WrongModel.NoConfiguration, "saved", "expected Keras to save and load it: write get_config, and"),
     (MODEL, WrongModel.Unregistered, "saved", "Could not locate class 'Halved'."),
     (MODEL, WrongModel.ReadsASetting, "settings_of_keras", "expected the same output whatever Keras's settings are"),
+    (TRAINER, WrongTrainer.LearnsInItsOwnWay, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['epochs',"),
+    (TRAINER, WrongTrainer.LearnStandsStill, "update", "expected weights that change; got none by `learn`"),
+    (TRAINER, WrongTrainer.LearnDrawsOfTensorFlow, "seed", "expected the same weights after the same updates by `learn`"),
+    (TRAINER, WrongTrainer.LearnKeepsItsState, "variables", "expected the same weights from a trainer restored by its"),
+    (TRAINER, WrongTrainer.LearnFromIsLeftBehind, "metrics", "got ['gradient_norm', 'loss'] from `learn_from`"),
     (MODEL, WrongModel.ALayer, "model", "expected a keras.Model; got <Dense"),
     (MODEL, WrongModel.ItsOwnSeed, "seed", "expected other weights for another seed; got the same"),
     (MODEL, WrongModel.AlwaysTheSameOne, "model", "expected a new model, with weights of its own, from every build; got the"),
@@ -557,17 +618,41 @@ def line(tests, part, name):
 def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     tests, part = good
     kept = line(tests, part, name)
-    assert (kept.state, kept.problem) == ("kept", "")
+    if (part, name) == (Ring, "given_up"):
+        assert (kept.state, kept.problem) == ("not applicable", "it hands out single steps only")
+    else:
+        assert (kept.state, kept.problem) == ("kept", "")
     broken = line(tests, wrong, name)
     assert broken.state == "broken"
     assert sentence in broken.problem
 
 
-def test_everything_of_a_good_part_is_kept(monkeypatch):
-    monkeypatch.setattr(probe, "observed", lambda *_, **__: probe.Import("", "", 0.0, [], []))  # see tests/test_isolation.py
+@pytest.fixture
+def imported(monkeypatch):
+    """Spares the process in which a module is imported; see tests/test_isolation.py."""
+    monkeypatch.setattr(probe, "observed", lambda *_, **__: probe.Import("", "", 0.0, [], []))
+
+
+def test_everything_of_a_good_part_is_kept(imported):
     lines = list(report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Walk})))
     assert [each.text for each in lines if each.state != "kept"] == []
     assert len(lines) > 20
+
+
+def test_a_sampler_of_fewer_numbers_than_outputs_keeps_its_contract(imported):
+    states = {each.text: each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Gaussian}))}
+    assert set(states.values()) == {"kept", "not applicable"}
+    assert [text for text, state in states.items() if state == "not applicable"] == [
+        "What it tells to draw before there are outputs, it draws; and elsewhere the largest output's."
+    ]
+
+
+def test_a_line_that_does_not_apply_says_so_and_why():
+    found = line(HostEnvironmentTests, Corridor, "restore")
+    assert (found.state, found.problem) == ("not applicable", "its `inexact` says why not")
+    shown = report._text(found)
+    assert shown.startswith("  n/a     Unless `inexact` says why not,")
+    assert shown.endswith("\n          not applicable: its `inexact` says why not")
 
 
 def test_what_follows_from_a_broken_line_is_left_open():
@@ -581,3 +666,43 @@ def test_what_follows_from_a_broken_line_is_left_open():
 def test_of_what_is_no_part_only_that_is_said():
     states = [each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Walk}))]
     assert states == ["broken"] + ["open"] * (len(states) - 1)
+
+
+def test_a_terminal_shows_what_is_being_checked(monkeypatch):
+    """Every half a second; a pipe gets the line once it is known."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(waiting, "PERIOD", 0.001)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with waiting.shown("  checking  It runs."):
+        deadline = time.monotonic() + 10
+        while terminal.getvalue().count("It runs.") < 3 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    assert terminal.getvalue().count("  checking  It runs. 0 s") >= 3
+    assert terminal.getvalue().endswith(waiting.ERASE)
+
+
+def test_a_pipe_gets_each_line_as_its_check_ends(monkeypatch, capsys):
+    seen = []
+
+    class Slow(SamplerTests):
+        part = Chance
+
+        def test_first(self):
+            """The first line."""
+
+        def test_second(self):
+            """The second line."""
+            seen.append(capsys.readouterr())
+
+    monkeypatch.setattr(report.suites, "suite_of", lambda *_, **__: Slow)
+    report.check("greedy", {})
+    assert "The first line." in seen[0].out
+    assert seen[0].err == ""
+
+
+def test_a_trainer_with_a_memory_is_held_to_learn_alone():
+    """It is never asked to learn from the pass that acted, whose metrics may be others."""
+    among = attrs.evolve(around.IDENTITY, memory=part("replay", batch_size=8))
+    found = type("Tests", (TrainerTests,), {"part": WrongTrainer.LearnFromIsLeftBehind, "among": among})
+    assert report.run_line(found, "test_metrics").state == "kept"

@@ -297,7 +297,9 @@ def test_a_smaller_budget_than_was_used_up_is_told(tmp_path, begun):
     directory = begun(5)
     config = directory / "config.json"
     config.write_text(config.read_text().replace('"steps": 600', '"steps": 8'))
-    with pytest.raises(errors.UsageError, match=r"already taken \d+ steps, more than its budget of 8\. .* --steps (\d+)") as refusal:
+    with pytest.raises(
+        errors.UsageError, match=r"already taken \d+ steps, more than its budget of 8\. .* --steps (\d+)"
+    ) as refusal:
         agentlab.resume(directory)
     agentlab.resume(directory, steps=int(re.search(r"--steps (\d+)", str(refusal.value))[1]))
 
@@ -471,9 +473,7 @@ def test_the_program_says_that_a_run_is_finished_and_how_to_extend_it(tmp_path, 
     assert main(["resume", str(directory)]) == 0
     summary, _, note = capsys.readouterr().out.splitlines()
     assert summary.startswith("dqn: return ")
-    advice = re.fullmatch(
-        r"It was finished already; nothing was changed\. --steps with more than (\d+) extends it\.", note
-    )
+    advice = re.fullmatch(r"It was finished already; nothing was changed\. --steps with more than (\d+) extends it\.", note)
     assert main(["resume", str(directory), "--steps", str(int(advice[1]) + 4), "--quiet"]) == 0
     assert "604 steps" in capsys.readouterr().out
 

@@ -39,7 +39,8 @@ class HostEnvironmentTests(EnvironmentTests):
 
     def test_seeded(self) -> None:
         """Draws, where there are any, follow the seed, and every row has its own."""
-        self.expect_seeded()
+        if not self.expect_seeded():
+            self.not_applicable("it draws nothing")
 
     def test_begins_again(self) -> None:
         """`reset` begins anew whatever went before: the same seed, the same trajectory, from one instance too."""
@@ -94,9 +95,11 @@ class HostEnvironmentTests(EnvironmentTests):
             expect_same(again, following, "the same time steps after `restore`")
 
         found = self._in_new(state_halfway)
-        if found is not None:
-            state, observation, following = found
-            self._in_new(go_on)
+        if found is None:
+            self.not_applicable("its `inexact` says why not")
+            return
+        state, observation, following = found
+        self._in_new(go_on)
 
     def test_close(self) -> None:
         """`close` may be called twice."""
