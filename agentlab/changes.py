@@ -10,18 +10,19 @@ from agentlab import task as tasks
 from agentlab.task import PART_KINDS, Part, Task
 
 
-def changed(task: Task, changes: dict[str, Any]) -> Task:
-    """Returns the task with changes; see `agentlab.task.changed`.
+def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
+    """Returns the task with changes, those that a file asks for first; see `agentlab.task.changed`.
 
     Raises:
         UsageError: one is wrong.
     """
     try:
-        return tasks.changed(task, changes)
+        return tasks.changed(task, changes, of_file)
     except errors.UnknownSetting as error:
-        if error.name not in changes:
+        everything = tasks.merged(of_file or {}, changes)
+        if error.name not in everything:
             raise
-        near = qualified(task, error.name, changes)
+        near = qualified(task, error.name, everything)
         if not near:
             raise
         raise errors.UsageError(

@@ -15,6 +15,7 @@ import agentlab
 from agentlab import clock, console, errors, importing, listing, machine, plugin_commands, program
 from agentlab.arguments import Parser
 
+LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
 EXAMPLES = """examples:
   agentlab run dqn-cartpole                                train CartPole in seconds
   agentlab run dqn --set environment.id=Acrobot-v1         any Gymnasium environment
@@ -58,7 +59,7 @@ def _run_command(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        text = " ".join(str(error).split())[:300]
+        text = errors.printable(" ".join(str(error).split())[:300])
         _print_error(errors.sentence(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback."))
         return 1
 
@@ -100,7 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("run", metavar="RUN", help="a run's directory")
     play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
     play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
-    _add_sample(command("sample", _sample, "write text with an agent trained on text"))
+    sample = command("sample", _sample, "write text with an agent trained on text")
+    _add_sample(sample)
+    for opening in (resume, evaluate, play, sample):
+        _add_trust(opening, "the run's config.json")
     listed = command("list", _list, "list installed tasks and parts")
     listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
     listed.add_argument("--json", action="store_true", help="for programs")
@@ -125,6 +129,13 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_trust(command: argparse.ArgumentParser, file: str) -> None:
+    command.add_argument(
+        "--trust", action="store_true",
+        help=f"import any module that {file} names, and build what only a user may ask for",
+    )  # fmt: skip
+
+
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("task", nargs="?", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
     run.add_argument("--seed", type=int, help="determines all randomness (default: 0, or that of a config.json)")
@@ -139,6 +150,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
     run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
     run.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_trust(run, "the file of --config")
 
 
 def _add_sample(sample: argparse.ArgumentParser) -> None:
@@ -178,17 +190,22 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
     """Returns the task, with all changes, and the seed."""
     from agentlab import changes, plugins, task
 
+    of_file: dict[str, Any] = {}
     if options.config and options.config.endswith(".json"):
         found, seed, _ = task.read_run_config(pathlib.Path(options.config))
         if options.task is not None and options.task.rpartition(":")[2] != found.name:
             raise errors.UsageError(
                 f"TASK is {options.task!r}, but {options.config!r} is of a run of {found.name!r}; leave TASK out to run that."
             )
-        return changes.changed(found, _changes(options)), seed if options.seed is None else options.seed
-    if options.task is None:
+    elif options.task is None:
         options.parser.error("the following arguments are required: TASK")
-    found = plugins.load("task", options.task)
-    return changes.changed(found, _changes(options)) if isinstance(found, task.Task) else options.task, options.seed or 0
+    else:
+        found, seed = plugins.load("task", options.task), 0
+        of_file = task.read_config(options.config) if options.config else {}
+    if not isinstance(found, task.Task):
+        return options.task, options.seed or 0
+    found = changes.changed(found, _changes(options), of_file)
+    return task.trusted(found) if options.trust else found, seed if options.seed is None else options.seed
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -199,7 +216,7 @@ def _resume(options: argparse.Namespace) -> int:
     _check_positive("--steps", options.steps)
     runner = importing.runner_of(options.run)
     with program.stop_on_signals() as stop, program.plain_warnings():
-        run = runner.resume(options.run, steps=options.steps, quiet=options.quiet, stop=lambda: bool(stop))
+        run = runner.resume(options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     if run.finished_before:
         console.print_line(f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it.")
@@ -211,7 +228,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_positive("--episodes", options.episodes)
     runner = importing.runner_of(options.run)
     with program.plain_warnings():
-        found, seed, agent = runner.load_run(options.run, options.step)
+        found, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
         from agentlab import composition
         from agentlab.progress import Progress
 
@@ -235,7 +252,7 @@ def _play(options: argparse.Namespace) -> int:
     from agentlab import play
 
     with program.plain_warnings():
-        returns = play.play(options.run, options.episodes, options.video)
+        returns = play.play(options.run, options.episodes, options.video, trust=options.trust)
     where = f" Written to {options.video}." if options.video else ""
     print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
     return 0
@@ -249,7 +266,7 @@ def _sample(options: argparse.Namespace) -> int:
     from agentlab import writing
 
     narrowed = {"top_k": options.top_k, "top_p": options.top_p}
-    chosen = {"prompt": options.prompt, "seed": options.seed, "num": options.num}
+    chosen = {"prompt": options.prompt, "seed": options.seed, "num": options.num, "trust": options.trust}
     writing.write(options.run, options.length, options.temperature, sys.stdout, **narrowed, **chosen)
     return 0
 
@@ -271,10 +288,10 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the changes to a task: first the config file, then whole parts, then single settings."""
+    """Returns the user's changes to a task: first whole parts, then single settings."""
     from agentlab import task
 
-    tree = task.read_config(options.config) if options.config else {}
+    tree: dict[str, Any] = {}
     swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
     plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
     for changes in ({**swaps, **plain}, task.dotted(options.set)):
@@ -309,6 +326,8 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
 def _check_positive(option: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise errors.UsageError(f"{option} is {value}; expected a whole number of at least 1.")
+    if value is not None and value > LARGEST:
+        raise errors.UsageError(f"{option} is {value:,}; expected at most {LARGEST:,}.")
 
 
 if __name__ == "__main__":

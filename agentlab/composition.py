@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import types
 from typing import Any
 
 import attrs
 import keras
+import numpy as np
 import tensorflow as tf
 
 from agentlab import changes as changing
-from agentlab import errors, execution, guard, objects, plugins, scalars, settings
+from agentlab import errors, execution, footprint, guard, objects, plugins, room, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -21,7 +23,7 @@ from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import LARGEST, Discrete, EnvironmentSpec
 from agentlab.task import PART_KINDS, Part, Task, merged
 from agentlab.trainer import Trainer
 
@@ -34,6 +36,8 @@ CONTRACTS: dict[str, tuple[type, ...]] = {
 }
 # Environments side by side, at most. Ten times as many spare an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
 EVALUATION_ROWS = 100
+FLOAT = 4  # bytes
+COPIES = 3  # of an observation: shown, led to, and on its way
 
 
 def build_part(kind: str, part: Part, **given: Any) -> Any:
@@ -59,13 +63,43 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     """
     cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
+    _check_imports(cls, part)
     rows = {"num_environments": num_environments, **given} if host else {}
 
     def fault(what: str) -> errors.UsageError:
         return errors.UsageError(f"Environment {part.name!r} can't be made: {what}.")
 
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
-    return guard.guarded(built) if isinstance(built, Environment) else built
+    checked = guard.guarded(built) if isinstance(built, Environment) else built
+    try:
+        _check_room(checked.spec, num_environments)
+    except BaseException:
+        close_environment(checked)
+        raise
+    return checked
+
+
+def _check_imports(cls: Any, part: Part) -> None:
+    """Raises UsageError if a file has a module imported that no installed package registers environments from."""
+    if not part.from_file or not hasattr(cls, "imported_modules"):
+        return
+    for module in cls.imported_modules({name: part.settings[name] for name in part.from_file}):
+        if not plugins.registers_environments(module):
+            raise errors.UsageError(
+                f"The file that asks for environment {part.name!r} would have the module {module!r} imported, from which no "
+                "installed package registers environments. If you know what it does, say so: --trust, or trust=True in Python."
+            )
+
+
+def _check_room(spec: EnvironmentSpec, rows: int) -> None:
+    """Raises UsageError if observations are larger than any array, or there is no memory for those of all rows."""
+    size = math.prod(spec.observation.shape)
+    outputs = math.prod(spec.action.shape) * (spec.action.num_values if isinstance(spec.action, Discrete) else 1)
+    for count, what in ((size, f"observations of {size:,} numbers"), (outputs, f"actions of {outputs:,} outputs")):
+        if count > LARGEST:
+            raise errors.UsageError(f"Environment {spec.name!r} has {what}; expected at most {LARGEST:,}. Lower its settings.")
+    needed = rows * (size * np.dtype(spec.observation.dtype).itemsize + FLOAT * outputs) * COPIES
+    room.check_free(needed, f"A step of {rows:,} environments {spec.name!r}", "num_environments")
 
 
 def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
@@ -92,7 +126,7 @@ def build_agent(
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
     num_outputs = trainer.num_outputs(spec)
-    built = build_model(source, spec, num_outputs, seed)
+    built = build_model(source, spec, num_outputs, seed, bool(task.model.from_file))
     samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
     for sampler in samplers:
         check_actions(sampler, spec, trainer.preferences(tf.zeros([1, *spec.action.choices, num_outputs])))
@@ -161,6 +195,7 @@ def build_evaluator(
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     key, read = stream(seed, "evaluation"), agent.trainer.preferences
     policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
+    footprint.check(agent.model, rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
@@ -176,7 +211,9 @@ def evaluation_environment(task: Task) -> Part:
     part = task.evaluation.environment or task.environment
     if part.name != task.environment.name:
         return part
-    return Part(part.name, merged(task.environment.settings, part.settings), part.package or task.environment.package)
+    inherited = task.environment.from_file - part.settings.keys()
+    whole = merged(task.environment.settings, part.settings)
+    return Part(part.name, whole, part.package or task.environment.package, inherited | part.from_file)
 
 
 def with_packages(task: Task) -> Task:
@@ -198,10 +235,12 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
         UsageError: there is no such task, or an argument is of another kind.
     """
     if not isinstance(task, (str, Task)):
-        raise errors.UsageError(f"The task is {task!r}; expected the name of one, such as 'dqn-cartpole', or an agentlab.Task.")
+        raise errors.UsageError(
+            f"The task is {errors.quoted(task)}; expected the name of one, such as 'dqn-cartpole', or an agentlab.Task."
+        )
     if not isinstance(changes, (dict, types.NoneType)):
         raise errors.UsageError(
-            f'The changes are {changes!r}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
+            f'The changes are {errors.quoted(changes)}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
         )
     found = find_task(task) if isinstance(task, str) else task
     if environment is not None:

@@ -11,7 +11,19 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 
 
-class Environment(abc.ABC):
+class _WithSettings:
+    """What both contracts say of settings."""
+
+    @classmethod
+    def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
+        """Returns the modules that an environment with these settings imports because they name them; by default none.
+
+        Where a file names them, only those are imported that an installed package registers environments from.
+        """
+        return []
+
+
+class Environment(_WithSettings, abc.ABC):
     """B environments side by side on the host; hides its own state.
 
     A host environment named by an entry point takes `num_environments` among its constructor's arguments.
@@ -65,11 +77,11 @@ class Environment(abc.ABC):
         """Returns the picture of row 0, `[height, width, 3]` uint8, or None where there is none or a window shows it."""
         return None
 
-    def close(self) -> None:  # noqa: B027 - most environments hold nothing to release
+    def close(self) -> None:
         """Releases windows, files and worker processes."""
 
 
-class DeviceEnvironment(abc.ABC):
+class DeviceEnvironment(_WithSettings, abc.ABC):
     """An environment as pure, batch-first TensorFlow functions, so that whole training loops compile into one program.
 
     Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.autoreset`.

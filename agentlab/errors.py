@@ -9,6 +9,10 @@ from collections.abc import Iterable
 MANY = 16  # names in a sentence
 CLOSE = 0.65  # how alike, from 0 to 1, a name is to one that may have been meant: "rnu" is to "run", "Foo" is not to "Acrobot"
 STOPPED = re.compile(r"(?<!\.)(\.\.\.|[.!?])\s*\.(?=\s|$)")  # a quoted sentence's own end, and the end of the one around it
+LONGEST_NAME = 200  # characters, of a name that is compared with others
+LONGEST = 2_000  # characters of a message; of a longer one, the beginning and the end
+HEAD, TAIL = 1_400, 500
+LONGEST_QUOTE = 300
 
 
 def sentence(text: str) -> str:
@@ -20,14 +24,32 @@ def sentence(text: str) -> str:
     return STOPPED.sub(r"\1", text)
 
 
-class _Sentences(Exception):
-    """What is raised or warned of with a message for people; every such message passes through here as it is read."""
+def printable(text: str) -> str:
+    r"""Returns text that a terminal only shows: control characters, and what can't be encoded, as escapes.
+
+    >>> print(printable("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+class _Message:
+    """Mixed into exceptions: a message is short and can't control a terminal, and no quoted sentence doubles the full stop."""
 
     def __str__(self) -> str:
-        return sentence(super().__str__())
+        text = sentence(super().__str__())
+        if len(text) > LONGEST:
+            text = f"{text[:HEAD]} [{len(text) - HEAD - TAIL:,} characters left out] {text[-TAIL:]}"
+        return printable(text)
 
 
-class AgentlabError(_Sentences):
+class AgentlabError(_Message, Exception):
     """A mistake or fault that one sentence explains; the command line prints it without a traceback.
 
     Attributes:
@@ -85,7 +107,7 @@ class Interrupted(AgentlabError):
     exit_code = 130
 
 
-class RunWarning(_Sentences, UserWarning):
+class RunWarning(_Message, UserWarning):
     """A run goes on, but not as one might think: on another machine, from an older checkpoint, or not to the same bits."""
 
 
@@ -97,12 +119,21 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -
 
     Of many names, those most alike are listed.
     """
-    names = sorted(known)
+    names, name = sorted(known), name[:LONGEST_NAME]
     hint = suggestion(closest(name, names))
     if len(names) > MANY:
         listed = f"{listed}, among {len(names)}"
         names = sorted(closest(name, names, MANY, cutoff=0.0))
     return f"No {what} named {name!r}. {listed}: {', '.join(names) or 'none'}.{hint}"
+
+
+def quoted(value: object) -> str:
+    """Returns a value as Python writes it, or what kind it is where it is too large or too deep to be written."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to be shown"
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}... ({len(text):,} characters)"
 
 
 def closest(name: str, known: Iterable[str], count: int = 1, cutoff: float = CLOSE) -> list[str]:

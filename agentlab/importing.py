@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from agentlab import errors, machine
+from agentlab import errors, limits, machine
 from agentlab.keras_settings import importing_keras
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def runner_of(directory: str) -> Any:
     """Imports and returns the runner as the task of a run wants it; whoever needs the run's files tells if they are wrong."""
     from agentlab.task import read_run_config
 
+    limits.check_path(directory)
     config = pathlib.Path(directory) / "config.json"
     return runner(read_run_config(config)[0] if config.is_file() else None)
 

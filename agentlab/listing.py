@@ -38,10 +38,11 @@ def table(found: list[dict[str, Any]], color: bool = False) -> str:
     for kind in dict.fromkeys(row["kind"] for row in found):
         lines.append(_plural(kind))
         for row in (row for row in found if row["kind"] == kind):
-            text = f"can't be loaded: {row['problem']}" if row["problem"] else row["summary"]
+            text = errors.printable(f"can't be loaded: {row['problem']}" if row["problem"] else row["summary"])
             shown = f"\033[31m{text}\033[0m" if color and row["problem"] else text
             package = f"{row['package']} {row['version']}"
-            lines.append(f"  {row['name']:<{width}}  {package:<{packages}}  {shown}".rstrip())
+            offered = errors.printable(f"{row['name']:<{width}}  {package:<{packages}}")
+            lines.append(f"  {offered}  {shown}".rstrip())
     return "\n".join(lines)
 
 
@@ -51,7 +52,7 @@ def describe(reference: str) -> str:
     Raises:
         PluginError: nothing has this name, or a task cannot be loaded.
     """
-    return "\n\n".join(_described(offer) for offer in plugins.named(reference))
+    return errors.printable("\n\n".join(_described(offer) for offer in plugins.named(reference)))
 
 
 def _plural(kind: str) -> str:

@@ -10,13 +10,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import arrays, errors, seeds
+from agentlab import arrays, budget, errors, footprint, room, seeds
 from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.spec import EnvironmentSpec
+
+MOST_LAYERS = 4_000  # of a model that settings describe
+FLOAT = 4  # bytes
 
 
 class RecurrentModel(keras.Model, abc.ABC):
@@ -92,11 +94,21 @@ class ModelBuilder(abc.ABC):
         """
 
 
-def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_outputs: int, seed: int) -> keras.Model:
+def build_model(
+    source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool = False
+) -> keras.Model:
     """Returns a built model whose outputs were checked: `source` itself, or what it builds with weights drawn from `seed`.
 
+    Args:
+        source: a model, or what builds one.
+        spec: of the environment.
+        num_outputs: K.
+        seed: of the run.
+        of_file: whether the settings of `source` are those of a file.
+
     Raises:
-        UsageError: Keras runs on another backend than TensorFlow, or the model does not fit the environment.
+        UsageError: Keras runs on another backend than TensorFlow, the model does not fit the environment, or it takes more
+            memory than there is, or than a file may ask for.
     """
     check_backend()
     if not isinstance(source, (keras.Model, ModelBuilder)):
@@ -106,12 +118,16 @@ def build_model(source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_o
             model = source
             check_outputs(model, spec, num_outputs)
         else:
-            with keras_defaults():  # else the process would decide what network a name stands for
+            with keras_defaults(), _within_reason():  # else the process would decide what network a name stands for
                 model = _built(source, spec, num_outputs)
-                check_outputs(model, spec, num_outputs)
-    for budget in _budgets_here():
-        if budget.check is not None:
-            budget.check(model)
+                output = _traced(model, spec)
+                footprint.check(model, 1, "model", of_file)
+                if output is None:
+                    check_outputs(model, spec, num_outputs)
+                else:
+                    _check_output(output, model, spec, num_outputs)
+    for check in _checks_here():
+        check(model)
     return model
 
 
@@ -128,19 +144,7 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
         ) from error
 
 
-@attrs.define(eq=False)
-class _Budget:
-    """How many elements of weights a thread may still add, of a limit, by Keras's `original` function."""
-
-    limit: int
-    left: int
-    thread: int
-    original: Callable[..., Any]
-    check: Callable[[keras.Model], None] | None
-
-
-_budgets: list[_Budget] = []  # of the blocks of `weights_within` under way, in all threads
-_changing = threading.Lock()  # the list, and Keras, which counts while there are some
+_checks: list[tuple[int, Callable[[keras.Model], None]]] = []  # of the blocks of `weights_within` under way, by thread
 
 
 @contextlib.contextmanager
@@ -158,40 +162,61 @@ def weights_within(limit: int | None, check: Callable[[keras.Model], None] | Non
     if limit is None:
         yield
         return
-    layer = keras.layers.Layer
-    with _changing:
-        original = _budgets[0].original if _budgets else layer.add_weight
-        budget = _Budget(limit, limit, threading.get_ident(), original, check)
-        if not _budgets:
-            layer.add_weight = _counting(budget.original)
-        _budgets.append(budget)
+
+    def refusal() -> errors.UsageError:
+        return errors.UsageError(
+            f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} weights can hold. "
+            "Was one of them exchanged?"
+        )
+
+    entry = (threading.get_ident(), check) if check is not None else None
+    if entry is not None:
+        _checks.append(entry)
     try:
-        yield
+        with budget.at_most(refusal, weights=limit):
+            yield
     finally:
-        with _changing:
-            _budgets.remove(budget)
-            if not _budgets:
-                layer.add_weight = budget.original
+        if entry is not None:
+            _checks.remove(entry)
 
 
-def _counting(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns Keras's `add_weight`, which then counts in the budgets of the thread that calls it."""
+@contextlib.contextmanager
+def _within_reason() -> Iterator[None]:
+    """Refuses to build weights that do not fit into memory, or more layers than any model has.
 
-    def add_weight(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
-        for budget in _budgets_here():
-            budget.left -= math.prod(shape or ())
-            if budget.left < 0:
-                raise errors.UsageError(
-                    "The run's config.json describes a model of more weights than its checkpoint of "
-                    f"{budget.limit:,} weights can hold. Was one of them exchanged?"
-                )
-        return original(self, shape, *arguments, **named)
+    Raises:
+        UsageError: more are asked for.
+    """
+    free = room.free_bytes()
 
-    return add_weight
+    def refusal() -> errors.UsageError:
+        memory = "" if free is None else f", or weights of more than the {free:,} bytes ({free / 1e9:.1f} GB) that are free"
+        return errors.UsageError(f"The model's settings ask for more than {MOST_LAYERS:,} layers{memory}. Lower them.")
+
+    with budget.at_most(refusal, weights=math.inf if free is None else free // FLOAT, layers=MOST_LAYERS):
+        yield
 
 
-def _budgets_here() -> list[_Budget]:
-    return [budget for budget in _budgets.copy() if budget.thread == threading.get_ident()]
+def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
+    """Returns what a model answers a blank observation, built and traced without being computed; None where that can't be told.
+
+    Nothing of the size of its activations is allocated before they are counted.
+    """
+
+    def call(observation: Any) -> Any:
+        return forward(model, observation, initial_state(model, 1), training=False)[0]
+
+    try:
+        output = footprint.trace(model, call, tf.TensorSpec((1, *spec.observation.shape), spec.observation.dtype))
+    except errors.UsageError:
+        raise
+    except Exception:  # what is wrong is told by a call; or it can only be called eagerly
+        return None
+    return output if isinstance(output, tf.TensorSpec) and output.shape.is_fully_defined() else None
+
+
+def _checks_here() -> list[Callable[[keras.Model], None]]:
+    return [check for thread, check in _checks.copy() if thread == threading.get_ident()]
 
 
 def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
@@ -231,8 +256,9 @@ def _reason(error: Exception) -> str:
 
 def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
     expected = (1, *spec.action.choices, num_outputs)
-    got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if tf.is_tensor(output) else type(output).__name__
-    if not tf.is_tensor(output) or tuple(output.shape) != expected:
+    is_tensor = tf.is_tensor(output) or isinstance(output, tf.TensorSpec)
+    got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if is_tensor else type(output).__name__
+    if not is_tensor or tuple(output.shape) != expected:
         raise errors.UsageError(
             f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape {expected} "
             f"and dtype float32, one output per action. Give its last layer {num_outputs} units."

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pathlib
-import subprocess
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 
-from agentlab import errors, plugins, scalars, seeds
+from agentlab import errors, limits, plugins, scalars, screen, seeds
 from agentlab.agent import Agent
 from agentlab.composition import build_environment, evaluation_environment
 from agentlab.environment import Environment
@@ -23,18 +20,20 @@ from agentlab.runner import load_run
 from agentlab.task import Task
 
 
-def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None) -> list[float]:
+def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None, *, trust: bool = False) -> list[float]:
     """Plays whole episodes of a run's agent, in a window or into `video`, a GIF, and returns their returns.
+
+    `trust` is as of `agentlab.resume`.
 
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
     episodes = scalars.whole(episodes, "The number of episodes", 1)
     if video is None:
-        _check_screen()
+        screen.check("write a GIF instead: --video FILE.gif")
     else:
         _check_writable(video)
-    task, seed, agent = load_run(run_dir)
+    task, seed, agent = load_run(run_dir, trust=trust)
     environment = _environment(task, "human" if video is None else "rgb_array")
     try:
         limit = task.evaluation.max_episode_steps or LONGEST
@@ -45,17 +44,6 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     finally:
         environment.close()
     return returns
-
-
-def _check_screen() -> None:
-    """Asks for a window in a process of its own: where there is no screen, drawing may end the process that asks."""
-    if "SDL_VIDEODRIVER" in os.environ or importlib.util.find_spec("pygame") is None:
-        return  # chosen by the user; or for the environment to say that it needs pygame
-    probe = "import pygame; pygame.display.init(); pygame.display.set_mode((1, 1)); print(pygame.display.get_driver())"
-    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
-    driver = found.stdout.split()[-1:]
-    if found.returncode or driver in (["offscreen"], ["dummy"]):
-        raise errors.UsageError("There is no screen to open a window on; write a GIF instead: --video FILE.gif.")
 
 
 def _environment(task: Task, render_mode: str) -> Guarded:
@@ -119,6 +107,7 @@ def _check_pictures(frames: list[tuple[Any, bool]], name: str) -> None:
 
 
 def _check_writable(video: str) -> None:
+    limits.check_path(video)
     parent = pathlib.Path(video).resolve().parent
     if not video.endswith(".gif") or pathlib.Path(video).is_dir() or not os.access(parent, os.W_OK):
         raise _unwritable(video)

@@ -11,7 +11,7 @@ import sys
 import types
 from typing import Any
 
-from agentlab import errors
+from agentlab import errors, limits
 from agentlab.task import Task
 
 CONTRACTS = {  # by name: looking for them must not import TensorFlow
@@ -53,6 +53,7 @@ def _kinds(part: type) -> set[str]:
 
 
 def _imported(path: pathlib.Path) -> types.ModuleType:
+    limits.check_path(path)
     if path.suffix != ".py" or not path.is_file():
         raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is no Python file; name a file ending in .py.")
     name = f"agentlab_plugin_file_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"

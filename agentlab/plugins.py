@@ -21,6 +21,7 @@ GROUPS = {
 }
 API = 1  # of plugins; it grows when a contract changes so that plugins have to
 API_GROUP = "agentlab.api"
+GYMNASIUM_GROUPS = ("gymnasium.envs", "gym.envs")
 CHOICE = "AGENTLAB_PLUGINS"
 
 
@@ -177,6 +178,23 @@ def add_file(path: str | os.PathLike[str]) -> list[Offer]:
 def is_hidden(offer: Offer) -> bool:
     """Returns whether a single file offers something by an offer's name, which then names that."""
     return offer not in _FROM_FILES and any((one.kind, one.name) == (offer.kind, offer.name) for one in _FROM_FILES)
+
+
+def registers_environments(module: str) -> bool:
+    """Whether an installed package registers Gymnasium environments from a module, by metadata alone.
+
+    Its entry points say so; or the module is the package itself of a distribution that needs Gymnasium, or agentlab.
+    """
+    if any(entry.module == module for group in GYMNASIUM_GROUPS for entry in importlib.metadata.entry_points(group=group)):
+        return True
+    packages = importlib.metadata.packages_distributions()
+    return "." not in module and any(_needs_gymnasium(distribution) for distribution in packages.get(module, ()))
+
+
+def _needs_gymnasium(distribution: str) -> bool:
+    requirements = importlib.metadata.requires(distribution) or []
+    needed = {re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in requirements}
+    return bool({distribution, *map(normalized, needed)} & {"gymnasium", "gym", "agentlab"})
 
 
 def normalized(package: str) -> str:

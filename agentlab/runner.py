@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, files, machine, scalars, settings, snapshot, variables
+from agentlab import errors, files, limits, machine, scalars, settings, snapshot, variables
 from agentlab import task as tasks
 from agentlab.agent import MODEL, Agent, model_variables
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -91,6 +91,8 @@ def train(
 
     Arguments and errors are those of `run`, which are raised here if nothing can be begun.
     """
+    if run_dir is not None:
+        limits.check_path(run_dir)
     found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     found.as_data()  # what config.json can't tell of is told before anything is written
     session = Session(found, seed, model, quiet, stop)
@@ -118,6 +120,7 @@ def resume(
     steps: int | None = None,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    trust: bool = False,
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
 ) -> Run:
@@ -130,6 +133,8 @@ def resume(
         steps: a larger budget, to extend the run; its own by default.
         model: the Keras model of your own that the run was begun with.
         objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
+        trust: whether its config.json may have modules imported that no installed package registers environments from, and ask
+            for what only a user may ask for.
         quiet: show no progress.
         stop: as of `run`.
 
@@ -139,13 +144,13 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = _read_config(_opened(path), path)  # told before anything is locked or written
+    config = _read_config(_opened(path), path, trust)  # told before anything is locked or written
     task = _extended(config.task, steps, path)
     if (run := _finished_before(path, task, config, model, objects)) is not None:
         return run
     directory = RunDirectory.open(path)
     try:
-        config = _read_config(directory.folder, path)
+        config = _read_config(directory.folder, path, trust)
         task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
         directory.checkpoints.sweep()
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
@@ -220,6 +225,7 @@ def load(
     *,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    trust: bool = False,
 ) -> Agent:
     """Returns the trained agent of a run, from config.json and a checkpoint; nothing of the run's files is executed.
 
@@ -228,12 +234,13 @@ def load(
         step: of the checkpoint; by default the newest that is whole.
         model: the Keras model of your own that the run was begun with.
         objects: other objects that the run was begun with, as of `resume`; without an optimizer the agent only acts.
+        trust: as of `resume`.
 
     Raises:
         UsageError: the directory holds no run, or no checkpoint that fits its config.
         CheckpointFault: there are checkpoints, but all of them are damaged.
     """
-    return load_run(run_dir, step, model=model, objects=objects)[2]
+    return load_run(run_dir, step, model=model, objects=objects, trust=trust)[2]
 
 
 def load_run(
@@ -242,12 +249,13 @@ def load_run(
     *,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    trust: bool = False,
 ) -> tuple[Task, int, Agent]:
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     folder = _opened(path)
-    config = _read_config(folder, path)
+    config = _read_config(folder, path, trust)
     task = tasks.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
@@ -330,6 +338,7 @@ def _opened(path: pathlib.Path) -> Folder:
     Raises:
         UsageError: there is none, or it holds no config.
     """
+    limits.check_path(path)
     try:
         folder = Folder.open(path)
         if folder.has(CONFIG):
@@ -340,12 +349,13 @@ def _opened(path: pathlib.Path) -> Folder:
     raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}{begun}. Name a directory such as runs/TASK/0-1.")
 
 
-def _read_config(folder: Folder, path: pathlib.Path) -> _Config:
+def _read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> _Config:
     try:
         data = folder.read_json(CONFIG)
     except UnreadableError as error:
         raise tasks.unusable_config(path / CONFIG, error) from error
-    return _config_of(data, path / CONFIG)
+    config = _config_of(data, path / CONFIG)
+    return attrs.evolve(config, task=tasks.trusted(config.task)) if trust else config
 
 
 def _config_of(data: dict[str, Any], file: pathlib.Path) -> _Config:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import types
 import typing
 from typing import Any, Literal, Union
 
 import attrs
 
-from agentlab import errors, scalars, schedules, source
+from agentlab import errors, limits, scalars, schedules, source
 
 OBJECT = "python_object"  # the only key of the table that stands in a config.json for what JSON can't hold
 
@@ -66,7 +67,7 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
     converted = {name: convert(value, known[name].type, f"{name!r} of {where}") for name, value in values.items()}
     try:
         return part(**converted)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise errors.UsageError(f"Wrong setting of {where}: {_reason(error)}.") from error
 
 
@@ -83,7 +84,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         accepted, result = _try(value, option, where)
         if accepted:
             return result
-    raise errors.UsageError(f"Setting {where} is {value!r}; expected {_readable(kind)}.")
+    raise errors.UsageError(f"Setting {where} is {errors.quoted(value)}; expected {_readable(kind)}.")
 
 
 def _options(kind: Any) -> tuple[Any, ...]:
@@ -94,6 +95,7 @@ def _try(value: Any, kind: Any, where: str) -> tuple[bool, Any]:
     """Returns whether `value` is of the plain annotation `kind`, and the value converted."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = number and not (isinstance(value, int) and abs(value) > sys.float_info.max)
     if kind is Any:
         return True, value
     if kind in (None, types.NoneType):
@@ -101,11 +103,13 @@ def _try(value: Any, kind: Any, where: str) -> tuple[bool, Any]:
     if kind is float:
         return number, float(value) if number else None
     if kind is int:
-        whole = number and math.isfinite(value) and value == int(value)
+        whole = number and math.isfinite(value) and value == int(value) and abs(value) <= limits.LARGEST_INTEGER
         return whole, int(value) if whole else None
     if origin is Literal:
         return value in arguments, value
     if origin is tuple and isinstance(items := scalars.plain_list(value), (list, tuple)):
+        if len(items) > limits.LONGEST_LIST:
+            raise errors.UsageError(f"Setting {where} has {len(items):,} elements; expected at most {limits.LONGEST_LIST:,}.")
         return True, tuple(convert(item, arguments[0], where) for item in items)
     if isinstance(kind, type) and issubclass(kind, schedules.Schedule) and isinstance(value, dict):
         return True, _schedule(value, where)

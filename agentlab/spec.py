@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ from agentlab.vocabulary import Vocabulary
 DTYPES = frozenset(
     ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
 )
+MOST_AXES = 32  # of an array
 LARGEST = 2**28  # elements of an observation or an action, or values to choose among, that a file is believed
 
 
@@ -128,15 +130,24 @@ def _space_from_data(data: Any) -> Any:
         raise TypeError(f"a space is {str(data)[:40]!r}")
     values = {name: value for name, value in data.items() if value is not None}
     shape = values.get("shape")
-    if not isinstance(shape, list) or not all(_is_size(size) for size in shape) or math.prod(shape) > LARGEST:
+    if not isinstance(shape, list) or len(shape) > MOST_AXES or not all(_is_size(size) for size in shape):
         raise TypeError(f"a shape is {str(shape)[:40]!r}")
     if values.get("dtype") not in DTYPES:
         raise TypeError(f"a dtype is {str(values.get('dtype'))[:40]!r}")
     if "num_values" in values and not (_is_size(values["num_values"]) and values["num_values"] > 0):
         raise TypeError(f"num_values is {str(values['num_values'])[:40]!r}")
-    if not all(isinstance(values.get(name, 0.0), (int, float)) for name in ("minimum", "maximum")):
-        raise TypeError("minimum or maximum is no number")
+    if math.prod(shape) * values.get("num_values", 1) > LARGEST:
+        raise TypeError(f"a space of shape {str(shape)[:40]} has more than {LARGEST:,} numbers")
+    for name in {"minimum", "maximum"} & values.keys():
+        values[name] = _as_float(values[name])
     return (Discrete if "num_values" in values else Array)(**{**values, "shape": tuple(shape)})
+
+
+def _as_float(value: Any) -> float:
+    """Returns a bound as a number; raises TypeError where it is none."""
+    if not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
+        raise TypeError("minimum or maximum is no number")
+    return value
 
 
 def _is_size(value: Any) -> bool:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import pathlib
 import re
-import tomllib
 from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, scalars, schedules, settings
+from agentlab import errors, files, limits, scalars, schedules, settings, toml
 
-DEEPEST = 50  # tables or lists in others
+MOST_THREADS = 1_024  # more than processors have; with millions, TensorFlow ends the process
 NAME_BYTES = 200  # of a task's name, a directory's; file systems take 255
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
 
@@ -27,11 +26,13 @@ class Part:
         settings: those that differ from its defaults.
         package: that offers it; empty for whichever does. A run's config.json says it, so that a package that is installed
             later and offers the same name changes nothing about the run.
+        from_file: names of the settings whose values a file asks for, and not the user.
     """
 
     name: str
     settings: dict[str, Any] = attrs.field(factory=dict)
     package: str = attrs.field(default="", eq=False)
+    from_file: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
 
     @property
     def reference(self) -> str:
@@ -130,7 +131,7 @@ class Task:
     evaluation: Evaluation = attrs.field(factory=Evaluation)
     gear: Literal["auto", "host", "device"] = "auto"
     execution: Literal["auto", "eager", "graph", "xla"] = "auto"
-    threads: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
 
     @property
@@ -153,7 +154,7 @@ class Task:
         Raises:
             UsageError: a key is unknown or missing, or a value has the wrong type, is not finite or is nested too deep.
         """
-        _check_depth(data, "")
+        limits.check_values(data)
         data = dict(data)
         evaluation = dict(_table(data.pop("evaluation", {}), "evaluation"))
         for name in ("environment", "sampler"):
@@ -164,26 +165,33 @@ class Task:
                 data[kind] = _part(data[kind], kind)
         judged = settings.build(Evaluation, evaluation, "the evaluation")
         found = settings.build(cls, {**data, "evaluation": judged}, "the task")
-        _check_finite(_with(lambda value: value, found), "")
+        limits.check_finite(_with(lambda value: value, found))
         return found
 
 
 TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
 
 
-def changed(task: Task, changes: dict[str, Any]) -> Task:
+def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
     """Returns the task with changes given as nested tables, as a TOML file holds them.
 
     A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept. A name with
     dots stands for tables in tables, as in TOML.
+
+    Args:
+        task: to be changed.
+        changes: that the user asks for.
+        of_file: those that a file asks for, which come first.
 
     >>> parts = {kind: part(kind) for kind in ("environment", "model", "trainer", "sampler", "memory")}
     >>> task = Task("example", "An example.", **parts)
     >>> changed(task, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]
     0.9
     """
-    _check_depth(changes, "")
-    return Task.from_data(merged(_with(settings.as_tables, task), _undotted(settings.as_tables(changes))))
+    limits.check_values(changes)
+    changes, from_file = (_undotted(settings.as_tables(tables)) for tables in (changes, of_file or {}))
+    tables = merged(_with(settings.as_tables, task), merged(from_file, changes))
+    return _with_origins(Task.from_data(tables), task, from_file, changes)
 
 
 def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
@@ -195,6 +203,49 @@ def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
             value = {name: value}
         tree = merged(tree, {names[0]: value})
     return tree
+
+
+def trusted(task: Task) -> Task:
+    """Returns the task as if the user had asked for all of its settings."""
+    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset()))
+
+
+def of_file(task: Task) -> Task:
+    """Returns the task with all settings of its parts marked as a file's."""
+    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset(part.settings)))
+
+
+def _with_origins(task: Task, before: Task, of_file: dict[str, Any], changes: dict[str, Any]) -> Task:
+    """Returns the changed task with the settings marked that came from a file, `before` or now."""
+
+    def marked(path: tuple[str, ...], part: Part) -> Part:
+        old, by_file, by_user = (_at(tables, path) for tables in (_parts(before), of_file, changes))
+        names = (old.from_file if isinstance(old, Part) else frozenset()) | frozenset(by_file or {})
+        own = {name for name, value in (by_user or {}).items() if not isinstance(value, dict)}  # a table is merged
+        return attrs.evolve(part, from_file=(names - own) & frozenset(part.settings))
+
+    return _with_parts(task, marked)
+
+
+def _parts(task: Task) -> dict[str, Any]:
+    """Returns a task's parts in nested tables."""
+    judged = {"environment": task.evaluation.environment, "sampler": task.evaluation.sampler}
+    return {**{kind: getattr(task, kind) for kind in PART_KINDS}, "evaluation": judged}
+
+
+def _with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> Task:
+    """Returns the task with `change(path, part)` in the place of each part."""
+    judged: Any = {name: change(("evaluation", name), part) for name, part in _parts(task)["evaluation"].items() if part}
+    parts = {kind: change((kind,), getattr(task, kind)) for kind in PART_KINDS}
+    changes: Any = {"evaluation": attrs.evolve(task.evaluation, **judged), **parts}
+    return attrs.evolve(task, **changes)
+
+
+def _at(tables: Any, path: tuple[str, ...]) -> Any:
+    """Returns what stands at a path of nested tables, None if nothing does."""
+    for name in path:
+        tables = tables.get(name) if isinstance(tables, dict) else None
+    return tables
 
 
 def with_objects(task: Task, objects: dict[str, Any]) -> Task:
@@ -231,7 +282,7 @@ def dotted(assignments: list[str]) -> dict[str, Any]:
                 raise errors.UsageError(
                     f"--set got {assignment!r}, but {name!r} was set to a plain value before; give one of the two."
                 )
-        table[names[-1]] = _value(text.strip())
+        table[names[-1]] = toml.value(text.strip())
     return tree
 
 
@@ -241,18 +292,22 @@ def read_config(path: str) -> dict[str, Any]:
     Raises:
         UsageError: the file cannot be read or parsed.
     """
+    limits.check_path(path)
     file = pathlib.Path(path)
     if file.suffix == ".json":
         return read_run_config(file)[0].as_data()
     try:
-        data = tomllib.loads(files.read_text(file, follow=True))
+        data = toml.parse(files.read_text(file, toml.LARGEST, follow=True))
     except files.UnreadableError as error:
         remedy = "Mend it, or name another TOML file." if file.is_file() else "Name an existing TOML file."
         raise errors.UsageError(f"Config file {path!r} can't be used: {error}. {remedy}") from error
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
-    return _table(data, f"the file {path!r}")
+    limits.check_values(data)
+    limits.check_size(data, f"Config file {path!r}")
+    limits.check_asked(data, path)
+    return data
 
 
 def read_run_config(file: pathlib.Path) -> tuple[Task, int, dict[str, Any]]:
@@ -277,19 +332,15 @@ def task_and_seed(data: dict[str, Any], file: pathlib.Path) -> tuple[Task, int]:
     seed = data.get("seed")
     if "task" not in data or type(seed) is not int:
         raise errors.UsageError(f"Config file {str(file)!r} has no 'task' and 'seed'; expected a run's config.json.")
-    return Task.from_data(_table(data["task"], "the task")), seed
+    limits.check_size(data, f"Config file {str(file)!r}")
+    task = of_file(Task.from_data(_table(data["task"], "the task")))
+    limits.check_asked(task.as_data(), str(file))
+    return task, seed
 
 
 def unusable_config(file: pathlib.Path, error: Exception) -> errors.UsageError:
     """Returns the error of a config.json that can't be read."""
     return errors.UsageError(f"Config file {str(file)!r} can't be used: {error}. Expected a run's config.json.")
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return None if text == "none" else text
 
 
 def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
@@ -300,36 +351,6 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, (Task, Evaluation)):
         return {field.name: _with(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
     return conversion(value)
-
-
-def _check_depth(value: Any, path: str, depth: int = 0) -> None:
-    """Raises UsageError if tables and lists are nested too deep, or without end."""
-    if depth > DEEPEST:
-        raise errors.UsageError(
-            f"Setting {path[:60]} is nested too deep; expected at most {DEEPEST} tables or lists in others."
-        )
-    if isinstance(value, dict):
-        for name, item in value.items():
-            _check_depth(item, f"{path}.{name}" if path else str(name), depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_depth(item, path, depth + 1)
-
-
-def _check_finite(value: Any, path: str) -> None:
-    """Raises UsageError if there is a number among nested tables and lists that JSON doesn't know."""
-    if isinstance(value, schedules.Schedule):
-        value = settings.as_tables(value)
-    if isinstance(value, dict):
-        for name, item in value.items():
-            _check_finite(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_finite(item, path)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise errors.UsageError(
-            f"Setting {path} is {value}; expected a finite number, as config.json can hold no other. A text goes in quotes."
-        )
 
 
 def _check_objects(told: dict[str, Any], given: Any, path: str) -> None:
@@ -377,7 +398,9 @@ def _is_schedule(table: dict[str, Any]) -> bool:
 
 def _table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise errors.UsageError(f'{where} is {value!r}; expected a table of settings, such as {where}.name = "...".')
+        raise errors.UsageError(
+            f'{where} is {errors.quoted(value)}; expected a table of settings, such as {where}.name = "...".'
+        )
     return value
 
 
@@ -386,6 +409,7 @@ def _part(value: Any, where: str) -> Part:
     name = table.get("name")
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
+    limits.check_name(name, where)
     package = table.get("package", "")
     if not isinstance(package, str):
         raise errors.UsageError(f"{where}.package is {str(package)[:60]!r}; expected the name of a package.")

@@ -27,6 +27,9 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
 }
 
 
+MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
+
+
 def positive(default: Any) -> Any:
     """Returns an attrs field for a setting that must be greater than 0."""
     return attrs.field(default=default, validator=attrs.validators.gt(0))
@@ -89,7 +92,7 @@ class Trainer(abc.ABC):
     max_gradient_norm: float | None = optional_positive(None)
     learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     update_period: int | None = optional_positive(None)
-    updates_per_period: int = positive(1)
+    updates_per_period: int = attrs.field(default=1, validator=[attrs.validators.gt(0), attrs.validators.le(MOST_UPDATES)])
 
     @abc.abstractmethod
     def num_outputs(self, spec: EnvironmentSpec) -> int:

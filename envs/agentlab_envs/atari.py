@@ -47,6 +47,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 RESERVED = ("game", "num_envs", "autoreset_mode")  # set by settings of the environment, or by what a time step is
 LEAST = {"frameskip": 1, "img_height": 1, "img_width": 1, "stack_num": 1, "noop_max": 0, "max_num_frames_per_episode": 1}
+MOST = {
+    "frameskip": 1_000,
+    "img_height": 1_024,
+    "img_width": 1_024,
+    "stack_num": 64,
+    "noop_max": 10_000,
+    "max_num_frames_per_episode": 2**31 - 1,
+    "num_threads": 1_024,
+    "batch_size": 2**20,
+    "thread_affinity_offset": 1_024,
+}
 ENLARGED = 4  # pixels of a picture to a side of a pixel shown
 
 
@@ -156,10 +167,11 @@ def _check(given: dict[str, Any], arguments: dict[str, Any]) -> None:
     for name in given:
         if name not in known:
             raise errors.UsageError(errors.unknown("argument", name, known) + " They are those of ale_py.AtariVectorEnv.")
-    for name, least in LEAST.items():
-        if not isinstance(arguments[name], int) or arguments[name] < least:
+    for name, most in MOST.items():
+        least, value = LEAST.get(name, -1), arguments.get(name, 1)
+        if not isinstance(value, int) or not least <= value <= most:
             raise errors.UsageError(
-                f"Argument {name!r} of 'atari' is {arguments[name]!r}; expected a whole number from {least} up."
+                f"Argument {name!r} of 'atari' is {errors.quoted(value)}; expected a whole number from {least} up to {most:,}."
             )
     probability = arguments["repeat_action_probability"]
     if not isinstance(probability, (int, float)) or not 0.0 <= probability <= 1.0:

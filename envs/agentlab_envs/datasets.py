@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, files, room
+from agentlab import errors, files, limits, room
 from agentlab.files import UnreadableError
 from agentlab.keras_settings import keras_defaults
 from agentlab.shuffle import shuffled
@@ -104,6 +104,7 @@ def load(data: Any, num_classes: int | None = None) -> Dataset:
 
 
 def _load_named(name: str, num_classes: int | None) -> Dataset:
+    limits.check_path(name)
     file = _file_of(name)
     if file is not None:
         return _load_file(file, name, num_classes)

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from agentlab import errors, guard
+from agentlab import errors, guard, screen
 from agentlab.environment import Environment
 from agentlab.objects import display_name
 from agentlab.spec import EnvironmentSpec
@@ -27,6 +27,8 @@ MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
+MOST_PROCESSES = 1_024
+DAY = 86_400.0  # seconds
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -59,9 +61,16 @@ class GymnasiumEnvironment(Environment):
     arguments: dict[str, Any] = attrs.field(factory=dict)
     render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
 
-    timeout: float = attrs.field(default=8.0, validator=attrs.validators.gt(0))
+    timeout: float = attrs.field(default=8.0, validator=[attrs.validators.gt(0), attrs.validators.le(DAY)])
 
     def __attrs_post_init__(self) -> None:
+        if "human" in (self.render_mode, self.arguments.get("render_mode")):
+            screen.check("set render_mode to rgb_array or none")
+        if self.vectorization == "async" and self.num_environments > MOST_PROCESSES:
+            raise errors.UsageError(
+                f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
+                f"{MOST_PROCESSES:,}, or vectorization 'sync'."
+            )
         self._steps = 0
         self._name = display_name(self.id)
         self._closed = self._brief = False
@@ -92,6 +101,10 @@ class GymnasiumEnvironment(Environment):
         native = self.vectorization == "native"
         remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
         return errors.UsageError(f"{self._name} does not say what it shows and takes: {what}; {remedy}.")
+
+    @classmethod
+    def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
+        return making.imported_modules(settings.get("id"), settings.get("arguments"))
 
     @property
     def spec(self) -> EnvironmentSpec:

@@ -64,6 +64,21 @@ def _is_of_pictures(error: BaseException) -> bool:
     return isinstance(error, TypeError) and ("render_mode" in text or "takes no arguments" in text)
 
 
+def imported_modules(id: Any, arguments: Any) -> list[str]:
+    """Returns the modules that are imported for an id such as "module:ID", and for the id of the old gym package in it or among
+    the arguments."""
+    texts = [id, *_texts(arguments)]
+    return [text.partition(":")[0].rpartition("/")[2] for text in texts if isinstance(text, str) and ":" in text]
+
+
+def _texts(value: Any) -> list[str]:
+    """Returns all texts in nested tables and lists."""
+    if isinstance(value, str):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [text for item in items for text in _texts(item)]
+
+
 def missing(id: str, error: BaseException) -> str:
     """Returns the sentence for a package that the environment needs."""
     return f"{display_name(id)} needs a package that is not installed: {str(error).rstrip('.')}."

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import BinaryIO
 
-from agentlab import errors, files, room, source
+from agentlab import errors, files, limits, room, source
 from agentlab.files import UnreadableError
 from agentlab.folder import Folder
 
@@ -45,6 +45,7 @@ def contents(path: str, scale: int = 1) -> dict[str, bytes]:
         if name not in CORPORA:
             raise errors.UsageError(errors.unknown("corpus", name, CORPORA))
         return {path: CORPORA[name]()}
+    limits.check_path(path)
     reader, place = _Reader(scale), pathlib.Path(path)
     try:
         if not place.is_dir():

@@ -172,7 +172,7 @@ class Transformer(RecurrentModel):
         return {**super().get_config(), "builder": attrs.asdict(self._builder), **sizes}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Transformer:  # noqa: ARG003 - Keras's
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Transformer:
         return cls(**{**config, "builder": GPT(**config["builder"])})
 
 

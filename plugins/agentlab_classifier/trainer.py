@@ -7,13 +7,14 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors
+from agentlab import errors, keras_names
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.trainer import Score, Trainer
 from agentlab.types import Transition
 from agentlab_classifier.score import AnswerScore, ClassScore
 
 TAKEN = ("episodes", "return_mean", "return_std", "episode_length_mean", "loss", "per_class_accuracy", "confusion_matrix")
+MOST_METRICS = 100
 
 
 @attrs.define(slots=False, eq=False)
@@ -21,13 +22,14 @@ class Supervised(Trainer):
     """Learns from `target`, the right answer to each action, by any Keras loss; rewards only tell how well it goes.
 
     Attributes:
-        loss_function: a Keras loss by name, or an object called with (target, output), your own included; None for the
-            cross-entropy of logits where targets are classes, and the mean squared error where they are arrays.
-        metrics: of evaluations: Keras metrics by name, or objects.
+        loss_function: one of Keras's losses by name, or as a table of its name and arguments, `{"name": "Huber", "delta": 2}`;
+            or an object called with (target, output), your own included; None for the cross-entropy of logits where targets
+            are classes, and the mean squared error where they are arrays.
+        metrics: of evaluations: Keras's metrics by name, or as such tables; or objects.
     """
 
-    loss_function: str | Any = None
-    metrics: tuple[Any, ...] = ()
+    loss_function: str | dict[str, Any] | Any = None
+    metrics: tuple[Any, ...] = attrs.field(default=(), validator=attrs.validators.max_len(MOST_METRICS))
 
     def num_outputs(self, spec: EnvironmentSpec) -> int:
         target = spec.target
@@ -45,7 +47,7 @@ class Supervised(Trainer):
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
         super().build(model, spec)
         self._loss = _loss(self.loss_function, spec.target)
-        self._metrics = [_metric(metric, spec.target) for metric in self.metrics]
+        self._metrics = keras_names.metrics([_metric(metric, spec.target) for metric in self.metrics])
         _check_names([metric.name for metric in self._metrics])
         self._target = spec.target
 
@@ -67,16 +69,13 @@ def _loss(given: Any, target: Array | Discrete | None) -> Any:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if discrete else keras.losses.MeanSquaredError()
     if given in ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # models here put out logits
-    return _found(given, keras.losses.get, "loss", "mean_absolute_error")
+    return keras_names.loss(given)
 
 
-def _metric(given: Any, target: Array | Discrete | None) -> keras.metrics.Metric:
+def _metric(given: Any, target: Array | Discrete | None) -> Any:
     if given in ("accuracy", "acc") and isinstance(target, Discrete):
         return keras.metrics.SparseCategoricalAccuracy(name="accuracy")  # as `compile` resolves the name
-    metric = _found(given, keras.metrics.get, "metric", "mean_absolute_error")
-    if isinstance(metric, keras.metrics.Metric):
-        return metric
-    return keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", "metric"))
+    return given
 
 
 def _check_names(names: list[str]) -> None:
@@ -87,14 +86,3 @@ def _check_names(names: list[str]) -> None:
                 f"A metric is named {name!r}, as another entry of evaluations is; expected names of their own, and none of "
                 f"{', '.join(TAKEN)}. Give it another name."
             )
-
-
-def _found(given: Any, get: Any, kind: str, example: str) -> Any:
-    """Returns what Keras knows by a name, or the object given if it can be called."""
-    try:
-        found = get(given)
-    except ValueError as error:
-        raise errors.UsageError(
-            f"Keras has no {kind} {given!r}; expected its name, such as {example!r}, or an object called with (target, output)."
-        ) from error
-    return found

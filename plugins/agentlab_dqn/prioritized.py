@@ -42,6 +42,9 @@ class PrioritizedReplay(UniformReplay):
         if any(not 0.0 <= value <= 1.0 for value in values_of(self.weight_exponent)):
             raise ValueError(f"'weight_exponent' must be 0 to 1: {self.weight_exponent}")
 
+    def _bytes_beside(self) -> int:
+        return super()._bytes_beside() + SumTree.num_bytes(self.capacity)
+
     def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
         super().build(spec, num_environments, horizon)
         self._tree = SumTree(self.capacity)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import attrs
+import numpy as np
 
 from agentlab import seeds
 from agentlab.memory import Memory
@@ -33,7 +35,12 @@ class UniformReplay(Memory):
     observations: Literal["whole", "frames"] = attrs.field(default="whole", validator=attrs.validators.in_(["whole", "frames"]))
 
     def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
-        self._ring = Ring(spec, self.capacity, num_environments, horizon, OBSERVATIONS[self.observations])
+        kind, batch = OBSERVATIONS[self.observations], self.batch_size * _observed_bytes(spec)
+        self._ring = Ring(spec, self.capacity, num_environments, horizon, kind, batch + self._bytes_beside())
+
+    def _bytes_beside(self) -> int:
+        """Returns how many bytes the memory takes besides transitions."""
+        return 0
 
     def add(self, transition: Transition, ended: Any, row: Any) -> None:
         self._ring.add(transition, ended, row)
@@ -49,3 +56,8 @@ class UniformReplay(Memory):
 
     def variables(self) -> dict[str, Any]:
         return self._ring.variables()
+
+
+def _observed_bytes(spec: EnvironmentSpec) -> int:
+    """Returns the bytes of what was acted on and what that led to."""
+    return 2 * math.prod(spec.observation.shape) * np.dtype(spec.observation.dtype).itemsize

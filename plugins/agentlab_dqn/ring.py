@@ -101,13 +101,20 @@ class Ring:
         num_environments: B.
         horizon: n, and the discount factor.
         kind: of the storage of observations.
+        beside: bytes that the memory takes besides this.
 
     Raises:
         UsageError: there is no room for n steps of every environment, or no memory for all of it.
     """
 
     def __init__(
-        self, spec: EnvironmentSpec, capacity: int, num_environments: int, horizon: Horizon, kind: type[Observations]
+        self,
+        spec: EnvironmentSpec,
+        capacity: int,
+        num_environments: int,
+        horizon: Horizon,
+        kind: type[Observations],
+        beside: int = 0,
     ) -> None:
         def of(space: Array | Discrete, name: str) -> tf.Variable:
             return ring(capacity, space.shape, space.dtype, name)
@@ -117,7 +124,8 @@ class Ring:
                 f"A replay of {capacity:,} transitions can't hold {horizon.num_steps} steps of {num_environments} environments "
                 f"each; expected a capacity greater than {horizon.num_steps * num_environments:,}. Set memory.capacity so."
             )
-        check_free(kind.num_bytes(spec, capacity, num_environments), f"A replay of {capacity:,} transitions", "memory.capacity")
+        needed = kind.num_bytes(spec, capacity, num_environments) + capacity * _other_bytes(spec, horizon) + beside
+        check_free(needed, f"A replay of {capacity:,} transitions", "memory.capacity")
         self.capacity = capacity
         self.horizon = horizon
         self.newest_left_out = (horizon.num_steps - 1) * num_environments  # their n steps may not be complete
@@ -206,3 +214,11 @@ class Ring:
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables of the storage by name."""
         return {**self._observations.variables(), **self._rings, **self._links, "added": self._added}
+
+
+def _other_bytes(spec: EnvironmentSpec, horizon: Horizon) -> int:
+    """Returns the bytes of one transition besides its observations."""
+    numbers = [spec.action, Array(()), Array(())]  # action, reward, discount
+    numbers += [spec.target] if spec.target is not None else []
+    links = 1 + 8 if horizon.num_steps > 1 else 0  # whether it ended, and what followed
+    return links + sum(math.prod(space.shape) * np.dtype(space.dtype).itemsize for space in numbers)

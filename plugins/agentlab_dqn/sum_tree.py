@@ -25,11 +25,13 @@ class SumTree:
     """
 
     def __init__(self, size: int) -> None:
-        rows = [-(-size // FANOUT)]
-        while rows[-1] > SUMMED_UP:
-            rows.append(-(-rows[-1] // FANOUT))
-        rows[-1] = SUMMED_UP
+        rows = _rows(size)
         self._levels = [tf.Variable(tf.zeros([count, FANOUT]), trainable=False, name="tree") for count in reversed(rows)]
+
+    @staticmethod
+    def num_bytes(size: int) -> int:
+        """Returns how many bytes a tree of so many entries takes."""
+        return sum(_rows(size)) * FANOUT * 4
 
     def put(self, entries: Any, weights: Any) -> None:
         """Sets the weights `[N]` float32, 0 or greater, of `entries` `[N]` int64, each of which is named once or alike."""
@@ -67,6 +69,15 @@ class SumTree:
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables by name, from the fewest sums to the weights."""
         return {f"tree/{index}": level for index, level in enumerate(self._levels)}
+
+
+def _rows(size: int) -> list[int]:
+    """Returns the rows of the levels that are stored, from the entries up."""
+    rows = [-(-size // FANOUT)]
+    while rows[-1] > SUMMED_UP:
+        rows.append(-(-rows[-1] // FANOUT))
+    rows[-1] = SUMMED_UP
+    return rows
 
 
 def _begins(weights: Any) -> Any:

@@ -16,6 +16,7 @@ from agentlab.types import Horizon, Transition
 from agentlab_dqn.returns import Categorical, Expected, Returns
 from agentlab_dqn.target import TargetNetwork
 
+MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
 LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends
 
 
@@ -46,7 +47,7 @@ class DQN(Trainer):
     learning_starts: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
     update_period: int = positive(4)
     discount: float = fraction(0.99)
-    num_steps: int = positive(1)
+    num_steps: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(MOST_STEPS)])
     huber_delta: float | None = optional_positive(1.0)
     double: bool = True
     num_atoms: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(2)))

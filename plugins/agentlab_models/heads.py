@@ -9,7 +9,7 @@ import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import errors
+from agentlab import errors, keras_names
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.styles import restored, serialized
@@ -32,7 +32,7 @@ class Dense:
     def layer(self, units: int, stream: str, activation: str | None = None) -> keras.layers.Layer:
         """Returns a layer; `stream` names it among the model's."""
         if self.noise is None:
-            return keras.layers.Dense(units, activation=activation)
+            return keras.layers.Dense(units, activation=activation and keras_names.activation(activation))
         return NoisyDense(units, stream, activation, self.noise)
 
     def hidden(self, units: int, stream: str) -> list[keras.layers.Layer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import keras
 
+from agentlab import keras_names
 from agentlab.model import ModelBuilder
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import optional_positive
@@ -70,4 +71,6 @@ class Linear(ModelBuilder):
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         flatten = [keras.layers.Flatten()] if len(spec.observation.shape) != 1 else []
-        return sequential(spec, [*flatten, keras.layers.Dense(num_outputs, kernel_initializer=self.initializer)])
+        return sequential(
+            spec, [*flatten, keras.layers.Dense(num_outputs, kernel_initializer=keras_names.initializer(self.initializer))]
+        )

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab import noise, seeds
+from agentlab import keras_names, noise, seeds
 
 
 @keras.saving.register_keras_serializable(package="agentlab_models")
@@ -33,7 +33,7 @@ class NoisyDense(keras.layers.Layer):
         super().__init__(**{"name": stream, **keras_arguments})
         self.units = units
         self.stream = stream
-        self.activation = keras.activations.get(activation)
+        self.activation = keras_names.activation(activation or "linear")
         self.noise = noise
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
