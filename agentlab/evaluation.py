@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.checks import EnvironmentCheck
 from agentlab.environment import Environment
 from agentlab.errors import Interrupted, UsageError
 from agentlab.metrics import EpisodeStatistics
@@ -16,7 +17,7 @@ from agentlab.model import initial_state, restarted
 from agentlab.policy import Policy
 from agentlab.spec import Array, Discrete
 from agentlab.trainer import Score
-from agentlab.types import Decision, TimeStep, Transition
+from agentlab.types import Transition
 
 NewScore = Callable[[], Score | None]
 
@@ -53,6 +54,7 @@ class Evaluator:
                 f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment alike."
             )
         self._environment = environment
+        self._check = EnvironmentCheck(theirs, environment.num_environments)
         self._policy = policy
         self._new_score = new_score
         rows = environment.num_environments
@@ -71,30 +73,33 @@ class Evaluator:
         """
         self._policy.steps.assign(0)
         rows, model = self._environment.num_environments, self._policy.model
-        left, returns, lengths = self._share.copy(), [], []
-        statistics, score = EpisodeStatistics.start(rows), self._new_score()
-        timestep, recurrent = self._environment.reset(seeds.host_seed(self._seed, stream)), initial_state(model, rows)
+        left, outcomes = self._share.copy(), np.zeros((self._share.sum(), 2))  # of each episode, its return and length
+        statistics, score, count = EpisodeStatistics.start(rows), self._new_score(), 0
+        timestep = self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
+        self._check.turns, recurrent = 0, initial_state(model, rows)
         while left.any():
             if stop():
                 raise Interrupted("The evaluation was interrupted.")
             decision = self._policy.respond(timestep.observation, recurrent)
             action = decision.action.numpy()
-            timestep = self._environment.step(action)
+            acted_on = None if score is None else (timestep.observation.copy(), action.copy())  # the environment has the others
+            timestep = self._check.take(self._environment.step(action), action)
             ended = timestep.terminated | timestep.truncated
             acted = np.ones(rows, np.bool_) if isinstance(timestep.first, tuple) else ~timestep.first
-            if score is not None:
-                _add(score, decision, action, timestep, acted & (left > 0))
-            statistics = statistics.reported().after(timestep.reward, ended.astype(np.float32), acted.astype(np.float32))
-            counted = ended & (left > 0)
-            returns.extend(statistics.return_sum[counted].tolist())
-            lengths.extend(statistics.length_sum[counted].tolist())
-            left = left - counted
+            if score is not None and acted_on is not None:
+                _add(score, decision.output.numpy(), Transition.between(*acted_on, timestep), acted & (left > 0))
+            statistics = statistics.reported().after(timestep.reward, ended, acted)
+            rows_counted = np.flatnonzero(ended & (left > 0))
+            for row in rows_counted:
+                outcomes[count] = statistics.return_sum[row], statistics.length_sum[row]
+                count += 1
+            left[rows_counted] -= 1
             recurrent = restarted(model, decision.recurrent, tf.constant(timestep.begun)) if recurrent != () else ()
         return {
-            "episodes": len(returns),
-            "return_mean": float(np.mean(returns)),
-            "return_std": float(np.std(returns)),
-            "episode_length_mean": float(np.mean(lengths)),
+            "episodes": count,
+            "return_mean": float(np.mean(outcomes[:, 0])),
+            "return_std": float(np.std(outcomes[:, 0])),
+            "episode_length_mean": float(np.mean(outcomes[:, 1])),
             **(score.result() if score is not None else {}),
         }
 
@@ -103,11 +108,9 @@ class Evaluator:
         self._environment.close()
 
 
-def _add(score: Score, decision: Decision, action: np.ndarray, timestep: TimeStep, rows: np.ndarray) -> None:
+def _add(score: Score, output: np.ndarray, transition: Transition, rows: np.ndarray) -> None:
     """Adds the decisions of those `rows` (`[B]` bool) that count."""
-    transition = Transition.between(decision.observation, action, timestep)
-    batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition)
-    score.add(decision.output.numpy()[rows], batch)
+    score.add(output[rows], tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition))
 
 
 def _is_like(ours: Array | Discrete, theirs: Array | Discrete) -> bool:

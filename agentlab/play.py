@@ -12,6 +12,7 @@ import numpy as np
 
 from agentlab import errors, plugins, seeds
 from agentlab.agent import Agent
+from agentlab.checks import EnvironmentCheck
 from agentlab.composition import build_environment, evaluation_environment
 from agentlab.environment import Environment
 from agentlab.metrics import EpisodeStatistics
@@ -62,15 +63,17 @@ def _shown(task: Task, render_mode: str) -> Environment:
 
 
 def _episodes(agent: Agent, environment: Environment, episodes: int, seed: int) -> tuple[list[float], list[np.ndarray]]:
-    timestep = environment.reset(seeds.host_seed(seed, "play"))
+    check = EnvironmentCheck(environment.spec, 1)
+    timestep = check.begin(environment.reset(seeds.host_seed(seed, "play")))
     returns: list[float] = []
     frames = [environment.render()]
     statistics = EpisodeStatistics.start(1)
     while len(returns) < episodes:
-        timestep = environment.step(agent.act(timestep.observation))
+        action = agent.policy.act(timestep.observation)
+        timestep = check.take(environment.step(action), action)
         frames.append(environment.render())
         ended = timestep.terminated | timestep.truncated
-        statistics = statistics.reported().after(timestep.reward, ended.astype(np.float32))
+        statistics = statistics.reported().after(timestep.reward, ended)
         if ended[0]:
             returns.append(float(statistics.return_sum[0]))
     return returns, [frame for frame in frames if frame is not None]

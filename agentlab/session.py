@@ -224,7 +224,7 @@ class Session:
         step = self._step + turns * self._task.num_environments
         try:
             self._timed("train", self._gear.run, turns)
-        except errors.EnvironmentFault:
+        except (errors.EnvironmentFault, errors.UsageError):  # of the environment, or of actions that it doesn't take
             if not isinstance(self.agent.spec.action, Discrete):  # actions that grew without bound are learning's fault
                 check_learning(self.agent, step)
             raise
