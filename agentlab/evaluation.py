@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.checks import EnvironmentCheck
 from agentlab.environment import Environment
 from agentlab.errors import Interrupted, RunWarning, UsageError
 from agentlab.guard import guarded
@@ -19,7 +20,7 @@ from agentlab.model import initial_state, restarted
 from agentlab.policy import Policy
 from agentlab.spec import Array, Discrete
 from agentlab.trainer import Score
-from agentlab.types import Decision, TimeStep, Transition
+from agentlab.types import TimeStep, Transition
 
 LONGEST = 10_000  # steps of an episode, where neither the environment nor the task has a limit
 
@@ -72,6 +73,7 @@ class Evaluator:
         self._environment = guarded(environment)
         self._limit = max_episode_steps or (LONGEST if theirs.max_episode_steps is None else None)
         self._limit_is_set = max_episode_steps is not None
+        self._check = EnvironmentCheck(theirs, environment.num_environments)
         self._policy = policy
         self._new_score = new_score
         self._show = show
@@ -116,19 +118,22 @@ class Evaluator:
         return {**result, **scored}
 
     def _reset(self, stream: str) -> tuple[TimeStep, Any]:
-        first = self._environment.reset(seeds.host_seed(self._seed, stream))
+        first = self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
+        self._check.turns = 0
         return first, initial_state(self._policy.model, self._environment.num_environments)
 
     def _step(self, timestep: TimeStep, recurrent: Any, count: _Count, score: Score | None) -> tuple[TimeStep, Any]:
         """Acts on a time step; returns the next one and the model's state for it."""
         decision = self._policy.respond(timestep.observation, recurrent)
         action = decision.action.numpy()
-        following = self._environment.step(action)
+        acted_on = None if score is None else (timestep.observation.copy(), action.copy())  # the environment has the others
+        following = self._check.take(self._environment.step(action), action)
 
         acted = np.ones(len(action), np.bool_) if isinstance(following.first, tuple) else ~following.first
-        if score is not None:
+        if score is not None and acted_on is not None:
+            transition = Transition.between(*acted_on, following)
             with keras_defaults():
-                _add(score, decision, action, following, acted & count.counting())
+                _add(score, decision.output.numpy(), transition, acted & count.counting())
         count.add(following, acted)
         if recurrent == ():
             return following, ()
@@ -191,14 +196,14 @@ class _Count:
 
     def add(self, timestep: TimeStep, acted: np.ndarray) -> None:
         """Takes in a step of all rows, of which some `acted` `[B]`."""
-        statistics = self._statistics.reported().continued(timestep.reward, acted.astype(np.float32))
+        statistics = self._statistics.reported().continued(timestep.reward, acted)
         ended, counting = timestep.terminated | timestep.truncated, self.counting()
         if self._limit is not None:
             overlong = counting & ~ended & (statistics.running_length >= self._limit)
             self._waits |= overlong
             self.cut_off += int(np.count_nonzero(overlong))
             ended = ended | overlong
-        self._statistics = statistics = statistics.closed(ended.astype(np.float32))
+        self._statistics = statistics = statistics.closed(ended)
 
         counted = ended & counting
         self.returns.extend(statistics.return_sum[counted].tolist())
@@ -216,11 +221,9 @@ class _Count:
         }
 
 
-def _add(score: Score, decision: Decision, action: np.ndarray, timestep: TimeStep, rows: np.ndarray) -> None:
+def _add(score: Score, output: np.ndarray, transition: Transition, rows: np.ndarray) -> None:
     """Adds the decisions of those `rows` (`[B]` bool) that count."""
-    transition = Transition.between(decision.observation, action, timestep)
-    batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition)
-    score.add(decision.output.numpy()[rows], batch)
+    score.add(output[rows], tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition))
 
 
 def _is_like(ours: Array | Discrete, theirs: Array | Discrete) -> bool:

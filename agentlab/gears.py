@@ -15,12 +15,14 @@ import tensorflow as tf
 from agentlab import seeds, variables
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
+from agentlab.checks import EnvironmentCheck, failure, unfit_action
+from agentlab.device_checks import FirstFault, LoopChecks
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.errors import AgentlabError, EnvironmentFault, first_line
 from agentlab.execution import Compiled, compiled, repeat
 from agentlab.guard import guarded
 from agentlab.loop import turn
-from agentlab.metrics import EpisodeStatistics, all_finite
+from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state
 from agentlab.stepper import make_stepper
 from agentlab.types import TimeStep, numbered
@@ -80,7 +82,7 @@ class _Carry:
     recurrent: Any
     statistics: EpisodeStatistics
     index: Any
-    finite: Any  # turns up to the first of which a reward or an observation was not
+    fault: FirstFault
 
 
 class DeviceGear(Gear):
@@ -98,25 +100,29 @@ class DeviceGear(Gear):
         agent.learner.prepare()
         self._agent = agent
         self._autoreset = Autoreset(environment, agent.num_environments, seeds.host_seed(seed, "environment"))
+        self._checks = LoopChecks(environment.spec)
         self._chunk = compiled(self._run_chunk, agent.execution)
 
     def start(self) -> None:
         episodes, timestep = self._autoreset.reset()
+        first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
+        EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
         rows = self._agent.num_environments
         recurrent = initial_state(self._agent.model, rows)
-        zero, statistics = np.int64(0), EpisodeStatistics.start(rows)
-        carry = _Carry(episodes, timestep.observation, recurrent, statistics, index=zero, finite=zero)
+        statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
+        carry = _Carry(episodes, timestep.observation, recurrent, statistics, np.int64(0), fault)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
 
     def run(self, turns: int) -> None:
         self._chunk(tf.constant(turns, tf.int64))
-        finite, index = int(self._variables.finite.numpy()), int(self._variables.index.numpy())
-        if finite < index:
-            raise EnvironmentFault(
-                f"The environment {self._agent.spec.name!r} gave a reward or an observation that is not finite by step "
-                f"{(finite + 1) * self._agent.num_environments:,}. Mend the environment."
-            )
+        if self._variables.fault.turn.numpy():
+            self._raise_fault()
+
+    def _raise_fault(self) -> None:
+        fault = tf.nest.map_structure(lambda variable: variable.numpy(), self._variables.fault)
+        name, clause = self._checks.told(fault, self._agent.num_environments)
+        raise (unfit_action if name == "action" else failure)(self._agent.spec.name, int(fault.turn), clause)
 
     def report(self) -> dict[str, float | None]:
         statistics = self._variables.statistics
@@ -147,15 +153,16 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
+        actions = []
+
         def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+            actions.append(action)
             return self._autoreset.step(episodes, action, index)
 
         episodes, timestep, recurrent = turn(self._agent, step_environment, carry.episodes, carry.observation, carry.recurrent)
-        ended = tf.cast(timestep.terminated | timestep.truncated, tf.float32)
-        statistics = carry.statistics.after(timestep.reward, ended)
-        sound = (carry.finite == carry.index) & all_finite(timestep.reward) & all_finite(timestep.final_observation)
-        finite = tf.where(sound, index, carry.finite)
-        return _Carry(episodes, timestep.observation, recurrent, statistics, index, finite)
+        statistics = carry.statistics.after(timestep.reward, timestep.terminated | timestep.truncated)
+        fault = self._checks.after(carry.fault, index, actions[0], timestep)
+        return _Carry(episodes, timestep.observation, recurrent, statistics, index, fault)
 
 
 class HostGear(Gear):
@@ -174,10 +181,15 @@ class HostGear(Gear):
         self._stepper = make_stepper(agent.learner, agent.execution)
         self._environment = guarded(environment)
         self._seed = seed
+        self._check = EnvironmentCheck(environment.spec, agent.num_environments)
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
     def start(self) -> None:
-        self._observation = self._environment.reset(seeds.host_seed(self._seed, "environment")).observation
+        self._reset("environment")
+
+    def _reset(self, stream: str) -> None:
+        timestep = self._environment.reset(seeds.host_seed(self._seed, stream))
+        self._observation = self._check.begin(timestep).observation
 
     def run(self, turns: int) -> None:
         if not turns:
@@ -190,7 +202,7 @@ class HostGear(Gear):
         self._observation = timestep.observation
 
     def _take(self, action: np.ndarray) -> TimeStep:
-        timestep = self._environment.step(action)
+        timestep = self._check.take(self._environment.step(action), action)
         self._count(timestep)
         return timestep
 
@@ -201,11 +213,13 @@ class HostGear(Gear):
 
     def state(self) -> Groups:
         statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
-        return {"loop": {**statistics, **self._stepper.state()}, "environment": self._environment.state()}
+        environment = {name: np.array(value) for name, value in self._environment.state().items()}
+        return {"loop": {**statistics, **self._stepper.state()}, "environment": environment}
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]
         self._stepper.restore(loop)
+        self._check.turns = self._stepper.turns
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
         if groups.get("environment"):
@@ -231,18 +245,16 @@ class HostGear(Gear):
     def _begin_anew(self) -> None:
         """Begins other episodes than at the start: what was gathered of those under way is gone with them."""
         steps = int(self._learner.policy.steps.numpy())
-        seed = seeds.host_seed(self._seed, f"environment, resumed at step {steps}")
-        self._observation = self._environment.reset(seed).observation
+        self._reset(f"environment, resumed at step {steps}")
         nothing = np.zeros_like(self._statistics.running_return)
         self._statistics = attrs.evolve(self._statistics, running_return=nothing, running_length=nothing)
 
     def _count(self, timestep: TimeStep) -> None:
-        acted = 1.0 if isinstance(timestep.first, tuple) else (~timestep.first).astype(np.float32)
+        acted = 1.0 if isinstance(timestep.first, tuple) else ~timestep.first
         self._statistics = self._statistics.continued(timestep.reward, acted)
         ended = timestep.terminated | timestep.truncated
         if np.count_nonzero(ended):
-            with np.errstate(invalid="ignore"):  # learning that diverges is told of by what it learns
-                self._statistics = self._statistics.closed(ended.astype(np.float32))
+            self._statistics = self._statistics.closed(ended)
 
     def close(self) -> None:
         self._environment.close()

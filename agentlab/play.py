@@ -11,6 +11,7 @@ import numpy as np
 
 from agentlab import errors, limits, plugins, scalars, screen, seeds
 from agentlab.agent import Agent
+from agentlab.checks import EnvironmentCheck
 from agentlab.composition import build_environment, evaluation_environment
 from agentlab.environment import Environment
 from agentlab.evaluation import LONGEST
@@ -69,21 +70,23 @@ def _episodes(
         if picture is not None and filming and steps % 2 == 0:
             frames.append((_as_frame(picture), bool((picture != picture[0, 0]).any())))
 
+    check = EnvironmentCheck(environment.spec, 1)
     with environment:
-        timestep = environment.reset(seeds.host_seed(seed, "play"))
+        timestep = check.begin(environment.reset(seeds.host_seed(seed, "play")))
         look()
         while len(returns) < episodes:
-            timestep = environment.step(agent.act(timestep.observation))
+            action = agent.policy.act(timestep.observation)
+            timestep = check.take(environment.step(action), action)
             steps += 1
             look()
             ended = timestep.terminated | timestep.truncated
             overlong = not ended[0] and float(statistics.running_length[0]) + 1 >= limit
-            statistics = statistics.reported().after(timestep.reward, (ended | overlong).astype(np.float32))
+            statistics = statistics.reported().after(timestep.reward, ended | overlong)
             if ended[0] or overlong:
                 returns.append(float(statistics.return_sum[0]))
             if overlong:
                 _warn(f"An episode was cut off after {limit:,} steps, as evaluation.max_episode_steps says.")
-                timestep = environment.reset(seeds.host_seed(seed, f"play, from step {steps}"))
+                timestep = check.begin(environment.reset(seeds.host_seed(seed, f"play, from step {steps}")))
     return returns, frames
 
 

@@ -37,7 +37,7 @@ def checked_output() -> Iterator[None]:
     """Has what can't be written to standard output raise an OutputFault, for commands whose output is all there is of them."""
     stream = sys.stdout
     with console.blocking(stream):
-        sys.stdout = console.Checked(stream)  # type: ignore[assignment]
+        sys.stdout = console.Checked(stream)
         try:
             yield
             sys.stdout.flush()
@@ -129,7 +129,7 @@ class _Listener:
         self.received.append(number)
         again = "Pressing Ctrl-C again" if number == signal.SIGINT else "A second signal"
         console.print_line(
-            f"\nagentlab: Got {signal.Signals(number).name}; stopping with a checkpoint as soon as what is under way has ended, "
+            f"\nagentlab: Got {signal.Signals(number).name}; stopping with a checkpoint once the present step has ended, "
             f"which takes longer while functions are being compiled. {again} ends the program at once, without one.",
             sys.stderr,
         )

@@ -156,8 +156,8 @@ def resume(
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.total_steps:
             raise errors.UsageError(
-                f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger one "
-                f"by --steps {checkpoint.step}."
+                f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
+                f"one by --steps {checkpoint.step}."
             )
         if checkpoint is None:
             _check_beginning(directory)

@@ -262,7 +262,7 @@ class Session:
         try:
             with self._clock.phase("train"):
                 self._gear.run(turns)
-        except errors.EnvironmentFault:
+        except (errors.EnvironmentFault, errors.UsageError):  # of the environment, or of actions that it doesn't take
             if not isinstance(self.agent.spec.action, Discrete):  # actions that grew without bound are learning's fault
                 check_learning(self.agent, step)
             raise

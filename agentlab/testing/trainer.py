@@ -260,7 +260,7 @@ class _Learning:
         return self.trainer.loss(self.forward(), self.batch, seed)[0]
 
     def traced(self, seed: Any) -> dict[str, Any]:
-        """Makes one update, by the way named or the one that the memory has the runtime call; returns its metrics; traceable."""
+        """Makes one update, by the way named or the one that the memory calls; returns its metrics; traceable."""
         if self._way == "learn":
             return self.trainer.learn(self.batch, seed)
         with ForwardTape() as tape:

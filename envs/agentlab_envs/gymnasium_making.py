@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.vector import VectorEnv
 
 from agentlab import errors, guard
@@ -112,9 +113,11 @@ def _observation_spec(id: str, space: gymnasium.Space) -> Array:
 
 def _action_spec(id: str, space: gymnasium.Space) -> Array | Discrete:
     if isinstance(space, gymnasium.spaces.Discrete):
-        return Discrete(int(space.n), str(space.dtype))
+        dtype = space.dtype if space.n - 1 <= np.iinfo(space.dtype).max else np.dtype(np.int64)
+        return Discrete(int(space.n), str(dtype), start=int(space.start))
     if isinstance(space, gymnasium.spaces.Box):
         _check_size(id, space, "takes actions")
+        _check_bounds(id, space)
         return _box(space)
     raise errors.UsageError(
         f"{display_name(id)} takes actions from a {type(space).__name__} space, where agentlab gives Discrete or Box ones; "
@@ -128,6 +131,31 @@ def _check_size(id: str, space: gymnasium.spaces.Box, what: str) -> None:
             f"{display_name(id)} {what} of shape {space.shape}, which hold no number; expected at least one. Mend the "
             "environment's space."
         )
+
+
+def _check_bounds(id: str, space: gymnasium.spaces.Box) -> None:
+    """Raises UsageError where elements of an action have bounds of their own: a spec holds one range for all."""
+    if len(np.unique(space.low)) <= 1 and len(np.unique(space.high)) <= 1:
+        return
+    low, high = (" ".join(np.array2string(bound, threshold=8).split()) for bound in (space.low, space.high))
+    if np.isfinite(space.low).all() and np.isfinite(space.high).all():
+        wrapper = f"gymnasium.wrappers.RescaleAction(gymnasium.make({id!r}), -1.0, 1.0)"
+    else:
+        wrapper = (
+            f"gymnasium.wrappers.TransformAction(gymnasium.make({id!r}), your_function, gymnasium.spaces.Box(-1.0, 1.0, "
+            f"{space.shape})), where your_function stretches an action to these bounds"
+        )
+    raise errors.UsageError(
+        f"{id} takes actions from {low} to {high}, where agentlab has one range for all elements. Give it with one, as "
+        f"environment=lambda: {wrapper}."
+    )
+
+
+def shown_array(space: gymnasium.Space) -> Array:
+    """Returns the numbers that a space's observations are made of; of a Discrete one, before they become one-hot."""
+    if isinstance(space, gymnasium.spaces.Box):
+        return _box(space)
+    return Array((), str(space.dtype))
 
 
 def _box(space: gymnasium.spaces.Box) -> Array:

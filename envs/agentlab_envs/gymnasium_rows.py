@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from agentlab import errors, guard
+from agentlab.checks import as_end, as_reward
 from agentlab_envs.gymnasium_replay import episode_seed
 
 RETURNS = {
@@ -73,12 +74,18 @@ class Row(gymnasium.Wrapper):
             observation, reward, terminated, truncated, _ = self.env.step(action)
         except BaseException as error:
             raise self._fault(error, "step") from error
-        return self._checked(observation), reward, terminated, truncated, {}
+        ends = as_end(terminated, self.row, "terminated"), as_end(truncated, self.row, "truncated")
+        return self._checked(observation), as_reward(reward, self.row), *ends, {}
 
     def _checked(self, observation: Any) -> Any:
         if self._shape is None:  # a space of several parts, which the spec refuses
             return observation
-        array = np.array(observation)
+        try:
+            array = np.array(observation)
+        except (ValueError, TypeError) as error:  # lists of different lengths
+            raise errors.EnvironmentFault(
+                f"row {self.row} returned an observation that is no array: {errors.first_line(error)}."
+            ) from error
         if array.shape != self._shape or not fits(array, self._dtype):
             raise errors.EnvironmentFault(f"row {self.row} {mismatch(array, self._shape, self._dtype)}")
         return array
