@@ -169,7 +169,7 @@ class Session:
                 self._end_early()
                 raise
             except errors.AgentlabError as error:
-                error.args = (f"{error} {self._committer.told()}", *error.args[1:])
+                error.args = (f"{str(error).rstrip('.')}. {self._committer.told()}", *error.args[1:])
                 raise
 
     def _end_early(self) -> None:

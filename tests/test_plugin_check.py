@@ -478,7 +478,7 @@ CASES = [
     (HOST, WrongHost.GlobalDraws, "begins_again", "expected the same trajectory after another reset with the same seed"),
     (HOST, WrongHost.GlobalDraws, "running_touches_nothing", "got changed: NumPy's random state"),
     (HOST, WrongHost.ATuple, "observations", "expected an agentlab.TimeStep from every reset and step; got (array("),
-    (HOST, WrongHost.ClosesOnce, "close", "expected `close` to be called as often as one likes; got RuntimeError: closed already"),
+    (HOST, WrongHost.ClosesOnce, "close", "expected `close` to be called as often as one likes; got RuntimeError"),
     (HOST, WrongHost.ClosesUnusedOnly, "close", "expected `close` to be called as often as one likes; got SystemExit: 0"),
     (HOST, WrongHost.DrawsInFloats, "render", "expected a picture uint8 [height, width, 3], or None; got float64[4, 4, 3]"),
     (SAMPLER, WrongSampler.InInt32, "actions", "expected actions in int64 of shape (1,) for an output of shape (1, 2); got"),
