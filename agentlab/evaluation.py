@@ -22,7 +22,7 @@ from agentlab.spec import Array, Discrete
 from agentlab.trainer import Score
 from agentlab.types import TimeStep, Transition
 
-LONGEST = 10_000  # steps of an episode, where neither the environment nor the task has a limit
+LONGEST = 5_000  # steps of an episode, where neither the environment nor the task has a limit
 
 NewScore = Callable[[], Score | None]
 Show = Callable[[int, int, int], None]

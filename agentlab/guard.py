@@ -95,7 +95,7 @@ class Guarded(Environment):
     def __init__(self, environment: Environment) -> None:
         self._inner = environment
         self._name = type(environment).__name__
-        self._steps = 0
+        self._begun = 0  # turns when the environment was reset
         self._closed = False
         self._spec: EnvironmentSpec = self._ask("spec", lambda: environment.spec)
         self._name = self._spec.name
@@ -110,13 +110,14 @@ class Guarded(Environment):
         return self._spec
 
     def reset(self, seed: int) -> TimeStep:
-        self._steps = 0
-        return self._call("reset", self._inner.reset, seed)
+        try:
+            return self._call("reset", self._inner.reset, seed)
+        finally:
+            self._begun = self._watch.turns
 
     def step(self, action: np.ndarray) -> TimeStep:
         watch = self._watch
         watch.call = "vector step"
-        self._steps += 1
         try:
             return self._step(action)
         except (errors.AgentlabError, errors.RunWarning):
@@ -162,13 +163,12 @@ class Guarded(Environment):
                 return self._ask(name, lambda: function(*arguments))
             finally:
                 self._watch.call = ""
-                self._watch.turns += 1
 
     def _ask(self, name: str, function: Callable[[], T]) -> T:
         return ask(function, lambda what: self._fault(name, what))
 
     def _fault(self, name: str, what: str) -> errors.EnvironmentFault:
-        when = f"vector step {self._steps}" if name == "step" else name
+        when = f"vector step {self._watch.turns - self._begun + 1}" if name == "step" else name
         return errors.EnvironmentFault(f"The environment {self._name} failed at {when}: {what}.")
 
 

@@ -188,7 +188,7 @@ class Session:
                 raise
             except errors.AgentlabError as error:
                 if not isinstance(error, errors.UsageError) or self._committer.committed >= 0:
-                    error.args = (f"{error} {self._committer.told()}", *error.args[1:])
+                    error.args = (f"{str(error).rstrip('.')}. {self._committer.told()}", *error.args[1:])
                 raise
 
     def end_here(self) -> None:

@@ -71,7 +71,7 @@ class Evaluation:
         environment: where; None for the environment it was trained in.
         sampler: draws the actions.
         episodes: how many, each counted from its start to its end; None for one pass through a finite data set, elsewhere 100.
-        max_episode_steps: episodes are cut off after so many steps, and counted as far as they got; None for 10,000 where the
+        max_episode_steps: episodes are cut off after so many steps, and counted as far as they got; None for 5,000 where the
             environment has no limit of its own, which is warned of.
         period: environment steps between evaluations during training; 0 for one at the end only.
         stop_return: training ends before its budget is used up once an evaluation during training has at least this mean

@@ -24,7 +24,7 @@ class Watch:
 
     Attributes:
         call: what is under way; empty between two calls. Whoever calls the environment says so.
-        turns: calls that have ended so far.
+        turns: steps that have been taken so far.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,10 +51,11 @@ class Watch:
                 self._thread.join()
 
     def _look(self) -> None:
-        seen, silent = -1, 0.0
+        seen, silent = ("", -1), 0.0
         while not self._stopped.wait(LOOK_SECONDS):
-            silent = silent + LOOK_SECONDS if self.call and self.turns == seen else 0.0
-            seen = self.turns
+            now = self.call, self.turns
+            silent = silent + LOOK_SECONDS if self.call and now == seen else 0.0
+            seen = now
             if silent == SILENT_SECONDS:
                 warnings.warn(
                     f"The environment {self._name} has not answered for {silent:g} seconds at its {self.call}; still waiting. "

@@ -363,12 +363,10 @@ def follow(sentence):
 
 @pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array|.*precision lowered")
 @pytest.mark.parametrize("name", SPACES)
-def test_the_advice_on_spaces_leads_on(name, here, monkeypatch):
-    monkeypatch.setitem(gymnasium.registry, "Spaces-v0", gymnasium.spec("Spaces-v0"))
-    monkeypatch.setitem(gymnasium.registry["Spaces-v0"].kwargs, "name", name)
+def test_the_advice_on_spaces_leads_on(name, here):
     told = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     with pytest.raises(errors.UsageError) as refused:
-        agentlab.run("dqn", 0, {**told, "environment": {"name": "gymnasium", "id": "Spaces-v0"}}, run_dir="refused")
+        agentlab.run("dqn", 0, {**told, "environment": {"id": "Spaces-v0", "arguments": {"name": name}}}, run_dir="refused")
     with pytest.warns(errors.RunWarning, match="not exactly resumable"):  # spaces draw by generators of their own
         run = agentlab.run("dqn", 0, told, environment=follow(str(refused.value)), run_dir="run")
     assert run.result["steps"] == 30
@@ -380,6 +378,26 @@ def test_spaces_that_no_wrapper_of_gymnasiums_mends_are_refused_with_what_would(
     kind = "ActionWrapper" if name.startswith("actions") else "ObservationWrapper"
     with pytest.raises(errors.UsageError, match=f"Spaces-v0 .* space, where agentlab .* is a gymnasium.{kind} of yours that"):
         make_agent("dqn", changes={"environment": {"id": "Spaces-v0", "arguments": {"name": name}}})
+
+
+def test_the_advice_for_an_object_speaks_of_its_class_and_leads_on():
+    class Named(Spaces):
+        def __init__(self):
+            super().__init__("dict")
+
+    with pytest.raises(errors.UsageError, match=r"^Named shows .*; give it with a wrapper around it: agentlab\.run") as refused:
+        make_agent("dqn", environment=Named)
+    expression = re.search(r"environment=(lambda: .*)\)\.$", str(refused.value))[1]
+    agent = make_agent("dqn", environment=eval(expression, {"gymnasium": gymnasium, "Named": Named}))
+    assert agent.spec.observation.shape == (5,)
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize("name", ["dict", "a mission"])
+def test_spaces_are_refused_alike_in_every_vectorization(name, vectorization):
+    chosen = {"id": "Spaces-v0", "arguments": {"name": name}, "vectorization": vectorization}
+    with pytest.raises(errors.UsageError, match="Spaces-v0 shows observations from a Dict space, where agentlab takes Box"):
+        make_agent("dqn", changes={"environment": chosen})
 
 
 @pytest.mark.parametrize("which", ["observations", "actions"])

@@ -227,6 +227,27 @@ class WrongHost:
             self.place = np.random.uniform(size=self.place.shape).astype(np.float32)
             return attrs.evolve(found, observation=self.place.copy(), final_observation=self.place.copy())
 
+    class ClosesOnce(Corridor):
+        is_open = True
+
+        def close(self):
+            if not self.is_open:
+                raise RuntimeError("closed already")
+            self.is_open = False
+
+    class ClosesUnusedOnly(Corridor):
+        def step(self, action):
+            self.used = True
+            return super().step(action)
+
+        def close(self):
+            if hasattr(self, "used"):
+                raise SystemExit(0)
+
+    class DrawsInFloats(Corridor):
+        def render(self):
+            return np.zeros((4, 4, 3))
+
     class ATuple(Corridor):
         def step(self, action):
             found = super().step(action)
@@ -568,6 +589,9 @@ CASES = [
     (HOST, WrongHost.GlobalDraws, "begins_again", "expected the same trajectory after another reset with the same seed"),
     (HOST, WrongHost.GlobalDraws, "running_touches_nothing", "got changed: NumPy's random state"),
     (HOST, WrongHost.ATuple, "observations", "expected an agentlab.TimeStep from every reset and step; got (array("),
+    (HOST, WrongHost.ClosesOnce, "close", "expected `close` to be called as often as one likes; got RuntimeError"),
+    (HOST, WrongHost.ClosesUnusedOnly, "close", "expected `close` to be called as often as one likes; got SystemExit: 0"),
+    (HOST, WrongHost.DrawsInFloats, "render", "expected a picture uint8 [height, width, 3], or None; got float64[4, 4, 3]"),
     (SAMPLER, WrongSampler.InInt32, "actions", "expected actions in int64 of shape (1,) for an output of shape (1, 2); got"),
     (SAMPLER, WrongSampler.OneTooFar, "actions", "expected actions from 0 to"),
     (SAMPLER, WrongSampler.OneForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from agentlab import guard
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.testing import trajectory
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.violation import expect, expect_same, leaves
+from agentlab.testing.violation import Violation, expect, expect_same, leaves
 from agentlab.types import TimeStep
 
 
@@ -101,11 +102,33 @@ class HostEnvironmentTests(EnvironmentTests):
         state, observation, following = found
         self._in_new(go_on)
 
+    def test_render(self) -> None:
+        """`render` returns the picture of row 0, uint8 `[height, width, 3]`, or None where there is none."""
+        actions = self.actions()
+
+        def pictures(environment: Environment) -> list[Any]:
+            environment.reset(0)
+            first = environment.render()
+            environment.step(actions[0])
+            return [first, environment.render()]
+
+        for picture in self._in_new(pictures):
+            drawn = isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape[2:] == (3,)
+            expect(picture is None or drawn, "a picture uint8 [height, width, 3], or None", _kind(picture))
+
     def test_close(self) -> None:
-        """`close` may be called twice."""
-        environment = self.make(num_environments=1)
-        environment.close()
-        environment.close()
+        """`close` may be called twice, of an environment that was only made as well as of one that was used."""
+        actions = self.actions()
+        for used in (False, True):
+            environment = self.make(**self.given())
+            if used:
+                environment.reset(0)
+                environment.step(actions[0])
+            for _ in range(2):
+                try:
+                    environment.close()
+                except BaseException as error:
+                    raise Violation("`close` to be called as often as one likes", guard.described(error)) from error
 
     def _in_new(self, use: Any) -> Any:
         """Returns what `use` returns of a new environment, which is closed afterwards."""
@@ -114,3 +137,7 @@ class HostEnvironmentTests(EnvironmentTests):
             return use(environment)
         finally:
             environment.close()
+
+
+def _kind(picture: Any) -> str:
+    return f"{picture.dtype}{list(picture.shape)}" if isinstance(picture, np.ndarray) else f"a {type(picture).__name__}"

@@ -90,7 +90,7 @@ class GymnasiumEnvironment(Environment):
     def _describe(self) -> None:
         """Takes from the vector what it says of itself."""
         self._mode = self._settle_mode()
-        self._spec = making.environment_spec(self.id, self._vector)
+        self._spec = making.environment_spec(self.id, self._vector, self.arguments)
         if self.vectorization != "native":
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
         space = self._vector.single_observation_space

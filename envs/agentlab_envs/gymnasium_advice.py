@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -14,22 +15,30 @@ from agentlab.objects import display_name
 MOST_CHOICES = 1_000  # combinations of several choices that are few enough to be one choice
 
 
-def on_observations(id: str, space: Space) -> str:
-    """Returns what to do about observations that are neither a Box nor Discrete."""
-    inner = _source(id)
+def on_observations(id: str, space: Space, arguments: dict[str, Any]) -> str:
+    """Returns what to do about observations that are neither a Box nor Discrete.
+
+    Args:
+        id: Gymnasium's.
+        space: of the observations.
+        arguments: that the environment was made with.
+    """
+    inner = _source(id, arguments)
     if _flattens(space):
-        return _wrapped(f"gymnasium.wrappers.FlattenObservation({inner})")
+        return _wrapped(id, f"gymnasium.wrappers.FlattenObservation({inner})")
     parts = space.spaces if isinstance(space, (Dict, Tuple)) else {}
     named = parts.items() if isinstance(parts, dict) else enumerate(parts)
     flat = [name for name, part in named if _flattens(part)]
     if flat:
         filtered = f"gymnasium.wrappers.FilterObservation({inner}, {flat})"
-        return _wrapped(f"gymnasium.wrappers.FlattenObservation({filtered})")
-    return _wrapped("Shown(...)") + " Shown is a gymnasium.ObservationWrapper of yours that shows a Box or Discrete."
+        return _wrapped(id, f"gymnasium.wrappers.FlattenObservation({filtered})")
+    shown = _wrapped(id, f"Shown({inner})")
+    return f"{shown} Shown is a gymnasium.ObservationWrapper of yours that shows a Box or Discrete."
 
 
-def on_actions(id: str, space: Space) -> str:
-    """Returns what to do about actions that are neither Discrete nor a Box."""
+def on_actions(id: str, space: Space, arguments: dict[str, Any]) -> str:
+    """Returns what to do about actions that are neither Discrete nor a Box; arguments are as of `on_observations`."""
+    inner = _source(id, arguments)
     counts: list[int] = []
     if isinstance(space, MultiDiscrete):
         counts = space.nvec.ravel().tolist()
@@ -39,8 +48,9 @@ def on_actions(id: str, space: Space) -> str:
         flat = f"numpy.array(numpy.unravel_index(action, {tuple(counts)}))"
         combined = flat if len(space.shape or ()) == 1 else f"{flat}.reshape({space.shape})"
         choice = f"gymnasium.spaces.Discrete({math.prod(counts)})"
-        return _wrapped(f"gymnasium.wrappers.TransformAction({_source(id)}, lambda action: {combined}, {choice})")
-    return _wrapped("Taken(...)") + " Taken is a gymnasium.ActionWrapper of yours that takes Discrete actions or a Box's."
+        return _wrapped(id, f"gymnasium.wrappers.TransformAction({inner}, lambda action: {combined}, {choice})")
+    taken = _wrapped(id, f"Taken({inner})")
+    return f"{taken} Taken is a gymnasium.ActionWrapper of yours that takes Discrete actions or a Box's."
 
 
 def on_unknown(id: str) -> str:
@@ -72,15 +82,19 @@ def _starts_at_zero(space: Space) -> bool:
     return not np.any(getattr(space, "start", 0))
 
 
-def _source(id: str) -> str:
+def _source(id: str, arguments: dict[str, Any]) -> str:
+    """Returns what makes the environment, in Python."""
     name = display_name(id)
-    return f"gymnasium.make({id!r})" if name == id else f"{name}()"
+    if name != id:
+        return f"{name if name != 'lambda' else 'make'}()"
+    return f"gymnasium.make({id!r}, **{arguments})" if arguments else f"gymnasium.make({id!r})"
 
 
-def _wrapped(expression: str) -> str:
-    return (
-        f"register it with a wrapper around it, or give it so in Python: agentlab.run(TASK, environment=lambda: {expression})."
-    )
+def _wrapped(id: str, expression: str) -> str:
+    call = f"agentlab.run(TASK, environment=lambda: {expression})"
+    if display_name(id) != id:
+        return f"give it with a wrapper around it: {call}."
+    return f"register it with a wrapper around it, or give it so in Python: {call}."
 
 
 def _snake(name: str) -> str:

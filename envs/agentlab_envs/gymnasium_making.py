@@ -85,8 +85,8 @@ def missing(id: str, error: BaseException) -> str:
     return f"{display_name(id)} needs a package that is not installed: {str(error).rstrip('.')}."
 
 
-def environment_spec(id: str, vector: VectorEnv) -> EnvironmentSpec:
-    """Returns what one environment of `vector` shows and accepts.
+def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> EnvironmentSpec:
+    """Returns what one environment of `vector`, made with these arguments, shows and accepts.
 
     Raises:
         UsageError: a space is of a kind that agentlab does not know.
@@ -94,12 +94,12 @@ def environment_spec(id: str, vector: VectorEnv) -> EnvironmentSpec:
     limit = None
     if vector.spec is not None:
         limit = vector.spec.kwargs.get("max_episode_steps", vector.spec.max_episode_steps)
-    observation = _observation_spec(id, vector.single_observation_space)
-    action = _action_spec(id, vector.single_action_space)
+    observation = _observation_spec(id, vector.single_observation_space, arguments)
+    action = _action_spec(id, vector.single_action_space, arguments)
     return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
 
 
-def _observation_spec(id: str, space: gymnasium.Space) -> Array:
+def _observation_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array:
     if isinstance(space, gymnasium.spaces.Discrete):
         return Array((int(space.n),), minimum=0.0, maximum=1.0)
     if isinstance(space, gymnasium.spaces.Box):
@@ -107,11 +107,11 @@ def _observation_spec(id: str, space: gymnasium.Space) -> Array:
         return _box(space)
     raise errors.UsageError(
         f"{display_name(id)} shows observations from a {type(space).__name__} space, where agentlab takes Box or Discrete; "
-        f"{advice.on_observations(id, space)}"
+        f"{advice.on_observations(id, space, arguments)}"
     )
 
 
-def _action_spec(id: str, space: gymnasium.Space) -> Array | Discrete:
+def _action_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array | Discrete:
     if isinstance(space, gymnasium.spaces.Discrete):
         dtype = space.dtype if space.n - 1 <= np.iinfo(space.dtype).max else np.dtype(np.int64)
         return Discrete(int(space.n), str(dtype), start=int(space.start))
@@ -121,7 +121,7 @@ def _action_spec(id: str, space: gymnasium.Space) -> Array | Discrete:
         return _box(space)
     raise errors.UsageError(
         f"{display_name(id)} takes actions from a {type(space).__name__} space, where agentlab gives Discrete or Box ones; "
-        f"{advice.on_actions(id, space)}"
+        f"{advice.on_actions(id, space, arguments)}"
     )
 
 

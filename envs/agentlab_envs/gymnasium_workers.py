@@ -14,6 +14,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_shared_memory, read_from_shared_memory
 
@@ -58,6 +59,8 @@ class Workers(VectorEnv):
         self._end = Finalize(self, _kill, (self.processes,), exitpriority=0)  # before Python itself would wait for them
         began = time.monotonic()
         self._describe(gymnasium.make(id, **arguments))
+        if not isinstance(self.single_observation_space, (Box, Discrete)):
+            return  # whoever looks at the spaces refuses them; not all have a shared memory
         try:
             self._start(self._maker(arguments), MAKE_SECONDS + count * (time.monotonic() - began))
         except BaseException:
@@ -137,9 +140,9 @@ class Workers(VectorEnv):
         if self.closed:
             return
         self.closed = True
-        rows = range(self.num_envs)
+        rows = range(len(self.processes))
         try:
-            self._send(rows, [("close", None)] * self.num_envs)
+            self._send(rows, [("close", None)] * len(rows))
             if self._failed:  # that one doesn't answer is known
                 self._collect(rows, FAILED_CLOSE_SECONDS)
             else:
