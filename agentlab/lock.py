@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -51,6 +52,8 @@ class DirectoryLock:
         with _guard:
             descriptor = _held.pop(self._key, None)
         if descriptor is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # of a process being forked just now, too
             os.close(descriptor)
 
 
