@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import changes as changing
-from agentlab import errors, execution, guard, objects, plugins, scalars, settings
+from agentlab import errors, execution, forks, guard, objects, plugins, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -73,6 +73,7 @@ def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
     Raises:
         UsageError: it is not for so many environments side by side; told before a run begins.
     """
+    forks.check()
     environment = build_environment(task.environment, task.num_environments)
     if isinstance(environment, DeviceEnvironment):
         environment.initial(at(0, 0), task.num_environments)
@@ -88,6 +89,7 @@ def build_agent(
     task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
 ) -> Agent:
     """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
+    forks.check()
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
     num_outputs = trainer.num_outputs(spec)
