@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import changes as changing
-from agentlab import errors, execution, footprint, guard, objects, plugins, room, scalars, settings
+from agentlab import errors, execution, footprint, forks, guard, objects, plugins, room, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
@@ -108,6 +108,7 @@ def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
     Raises:
         UsageError: it is not for so many environments side by side; told before a run begins.
     """
+    forks.check()
     environment = build_environment(task.environment, task.num_environments)
     if isinstance(environment, DeviceEnvironment):
         environment.initial(at(0, 0), task.num_environments)
@@ -123,6 +124,7 @@ def build_agent(
     task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
 ) -> Agent:
     """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
+    forks.check()
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
     num_outputs = trainer.num_outputs(spec)

@@ -21,6 +21,8 @@ def runner(task: Task | None = None) -> Any:
     """Imports and returns the runner, and so TensorFlow, with the kernels and threads that a task wants."""
     if task is not None:
         os.environ.setdefault(machine.ONEDNN, str(int(task.onednn)))
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 - there is no home, for which pathlib raises
+        os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118 - else it makes one named "~" here
     with quietly():
         from agentlab import execution, runner
     if task is not None:

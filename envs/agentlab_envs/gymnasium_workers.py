@@ -50,6 +50,11 @@ class Workers(VectorEnv):
     """
 
     def __init__(self, id: str, count: int, mode: AutoresetMode, arguments: dict[str, Any], seconds: float) -> None:
+        if multiprocessing.current_process().daemon:
+            raise gymnasium.error.UnsupportedMode(
+                "this process is daemonic, as those of multiprocessing.Pool are, and may start none of its own; use "
+                "vectorization 'sync', or concurrent.futures.ProcessPoolExecutor"
+            )
         self.num_envs, self._mode, self._seconds = count, mode, seconds
         self.processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []

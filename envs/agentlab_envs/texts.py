@@ -121,20 +121,30 @@ def _read(file: pathlib.Path) -> bytes:
 def _nietzsche() -> bytes:
     """Returns the text of Keras's character-level LSTM example, from the user's data folder, the cache, or the network."""
     folder = os.environ.get(FOLDER)
-    places = [pathlib.Path(folder, NIETZSCHE)] if folder else []
-    cached = cache() / NIETZSCHE
-    for place in (*places, cached):
-        if place.is_file():
-            return _verified(_read(place), str(place))
+    given = pathlib.Path(folder or "", NIETZSCHE)
+    place = given if folder and given.is_file() else cache() / NIETZSCHE
+    if place.is_file():
+        return _verified(_read(place), str(place))
     data = _verified(_download(NIETZSCHE_URL), NIETZSCHE_URL)
-    _keep(data, cached)
+    _keep(data, place)
     return data
 
 
 def cache() -> pathlib.Path:
-    """Returns the folder where downloads are kept: `agentlab` in the user's cache."""
+    """Returns the folder where downloads are kept: `agentlab` in the user's cache.
+
+    Raises:
+        UsageError: the user has no home.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return pathlib.Path(home) / "agentlab" if home else pathlib.Path.home() / ".cache" / "agentlab"
+    if home:
+        return pathlib.Path(home) / "agentlab"
+    try:
+        return pathlib.Path.home() / ".cache" / "agentlab"
+    except RuntimeError as error:
+        raise errors.UsageError(
+            "There is no home directory to keep a download in. Set XDG_CACHE_HOME to a folder that can be written, or HOME."
+        ) from error
 
 
 def _verified(data: bytes, where: str) -> bytes:
