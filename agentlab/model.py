@@ -17,6 +17,7 @@ import tensorflow as tf
 from agentlab import arrays, errors, seeds
 from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.spec import EnvironmentSpec
+from agentlab.traced_calls import forget_traces, traced_anew
 
 
 class RecurrentModel(keras.Model, abc.ABC):
@@ -58,7 +59,7 @@ def infer(
         state: the model's own `[B, ...]`; `()` for a model without.
         variables: pairs of a variable of the model and the value that it has in this pass instead of its own.
     """
-    with keras.StatelessScope(variables):
+    with traced_anew(model), keras.StatelessScope(variables):
         return _called(model, observation, state, training=False)
 
 
@@ -196,6 +197,7 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
             f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
             f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
         ) from error
+    forget_traces(model)
     _check_weights(model)
     _check_output(output, model, spec, num_outputs)
 
