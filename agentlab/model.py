@@ -16,6 +16,7 @@ import tensorflow as tf
 from agentlab import arrays, budget, errors, footprint, room, seeds
 from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.spec import EnvironmentSpec
+from agentlab.traced_calls import forget_traces, traced_anew
 
 MOST_LAYERS = 4_000  # of a model that settings describe
 FLOAT = 4  # bytes
@@ -60,7 +61,7 @@ def infer(
         state: the model's own `[B, ...]`; `()` for a model without.
         variables: pairs of a variable of the model and the value that it has in this pass instead of its own.
     """
-    with keras.StatelessScope(variables):
+    with traced_anew(model), keras.StatelessScope(variables):
         return _called(model, observation, state, training=False)
 
 
@@ -235,6 +236,7 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
             f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
             f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
         ) from error
+    forget_traces(model)
     _check_weights(model)
     _check_output(output, model, spec, num_outputs)
 

@@ -171,11 +171,28 @@ def with_frozen_and_wide_layers():
     return model
 
 
+@keras.saving.register_keras_serializable(package="test_forward_passes")
+class Decorated(keras.layers.Layer):
+    """A layer with control flow on tensors, for which the docs say to decorate `call`."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.normalization = keras.layers.Dense(4), keras.layers.BatchNormalization()
+
+    @tf.function
+    def call(self, inputs, training=False):
+        outputs = self.normalization(self.dense(inputs), training=training)
+        if tf.reduce_sum(outputs) > 100.0:
+            outputs = outputs / 2.0
+        return outputs
+
+
 MODELS = {
     "batch normalization": lambda: sequence(keras.layers.BatchNormalization(), keras.layers.ReLU()),
     "dropout": lambda: sequence(keras.layers.Dropout(0.5)),
     "counting": lambda: sequence(Counter()),
     "frozen and wide": with_frozen_and_wide_layers,
+    "decorated": lambda: sequence(Decorated()),
     "spectral": lambda: sequence(keras.layers.SpectralNormalization(keras.layers.Dense(4))),
 }
 
@@ -225,6 +242,20 @@ def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     assert np.abs(target.output(shown) - expected).max() > 0
     follow()
     np.testing.assert_allclose(target.output(shown), expected, rtol=1e-6)
+
+
+def test_every_weight_of_a_model_with_a_decorated_call_is_trained(compiled):
+    """Whichever network is asked first: each has a trace of its own."""
+    model = build_model(sequence(Decorated()), SPEC, 2, 0)
+    trainer = DQN(optimizer="sgd", learning_rate=0.1, target_update_period=1)
+    trainer.build(model, SPEC)
+    shown, learn = tf.constant(HERE), compiled(trainer.learn)
+    trainer.target.output(shown)
+    before = values(model.trainable_variables)
+    for step in range(3):
+        learn(tensors(BATCH), seeds.at(7, step))
+        np.testing.assert_allclose(trainer.target.output(shown), model(shown, training=False), rtol=1e-5)
+    assert all(np.any(old != new.numpy()) for old, new in zip(before, model.trainable_variables, strict=True))
 
 
 def test_statistics_move_by_the_rate_and_whole_numbers_are_copied(compiled):
