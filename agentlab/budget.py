@@ -22,11 +22,13 @@ class _Budget:
     left: dict[str, float]
     refusal: Callable[[], errors.UsageError]
     thread: int = attrs.field(factory=threading.get_ident)
+    refused: errors.UsageError | None = None
 
     def spend(self, kind: str, amount: int) -> None:
         self.left[kind] -= amount
         if self.left[kind] < 0:
-            raise self.refusal()
+            self.refused = self.refusal()
+            raise self.refused
 
 
 _budgets: list[_Budget] = []  # of the blocks under way, in all threads
@@ -56,11 +58,20 @@ def at_most(
         _budgets.append(budget)
     try:
         yield
+    except Exception as error:
+        if budget.refused is not None:  # which Keras tells at length, with where it happened
+            raise budget.refused from error
+        raise
     finally:
         with _changing:
             _budgets.remove(budget)
             if not _budgets:
                 _count_no_more()
+
+
+def is_limited(kind: str) -> bool:
+    """Whether this thread may build only so much of a kind."""
+    return any(budget.thread == threading.get_ident() and budget.left[kind] < math.inf for budget in _budgets.copy())
 
 
 def _count() -> None:

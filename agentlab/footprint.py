@@ -24,10 +24,20 @@ def trace(model: keras.Model, forward: Callable[[Any], Any], observation: tf.Ten
     Variables that the model makes meanwhile get their values afterwards, as in Keras's own symbolic calls.
     """
     with keras.StatelessScope():
-        graph = tf.function(forward, autograph=False).get_concrete_function(observation).graph
+        try:
+            graph = tf.function(forward, autograph=False).get_concrete_function(observation).graph
+        except errors.UsageError:
+            _forget_pending(model)
+            raise
     functions = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
     _BYTES[model] = sum(map(_num_bytes, [graph, *functions]))
     return tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), graph.structured_outputs)
+
+
+def _forget_pending(model: keras.Model) -> None:
+    """Has the variables that wait for the end of the scope, of a model that was refused, take no memory then."""
+    for variable in model.weights:
+        variable._initializer = lambda _shape, dtype=None: tf.zeros([], dtype)
 
 
 def check(model: keras.Model, rows: int, setting: str, of_file: bool = False) -> None:

@@ -18,8 +18,10 @@ from agentlab.keras_settings import check_backend, dtype_settings, keras_default
 from agentlab.spec import EnvironmentSpec
 from agentlab.traced_calls import forget_traces, traced_anew
 
-MOST_LAYERS = 4_000  # of a model that settings describe
+MOST_LAYERS = 1_000  # of a model that settings describe
+MOST_WEIGHTS_OF_FILE = 2**26  # a quarter of a gigabyte
 FLOAT = 4  # bytes
+KEPT = 4  # numbers for each weight in training: itself, its gradient and an optimizer's two
 
 
 class RecurrentModel(keras.Model, abc.ABC):
@@ -119,7 +121,7 @@ def build_model(
             model = source
             check_outputs(model, spec, num_outputs)
         else:
-            with keras_defaults(), _within_reason():  # else the process would decide what network a name stands for
+            with keras_defaults(), _within_reason(of_file):  # else the process would decide what network a name stands for
                 model = _built(source, spec, num_outputs)
                 output = _traced(model, spec)
                 footprint.check(model, 1, "model", of_file)
@@ -182,19 +184,27 @@ def weights_within(limit: int | None, check: Callable[[keras.Model], None] | Non
 
 
 @contextlib.contextmanager
-def _within_reason() -> Iterator[None]:
-    """Refuses to build weights that do not fit into memory, or more layers than any model has.
+def _within_reason(of_file: bool) -> Iterator[None]:
+    """Refuses to build weights that do not fit into memory with all that training keeps of each, or more layers than any model
+    has; for a file without a checkpoint that would hold them, also more than most models have.
 
     Raises:
         UsageError: more are asked for.
     """
-    free = room.free_bytes()
+    free, limit = room.free_bytes(), math.inf
+    if free is not None:
+        limit = free // (FLOAT * KEPT)
+    if of_file and not budget.is_limited("weights"):
+        limit = min(limit, MOST_WEIGHTS_OF_FILE)
 
     def refusal() -> errors.UsageError:
-        memory = "" if free is None else f", or weights of more than the {free:,} bytes ({free / 1e9:.1f} GB) that are free"
-        return errors.UsageError(f"The model's settings ask for more than {MOST_LAYERS:,} layers{memory}. Lower them.")
+        advice = footprint.ADVICE if of_file else "lower the model's settings"
+        return errors.UsageError(
+            f"The model's settings ask for more than {MOST_LAYERS:,} layers, or for more than {limit:,} weights, which is "
+            f"{'what a file may ask for' if of_file else f'what the {free:,} bytes of free memory have room for'}: {advice}."
+        )
 
-    with budget.at_most(refusal, weights=math.inf if free is None else free // FLOAT, layers=MOST_LAYERS):
+    with budget.at_most(refusal, weights=limit, layers=MOST_LAYERS):
         yield
 
 

@@ -55,6 +55,7 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
     Raises:
         UsageError: a setting does not exist, is missing, was an object, or has a value of the wrong type or range.
     """
+    limits.check_values(values)
     known = {setting.name: setting for setting in describe(part)}
     for name, value in values.items():
         if name not in known:

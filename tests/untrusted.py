@@ -32,7 +32,24 @@ from agentlab.spec import EnvironmentSpec
 from agentlab_envs import datasets, texts
 
 HANGS_SECONDS = 20
-FORBIDDEN = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect")
+FORBIDDEN = (
+    "pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "subprocess.Popen",
+    "socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request", "webbrowser.open",
+)  # fmt: skip
+CHANGES = (
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.symlink",
+    "os.link",
+    "os.chmod",
+    "os.truncate",
+    "shutil.rmtree",
+)
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+TREE = str(pathlib.Path(__file__).resolve().parent.parent)
+INSTALLED = (TREE, *{str(pathlib.Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, *sys.path) if path})
 
 
 class Tripped(BaseException):
@@ -40,11 +57,18 @@ class Tripped(BaseException):
 
 
 class Guard:
-    """An audit hook, which can't be removed, only switched off."""
+    """An audit hook, which can't be removed, only switched off.
+
+    Attributes:
+        on: whether it looks.
+        secret: a file that nothing may open.
+        folder: outside of which nothing may be written, and no code run that is not installed; empty for no such limit.
+    """
 
     def __init__(self) -> None:
         self.on = False
         self.secret = ""
+        self.folder = ""
         sys.addaudithook(self)
 
     def __call__(self, event: str, arguments: tuple) -> None:
@@ -52,6 +76,26 @@ class Guard:
             return
         if event in FORBIDDEN or (event == "open" and self.secret and str(arguments[0]) == self.secret):
             raise Tripped(f"{event} {arguments}")
+        if self.folder and (self._writes(event, arguments) or self._runs(event, arguments)):
+            raise Tripped(f"{event} {arguments}"[:500])
+
+    def _writes(self, event: str, arguments: tuple) -> bool:
+        """Whether something outside the folder is written; what Python itself compiles may be kept beside its source."""
+        if event not in CHANGES and not (event == "open" and arguments[2] & WRITING):
+            return False
+        if not isinstance(arguments[0], (str, bytes, os.PathLike)):
+            return False  # an open descriptor
+        path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - as it is, links not followed
+        own = path == os.devnull or path.startswith(self.folder)
+        nameless = event == "open" and path == tempfile.gettempdir()  # a temporary file without a name is opened so
+        return not (own or nameless or "__pycache__" in path)
+
+    def _runs(self, event: str, arguments: tuple) -> bool:
+        """Whether code of a file runs that is not installed."""
+        if event != "exec":
+            return False
+        file = str(getattr(arguments[0], "co_filename", ""))
+        return file.startswith("/") and (file.startswith(self.folder) or not file.startswith(INSTALLED))
 
 
 GUARD = Guard()

@@ -57,7 +57,7 @@ class Images(DeviceEnvironment):
     replacement: bool = False
     validation_fraction: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     max_shift: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    max_rotation: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    max_rotation: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.le(180)])
     num_classes: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(2)))
 
     def __attrs_post_init__(self) -> None:

@@ -13,6 +13,7 @@ from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec
 from agentlab_char_rnn.symbols import num_symbols
 
+MOST_LAYERS = 100
 WAVELENGTH = 10_000.0  # of the slowest rotation, as published
 SPREAD = 0.02  # standard deviation of initial weights, as in GPT-2
 
@@ -189,7 +190,7 @@ class GPT(ModelBuilder):
     """
 
     units: int = attrs.field(default=128, validator=attrs.validators.ge(2))
-    layers: int = attrs.field(default=4, validator=attrs.validators.ge(1))
+    layers: int = attrs.field(default=4, validator=[attrs.validators.ge(1), attrs.validators.le(MOST_LAYERS)])
     heads: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     context: int = attrs.field(default=64, validator=attrs.validators.ge(1))
     dropout: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])

@@ -13,6 +13,8 @@ from agentlab.spec import EnvironmentSpec
 from agentlab_char_rnn.recurrent import GRU, LSTM, RecurrentLayer, RecurrentStack
 from agentlab_char_rnn.symbols import num_symbols
 
+MOST_LAYERS = 100
+
 
 @keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class RecurrentNetwork(RecurrentModel):
@@ -78,7 +80,7 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
     """
 
     units: int = attrs.field(default=256, validator=attrs.validators.ge(1))
-    layers: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    layers: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(MOST_LAYERS)])
     dropout: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     embedding: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
 
