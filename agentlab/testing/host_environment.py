@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 import numpy as np
 
 from agentlab import guard
+from agentlab.arrays import ArrayFile, write
 from agentlab.environment import Environment
+from agentlab.files import UnreadableError, UnwritableError
 from agentlab.spec import EnvironmentSpec
 from agentlab.testing import trajectory
 from agentlab.testing.environment import ROWS, EnvironmentTests
@@ -90,6 +93,7 @@ class HostEnvironmentTests(EnvironmentTests):
 
         def go_on(environment: Environment) -> None:
             environment.reset(2)
+            _expect_like(state, environment.state())
             shown = environment.restore(state)
             expect_same(shown, observation, "the observations at which the state was taken")
             again = trajectory.stacked([environment.step(action) for action in actions[half:]])
@@ -141,3 +145,13 @@ class HostEnvironmentTests(EnvironmentTests):
 
 def _kind(picture: Any) -> str:
     return f"{picture.dtype}{list(picture.shape)}" if isinstance(picture, np.ndarray) else f"a {type(picture).__name__}"
+
+
+def _expect_like(state: dict[str, np.ndarray], after_reset: dict[str, np.ndarray]) -> None:
+    """Expects a checkpoint to take a state, and to find it to be one of an environment that was only reset."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            write(file, state)
+            ArrayFile(file, "the state").check_rows(after_reset, ROWS)
+    except (UnwritableError, UnreadableError) as error:
+        expect(False, "`state` to return the same arrays each time, but for the length of logs", str(error))
