@@ -404,6 +404,12 @@ class WrongTrainer:
         def loss(self, output, batch, seed):
             return super().loss(output + tf.random.normal(tf.shape(output), seed=3), batch, seed)
 
+    class CountsRowsInPython(Reward):
+        """Which works eagerly, and not in the loop."""
+
+        def loss(self, output, batch, seed):
+            return super().loss(output, batch, seed)[0] / len(batch.reward), {}
+
     class LearnsInItsOwnWay(Reward):
         """What memories call, overridden: as `learn_from` is right, only that can be wrong."""
 
@@ -533,6 +539,7 @@ CASES = [
     (TRAINER, WrongTrainer.NoOutputs, "num_outputs", "expected a number of outputs for 'identity'; got None"),
     (TRAINER, WrongTrainer.DrawsOfTensorFlow, "seed", "expected draws by agentlab.seeds, from the seed given; got the"),
     (TRAINER, WrongTrainer.StandsStill, "update", "expected weights that change; got none"),
+    (TRAINER, WrongTrainer.CountsRowsInPython, "graph", "expected no error; got TypeError: len is not well defined"),
     (TRAINER, WrongTrainer.LearnsInItsOwnWay, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['epochs',"),
     (TRAINER, WrongTrainer.LearnStandsStill, "update", "expected weights that change; got none by `learn`"),
     (TRAINER, WrongTrainer.LearnDrawsOfTensorFlow, "seed", "expected the same weights after the same updates by `learn`"),
