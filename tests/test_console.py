@@ -122,7 +122,7 @@ def test_a_command_whose_output_is_lost_fails_in_a_sentence(monkeypatch, capsys,
 def test_a_file_that_fills_up_is_told_though_the_output_waited_in_a_buffer(tmp_path):
     if not pathlib.Path("/dev/full").exists():
         return
-    with open("/dev/full", "w") as full:
+    with pathlib.Path("/dev/full").open("w") as full:
         found = subprocess.run([sys.executable, "-m", "agentlab", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert found.returncode == 1
     assert found.stderr == "agentlab: Standard output can't be written: No space left on device. Write to another place.\n"
@@ -158,7 +158,7 @@ def test_lines_go_into_a_pipe_also_where_errors_go_to_a_terminal(monkeypatch, tm
     """As in `agentlab run TASK | tee log`."""
     terminal = io.StringIO()
     terminal.isatty = lambda: True
-    with open(tmp_path / "log", "w") as log:
+    with (tmp_path / "log").open("w") as log:
         monkeypatch.setattr(sys, "stdout", log)
         monkeypatch.setattr(sys, "stderr", terminal)
         progress = Progress(64)

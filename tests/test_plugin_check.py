@@ -444,6 +444,12 @@ class WrongTrainer:
             self.model(batch.next_observation, training=True)
             return super().loss(output, batch, seed)
 
+    class CountsRowsInPython(Reward):
+        """Which works eagerly, and not in the loop."""
+
+        def loss(self, output, batch, seed):
+            return super().loss(output, batch, seed)[0] / len(batch.reward), {}
+
     class LearnsInItsOwnWay(Reward):
         """What memories call, overridden: as `learn_from` is right, only that can be wrong."""
 
@@ -620,6 +626,7 @@ CASES = [
     (MODEL, WrongModel.NoConfiguration, "saved", "expected Keras to save and load it: write get_config, and"),
     (MODEL, WrongModel.Unregistered, "saved", "Could not locate class 'Halved'."),
     (MODEL, WrongModel.ReadsASetting, "settings_of_keras", "expected the same output whatever Keras's settings are"),
+    (TRAINER, WrongTrainer.CountsRowsInPython, "graph", "expected no error; got TypeError: len is not well defined"),
     (TRAINER, WrongTrainer.LearnsInItsOwnWay, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['epochs',"),
     (TRAINER, WrongTrainer.LearnStandsStill, "update", "expected weights that change; got none by `learn`"),
     (TRAINER, WrongTrainer.LearnDrawsOfTensorFlow, "seed", "expected the same weights after the same updates by `learn`"),

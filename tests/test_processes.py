@@ -1,4 +1,4 @@
-"""Processes that others start, in which agentlab runs, and those that agentlab starts: each start method, in pools and as default."""
+"""Processes that others start, in which agentlab runs, and those that it starts: each start method, in pools, as default."""
 
 import concurrent.futures
 import multiprocessing

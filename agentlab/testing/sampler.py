@@ -59,7 +59,7 @@ class SamplerTests(Suite):
         kinds = self._draws()
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         if kinds.stateless:
-            output = tf.zeros([MANY, 2 * self._width()])
+            output = tf.tile([[0.0, 0.1]], [MANY, self._width()])
             draws = [self._sample(output, 0, around.seed(step)).numpy() for step in range(2)]
             expect(np.any(draws[0] != draws[1]), "other draws for another seed", "the same")
 

@@ -208,9 +208,9 @@ class TrainerTests(Suite):
     def _expect_compiled(self, mode: str) -> None:
         for way in self._ways():
             one, other = self._learning(way), self._learning(way)
-            update = execution.compiled(other.traced, mode)
+            update = execution.compiled(other.traced, mode)  # of tensors whose values Python can't see, as in the loop
             for step in range(UPDATES):
-                wanted, got = leaves(one.update(step)), leaves(update(around.seed(step)))
+                wanted, got = leaves(one.update(step)), leaves(update(around.seed(step), other.batch))
                 for name, value in wanted.items():
                     close = np.allclose(value, got[name], rtol=1e-2, atol=1e-3)
                     expected = f"the same {name} of update {step + 1} by `{way}` eagerly and by {mode}"
@@ -259,18 +259,19 @@ class _Learning:
         """Returns the losses; traceable."""
         return self.trainer.loss(self.forward(), self.batch, seed)[0]
 
-    def traced(self, seed: Any) -> dict[str, Any]:
-        """Makes one update, by the way named or the one that the memory calls; returns its metrics; traceable."""
+    def traced(self, seed: Any, batch: Transition) -> dict[str, Any]:
+        """Makes one update from a batch, by the way named or the one that the memory calls, and returns its metrics; traceable."""
         if self._way == "learn":
-            return self.trainer.learn(self.batch, seed)
+            return self.trainer.learn(batch, seed)
+        state = initial_state(self.model, self.batch.observation.shape[0])
         with ForwardTape() as tape:
-            output = self.forward()
+            output = forward(self.model, batch.observation, state, training=True)[0]
             tape.add_losses(self.model)
-        return self.trainer.learn_from(tape, output, self.batch, seed)
+        return self.trainer.learn_from(tape, output, batch, seed)
 
     def update(self, step: int = 0) -> dict[str, Any]:
         """Makes one update, with the seed of `step`, and returns its metrics."""
-        return self.traced(around.seed(step))
+        return self.traced(around.seed(step), self.batch)
 
     def weights(self) -> list[np.ndarray]:
         """Returns the model's weights."""
