@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from fractions import Fraction
 
+import attrs
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -97,8 +98,9 @@ def test_a_task_made_in_python_may_hold_them_too():
         "trainer": agentlab.part("dqn", discount=np.float32(0.5)),
         "model": agentlab.part("mlp", hidden_units=(np.int64(8),)),
     }
-    made = resolved(agentlab.Task("mine", "Mine.", task.environment, parts["model"], parts["trainer"], task.sampler, task.memory,
-                                  steps=np.int64(40), evaluation=agentlab.Evaluation(episodes=np.int64(2))))  # fmt: skip
+    evaluation = agentlab.Evaluation(episodes=np.int64(2))
+    own = attrs.evolve(task, name="mine", steps=np.int64(40), evaluation=evaluation, **parts)
+    made = resolved(own)
     assert json.loads(json.dumps(made.as_data())) == made.as_data()
     assert (made.steps, made.trainer.settings, made.evaluation.episodes) == (40, {"discount": 0.5}, 2)
 

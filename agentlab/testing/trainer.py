@@ -260,7 +260,7 @@ class _Learning:
         return self.trainer.loss(self.forward(), self.batch, seed)[0]
 
     def traced(self, seed: Any, batch: Transition) -> dict[str, Any]:
-        """Makes one update from a batch, by the way named or the one that the memory calls, and returns its metrics; traceable."""
+        """Makes one update from a batch, by the way named or the one that memories call; returns its metrics; traceable."""
         if self._way == "learn":
             return self.trainer.learn(batch, seed)
         state = initial_state(self.model, self.batch.observation.shape[0])
