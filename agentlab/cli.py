@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_command(arguments: list[str]) -> int:
     """Runs a command and returns the program's exit code, having told of what went wrong."""
-    debug = "--debug" in arguments
+    debug, code = "--debug" in arguments, 0
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
@@ -45,7 +45,8 @@ def _run_command(arguments: list[str]) -> int:
         training = options.command in (_run, _resume)  # that nobody can be told of it ends no run
         with contextlib.nullcontext() if training else program.checked_output():
             plugin_commands.add_files(options.plugin)
-            return options.command(options) or 0
+            code = options.command(options) or 0
+        return code
     except errors.AgentlabError as error:
         if debug:
             raise
@@ -55,7 +56,7 @@ def _run_command(arguments: list[str]) -> int:
         _print_error("Interrupted; nothing was saved.")
         return 130
     except BrokenPipeError:  # whoever read us left; the rest has no reader
-        return 0
+        return code
     except Exception as error:
         if debug:
             raise

@@ -81,13 +81,15 @@ class Committer:
             self.wait()
         except errors.WriteFault as error:
             return str(error)
-        newest = self.committed if self.committed >= 0 else self._newest_there()
+        newest = self.newest()
         if newest < 0:
             return "No checkpoint had been written yet."
         return f"The newest checkpoint is of step {newest:,}: 'agentlab resume {self._directory.path}' goes on from it."
 
-    def _newest_there(self) -> int:
-        """Returns the step of the newest checkpoint that there was before this process; -1 for none."""
+    def newest(self) -> int:
+        """Returns the step of the newest checkpoint, of this process or before it; -1 for none."""
+        if self.committed >= 0:
+            return self.committed
         try:
             return max(self._directory.checkpoints.steps(), default=-1)
         except (OSError, UnreadableError):

@@ -72,8 +72,8 @@ class UnknownSetting(UsageError):
         name: that was given.
     """
 
-    def __init__(self, name: str, where: str, known: Iterable[str]) -> None:
-        super().__init__(unknown("setting", name, known, f"Settings of {where}"))
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
         self.name = name
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
 from agentlab import errors, room
 
@@ -23,21 +24,24 @@ def trace(model: keras.Model, forward: Callable[[Any], Any], observation: tf.Ten
 
     Variables that the model makes meanwhile get their values afterwards, as in Keras's own symbolic calls.
     """
-    with keras.StatelessScope():
-        try:
-            graph = tf.function(forward, autograph=False).get_concrete_function(observation).graph
-        except errors.UsageError:
-            _forget_pending(model)
-            raise
+    try:
+        with keras.StatelessScope():
+            try:
+                graph = tf.function(forward, autograph=False).get_concrete_function(observation).graph
+            except errors.UsageError:
+                _forget_pending()
+                raise
+    except BaseException:
+        _forget_pending()  # of which one may have failed to get its value
+        raise
     functions = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
     _BYTES[model] = sum(map(_num_bytes, [graph, *functions]))
     return tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), graph.structured_outputs)
 
 
-def _forget_pending(model: keras.Model) -> None:
-    """Has the variables that wait for the end of the scope, of a model that was refused, take no memory then."""
-    for variable in model.weights:
-        variable._initializer = lambda _shape, dtype=None: tf.zeros([], dtype)
+def _forget_pending() -> None:
+    """Drops the variables that would get their values at the end of the scope, where Keras would allocate them or fail."""
+    global_state.set_global_attribute("uninitialized_variables", [])
 
 
 def check(model: keras.Model, rows: int, setting: str, of_file: bool = False) -> None:

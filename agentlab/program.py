@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import pathlib
 import signal
@@ -52,13 +51,6 @@ def end_streams() -> None:
             stream.flush()
         except (OSError, ValueError):
             console.give_up(stream)
-
-
-def escape_odd_characters() -> None:
-    """Has the standard streams escape what they can't encode, such as a file's name that is not UTF-8, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -187,7 +187,7 @@ class Session:
                 self._save_aside()
                 raise
             except errors.AgentlabError as error:
-                if not isinstance(error, errors.UsageError) or self._committer.committed >= 0:
+                if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
                     error.args = (f"{str(error).rstrip('.')}. {self._committer.told()}", *error.args[1:])
                 raise
 

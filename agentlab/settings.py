@@ -59,7 +59,7 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
     known = {setting.name: setting for setting in describe(part)}
     for name, value in values.items():
         if name not in known:
-            raise errors.UnknownSetting(name, where, known)
+            raise errors.UnknownSetting(errors.unknown("setting", name, known, f"Settings of {where}"), name)
         if was := former_object(value):
             raise errors.UsageError(
                 f"Setting {name!r} of {where} was an object ({was}), which config.json can't hold. Give it again in Python, to "

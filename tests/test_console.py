@@ -279,7 +279,7 @@ def test_a_signal_is_heard_during_a_compilation(monkeypatch, number, again):
         assert received == [number]
     assert ended - begun > 0.5, "else nothing was under way"
     assert told.moment < ended - 0.2
-    assert told.getvalue().strip().startswith(f"agentlab: Got {number.name}; stopping with a checkpoint as soon as")
+    assert told.getvalue().strip().startswith(f"agentlab: Got {number.name}; stopping with a checkpoint once the present step")
     assert f"{again} ends the program at once, without one." in told.getvalue()
     assert signal.getsignal(number) is before
     assert signal.set_wakeup_fd(-1) == -1

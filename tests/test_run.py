@@ -318,7 +318,7 @@ def test_a_run_whose_metrics_cannot_be_opened_is_let_go(tmp_path):
     metrics.rename(run.directory / "elsewhere")
     metrics.symlink_to("elsewhere")
     with pytest.raises(errors.UsageError, match="can't be written"):
-        agentlab.resume(run.directory, steps=200)
+        agentlab.resume(run.directory, steps=300)
     metrics.unlink()
     (run.directory / "elsewhere").rename(metrics)
-    assert agentlab.resume(run.directory, steps=200).result["steps"] == 200
+    assert agentlab.resume(run.directory, steps=300).result["steps"] == 300

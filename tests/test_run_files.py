@@ -142,7 +142,9 @@ def test_a_tasks_name_is_a_name(run, tmp_path, monkeypatch, name):
     (run / "config.json").write_text(json.dumps(config))
     monkeypatch.chdir(tmp_path)
     for use in (lambda: agentlab.load(run), lambda: agentlab.resume(run), lambda: task.read_config(str(run / "config.json"))):
-        with pytest.raises(errors.UsageError, match=r"the task's name is .*; expected one that a directory can have"):
+        with pytest.raises(
+            errors.UsageError, match=r"name is .*(expected one that a directory can have|holds a zero character)"
+        ):
             use()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -379,7 +381,7 @@ def test_what_an_environment_raises_over_a_state_is_a_fault_with_a_sentence(tmp_
     rewrite(file, held)
     with monkeypatch.context() as patch:
         patch.setattr(GymnasiumEnvironment, "restore", lambda *_: {}["it"])
-        with pytest.raises(errors.EnvironmentFault, match="can't be brought back to where it was at the checkpoint: KeyError"):
+        with pytest.raises(errors.EnvironmentFault, match="failed at restore: it raised KeyError"):
             agentlab.resume(run, steps=64)
     assert agentlab.resume(run, steps=64).result["steps"] == 64
 
