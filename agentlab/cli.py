@@ -46,7 +46,6 @@ def _run_command(arguments: list[str]) -> int:
         with contextlib.nullcontext() if training else program.checked_output():
             plugin_commands.add_files(options.plugin)
             code = options.command(options) or 0
-        return code
     except errors.AgentlabError as error:
         if debug:
             raise
@@ -56,13 +55,14 @@ def _run_command(arguments: list[str]) -> int:
         _print_error("Interrupted; nothing was saved.")
         return 130
     except BrokenPipeError:  # whoever read us left; the rest has no reader
-        return code
+        pass
     except Exception as error:
         if debug:
             raise
         text = errors.printable(" ".join(str(error).split())[:300])
         _print_error(errors.sentence(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback."))
-        return 1
+        code = 1
+    return code
 
 
 def _print_error(sentence: str) -> None:
