@@ -19,7 +19,8 @@ from agentlab.folder import Folder
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-FACTS = ("metrics_bytes", "best", "exact", "seconds")  # what a run keeps in its manifests besides arrays
+FACTS = ("metrics_bytes", "best", "exact")  # what a run keeps in its manifests besides arrays
+LATER_FACTS = ("seconds",)  # and what the manifests of an older agentlab lack
 TEMPORARY = (".saving-", ".removing-")  # what a process that was killed may have left
 NAME = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 
@@ -37,7 +38,7 @@ class Checkpoint:
         hashes: their sha256, by name.
         facts: `metrics_bytes`, the length of metrics.jsonl; `best`, the best evaluation's step and mean return, or None;
             `exact`, whether all was as one session would have left it; and `seconds`, what the run has taken so far, by
-            phase, or None in one of an older agentlab.
+            phase, which one of an older agentlab lacks.
     """
 
     path: pathlib.Path
@@ -206,9 +207,9 @@ class Checkpoints:
         entries = manifest.get("files")
         if not isinstance(entries, dict) or not all(_is_entry(name, entry) for name, entry in entries.items()):
             raise UnreadableError(f"{MANIFEST} lists files in a way that no checkpoint does")
-        facts = {name: manifest.get(name) for name in FACTS}
+        facts = _known_facts(manifest)
         if not _are_facts(**facts):
-            raise UnreadableError(f"{MANIFEST} says something else of {', '.join(FACTS)} than a checkpoint does")
+            raise UnreadableError(f"{MANIFEST} says something else of {', '.join(facts)} than a checkpoint does")
         sizes, hashes = ({name: entry[key] for name, entry in entries.items()} for key in ("bytes", "sha256"))
         return Checkpoint(self.directory / name, step, sizes, hashes, facts, folder)
 
@@ -220,7 +221,7 @@ def _check_writable(groups: Groups, facts: Mapping[str, Any]) -> None:
             raise UnwritableError(f"{group!r} is no name of a group")
         arrays.header(held)
     files.json_bytes(facts, MANIFEST)
-    if not _are_facts(**{name: facts.get(name) for name in FACTS}):
+    if not _are_facts(**_known_facts(facts)):
         raise UnwritableError(f"the facts {str(facts)[:100]} are not those of a checkpoint")
 
 
@@ -266,6 +267,12 @@ def _remedy(error: Exception) -> str:
     return "Mend the part that it is of, then"
 
 
+def _known_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the facts of a manifest; those that an older agentlab didn't write only if they are there."""
+    later = [name for name in LATER_FACTS if name in manifest]
+    return {name: manifest.get(name) for name in (*FACTS, *later)}
+
+
 def _file_name(group: str) -> str:
     return f"{group}.safetensors"
 
@@ -279,8 +286,8 @@ def _is_entry(name: str, entry: Any) -> bool:
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
 
 
-def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any) -> bool:
-    if seconds is not None and not (isinstance(seconds, dict) and all(_is_time(value) for value in seconds.values())):
+def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any = {}) -> bool:  # noqa: B006 - not changed
+    if not isinstance(seconds, dict) or not all(_is_time(value) for value in seconds.values()):
         return False
     known = best is None or (
         isinstance(best, dict) and [type(best.get(key)) for key in ("step", "return_mean")] == [int, float]

@@ -39,7 +39,8 @@ def checked_output() -> Iterator[None]:
         sys.stdout = console.Checked(stream)
         try:
             yield
-            sys.stdout.flush()
+            with contextlib.suppress(BrokenPipeError):  # whoever reads has enough
+                sys.stdout.flush()
         finally:
             sys.stdout = stream
 

@@ -146,12 +146,15 @@ def resume(
     path = pathlib.Path(run_dir)
     config = _read_config(_opened(path), path, trust)  # told before anything is locked or written
     task = _extended(config.task, steps, path)
-    if (run := _finished_before(path, task, config, model, objects)) is not None:
+    if steps is None and (run := _finished_before(path, tasks.with_objects(task, objects or {}), config, model)) is not None:
         return run
     directory = RunDirectory.open(path)
     try:
         config = _read_config(directory.folder, path, trust)
         task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
+        if (run := _finished_before(path, task, config, model)) is not None:
+            directory.close()
+            return run
         directory.checkpoints.sweep()
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.total_steps:
@@ -191,11 +194,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
 
 
 def _finished_before(
-    path: pathlib.Path,
-    task: Task,
-    config: _Config,
-    model: keras.Model | ModelBuilder | None,
-    objects: dict[str, Any] | None,
+    path: pathlib.Path, task: Task, config: _Config, model: keras.Model | ModelBuilder | None
 ) -> Run | None:
     """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
@@ -209,7 +208,6 @@ def _finished_before(
     checkpoint = _newest(Checkpoints(path / "checkpoints"), _check_agent)
     if checkpoint is None:
         return None
-    task = tasks.with_objects(task, objects or {})
     return Run(task, config.seed, path, _loaded(task, config, checkpoint, model), result, finished_before=True)
 
 

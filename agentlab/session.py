@@ -168,7 +168,7 @@ class Session:
         self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
         self._best = checkpoint.facts["best"]
         self._exact = bool(checkpoint.facts["exact"]) and not inexact and not machine.differences(told)
-        self._clock.add(checkpoint.facts["seconds"] or {})
+        self._clock.add(checkpoint.facts.get("seconds", {}))
         self._reported = self._clock["train"], self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
 

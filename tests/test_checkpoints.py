@@ -19,7 +19,7 @@ from agentlab.arrays import ArrayFile
 from agentlab.checkpoint import Checkpoints
 from agentlab.files import UnreadableError
 
-FACTS = {"metrics_bytes": 7, "best": {"step": 10, "return_mean": 0.5}, "exact": True, "seconds": None}
+FACTS = {"metrics_bytes": 7, "best": {"step": 10, "return_mean": 0.5}, "exact": True}
 DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
 arrays_of_any_kind = st.dictionaries(
     st.text("abc/_0", min_size=1, max_size=8),
