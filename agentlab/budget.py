@@ -70,6 +70,12 @@ def at_most(
                 _count_no_more()
 
 
+def refused() -> errors.UsageError | None:
+    """Returns the error that this thread got in a block under way, if it got one, whatever was made of it since."""
+    own = (budget.refused for budget in _budgets.copy() if budget.thread == threading.get_ident())
+    return next(filter(None, own), None)
+
+
 def is_limited(kind: str) -> bool:
     """Whether this thread may build only so much of a kind."""
     return any(budget.thread == threading.get_ident() and budget.left[kind] < math.inf for budget in _budgets.copy())

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.backend.common import global_state
 
 from agentlab import errors, room
 
@@ -22,17 +21,18 @@ _BYTES: weakref.WeakKeyDictionary[keras.Model, int] = weakref.WeakKeyDictionary(
 def trace(model: keras.Model, forward: Callable[[Any], Any], observation: tf.TensorSpec) -> Any:
     """Returns the shapes and dtypes of what `forward` returns for an observation, and takes down what it takes.
 
-    Variables that the model makes meanwhile get their values afterwards, as in Keras's own symbolic calls.
+    Variables that the model makes meanwhile get their values afterwards, as in Keras's own symbolic calls; if it fails, they
+    get none.
     """
     try:
         with keras.StatelessScope():
             try:
                 graph = tf.function(forward, autograph=False).get_concrete_function(observation).graph
-            except errors.UsageError:
-                _forget_pending()
+            except Exception:
+                _forget_pending()  # before the end of the scope, which would allocate them
                 raise
-    except BaseException:
-        _forget_pending()  # of which one may have failed to get its value
+    except Exception:
+        _forget_pending()  # if some could not be made, Keras would try again at the end of the next scope
         raise
     functions = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
     _BYTES[model] = sum(map(_num_bytes, [graph, *functions]))
@@ -40,7 +40,9 @@ def trace(model: keras.Model, forward: Callable[[Any], Any], observation: tf.Ten
 
 
 def _forget_pending() -> None:
-    """Drops the variables that would get their values at the end of the scope, where Keras would allocate them or fail."""
+    """Empties this thread's list of variables that wait for the end of a scope, for which Keras has no public door."""
+    from keras.src.backend.common import global_state
+
     global_state.set_global_attribute("uninitialized_variables", [])
 
 

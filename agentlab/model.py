@@ -116,22 +116,33 @@ def build_model(
     check_backend()
     if not isinstance(source, (keras.Model, ModelBuilder)):
         raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
-    with seeds.keras_initializers(seed):
-        if isinstance(source, keras.Model):
-            model = source
-            check_outputs(model, spec, num_outputs)
-        else:
-            with keras_defaults(), _within_reason(of_file):  # else the process would decide what network a name stands for
-                model = _built(source, spec, num_outputs)
-                output = _traced(model, spec)
-                footprint.check(model, 1, "model", of_file)
-                if output is None:
-                    check_outputs(model, spec, num_outputs)
-                else:
-                    _check_output(output, model, spec, num_outputs)
+    if isinstance(source, keras.Model):
+        with seeds.keras_initializers(seed):
+            check_outputs(source, spec, num_outputs)
+        model = source
+    else:
+        model = _built_within_reason(source, spec, num_outputs, seed, of_file)
     for check in _checks_here():
         check(model)
     return model
+
+
+def _built_within_reason(
+    builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool
+) -> keras.Model:
+    """Returns what a builder builds, its outputs checked, under Keras's defaults: the process decides not what a name means."""
+    with keras_defaults(), _within_reason(of_file):
+        with seeds.keras_initializers(seed):
+            model = _built(builder, spec, num_outputs)
+            output = _traced(model, spec)
+        footprint.check(model, 1, "model", of_file)
+        if output is not None:
+            _check_output(output, model, spec, num_outputs)
+            return model
+        with seeds.keras_initializers(seed):  # again: what failed is half built
+            model = _built(builder, spec, num_outputs)
+            check_outputs(model, spec, num_outputs)
+            return model
 
 
 def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
@@ -219,9 +230,9 @@ def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
 
     try:
         output = footprint.trace(model, call, tf.TensorSpec((1, *spec.observation.shape), spec.observation.dtype))
-    except errors.UsageError:
-        raise
     except Exception:  # what is wrong is told by a call; or it can only be called eagerly
+        if budget.refused():
+            raise
         return None
     return output if isinstance(output, tf.TensorSpec) and output.shape.is_fully_defined() else None
 

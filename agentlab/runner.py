@@ -193,9 +193,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
     return attrs.evolve(task, steps=steps)
 
 
-def _finished_before(
-    path: pathlib.Path, task: Task, config: _Config, model: keras.Model | ModelBuilder | None
-) -> Run | None:
+def _finished_before(path: pathlib.Path, task: Task, config: _Config, model: keras.Model | ModelBuilder | None) -> Run | None:
     """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
         result = files.read_json(path / RESULT)
