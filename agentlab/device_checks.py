@@ -1,4 +1,4 @@
-"""The checks of `agentlab.checks` inside a compiled loop: the first number that is wrong is noted, and told when the loop ends."""
+"""The checks of `agentlab.checks` inside a compiled loop: the first wrong number is noted, and told when the loop ends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LoopChecks:
 
     def __init__(self, spec: EnvironmentSpec) -> None:
         shown = spec.observation
-        spaces = {"action": spec.action, "reward": REWARD, "final_observation": shown, "observation": shown}
+        spaces = {"action": spec.action, "observation": shown, "final_observation": shown, "reward": REWARD}
         self.spaces = {name: space for name, space in spaces.items() if _can_be_wrong(space)}
 
     def after(self, fault: FirstFault, turn: Any, action: Any, timestep: TimeStep) -> FirstFault:

@@ -153,7 +153,7 @@ def _space_from_data(data: Any) -> Any:
         raise TypeError(f"a dtype is {str(values.get('dtype'))[:40]!r}")
     if "num_values" in values and not (_is_size(values["num_values"]) and values["num_values"] > 0):
         raise TypeError(f"num_values is {str(values['num_values'])[:40]!r}")
-    if values.get("start", 0) != 0 and not _is_start(**{name: values.get(name) for name in ("start", "num_values", "dtype")}):
+    if values.get("start", 0) != 0 and not _is_start(values["start"], values.get("num_values", 1), values["dtype"]):
         raise TypeError(f"a start is {str(values['start'])[:40]!r}")
     if not all(isinstance(values.get(name, 0.0), (int, float)) for name in ("minimum", "maximum")):
         raise TypeError("minimum or maximum is no number")
