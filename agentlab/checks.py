@@ -117,7 +117,7 @@ def as_rewards(values: Any, rows: int) -> np.ndarray:
     """Returns the rewards of all rows, a new array `[B]` float32."""
     array = _vector(values, rows, "reward")
     if array.dtype.kind not in "biuf":
-        array = np.array([as_reward(value, row) for row, value in enumerate(array.tolist())])
+        array = np.array([as_reward(value, row) for row, value in enumerate(_items(values, array))])
     return finite_rewards(array)
 
 
@@ -134,7 +134,7 @@ def as_ends(values: Any, rows: int, name: str) -> np.ndarray:
     array = _vector(values, rows, name)
     if array.dtype == np.bool_:
         return array.copy()
-    return np.array([as_end(value, row, name) for row, value in enumerate(array.tolist())], np.bool_)
+    return np.array([as_end(value, row, name) for row, value in enumerate(_items(values, array))], np.bool_)
 
 
 def as_array(values: Any, space: Array | Discrete, rows: int, name: str) -> np.ndarray:
@@ -306,6 +306,11 @@ def _vector(values: Any, rows: int, name: str) -> np.ndarray:
     if array.size == rows == 1:
         return array.reshape(1)
     raise EnvironmentFault(f"its {name} has shape {array.shape}; expected {(rows,)}.")
+
+
+def _items(values: Any, array: np.ndarray) -> list[Any]:
+    """Returns the elements of a vector as they were given: in one array, NumPy would make text of numbers beside a text."""
+    return list(values) if isinstance(values, (list, tuple)) else array.tolist()
 
 
 def _any_array(values: Any, name: str) -> np.ndarray:

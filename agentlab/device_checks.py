@@ -47,7 +47,7 @@ class LoopChecks:
 
     def __init__(self, spec: EnvironmentSpec) -> None:
         shown = spec.observation
-        spaces = {"action": spec.action, "reward": REWARD, "final_observation": shown, "observation": shown}
+        spaces = {"action": spec.action, "observation": shown, "final_observation": shown, "reward": REWARD}
         self.spaces = {name: space for name, space in spaces.items() if _can_be_wrong(space)}
 
     def after(self, fault: FirstFault, turn: Any, action: Any, timestep: TimeStep) -> FirstFault:

@@ -120,10 +120,10 @@ class GraphCall:
 
     def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> None:
         def copying(*tensors: Any) -> Any:
-            return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `_Inlet`
+            return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
-        self._inlets = [_Inlet() for _ in signature]
+        self._inlets = [Inlet() for _ in signature]
         self._lock = threading.Lock()
         self._captures = list(self._concrete.captured_inputs)
         self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
@@ -138,7 +138,7 @@ class GraphCall:
             )
 
 
-class _Inlet:
+class Inlet:
     """An input's own memory, which a tensor shares: copying an array there takes 1 us, turning it into a tensor 17.
 
     Whatever may outlive the call must be a copy, lest the next call's array change it: an operation that hands a tensor on, as

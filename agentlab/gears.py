@@ -55,6 +55,10 @@ class Gear(abc.ABC):
         """Returns why `restore` can't get to the same bits, as a clause; empty if it can."""
         return ""
 
+    def is_whole(self, has_environment: bool) -> bool:
+        """Returns whether a checkpoint with or without a group "environment" holds all that `restore` needs."""
+        return True
+
     @abc.abstractmethod
     def state(self) -> Groups:
         """Returns what `restore` needs besides the agent's variables, by group ("loop", on the host "environment") and name."""
@@ -241,6 +245,9 @@ class HostGear(Gear):
 
     def inexact(self) -> str:
         return self._environment.inexact()
+
+    def is_whole(self, has_environment: bool) -> bool:
+        return has_environment
 
     def _begin_anew(self) -> None:
         """Begins other episodes than at the start: what was gathered of those under way is gone with them."""

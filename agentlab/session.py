@@ -167,7 +167,15 @@ class Session:
         self._step = checkpoint.step
         self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
         self._best = checkpoint.facts["best"]
-        self._exact = bool(checkpoint.facts["exact"]) and not inexact and not machine.differences(told)
+        whole = self._gear.is_whole(checkpoint.has("environment"))
+        if not whole and not inexact:
+            warnings.warn(
+                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run goes on with new "
+                "episodes and is not the same as one that never stopped.",
+                errors.RunWarning,
+                stacklevel=4,
+            )
+        self._exact = bool(checkpoint.facts["exact"]) and whole and not inexact and not machine.differences(told)
         self._clock.add(checkpoint.facts.get("seconds", {}))
         self._reported = self._clock["train"], self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)

@@ -217,6 +217,28 @@ class WrongHost:
         def step(self, action):
             return attrs.evolve(super().step(action), observation=self.place)
 
+    class MovesTheAction(Corridor):
+        def step(self, action):
+            timestep = super().step(action)
+            action += 1
+            return timestep
+
+    class LooksAtTheLastAction(Corridor):
+        def step(self, action):
+            before, self.before = getattr(self, "before", action * 0), action
+            return attrs.evolve(super().step(action), reward=before.astype(np.float32))
+
+    class HandsOutItsState(Corridor):
+        def inexact(self):
+            return ""
+
+        def state(self):
+            return {"place": self.place}
+
+        def restore(self, state):
+            self.place = state["place"].copy()
+            return self.place.copy()
+
     class NoneForAReward(Corridor):
         def reset(self, seed):
             return attrs.evolve(super().reset(seed), reward=np.full(self.num_environments, None))
@@ -351,6 +373,19 @@ class WrongMemory:
         def sample(self, seed):
             batch = super().sample(seed)
             return attrs.evolve(batch, reward=tf.roll(batch.reward, 1, axis=0))
+
+    class KeepsWhatItWasGiven(Ring):
+        def add(self, transition, ended, row):
+            super().add(transition, ended, row)
+            self.newest = transition
+
+        def sample(self, seed):
+            return tf.nest.map_structure(lambda leaf: leaf[-4:], self.newest)
+
+    class CountsFullTurns(Ring):
+        def add(self, transition, ended, row):
+            super().add(transition, ended, row)
+            self.added.assign(-(-self.added // 4) * 4)
 
     class HalfOfItsVariables(Ring):
         def variables(self):
@@ -591,6 +626,9 @@ CASES = [
     (HOST, WrongHost.StuckAtTheEnd, "goes_on", "expected a new episode after the end of one; got an end at each step"),
     (HOST, WrongHost.NoRowsOfItsOwn, "rows", "expected num_environments to be 4, as given; got 1"),
     (HOST, WrongHost.Overwriting, "keeps_its_hands_off", "expected a time step that stays as it was when the next ones"),
+    (HOST, WrongHost.MovesTheAction, "leaves_actions_alone", "expected actions that a step leaves as they were; got"),
+    (HOST, WrongHost.LooksAtTheLastAction, "needs_nothing_it_handed_over", "expected the same trajectory where the arrays"),
+    (HOST, WrongHost.HandsOutItsState, "restore", "expected a state that stays as it was while the environment goes on"),
     (HOST, WrongHost.NoneForAReward, "rewards_and_ends", "expected reward in float32 of shape (4,); got object of shape (4,)"),
     (HOST, WrongHost.GlobalDraws, "begins_again", "expected the same trajectory after another reset with the same seed"),
     (HOST, WrongHost.GlobalDraws, "running_touches_nothing", "got changed: NumPy's random state"),
@@ -607,6 +645,8 @@ CASES = [
     (GAUSSIAN, WrongSampler.OneGaussianForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
     (MEMORY, WrongMemory.BlankRows, "what_was_stored", "expected transitions that were stored, rewards from 1 to"),
     (MEMORY, WrongMemory.MixedLeaves, "what_was_stored", "of the transition that the reward belongs to; got values that"),
+    (MEMORY, WrongMemory.KeepsWhatItWasGiven, "keeps_its_hands_off", "expected transitions that were stored, rewards from 1"),
+    (MEMORY, WrongMemory.CountsFullTurns, "ragged_turns", "expected observations that were stored; got 0.0"),
     (MEMORY, WrongMemory.HalfOfItsVariables, "variables", "expected the same batches from a memory restored by its"),
     (MEMORY, WrongMemory.PythonState, "graph", "expected the same batch eagerly and by graph"),
     (MEMORY, WrongMemory.OneStepForAll, "several_steps", "expected the reward of three steps"),

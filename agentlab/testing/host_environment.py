@@ -6,6 +6,7 @@ import tempfile
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from agentlab import guard
 from agentlab.arrays import ArrayFile, write
@@ -79,6 +80,37 @@ class HostEnvironmentTests(EnvironmentTests):
 
         self._in_new(several_steps)
 
+    def test_leaves_actions_alone(self) -> None:
+        """The actions it is given stay as they were: who gave them still needs them."""
+        actions = self.actions()
+
+        def several_steps(environment: Environment) -> None:
+            environment.reset(0)
+            for action in actions:
+                given = action.copy()
+                environment.step(given)
+                expect_same(given, action, "actions that a step leaves as they were")
+
+        self._in_new(several_steps)
+
+    def test_needs_nothing_it_handed_over(self) -> None:
+        """Arrays that are changed once they were handed over, actions and time steps, change nothing in it."""
+        actions = self.actions()
+
+        def spoiled_steps(environment: Environment) -> TimeStep:
+            timesteps = [environment.reset(0)]
+            for action in actions:
+                given = action.copy()
+                seen = tf.nest.map_structure(np.copy, timesteps[-1])
+                _spoil(timesteps[-1])
+                timesteps[-1] = seen
+                timesteps.append(environment.step(given))
+                _spoil(given)
+            return trajectory.stacked(timesteps)
+
+        expected = "the same trajectory where the arrays that were handed over are changed"
+        expect_same(self._in_new(spoiled_steps), self._found(), expected)
+
     def test_restore(self) -> None:
         """Unless `inexact` says why not, another instance given its `state` goes on with the same time steps."""
         actions = self.actions()
@@ -88,8 +120,11 @@ class HostEnvironmentTests(EnvironmentTests):
             if environment.inexact():
                 return None
             observation = trajectory.on_host(environment, 1, actions[:half]).observation[-1]
-            state = {name: np.copy(value) for name, value in environment.state().items()}
-            return state, observation, trajectory.stacked([environment.step(action) for action in actions[half:]])
+            handed_out = environment.state()
+            state = {name: np.copy(value) for name, value in handed_out.items()}
+            rest = trajectory.stacked([environment.step(action) for action in actions[half:]])
+            expect_same(handed_out, state, "a state that stays as it was while the environment goes on")
+            return state, observation, rest
 
         def go_on(environment: Environment) -> None:
             environment.reset(2)
@@ -155,3 +190,10 @@ def _expect_like(state: dict[str, np.ndarray], after_reset: dict[str, np.ndarray
             ArrayFile(file, "the state").check_rows(after_reset, ROWS)
     except (UnwritableError, UnreadableError) as error:
         expect(False, "`state` to return the same arrays each time, but for the length of logs", str(error))
+
+
+def _spoil(value: Any) -> None:
+    """Changes every number of a structure of arrays that can be changed."""
+    for array in leaves(value).values():
+        if array.flags.writeable:
+            array[...] = True if array.dtype == np.bool_ else array + 1

@@ -126,8 +126,8 @@ class GymnasiumEnvironment(Environment):
         return CheckedTimeStep(observation, reward, terminated, truncated, observation, first=first)
 
     def step(self, action: np.ndarray) -> TimeStep:
-        self._steps += 1
         action = self._checked_action(action)
+        self._steps += 1
         found, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
         observation = final_observation = self._copied(found)
         reward, ended = self._finite(rewards), terminated | truncated
@@ -265,7 +265,7 @@ class GymnasiumEnvironment(Environment):
         try:
             return self._check.action(action)
         except errors.EnvironmentFault as error:
-            raise unfit_action(self._name, self._steps, str(error)) from error
+            raise unfit_action(self._name, self._steps + 1, str(error)) from error
 
     def _outward(self, action: np.ndarray) -> np.ndarray:
         """Returns a copy of actions as the Gymnasium space counts them, which an environment may change."""

@@ -113,8 +113,7 @@ def _observation_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]
 
 def _action_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array | Discrete:
     if isinstance(space, gymnasium.spaces.Discrete):
-        dtype = space.dtype if space.n - 1 <= np.iinfo(space.dtype).max else np.dtype(np.int64)
-        return Discrete(int(space.n), str(dtype), start=int(space.start))
+        return Discrete(int(space.n), str(space.dtype), start=int(space.start))
     if isinstance(space, gymnasium.spaces.Box):
         _check_size(id, space, "takes actions")
         _check_bounds(id, space)
@@ -139,7 +138,7 @@ def _check_bounds(id: str, space: gymnasium.spaces.Box) -> None:
         return
     low, high = (" ".join(np.array2string(bound, threshold=8).split()) for bound in (space.low, space.high))
     if np.isfinite(space.low).all() and np.isfinite(space.high).all():
-        wrapper = f"gymnasium.wrappers.RescaleAction(gymnasium.make({id!r}), -1.0, 1.0)"
+        wrapper = f"gymnasium.wrappers.RescaleAction(gymnasium.make({id!r}), np.float32(-1), np.float32(1))"
     else:
         wrapper = (
             f"gymnasium.wrappers.TransformAction(gymnasium.make({id!r}), your_function, gymnasium.spaces.Box(-1.0, 1.0, "
