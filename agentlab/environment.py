@@ -47,7 +47,10 @@ class Environment(_WithSettings, abc.ABC):
 
     @abc.abstractmethod
     def step(self, action: np.ndarray) -> TimeStep:
-        """Takes `action` `[B, *A]` and, where an episode ends, begins the next one.
+        """Takes `action` `[B, *A]`, choices counted from 0, and begins the next episode where one ends.
+
+        Arrays that are handed over, either way, belong to whoever got them last: keep a copy of what is still needed, and
+        leave `action` as it is.
 
         Raises:
             EnvironmentFault: the environment raised, or returned what its spec rules out.

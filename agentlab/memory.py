@@ -48,7 +48,8 @@ class Memory(abc.ABC):
         """Stores N transitions of one step, each leaf `[N, ...]`, in the order in which they happened.
 
         Args:
-            transition: of N rows: of B environments in one turn, or of several turns on end.
+            transition: of N rows: of B environments in one turn, of fewer or none where some were being reset, or of several
+                turns on end.
             ended: `[N]` bool, whether the episode ended with it, terminated or truncated.
             row: `[N]` int64, 0 to B - 1, the environment in which it happened.
         """

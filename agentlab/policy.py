@@ -105,7 +105,7 @@ class Policy:
         if isinstance(self.model, RecurrentModel):
             raise errors.UsageError(
                 f"Model {self.model.name!r} carries a state from step to step, which 'act' doesn't keep. "
-                "Call 'policy.respond(observation, state)', which takes and returns it."
+                "Call 'policy.respond(observation, state)', which takes and returns it, and counts choices from 0."
             )
         array = conform(observation, self.spec.observation, "The agent")
         batch = array if array.ndim > len(self.spec.observation.shape) else array[None]

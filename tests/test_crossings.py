@@ -13,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 import agentlab
-from agentlab import Agent, Parts, TimeStep, errors
+from agentlab import Agent, Parts, TimeStep, errors, play
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.evaluation import Evaluator
 from agentlab.gears import DeviceGear, HostGear
@@ -161,7 +161,7 @@ def steps_of(environment):
 
 
 def in_gear(environment):
-    gear = HostGear(agent_for(SPEC), environment, 0)
+    gear = HostGear(agent_for(SPEC, execution="eager"), environment, 0)
     gear.start()
     gear.run(10)
 
@@ -173,12 +173,12 @@ def on_device(fault, execution):
 
 
 def judged(environment):
-    agent = agent_for(SPEC)
+    agent = agent_for(SPEC, execution="eager")
     Evaluator(environment, agent.policy, 2, 0).run()
 
 
 def in_own_loop(fault):
-    agent = agent_for(SPEC)
+    agent = agent_for(SPEC, execution="eager")
     agent.step(timestep_of(1))
     agent.step(timestep_of(2))
     agent.step(timestep_of(3, fault))
@@ -202,7 +202,9 @@ def unregistered():
     gymnasium.registry.pop("test/Sick-v0", None)
 
 
-CASES = [(way, fault) for way in WAYS for fault in (ON_DEVICE if way.startswith("device") else FAULTS)]
+COMPILED = ("device, graph", "device, xla")
+FAULTS_OF = {**dict.fromkeys(WAYS, tuple(FAULTS)), "device, eager": ON_DEVICE, **dict.fromkeys(COMPILED, ON_DEVICE[::3])}
+CASES = [(way, fault) for way, faults in FAULTS_OF.items() for fault in faults]
 
 
 @pytest.mark.parametrize(("way", "fault"), CASES)
@@ -531,6 +533,8 @@ def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers
         assert set(batch.tolist()) <= set(numbers)
         assert int(agent.act(observations[0])) == batch[0]
         np.testing.assert_array_equal(batch - start, agent.policy.act(observations))
+    shown = GymnasiumEnvironment(run.task.environment.settings["id"])
+    assert play._episodes(run.agent, shown, 1, 0)[0] == [5.0]
     agent = agentlab.make_agent("dqn", 0, {"trainer": {"learning_starts": 20}}, environment=environment)
     environment.reset(seed=0)
     timestep, taken = TimeStep.begin(ZEROS), set()

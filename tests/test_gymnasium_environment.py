@@ -410,7 +410,7 @@ def test_a_worker_that_died_is_a_fault_and_leaves_no_process_behind() -> None:
     ("fault", "sentence"),
     [
         ("shape", r"its vector class returned an observation float32\[3, 2\]; its observation space says float32\[3, 3\]"),
-        ("flags", r"its terminated has shape \(1,\); expected \(3,\)"),
+        ("flags", r"its terminated has shape \(1,\); expected \(3,\)\.$"),
         ("no final_obs", "its vector class gave no final_obs, which autoreset mode same_step promises"),
         ("final nan", r"row 1's observation\[1\] is nan"),
     ],
