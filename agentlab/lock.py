@@ -14,14 +14,14 @@ import warnings
 
 from agentlab import errors, files
 from agentlab.files import UnreadableError
-from agentlab.folder import Folder
+from agentlab.folder import DIRECTORY, Folder
 
 FILE = ".lock"
 OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
-_held: dict[tuple[int, int], int] = {}  # the lock file's descriptor by the directory's identity, of this process
+_held: dict[tuple[int, int], tuple[int, ...]] = {}  # locked descriptors by the directory's identity, of this process
 _guard = threading.Lock()  # of that table
 
 
@@ -45,16 +45,42 @@ class DirectoryLock:
         with _guard:
             if self._key in _held:
                 raise _in_use(folder, _holder())
-            _held[self._key] = _locked_file(folder)
+            _held[self._key] = _locked(folder)
 
     def release(self) -> None:
         """Lets others have the directory."""
         with _guard:
-            descriptor = _held.pop(self._key, None)
-        if descriptor is not None:
+            descriptors = _held.pop(self._key, ())
+        for descriptor in descriptors:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # of a process being forked just now, too
             os.close(descriptor)
+
+
+def _locked(folder: Folder) -> tuple[int, ...]:
+    """Returns the descriptors of the directory, so that nobody gets in by removing its lock file, and of that file.
+
+    Network file systems have no locks on directories.
+    """
+    directory = os.open(".", DIRECTORY, dir_fd=folder.descriptor)
+    try:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in TAKEN:
+                raise _in_use(folder, _read_holder(folder)) from error
+        return directory, _locked_file(folder)
+    except BaseException:
+        os.close(directory)
+        raise
+
+
+def _read_holder(folder: Folder) -> str:
+    try:
+        with folder.open_file(FILE) as opened:
+            return opened.read(300).decode("ascii", "replace")
+    except UnreadableError:
+        return ""
 
 
 def _locked_file(folder: Folder) -> int:
@@ -63,7 +89,7 @@ def _locked_file(folder: Folder) -> int:
         descriptor = _opened(folder)
         try:
             if not _take(descriptor, folder):
-                raise _in_use(folder, os.pread(descriptor, 300, 0).decode("ascii", "replace"))
+                raise _in_use(folder, _read_holder(folder))
             if _is_named(descriptor, folder):
                 if os.fstat(descriptor).st_nlink == 1:
                     _write(descriptor)
@@ -137,8 +163,9 @@ def _in_use(folder: Folder, holder: str) -> errors.UsageError:
 
 def _let_go() -> None:
     """In a forked process, closes what the parent holds: a lock lasts as long as any copy of its descriptor is open."""
-    for descriptor in _held.values():
-        os.close(descriptor)
+    for descriptors in _held.values():
+        for descriptor in descriptors:
+            os.close(descriptor)
     _held.clear()
     _guard.release()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from agentlab import defaults
+from agentlab import defaults, files
 
 
 class UnreadableError(Exception):
@@ -101,6 +101,8 @@ def _parsed(file: str) -> ast.Module:
     try:
         facts = pathlib.Path(file).stat()
         return _tree(file, facts.st_mtime_ns, facts.st_size)
+    except files.UnreadableError as error:
+        raise UnreadableError(str(error)) from error
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of text nested too deep
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
@@ -110,7 +112,7 @@ def _tree(file: str, _changed: int, _size: int) -> ast.Module:
     """Returns a file's syntax tree, parsed once as long as it stays as it is: many offers share a file, or a base class."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
-        return ast.parse(pathlib.Path(file).read_bytes())
+        return ast.parse(files.read_bytes(pathlib.Path(file), follow=True))
 
 
 @attrs.frozen

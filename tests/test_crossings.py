@@ -17,6 +17,7 @@ from agentlab import Agent, Parts, TimeStep, errors, play
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.evaluation import Evaluator
 from agentlab.gears import DeviceGear, HostGear
+from agentlab.guard import guarded
 from agentlab.model import build_model
 from agentlab.policy import Policy
 from agentlab.sampler import Greedy
@@ -534,7 +535,7 @@ def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers
         assert int(agent.act(observations[0])) == batch[0]
         np.testing.assert_array_equal(batch - start, agent.policy.act(observations))
     shown = GymnasiumEnvironment(run.task.environment.settings["id"])
-    assert play._episodes(run.agent, shown, 1, 0)[0] == [5.0]
+    assert play._episodes(run.agent, guarded(shown), 1, 0, limit=100, filming=False)[0] == [5.0]
     agent = agentlab.make_agent("dqn", 0, {"trainer": {"learning_starts": 20}}, environment=environment)
     environment.reset(seed=0)
     timestep, taken = TimeStep.begin(ZEROS), set()

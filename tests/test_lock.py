@@ -60,6 +60,14 @@ def test_a_lock_is_held_whatever_else_this_process_does(folder, tmp_path, meanwh
 
 
 @forking
+def test_removing_the_lock_file_lets_nobody_in(folder, tmp_path):
+    held = DirectoryLock(folder)
+    (tmp_path / ".lock").unlink()
+    assert exit_code_of(lambda: DirectoryLock(Folder.open(tmp_path))) == 7
+    held.release()
+
+
+@forking
 def test_a_forked_process_that_lives_on_holds_nothing(folder):
     held = DirectoryLock(folder)
     gate, writer = os.pipe()

@@ -22,6 +22,7 @@ NIETZSCHE = "nietzsche.txt"
 NIETZSCHE_URL = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 NIETZSCHE_SHA256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 TIMEOUT = 30.0  # seconds
+DOWNLOAD_LIMIT = 2**24  # bytes; the text has 600,901
 
 
 def read(path: str) -> bytes:
@@ -160,7 +161,7 @@ def _verified(data: bytes, where: str) -> bytes:
 def _download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            return answer.read()
+            return answer.read(DOWNLOAD_LIMIT)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise errors.UsageError(
