@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from agentlab.errors import AgentlabError
+from agentlab.keras_settings import importing_keras
 
 if TYPE_CHECKING:
+    __version__: str
     from agentlab.agent import Agent, Parts
     from agentlab.composition import make_agent
     from agentlab.runner import load, resume, run, train
@@ -30,6 +32,7 @@ __all__ = [
     "TimeStep",
     "Training",
     "Transition",
+    "__version__",
     "load",
     "make_agent",
     "part",
@@ -57,10 +60,17 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'agentlab' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # to which a name that isn't there would be one of any type
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib import metadata
+
+            return metadata.version("agentlab")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'agentlab' has no attribute {name!r}")
+        with importing_keras():
+            return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import attrs
 import keras
 import numpy as np
 
-from agentlab import errors, seeds, settings
+from agentlab import errors, scalars, seeds, settings
+from agentlab.freezing import freeze
 from agentlab.generation import Writer, execution_for
+from agentlab.keras_settings import keras_defaults
 from agentlab.learning import make_learner
 from agentlab.memory import Latest, Memory
+from agentlab.own_loop import TimeStepReader
 from agentlab.policy import Policy
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
 from agentlab.stepper import Stepper, make_stepper
-from agentlab.trainer import Trainer
+from agentlab.trainer import Trainer, build_trainer
 from agentlab.types import Decision, TimeStep
+
+MODEL = "model/"  # how the names of a model's variables begin
 
 
 @attrs.frozen(eq=False)
@@ -58,42 +64,63 @@ class Agent:
     ) -> None:
         self.spec = spec
         self.parts = parts
-        self.num_environments = num_environments
+        self.num_environments = scalars.whole(num_environments, "The number of environments", 1)
+        seed = scalars.whole(seed, "The seed")
         self.execution = execution
         self.model = parts.model
         self.trainer = parts.trainer
-        self.trainer.build(self.model, spec)
+        with keras_defaults():
+            build_trainer(self.trainer, self.model, spec, seed)
         read = self.trainer.preferences
         self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution, read, noisy=True)
         self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)
-        self.learner = make_learner(self.exploration, self.trainer, parts.memory, num_environments, seed)
+        self.learner = make_learner(self.exploration, self.trainer, parts.memory, self.num_environments, seed)
         self._stepper: Stepper | None = None
+        self._reader = TimeStepReader(spec, num_environments)
+        self._stepping = threading.Lock()  # held while a call of `step` is under way
+        for part in (self.trainer, parts.sampler, parts.evaluation_sampler):
+            freeze(part)
 
     def act(self, observation: Any) -> np.ndarray:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.
 
+        Choices are counted as the environment itself counts them, see `agentlab.spec.Discrete`.
+
         Raises:
-            UsageError: the observation has another shape or dtype than the environment's.
+            UsageError: the observation is not one of the environment's: its shape, dtype or numbers are others.
         """
-        return self.policy.act(observation)
+        return self.spec.action.outward(self.policy.act(observation))
 
     def step(self, timestep: TimeStep) -> np.ndarray:
         """Observes what the last action led to, learns when an update is due, and returns the next action.
+
+        Choices are counted as the environment itself counts them, see `agentlab.spec.Discrete`. A time step that is refused
+        leaves no trace: `step` may be called again with a right one.
 
         Args:
             timestep: of B rows; with one environment the batch axis may be left out, and the action is a scalar then.
 
         Raises:
-            UsageError: it is no TimeStep, or the observation has another shape or dtype than the environment's.
+            UsageError: it is no TimeStep, something in it is not as the environment's spec says, or another thread's call is
+                under way.
         """
-        if not isinstance(timestep, TimeStep):
+        if not self._stepping.acquire(blocking=False):
             raise errors.UsageError(
-                f"The agent's step got {type(timestep).__name__} {str(timestep)[:60]!r}; expected an agentlab.TimeStep. "
-                "TimeStep.begin(observation) makes an episode's first; 'act' takes observations."
+                "Two threads called 'step' of one agent at the same time. Call it from one thread, or hold a threading.Lock "
+                "around each call; 'act' may be called from several threads."
             )
+        try:
+            return self._step(timestep)
+        finally:
+            self._stepping.release()
+
+    def _step(self, timestep: TimeStep) -> np.ndarray:
+        turns = 0 if self._stepper is None else self._stepper.turns
+        checked, batched = self._reader.read(timestep, turns + 1)
         if self._stepper is None:
             self._stepper = make_stepper(self.learner, self.execution)
-        return self._stepper.step_once(timestep)
+        action = self.spec.action.outward(self._stepper.step(checked))
+        return action if batched else action[0]
 
     def generate(
         self,
@@ -138,10 +165,14 @@ class Agent:
         """Returns every tf.Variable of the agent's own, by a name that is the same in every process; not its memory's."""
         if self._stepper is not None:
             self._stepper.settle()
-        weights = {f"model/{index:03d}": weight.value for index, weight in enumerate(self.model.variables)}
         counters = {"steps": self.exploration.steps, "acts": self.policy.steps}
-        return {**weights, **self.learner.variables(), **counters}
+        return {**model_variables(self.model), **self.learner.variables(), **counters}
 
     def memory_variables(self) -> dict[str, Any]:
         """Returns the memory's tf.Variables by name; allocated by the first call, or when learning begins."""
         return self.learner.memory_variables()
+
+
+def model_variables(model: keras.Model) -> dict[str, Any]:
+    """Returns a model's tf.Variables by the names that `Agent.variables` has for them."""
+    return {f"{MODEL}{index:03d}": weight.value for index, weight in enumerate(model.variables)}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Iterable
 from typing import NoReturn
 
 from agentlab import errors
+
+SYNONYMS = {  # of commands, in other programs
+    "continue": "resume", "describe": "info", "eval": "evaluate", "fit": "run", "generate": "sample", "learn": "run",
+    "ls": "list", "render": "play", "restart": "resume", "show": "info", "start": "run", "test": "evaluate", "train": "run",
+    "validate": "evaluate", "version": "--version", "watch": "play", "write": "sample",
+}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,5 +31,7 @@ def _with_suggestion(message: str, options: Iterable[str]) -> str:
     if chosen:
         options = [choice.strip(" '") for choice in chosen.group(2).split(",")]
     wrong = chosen or unknown
-    near = difflib.get_close_matches(wrong.group(1), list(options), 1) if wrong else []
-    return sentence + (f" Did you mean {near[0]!r}?" if near else "")
+    if wrong is None:
+        return sentence
+    meant = SYNONYMS.get(wrong.group(1)) if message.startswith("argument COMMAND") else None
+    return sentence + errors.suggestion([meant] if meant else errors.closest(wrong.group(1), options))

@@ -88,6 +88,8 @@ class HostedEnvironment(Environment):
         execution: of each step: "eager", "graph" or "xla".
     """
 
+    watched = False  # the first step compiles
+
     def __init__(self, environment: DeviceEnvironment, num_environments: int = 1, execution: str = "graph") -> None:
         self.environment = environment
         self.num_environments = num_environments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -119,4 +120,5 @@ def _counting_layers(original: Callable[..., Any]) -> Callable[..., Any]:
         _spend("layers", 1)
         original(self, *arguments, **named)
 
+    __init__.__signature__ = inspect.signature(original)  # type: ignore[attr-defined] # by which Keras records arguments
     return __init__

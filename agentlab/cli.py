@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from agentlab import errors, importing, listing, plugin_commands, program
+import agentlab
+from agentlab import clock, console, errors, importing, listing, machine, plugin_commands, program
 from agentlab.arguments import Parser
 
 LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
@@ -24,50 +25,48 @@ EXAMPLES = """examples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
-    program.replace_closed_streams()
+    """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted."""
+    age = machine.process_age() if arguments is None else 0.0
+    program.prepare_streams()
+    try:
+        with clock.of_program(age):
+            return _run_command(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        program.end_streams()
+
+
+def _run_command(arguments: list[str]) -> int:
+    """Runs a command and returns the program's exit code, having told of what went wrong."""
+    debug, code = "--debug" in arguments, 0
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        plugin_commands.add_files(options.plugin)
-        return options.command(options) or 0
+        training = options.command in (_run, _resume)  # that nobody can be told of it ends no run
+        with contextlib.nullcontext() if training else program.checked_output():
+            plugin_commands.add_files(options.plugin)
+            code = options.command(options) or 0
     except errors.AgentlabError as error:
         if debug:
             raise
-        _complain(" ".join(str(error).split()))
+        _print_error(" ".join(str(error).split()))
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("Interrupted; nothing was saved.")
+        _print_error("Interrupted; nothing was saved.")
         return 130
     except BrokenPipeError:  # whoever read us left; the rest has no reader
-        return 0
+        pass
     except Exception as error:
         if debug:
             raise
         text = errors.printable(" ".join(str(error).split())[:300])
-        _complain(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback.")
-        return 1
-    finally:
-        _drop_what_nobody_reads()
+        _print_error(errors.sentence(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback."))
+        code = 1
+    return code
 
 
-def _complain(sentence: str) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(f"agentlab: {sentence}", file=sys.stderr)
-
-
-def _drop_what_nobody_reads() -> None:
-    """Empties the standard streams, into nothing where the reader left: as it ends, the interpreter would fail at that."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except (OSError, ValueError):
-            pass  # such as a full disk, which the interpreter tells of
+def _print_error(sentence: str) -> None:
+    console.print_line(f"agentlab: {sentence}", sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    parser.add_argument("--version", action="store_true", help="show the version")
+    parser.set_defaults(command=_show_help, parser=parser, plugin=[])
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
 
     def command(
         name: str, function: Callable[[argparse.Namespace], int], text: str, among: Any = commands
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command("run", _run, "train a task and evaluate it"))
     resume = command("resume", _resume, "go on with a run that was interrupted, or has ended")
     resume.add_argument("run", metavar="RUN", help="a run's directory")
-    resume.add_argument("--steps", type=int, help="a larger budget in environment steps")
+    resume.add_argument("--steps", type=int, help="a larger budget in environment steps, to extend the run")
     resume.add_argument("--quiet", action="store_true", help="show no progress")
     evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
     evaluate.add_argument("run", metavar="RUN", help="a run's directory")
@@ -111,8 +112,15 @@ def _parser() -> argparse.ArgumentParser:
     info = command("info", _info, "describe a task or part")
     info.add_argument("name", metavar="NAME", help="of a task or part, PACKAGE:NAME, or a package")
     kit = commands.add_parser("plugin", help="write a plugin, or check one", description="Writes or checks plugins.")
-    plugin_commands.add(kit.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser), command)
+    kit.set_defaults(command=_show_help, parser=kit)
+    plugin_commands.add(kit.add_subparsers(metavar="COMMAND", parser_class=Parser), command)
     return parser
+
+
+def _show_help(options: argparse.Namespace) -> int:
+    """Shows what there is, or the version, where no command is named."""
+    print(f"agentlab {agentlab.__version__}" if options.version else options.parser.format_help().rstrip())
+    return 0
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
@@ -175,13 +183,13 @@ def _run(options: argparse.Namespace) -> int:
         if options.config and options.config.endswith(".json"):
             runner.warn_of_differences(options.config)
         run = runner.run(found, seed, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop))
-    _say_result(run)
+    _print_result(run)
     return 0
 
 
 def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
     """Returns the task, with all changes, and the seed."""
-    from agentlab import plugins, task
+    from agentlab import changes, plugins, task
 
     of_file: dict[str, Any] = {}
     if options.config and options.config.endswith(".json"):
@@ -197,7 +205,7 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
         of_file = task.read_config(options.config) if options.config else {}
     if not isinstance(found, task.Task):
         return options.task, options.seed or 0
-    found = task.changed(found, _changes(options), of_file)
+    found = changes.changed(found, _changes(options), of_file)
     return task.trusted(found) if options.trust else found, seed if options.seed is None else options.seed
 
 
@@ -210,7 +218,9 @@ def _resume(options: argparse.Namespace) -> int:
     runner = importing.runner_of(options.run)
     with program.stop_on_signals() as stop, program.plain_warnings():
         run = runner.resume(options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop))
-    _say_result(run)
+    _print_result(run)
+    if run.finished_before:
+        console.print_line(f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it.")
     return 0
 
 
@@ -220,13 +230,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     runner = importing.runner_of(options.run)
     with program.plain_warnings():
         found, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
-    from agentlab import composition
+        from agentlab import composition
+        from agentlab.progress import Progress
 
-    judge = composition.build_evaluator(found, seed if options.seed is None else options.seed, agent, options.episodes)
-    try:
-        result = judge.run()
-    finally:
-        judge.close()
+        seed = seed if options.seed is None else options.seed
+        judge = composition.build_evaluator(found, seed, agent, options.episodes, Progress(0).evaluation)
+        try:
+            result = judge.run()
+        finally:
+            judge.close()
     print(f"{found.name}: {_evaluation_text(result)}")
     return 0
 
@@ -235,12 +247,13 @@ def _play(options: argparse.Namespace) -> int:
     """Shows a run's agent at play, in a window or in a GIF."""
     _check_positive("--episodes", options.episodes)
     if options.video is not None:
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     importing.runner_of(options.run)
     from agentlab import play
 
-    returns = play.play(options.run, options.episodes, options.video, trust=options.trust)
+    with program.plain_warnings():
+        returns = play.play(options.run, options.episodes, options.video, trust=options.trust)
     where = f" Written to {options.video}." if options.video else ""
     print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
     return 0
@@ -287,13 +300,14 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return tree
 
 
-def _say_result(run: Any) -> None:
+def _print_result(run: Any) -> None:
     result = run.result
-    print(
+    error = console.print_line(
         f"{run.task.name}: {_evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "
-        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all"
+        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all\nFiles in {run.directory}"
     )
-    print(f"Files in {run.directory}")
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        _print_error(f"warning: {console.output_fault(error)} The run is complete: its files are in {run.directory}.")
 
 
 def _evaluation_text(evaluation: dict[str, Any]) -> str:

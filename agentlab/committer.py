@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from agentlab import errors, snapshot, threads
+from agentlab.files import UnreadableError
 from agentlab.gears import Groups
 from agentlab.report import RunDirectory
 
@@ -80,9 +81,19 @@ class Committer:
             self.wait()
         except errors.WriteFault as error:
             return str(error)
-        if self.committed < 0:
+        newest = self.newest()
+        if newest < 0:
             return "No checkpoint had been written yet."
-        return f"The newest checkpoint is of step {self.committed:,}: 'agentlab resume {self._directory.path}' goes on from it."
+        return f"The newest checkpoint is of step {newest:,}: 'agentlab resume {self._directory.path}' goes on from it."
+
+    def newest(self) -> int:
+        """Returns the step of the newest checkpoint, of this process or before it; -1 for none."""
+        if self.committed >= 0:
+            return self.committed
+        try:
+            return max(self._directory.checkpoints.steps(), default=-1)
+        except (OSError, UnreadableError):
+            return -1
 
     def _attempt(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
         try:

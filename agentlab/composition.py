@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import types
 from typing import Any
 
+import attrs
 import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, execution, footprint, objects, plugins, room, settings
+from agentlab import changes as changing
+from agentlab import errors, execution, footprint, forks, guard, objects, plugins, room, scalars, settings
 from agentlab.agent import Agent, Parts
 from agentlab.autoreset import HostedEnvironment
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.evaluation import Evaluator
+from agentlab.evaluation import Evaluator, Show
 from agentlab.memory import Latest, Memory
 from agentlab.model import ModelBuilder, build_model
 from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
 from agentlab.spec import LARGEST, Discrete, EnvironmentSpec
-from agentlab.task import Part, Task, changed, merged
+from agentlab.task import PART_KINDS, Part, Task, merged
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -44,7 +47,7 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
         PluginError: it cannot be loaded.
         UsageError: it is of another kind, or a setting is wrong.
     """
-    cls = plugins.load(kind, part.name)
+    cls = plugins.load(kind, part.reference)
     contract = CONTRACTS[kind]
     if not (isinstance(cls, type) and issubclass(cls, contract)):
         expected = " or ".join(f"agentlab.{base.__module__.rpartition('.')[2]}.{base.__name__}" for base in contract)
@@ -53,18 +56,27 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
 
 
 def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
-    """Returns an environment; a host environment is given the number of its rows."""
-    cls = plugins.load("environment", part.name)
+    """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
+
+    Raises:
+        UsageError: it can't be made.
+    """
+    cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
     _check_imports(cls, part)
-    built = build_part("environment", part, **({"num_environments": num_environments, **given} if host else {}))
+    rows = {"num_environments": num_environments, **given} if host else {}
+
+    def fault(what: str) -> errors.UsageError:
+        return errors.UsageError(f"Environment {part.name!r} can't be made: {what}.")
+
+    built = guard.ask(lambda: build_part("environment", part, **rows), fault)
+    checked = guard.guarded(built) if isinstance(built, Environment) else built
     try:
-        _check_room(built.spec, num_environments)
+        _check_room(checked.spec, num_environments)
     except BaseException:
-        if host:
-            built.close()
+        close_environment(checked)
         raise
-    return built
+    return checked
 
 
 def _check_imports(cls: Any, part: Part) -> None:
@@ -96,6 +108,7 @@ def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
     Raises:
         UsageError: it is not for so many environments side by side; told before a run begins.
     """
+    forks.check()
     environment = build_environment(task.environment, task.num_environments)
     if isinstance(environment, DeviceEnvironment):
         environment.initial(at(0, 0), task.num_environments)
@@ -111,6 +124,7 @@ def build_agent(
     task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
 ) -> Agent:
     """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
+    forks.check()
     trainer = build_part("trainer", task.trainer)
     source = model if model is not None else build_part("model", task.model)
     num_outputs = trainer.num_outputs(spec)
@@ -142,13 +156,17 @@ def make_agent(
     Raises:
         UsageError: the task, a part or a setting is wrong.
     """
-    found = resolved(task, changes, environment)
-    built = build_training_environment(found)
-    try:
+    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    with contextlib.ExitStack() as closing:
+        built = build_training_environment(found)
+        closing.callback(close_environment, built)
         return build_agent(found, seed, built.spec, model)
-    finally:
-        if isinstance(built, Environment):
-            built.close()
+
+
+def close_environment(environment: Environment | DeviceEnvironment) -> None:
+    """Releases what an environment on the host holds; one of TensorFlow functions holds nothing."""
+    if isinstance(environment, Environment):
+        environment.close()
 
 
 def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
@@ -166,21 +184,28 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
     return "device" if on_device and task.gear != "host" else "host"
 
 
-def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = None) -> Evaluator:
+def build_evaluator(
+    task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
+) -> Evaluator:
     """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
+    seed = scalars.whole(seed, "The seed")
     part = evaluation_environment(task)
-    chosen = episodes or task.evaluation.episodes
+    chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
+    key, read = stream(seed, "evaluation"), agent.trainer.preferences
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
     footprint.check(agent.model, rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
-    key, read = stream(seed, "evaluation"), agent.trainer.preferences
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
-    return Evaluator(environment, policy, count, seed, agent.trainer.score)
+    try:
+        return Evaluator(environment, policy, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
+    except BaseException:
+        environment.close()
+        raise
 
 
 def evaluation_environment(task: Task) -> Part:
@@ -189,7 +214,20 @@ def evaluation_environment(task: Task) -> Part:
     if part.name != task.environment.name:
         return part
     inherited = task.environment.from_file - part.settings.keys()
-    return Part(part.name, merged(task.environment.settings, part.settings), inherited | part.from_file)
+    whole = merged(task.environment.settings, part.settings)
+    return Part(part.name, whole, part.package or task.environment.package, inherited | part.from_file)
+
+
+def with_packages(task: Task) -> Task:
+    """Returns the task with the package that each of its parts is of, for the record; parts of single files have none."""
+
+    def settled(kind: str, part: Part) -> Part:
+        return attrs.evolve(part, package=part.package or plugins.package_of(kind, part.name))
+
+    parts: dict[str, Any] = {kind: settled(kind, getattr(task, kind)) for kind in PART_KINDS}
+    judged = {kind: getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
+    judged = {kind: part and settled(kind, part) for kind, part in judged.items()}
+    return attrs.evolve(task, **parts, evaluation=attrs.evolve(task.evaluation, **judged))
 
 
 def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:
@@ -209,7 +247,7 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
     found = find_task(task) if isinstance(task, str) else task
     if environment is not None:
         found = objects.with_environment(found, environment)
-    return changed(found, changes or {})
+    return changing.changed(found, changes or {})
 
 
 def find_task(name: str) -> Task:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,9 +27,14 @@ class Environment(_WithSettings, abc.ABC):
     """B environments side by side on the host; hides its own state.
 
     A host environment named by an entry point takes `num_environments` among its constructor's arguments.
+
+    Attributes:
+        num_environments: B.
+        watched: whether calls that take many seconds are told of; not where that is the compiler's time.
     """
 
     num_environments: int
+    watched: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod
@@ -42,7 +47,10 @@ class Environment(_WithSettings, abc.ABC):
 
     @abc.abstractmethod
     def step(self, action: np.ndarray) -> TimeStep:
-        """Takes `action` `[B, *A]` and, where an episode ends, begins the next one.
+        """Takes `action` `[B, *A]`, choices counted from 0, and begins the next episode where one ends.
+
+        Arrays that are handed over, either way, belong to whoever got them last: keep a copy of what is still needed, and
+        leave `action` as it is.
 
         Raises:
             EnvironmentFault: the environment raised, or returned what its spec rules out.
@@ -53,7 +61,11 @@ class Environment(_WithSettings, abc.ABC):
         return "it keeps its state to itself"
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns by name what `restore` needs to go on from the last time step; taking it changes nothing."""
+        """Returns by name what `restore` needs to go on from the last time step; taking it changes nothing.
+
+        There are always the same arrays, of the same dtypes and shapes, but for the first axis of those that don't have a row
+        for each environment, such as a log. A checkpoint with others is refused before `restore` is called.
+        """
         return {}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:

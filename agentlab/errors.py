@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MANY = 16  # names in a sentence
+CLOSE = 0.65  # how alike, from 0 to 1, a name is to one that may have been meant: "rnu" is to "run", "Foo" is not to "Acrobot"
+STOPPED = re.compile(r"(?<!\.)(\.\.\.|[.!?])\s*\.(?=\s|$)")  # a quoted sentence's own end, and the end of the one around it
 LONGEST_NAME = 200  # characters, of a name that is compared with others
 LONGEST = 2_000  # characters of a message; of a longer one, the beginning and the end
 HEAD, TAIL = 1_400, 500
 LONGEST_QUOTE = 300
+
+
+def sentence(text: str) -> str:
+    """Returns a message in which no quoted sentence doubles the full stop: messages of other libraries mostly end with one.
+
+    >>> sentence("It can't be built: no such layer.. Choose another.")
+    "It can't be built: no such layer. Choose another."
+    """
+    return STOPPED.sub(r"\1", text)
 
 
 def printable(text: str) -> str:
@@ -28,10 +40,10 @@ def _escaped(char: str) -> str:
 
 
 class _Message:
-    """Mixed into exceptions: whatever a message quotes from a file, it is short and can't control a terminal."""
+    """Mixed into exceptions: a message is short and can't control a terminal, and no quoted sentence doubles the full stop."""
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = sentence(super().__str__())
         if len(text) > LONGEST:
             text = f"{text[:HEAD]} [{len(text) - HEAD - TAIL:,} characters left out] {text[-TAIL:]}"
         return printable(text)
@@ -53,6 +65,18 @@ class UsageError(AgentlabError):
     exit_code = 2
 
 
+class UnknownSetting(UsageError):
+    """A setting does not exist.
+
+    Attributes:
+        name: that was given.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class PluginError(UsageError):
     """A plugin is missing, broken, or offered twice."""
 
@@ -67,6 +91,10 @@ class TrainingFault(AgentlabError):
 
 class WriteFault(AgentlabError):
     """A file of a run can't be written; what was there before is untouched."""
+
+
+class OutputFault(AgentlabError):
+    """What a command prints can't be written."""
 
 
 class CheckpointFault(AgentlabError):
@@ -92,11 +120,10 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -
     Of many names, those most alike are listed.
     """
     names, name = sorted(known), name[:LONGEST_NAME]
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = suggestion(closest(name, names))
     if len(names) > MANY:
         listed = f"{listed}, among {len(names)}"
-        names = sorted(difflib.get_close_matches(name, names, MANY, cutoff=0.0))
+        names = sorted(closest(name, names, MANY, cutoff=0.0))
     return f"No {what} named {name!r}. {listed}: {', '.join(names) or 'none'}.{hint}"
 
 
@@ -109,10 +136,38 @@ def quoted(value: object) -> str:
     return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}... ({len(text):,} characters)"
 
 
-def first_line(error: BaseException) -> str:
-    """Returns an exception's type and the first line of its message.
+def closest(name: str, known: Iterable[str], count: int = 1, cutoff: float = CLOSE) -> list[str]:
+    """Returns the names most like one that does not exist, as far as they may have been meant, the most alike first.
 
-    >>> first_line(ValueError("wrong"))
-    'ValueError: wrong'
+    Capitals and the version that ends an environment's id make no name more like another.
+
+    >>> closest("cartpoel-v1", ["Acrobot-v1", "CartPole-v0", "CartPole-v1"]), closest("Foo-v1", ["Acrobot-v1"])
+    (['CartPole-v1'], [])
     """
-    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
+
+    def likeness(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    def bare(text: str) -> str:
+        return re.sub(r"-v\d+$", "", text.lower())
+
+    ranked = sorted(((likeness(bare(one), bare(name)), likeness(one, name), one) for one in set(known)), reverse=True)
+    return [one for alike, _, one in ranked[:count] if alike >= cutoff]
+
+
+def suggestion(names: list[str]) -> str:
+    """Returns what a message adds about names that may have been meant; nothing where there are none.
+
+    >>> suggestion(["run"])
+    " Did you mean 'run'?"
+    """
+    return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns an exception's type and the first line of its message, as a clause.
+
+    >>> first_line(ValueError("Wrong. Stop."))
+    'ValueError: Wrong. Stop'
+    """
+    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0].removesuffix(".")

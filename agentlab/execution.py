@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from agentlab.errors import AgentlabError
+
 MODES = ("auto", "eager", "graph", "xla")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "For"}
@@ -79,7 +81,17 @@ class Compiled:
             return use()
         except tf.errors.OperatorNotAllowedInGraphError:
             self._function = tf.function(self._plain, autograph=True, **self._options)
+        try:
             return use()
+        except AgentlabError as error:  # AutoGraph raises it anew, with every line of Python on the way in its message
+            raise _first(error) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    """Returns the exception that was raised first of those of our own that lie behind `error`."""
+    while isinstance(error.__context__, AgentlabError):
+        error = error.__context__
+    return error
 
 
 def repeat(body: Callable[[Any], Any], carry: Any, count: Any) -> Any:
@@ -108,10 +120,10 @@ class GraphCall:
 
     def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> None:
         def copying(*tensors: Any) -> Any:
-            return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `_Inlet`
+            return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
-        self._inlets = [_Inlet() for _ in signature]
+        self._inlets = [Inlet() for _ in signature]
         self._lock = threading.Lock()
         self._captures = list(self._concrete.captured_inputs)
         self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
@@ -126,7 +138,7 @@ class GraphCall:
             )
 
 
-class _Inlet:
+class Inlet:
     """An input's own memory, which a tensor shares: copying an array there takes 1 us, turning it into a tensor 17.
 
     Whatever may outlive the call must be a copy, lest the next call's array change it: an operation that hands a tensor on, as

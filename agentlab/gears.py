@@ -15,15 +15,17 @@ import tensorflow as tf
 from agentlab import seeds, variables
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
+from agentlab.checks import EnvironmentCheck, failure, unfit_action
+from agentlab.device_checks import FirstFault, LoopChecks
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.errors import EnvironmentFault
+from agentlab.errors import AgentlabError, EnvironmentFault, first_line
 from agentlab.execution import Compiled, compiled, repeat
+from agentlab.guard import guarded
 from agentlab.loop import turn
-from agentlab.metrics import EpisodeStatistics, all_finite
+from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state
 from agentlab.stepper import make_stepper
 from agentlab.types import TimeStep, numbered
-from agentlab.watch import Watch
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -53,6 +55,10 @@ class Gear(abc.ABC):
         """Returns why `restore` can't get to the same bits, as a clause; empty if it can."""
         return ""
 
+    def is_whole(self, has_environment: bool) -> bool:
+        """Returns whether a checkpoint with or without a group "environment" holds all that `restore` needs."""
+        return True
+
     @abc.abstractmethod
     def state(self) -> Groups:
         """Returns what `restore` needs besides the agent's variables, by group ("loop", on the host "environment") and name."""
@@ -80,7 +86,7 @@ class _Carry:
     recurrent: Any
     statistics: EpisodeStatistics
     index: Any
-    finite: Any  # turns up to the first of which a reward or an observation was not
+    fault: FirstFault
 
 
 class DeviceGear(Gear):
@@ -98,25 +104,29 @@ class DeviceGear(Gear):
         agent.learner.prepare()
         self._agent = agent
         self._autoreset = Autoreset(environment, agent.num_environments, seeds.host_seed(seed, "environment"))
+        self._checks = LoopChecks(environment.spec)
         self._chunk = compiled(self._run_chunk, agent.execution)
 
     def start(self) -> None:
         episodes, timestep = self._autoreset.reset()
+        first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
+        EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
         rows = self._agent.num_environments
         recurrent = initial_state(self._agent.model, rows)
-        zero, statistics = np.int64(0), EpisodeStatistics.start(rows)
-        carry = _Carry(episodes, timestep.observation, recurrent, statistics, index=zero, finite=zero)
+        statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
+        carry = _Carry(episodes, timestep.observation, recurrent, statistics, np.int64(0), fault)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
 
     def run(self, turns: int) -> None:
         self._chunk(tf.constant(turns, tf.int64))
-        finite, index = int(self._variables.finite.numpy()), int(self._variables.index.numpy())
-        if finite < index:
-            raise EnvironmentFault(
-                f"The environment {self._agent.spec.name!r} gave a reward or an observation that is not finite by step "
-                f"{(finite + 1) * self._agent.num_environments:,}. Mend the environment."
-            )
+        if self._variables.fault.turn.numpy():
+            self._raise_fault()
+
+    def _raise_fault(self) -> None:
+        fault = tf.nest.map_structure(lambda variable: variable.numpy(), self._variables.fault)
+        name, clause = self._checks.told(fault, self._agent.num_environments)
+        raise (unfit_action if name == "action" else failure)(self._agent.spec.name, int(fault.turn), clause)
 
     def report(self) -> dict[str, float | None]:
         statistics = self._variables.statistics
@@ -147,15 +157,16 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
+        actions = []
+
         def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+            actions.append(action)
             return self._autoreset.step(episodes, action, index)
 
         episodes, timestep, recurrent = turn(self._agent, step_environment, carry.episodes, carry.observation, carry.recurrent)
-        ended = tf.cast(timestep.terminated | timestep.truncated, tf.float32)
-        statistics = carry.statistics.after(timestep.reward, ended)
-        sound = (carry.finite == carry.index) & all_finite(timestep.reward) & all_finite(timestep.final_observation)
-        finite = tf.where(sound, index, carry.finite)
-        return _Carry(episodes, timestep.observation, recurrent, statistics, index, finite)
+        statistics = carry.statistics.after(timestep.reward, timestep.terminated | timestep.truncated)
+        fault = self._checks.after(carry.fault, index, actions[0], timestep)
+        return _Carry(episodes, timestep.observation, recurrent, statistics, index, fault)
 
 
 class HostGear(Gear):
@@ -172,18 +183,22 @@ class HostGear(Gear):
     def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
         self._learner = agent.learner
         self._stepper = make_stepper(agent.learner, agent.execution)
-        self._environment = environment
-        self._watch = Watch(agent.spec.name)
+        self._environment = guarded(environment)
         self._seed = seed
+        self._check = EnvironmentCheck(environment.spec, agent.num_environments)
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
     def start(self) -> None:
-        self._observation = self._environment.reset(seeds.host_seed(self._seed, "environment")).observation
+        self._reset("environment")
+
+    def _reset(self, stream: str) -> None:
+        timestep = self._environment.reset(seeds.host_seed(self._seed, stream))
+        self._observation = self._check.begin(timestep).observation
 
     def run(self, turns: int) -> None:
         if not turns:
             return
-        with _frozen_heap(), self._watch:
+        with _frozen_heap(), self._environment:
             timestep = self._take(self._stepper.start(self._observation))
             for _ in range(turns - 1):
                 timestep = self._take(self._stepper.step(timestep))
@@ -191,8 +206,7 @@ class HostGear(Gear):
         self._observation = timestep.observation
 
     def _take(self, action: np.ndarray) -> TimeStep:
-        timestep = self._environment.step(action)
-        self._watch.turns += 1
+        timestep = self._check.take(self._environment.step(action), action)
         self._count(timestep)
         return timestep
 
@@ -203,36 +217,51 @@ class HostGear(Gear):
 
     def state(self) -> Groups:
         statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
-        return {"loop": {**statistics, **self._stepper.state()}, "environment": self._environment.state()}
+        environment = {name: np.array(value) for name, value in self._environment.state().items()}
+        return {"loop": {**statistics, **self._stepper.state()}, "environment": environment}
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]
         self._stepper.restore(loop)
+        self._check.turns = self._stepper.turns
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
         if groups.get("environment"):
-            self._observation = self._environment.restore(groups["environment"])
+            self._observation = self._restored(groups["environment"])
         else:
             self._begin_anew()
+
+    def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the observations of the environment brought back to a state, which a stranger may have written."""
+        try:
+            return self._environment.restore(state)
+        except AgentlabError:
+            raise
+        except Exception as error:  # of whatever kind an environment's own code raises
+            raise EnvironmentFault(
+                f"The environment {self._learner.policy.spec.name!r} can't be brought back to where it was at the checkpoint: "
+                f"{first_line(error)}. Was the checkpoint exchanged?"
+            ) from error
 
     def inexact(self) -> str:
         return self._environment.inexact()
 
+    def is_whole(self, has_environment: bool) -> bool:
+        return has_environment
+
     def _begin_anew(self) -> None:
         """Begins other episodes than at the start: what was gathered of those under way is gone with them."""
         steps = int(self._learner.policy.steps.numpy())
-        seed = seeds.host_seed(self._seed, f"environment, resumed at step {steps}")
-        self._observation = self._environment.reset(seed).observation
+        self._reset(f"environment, resumed at step {steps}")
         nothing = np.zeros_like(self._statistics.running_return)
         self._statistics = attrs.evolve(self._statistics, running_return=nothing, running_length=nothing)
 
     def _count(self, timestep: TimeStep) -> None:
-        acted = 1.0 if isinstance(timestep.first, tuple) else (~timestep.first).astype(np.float32)
+        acted = 1.0 if isinstance(timestep.first, tuple) else ~timestep.first
         self._statistics = self._statistics.continued(timestep.reward, acted)
         ended = timestep.terminated | timestep.truncated
         if np.count_nonzero(ended):
-            with np.errstate(invalid="ignore"):  # learning that diverges is told of by what it learns
-                self._statistics = self._statistics.closed(ended.astype(np.float32))
+            self._statistics = self._statistics.closed(ended)
 
     def close(self) -> None:
         self._environment.close()

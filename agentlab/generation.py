@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, plugins, seeds
+from agentlab import errors, plugins, scalars, seeds
 from agentlab.autoreset import Autoreset
 from agentlab.execution import compiled, repeat
 from agentlab.loop import turn
@@ -54,10 +54,9 @@ class Writer:
     def __init__(
         self, model: keras.Model, spec: EnvironmentSpec, sampler: Sampler, num: int = 1, seed: int = 0, execution: str = "graph"
     ) -> None:
-        if num < 1:
-            raise errors.UsageError(f"The number of texts is {num}; expected at least 1.")
+        num, seed = scalars.whole(num, "The number of texts", 1), scalars.whole(seed, "The seed")
         self.vocabulary = vocabulary_of(model, spec)
-        echo = plugins.load("environment", "echo")(self.vocabulary.size, windowed=spec.action.choices != ())
+        echo = plugins.load("environment", "agentlab:echo")(self.vocabulary.size, windowed=spec.action.choices != ())
         self._policy = Policy(model, sampler, echo.spec, seeds.stream(seed, "generation"), execution)
         self._echo = Autoreset(echo, num, seed)
         self._num = num
@@ -74,8 +73,7 @@ class Writer:
         Raises:
             UsageError: the length is less than 1, or the prompt has characters that the model has not seen.
         """
-        if length < 1:
-            raise errors.UsageError(f"The length is {length}; expected at least 1 character.")
+        length = scalars.whole(length, "The length", 1)
         beginning = self.vocabulary.encode(prompt) if prompt else self.vocabulary.start()
         unseen = self.vocabulary.unseen(prompt)
         if unseen:

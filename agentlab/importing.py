@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from agentlab import errors, limits, machine
+from agentlab.keras_settings import importing_keras
 
 if TYPE_CHECKING:
     from agentlab.task import Task
@@ -20,6 +21,8 @@ def runner(task: Task | None = None) -> Any:
     """Imports and returns the runner, and so TensorFlow, with the kernels and threads that a task wants."""
     if task is not None:
         os.environ.setdefault(machine.ONEDNN, str(int(task.onednn)))
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 - there is no home, for which pathlib raises
+        os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118 - else it makes one named "~" here
     with quietly():
         from agentlab import execution, runner
     if task is not None:
@@ -40,12 +43,14 @@ def runner_of(directory: str) -> Any:
 def quietly() -> Iterator[None]:
     """Keeps back what TensorFlow's native code says on standard error whatever the log level, unless an import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # nobody may be reading any more
+        sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as greetings:
+    with _scratch() as greetings:
         os.dup2(greetings.fileno(), 2)
         try:
-            yield
+            with importing_keras():
+                yield
         except errors.AgentlabError:
             raise
         except BaseException:
@@ -55,3 +60,11 @@ def quietly() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def _scratch() -> Any:
+    """Returns a file that lasts until it is closed: in memory where there is no directory for such files."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.memfd_create("greetings"), "w+b") if hasattr(os, "memfd_create") else open(os.devnull, "w+b")  # noqa: PTH123

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 import tensorflow as tf
 
 from agentlab import errors, seeds
+from agentlab.added_losses import ForwardTape
 from agentlab.execution import repeat
+from agentlab.freezing import freeze
 from agentlab.memory import Latest, Memory
 from agentlab.metrics import Means
 from agentlab.model import RecurrentModel
@@ -85,8 +88,9 @@ class ImmediateLearner(Learner):
             )
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
-        with tf.GradientTape() as tape:
+        with ForwardTape() as tape:
             decision = self.policy.decide(observation, recurrent, training=True)
+            tape.add_losses(self.policy.model)
         return attrs.evolve(decision, tape=tape)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
@@ -97,7 +101,9 @@ class ImmediateLearner(Learner):
                 return
             with decision.tape:
                 batch, output = tf.nest.map_structure(lambda leaf: tf.boolean_mask(leaf, acted), (batch, output))
-        self.means.add(self.trainer.learn_from(decision.tape, output, batch, self._trainer_seed()))
+        with _suiting(self.trainer, "the latest batch"):
+            metrics = self.trainer.learn_from(decision.tape, output, batch, self._trainer_seed())
+        self.means.add(metrics)
         self.updates.assign_add(1)
 
 
@@ -120,6 +126,7 @@ class MemoryLearner(Learner):
                 f"{type(memory).__name__} needs the trainer's {', '.join(map(repr, missing))} on each transition; it has only "
                 f"{', '.join(trainer.metric_names)}. Choose another memory, or a trainer with that."
             )
+        _check_period(trainer, memory, num_environments)
         self.memory = memory
         self._memory_key = seeds.stream(seed, "memory")
         self._prepared = False
@@ -127,6 +134,7 @@ class MemoryLearner(Learner):
     def prepare(self) -> None:
         if not self._prepared:
             self.memory.build(self.policy.spec, self.num_environments, self.trainer.horizon())
+            freeze(self.memory)
             self._prepared = True
 
     def decide(self, observation: Any, recurrent: Any) -> Decision:
@@ -158,7 +166,8 @@ class MemoryLearner(Learner):
 
     def train(self, batch: Transition, seed: Any) -> dict[str, Any]:
         """Improves the model from a batch, accounts for the metrics and returns them; traceable."""
-        metrics = self.trainer.learn(batch, seed)
+        with _suiting(self.trainer, f"the batches of {type(self.memory).__name__}"):
+            metrics = self.trainer.learn(batch, seed)
         self.means.add(metrics)
         return metrics
 
@@ -167,12 +176,41 @@ class MemoryLearner(Learner):
         return self.memory.variables()
 
 
+def _check_period(trainer: Trainer, memory: Memory, num_environments: int) -> None:
+    """Raises UsageError if the trainer makes its updates at other times than the memory's batches are for."""
+    period, updates = memory.update_period(num_environments), trainer.update_period or num_environments
+    if period is not None and updates != period:
+        raise errors.UsageError(
+            f"{type(memory).__name__} hands out what happened in {period:,} steps, with {num_environments:,} environments; the "
+            f"trainer updates every {updates:,}. Set trainer.update_period={period}, or the memory's settings to match."
+        )
+
+
+@contextlib.contextmanager
+def _suiting(trainer: Trainer, batches: str) -> Iterator[None]:
+    """Raises UsageError for what a trainer raises over batches that it can't learn from; mostly as the loop is traced."""
+    try:
+        yield
+    except tf.errors.OperatorNotAllowedInGraphError:  # is traced again, with Python's control flow converted
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
+        raise errors.UsageError(
+            f"{type(trainer).__name__} can't learn from {batches}: {errors.first_line(error)}. Choose another memory, or mend "
+            "the trainer."
+        ) from error
+
+
 def make_learner(policy: Policy, trainer: Trainer, memory: Memory | Latest, num_environments: int, seed: int) -> Learner:
     """Returns the learner that the memory asks for.
 
     Raises:
         UsageError: memory, trainer and model do not fit together.
     """
+    if trainer.on_policy and not memory.on_policy:
+        raise errors.UsageError(
+            f"{type(trainer).__name__} learns from what the present policy does; {type(memory).__name__} hands out transitions "
+            "of earlier ones. Choose memory 'latest', or another that is made for such trainers (Memory.on_policy)."
+        )
     if isinstance(memory, Latest):
         return ImmediateLearner(policy, trainer, num_environments, seed)
     return MemoryLearner(policy, trainer, num_environments, seed, memory)

@@ -24,7 +24,7 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
     if kind is not None and not chosen:
         raise errors.UsageError(errors.unknown("kind", kind, kinds, "Kinds"))
     offers = [offer for offer in offers if offer.kind in chosen]
-    times = collections.Counter((offer.kind, offer.name) for offer in offers)
+    times = collections.Counter((offer.kind, offer.name) for offer in offers if not plugins.is_hidden(offer))
     return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
 
 
@@ -60,7 +60,11 @@ def _plural(kind: str) -> str:
 
 
 def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:
-    problem = f"two packages offer this name; choose it as {offer.package}:{offer.name}" if twice else offer.problem
+    problem = offer.problem
+    if plugins.is_hidden(offer):
+        problem = f"a plugin file offers this name; choose this one as {offer.package}:{offer.name}"
+    elif twice:
+        problem = f"two packages offer this name; choose it as {offer.package}:{offer.name}"
     return attrs.asdict(attrs.evolve(offer, problem=problem))
 
 
@@ -80,8 +84,13 @@ def _described(offer: plugins.Offer) -> str:
     if definition is None:
         return head
     text = definition.text.split("\nAttributes:")[0].split("\nArgs:")[0].strip()
-    lines = [f"  {field.name} = {field.default}   ({field.annotation}) {field.text}".rstrip() for field in definition.fields]
+    lines = [_setting(field) for field in definition.fields]
     return f"{head}\n\n{text}" + ("\n\nsettings\n" + "\n".join(lines) if lines else "")
+
+
+def _setting(field: source.Field) -> str:
+    value = f"{field.name} = {field.default}" if field.default else f"{field.name}, which has no default"
+    return f"  {value}   ({field.annotation}) {field.text}".rstrip()
 
 
 def _leaves(data: dict[str, Any], prefix: str = "") -> list[str]:

@@ -40,17 +40,17 @@ def differences(told: dict[str, Any]) -> list[str]:
     return found
 
 
-def process_start() -> float:
-    """Returns when this process started, in seconds since the epoch: exact on Linux, else when agentlab was imported."""
+def process_age() -> float:
+    """Returns the seconds since this process started: exact on Linux, else since agentlab was imported."""
     try:
-        fields = pathlib.Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()
+        fields = pathlib.Path("/proc/self/stat").read_text("latin-1").rpartition(")")[2].split()
         uptime = float(pathlib.Path("/proc/uptime").read_text("ascii").split()[0])
-        return time.time() - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError):
-        return _IMPORTED
+        return time.monotonic() - _IMPORTED
 
 
-_IMPORTED = time.time()
+_IMPORTED = time.monotonic()
 
 
 def _threads() -> dict[str, int]:

@@ -16,9 +16,12 @@ class Memory(abc.ABC):
 
     Attributes:
         needed_metrics: of the trainer's, which `learned` looks for.
+        on_policy: whether a batch holds only what happened since the last update, as algorithms need that learn from what the
+            present policy does.
     """
 
     needed_metrics: ClassVar[tuple[str, ...]] = ()
+    on_policy: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
@@ -33,12 +36,20 @@ class Memory(abc.ABC):
             UsageError: this memory can't keep or hand out such transitions.
         """
 
+    def update_period(self, num_environments: int) -> int | None:
+        """Returns the environment steps from one update to the next that a batch is for; None, the default, for any.
+
+        A trainer with another `update_period` is refused.
+        """
+        return None
+
     @abc.abstractmethod
     def add(self, transition: Transition, ended: Any, row: Any) -> None:
         """Stores N transitions of one step, each leaf `[N, ...]`, in the order in which they happened.
 
         Args:
-            transition: of N rows: of B environments in one turn, or of several turns on end.
+            transition: of N rows: of B environments in one turn, of fewer or none where some were being reset, or of several
+                turns on end.
             ended: `[N]` bool, whether the episode ended with it, terminated or truncated.
             row: `[N]` int64, 0 to B - 1, the environment in which it happened.
         """
@@ -61,3 +72,5 @@ class Memory(abc.ABC):
 @attrs.frozen
 class Latest:
     """No memory beyond the present: the batch is what this turn led to, learned from by the forward pass that acted."""
+
+    on_policy: ClassVar[bool] = True

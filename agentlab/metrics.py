@@ -13,14 +13,9 @@ import tensorflow as tf
 from agentlab import errors
 
 
-def all_finite(tensor: Any) -> Any:
-    """Returns whether all numbers of a tensor are finite, as a bool scalar; whole numbers always are; traceable."""
-    return tf.reduce_all(tf.math.is_finite(tensor)) if tensor.dtype.is_floating else tf.constant(True)
-
-
 @attrs.frozen(eq=False)
 class EpisodeStatistics:
-    """Returns and lengths of the episodes of B environments; every field is `[B]` float32.
+    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, so that no small reward is lost.
 
     Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
 
@@ -41,20 +36,21 @@ class EpisodeStatistics:
     @classmethod
     def start(cls, num_environments: int) -> EpisodeStatistics:
         """Returns the statistics of nothing yet, as NumPy arrays."""
-        return cls(*(np.zeros(num_environments, np.float32) for _ in attrs.fields(cls)))
+        return cls(*(np.zeros(num_environments) for _ in attrs.fields(cls)))
 
     def after(self, reward: Any, ended: Any, acted: Any = 1.0) -> EpisodeStatistics:
-        """Returns the statistics one step later; `ended` and `acted` (not being reset) are 0 or 1 as float32 `[B]`."""
+        """Returns the statistics one step later; `ended` and `acted` (not being reset) are bool `[B]`, or 0 or 1."""
         return self.continued(reward, acted).closed(ended)
 
     def continued(self, reward: Any, acted: Any = 1.0) -> EpisodeStatistics:
         """Returns the statistics one step later, whether or not an episode ended there."""
-        return EpisodeStatistics(
-            self.running_return + reward, self.running_length + acted, self.episodes, self.return_sum, self.length_sum
-        )
+        running_return = self.running_return + _as_float64(reward)
+        running_length = self.running_length + _as_float64(acted)
+        return EpisodeStatistics(running_return, running_length, self.episodes, self.return_sum, self.length_sum)
 
     def closed(self, ended: Any) -> EpisodeStatistics:
         """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
+        ended = _as_float64(ended)
         going_on = 1.0 - ended
         return EpisodeStatistics(
             self.running_return * going_on,
@@ -80,16 +76,41 @@ class EpisodeStatistics:
         return {"episodes": int(count), **means}
 
 
+def _as_float64(values: Any) -> Any:
+    """Returns numbers of which sums are exact for longer than any run; NumPy converts its arrays by itself."""
+    return tf.cast(values, tf.float64) if tf.is_tensor(values) else values
+
+
+COLUMNS = ("step", "update", "episodes", "return_mean", "episode_length_mean", "steps_per_second", "seconds")
+EVALUATION = "evaluation_"  # how the columns of evaluations during training begin
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises UsageError if a line of metrics can't have columns of these names besides its own."""
+    for name in names:
+        if not isinstance(name, str) or not name.isprintable() or not name.strip():
+            raise errors.UsageError(f"A metric is named {name!r}; expected a text of printable characters. Rename it.")
+        if name in COLUMNS or name.startswith(EVALUATION) or list(names).count(name) > 1:
+            raise errors.UsageError(
+                f"A metric is named {name!r}, as another column of metrics.jsonl is. Rename it in the trainer's metric_names "
+                f"and where it is returned; also taken are {', '.join(COLUMNS)} and what begins with {EVALUATION!r}."
+            )
+
+
 class Means:
-    """Means of scalar metrics over the updates since the last report, summed up in tf.Variables.
+    """Means of scalar metrics over the updates since the last report, summed up in float64 in tf.Variables.
 
     Args:
         names: of all metrics that every call of `add` brings.
+
+    Raises:
+        UsageError: a name is that of another column.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
+        check_names(names)
         self._names = tuple(names)
-        self._sums = tf.Variable(tf.zeros(len(names) + 1), trainable=False)  # the last counts the updates
+        self._sums = tf.Variable(tf.zeros(len(names) + 1, tf.float64), trainable=False)  # the last counts the updates
         self._finite = tf.Variable(tf.zeros([], tf.int64), trainable=False)  # updates up to the first that was not
 
     def add(self, metrics: dict[str, Any]) -> None:
@@ -104,7 +125,7 @@ class Means:
                 "name them in the trainer's metric_names."
             )
         values = [tf.reduce_mean(tf.cast(metrics[name], tf.float32)) for name in self._names]
-        sums = self._sums + tf.stack([*values, tf.constant(1.0)])
+        sums = self._sums + tf.cast(tf.stack([*values, tf.constant(1.0)]), tf.float64)
         self._sums.assign(sums)
         # A sum that is not finite stays so, and this count with it.
         self._finite.assign_add(tf.cast(tf.reduce_all(tf.math.is_finite(sums)), tf.int64))

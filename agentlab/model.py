@@ -6,14 +6,17 @@ import abc
 import contextlib
 import math
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from agentlab import budget, errors, footprint, room, seeds
+from agentlab import arrays, budget, errors, footprint, room, seeds
+from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.spec import EnvironmentSpec
+from agentlab.traced_calls import forget_traces, traced_anew
 
 MOST_LAYERS = 1_000  # of a model that settings describe
 MOST_WEIGHTS_OF_FILE = 2**26  # a quarter of a gigabyte
@@ -42,7 +45,29 @@ def initial_state(model: keras.Model, batch_size: int) -> Any:
 
 
 def forward(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
-    """Returns a model's output `[B, ..., K]` and its state afterwards; traceable."""
+    """Returns a model's output `[B, ..., K]` and its state afterwards; traceable.
+
+    Only a pass in training changes the model's variables, such as moving statistics: it is the one that is learned from.
+    """
+    return _called(model, observation, state, training=True) if training else infer(model, observation, state)
+
+
+def infer(
+    model: keras.Model, observation: Any, state: Any = (), variables: Sequence[tuple[keras.Variable, Any]] = ()
+) -> tuple[Any, Any]:
+    """As `forward` outside training: to act, to judge, to bootstrap; traceable. Whatever the layers do, no variable changes.
+
+    Args:
+        model: built.
+        observation: `[B, *O]`.
+        state: the model's own `[B, ...]`; `()` for a model without.
+        variables: pairs of a variable of the model and the value that it has in this pass instead of its own.
+    """
+    with traced_anew(model), keras.StatelessScope(variables):
+        return _called(model, observation, state, training=False)
+
+
+def _called(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
     if isinstance(model, RecurrentModel):
         return model(observation, state, training=training)
     return model(observation, training=training), ()
@@ -88,26 +113,34 @@ def build_model(
         UsageError: Keras runs on another backend than TensorFlow, the model does not fit the environment, or it takes more
             memory than there is, or than a file may ask for.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise errors.UsageError(
-            f"Keras runs on the {keras.backend.backend()!r} backend; agentlab needs 'tensorflow': unset KERAS_BACKEND."
-        )
+    check_backend()
     if not isinstance(source, (keras.Model, ModelBuilder)):
         raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
     if isinstance(source, keras.Model):
         with seeds.keras_initializers(seed):
             check_outputs(source, spec, num_outputs)
-        return source
-    with _within_reason(of_file):
+        model = source
+    else:
+        model = _built_within_reason(source, spec, num_outputs, seed, of_file)
+    for check in _checks_here():
+        check(model)
+    return model
+
+
+def _built_within_reason(
+    builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool
+) -> keras.Model:
+    """Returns what a builder builds, its outputs checked, under Keras's defaults: the process decides not what a name means."""
+    with keras_defaults(), _within_reason(of_file):
         with seeds.keras_initializers(seed):
-            model = _built(source, spec, num_outputs)
+            model = _built(builder, spec, num_outputs)
             output = _traced(model, spec)
         footprint.check(model, 1, "model", of_file)
         if output is not None:
             _check_output(output, model, spec, num_outputs)
             return model
-        with seeds.keras_initializers(seed):  # anew: what failed is half built
-            model = _built(source, spec, num_outputs)
+        with seeds.keras_initializers(seed):  # again: what failed is half built
+            model = _built(builder, spec, num_outputs)
             check_outputs(model, spec, num_outputs)
             return model
 
@@ -125,10 +158,17 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
         ) from error
 
 
+_checks: list[tuple[int, Callable[[keras.Model], None]]] = []  # of the blocks of `weights_within` under way, by thread
+
+
 @contextlib.contextmanager
-def weights_within(limit: int | None) -> Iterator[None]:
-    """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them, one
-    byte or more each, is smaller, so they are not allocated for it. None is no limit.
+def weights_within(limit: int | None, check: Callable[[keras.Model], None] | None = None) -> Iterator[None]:
+    """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them has
+    no more, so they are not allocated for it. None is no limit.
+
+    Args:
+        limit: of the elements.
+        check: called with a model as soon as it is built, before a trainer allocates what it needs besides.
 
     Raises:
         UsageError: more are asked for.
@@ -139,12 +179,19 @@ def weights_within(limit: int | None) -> Iterator[None]:
 
     def refusal() -> errors.UsageError:
         return errors.UsageError(
-            f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} bytes can hold. "
+            f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} weights can hold. "
             "Was one of them exchanged?"
         )
 
-    with budget.at_most(refusal, weights=limit):
-        yield
+    entry = (threading.get_ident(), check) if check is not None else None
+    if entry is not None:
+        _checks.append(entry)
+    try:
+        with budget.at_most(refusal, weights=limit):
+            yield
+    finally:
+        if entry is not None:
+            _checks.remove(entry)
 
 
 @contextlib.contextmanager
@@ -190,22 +237,37 @@ def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
     return output if isinstance(output, tf.TensorSpec) and output.shape.is_fully_defined() else None
 
 
+def _checks_here() -> list[Callable[[keras.Model], None]]:
+    return [check for thread, check in _checks.copy() if thread == threading.get_ident()]
+
+
 def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
     """Calls the model once on a blank observation, which also builds it.
 
     Raises:
-        UsageError: it refuses the observation, or its outputs are not float32 `[B, ..., num_outputs]`.
+        UsageError: it refuses the observation, its outputs are not float32 `[B, ..., num_outputs]`, or no checkpoint can hold
+            its weights.
     """
     shape = (1, *spec.observation.shape)
     try:
-        output, _ = forward(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
+        output, _ = _called(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
     except Exception as error:
         reason = _reason(error)
         raise errors.UsageError(
             f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
             f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
         ) from error
+    forget_traces(model)
+    _check_weights(model)
     _check_output(output, model, spec, num_outputs)
+
+
+def _check_weights(model: keras.Model) -> None:
+    if odd := [variable for variable in model.variables if variable.dtype not in arrays.DTYPES]:
+        raise errors.UsageError(
+            f"Model {model.name!r} has weights in {odd[0].dtype}, such as {odd[0].path!r}; a checkpoint can't hold them. Give "
+            "its layers dtype='float32', or dtype='mixed_bfloat16' to compute in bfloat16 with weights in float32."
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -219,8 +281,13 @@ def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_ou
     expected = (1, *spec.action.choices, num_outputs)
     is_tensor = tf.is_tensor(output) or isinstance(output, tf.TensorSpec)
     got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if is_tensor else type(output).__name__
-    if not is_tensor or tuple(output.shape) != expected or output.dtype != tf.float32:
+    if not is_tensor or tuple(output.shape) != expected:
         raise errors.UsageError(
             f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape {expected} "
             f"and dtype float32, one output per action. Give its last layer {num_outputs} units."
+        )
+    if output.dtype != tf.float32:
+        raise errors.UsageError(
+            f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected dtype float32. "
+            f"{dtype_settings(output.dtype.name)}Give its last layer dtype='float32'."
         )

@@ -12,6 +12,8 @@ import attrs
 from agentlab import errors
 from agentlab.task import Part, Task
 
+NAMESPACE = "agentlab-object/"  # of the ids under which Gymnasium knows objects
+
 _numbers = itertools.count()
 
 
@@ -32,10 +34,19 @@ def with_environment(task: Task, environment: Any) -> Task:
 
     factory = _factory(environment, gymnasium.Env)
     name = getattr(environment, "__name__", type(environment).__name__).strip("<>").replace(".", "-")
-    identity = f"agentlab-object/{name}-{next(_numbers)}-v0"
+    identity = f"{NAMESPACE}{name}-{next(_numbers)}-v0"
     gymnasium.register(identity, entry_point=lambda **_: factory())
     evaluation = attrs.evolve(task.evaluation, environment=None)
     return attrs.evolve(task, environment=Part("gymnasium", {"id": identity}), evaluation=evaluation)
+
+
+def display_name(id: str) -> str:
+    """Returns what messages call an environment: its id, or the name of the object's class.
+
+    >>> display_name("agentlab-object/Guess-0-v0"), display_name("CartPole-v1")
+    ('Guess', 'CartPole-v1')
+    """
+    return id.removeprefix(NAMESPACE).rsplit("-", 2)[0] if id.startswith(NAMESPACE) else id
 
 
 def _factory(environment: Any, kind: type) -> Callable[[], Any]:

@@ -32,13 +32,25 @@ def is_small(variables: Sequence[Any]) -> bool:
 
 
 def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
-    """Returns the Euclidean norm of all elements of the float32 `tensors` together.
+    """Returns the Euclidean norm of all elements of floating-point `tensors` together, a float32 scalar.
 
     By way of the norms of columns: XLA adds up a whole array one element after the other, but columns side by side, which
     takes a fifth of the time.
     """
-    columns = [tf.reshape(tensor, [-1, tensor.shape[-1] if tensor.shape.rank else 1]) for tensor in tensors]
+    singles = [tf.cast(tensor, tf.float32) for tensor in tensors]
+    columns = [tf.reshape(tensor, [-1, tensor.shape[-1] if tensor.shape.rank else 1]) for tensor in singles]
     return tf.norm(tf.concat([tf.norm(matrix, axis=0) for matrix in columns], axis=0))
+
+
+def clipped(gradients: Sequence[Any], limit: float, norm: Any) -> list[Any]:
+    """Returns `gradients` scaled down together from their global `norm` to `limit`, or as they are if that is not exceeded."""
+    result = list(gradients)
+    for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):  # TensorFlow's function takes one at a time
+        places = [place for place, gradient in enumerate(gradients) if gradient.dtype == dtype]
+        scaled, _ = tf.clip_by_global_norm([gradients[place] for place in places], limit, use_norm=tf.cast(norm, dtype))
+        for place, gradient in zip(places, scaled, strict=True):
+            result[place] = gradient
+    return result
 
 
 class Updater:
@@ -50,24 +62,28 @@ class Updater:
     Args:
         optimizer: any Keras optimizer, not yet built.
         variables: the Keras variables to change.
+
+    Attributes:
+        weights: those.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
         self.optimizer = optimizer
-        self._variables = list(variables)
+        self.weights = list(variables)
         self._fused = None
-        if _fusible(optimizer, self._variables):
-            self._fused = keras.Variable(flatten([variable.value for variable in variables]), name="parameters")
-        optimizer.build([self._fused] if self._fused is not None else self._variables)
+        if _fusible(optimizer, self.weights):
+            start = flatten([variable.value for variable in variables])
+            self._fused = keras.Variable(start, dtype="float32", name="parameters")
+        optimizer.build([self._fused] if self._fused is not None else self.weights)
 
     def apply(self, gradients: Sequence[Any]) -> None:
         """Changes the variables by one step along `gradients`, one tensor per variable; traceable."""
         if self._fused is None:
-            self.optimizer.apply(gradients, self._variables)
+            self.optimizer.apply(gradients, self.weights)
             return
-        self._fused.assign(flatten([variable.value for variable in self._variables]))
+        self._fused.assign(flatten([variable.value for variable in self.weights]))
         self.optimizer.apply([flatten(gradients)], [self._fused])
-        for variable, value in zip(self._variables, unflatten(self._fused.value, self._variables), strict=True):
+        for variable, value in zip(self.weights, unflatten(self._fused.value, self.weights), strict=True):
             variable.assign(value)
 
     def variables(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import shlex
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,10 +27,17 @@ def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def add_files(files: list[str]) -> None:
-    """Offers the parts of single files in this process."""
+    """Offers the parts of single files in this process, and says which parts of packages they stand in front of."""
     for file in files:
         with importing.quietly():
-            plugins.add_file(file)
+            hidden = plugins.add_file(file)
+        for offer in hidden:
+            package = f"{offer.package} {offer.version}"
+            print(
+                f"agentlab: The {offer.kind} {offer.name!r} is that of {file}, not of {package}, which is "
+                f"{offer.package}:{offer.name}.",
+                file=sys.stderr,
+            )
 
 
 def new(options: argparse.Namespace) -> int:
@@ -48,7 +56,10 @@ def new(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Holds parts and tasks to their contracts, line by line; the exit code is 1 if a line is broken."""
     settings = task.dotted(options.set)
-    importing.runner()
-    from agentlab.testing import report
+    from agentlab.testing import waiting
+
+    with waiting.shown("  importing TensorFlow"):
+        importing.runner()
+        from agentlab.testing import report
 
     return report.check(options.name, settings, debug=options.debug, kind=options.kind)

@@ -67,6 +67,6 @@ def _imported(path: pathlib.Path) -> types.ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin does not end the program
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {errors.first_line(error)}. Mend it.") from error
     return module

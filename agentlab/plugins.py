@@ -59,12 +59,11 @@ def every() -> list[Offer]:
     """
     found, seen = [*_FROM_FILES], set()
     for distribution in importlib.metadata.distributions():
-        text = distribution.read_text("entry_points.txt") or ""
-        if "agentlab." not in text:
+        if "agentlab." not in _text_of(distribution, "entry_points.txt")[0]:
             continue
-        package = str(distribution.metadata["Name"])
+        package, version, problem = _identity(distribution)
         if normalized(package) not in seen and _is_chosen(package):
-            found += _offers_of(distribution, package)
+            found += _offers_of(distribution, package, version, problem)
         seen.add(normalized(package))  # of one distribution twice on the path, the first counts
     kinds = [*GROUPS, "package"]
     return sorted(set(found), key=lambda offer: (kinds.index(offer.kind), offer.name, offer.package))
@@ -111,12 +110,15 @@ def described(offer: Offer) -> str:
 def find(kind: str, reference: str) -> Offer:
     """Returns the offer named `NAME` or, where several packages offer the name, `PACKAGE:NAME`.
 
+    What a single file offers comes before packages: whoever named the file wants its parts.
+
     Raises:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
     """
     package, _, name = reference.rpartition(":")
     known = offers(kind)
-    found = [offer for offer in known if offer.name == name and package in ("", offer.package)]
+    found = [offer for offer in known if offer.name == name and normalized(package) in ("", normalized(offer.package))]
+    found = [offer for offer in found if offer in _FROM_FILES] or found
     if not found:
         names = {offer.name for offer in known} if not package else {f"{offer.package}:{offer.name}" for offer in known}
         raise errors.PluginError(errors.unknown(kind, reference, names, "Installed") + _hidden())
@@ -127,6 +129,15 @@ def find(kind: str, reference: str) -> Offer:
             f"Choose one as {found[0].package}:{name}, or uninstall the others."
         )
     return found[0]
+
+
+def package_of(kind: str, reference: str) -> str:
+    """Returns the package whose part `find` finds; empty where there is none, or it is of a single file."""
+    try:
+        offer = find(kind, reference)
+    except errors.PluginError:
+        return ""
+    return "" if offer in _FROM_FILES else offer.package
 
 
 def load(kind: str, reference: str) -> Any:
@@ -143,19 +154,30 @@ def load(kind: str, reference: str) -> Any:
     return _imported(offer)
 
 
-def add_file(path: str | os.PathLike[str]) -> None:
+def add_file(path: str | os.PathLike[str]) -> list[Offer]:
     """Offers, in this process, the parts and tasks that a single Python file defines; its name stands for a package.
 
     A class derived from a contract is offered by its name in lower case with hyphens (SecondBest as "second-best") and a Task
     by its own name.
 
+    Returns:
+        The offers of packages that the file's own stand in front of; `PACKAGE:NAME` still names them.
+
     Raises:
         PluginError: it cannot be imported, or defines none.
     """
+    added = set()
     for (kind, name), part in plugin_file.parts_of(path).items():
         summary = getattr(part, "description", None) or (part.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         target = f"{part.__module__}:{part.__name__}" if isinstance(part, type) else f"{path}:{name}"
         _FROM_FILES[Offer(kind, name, os.path.basename(path), "", target, summary=summary)] = part  # noqa: PTH119
+        added.add((kind, name))
+    return [offer for offer in every() if (offer.kind, offer.name) in added and offer not in _FROM_FILES]
+
+
+def is_hidden(offer: Offer) -> bool:
+    """Returns whether a single file offers something by an offer's name, which then names that."""
+    return offer not in _FROM_FILES and any((one.kind, one.name) == (offer.kind, offer.name) for one in _FROM_FILES)
 
 
 def registers_environments(module: str) -> bool:
@@ -210,17 +232,38 @@ def _unusable(offer: Offer, reason: str) -> errors.PluginError:
     )
 
 
-def _offers_of(distribution: importlib.metadata.Distribution, package: str) -> list[Offer]:
-    kinds = {group: kind for kind, group in GROUPS.items()}
-    version = str(distribution.metadata["Version"])
+def _text_of(distribution: importlib.metadata.Distribution, name: str) -> tuple[str, str]:
+    """Returns the text of a file of a distribution's metadata, and what is wrong with it; empty if it has none."""
     try:
-        entry_points = list(distribution.entry_points)
+        return distribution.read_text(name) or "", ""
+    except UnicodeDecodeError as error:  # the text of any package that is installed, in whatever encoding
+        text = error.object.decode("latin-1").replace("\r\n", "\n")
+        return text, f"its {name} is not UTF-8: byte {error.object[error.start]:#04x}"
+    except (OSError, ValueError) as error:
+        return "", f"its {name} can't be read: {errors.first_line(error)}"
+
+
+def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str, str]:
+    """Returns a distribution's name, version, and what is wrong with the file that says them."""
+    text, problem = next(filter(any, (_text_of(distribution, name) for name in ("METADATA", "PKG-INFO"))), ("", ""))
+    fields = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text.partition("\n\n")[0], re.MULTILINE))
+    lacking = "" if problem or "Name" in fields else "its METADATA has no name"
+    return fields.get("Name", "unknown"), fields.get("Version", ""), problem or lacking
+
+
+def _offers_of(distribution: importlib.metadata.Distribution, package: str, version: str, problem: str) -> list[Offer]:
+    """Returns what a distribution offers; one offer of kind "package" where that can't be read."""
+    kinds = {group: kind for kind, group in GROUPS.items()}
+    unreadable = _text_of(distribution, "entry_points.txt")[1]
+    try:
+        entry_points = [] if unreadable else list(distribution.entry_points)
     except (TypeError, ValueError) as error:  # a line that is no entry point
-        problem = f"its entry_points.txt can't be read: {errors.first_line(error)}"
-        return [Offer("package", package, package, version, "", problem)]
-    problem = _api_problem([each.name for each in entry_points if each.group == API_GROUP])
-    found = [each for each in entry_points if each.group in kinds]
-    return [Offer(kinds[each.group], each.name, package, version, each.value, problem) for each in found]
+        unreadable = f"its entry_points.txt can't be read: {errors.first_line(error)}"
+    if unreadable:
+        return [Offer("package", package, package, version, "", unreadable)]
+    problem = problem or _api_problem([point.name for point in entry_points if point.group == API_GROUP])
+    offered = [point for point in entry_points if point.group in kinds]
+    return [Offer(kinds[point.group], point.name, package, version, point.value, problem) for point in offered]
 
 
 def _api_problem(declared: list[str]) -> str:

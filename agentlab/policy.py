@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from agentlab import errors, noise, seeds
 from agentlab import execution as executions
+from agentlab.checks import Numbers
 from agentlab.model import RecurrentModel, forward, initial_state
 from agentlab.sampler import Sampler, best_unless
 from agentlab.spec import Discrete, EnvironmentSpec, conform
@@ -48,6 +49,7 @@ class Policy:
         self._preferences = preferences
         self._noisy = noisy
         self._is_eager = execution == "eager"
+        self._numbers = Numbers(spec.observation, "observation")
         self._call: executions.GraphCall | None = None
 
     def decide(self, observation: Any, recurrent: Any = (), training: bool = False) -> Decision:
@@ -94,18 +96,23 @@ class Policy:
         """Takes in nothing of where a decision led: a policy alone does not learn."""
 
     def act(self, observation: Any) -> np.ndarray:
-        """Returns the action for one observation `[*O]`, or the actions for a batch `[B, *O]`.
+        """Returns the action for one observation `[*O]`, or the actions for a batch `[B, *O]`; choices are counted from 0.
 
         Raises:
-            UsageError: the observation has another shape or dtype than the environment's, or the model carries a state.
+            UsageError: the observation is not one of the environment's: its shape, dtype or numbers are others; or the model
+                carries a state.
         """
         if isinstance(self.model, RecurrentModel):
             raise errors.UsageError(
                 f"Model {self.model.name!r} carries a state from step to step, which 'act' doesn't keep. "
-                "Call 'policy.respond(observation, state)', which takes and returns it."
+                "Call 'policy.respond(observation, state)', which takes and returns it, and counts choices from 0."
             )
         array = conform(observation, self.spec.observation, "The agent")
         batch = array if array.ndim > len(self.spec.observation.shape) else array[None]
+        try:
+            self._numbers.check(batch)
+        except errors.EnvironmentFault as error:
+            raise errors.UsageError(f"The agent can't act on its observation: {error}") from error
         action = self.decide(tf.constant(batch)).action if self._is_eager else self._compiled()(batch)[0]
         return action.numpy() if batch is array else action.numpy()[0]
 

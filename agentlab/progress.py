@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
 from typing import Any, TextIO
 
+from agentlab import console
+
+EVALUATION_SECONDS = 5.0  # between two signs of life of an evaluation
 UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
 
 
 class Progress:
-    """Shows a run's progress: a bar on a terminal, plain lines in a pipe, nothing if it is to be quiet.
+    """Shows a run's progress: a bar on a terminal, plain lines in a pipe or a file, nothing if it is to be quiet.
+
+    What can't be shown is dropped: whoever reads may leave, a terminal close and a disk fill up, without an end to the run.
 
     Args:
         total: environment steps in all.
@@ -22,17 +28,20 @@ class Progress:
         self._total = total
         self._quiet = quiet
         self._bar: Any = None
+        self._shown = 0.0
 
     def start(self, step: int = 0) -> None:
         """Shows the bar at a step, on standard error; lines in a pipe go to standard output and have no beginning."""
-        if self._quiet or not (sys.stderr.isatty() or _in_notebook()):
+        on_terminal = console.is_terminal(sys.stderr) and not console.is_redirected(sys.stdout)
+        if self._quiet or not (on_terminal or _in_notebook()):
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # in a notebook without ipywidgets, that there are none: its bar is plain then
             from tqdm.auto import tqdm
 
         width: dict[str, Any] = {"dynamic_ncols": True} if _columns(sys.stderr) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
-        self._bar = tqdm(initial=step, total=self._total, unit="step", unit_scale=True, file=sys.stderr, leave=True, **width)
+        shown: Any = console.Lossy(sys.stderr)
+        self._bar = tqdm(initial=step, total=self._total, unit="step", unit_scale=True, file=shown, leave=True, **width)
 
     def chunk(self, line: dict[str, Any]) -> None:
         """Shows one chunk's metrics."""
@@ -50,10 +59,21 @@ class Progress:
             )
             facts = "  ".join(f"{name} {_short(line[name])}" for name in names if line.get(name) is not None)
             rate = f"{line['steps_per_second']:,.0f} steps/s"
-            try:
-                print(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}", flush=True)
-            except BrokenPipeError:  # whoever read has left, such as `head`; the run goes on
-                self._quiet = True
+            console.print_line(f"step {line['step']:>9,} of {self._total:,}  {rate}  {facts}")
+
+    def evaluation(self, ended: int, episodes: int, steps: int) -> None:
+        """Shows how far an evaluation has come that takes long; called after each of its steps."""
+        now = time.monotonic()
+        if steps == 1:
+            self._shown = now
+        if now - self._shown < EVALUATION_SECONDS or self._quiet:
+            return
+        self._shown = now
+        line = f"evaluating: {ended:,} of {episodes:,} episodes have ended after {steps:,} steps"
+        if self._bar is not None:
+            self._bar.set_postfix_str(line)
+        else:
+            console.print_line(line)
 
     def close(self) -> None:
         """Ends the bar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import warnings
@@ -11,14 +12,15 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import arrays, errors, limits, machine, settings, variables
+from agentlab import errors, files, limits, machine, scalars, settings, snapshot, variables
 from agentlab import task as tasks
-from agentlab.agent import Agent
+from agentlab.agent import MODEL, Agent, model_variables
 from agentlab.checkpoint import Checkpoint, Checkpoints
 from agentlab.composition import build_agent, resolved
-from agentlab.files import UnreadableError
+from agentlab.files import UnreadableError, UnwritableError
+from agentlab.folder import Folder
 from agentlab.model import ModelBuilder, weights_within
-from agentlab.report import CONFIG, RESULT, RunDirectory
+from agentlab.report import CHECKPOINTS, CONFIG, RESULT, RunDirectory, is_blank
 from agentlab.session import Run, Session
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
@@ -91,12 +93,25 @@ def train(
     """
     if run_dir is not None:
         limits.check_path(run_dir)
-    found = resolved(task, changes, environment)
+    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     found.as_data()  # what config.json can't tell of is told before anything is written
     session = Session(found, seed, model, quiet, stop)
-    inexact = session.inexact()
-    directory = RunDirectory.create(run_dir, found, seed)
-    return Training(session, directory, lambda: session.begin(directory, inexact))
+    try:
+        inexact = session.inexact()
+        snapshot.check_writable(session.agent)
+        directory = RunDirectory.create(run_dir, found.name, seed, _written(session.config(inexact)))
+    except BaseException:
+        session.close()
+        raise
+
+    def begin() -> None:
+        try:
+            session.begin(directory, inexact)
+        except errors.UsageError:  # such as of parts that don't suit each other, seen as the loop is compiled
+            directory.discard()
+            raise
+
+    return Training(session, directory, begin)
 
 
 def resume(
@@ -111,9 +126,11 @@ def resume(
 ) -> Run:
     """Continues a run from its newest checkpoint that is whole, to the same bits as if it had never ended.
 
+    A run that is finished is returned as it is, `finished_before` being true, unless the budget grows; nothing is written.
+
     Args:
         run_dir: of the run; nobody else may be running it.
-        steps: a larger budget, to go on with a run that has ended.
+        steps: a larger budget, to extend the run; its own by default.
         model: the Keras model of your own that the run was begun with.
         objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
         trust: whether its config.json may have modules imported that no installed package registers environments from, and ask
@@ -127,25 +144,75 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    _read_config(path, trust)  # told before anything is locked or written
+    config = _read_config(_opened(path), path, trust)  # told before anything is locked or written
+    task = _extended(config.task, steps, path)
+    if steps is None and (run := _finished_before(path, tasks.with_objects(task, objects or {}), config, model)) is not None:
+        return run
     directory = RunDirectory.open(path)
     try:
-        config = _read_config(path, trust)
-        task = tasks.with_objects(config.task, objects or {})
-        task = tasks.changed(task, {} if steps is None else {"steps": steps})
+        config = _read_config(directory.folder, path, trust)
+        task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
+        if (run := _finished_before(path, task, config, model)) is not None:
+            directory.close()
+            return run
         directory.checkpoints.sweep()
         checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
-        if checkpoint is not None and checkpoint.step > task.steps + task.num_environments:
-            raise errors.UsageError(f"--steps is {steps}; the run has already taken {checkpoint.step:,}. Give more.")
+        if checkpoint is not None and checkpoint.step > task.total_steps:
+            raise errors.UsageError(
+                f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
+                f"one by --steps {checkpoint.step}."
+            )
         if checkpoint is None:
-            _check_beginning(path, directory.metrics_bytes())
+            _check_beginning(directory)
         _warn_of_differences(config.told, "the run was begun")
-        with weights_within(checkpoint.sizes.get("agent.safetensors", 0) if checkpoint else None):
+        with weights_within(_num_weights(checkpoint) if checkpoint else None):
             session = Session(task, config.seed, model, quiet, stop)
+    except UnreadableError as error:
+        directory.close()
+        raise _unfit(checkpoint, error) from error
     except BaseException:
         directory.close()
         raise
     return _finished(Training(session, directory, lambda: _continue(session, directory, checkpoint, config)))
+
+
+def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
+    """Returns the task with a budget of so many steps.
+
+    Raises:
+        UsageError: that is less than its own.
+    """
+    if steps is None:
+        return task
+    steps = scalars.whole(steps, "--steps", 1)
+    if steps < task.steps:
+        raise errors.UsageError(
+            f"--steps is {steps:,}, less than the run's budget of {task.steps:,}, which can only grow. Leave --steps out to "
+            f"finish the run; 'agentlab evaluate {path}' evaluates what it has learned so far."
+        )
+    return attrs.evolve(task, steps=steps)
+
+
+def _finished_before(path: pathlib.Path, task: Task, config: _Config, model: keras.Model | ModelBuilder | None) -> Run | None:
+    """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
+    try:
+        result = files.read_json(path / RESULT)
+    except UnreadableError:  # missing, or damaged: it is made again
+        return None
+    goal, best = config.task.evaluation.stop_return, result.get("best")
+    solved = goal is not None and isinstance(best, dict) and _number(best, "return_mean") >= goal
+    if _number(result, "steps") < task.total_steps and not (solved and task.steps == config.task.steps):
+        return None
+    checkpoint = _newest(Checkpoints(path / "checkpoints"), _check_agent)
+    if checkpoint is None:
+        return None
+    return Run(task, config.seed, path, _loaded(task, config, checkpoint, model), result, finished_before=True)
+
+
+def _number(table: dict[str, Any], name: str) -> float:
+    """Returns a number in a file's table; where there is none, one that is less than any."""
+    value = table.get(name)
+    return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]
 
 
 def load(
@@ -182,41 +249,51 @@ def load_run(
 ) -> tuple[Task, int, Agent]:
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
-    config = _read_config(path, trust)
+    step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
+    folder = _opened(path)
+    config = _read_config(folder, path, trust)
     task = tasks.with_objects(config.task, objects or {})
-    checkpoints = Checkpoints(path / "checkpoints")
+    checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
         checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
         if checkpoint is None:
             raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
         try:
-            return task, config.seed, _loaded(task, config, checkpoint, model)
+            agent = _loaded(task, config, checkpoint, model)
         except UnreadableError as error:
-            if checkpoint.step in checkpoints.steps():
-                raise _unfit(checkpoint, error) from error
-            # The run is under way, and has made room for newer checkpoints meanwhile.
+            raise _unfit(checkpoint, error) from error
+        finally:
+            checkpoint.close()
+        if step is not None or checkpoints.has(checkpoint.step):
+            return task, config.seed, agent
+        # The run is under way, and has made room for newer checkpoints meanwhile.
 
 
 def _loaded(task: Task, config: _Config, checkpoint: Checkpoint, model: keras.Model | ModelBuilder | None) -> Agent:
     """Returns a run's agent as of a checkpoint; raises UnreadableError if it does not fit."""
     acting = bool(settings.former_object(task.trainer.settings.get("optimizer")))
-    with weights_within(checkpoint.sizes["agent.safetensors"]):  # the environment itself may be out of reach
+    file = checkpoint.file("agent")
+    with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
-    file, wanted = checkpoint.file("agent"), agent.variables()
+    wanted = agent.variables()
     if not acting:
         variables.assign(file, wanted)
         return agent
     kept = {name: variable for name, variable in wanted.items() if not name.startswith(OPTIMIZER)}
-    arrays.check(file, {**{name: array for name, array in arrays.read_all(file).items() if name.startswith(OPTIMIZER)}, **kept})
+    file.check({**file.likes(OPTIMIZER), **kept})
     for name, variable in kept.items():
-        variable.assign(arrays.read_one(file, name, variable))
+        variable.assign(file.read(name, variable))
     return agent
+
+
+def _num_weights(checkpoint: Checkpoint) -> int:
+    return checkpoint.file("agent").num_weights()
 
 
 def _without_optimizer(task: Task) -> Task:
     """Returns the task with an optimizer in its trainer that makes no update."""
-    settings_without = {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}
-    return attrs.evolve(task, trainer=attrs.evolve(task.trainer, settings=settings_without))
+    changes = {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}
+    return attrs.evolve(task, trainer=attrs.evolve(task.trainer, settings=changes))
 
 
 class _NoOptimizer(keras.optimizers.Optimizer):
@@ -251,19 +328,54 @@ class _Config:
     told: dict[str, Any]
 
 
-def _read_config(path: pathlib.Path, trust: bool) -> _Config:
+def _opened(path: pathlib.Path) -> Folder:
+    """Opens a run's directory.
+
+    Raises:
+        UsageError: there is none, or it holds no config.
+    """
     limits.check_path(path)
-    if not (path / CONFIG).is_file():
-        raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}. Name a directory such as runs/TASK/0-1.")
-    task, seed, told = tasks.read_run_config(path / CONFIG)
-    inexact = told.get("inexact", "")
-    return _Config(
-        tasks.trusted(task) if trust else task,
-        seed,
-        EnvironmentSpec.from_data(told.get("spec") or {}),
-        inexact if isinstance(inexact, str) else "",
-        told,
-    )
+    try:
+        folder = Folder.open(path)
+        if folder.has(CONFIG):
+            return folder
+        begun = "; its process was killed before it wrote one: 'agentlab run' takes it" if is_blank(folder) else ""
+    except (OSError, ValueError, UnreadableError):
+        begun = ""
+    raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}{begun}. Name a directory such as runs/TASK/0-1.")
+
+
+def _read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> _Config:
+    try:
+        data = folder.read_json(CONFIG)
+    except UnreadableError as error:
+        raise tasks.unusable_config(path / CONFIG, error) from error
+    config = _config_of(data, path / CONFIG)
+    return attrs.evolve(config, task=tasks.trusted(config.task)) if trust else config
+
+
+def _config_of(data: dict[str, Any], file: pathlib.Path) -> _Config:
+    """Returns what the data of a config.json says; `file` is for messages."""
+    task, seed = tasks.task_and_seed(data, file)
+    inexact = data.get("inexact", "")
+    spec = EnvironmentSpec.from_data(data.get("spec") or {})
+    return _Config(task, seed, spec, inexact if isinstance(inexact, str) else "", data)
+
+
+def _written(config: dict[str, Any]) -> bytes:
+    """Returns the content of a config.json, having read it back.
+
+    Raises:
+        UsageError: it could not be read back.
+    """
+    try:
+        data = files.json_bytes(config, CONFIG)
+    except UnwritableError as error:
+        raise errors.UsageError(
+            f"This run can't be recorded: {error}. Put large data into a file and name that in the setting."
+        ) from error
+    _config_of(files.parse_json(data.decode("ascii"), CONFIG), pathlib.Path(CONFIG))
+    return data
 
 
 def warn_of_differences(config: str) -> None:
@@ -288,24 +400,35 @@ def _newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Ch
         CheckpointFault: none of those there are passes.
     """
     reasons = []
-    for step in reversed(checkpoints.steps()):
+    for step in reversed(_steps(checkpoints)):
         try:
             found = checkpoints.open(step)
             check(found)
         except UnreadableError as error:
-            if step not in checkpoints.steps():  # removed meanwhile by the run, which is under way and has a newer one
+            if not checkpoints.has(step):  # removed meanwhile by the run, which is under way and has a newer one
                 return _newest(checkpoints, check)
             reasons.append(f"step-{step}: {error}")
             continue
-        for reason in reasons:
-            warnings.warn(f"Checkpoint passed over: {reason}. Using step-{step}.", errors.RunWarning, stacklevel=3)
+        if reasons:
+            message = f"Checkpoint passed over: {files.some(reasons)}. Using step-{step}."
+            warnings.warn(message, errors.RunWarning, stacklevel=3)
         return found
     if reasons:
         raise errors.CheckpointFault(
-            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {'; '.join(reasons)}. Bring one back from a copy, or "
+            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Bring one back from a copy, or "
             "remove them all to begin anew."
         )
     return None
+
+
+def _steps(checkpoints: Checkpoints) -> list[int]:
+    try:
+        return checkpoints.steps()
+    except UnreadableError as error:
+        raise errors.UsageError(
+            f"The checkpoints in {str(checkpoints.directory.parent)!r} can't be used: {error}. Remove that, or bring the run's "
+            "own back."
+        ) from error
 
 
 def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
@@ -313,30 +436,27 @@ def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
         found = checkpoints.open(step)
         _check_agent(found)
     except UnreadableError as error:
-        there = ", ".join(f"{known:,}" for known in checkpoints.steps()) or "none"
+        there = ", ".join(f"{known:,}" for known in _steps(checkpoints)) or "none"
         raise errors.UsageError(
             f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}."
         ) from error
     return found
 
 
-def _check_beginning(path: pathlib.Path, metrics_bytes: int) -> None:
-    """Warns, where there is no checkpoint, of metrics that beginning anew makes away with.
+def _check_beginning(directory: RunDirectory) -> None:
+    """Warns, where there is no checkpoint, that the run starts again, and of metrics that are lost by that.
 
     Raises:
         CheckpointFault: the run had ended.
     """
-    if (path / RESULT).exists():
+    path = directory.path
+    if directory.folder.has(RESULT):
         raise errors.CheckpointFault(
             f"{str(path)!r} is of a run that ended, and holds no checkpoint any more. Bring them back from a copy, or "
             f"remove its {RESULT} as well to begin anew."
         )
-    if metrics_bytes:
-        warnings.warn(
-            f"{str(path)!r} holds no checkpoint: the run begins anew, and the metrics it had are overwritten.",
-            errors.RunWarning,
-            stacklevel=3,
-        )
+    lost = ", and the metrics it had are overwritten" if directory.metrics_bytes() else ""
+    warnings.warn(f"{str(path)!r} holds no checkpoint: the run begins anew at step 0{lost}.", errors.RunWarning, stacklevel=3)
 
 
 def _check_agent(checkpoint: Checkpoint) -> None:
@@ -357,10 +477,15 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
             f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
             f"else than {CONFIG} says. Bring the environment or its data back as it was."
         )
+    begun_on = {name: config.told.get(name) for name in machine.facts()} if checkpoint is not None else {}
+    directory.write_config(_written({**session.config(config.inexact), **begun_on}))
     try:
         session.resume(directory, checkpoint, config.inexact, config.told)
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
+    finally:
+        if checkpoint is not None:
+            checkpoint.close()
 
 
 def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UsageError:

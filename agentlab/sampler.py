@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import tensorflow as tf
@@ -17,7 +17,14 @@ COLDEST = 1e-6  # temperature that stands in for 0 where it divides
 
 
 class Sampler(abc.ABC):
-    """Draws actions from outputs; exploring, evaluating and generating text differ in the sampler only."""
+    """Draws actions from outputs; exploring, evaluating and generating text differ in the sampler only.
+
+    Attributes:
+        outputs_per_number: where actions are arrays of numbers, how many outputs it draws one of them from: 2 for a Gaussian
+            of which the model puts out means and standard deviations.
+    """
+
+    outputs_per_number: ClassVar[int] = 1
 
     @abc.abstractmethod
     def sample(self, output: Any, step: Any, seed: Any) -> Any:
@@ -29,7 +36,8 @@ class Sampler(abc.ABC):
             seed: `[2]` int64 for `agentlab.seeds.uniform` and `integers`.
 
         Returns:
-            `[B, ...]` int64, each in 0 to K - 1; or `[B, ..., K]` float32 where actions are arrays of numbers.
+            `[B, ...]` int64, each in 0 to K - 1; or `[B, ..., A]` float32 where actions are arrays of A numbers, which
+            take `K = A * outputs_per_number` outputs.
         """
 
     def explore(self, choices: Any, num_actions: int, step: Any, seed: Any) -> Any:
@@ -125,9 +133,18 @@ def check_actions(sampler: Sampler, spec: EnvironmentSpec, output: Any) -> None:
     """Draws one action from an `output` `[1, ..., K]`.
 
     Raises:
-        UsageError: it is not of the shape that the environment takes.
+        UsageError: it is not of the shape that the environment takes, or can't be drawn from such an output.
     """
-    action = sampler.sample(output, tf.constant(0, tf.int64), seeds.at(0, 0))
+    try:
+        action = sampler.sample(output, tf.constant(0, tf.int64), seeds.at(0, 0))
+    except errors.AgentlabError:
+        raise
+    except Exception as error:
+        raise errors.UsageError(
+            f"Sampler {type(sampler).__name__} can't draw an action of {spec.name!r} from {output.shape[-1]} outputs, which is "
+            f"what the trainer asks of the model: {errors.first_line(error)}. Choose another sampler, in training "
+            "(sampler.name) and evaluation (evaluation.sampler.name)."
+        ) from error
     got, expected = tuple(action.shape[1:]), spec.action.shape
     if got != expected:
         raise errors.UsageError(

@@ -121,5 +121,6 @@ def _usage(kind: str) -> str:
         "task": "$ agentlab run my-plugin --steps 32000 --set trainer.discount=0",
         "environment": "$ agentlab run dqn --environment my-plugin --set environment.length=9",
         "memory": "$ agentlab run dqn-cartpole --memory my-plugin --set memory.size=256",
+        "trainer": "$ agentlab run classifier-digits-reward --trainer my-plugin --sampler temperature --memory latest",
     }
     return lines.get(kind, f"$ agentlab run dqn-cartpole --{kind} my-plugin")

@@ -16,8 +16,17 @@ import keras
 from agentlab import errors, machine, snapshot
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
+from agentlab.clock import Clock
 from agentlab.committer import Committer
-from agentlab.composition import build_agent, build_evaluator, build_training_environment, choose_gear, on_host
+from agentlab.composition import (
+    build_agent,
+    build_evaluator,
+    build_training_environment,
+    choose_gear,
+    close_environment,
+    on_host,
+    with_packages,
+)
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
 from agentlab.model import ModelBuilder
@@ -41,6 +50,7 @@ class Run:
         directory: holds its files.
         agent: trained.
         result: the content of result.json.
+        finished_before: whether it had been finished already, so that nothing was trained, evaluated or written now.
     """
 
     task: Task
@@ -48,6 +58,7 @@ class Run:
     directory: pathlib.Path
     agent: Agent
     result: dict[str, Any]
+    finished_before: bool = False
 
     @property
     def model(self) -> keras.Model:
@@ -72,36 +83,52 @@ class Session:
     def __init__(
         self, task: Task, seed: int, model: keras.Model | ModelBuilder | None, quiet: bool, stop: Callable[[], bool]
     ) -> None:
-        self._begun = time.time()
-        self._process_start = machine.process_start()
+        self._clock = Clock()
         self._task = task
         self._seed = seed
         self._stop = stop
-        self._seconds = dict.fromkeys(("import", "build", "compile", "train", "evaluate"), 0.0)
-        self._seconds["import"] = self._begun - self._process_start
-        environment = build_training_environment(task)
-        gear = choose_gear(task, environment)
-        self.agent = build_agent(task, seed, environment.spec, model, gear)
-        self._gear: Gear
-        if isinstance(environment, DeviceEnvironment) and gear == "device":
-            self._gear = DeviceGear(self.agent, environment, seed)
-        else:
-            self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
-        self._evaluator = build_evaluator(task, seed, self.agent)
-        self._progress = Progress(task.steps, quiet)
-        self._total = math.ceil(task.steps / task.num_environments) * task.num_environments
+        self._progress = Progress(task.total_steps, quiet)
+        with self._clock.phase("build"):
+            self._build(model)
+        self._total = task.total_steps
         self._step = 0
         self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
+        self._ending = False  # by `end_here`
         self._exact = True  # bit for bit what one session would have come to
         self._machine = machine.facts()
         self._slice = FIRST_SLICE
         self._reported = 0.0, 0  # training seconds and step at the last report
 
+    def _build(self, model: keras.Model | ModelBuilder | None) -> None:
+        """Makes the environments, the agent, and what runs and judges it."""
+        task, seed = self._task, self._seed
+        with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
+            environment = build_training_environment(task)
+            failing.callback(close_environment, environment)
+            gear = choose_gear(task, environment)
+            self.agent = build_agent(task, seed, environment.spec, model, gear)
+            self._gear: Gear
+            if isinstance(environment, DeviceEnvironment) and gear == "device":
+                self._gear = DeviceGear(self.agent, environment, seed)
+            else:
+                self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
+            self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
+            failing.pop_all()
+
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
-        self._start(directory, inexact, self._machine, 0)
+        self._start(directory, inexact, 0)
 
-    def _start(self, directory: RunDirectory, inexact: str, begun_on: dict[str, Any], step: int) -> None:
+    def config(self, inexact: str) -> dict[str, Any]:
+        """Returns what config.json holds: all that it takes to run the task again, or to use its agent, and on what it ran.
+
+        Args:
+            inexact: why the run can't be resumed to the same bits; empty if it can.
+        """
+        task = with_packages(self._task).as_data()
+        return {"task": task, "seed": self._seed, "spec": self.agent.spec.as_data(), "inexact": inexact, **self._machine}
+
+    def _start(self, directory: RunDirectory, inexact: str, step: int) -> None:
         if inexact:
             warnings.warn(
                 f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
@@ -110,14 +137,14 @@ class Session:
                 stacklevel=5,
             )
         self._directory, self._inexact = directory, inexact
-        directory.write_config(self._task, self._seed, self.agent.spec, inexact, begun_on)
         self._progress.start(step)
-        self._seconds["build"] = time.time() - self._begun
-        self._timed("compile", self._gear.start)
+        with self._clock.phase("compile"):
+            self._gear.start()
 
     def inexact(self) -> str:
         """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
-        return self._gear.inexact()
+        with self._clock.phase("build"):
+            return self._gear.inexact()
 
     def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, told: dict[str, Any]) -> None:
         """Starts the run where a verified checkpoint was taken; None is the beginning.
@@ -135,13 +162,22 @@ class Session:
             self.begin(directory, inexact)
             directory.rewind(0, 0)
             return
-        self._start(directory, inexact, {name: told.get(name) for name in self._machine}, checkpoint.step)
+        self._start(directory, inexact, checkpoint.step)
         snapshot.put(checkpoint, self.agent, self._gear)
         self._step = checkpoint.step
         self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
         self._best = checkpoint.facts["best"]
-        self._exact = bool(checkpoint.facts["exact"]) and not inexact and not machine.differences(told)
-        self._reported = 0.0, self._step
+        whole = self._gear.is_whole(checkpoint.has("environment"))
+        if not whole and not inexact:
+            warnings.warn(
+                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run goes on with new "
+                "episodes and is not the same as one that never stopped.",
+                errors.RunWarning,
+                stacklevel=4,
+            )
+        self._exact = bool(checkpoint.facts["exact"]) and whole and not inexact and not machine.differences(told)
+        self._clock.add(checkpoint.facts.get("seconds", {}))
+        self._reported = self._clock["train"], self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
 
     def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
@@ -156,13 +192,18 @@ class Session:
                 yield from self.reports()
                 return self.finish()
             except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
-                self._end_early()
+                self._save_aside()
                 raise
             except errors.AgentlabError as error:
-                error.args = (f"{error} {self._committer.told()}", *error.args[1:])
+                if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
+                    error.args = (f"{str(error).rstrip('.')}. {self._committer.told()}", *error.args[1:])
                 raise
 
-    def _end_early(self) -> None:
+    def end_here(self) -> None:
+        """Ends training at the next step at which nothing was reported, a slice further on; then it is evaluated as usual."""
+        self._ending = True
+
+    def _save_aside(self) -> None:
         """Commits a checkpoint of a step at which nothing was reported yet, a slice further on."""
         if self._step < self._total:
             self._stop = lambda: True
@@ -170,6 +211,7 @@ class Session:
                 self._advance()
             check_learning(self.agent, self._step)
             self._save()
+            self._stop = lambda: False
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """Trains to the end of the budget; yields each line of metrics.
@@ -185,6 +227,9 @@ class Session:
                 solved = self._is_solved(line)
                 yield line
         while self._step < self._total and not solved:
+            if self._ending:
+                self._save_aside()
+                return
             self._advance()
             line = self._settle()
             if line is not None:
@@ -210,10 +255,10 @@ class Session:
         rows, end = self._task.num_environments, self._next_end()
         while self._step < end:
             turns = min(self._slice, math.ceil((end - self._step) / rows))
-            begin = time.time()
+            begin = time.monotonic()
             self._train(turns)
             if turns == self._slice:
-                pace = SLICE_SECONDS / max(time.time() - begin, 1e-9)
+                pace = SLICE_SECONDS / max(time.monotonic() - begin, 1e-9)
                 self._slice = max(1, int(turns * min(max(pace, 0.25), 4.0)))
             self._committer.check()
             if self._stop() and self._step < self._total:
@@ -223,8 +268,9 @@ class Session:
     def _train(self, turns: int) -> None:
         step = self._step + turns * self._task.num_environments
         try:
-            self._timed("train", self._gear.run, turns)
-        except errors.EnvironmentFault:
+            with self._clock.phase("train"):
+                self._gear.run(turns)
+        except (errors.EnvironmentFault, errors.UsageError):  # of the environment, or of actions that it doesn't take
             if not isinstance(self.agent.spec.action, Discrete):  # actions that grew without bound are learning's fault
                 check_learning(self.agent, step)
             raise
@@ -232,7 +278,8 @@ class Session:
 
     def _evaluate(self, stream: str) -> dict[str, Any]:
         try:
-            return self._timed("evaluate", self._evaluator.run, stream, _now_and_then(self._stop))
+            with self._clock.phase("evaluate"):
+                return self._evaluator.run(stream, _now_and_then(self._stop))
         except errors.Interrupted as error:
             raise self._interrupted() from error
 
@@ -270,9 +317,10 @@ class Session:
 
     def _take_in(self, found: dict[str, Any]) -> bool:
         """Returns whether an evaluation is the best of this run so far."""
-        best = bool(found) and (self._best is None or found["return_mean"] > self._best["return_mean"])
+        finite = bool(found) and math.isfinite(found["return_mean"])
+        best = finite and (self._best is None or found["return_mean"] > self._best["return_mean"])
         if best:
-            self._best = {"step": self._step, "return_mean": found["return_mean"]}
+            self._best = {"step": self._step, "return_mean": float(found["return_mean"])}
         return best
 
     def _is_solved(self, line: dict[str, Any]) -> bool:
@@ -281,11 +329,11 @@ class Session:
 
     def _report(self, found: dict[str, Any]) -> dict[str, Any]:
         learner, (seconds, step) = self.agent.learner, self._reported
-        rate = (self._step - step) / max(self._seconds["train"] - seconds, 1e-9)
-        self._reported = self._seconds["train"], self._step
+        rate = (self._step - step) / max(self._clock["train"] - seconds, 1e-9)
+        self._reported = self._clock["train"], self._step
         line = {"step": self._step, "update": int(learner.updates.numpy()), **self._gear.report(), **learner.means.collect()}
         line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
-        line.update(steps_per_second=rate, seconds=time.time() - self._process_start)
+        line.update(steps_per_second=rate, seconds=self._clock.total())
         self._directory.write_metrics(line)
         self._progress.chunk(line)
         return line
@@ -294,21 +342,14 @@ class Session:
         """Takes the present state and begins to commit it, if that wasn't done yet."""
         if self._committer.handed_over == self._step:
             return
-        facts = {"metrics_bytes": self._directory.metrics_bytes(), "best": self._best, "exact": self._exact, **self._machine}
+        written, seconds = self._directory.metrics_bytes(), self._clock.as_data()
+        facts = {"metrics_bytes": written, "best": self._best, "exact": self._exact, "seconds": seconds, **self._machine}
         groups = snapshot.take(self.agent, self._gear)
         if self._inexact:
             groups.pop("environment", None)  # it could not be brought back to that
         self._committer.begin(self._step, groups, facts)
 
-    def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        begin = time.time()
-        try:
-            return function(*arguments)
-        finally:
-            self._seconds[name] += time.time() - begin
-
     def _result(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        seconds = {**self._seconds, "total": time.time() - self._process_start}
         return {
             "task": self._task.name,
             "seed": self._seed,
@@ -319,7 +360,7 @@ class Session:
             "exact": self._exact,
             **({"best": self._best} if self._best else {}),
             "evaluation": evaluation,
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "seconds": self._clock.as_data(),
         }
 
 

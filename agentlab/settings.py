@@ -11,7 +11,7 @@ from typing import Any, Literal, Union
 
 import attrs
 
-from agentlab import errors, limits, schedules, source
+from agentlab import errors, limits, scalars, schedules, source
 
 OBJECT = "python_object"  # the only key of the table that stands in a config.json for what JSON can't hold
 
@@ -59,7 +59,7 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
     known = {setting.name: setting for setting in describe(part)}
     for name, value in values.items():
         if name not in known:
-            raise errors.UsageError(errors.unknown("setting", name, known, f"Settings of {where}"))
+            raise errors.UnknownSetting(errors.unknown("setting", name, known, f"Settings of {where}"), name)
         if was := former_object(value):
             raise errors.UsageError(
                 f"Setting {name!r} of {where} was an object ({was}), which config.json can't hold. Give it again in Python, to "
@@ -75,9 +75,12 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
 def convert(value: Any, kind: Any, where: str) -> Any:
     """Returns `value` as the annotation `kind` wants it: whole floats as int, lists as tuples, tables as schedules.
 
+    Numbers of other libraries, such as NumPy's, are taken as Python's own.
+
     Raises:
         UsageError: the value is of another type.
     """
+    value = scalars.plain(value)
     for option in _options(kind):
         accepted, result = _try(value, option, where)
         if accepted:
@@ -105,10 +108,10 @@ def _try(value: Any, kind: Any, where: str) -> tuple[bool, Any]:
         return whole, int(value) if whole else None
     if origin is Literal:
         return value in arguments, value
-    if origin is tuple and isinstance(value, (list, tuple)):
-        if len(value) > limits.LONGEST_LIST:
-            raise errors.UsageError(f"Setting {where} has {len(value):,} elements; expected at most {limits.LONGEST_LIST:,}.")
-        return True, tuple(convert(item, arguments[0], where) for item in value)
+    if origin is tuple and isinstance(items := scalars.plain_list(value), (list, tuple)):
+        if len(items) > limits.LONGEST_LIST:
+            raise errors.UsageError(f"Setting {where} has {len(items):,} elements; expected at most {limits.LONGEST_LIST:,}.")
+        return True, tuple(convert(item, arguments[0], where) for item in items)
     if isinstance(kind, type) and issubclass(kind, schedules.Schedule) and isinstance(value, dict):
         return True, _schedule(value, where)
     plain = origin or kind
@@ -149,13 +152,13 @@ def as_data(value: Any, name: str = "") -> Any:
 
 
 def as_tables(value: Any) -> Any:
-    """Returns a setting's value with tables for schedules and lists for tuples, as files have them; objects are left."""
+    """Returns a setting's value as files have it: tables for schedules, lists for tuples, plain numbers; objects are left."""
     if isinstance(value, schedules.Schedule):
         kind = next((name for name, cls in schedules.KINDS.items() if type(value) is cls), None)
-        return value if kind is None else {"kind": kind, **attrs.asdict(value)}  # type: ignore[arg-type]
+        return value if kind is None else {"kind": kind, **as_tables(attrs.asdict(value))}  # type: ignore[arg-type]
     if isinstance(value, dict):
-        return {key: as_tables(item) for key, item in value.items()}
-    return [as_tables(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {scalars.plain(key): as_tables(item) for key, item in value.items()}
+    return [as_tables(item) for item in value] if isinstance(value, (list, tuple)) else scalars.plain(value)
 
 
 def former_object(value: Any) -> str:

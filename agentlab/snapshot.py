@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from agentlab import arrays, variables
+from agentlab import arrays, errors, variables
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
+from agentlab.files import UnwritableError
 from agentlab.gears import Gear, Groups
 
 
@@ -32,13 +33,25 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
         UnreadableError: something in it is not of this agent or gear.
         EnvironmentFault: the environment can't be brought to where it was.
     """
-    own, remembered, loop = agent.variables(), agent.memory_variables(), gear.state()["loop"]
-    for group, named in {"agent": own, "memory": remembered, "loop": loop}.items():
-        arrays.check(checkpoint.file(group), named)
+    own, remembered, state = agent.variables(), agent.memory_variables(), gear.state()
+    for group, held in {"agent": own, "memory": remembered, "loop": state["loop"]}.items():
+        checkpoint.file(group).check(held, short=group == "memory")
     variables.assign(checkpoint.file("agent"), own)
     variables.assign_by_rows(checkpoint.file("memory"), remembered)
-    file = checkpoint.file("loop")
-    held: Groups = {"loop": {name: arrays.read_one(file, name, array) for name, array in loop.items()}}
+    groups: Groups = {"loop": {name: checkpoint.file("loop").read(name, like) for name, like in state["loop"].items()}}
     if checkpoint.has("environment"):
-        held["environment"] = arrays.read_all(checkpoint.file("environment"))
-    gear.restore(held)
+        checkpoint.file("environment").check_rows(state.get("environment", {}), agent.num_environments)
+        groups["environment"] = checkpoint.file("environment").read_all()
+    gear.restore(groups)
+
+
+def check_writable(agent: Agent) -> None:
+    """Checks that checkpoints can hold an agent's variables.
+
+    Raises:
+        UsageError: one is of a dtype that they can't hold.
+    """
+    try:
+        arrays.header({**agent.variables(), **agent.memory_variables()})
+    except UnwritableError as error:
+        raise errors.UsageError(f"Checkpoints can't hold this agent: {error}. Choose another dtype.") from error

@@ -14,6 +14,8 @@ from typing import Any
 
 import attrs
 
+from agentlab import defaults, files
+
 
 class UnreadableError(Exception):
     """The text cannot be found or parsed, or does not define what it should."""
@@ -21,7 +23,7 @@ class UnreadableError(Exception):
 
 @attrs.frozen
 class Field:
-    """A setting as the text declares it: its name, annotation, default and description, as written."""
+    """A setting as the text declares it: its name, annotation, default and description, as written; no default is ""."""
 
     name: str
     annotation: str
@@ -45,7 +47,7 @@ class Definition:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Annotated class attributes, those of base classes first."""
+        """Annotated class attributes, those of base classes first; or the parameters of a constructor that is written out."""
         return self.read_fields()
 
 
@@ -99,6 +101,8 @@ def _parsed(file: str) -> ast.Module:
     try:
         facts = pathlib.Path(file).stat()
         return _tree(file, facts.st_mtime_ns, facts.st_size)
+    except files.UnreadableError as error:
+        raise UnreadableError(str(error)) from error
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of text nested too deep
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
@@ -108,7 +112,7 @@ def _tree(file: str, _changed: int, _size: int) -> ast.Module:
     """Returns a file's syntax tree, parsed once as long as it stays as it is: many offers share a file, or a base class."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
-        return ast.parse(pathlib.Path(file).read_bytes())
+        return ast.parse(files.read_bytes(pathlib.Path(file), follow=True))
 
 
 @attrs.frozen
@@ -171,8 +175,36 @@ def _fields(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], texts:
         ):
             name = item.target.id
             inherited = fields[name].text if name in fields else ""
-            fields[name] = Field(name, ast.unparse(item.annotation), _default(item.value), texts.get(name, inherited))
+            default = defaults.text_of(item.value, lambda name: _binding(module, name))
+            fields[name] = Field(name, ast.unparse(item.annotation), default, texts.get(name, inherited))
+        elif isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            fields = {field.name: field for field in _parameters(item, texts)}
     return tuple(fields.values())
+
+
+def _parameters(constructor: ast.FunctionDef, texts: dict[str, str]) -> Iterator[Field]:
+    """Yields the settings of a class that writes its own constructor: the parameters but the first, `self`."""
+    values = defaults.parameter_defaults(constructor.args)
+    for parameter in [*constructor.args.posonlyargs, *constructor.args.args, *constructor.args.kwonlyargs][1:]:
+        name, value = parameter.arg, values.get(parameter.arg)
+        annotation = ast.unparse(parameter.annotation) if parameter.annotation else "Any"
+        yield Field(name, annotation, ast.unparse(value) if value else "", texts.get(name, ""))
+
+
+def _binding(module: _Module, name: str, behind: tuple[str, ...] = ()) -> ast.FunctionDef | ast.expr | None:
+    """Returns the function or value that a module gives a name, itself or by importing it; None if its text doesn't tell."""
+    for node in _statements(module.tree):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return node.value  # type: ignore[attr-defined]
+        if isinstance(node, ast.ImportFrom) and name not in behind:
+            original = next((alias.name for alias in node.names if (alias.asname or alias.name) == name), None)
+            file = locate(module.absolute(node)) if original else None
+            if original and file and file.endswith(".py"):
+                return _binding(_Module(module.absolute(node), file, _parsed(file)), original, (*behind, name))
+    return None
 
 
 def _inherited(module: _Module, node: ast.ClassDef, base: ast.expr, behind: tuple[str, ...]) -> tuple[Field, ...]:
@@ -184,18 +216,8 @@ def _inherited(module: _Module, node: ast.ClassDef, base: ast.expr, behind: tupl
         return ()  # a base such as `abc.ABC`, from a module that is no plugin's business
 
 
-def _default(value: ast.expr | None) -> str:
-    """Returns a field's default as written: that of `attrs.field(default=...)`, or of a helper called with it."""
-    if isinstance(value, ast.Call):
-        text = _keyword(value, "default", written=True) or _keyword(value, "factory", written=True)
-        return text or (ast.unparse(value.args[0]) if len(value.args) == 1 else ast.unparse(value))
+def _keyword(call: ast.expr, name: str) -> str:
+    value = defaults.argument(call, name) if isinstance(call, ast.Call) else None
+    if isinstance(value, ast.Constant):
+        return str(value.value)
     return ast.unparse(value) if value else ""
-
-
-def _keyword(call: ast.expr, name: str, written: bool = False) -> str:
-    keywords = call.keywords if isinstance(call, ast.Call) else []
-    for keyword in keywords:
-        if keyword.arg == name:
-            constant = isinstance(keyword.value, ast.Constant) and not written
-            return str(keyword.value.value) if constant else ast.unparse(keyword.value)  # type: ignore[attr-defined]
-    return ""

@@ -43,14 +43,29 @@ class Array:
         """The axes of an action before the last, which a model's outputs spell out."""
         return self.shape[:-1]
 
+    def outward(self, action: np.ndarray) -> np.ndarray:
+        """Returns actions as the environment itself names them: as they are."""
+        return action
+
 
 @attrs.frozen
 class Discrete:
-    """A choice among `num_values` values, 0 to `num_values - 1`; with a `shape`, one such choice per element."""
+    """A choice among `num_values` values, 0 to `num_values - 1`; with a `shape`, one such choice per element.
+
+    Models, memories and `Environment.step` count from 0. Where an environment itself counts from another number, as
+    Gymnasium's `Discrete(3, start=1)` does, `start` is that number: `Agent.act` and `Agent.step` add it.
+
+    Attributes:
+        num_values: how many.
+        dtype: NumPy's name of it.
+        shape: without the batch axis.
+        start: what the environment itself calls the first value.
+    """
 
     num_values: int
     dtype: str = "int64"
     shape: tuple[int, ...] = ()
+    start: int = 0
 
     def __str__(self) -> str:
         several = f"{self.shape} choices, each" if self.shape else "choice"
@@ -60,6 +75,10 @@ class Discrete:
     def choices(self) -> tuple[int, ...]:
         """The axes of an action, each element of which is a choice of its own."""
         return self.shape
+
+    def outward(self, action: np.ndarray) -> np.ndarray:
+        """Returns actions as the environment itself names them, counted from `start`."""
+        return action + self.start if self.start else action
 
 
 @attrs.frozen
@@ -138,6 +157,8 @@ def _space_from_data(data: Any) -> Any:
         raise TypeError(f"num_values is {str(values['num_values'])[:40]!r}")
     if math.prod(shape) * values.get("num_values", 1) > LARGEST:
         raise TypeError(f"a space of shape {str(shape)[:40]} has more than {LARGEST:,} numbers")
+    if values.get("start", 0) != 0 and not _is_start(values["start"], values.get("num_values", 1), values["dtype"]):
+        raise TypeError(f"a start is {str(values['start'])[:40]!r}")
     for name in {"minimum", "maximum"} & values.keys():
         values[name] = _as_float(values[name])
     return (Discrete if "num_values" in values else Array)(**{**values, "shape": tuple(shape)})
@@ -148,6 +169,14 @@ def _as_float(value: Any) -> float:
     if not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
         raise TypeError("minimum or maximum is no number")
     return value
+
+
+def _is_start(start: Any, num_values: Any, dtype: str) -> bool:
+    """Whether choices can be counted from `start` in whole numbers of a dtype."""
+    if type(start) is not int or np.dtype(dtype).kind not in "iu":
+        return False
+    bounds = np.iinfo(dtype)
+    return int(bounds.min) <= start and start + num_values - 1 <= int(bounds.max)
 
 
 def _is_size(value: Any) -> bool:
@@ -162,7 +191,7 @@ def conform(observation: Any, spec: Array, who: str) -> np.ndarray:
     """
     try:
         array = np.asarray(observation)
-    except ValueError as error:  # lists of different lengths
+    except (ValueError, TypeError) as error:  # lists of different lengths
         raise errors.UsageError(
             f"{who} got an observation that is no array: {errors.first_line(error)}. Expected shape {spec.shape}, or a batch."
         ) from error
@@ -171,4 +200,5 @@ def conform(observation: Any, spec: Array, who: str) -> np.ndarray:
         raise errors.UsageError(f"{who} got an observation of shape {array.shape}; expected {spec.shape}, or a batch of such.")
     if array.dtype != spec.dtype and not np.can_cast(array.dtype, spec.dtype, "same_kind"):
         raise errors.UsageError(f"{who} got an observation of dtype {array.dtype}; expected {spec.dtype}.")
-    return array.astype(spec.dtype, copy=False)
+    with np.errstate(over="ignore"):  # what becomes infinite is for `checks` to find
+        return array.astype(spec.dtype, copy=False)

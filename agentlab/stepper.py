@@ -5,16 +5,14 @@ from __future__ import annotations
 import abc
 from typing import Any
 
-import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors
+from agentlab.added_losses import ForwardTape, sum_of_losses
 from agentlab.execution import GraphCall, compiled
 from agentlab.foresight import Foresight
 from agentlab.learning import ImmediateLearner, Learner, MemoryLearner
 from agentlab.model import initial_state, restarted
-from agentlab.spec import conform
 from agentlab.stage import Stage
 from agentlab.types import Decision, TimeStep, numbered
 
@@ -53,31 +51,10 @@ class Stepper(abc.ABC):
             self.observe(timestep)
         return self.start(timestep.observation)
 
-    def step_once(self, timestep: TimeStep) -> np.ndarray:
-        """As `step`, for time steps from outside: checked, and with one environment also without the batch axis.
-
-        Raises:
-            UsageError: the observation's shape or dtype, or the number of rows, is wrong.
-        """
-        spec = self._spec.observation
-        observation = conform(timestep.observation, spec, "The agent")
-        batched = observation.ndim > len(spec.shape)
-        rows = len(observation) if batched else 1
-        if rows != self._rows:
-            raise errors.UsageError(f"The agent got {rows} observations; expected {self._rows}, one per environment.")
-        final_observation = conform(timestep.final_observation, spec, "The agent")
-        whole = attrs.evolve(
-            timestep,
-            observation=observation,
-            reward=np.asarray(timestep.reward, np.float32),
-            terminated=np.asarray(timestep.terminated, np.bool_),
-            truncated=np.asarray(timestep.truncated, np.bool_),
-            final_observation=final_observation,
-            first=timestep.first if isinstance(timestep.first, tuple) else np.asarray(timestep.first, np.bool_),
-        )
-        if batched:
-            return self.step(whole)
-        return self.step(tf.nest.map_structure(lambda leaf: np.asarray(leaf)[None], whole))[0]
+    @property
+    @abc.abstractmethod
+    def turns(self) -> int:
+        """How many times it has acted, since the beginning of the agent's life."""
 
 
 class ImmediateStepper(Stepper):
@@ -92,6 +69,10 @@ class ImmediateStepper(Stepper):
         self._recurrent = initial_state(learner.policy.model, self._rows)
         self._forward = compiled(self._act, execution)
 
+    @property
+    def turns(self) -> int:
+        return int(self._learner.policy.steps.numpy()) // self._rows
+
     def state(self) -> dict[str, np.ndarray]:
         return {name: np.asarray(leaf) for name, leaf in numbered("recurrent", self._recurrent).items()}
 
@@ -101,22 +82,16 @@ class ImmediateStepper(Stepper):
 
     def start(self, observation: np.ndarray) -> np.ndarray:
         observed = tf.constant(observation)
-        with tf.GradientTape() as tape:
-            action, output, recurrent = self._forward(observed, self._recurrent)
+        with ForwardTape() as tape:
+            action, output, recurrent, tape.added_loss = self._forward(observed, self._recurrent)
         self._pending = Decision(observed, action, output, recurrent, tape)
         return action.numpy()
 
-    def _act(self, observation: Any, recurrent: Any) -> tuple[Any, Any, Any]:
+    def _act(self, observation: Any, recurrent: Any) -> tuple[Any, Any, Any, Any]:
         policy = self._learner.policy
         decision = policy.decide(observation, recurrent, training=True)
-        regularized = sum(weight.regularizer is not None for weight in policy.model.trainable_weights)
-        if not tf.executing_eagerly() and len(policy.model.losses) > regularized:
-            raise errors.UsageError(
-                f"A layer of the model {policy.model.name!r} adds a loss as it is called, which the host gear can't take from "
-                'a compiled call: set execution="eager", or gear="device" where the environment allows it, or regularize '
-                "weights only."
-            )
-        return decision.action, decision.output, decision.recurrent
+        # An output of the compiled call: what the model keeps of it belongs to the trace, out of the host's reach.
+        return decision.action, decision.output, decision.recurrent, sum_of_losses(policy.model)
 
     def observe(self, timestep: TimeStep) -> None:
         decision, self._pending = self._pending, None
@@ -139,10 +114,14 @@ class StagedStepper(Stepper):
         self._steps = int(learner.policy.steps.numpy())
         self._stage = Stage(self._spec, self._rows)
         self._experienced = False  # whether there ever was a transition
-        self._last: TimeStep | None = None  # that led to one
+        self._ended: np.ndarray | None = None  # [B] bool, which episodes did where the last actions led
         self._foresight = Foresight(learner.policy, self._rows, execution)
         self._train = compiled(learner.train, "xla") if execution == "xla" else learner.train
         self._calls: dict[str, Any] = {}
+
+    @property
+    def turns(self) -> int:
+        return self._steps // self._rows
 
     def state(self) -> dict[str, np.ndarray]:
         if self._stage.has_rows:
@@ -179,7 +158,7 @@ class StagedStepper(Stepper):
         self._learner.policy.steps.assign(self._steps)
 
     def _acted(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
-        self._pending = (np.array(observation), action)
+        self._pending = (np.array(observation), action.copy())  # whoever has the others may change them
         self._steps += self._rows
         return action
 
@@ -189,7 +168,7 @@ class StagedStepper(Stepper):
         self._pending = None
         if not isinstance(timestep.first, tuple):
             self._cut(timestep.first)
-        self._last = timestep
+        self._ended = timestep.terminated | timestep.truncated
         self._stage.add(observation, action, timestep)
         self._experienced = self._experienced or self._stage.has_rows
         if not self._experienced:
@@ -198,9 +177,9 @@ class StagedStepper(Stepper):
 
     def _cut(self, first: np.ndarray) -> None:
         """Tells the memory of the rows whose episode had not ended when they were reset."""
-        if self._last is None:
+        if self._ended is None:
             return
-        given_up = np.flatnonzero(first & ~(self._last.terminated | self._last.truncated))
+        given_up = np.flatnonzero(first & ~self._ended)
         if len(given_up):
             if self._stage.has_rows:
                 self._call("remember", self._stage.take())

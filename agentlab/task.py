@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, limits, schedules, settings, toml
+from agentlab import errors, files, limits, scalars, schedules, settings, toml
 
 MOST_THREADS = 1_024  # more than processors have; with millions, TensorFlow ends the process
+NAME_BYTES = 200  # of a task's name, a directory's; file systems take 255
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
 
 
 @attrs.frozen
 class Part:
-    """A part of an experiment: its entry point's name and the settings that differ from its defaults.
+    """A part of an experiment.
 
     Attributes:
-        name: of the entry point, or PACKAGE:NAME.
-        settings: by name.
+        name: of its entry point.
+        settings: those that differ from its defaults.
+        package: that offers it; empty for whichever does. A run's config.json says it, so that a package that is installed
+            later and offers the same name changes nothing about the run.
         from_file: names of the settings whose values a file asks for, and not the user.
     """
 
     name: str
     settings: dict[str, Any] = attrs.field(factory=dict)
+    package: str = attrs.field(default="", eq=False)
     from_file: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
+
+    @property
+    def reference(self) -> str:
+        """What `agentlab.plugins` finds it by."""
+        return f"{self.package}:{self.name}" if self.package and ":" not in self.name else self.name
 
 
 def part(name: str, **values: Any) -> Part:
@@ -38,8 +49,14 @@ def part(name: str, **values: Any) -> Part:
     return Part(name, values)
 
 
-def _is_name(_task: Any, _attribute: attrs.Attribute, name: str) -> None:
-    limits.check_name(name, "a task")
+def _check_name(_task: Task, _attribute: Any, name: Any) -> None:
+    """Raises ValueError if a task's name is none for a directory, which its runs are put into."""
+    plain = isinstance(name, str) and name.strip(".") and not re.search(r"[/\\\x00-\x1f\x7f]", name)
+    if not plain or len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
+        raise ValueError(
+            f"the task's name is {str(name)[:60]!r}; expected one that a directory can have, such as 'dqn-cartpole': at most "
+            f"{NAME_BYTES} bytes, without slashes and control characters"
+        )
 
 
 def _positive(default: int) -> Any:
@@ -54,6 +71,8 @@ class Evaluation:
         environment: where; None for the environment it was trained in.
         sampler: draws the actions.
         episodes: how many, each counted from its start to its end; None for one pass through a finite data set, elsewhere 100.
+        max_episode_steps: episodes are cut off after so many steps, and counted as far as they got; None for 5,000 where the
+            environment has no limit of its own, which is warned of.
         period: environment steps between evaluations during training; 0 for one at the end only.
         stop_return: training ends before its budget is used up once an evaluation during training has at least this mean
             return; None to go on. The evaluation at the end is over other episodes.
@@ -62,6 +81,7 @@ class Evaluation:
     environment: Part | None = None
     sampler: Part = attrs.field(factory=lambda: Part("greedy"))
     episodes: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
+    max_episode_steps: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
     period: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     stop_return: float | None = None
 
@@ -75,7 +95,7 @@ class Task:
     """An experiment.
 
     Attributes:
-        name: of the entry point.
+        name: of the entry point; its runs are put into a directory of this name.
         description: one line for people.
         environment: what to learn in.
         model: what learns.
@@ -96,7 +116,7 @@ class Task:
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
     """
 
-    name: str = attrs.field(validator=_is_name)
+    name: str = attrs.field(validator=_check_name)
     description: str
     environment: Part
     model: Part
@@ -114,8 +134,13 @@ class Task:
     threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
 
+    @property
+    def total_steps(self) -> int:
+        """The budget in whole turns of all environments, which is what a run takes."""
+        return math.ceil(self.steps / self.num_environments) * self.num_environments
+
     def as_data(self) -> dict[str, Any]:
-        """Returns the task as JSON or TOML can hold it: a part is a table of its `name` and settings.
+        """Returns the task as JSON or TOML can hold it: a part is a table of its `name`, its `package` and its settings.
 
         Raises:
             UsageError: a setting is a schedule of the user's own.
@@ -144,10 +169,14 @@ class Task:
         return found
 
 
+TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
+
+
 def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
     """Returns the task with changes given as nested tables, as a TOML file holds them.
 
-    A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept.
+    A table merges into a table; a part of another `name` replaces the part with its settings; objects are kept. A name with
+    dots stands for tables in tables, as in TOML.
 
     Args:
         task: to be changed.
@@ -159,8 +188,21 @@ def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None 
     >>> changed(task, {"steps": 10, "trainer": {"discount": 0.9}}).trainer.settings["discount"]
     0.9
     """
-    tables = merged(_with(settings.as_tables, task), merged(of_file or {}, changes))
-    return _with_origins(Task.from_data(tables), task, of_file or {}, changes)
+    limits.check_values(changes)
+    changes, from_file = (_undotted(settings.as_tables(tables)) for tables in (changes, of_file or {}))
+    tables = merged(_with(settings.as_tables, task), merged(from_file, changes))
+    return _with_origins(Task.from_data(tables), task, from_file, changes)
+
+
+def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns changes with "trainer.discount" as a table in a table."""
+    tree: dict[str, Any] = {}
+    for path, value in changes.items():
+        names = path.split(".") if isinstance(path, str) and all(path.split(".")) else [path]
+        for name in reversed(names[1:]):
+            value = {name: value}
+        tree = merged(tree, {names[0]: value})
+    return tree
 
 
 def trusted(task: Task) -> Task:
@@ -255,9 +297,10 @@ def read_config(path: str) -> dict[str, Any]:
     if file.suffix == ".json":
         return read_run_config(file)[0].as_data()
     try:
-        data = toml.parse(files.read_text(file.resolve(), toml.LARGEST))
+        data = toml.parse(files.read_text(file, toml.LARGEST, follow=True))
     except files.UnreadableError as error:
-        raise errors.UsageError(f"Config file {path!r} can't be used: {error}. Name an existing TOML file.") from error
+        remedy = "Mend it, or name another TOML file." if file.is_file() else "Name an existing TOML file."
+        raise errors.UsageError(f"Config file {path!r} can't be used: {error}. {remedy}") from error
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
@@ -276,20 +319,35 @@ def read_run_config(file: pathlib.Path) -> tuple[Task, int, dict[str, Any]]:
     try:
         data = files.read_json(file)
     except files.UnreadableError as error:
-        raise errors.UsageError(f"Config file {str(file)!r} can't be used: {error}. Expected a run's config.json.") from error
+        raise unusable_config(file, error) from error
+    return (*task_and_seed(data, file), data)
+
+
+def task_and_seed(data: dict[str, Any], file: pathlib.Path) -> tuple[Task, int]:
+    """Returns the task and the seed in the data of a run's config.json; `file` is for messages.
+
+    Raises:
+        UsageError: there are none.
+    """
     seed = data.get("seed")
     if "task" not in data or type(seed) is not int:
         raise errors.UsageError(f"Config file {str(file)!r} has no 'task' and 'seed'; expected a run's config.json.")
     limits.check_size(data, f"Config file {str(file)!r}")
     task = of_file(Task.from_data(_table(data["task"], "the task")))
     limits.check_asked(task.as_data(), str(file))
-    return task, seed, data
+    return task, seed
+
+
+def unusable_config(file: pathlib.Path, error: Exception) -> errors.UsageError:
+    """Returns the error of a config.json that can't be read."""
+    return errors.UsageError(f"Config file {str(file)!r} can't be used: {error}. Expected a run's config.json.")
 
 
 def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     """Returns nested tables for a task or what it consists of, the values of settings converted."""
     if isinstance(value, Part):
-        return {"name": value.name, **conversion(value.settings)}
+        package = {"package": value.package} if value.package else {}
+        return {"name": value.name, **package, **conversion(value.settings)}
     if isinstance(value, (Task, Evaluation)):
         return {field.name: _with(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
     return conversion(value)
@@ -325,7 +383,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _begins_anew(key: str, before: Any, value: Any) -> bool:
     named = key in PART_KINDS or key == "optimizer"
-    another = named and "name" in value and value["name"] != before.get("name")
+    another = named and any(key in value and value[key] != before.get(key) for key in ("name", "package"))
     other_kind = _is_schedule(before) and value.get("kind", before["kind"]) != before["kind"]
     return another or other_kind or settings.is_former_object(before)
 
@@ -352,4 +410,10 @@ def _part(value: Any, where: str) -> Part:
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
     limits.check_name(name, where)
-    return Part(name, {key: item for key, item in table.items() if key != "name"})
+    package = table.get("package", "")
+    if not isinstance(package, str):
+        raise errors.UsageError(f"{where}.package is {str(package)[:60]!r}; expected the name of a package.")
+    values = {
+        key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key not in ("name", "package")
+    }
+    return Part(name, values, package)

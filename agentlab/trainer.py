@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, noise, schedules
+from agentlab import errors, noise, schedules, seeds
 from agentlab.adam import Adam
-from agentlab.parameters import Updater, global_norm
+from agentlab.added_losses import ForwardTape, sum_of_losses
+from agentlab.keras_settings import keras_defaults
+from agentlab.parameters import Updater, clipped, global_norm
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Horizon, Transition
 
@@ -64,11 +66,18 @@ class Score(abc.ABC):
 class Trainer(abc.ABC):
     """Improves a model. An algorithm writes `num_outputs` and `loss`; one with several losses overrides `learn_from`.
 
+    Which method makes an update depends on the memory: `learn` gets each batch that a memory hands out; with memory `latest`,
+    `learn_from` learns from the pass that acted. `learn` makes a forward pass and calls `learn_from`, so an override of
+    `learn_from` is used in both cases. One that overrides `learn`, to make several epochs over a batch, needs a memory.
+
     Attributes:
         metric_names: of the scalars that `learn` returns.
+        on_policy: whether it learns only from what the present policy does; a memory that hands out older transitions, as a
+            replay does, is refused.
         optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and arguments of Keras's, as `{"name": "adam",
             "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`.
-        learning_rate: of the optimizer named; a schedule counts updates.
+        learning_rate: of the optimizer named; a schedule counts the optimizer's steps: one an update, or as many as an
+            algorithm makes of one batch.
         max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
         learning_starts: environment steps before the first update.
         update_period: environment steps from one round of updates to the next; None for a round at every turn of the loop.
@@ -76,6 +85,7 @@ class Trainer(abc.ABC):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
+    on_policy: ClassVar[bool] = False
 
     optimizer: str | dict[str, Any] | Any = "adam"
     learning_rate: float | schedules.Schedule = attrs.field(default=1e-3, validator=_check_rate)
@@ -95,6 +105,9 @@ class Trainer(abc.ABC):
     @abc.abstractmethod
     def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
         """Returns the loss of each of N rows, `[N]` float32, or their mean, and metrics by name: scalars, or `[N]`.
+
+        To ask the model about anything else, such as `batch.next_observation`, call `agentlab.model.infer`: it changes none of
+        the model's variables, and its layers' losses don't count.
 
         Metrics `[N]` have one number per row, and reports give their means. Memories that hand out the more instructive
         transitions more often look for "error" among them: 0 or greater, how far the model was off.
@@ -118,38 +131,60 @@ class Trainer(abc.ABC):
         return None
 
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        """Takes the model to improve and makes the optimizer's variables; called once, before any other method."""
+        """Takes the model to improve and makes the optimizer's variables; called once, before anything is learned.
+
+        Only `num_outputs`, `horizon` and `preferences` are called before, so they can't use what is made here. Keras layers
+        made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
+
+        Raises:
+            UsageError: the model has no weights to train, or the optimizer is none.
+        """
+        _check_trainable(model)
         self.model = model
-        self._updater = Updater(self._make_optimizer(), model.trainable_variables)
+        with keras_defaults():
+            self._updater = Updater(self._make_optimizer(), model.trainable_variables)
 
     def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
-        """Makes one update from `batch` and returns its metrics: loss, gradient_norm and the algorithm's own; see `loss`."""
-        with tf.GradientTape() as tape, noise.drawn_from(seed):
+        """Makes one update from `batch`, which a memory handed out; see `loss`.
+
+        Returns:
+            Its metrics by name, those of `metric_names`: loss, gradient_norm and the algorithm's own.
+        """
+        with ForwardTape() as tape, noise.drawn_from(seed):
             output = self.model(batch.observation, training=True)
+            tape.add_losses(self.model)
         return self.learn_from(tape, output, batch, seed)
 
     def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
         """Makes one update as `learn` does, from a forward pass that `tape` has recorded.
 
+        The losses that layers added in that pass count; those of other calls of the model, as in `loss`, don't.
+
         Args:
-            tape: records on; it has seen how `output` came about.
+            tape: records on; it has seen how `output` came about. Of a plain `tf.GradientTape`, which does not have the losses
+                that layers added, the pass must be the model's latest call.
             output: `[N, ..., K]`, the model's outputs for `batch.observation`.
             batch: N transitions.
             seed: `[2]` int64.
         """
+        added = tape.added_loss if isinstance(tape, ForwardTape) else None
         with tape:
-            loss, metrics = self.loss(output, batch, seed)
+            if added is None:
+                added = sum_of_losses(self.model)
+            with keras_defaults():
+                loss, metrics = self.loss(output, batch, seed)
+            loss = tf.cast(loss, tf.float32)
             weighted = loss if isinstance(batch.weight, tuple) else batch.weight * loss
-            objective = tf.reduce_mean(weighted) + sum(self.model.losses)
+            objective = tf.reduce_mean(weighted) + added
         return {"loss": objective, "gradient_norm": self.apply_gradients(tape, objective), **metrics}
 
     def apply_gradients(self, tape: tf.GradientTape, objective: Any) -> Any:
         """Clips and applies the gradients of `objective`, and returns their global norm before clipping."""
-        variables = [variable.value for variable in self.model.trainable_variables]
+        variables = [variable.value for variable in self._updater.weights]
         gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         norm = global_norm(gradients)
         if self.max_gradient_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.max_gradient_norm, use_norm=norm)
+            gradients = clipped(gradients, self.max_gradient_norm, norm)
         self._updater.apply(gradients)
         return norm
 
@@ -180,6 +215,30 @@ class Trainer(abc.ABC):
         rate = self.learning_rate
         scheduled = _Scheduled(rate) if isinstance(rate, schedules.Schedule) else rate
         return _with_arguments(name, scheduled, arguments)
+
+
+def _check_trainable(model: keras.Model) -> None:
+    """Checks that there is something to train.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if model.trainable_variables:
+        return
+    if not model.weights:
+        raise errors.UsageError(
+            f"Model {model.name!r} has no weights, so there is nothing to train. Give it a layer that has some."
+        )
+    raise errors.UsageError(
+        f"Model {model.name!r} is frozen: none of its {len(model.weights)} weights is trainable. "
+        "Set trainable = True on the layers that are to be trained."
+    )
+
+
+def build_trainer(trainer: Trainer, model: keras.Model, spec: EnvironmentSpec, seed: int) -> None:
+    """Builds a trainer; what Keras draws for it, such as a critic's initial weights, follows from the run's `seed`."""
+    with seeds.keras_initializers(seeds.stream(seed, "trainer")):
+        trainer.build(model, spec)
 
 
 def _with_arguments(name: str, learning_rate: Any, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pathlib
 import types
 import weakref
@@ -17,8 +18,9 @@ from agentlab.session import Run, Session
 class Training(Iterator[dict[str, Any]]):
     """Trains while it is iterated, and yields the line of metrics of each report: step, update, return_mean, loss, ...
 
-    After the last one the agent is evaluated and result.json written. Closed before that, by `close` or at the end of a
-    `with` block, it leaves a checkpoint from which `agentlab.resume` goes on.
+    After the last one the agent is evaluated and result.json written. A loop that is left early, by `break`, leaves neither:
+    `finish` ends the run there, evaluated; `close`, or the end of a `with` block, leaves a checkpoint from which
+    `agentlab.resume` goes on.
 
     Attributes:
         agent: under training; it may act between two lines.
@@ -57,13 +59,29 @@ class Training(Iterator[dict[str, Any]]):
                 self._run = ended.value
             raise
 
+    def finish(self) -> Run:
+        """Ends the training before its budget is used up, evaluates the agent, writes result.json and returns the run.
+
+        Raises:
+            UsageError: nothing has been trained yet, or the training was closed.
+        """
+        if self._run is None and (not self._begun or inspect.getgeneratorstate(self._lines) == inspect.GEN_CLOSED):
+            raise errors.UsageError(
+                "The training can't be finished here: it has not begun, or was closed. Take a line of metrics before, or "
+                f"'agentlab resume {self.directory}' goes on from its checkpoint."
+            )
+        self._session.end_here()
+        for _ in self:
+            pass  # there are no more lines but one that is due by now
+        return self.run
+
     def close(self) -> None:
         """Ends the training; what has been learned is in a checkpoint."""
         self._lines.close()
         if not self._begun:
             self._begun = True
             self._session.close()
-            self._opened.close()
+            self._opened.discard()
 
     def __enter__(self) -> Training:
         return self

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from agentlab import arrays
+from agentlab.arrays import ArrayFile
 
 
 def copied(variable: tf.Variable) -> np.ndarray:
@@ -31,30 +31,30 @@ def copied_by_rows(ring: tf.Variable) -> np.ndarray:
     return whole
 
 
-def assign(path: pathlib.Path, variables: Mapping[str, tf.Variable]) -> None:
+def assign(file: ArrayFile, variables: Mapping[str, tf.Variable]) -> None:
     """Assigns variables what a file holds.
 
     Raises:
-        UnreadableError: names, shapes or dtypes are different, or it is no safetensors file.
+        UnreadableError: names, shapes or dtypes are different, or the file was changed since it was opened.
     """
-    arrays.check(path, variables)
+    file.check(variables)
     for name, variable in variables.items():
-        variable.assign(arrays.read_one(path, name, variable))
+        variable.assign(file.read(name, variable))
 
 
-def assign_by_rows(path: pathlib.Path, rings: Mapping[str, tf.Variable]) -> None:
+def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable]) -> None:
     """Assigns a memory's variables what a file holds, large ones block by block; for which see `copied_by_rows`.
 
     Raises:
-        UnreadableError: names, shapes or dtypes are different, or it is no safetensors file.
+        UnreadableError: names, shapes or dtypes are different, or the file was changed since it was opened.
     """
-    arrays.check(path, rings)
+    file.check(rings, short=True)
     for name, ring in rings.items():
         blocks = _blocks(ring)
         if not blocks:
-            ring.assign(arrays.read_one(path, name, ring))
+            ring.assign(file.read(name, ring))
         for rows in blocks:
-            ring.scatter_update(tf.IndexedSlices(arrays.read_one(path, name, ring, rows), tf.range(rows.start, rows.stop)))
+            ring.scatter_update(tf.IndexedSlices(file.read(name, ring, rows), tf.range(rows.start, rows.stop)))
 
 
 def _blocks(variable: tf.Variable) -> list[range]:

@@ -100,7 +100,14 @@ class Bytes(Vocabulary):
         return 256
 
     def encode(self, text: str) -> np.ndarray:
-        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype(np.int64)
+        try:
+            data = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise errors.UsageError(
+                f"The text has a lone surrogate, {text[error.start]!a}, at character {error.start:,}, which is no character. "
+                "Remove it."
+            ) from error
+        return np.frombuffer(data, np.uint8).astype(np.int64)
 
     def unseen(self, text: str) -> list[str]:
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -46,8 +45,8 @@ def write(
     Raises:
         UsageError: the run was not trained on text, or an argument is out of its range.
     """
-    if isinstance(out, io.TextIOWrapper):
-        out.reconfigure(errors="replace")  # terminals that lack a character of the text
+    if reconfigure := getattr(out, "reconfigure", None):
+        reconfigure(errors="replace")  # terminals that lack a character of the text
     shown = errors.printable if out.isatty() else str  # the characters are those of a file
     given = [settings.build(Temperature, {"temperature": t, "top_k": top_k, "top_p": top_p}, "sample") for t in temperatures]
     agent = load_run(run_dir, trust=trust)[2]

@@ -192,8 +192,9 @@ def opened(command: str, run: pathlib.Path) -> tuple[int, str]:
 @contextlib.contextmanager
 def watched(folder: pathlib.Path) -> Iterator[None]:
     """Has the guard allow files to be written in a folder only, and no module's code to run that is not installed."""
-    GUARD.folder, GUARD.on = str(folder.resolve()), True
-    try:
-        yield
-    finally:
-        GUARD.folder, GUARD.on = "", False
+    with contextlib.chdir(folder):  # what is opened in a directory held open has a relative path
+        GUARD.folder, GUARD.on = str(folder.resolve()), True
+        try:
+            yield
+        finally:
+            GUARD.folder, GUARD.on = "", False

@@ -112,7 +112,6 @@ def go_on(family: str, directory: pathlib.Path) -> None:
     if (directory / "config.json").exists():
         agentlab.resume(directory)
     else:
-        shutil.rmtree(directory, ignore_errors=True)  # it ended before it had written what is to be run
         task, changes = FAMILIES[family]
         agentlab.run(task, 5, changes, run_dir=directory)
 

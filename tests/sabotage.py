@@ -1,7 +1,6 @@
 """Lets one of the calls that change what is on disk go wrong."""
 
 import os
-import pathlib
 import threading
 
 
@@ -32,10 +31,19 @@ class Saboteur:
     def install(self, monkeypatch):
         for name in self.CALLS:
             monkeypatch.setattr(os, name, self.wrapped(getattr(os, name)))
-        opened = pathlib.Path.open
-        monkeypatch.setattr(
-            pathlib.Path, "open", lambda path, mode="r", *more, **named: Writer(opened(path, mode, *more, **named), self)
-        )
+        opened, fdopen = os.open, os.fdopen
+
+        def sabotaged_open(path, flags, *more, **named):
+            if flags & os.O_CREAT and self.due():
+                os._exit(9)
+            return opened(path, flags, *more, **named)
+
+        def sabotaged_fdopen(descriptor, mode="r", *more, **named):
+            file = fdopen(descriptor, mode, *more, **named)
+            return Writer(file, self) if "w" in mode else file
+
+        monkeypatch.setattr(os, "open", sabotaged_open)
+        monkeypatch.setattr(os, "fdopen", sabotaged_fdopen)
 
     def wrapped(self, call):
         def wrapper(*arguments, **named):

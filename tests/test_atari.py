@@ -120,7 +120,7 @@ WRONG = {
     "one of our own": ({"arguments": {"autoreset_mode": "NextStep"}}, "No argument named 'autoreset_mode'."),
     "no pixels": (
         {"arguments": {"img_height": 0}},
-        "Argument 'img_height' of 'atari' is 0; expected a whole number from 1 up.",
+        "Argument 'img_height' of 'atari' is 0; expected a whole number from 1 up to 1,024.",
     ),
     "less than nothing": (
         {"arguments": {"noop_max": -1}},

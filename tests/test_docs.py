@@ -1,5 +1,7 @@
 """The pages of docs/ do what they say: every block of Python runs, warnings being errors, and links lead somewhere."""
 
+import ast
+import importlib
 import os
 import pathlib
 import re
@@ -56,6 +58,42 @@ def test_the_pages_that_are_told_of_here_are_there():
     assert {"plugins.md", "embedding.md", "architecture.md", "time.md", "randomness.md", "gears.md"} <= set(PAGES)
     assert len(blocks(PAGES["plugins.md"])) >= 3
     assert len(blocks(PAGES["embedding.md"])) >= 6
+    assert {"parts.md", "algorithm.md", "questions.md"} <= set(PAGES)
+
+
+REFERENCE = re.findall(r"^::: ([\w.]+)$", PAGES["reference.md"], re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_the_reference_names_what_there_is(name):
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except AttributeError:
+        found = importlib.import_module(name)
+    assert found.__doc__
+
+
+EXAMPLES = DOCS.parent / "examples"
+CODE = [*EXAMPLES.rglob("*.py"), *(DOCS.parent / "agentlab" / "templates").rglob("*.py")]
+IMPORTS = {
+    (node.module, alias.name)
+    for text in [*(path.read_text("utf-8") for path in CODE), *("\n".join(blocks(text)) for text in PAGES.values())]
+    for node in ast.walk(ast.parse(text))
+    if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "agentlab"
+    for alias in node.names
+}
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(IMPORTS), ids=str)
+def test_the_reference_has_what_examples_import(module, name):
+    """A name, the module it is in, or what it is by another name, such as `agentlab.TimeStep`."""
+    listed = set(REFERENCE)
+    value = getattr(importlib.import_module(module), name, None) or importlib.import_module(f"{module}.{name}")
+    home = f"{getattr(value, '__module__', module)}.{getattr(value, '__qualname__', name)}"
+    own = {f"{module}.{name}", module, home, home.rpartition(".")[0]}
+    inside = any(one.startswith(f"{module}.{name}.") for one in listed)  # a module, of which the reference has the parts
+    assert own & listed or inside, f"{module}.{name} is imported in examples, and not in docs/reference.md"
 
 
 @pytest.mark.parametrize("page", PAGES)

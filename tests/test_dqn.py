@@ -263,7 +263,8 @@ def test_continuous_actions_are_refused():
         DQN().num_outputs(spec)
     assert str(failure.value) == (
         "DQN needs discrete actions; environment 'arm' takes a float32 array of shape (3,). "
-        "Choose another trainer or an environment with discrete actions."
+        "A wrapper makes those of a Gymnasium environment discrete: agentlab.run('dqn', environment=lambda: "
+        "gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5))."
     )
     assert DQN().num_outputs(SPEC) == 2
 

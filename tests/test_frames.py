@@ -256,7 +256,7 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated(monkeypatch):
     with pytest.raises(errors.UsageError) as failure:
         memory.build(ATARI, 1, Horizon())
     assert str(failure.value) == (
-        "A replay of 1,000,000 transitions takes 7,472,856,448 bytes (7.5 GB); only 2,000,000,000 (2.0 GB) are free. "
+        "A replay of 1,000,000 transitions takes 7,496,081,792 bytes (7.5 GB); only 2,000,000,000 (2.0 GB) are free. "
         "Set a smaller memory.capacity."
     )
 

@@ -147,8 +147,8 @@ def test_bytes():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"length": 0}, "The length is 0; expected at least 1 character."),
-        ({"length": 5, "num": 0}, "The number of texts is 0; expected at least 1."),
+        ({"length": 0}, "The length is 0; expected a whole number of at least 1."),
+        ({"length": 5, "num": 0}, "The number of texts is 0; expected a whole number of at least 1."),
         (
             {"length": 5, "prompt": "Жa7"},
             "The prompt has characters that the training text does not have: 'Ж', '7'. Leave them out.",

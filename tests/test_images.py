@@ -1,6 +1,8 @@
 """Images: data from everywhere, each sample once an epoch, splits, shifts, and what is wrong with bad data."""
 
 import gc
+import io
+import os
 import pathlib
 import re
 import zipfile
@@ -12,6 +14,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.autoreset import HostedEnvironment
+from agentlab.testing.keras_process import settings_of_keras
 from agentlab_envs import datasets
 from agentlab_envs.distortion import rotated, shifted
 from agentlab_envs.images import Images
@@ -200,6 +203,20 @@ def test_keras_data_sets(monkeypatch):
     assert Images("mnist").spec.num_episodes == 12
 
 
+def test_keras_gives_pictures_in_color_the_order_of_axes_that_a_program_has_set(monkeypatch):
+    """As `keras.datasets.cifar10` does; here it is the same one always."""
+    pixels, labels = np.zeros((12, 3, 6, 5), np.uint8), np.arange(12)[:, None] % 3
+
+    def load_data():
+        last = keras.config.image_data_format() == "channels_last"
+        return ((pixels.transpose(0, 2, 3, 1) if last else pixels, labels),) * 2
+
+    monkeypatch.delenv("AGENTLAB_DATA", raising=False)
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
+    with settings_of_keras(data_format="channels_first"):
+        assert Images("cifar10").spec.observation.shape == (6, 5, 3)
+
+
 def test_no_network_and_no_data(monkeypatch, tmp_path):
     def fail():
         raise Exception("URL fetch failure: no network")
@@ -304,3 +321,58 @@ def test_no_path_of_ones_own_is_needed(tmp_path, monkeypatch):
     np.savez("own.npz", **arrays())
     assert Images("own.npz").spec.num_episodes == 12
     assert pathlib.Path("own.npz").is_file()
+
+
+def npz(path, **members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in members.items():
+            written = io.BytesIO()
+            np.save(written, array)
+            archive.writestr(name, written.getvalue())
+    return str(path)
+
+
+def test_there_is_one_way_to_read_an_array(tmp_path):
+    """A member by the array's bare name, which NumPy would take as well, is not looked at."""
+    good = {f"{name}.npy": array for name, array in arrays().items() if name != "x_train"}
+    with pytest.raises(errors.UsageError, match="lacks x_train"):
+        Images(npz(tmp_path / "own.npz", **good, x_train=arrays()["x_train"]))
+    path = npz(tmp_path / "both.npz", **good, **{"x_train.npy": arrays()["x_train"], "x_train": np.zeros((9, 9))})
+    assert Images(path).spec.num_episodes == 12
+
+
+def test_what_arrays_take_while_they_are_converted_is_counted(tmp_path, monkeypatch):
+    path = npz(tmp_path / "own.npz", **{f"{name}.npy": array.astype(np.uint8) for name, array in arrays().items()})
+    stored = sum(array.size for array in arrays().values())
+    labels = arrays()["y_train"].size + arrays()["y_test"].size
+    needed = 4 * (stored - labels) + 18 * labels
+    monkeypatch.setattr("agentlab.room.free_bytes", lambda: needed - 1)
+    with pytest.raises(errors.UsageError, match=f"its arrays take {needed:,} bytes, of which {needed - 1:,} are free"):
+        Images(path)
+    monkeypatch.setattr("agentlab.room.free_bytes", lambda: needed)
+    assert Images(path).spec.num_episodes == 12
+
+
+@pytest.mark.parametrize("path", ["/dev/zero.npz", "pipe.npz", "folder.npz", "nul\0.npz", "x" * 5_000 + ".npz", "sparse.npz"])
+def test_what_is_no_file_is_told_at_once(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.npz")
+    pathlib.Path("folder.npz").mkdir()
+    pathlib.Path("sparse.npz").touch()
+    os.truncate("sparse.npz", 2**43)
+    with pytest.raises(
+        errors.UsageError,
+        match=r"Data file .* (can't be read|is damaged or no .npz)|The path .* (is too long|holds a zero character)",
+    ):
+        Images(path)
+
+
+def test_of_a_file_that_is_exchanged_each_version_is_a_data_set_of_its_own(tmp_path):
+    for name in (0, 1):
+        np.savez(tmp_path / f"{name}.npz", **{**arrays(), "y_train": np.full(12, name), "y_test": np.zeros(7, np.int64)})
+    status = (tmp_path / "0.npz").stat()
+    held = Images(str(tmp_path / "0.npz"))
+    os.utime(tmp_path / "1.npz", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (tmp_path / "1.npz").replace(tmp_path / "0.npz")
+    again = Images(str(tmp_path / "0.npz"))
+    assert (held.arrays()[1].tolist(), again.arrays()[1].tolist()) == ([0] * 12, [1] * 12)

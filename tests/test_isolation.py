@@ -1,12 +1,14 @@
 """Twenty hostile plugins at once; plugins chosen by the environment, by version of the API, and from single files."""
 
 import json
+import pathlib
 import sys
 
 import pytest
 from hostile import HOSTILE, PART, install_hostile
 from strangers import distribution, program
 
+import agentlab
 from agentlab import errors, plugins
 from agentlab.cli import main
 
@@ -209,3 +211,64 @@ def test_a_file_that_offers_nothing_is_told_in_a_sentence(path, text, reason, ca
     complaint = capsys.readouterr().err
     assert f"Plugin file 'faulty.py' {reason}" in complaint
     assert complaint.count("\n") == 1
+
+
+# ---- text that is not UTF-8 -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "offers", "problem"),
+    [
+        ("entry_points.txt", {"trainers": ["one = stranger_one:Part"]}, "its entry_points.txt is not UTF-8: byte 0xe9"),
+        ("METADATA", {"trainers": ["one = stranger_one:Part"]}, "its METADATA is not UTF-8: byte 0xe9"),
+        ("entry_points.txt", {}, None),
+        ("METADATA", {}, None),
+    ],
+)
+def test_latin_1_in_any_package_harms_no_other(path, file, offers, problem):
+    distribution(path, "stranger-one", {"stranger_one": PART}, **offers)
+    with (path / "stranger_one-1.2.dist-info" / file).open("ab") as opened:
+        opened.write("# café\n".encode("latin-1") if file != "METADATA" else "Summary: café\n".encode("latin-1"))
+    found = [offer for offer in plugins.every() if offer.package == "stranger-one"]
+    assert [offer.problem for offer in found] == ([problem] if problem else [])
+    assert "dqn" in {offer.name for offer in plugins.offers("trainer")}
+    assert plugins.load("trainer", "dqn").__name__ == "DQN"
+    if file == "METADATA" and problem:
+        with pytest.raises(errors.PluginError, match=r"package stranger-one 1\.2 can't be loaded: its METADATA is not UTF-8"):
+            plugins.load("trainer", "one")
+
+
+@pytest.mark.parametrize("text", ["", "Version: 1\n", "Name: \n"])
+def test_a_package_without_a_name_is_a_row_with_its_reason(path, text):
+    distribution(path, "stranger-one", {"stranger_one": PART}, trainers=["one = stranger_one:Part"])
+    (path / "stranger_one-1.2.dist-info" / "METADATA").write_text(text)
+    (offer,) = [offer for offer in plugins.every() if offer.package == "unknown"]
+    assert offer.problem == "its METADATA has no name"
+
+
+# ---- names that are offered twice -----------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_the_packages_that_it_was_begun_with(path, capsys):
+    """A package that offers every name that agentlab does is installed after it."""
+    changes = {
+        "environment": {"name": "text", "text": "the quick brown fox. " * 9, "window": 4},
+        "model": {"name": "lstm", "units": 4, "layers": 1},
+        "num_environments": 2,
+        "steps": 8,
+        "execution": "graph",
+        "evaluation": {"environment": {"name": "text", "windows": "streams"}, "episodes": 1},
+    }
+    agentlab.run("char-rnn", 0, changes, run_dir="run")
+    offers = {}
+    for offer in plugins.every():
+        if offer.kind != "task" and offer.package == "agentlab":
+            offers.setdefault(f"{offer.kind}s".replace("memorys", "memories"), []).append(f"{offer.name} = stranger_twin:Part")
+    distribution(path, "stranger-twin", {"stranger_twin": PART}, **offers)
+    with pytest.raises(errors.PluginError, match="Several packages"):
+        plugins.load("model", "lstm")
+    assert main(["evaluate", "run"]) == 0
+    assert main(["sample", "run", "--length", "3"]) == 0
+    assert agentlab.resume("run", steps=12).result["steps"] >= 12
+    parts = json.loads(pathlib.Path("run/config.json").read_text())["task"]
+    assert {parts[kind]["package"] for kind in ("environment", "model", "trainer", "sampler", "memory")} == {"agentlab"}

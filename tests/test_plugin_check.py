@@ -1,5 +1,9 @@
 """Parts that break their contract in one way each: the line that says so is broken, and kept by the part that is right."""
 
+import io
+import sys
+import time
+
 import attrs
 import keras
 import numpy as np
@@ -12,6 +16,7 @@ from agentlab.memory import Memory
 from agentlab.model import ModelBuilder
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.task import part
 from agentlab.testing import (
     DeviceEnvironmentTests,
     HostEnvironmentTests,
@@ -19,8 +24,10 @@ from agentlab.testing import (
     ModelTests,
     SamplerTests,
     TrainerTests,
+    around,
     probe,
     report,
+    waiting,
 )
 from agentlab.trainer import Trainer
 from agentlab.types import Horizon, TimeStep, Transition
@@ -210,6 +217,28 @@ class WrongHost:
         def step(self, action):
             return attrs.evolve(super().step(action), observation=self.place)
 
+    class MovesTheAction(Corridor):
+        def step(self, action):
+            timestep = super().step(action)
+            action += 1
+            return timestep
+
+    class LooksAtTheLastAction(Corridor):
+        def step(self, action):
+            before, self.before = getattr(self, "before", action * 0), action
+            return attrs.evolve(super().step(action), reward=before.astype(np.float32))
+
+    class HandsOutItsState(Corridor):
+        def inexact(self):
+            return ""
+
+        def state(self):
+            return {"place": self.place}
+
+        def restore(self, state):
+            self.place = state["place"].copy()
+            return self.place.copy()
+
     class NoneForAReward(Corridor):
         def reset(self, seed):
             return attrs.evolve(super().reset(seed), reward=np.full(self.num_environments, None))
@@ -219,6 +248,27 @@ class WrongHost:
             found = super().reset(seed)
             self.place = np.random.uniform(size=self.place.shape).astype(np.float32)
             return attrs.evolve(found, observation=self.place.copy(), final_observation=self.place.copy())
+
+    class ClosesOnce(Corridor):
+        is_open = True
+
+        def close(self):
+            if not self.is_open:
+                raise RuntimeError("closed already")
+            self.is_open = False
+
+    class ClosesUnusedOnly(Corridor):
+        def step(self, action):
+            self.used = True
+            return super().step(action)
+
+        def close(self):
+            if hasattr(self, "used"):
+                raise SystemExit(0)
+
+    class DrawsInFloats(Corridor):
+        def render(self):
+            return np.zeros((4, 4, 3))
 
     class ATuple(Corridor):
         def step(self, action):
@@ -251,9 +301,29 @@ class WrongSampler:
         def sample(self, output, step, seed):
             return tf.random.uniform(output.shape[:-1], 0, output.shape[-1], tf.int64, seed=1)
 
+    class Narrow(Sampler):
+        """Draws a number from a mean and a standard deviation, and doesn't say so."""
+
+        def sample(self, output, step, seed):
+            mean, deviation = tf.split(output, 2, axis=-1)
+            return mean + tf.exp(tf.clip_by_value(deviation, -5.0, 2.0)) * seeds.normal(seed, tf.shape(mean))
+
+    class OneGaussianForAll(Narrow):
+        outputs_per_number = 2
+
+        def sample(self, output, step, seed):
+            mean, deviation = tf.split(output, 2, axis=-1)
+            return mean + tf.exp(tf.clip_by_value(deviation, -5.0, 2.0)) * seeds.normal(seed, [1, mean.shape[-1]])
+
     class NotAtBillions(Chance):
         def sample(self, output, step, seed):
             return super().sample(output, step, seed) + tf.cast(step > 10**8, tf.int64) * output.shape[-1]
+
+
+class Gaussian(WrongSampler.Narrow):
+    """Draws numbers from means and the logarithms of standard deviations."""
+
+    outputs_per_number = 2
 
 
 class Ring(Memory):
@@ -303,6 +373,19 @@ class WrongMemory:
         def sample(self, seed):
             batch = super().sample(seed)
             return attrs.evolve(batch, reward=tf.roll(batch.reward, 1, axis=0))
+
+    class KeepsWhatItWasGiven(Ring):
+        def add(self, transition, ended, row):
+            super().add(transition, ended, row)
+            self.newest = transition
+
+        def sample(self, seed):
+            return tf.nest.map_structure(lambda leaf: leaf[-4:], self.newest)
+
+    class CountsFullTurns(Ring):
+        def add(self, transition, ended, row):
+            super().add(transition, ended, row)
+            self.added.assign(-(-self.added // 4) * 4)
 
     class HalfOfItsVariables(Ring):
         def variables(self):
@@ -377,9 +460,78 @@ class WrongTrainer:
         def loss(self, output, batch, seed):
             return super().loss(output + tf.random.normal(tf.shape(output), seed=3), batch, seed)
 
+    class ObjectiveOfItsOwn(Reward):
+        def learn_from(self, tape, output, batch, seed):
+            with tape:
+                loss = tf.reduce_mean(self.loss(output, batch, seed)[0])
+            return {"loss": loss, "gradient_norm": self.apply_gradients(tape, loss)}
+
+    class LossesOfAnotherPass(Reward):
+        def learn_from(self, tape, output, batch, seed):
+            with tape:
+                loss = tf.reduce_mean(self.loss(output, batch, seed)[0])
+                self.model(batch.next_observation)
+                loss += sum(self.model.losses)
+            return {"loss": loss, "gradient_norm": self.apply_gradients(tape, loss)}
+
+    class TrainsOnWhatFollows(Reward):
+        def loss(self, output, batch, seed):
+            self.model(batch.next_observation, training=True)
+            return super().loss(output, batch, seed)
+
+    class CountsRowsInPython(Reward):
+        """Which works eagerly, and not in the loop."""
+
+        def loss(self, output, batch, seed):
+            return super().loss(output, batch, seed)[0] / len(batch.reward), {}
+
+    class LearnsInItsOwnWay(Reward):
+        """What memories call, overridden: as `learn_from` is right, only that can be wrong."""
+
+        def learn(self, batch, seed):
+            return {**super().learn(batch, seed), "epochs": tf.constant(1.0)}
+
+    class LearnStandsStill(Reward):
+        def learn(self, batch, seed):
+            return dict.fromkeys(self.metric_names, tf.constant(0.0))
+
+    class LearnDrawsOfTensorFlow(Reward):
+        def learn(self, batch, seed):
+            return super().learn(attrs.evolve(batch, reward=batch.reward + tf.random.normal(tf.shape(batch.reward))), seed)
+
+    class LearnKeepsItsState(Reward):
+        def build(self, model, spec):
+            super().build(model, spec)
+            self.count = tf.Variable(0.0)
+
+        def learn(self, batch, seed):
+            self.count.assign_add(1.0)
+            return super().learn(attrs.evolve(batch, reward=batch.reward * self.count), seed)
+
+    class LearnFromIsLeftBehind(LearnsInItsOwnWay):
+        metric_names = (*Reward.metric_names, "epochs")
+
     class StandsStill(Reward):
         def loss(self, output, batch, seed):
             return 0.0 * super().loss(output, batch, seed)[0], {}
+
+
+class Halved(keras.layers.Layer):
+    """Half of what it gets."""
+
+    def call(self, inputs):
+        return inputs / 2.0
+
+
+class Scaled(keras.layers.Layer):
+    """What it gets, by a factor that its configuration doesn't have."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = tf.constant(factor)
+
+    def call(self, inputs):
+        return self.factor * inputs
 
 
 @attrs.frozen
@@ -418,6 +570,26 @@ class WrongModel:
             centred = keras.layers.Lambda(lambda rows: rows - tf.reduce_mean(rows, axis=0))(shown)
             return keras.Model(shown, keras.layers.Dense(num_outputs)(centred))
 
+    class NoConfiguration(Layer):
+        def build(self, spec, num_outputs):
+            return keras.Sequential([keras.Input(spec.observation.shape), Scaled(1.0), keras.layers.Dense(num_outputs)])
+
+    class Unregistered(Layer):
+        def build(self, spec, num_outputs):
+            return keras.Sequential([keras.Input(spec.observation.shape), Halved(), keras.layers.Dense(num_outputs)])
+
+    class ReadsASetting(ModelBuilder):
+        """Turns its features round, or not."""
+
+        def __init__(self):
+            self.turned = keras.config.image_data_format() == "channels_first"
+
+        def build(self, spec, num_outputs):
+            layers = [keras.layers.Dense(4), keras.layers.Reshape((2, 2))]
+            layers += [keras.layers.Permute((2, 1))] if self.turned else []
+            layers += [keras.layers.Flatten(), keras.layers.Dense(num_outputs)]
+            return keras.Sequential([keras.Input(spec.observation.shape), *layers])
+
     class IdleWeights(Layer):
         def build(self, spec, num_outputs):
             shown = keras.Input(spec.observation.shape)
@@ -426,6 +598,7 @@ class WrongModel:
 
 
 DEVICE, HOST = (DeviceEnvironmentTests, Walk), (HostEnvironmentTests, Corridor)
+GAUSSIAN = (SamplerTests, Gaussian)
 SAMPLER, MEMORY, TRAINER, MODEL = (SamplerTests, Chance), (MemoryTests, Ring), (TrainerTests, Reward), (ModelTests, Layer)
 CASES = [
     (DEVICE, Wrong.RewardInFloat64, "transition", "expected a reward in float32 of shape (4,); got float64 of shape (4,)"),
@@ -453,17 +626,27 @@ CASES = [
     (HOST, WrongHost.StuckAtTheEnd, "goes_on", "expected a new episode after the end of one; got an end at each step"),
     (HOST, WrongHost.NoRowsOfItsOwn, "rows", "expected num_environments to be 4, as given; got 1"),
     (HOST, WrongHost.Overwriting, "keeps_its_hands_off", "expected a time step that stays as it was when the next ones"),
+    (HOST, WrongHost.MovesTheAction, "leaves_actions_alone", "expected actions that a step leaves as they were; got"),
+    (HOST, WrongHost.LooksAtTheLastAction, "needs_nothing_it_handed_over", "expected the same trajectory where the arrays"),
+    (HOST, WrongHost.HandsOutItsState, "restore", "expected a state that stays as it was while the environment goes on"),
     (HOST, WrongHost.NoneForAReward, "rewards_and_ends", "expected reward in float32 of shape (4,); got object of shape (4,)"),
     (HOST, WrongHost.GlobalDraws, "begins_again", "expected the same trajectory after another reset with the same seed"),
     (HOST, WrongHost.GlobalDraws, "running_touches_nothing", "got changed: NumPy's random state"),
     (HOST, WrongHost.ATuple, "observations", "expected an agentlab.TimeStep from every reset and step; got (array("),
+    (HOST, WrongHost.ClosesOnce, "close", "expected `close` to be called as often as one likes; got RuntimeError"),
+    (HOST, WrongHost.ClosesUnusedOnly, "close", "expected `close` to be called as often as one likes; got SystemExit: 0"),
+    (HOST, WrongHost.DrawsInFloats, "render", "expected a picture uint8 [height, width, 3], or None; got float64[4, 4, 3]"),
     (SAMPLER, WrongSampler.InInt32, "actions", "expected actions in int64 of shape (1,) for an output of shape (1, 2); got"),
     (SAMPLER, WrongSampler.OneTooFar, "actions", "expected actions from 0 to"),
     (SAMPLER, WrongSampler.OneForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
     (SAMPLER, WrongSampler.DrawsOfTensorFlow, "seed", "expected the same actions for the same seed"),
     (SAMPLER, WrongSampler.NotAtBillions, "any_step", "expected actions from 0 to 3 at step 1,000,000,000"),
+    (GAUSSIAN, WrongSampler.Narrow, "actions", "for an output of shape (1, 2); or outputs_per_number, if it draws each number"),
+    (GAUSSIAN, WrongSampler.OneGaussianForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
     (MEMORY, WrongMemory.BlankRows, "what_was_stored", "expected transitions that were stored, rewards from 1 to"),
     (MEMORY, WrongMemory.MixedLeaves, "what_was_stored", "of the transition that the reward belongs to; got values that"),
+    (MEMORY, WrongMemory.KeepsWhatItWasGiven, "keeps_its_hands_off", "expected transitions that were stored, rewards from 1"),
+    (MEMORY, WrongMemory.CountsFullTurns, "ragged_turns", "expected observations that were stored; got 0.0"),
     (MEMORY, WrongMemory.HalfOfItsVariables, "variables", "expected the same batches from a memory restored by its"),
     (MEMORY, WrongMemory.PythonState, "graph", "expected the same batch eagerly and by graph"),
     (MEMORY, WrongMemory.OneStepForAll, "several_steps", "expected the reward of three steps"),
@@ -477,6 +660,18 @@ CASES = [
     (TRAINER, WrongTrainer.NoOutputs, "num_outputs", "expected a number of outputs for 'identity'; got None"),
     (TRAINER, WrongTrainer.DrawsOfTensorFlow, "seed", "expected draws by agentlab.seeds, from the seed given; got the"),
     (TRAINER, WrongTrainer.StandsStill, "update", "expected weights that change; got none"),
+    (TRAINER, WrongTrainer.ObjectiveOfItsOwn, "added_losses", "be part of what is minimised; got a loss without them"),
+    (TRAINER, WrongTrainer.LossesOfAnotherPass, "added_losses", "be part of what is minimised; got those of another pass"),
+    (TRAINER, WrongTrainer.TrainsOnWhatFollows, "statistics", "in training over anything but `observation`; got 1"),
+    (MODEL, WrongModel.NoConfiguration, "saved", "expected Keras to save and load it: write get_config, and"),
+    (MODEL, WrongModel.Unregistered, "saved", "Could not locate class 'Halved'."),
+    (MODEL, WrongModel.ReadsASetting, "settings_of_keras", "expected the same output whatever Keras's settings are"),
+    (TRAINER, WrongTrainer.CountsRowsInPython, "graph", "expected no error; got TypeError: len is not well defined"),
+    (TRAINER, WrongTrainer.LearnsInItsOwnWay, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['epochs',"),
+    (TRAINER, WrongTrainer.LearnStandsStill, "update", "expected weights that change; got none by `learn`"),
+    (TRAINER, WrongTrainer.LearnDrawsOfTensorFlow, "seed", "expected the same weights after the same updates by `learn`"),
+    (TRAINER, WrongTrainer.LearnKeepsItsState, "variables", "expected the same weights from a trainer restored by its"),
+    (TRAINER, WrongTrainer.LearnFromIsLeftBehind, "metrics", "got ['gradient_norm', 'loss'] from `learn_from`"),
     (MODEL, WrongModel.ALayer, "model", "expected a keras.Model; got <Dense"),
     (MODEL, WrongModel.ItsOwnSeed, "seed", "expected other weights for another seed; got the same"),
     (MODEL, WrongModel.AlwaysTheSameOne, "model", "expected a new model, with weights of its own, from every build; got the"),
@@ -494,17 +689,41 @@ def line(tests, part, name):
 def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     tests, part = good
     kept = line(tests, part, name)
-    assert (kept.state, kept.problem) == ("kept", "")
+    if (part, name) == (Ring, "given_up"):
+        assert (kept.state, kept.problem) == ("not applicable", "it hands out single steps only")
+    else:
+        assert (kept.state, kept.problem) == ("kept", "")
     broken = line(tests, wrong, name)
     assert broken.state == "broken"
     assert sentence in broken.problem
 
 
-def test_everything_of_a_good_part_is_kept(monkeypatch):
-    monkeypatch.setattr(probe, "observed", lambda *_, **__: probe.Import("", "", 0.0, [], []))  # see tests/test_isolation.py
+@pytest.fixture
+def imported(monkeypatch):
+    """Spares the process in which a module is imported; see tests/test_isolation.py."""
+    monkeypatch.setattr(probe, "observed", lambda *_, **__: probe.Import("", "", 0.0, [], []))
+
+
+def test_everything_of_a_good_part_is_kept(imported):
     lines = list(report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Walk})))
     assert [each.text for each in lines if each.state != "kept"] == []
     assert len(lines) > 20
+
+
+def test_a_sampler_of_fewer_numbers_than_outputs_keeps_its_contract(imported):
+    states = {each.text: each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Gaussian}))}
+    assert set(states.values()) == {"kept", "not applicable"}
+    assert [text for text, state in states.items() if state == "not applicable"] == [
+        "What it tells to draw before there are outputs, it draws; and elsewhere the largest output's."
+    ]
+
+
+def test_a_line_that_does_not_apply_says_so_and_why():
+    found = line(HostEnvironmentTests, Corridor, "restore")
+    assert (found.state, found.problem) == ("not applicable", "its `inexact` says why not")
+    shown = report._text(found)
+    assert shown.startswith("  n/a     Unless `inexact` says why not,")
+    assert shown.endswith("\n          not applicable: its `inexact` says why not")
 
 
 def test_what_follows_from_a_broken_line_is_left_open():
@@ -518,3 +737,43 @@ def test_what_follows_from_a_broken_line_is_left_open():
 def test_of_what_is_no_part_only_that_is_said():
     states = [each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Walk}))]
     assert states == ["broken"] + ["open"] * (len(states) - 1)
+
+
+def test_a_terminal_shows_what_is_being_checked(monkeypatch):
+    """Every half a second; a pipe gets the line once it is known."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(waiting, "PERIOD", 0.001)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with waiting.shown("  checking  It runs."):
+        deadline = time.monotonic() + 10
+        while terminal.getvalue().count("It runs.") < 3 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    assert terminal.getvalue().count("  checking  It runs. 0 s") >= 3
+    assert terminal.getvalue().endswith(waiting.ERASE)
+
+
+def test_a_pipe_gets_each_line_as_its_check_ends(monkeypatch, capsys):
+    seen = []
+
+    class Slow(SamplerTests):
+        part = Chance
+
+        def test_first(self):
+            """The first line."""
+
+        def test_second(self):
+            """The second line."""
+            seen.append(capsys.readouterr())
+
+    monkeypatch.setattr(report.suites, "suite_of", lambda *_, **__: Slow)
+    report.check("greedy", {})
+    assert "The first line." in seen[0].out
+    assert seen[0].err == ""
+
+
+def test_a_trainer_with_a_memory_is_held_to_learn_alone():
+    """It is never asked to learn from the pass that acted, whose metrics may be others."""
+    among = attrs.evolve(around.IDENTITY, memory=part("replay", batch_size=8))
+    found = type("Tests", (TrainerTests,), {"part": WrongTrainer.LearnFromIsLeftBehind, "among": among})
+    assert report.run_line(found, "test_metrics").state == "kept"

@@ -56,11 +56,17 @@ def test_the_tests_of_what_is_written_pass_without_an_edit(beside):
 def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
     """Every command in turn, in one process, as a user's shell would run them."""
     script = (
+        "import pathlib, re, shlex\n"
         "from agentlab.cli import main\n"
+        f"where = {str(beside)!r}\n"
         f"for kind in {list(plugins.GROUPS)}:\n"
         "    name = f'try-{kind}'\n"
         "    for words in (['plugin', 'check', name], ['run', name, '--quiet', '--run-dir', name], ['info', name]):\n"
         "        assert main(words) == 0, words\n"
+        "    readme = (pathlib.Path(where) / name / 'README.md').read_text('utf-8')\n"
+        "    for command in re.findall(r'^\\$ agentlab (run .* .*)$', readme, re.MULTILINE):\n"
+        "        advised = [*shlex.split(command), '--steps', '2000', '--quiet', '--run-dir', f'{name}-advised']\n"
+        "        assert main(advised) == 0, advised\n"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, ""), found.stdout
@@ -69,6 +75,7 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
         module = f"try_{kind}"
         assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in found.stdout
         assert f"\ntry-{kind}: " in found.stdout  # the line of its result
+        assert f"Files in try-{kind}-advised\n" in found.stdout
 
 
 @pytest.mark.parametrize("kind", plugins.GROUPS)

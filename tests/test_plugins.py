@@ -1,6 +1,7 @@
 """Plugins of strangers: good, broken, doubled and slow ones, as distributions in a directory on the path."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -326,3 +327,65 @@ def test_only_the_chosen_part_is_loaded(path):
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
+
+
+# ---- a file beside packages of the same names -----------------------------------------------------------------------
+
+FILE = '''
+import attrs
+import tensorflow as tf
+
+from agentlab import plugins
+from agentlab.sampler import Sampler
+
+Greedy = plugins.load("sampler", "agentlab:greedy")  # another package's part, to build on
+
+
+@attrs.frozen
+class Second(Sampler):
+    """The file's."""
+
+    def sample(self, output, step, seed):
+        return tf.math.top_k(output, 2).indices[..., 1]
+
+
+@attrs.frozen
+class Direct(Greedy):
+    """The file's, named like one of agentlab's."""
+'''
+
+
+def test_what_a_file_offers_comes_before_packages_and_that_is_told(path, capsys):
+    distribution(
+        path, "stranger-second", {"stranger_second": "class Second: pass"}, samplers=["second = stranger_second:Second"]
+    )
+    pathlib.Path("own.py").write_text(FILE)
+    assert main(["info", "second", "--plugin", "own.py"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "agentlab: The sampler 'direct' is that of own.py, not of agentlab 0.1.0, which is agentlab:direct.",
+        "agentlab: The sampler 'second' is that of own.py, not of stranger-second 1.2, which is stranger-second:second.",
+    ]
+    assert plugins.load("sampler", "second").__doc__ == "The file's."
+    assert plugins.load("sampler", "direct").__doc__.startswith("The file's")
+    assert plugins.load("sampler", "agentlab:direct").__module__ == "agentlab.sampler"
+    assert plugins.find("sampler", "stranger-second:second").package == "stranger-second"
+
+
+def test_the_listing_says_which_part_a_file_stands_in_front_of(path):
+    pathlib.Path("own.py").write_text(FILE)
+    hidden = plugins.add_file("own.py")
+    assert [(offer.package, offer.name) for offer in hidden] == [("agentlab", "direct")]
+    problems = {(row["package"], row["name"]): row["problem"] for row in listing.rows("sampler")}
+    assert problems["own.py", "direct"] == ""
+    assert problems["agentlab", "direct"] == "a plugin file offers this name; choose this one as agentlab:direct"
+    assert problems["agentlab", "greedy"] == ""
+
+
+def test_two_files_of_the_same_names_are_still_refused(path):
+    for name in ("one.py", "two.py"):
+        pathlib.Path(name).write_text(FILE)
+        plugins.add_file(name)
+    with pytest.raises(errors.PluginError, match=r"Several packages offer a sampler named 'second': one\.py and two\.py"):
+        plugins.find("sampler", "second")
+    assert plugins.load("sampler", "two.py:second").__module__ == "agentlab_plugin_file_two"

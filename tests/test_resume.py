@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 import agentlab
-from agentlab import Agent, Parts, errors, watch
+from agentlab import Agent, Parts, clock, errors, watch
+from agentlab.cli import main
 from agentlab.evaluation import Evaluator
 from agentlab.gears import DeviceGear
 from agentlab.model import build_model
@@ -218,7 +220,8 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(t
     for path in (directory / "checkpoints").iterdir():
         shutil.rmtree(path)
     (directory / "checkpoints" / ".saving-abc").mkdir()
-    agentlab.resume(directory)
+    with pytest.warns(errors.RunWarning, match=r"holds no checkpoint: the run begins anew at step 0\.$"):
+        agentlab.resume(directory)
     assert_equal(wholes("device"), directory)
     assert not (directory / "checkpoints" / ".saving-abc").exists()
 
@@ -226,7 +229,9 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(t
 def test_metrics_that_beginning_anew_overwrites_are_told_of(wholes, begun):
     directory = begun(5)
     shutil.rmtree(directory / "checkpoints")
-    with pytest.warns(errors.RunWarning, match="holds no checkpoint: the run begins anew, and the metrics it had are"):
+    with pytest.warns(
+        errors.RunWarning, match="holds no checkpoint: the run begins anew at step 0, and the metrics it had are"
+    ):
         agentlab.resume(directory)
     assert_equal(wholes("device"), directory)
 
@@ -290,8 +295,13 @@ def test_an_environment_that_is_another_now_is_not_gone_on_with(tmp_path, begun)
 
 def test_a_smaller_budget_than_was_used_up_is_told(tmp_path, begun):
     directory = begun(5)
-    with pytest.raises(errors.UsageError, match=r"--steps is 8; the run has already taken \d+\. Give more\."):
-        agentlab.resume(directory, steps=8)
+    config = directory / "config.json"
+    config.write_text(config.read_text().replace('"steps": 600', '"steps": 8'))
+    with pytest.raises(
+        errors.UsageError, match=r"already taken \d+ steps, more than its budget of 8\. .* --steps (\d+)"
+    ) as refusal:
+        agentlab.resume(directory)
+    agentlab.resume(directory, steps=int(re.search(r"--steps (\d+)", str(refusal.value))[1]))
 
 
 def test_another_machine_is_told_of(tmp_path, begun):
@@ -382,7 +392,9 @@ def test_an_environment_in_this_process_that_hangs_is_told_of(monkeypatch):
     told = []
     monkeypatch.setattr(watch.warnings, "warn", lambda message, *_, **__: told.append(message))
     with watch.Watch("Slow-v0") as watching:
-        watching.turns += 1
+        watching.call = ""
+        time.sleep(0.5)  # nothing is being called
+        watching.call = "vector step"
         time.sleep(0.5)
     assert len(told) == 1
     assert "Slow-v0 has not answered for 0.2 seconds at its vector step" in told[0]
@@ -408,7 +420,7 @@ def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
     agent = Agent(environment.spec, Parts(model, EpsilonGreedy(1.0), trainer, UniformReplay(100, 8)), 2)
     gear = DeviceGear(agent, environment, 0)
     gear.start()
-    with pytest.raises(errors.EnvironmentFault, match=r"not finite by step \d*[02468]\. Mend"):
+    with pytest.raises(errors.EnvironmentFault, match=r"^The environment cartpole failed at vector step \d+: row \d's reward"):
         gear.run(500)
 
 
@@ -435,3 +447,122 @@ def test_a_run_that_crashed_at_any_write_fsync_rename_or_unlink_comes_to_the_sam
     assert found.returncode == 0, found.stdout + found.stderr
     crashes = int(found.stdout.split()[0])
     assert crashes > (80 if full else 3)
+
+
+# ---- finished runs, budgets and clocks --------------------------------------------------------------------------------------
+
+
+def everything(directory):
+    """Returns the content and the time of change of every file."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("steps", [None, 600])
+def test_a_run_that_is_finished_is_returned_as_it_is(tmp_path, wholes, steps):
+    directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
+    before = everything(directory)
+    run = agentlab.resume(directory, steps=steps)
+    after = everything(directory)
+    if steps is not None:  # it might have been written
+        del before[directory / ".lock"], after[directory / ".lock"]
+    assert after == before
+    assert run.finished_before
+    assert run.result == json.loads((directory / "result.json").read_text())
+    assert run.agent.act(np.zeros(4)) in (0, 1)
+
+
+def test_the_program_says_that_a_run_is_finished_and_how_to_extend_it(tmp_path, wholes, capsys):
+    directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
+    assert main(["resume", str(directory)]) == 0
+    summary, _, note = capsys.readouterr().out.splitlines()
+    assert summary.startswith("dqn: return ")
+    advice = re.fullmatch(r"It was finished already; nothing was changed\. --steps with more than (\d+) extends it\.", note)
+    assert main(["resume", str(directory), "--steps", str(int(advice[1]) + 4), "--quiet"]) == 0
+    assert "604 steps" in capsys.readouterr().out
+
+
+def test_a_result_that_is_damaged_is_made_again(tmp_path, wholes):
+    directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
+    (directory / "result.json").write_text('{"steps": "many"')
+    assert not agentlab.resume(directory).finished_before
+    assert json.loads((directory / "result.json").read_text())["steps"] == 600
+
+
+def test_a_run_that_reached_its_goal_is_finished_and_can_be_extended_when_interrupted_once_more(tmp_path):
+    task, changes = FAMILIES["device"]
+    changes = {**changes, "evaluation": {"episodes": 4, "period": 100, "stop_return": 1.0}}
+    run = agentlab.run(task, 3, changes, run_dir=tmp_path / "run")
+    assert run.result["steps"] == 100
+    before = everything(run.directory)
+    assert agentlab.resume(run.directory).finished_before
+    assert everything(run.directory) == before
+
+
+def test_a_budget_only_grows(tmp_path, begun):
+    directory = begun(5)
+    before = everything(directory)
+    with pytest.raises(errors.UsageError) as refusal:
+        agentlab.resume(directory, steps=400)
+    assert everything(directory) == before
+    assert "--steps is 400, less than the run's budget of 600, which can only grow. Leave --steps out" in str(refusal.value)
+    advice = re.search(r"'agentlab (evaluate [^']*)'", str(refusal.value))[1]
+    assert main([*advice.split(), "--episodes", "1"]) == 0
+
+
+def test_an_extension_that_was_interrupted_is_not_taken_for_finished(tmp_path, wholes):
+    directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
+    with pytest.raises(errors.Interrupted):
+        agentlab.resume(directory, steps=2_000, stop=StopsAfter(2))
+    assert agentlab.resume(directory).result["steps"] == 2_000
+
+
+def test_the_seconds_of_a_run_are_those_of_all_its_processes(tmp_path, monkeypatch):
+    task, changes = FAMILIES["device"]
+    moments = {"now": 1_000.0}
+    monkeypatch.setattr(clock.time, "monotonic", lambda: moments["now"])
+    run = DeviceGear.run
+
+    def slow(self, turns):
+        moments["now"] += 7.0
+        run(self, turns)
+
+    monkeypatch.setattr(DeviceGear, "run", slow)
+    directory = tmp_path / "run"
+    with pytest.raises(errors.Interrupted):
+        agentlab.run(task, 3, changes, run_dir=directory, stop=StopsAfter(2))
+    moments["now"] += 5_000.0  # in between, nobody runs it
+    result = agentlab.resume(directory).result["seconds"]
+    seconds = [json.loads(line)["seconds"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert seconds == sorted(seconds)
+    assert result["train"] == result["total"] == seconds[-1]
+    assert 7.0 * 5 <= result["total"] < 1_000.0
+    assert result["total"] % 7.0 == 0.0
+
+
+def test_a_checkpoint_without_seconds_is_resumed_from(begun, wholes):
+    directory = begun(5)
+    for manifest in directory.glob("checkpoints/*/manifest.json"):  # as agentlab wrote them before
+        facts = json.loads(manifest.read_text())
+        assert set(facts.pop("seconds")) == {"import", "build", "compile", "train", "evaluate", "total"}
+        manifest.write_text(json.dumps(facts))
+    agentlab.resume(directory)
+    assert_equal(wholes("device"), directory)
+
+
+@pytest.mark.parametrize("seconds", [3, {"train": "long"}, {"train": -1.0}, {"train": True}])
+def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
+    directory = begun(5)
+    newest = max(directory.glob("checkpoints/*/manifest.json"), key=lambda path: int(path.parent.name[5:]))
+    newest.write_text(json.dumps({**json.loads(newest.read_text()), "seconds": seconds}))
+    with pytest.warns(errors.RunWarning, match=r"says something else of .*seconds than a checkpoint does"):
+        agentlab.resume(directory)
+
+
+def test_each_run_in_a_process_has_a_clock_of_its_own(tmp_path):
+    task, changes = FAMILIES["device"]
+    with clock.of_program(50.0):
+        first = agentlab.run(task, 3, {**changes, "steps": 100}, run_dir=tmp_path / "first").result["seconds"]
+    second = agentlab.run(task, 3, {**changes, "steps": 100}, run_dir=tmp_path / "second").result["seconds"]
+    assert first["import"] >= 50.0
+    assert second["import"] < 0.1
+    assert second["total"] < 50.0

@@ -122,7 +122,7 @@ WRONG = {
     "ascent": ({"learning_rate": -0.1}, "'learning_rate' must be 0 or greater and finite: -0.1"),
     "a rate that is none": ({"learning_rate": float("nan")}, "'learning_rate' must be 0 or greater and finite: nan"),
     "one atom": ({"num_atoms": 1}, "'num_atoms' must be >= 2: 1"),
-    "no step": ({"num_steps": 0}, "'num_steps' must be > 0: 0"),
+    "no step": ({"num_steps": 0}, "'num_steps' must be >= 1: 0"),
 }
 
 

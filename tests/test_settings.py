@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import time
 from typing import Any, Literal
 
 import attrs
@@ -472,7 +474,11 @@ def test_config_files_are_read(tmp_path):
     ("name", "content", "sentence"),
     [
         ("a.toml", "steps = ", "is not valid: .* Mend that line."),
-        ("a.toml", b"\xff\xfe", "can't be used: a.toml can't be read: 'utf-8'"),
+        (
+            "a.toml",
+            b"\xff\xfe",
+            "can't be used: a.toml can't be read: it is UTF-16; expected UTF-8. Mend it, or name another TOML",
+        ),
         ("a.toml", "a = " + "[" * 100_000, "is not valid: (it is nested too deep|.*)"),
         ("a.json", "{", "a.json is not valid JSON: .* Expected a run's config.json."),
         ("a.json", "{}", "has no 'task' and 'seed'; expected a run's config.json."),
@@ -491,3 +497,42 @@ def test_missing_config_files_are_told(tmp_path):
         "a.toml' can't be used: a.toml is missing. Name an existing TOML file."
     )
     assert "is not a plain file" in refusal(read_config, str(tmp_path))
+
+
+TOML = 'steps = 10\nname = "caf\xe9"\n'
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.json"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path, name, encoding, line_end):
+    text = TOML if name == "a.toml" else json.dumps({"task": TASK.as_data(), "seed": 0}, indent=1)
+    path = write(tmp_path / name, text.replace("\n", line_end).encode(encoding))
+    expected = {"steps": 10, "name": "caf\xe9"} if name == "a.toml" else TASK.as_data()
+    assert read_config(path) == expected
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.json"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_a_config_file_in_another_encoding_is_told_which(tmp_path, name, encoding):
+    path = write(tmp_path / name, TOML.encode(encoding))
+    expected = "not UTF-8: byte 0xe9" if encoding == "latin-1" else encoding.upper()
+    assert f"{name} can't be read: it is {expected}" in refusal(read_config, path)
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.json"])
+def test_a_config_file_that_is_a_pipe_or_larger_than_any_is_told_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert "is not a plain file" in refusal(read_config, str(tmp_path / name))
+    (tmp_path / name).unlink()
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 2**43)
+    assert "has 8,796,093,022,208 bytes; expected at most" in refusal(read_config, str(tmp_path / name))
+
+
+def test_a_key_that_is_there_twice_is_found_at_once(tmp_path):
+    """Among half a million: by counting each, not by comparing each with all."""
+    begin = time.monotonic()
+    table = ", ".join(f'"{number}": 0' for number in range(500_000))
+    assert "the key 'x' is there twice" in refusal(read_config, write(tmp_path / "a.json", f'{{{table}, "x": 1, "x": 2}}'))
+    assert time.monotonic() - begin < 30

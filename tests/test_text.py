@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import urllib.error
 
@@ -305,6 +306,93 @@ def test_an_empty_folder_and_an_unknown_corpus(tmp_path):
 def test_impossible_settings_are_refused(values, sentence):
     with pytest.raises(errors.UsageError, match=sentence):
         settings.build(Text, values, "environment 'text'")
+
+
+def in_folder(tmp_path, **contents):
+    for name, data in contents.items():
+        (tmp_path / f"{name}.txt").write_bytes(data)
+    return str(tmp_path)
+
+
+def test_each_file_of_a_folder_is_read_as_one_alone_would_be(tmp_path):
+    """Its byte order mark is left out, and what is wrong with it is told with its own name and offset."""
+    folder = in_folder(tmp_path, a="\ufeffab".encode(), b="\ufeffcd\r\n".encode(), c=b"", d=b"ef")
+    assert Text(path=folder, window=1)._read() == "abcd\r\nef"
+    assert Text(path=folder, window=1, units="bytes")._read() == b"\xef\xbb\xbfab\xef\xbb\xbfcd\r\nef"
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"ok\xff", "b.txt' can't be read: it is not UTF-8: byte 0xff at offset 2. Convert it"),
+        (
+            "é".encode()[:1],
+            "b.txt' can't be read: it is not UTF-8: byte 0xc3 at offset 0. Convert it",
+        ),  # a half, of which c.txt begins with the other
+        (b"\xef\xbb\xbfok\xff", "b.txt' can't be read: it is not UTF-8: byte 0xff at offset 5. Convert it"),
+        ("text".encode("utf-16"), "b.txt' can't be read: it is UTF-16; expected UTF-8. Convert it"),
+        ("text".encode("utf-32"), "b.txt' can't be read: it is UTF-32; expected UTF-8. Convert it"),
+        (b"a\0", "b.txt' is binary: it has a zero byte at offset 1. Name a text file"),
+    ],
+)
+def test_a_bad_file_of_a_folder_is_named(tmp_path, data, sentence):
+    folder = in_folder(tmp_path, a=b"fine", b=data, c="é".encode()[1:])
+    with pytest.raises(errors.UsageError) as failure:
+        Text(path=folder)._read()
+    assert sentence in str(failure.value)
+
+
+ODD = {
+    "a link": lambda path, secret: path.symlink_to(secret),
+    "a link to nothing": lambda path, secret: path.symlink_to(secret.with_name("nothing")),
+    "a link to a folder": lambda path, secret: path.symlink_to(secret.parent),
+    "a pipe": lambda path, secret: os.mkfifo(path),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("place", ["b.txt", "below/b.txt"])
+def test_a_folder_with_a_link_or_a_pipe_is_refused(tmp_path, odd, place):
+    secret = tmp_path / "home" / "secret.txt"
+    folder = tmp_path / "folder"
+    for path in (secret, folder / "a.txt", folder / "below" / "c.txt"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("text")
+    ODD[odd](folder / place, secret)
+    with pytest.raises(errors.UsageError, match=r"b.txt is (a symbolic link, which is not followed|not a plain file)\. Set"):
+        texts.read(str(folder))
+
+
+@pytest.mark.parametrize("place", ["text.txt", "folder"])
+def test_a_text_the_user_names_by_a_link_is_read(tmp_path, place):
+    (tmp_path / "real" / "folder").mkdir(parents=True)
+    (tmp_path / "real" / "text.txt").write_text("text")
+    (tmp_path / "real" / "folder" / "a.txt").write_text("text")
+    (tmp_path / "link").symlink_to(tmp_path / "real" / place)
+    assert texts.read(str(tmp_path / "link")) == b"text"
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/tty", "pipe", "nul\0", "x" * 5_000, "sparse", "sparse folder"])
+def test_what_is_no_file_or_larger_than_the_memory_is_told_at_once(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    pathlib.Path("sparse folder").mkdir()
+    for file in ("sparse", "sparse folder/x"):
+        pathlib.Path(file).touch()
+        os.truncate(file, 2**43)
+    with pytest.raises(
+        errors.UsageError,
+        match=r"not a plain file|can't be read|takes .* bytes .* only .* are free|path .* (too long|zero character)",
+    ):
+        Text(path=path)._read()
+
+
+@pytest.mark.parametrize("units", ["characters", "bytes"])
+def test_a_lone_surrogate_is_told(units):
+    with pytest.raises(errors.UsageError, match=r"Text given has a lone surrogate, '\\ud800', at character 2, .*Remove it"):
+        Text(text="ab\ud800" * 90, units=units)._read()
+    with pytest.raises(errors.UsageError, match=r"has a lone surrogate, '\\ud800', at character 1, .*Remove it"):
+        Bytes().encode("a\ud800")
 
 
 # ---- echo ---------------------------------------------------------------------------------------------------------------

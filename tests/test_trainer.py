@@ -7,9 +7,12 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentlab import errors
+from agentlab import composition, errors, seeds
 from agentlab.adam import Adam
+from agentlab.agent import Agent, Parts
+from agentlab.memory import Latest
 from agentlab.parameters import FUSED_SIZE, Updater, flatten, unflatten
+from agentlab.sampler import Greedy
 from agentlab.schedules import Exponential
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import merged
@@ -327,3 +330,61 @@ def test_losses_that_layers_add_count():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         Regression(**wrong)
+
+
+# ---- what is built, and in which order ------------------------------------------------------------------------------
+
+
+class WithCritic(Regression):
+    """It has a network of its own, and notes the order in which its methods are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def num_outputs(self, spec):
+        self.calls.append("num_outputs")
+        return super().num_outputs(spec)
+
+    def preferences(self, output):
+        self.calls.append("preferences")
+        return super().preferences(output)
+
+    def build(self, model, spec):
+        self.calls.append("build")
+        super().build(model, spec)
+        self.critic = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+
+
+def weights_of_critic(seed):
+    trainer = WithCritic()
+    Agent(SPEC, Parts(small_model(), Greedy(), trainer, Latest()), seed=seed)
+    return trainer.critic.get_weights()
+
+
+def test_a_network_of_the_trainers_own_follows_the_seed_of_the_run():
+    one, again, other = (weights_of_critic(seed) for seed in (0, 0, 1))
+    np.testing.assert_equal(one, again)
+    assert all(np.any(left != right) for left, right in zip(one[::2], other[::2], strict=True))  # kernels; biases are 0
+
+
+def test_the_network_is_not_the_models_twin():
+    """Two streams: a critic shaped like the model does not begin as a copy of it."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    with seeds.keras_initializers(0):
+        model = keras.models.clone_model(model)
+    assert np.any(model.get_weights()[0] != weights_of_critic(0)[0])
+
+
+def test_what_is_called_before_build(monkeypatch):
+    """Its docstring names them."""
+    trainer = WithCritic()
+    usual = composition.build_part
+    monkeypatch.setattr(
+        composition, "build_part", lambda kind, *rest, **given: trainer if kind == "trainer" else usual(kind, *rest, **given)
+    )
+    composition.make_agent("dqn")
+    before = trainer.calls[: trainer.calls.index("build")]
+    assert set(before) == {"num_outputs", "preferences"}
+    for name in (*before, "horizon"):
+        assert f"`{name}`" in Trainer.build.__doc__

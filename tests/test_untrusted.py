@@ -6,12 +6,11 @@ import random
 import shutil
 
 import keras
-import numpy as np
 import pytest
 import untrusted
 
 import agentlab
-from agentlab import errors, files
+from agentlab import errors
 from agentlab.model import weights_within
 
 
@@ -78,7 +77,7 @@ def test_a_config_can_ask_for_no_more_weights_than_its_checkpoint_holds(run, tmp
     told["task"]["model"]["hidden_units"] = [10**9, 10**9]
     config.write_text(json.dumps(told))
     for use in (agentlab.load, agentlab.resume):
-        with pytest.raises(errors.UsageError, match=r"a model of more weights than its checkpoint of .* bytes can hold"):
+        with pytest.raises(errors.UsageError, match=r"a model of more weights than its checkpoint of .* weights can hold"):
             use(tmp_path / "run")
 
 
@@ -129,5 +128,3 @@ def test_a_run_without_its_directory_and_a_directory_without_a_run(tmp_path):
     (tmp_path / "run" / "config.json").symlink_to("/etc/hostname")
     with pytest.raises(errors.UsageError, match="symbolic link"):
         agentlab.load(tmp_path / "run")
-    files.write_json(tmp_path / "other.json", {"a": 1})
-    assert np.all(json.loads((tmp_path / "other.json").read_text()) == {"a": 1})

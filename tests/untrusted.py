@@ -25,7 +25,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agentlab import arrays, errors, files, task
+from agentlab import errors, files, task
+from agentlab.arrays import ArrayFile
 from agentlab.checkpoint import Checkpoints
 from agentlab.spec import EnvironmentSpec
 from agentlab_envs import datasets, texts
@@ -123,8 +124,8 @@ def read_checkpoint(directory: pathlib.Path) -> None:
     found = Checkpoints(directory).open(10)
     found.verify()
     for group in ("agent", "loop"):
-        arrays.read_all(found.file(group))
-    arrays.check(found.file("agent"), {"model/000": np.zeros((3, 2), np.float32), "updates": np.array(0)})
+        found.file(group).read_all()
+    found.file("agent").check({"model/000": np.zeros((3, 2), np.float32), "updates": np.array(0)})
 
 
 def read_config(directory: pathlib.Path) -> None:
@@ -134,7 +135,7 @@ def read_config(directory: pathlib.Path) -> None:
 
 READERS: dict[str, Callable[[pathlib.Path], object]] = {
     "step-10/manifest.json": read_checkpoint,
-    "step-10/agent.safetensors": lambda directory: arrays.read_all(directory / "step-10" / "agent.safetensors"),
+    "step-10/agent.safetensors": lambda directory: ArrayFile.open(directory / "step-10" / "agent.safetensors").read_all(),
     "step-10/loop.safetensors": read_checkpoint,
     "config.json": read_config,
     "changes.toml": lambda directory: task.read_config(str(directory / "changes.toml")),
@@ -152,7 +153,8 @@ def make_originals(directory: pathlib.Path) -> None:
     space = {"shape": [4], "dtype": "float32", "minimum": None, "maximum": None}
     spec = {"name": "thing", "observation": space, "action": {"num_values": 2, "dtype": "int64", "shape": []}, "target": None}
     spec |= {"max_episode_steps": 5, "num_episodes": None, "vocabulary": {"kind": "characters", "characters": "abc"}}
-    files.write_json(directory / "config.json", {"task": found.as_data(), "seed": 1, "spec": spec, "inexact": ""})
+    config = {"task": found.as_data(), "seed": 1, "spec": spec, "inexact": ""}
+    (directory / "config.json").write_bytes(files.json_bytes(config, "config.json"))
     (directory / "changes.toml").write_text('steps = 10\n[trainer]\nname = "dqn"\nrates = [1.0, 2e-3]\n', "utf-8")
     images, labels = np.arange(48, dtype=np.uint8).reshape(6, 2, 2, 2), np.arange(6) % 3
     np.savez_compressed(directory / "data.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)

@@ -73,6 +73,7 @@ class EnvironmentTests(Suite):
         """No episode outlasts the spec's max_episode_steps, and one that is cut off there is truncated."""
         limit = self._spec().max_episode_steps
         if limit is None:
+            self.not_applicable("its spec has no max_episode_steps")
             return
         expect(isinstance(limit, int) and limit > 0, "max_episode_steps of at least 1, or None", repr(limit))
         found = self._found()
@@ -104,8 +105,8 @@ class EnvironmentTests(Suite):
         with untouched("stepping the environment"):
             self.trajectory(3)
 
-    def expect_seeded(self, drawn: bool | None = None) -> None:
-        """Raises a Violation unless draws follow the seed and differ from row to row.
+    def expect_seeded(self, drawn: bool | None = None) -> bool:
+        """Raises a Violation unless draws follow the seed and differ from row to row; returns whether there are any.
 
         Args:
             drawn: whether there are any; None to tell by rows that differ.
@@ -120,6 +121,7 @@ class EnvironmentTests(Suite):
         if not is_same(one, other):
             alike = [index for index in range(1, ROWS) if is_same(trajectory.row(one, 0), trajectory.row(one, index))]
             expect(not alike, "a draw of its own for every row", f"rows 0 and {alike[:1]} that are alike")
+        return drawn or not is_same(one, other)
 
     def _found(self) -> TimeStep:
         """Returns the trajectory of seed 0, made once for all tests of the class."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
+from agentlab import guard
+from agentlab.arrays import ArrayFile, write
 from agentlab.environment import Environment
+from agentlab.files import UnreadableError, UnwritableError
 from agentlab.spec import EnvironmentSpec
 from agentlab.testing import trajectory
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.violation import expect, expect_same, leaves
+from agentlab.testing.violation import Violation, expect, expect_same, leaves
 from agentlab.types import TimeStep
 
 
@@ -39,7 +44,8 @@ class HostEnvironmentTests(EnvironmentTests):
 
     def test_seeded(self) -> None:
         """Draws, where there are any, follow the seed, and every row has its own."""
-        self.expect_seeded()
+        if not self.expect_seeded():
+            self.not_applicable("it draws nothing")
 
     def test_begins_again(self) -> None:
         """`reset` begins anew whatever went before: the same seed, the same trajectory, from one instance too."""
@@ -74,6 +80,37 @@ class HostEnvironmentTests(EnvironmentTests):
 
         self._in_new(several_steps)
 
+    def test_leaves_actions_alone(self) -> None:
+        """The actions it is given stay as they were: who gave them still needs them."""
+        actions = self.actions()
+
+        def several_steps(environment: Environment) -> None:
+            environment.reset(0)
+            for action in actions:
+                given = action.copy()
+                environment.step(given)
+                expect_same(given, action, "actions that a step leaves as they were")
+
+        self._in_new(several_steps)
+
+    def test_needs_nothing_it_handed_over(self) -> None:
+        """Arrays that are changed once they were handed over, actions and time steps, change nothing in it."""
+        actions = self.actions()
+
+        def spoiled_steps(environment: Environment) -> TimeStep:
+            timesteps = [environment.reset(0)]
+            for action in actions:
+                given = action.copy()
+                seen = tf.nest.map_structure(np.copy, timesteps[-1])
+                _spoil(timesteps[-1])
+                timesteps[-1] = seen
+                timesteps.append(environment.step(given))
+                _spoil(given)
+            return trajectory.stacked(timesteps)
+
+        expected = "the same trajectory where the arrays that were handed over are changed"
+        expect_same(self._in_new(spoiled_steps), self._found(), expected)
+
     def test_restore(self) -> None:
         """Unless `inexact` says why not, another instance given its `state` goes on with the same time steps."""
         actions = self.actions()
@@ -83,26 +120,54 @@ class HostEnvironmentTests(EnvironmentTests):
             if environment.inexact():
                 return None
             observation = trajectory.on_host(environment, 1, actions[:half]).observation[-1]
-            state = {name: np.copy(value) for name, value in environment.state().items()}
-            return state, observation, trajectory.stacked([environment.step(action) for action in actions[half:]])
+            handed_out = environment.state()
+            state = {name: np.copy(value) for name, value in handed_out.items()}
+            rest = trajectory.stacked([environment.step(action) for action in actions[half:]])
+            expect_same(handed_out, state, "a state that stays as it was while the environment goes on")
+            return state, observation, rest
 
         def go_on(environment: Environment) -> None:
             environment.reset(2)
+            _expect_like(state, environment.state())
             shown = environment.restore(state)
             expect_same(shown, observation, "the observations at which the state was taken")
             again = trajectory.stacked([environment.step(action) for action in actions[half:]])
             expect_same(again, following, "the same time steps after `restore`")
 
         found = self._in_new(state_halfway)
-        if found is not None:
-            state, observation, following = found
-            self._in_new(go_on)
+        if found is None:
+            self.not_applicable("its `inexact` says why not")
+            return
+        state, observation, following = found
+        self._in_new(go_on)
+
+    def test_render(self) -> None:
+        """`render` returns the picture of row 0, uint8 `[height, width, 3]`, or None where there is none."""
+        actions = self.actions()
+
+        def pictures(environment: Environment) -> list[Any]:
+            environment.reset(0)
+            first = environment.render()
+            environment.step(actions[0])
+            return [first, environment.render()]
+
+        for picture in self._in_new(pictures):
+            drawn = isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape[2:] == (3,)
+            expect(picture is None or drawn, "a picture uint8 [height, width, 3], or None", _kind(picture))
 
     def test_close(self) -> None:
-        """`close` may be called twice."""
-        environment = self.make(num_environments=1)
-        environment.close()
-        environment.close()
+        """`close` may be called twice, of an environment that was only made as well as of one that was used."""
+        actions = self.actions()
+        for used in (False, True):
+            environment = self.make(**self.given())
+            if used:
+                environment.reset(0)
+                environment.step(actions[0])
+            for _ in range(2):
+                try:
+                    environment.close()
+                except BaseException as error:
+                    raise Violation("`close` to be called as often as one likes", guard.described(error)) from error
 
     def _in_new(self, use: Any) -> Any:
         """Returns what `use` returns of a new environment, which is closed afterwards."""
@@ -111,3 +176,24 @@ class HostEnvironmentTests(EnvironmentTests):
             return use(environment)
         finally:
             environment.close()
+
+
+def _kind(picture: Any) -> str:
+    return f"{picture.dtype}{list(picture.shape)}" if isinstance(picture, np.ndarray) else f"a {type(picture).__name__}"
+
+
+def _expect_like(state: dict[str, np.ndarray], after_reset: dict[str, np.ndarray]) -> None:
+    """Expects a checkpoint to take a state, and to find it to be one of an environment that was only reset."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            write(file, state)
+            ArrayFile(file, "the state").check_rows(after_reset, ROWS)
+    except (UnwritableError, UnreadableError) as error:
+        expect(False, "`state` to return the same arrays each time, but for the length of logs", str(error))
+
+
+def _spoil(value: Any) -> None:
+    """Changes every number of a structure of arrays that can be changed."""
+    for array in leaves(value).values():
+        if array.flags.writeable:
+            array[...] = True if array.dtype == np.bool_ else array + 1

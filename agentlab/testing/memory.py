@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import attrs
@@ -64,6 +65,32 @@ class MemoryTests(Suite):
             for step in range(3):
                 _expect_stored(memory.sample(around.seed(step)), begin)
 
+    def test_keeps_its_hands_off(self) -> None:
+        """What it was given may be changed afterwards, and a batch that it handed out stays as it was."""
+        memory = self.make()
+        memory.build(PLAIN, ROWS, Horizon())
+        arrays = leaves(around.numbered(PLAIN, 8, 1))
+        inlets = {name: execution.Inlet() for name in arrays}
+        _add(memory, Transition(**{name: inlet.tensor(arrays[name]) for name, inlet in inlets.items()}))
+        for name, inlet in inlets.items():
+            inlet.tensor(-arrays[name])  # in the same memory
+        batch = memory.sample(around.seed())
+        _expect_stored(batch, 9)
+        before = {name: value.copy() for name, value in leaves(batch).items()}
+        _add(memory, around.numbered(PLAIN, 9000, 9))
+        expect_same(leaves(batch), before, "a batch that stays as it was when more is stored")
+
+    def test_ragged_turns(self) -> None:
+        """In a turn some environments, or all, may add nothing; what it hands out of the others is what they went through."""
+        for horizon in (Horizon(), Horizon(3, 0.5)):
+            memory = self.make()
+            try:
+                memory.build(PLAIN, ROWS, horizon)
+            except errors.UsageError:
+                continue  # it hands out single steps only, or none
+            for turn, numbers in enumerate(_ragged_turns(memory)):
+                _expect_sums(memory.sample(around.seed(turn)), numbers, horizon)
+
     def test_learned(self) -> None:
         """It takes in the metrics of an update, an `error` for every row among them, and hands out what was stored."""
         memory = self._filled(PLAIN, 16)
@@ -89,6 +116,7 @@ class MemoryTests(Suite):
         """Of several steps, none is counted beyond one after which the episode was given up."""
         memory = self._of_three_steps()
         if memory is None:
+            self.not_applicable("it hands out single steps only")
             return
         self._go_on(memory, 0, 16)
         memory.cut(tf.range(ROWS, dtype=tf.int64))
@@ -186,3 +214,33 @@ def _expect_stored(batch: Transition, end: int, begin: int = 1) -> None:
     for name in ("observation", "action", "next_observation", "discount"):
         stored = np.asarray(getattr(every, name))[numbers.astype(int)]
         expect_same(getattr(batch, name), stored, f"the {name} of the transition that the reward belongs to")
+
+
+def _ragged_turns(memory: Memory) -> Iterator[list[list[int]]]:
+    """Adds turns of the rows that acted in each; yields, after each turn, the numbers of every row's transitions so far."""
+    turns = [(0, 1, 2, 3), (1, 3), (), (0, 2, 3), (2,), (0, 1, 2, 3), (3, 1), (0,), (0, 1, 2, 3), (0, 1, 2, 3)]
+    numbers: list[list[int]] = [[] for _ in range(ROWS)]
+    begin = 1
+    for rows in turns:
+        count = len(rows)
+        transition = attrs.evolve(around.numbered(PLAIN, count, begin), discount=tf.ones([count]))
+        memory.add(transition, tf.zeros([count], tf.bool), tf.constant(rows, tf.int64))
+        for row in rows:
+            numbers[row].append(begin)
+            begin += 1
+        yield numbers
+
+
+def _expect_sums(batch: Transition, numbers: list[list[int]], horizon: Horizon) -> None:
+    """Raises a Violation unless each transition of a batch is of one row of those numbered, summed up to where it is known."""
+    following = {number: row[index:] for row in numbers for index, number in enumerate(row)}
+    for number, action, reward, last in zip(
+        *(np.asarray(leaf) for leaf in (batch.observation[:, 0], batch.action, batch.reward, batch.next_observation[:, 0])),
+        strict=True,
+    ):
+        expect(int(number) in following, "observations that were stored", number)
+        steps = following[int(number)][: horizon.num_steps]
+        total = sum(horizon.discount**index * step for index, step in enumerate(steps))
+        expect(action == number % 5, f"action {number % 5} with observation {number}", action)
+        expect(np.isclose(reward, total), f"a reward of {total} from transition {number} on, of its own row", reward)
+        expect(last == steps[-1] + 0.5, f"{steps[-1] + 0.5} to be what transition {number} led to, in its own row", last)

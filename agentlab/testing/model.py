@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import tempfile
+import warnings
 from typing import Any, ClassVar
 
 import keras
@@ -14,9 +17,10 @@ from agentlab.model import RecurrentModel, build_model, forward, initial_state
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.testing import around
+from agentlab.testing.keras_process import settings_of_keras
 from agentlab.testing.suite import Suite
 from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_same, shape_and_dtype
+from agentlab.testing.violation import Violation, expect, expect_same, shape_and_dtype
 
 ROWS = 3
 
@@ -55,6 +59,7 @@ class ModelTests(Suite):
         """The state that a recurrent model returns is shaped like `initial_state(B)`, tensors `[B, ...]`."""
         model = self._one()
         if not isinstance(model, RecurrentModel):
+            self.not_applicable("it carries no state")
             return
         before = model.initial_state(ROWS)
         after = self._call(model, self._observations(ROWS))[1]
@@ -91,6 +96,22 @@ class ModelTests(Suite):
         gradients = tape.gradient(total, [variable.value for variable in variables])
         idle = [variable.path for variable, gradient in zip(variables, gradients, strict=True) if gradient is None]
         expect(not idle, "a gradient of every trainable weight", f"none of {', '.join(idle)}")
+
+    def test_saved(self) -> None:
+        """Keras saves it (`model.save`) and loads it again (`keras.models.load_model`), with the same outputs."""
+        model, shown = self._one(), self._observations(ROWS)
+        again = _saved_and_loaded(model)
+        expected = "the same output from the model that Keras saved and loaded"
+        expect_same(self._call(model, shown)[0].numpy(), self._call(again, shown)[0].numpy(), expected, exact=False)
+
+    def test_settings_of_keras(self) -> None:
+        """It is the same model whatever a program sets for the whole of Keras: dtypes, the order of an image's axes."""
+        shown, model = self._observations(ROWS), self._built()
+        with settings_of_keras("float64", "mixed_float16", "channels_first"):
+            other = self._built()
+        expect_same(_weights(model), _weights(other), "the same weights whatever Keras's settings are")
+        expected = "the same output whatever Keras's settings are"
+        expect_same(self._call(model, shown)[0].numpy(), self._call(other, shown)[0].numpy(), expected, exact=False)
 
     def test_graph(self) -> None:
         """Run as a graph, it answers what it answers eagerly."""
@@ -133,6 +154,20 @@ class ModelTests(Suite):
         expected = f"the same output eagerly and by {mode}, to one part in a thousand"
         got, want = call(shown).numpy(), self._call(model, shown)[0].numpy()
         expect(np.allclose(got, want, rtol=1e-3, atol=1e-4), expected, f"a difference of {np.abs(got - want).max():.2g}")
+
+
+def _saved_and_loaded(model: keras.Model) -> keras.Model:
+    """Returns the model that Keras makes of the file that it makes of `model`."""
+    advice = "Keras to save and load it: write get_config, and register classes by keras.saving.register_keras_serializable"
+    with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's own, of NumPy
+        path = pathlib.Path(directory) / "model.keras"
+        try:
+            model.save(path)
+            return keras.models.load_model(path)
+        except Exception as error:  # of whatever kind the author's get_config raises, or Keras
+            reason = str(error).rpartition("Exception encountered:")[2]  # before that, Keras writes whole configurations
+            raise Violation(advice, f"{type(error).__name__}: {' '.join(reason.split())[:200]}") from error
 
 
 def _weights(model: keras.Model) -> list[np.ndarray]:

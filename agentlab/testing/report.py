@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import inspect
 import traceback
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from agentlab import errors, plugins
-from agentlab.testing import suites
+from agentlab.testing import suites, waiting
 from agentlab.testing.violation import Violation
 
 
@@ -20,13 +21,13 @@ class Line:
 
     Attributes:
         text: what it asks for.
-        state: "kept", "broken", or "open": not told, because of another line that is broken.
-        problem: what was expected, and what the part did instead.
+        state: "kept", "broken", "not applicable", or "open": not told, because of another line that is broken.
+        problem: what was expected, and what the part did instead; or why the line does not apply.
         error: an exception that the part raised, for its traceback.
     """
 
     text: str
-    state: Literal["kept", "broken", "open"]
+    state: Literal["kept", "broken", "not applicable", "open"]
     problem: str = ""
     error: BaseException | None = None
 
@@ -62,7 +63,7 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
             if debug and line.error is not None:
                 traceback.print_exception(line.error)
         count = sum(line.state == "broken" for line in lines)
-        print(f"  {count} of {len(lines)} lines broken\n" if count else f"  all {len(lines)} lines kept\n")
+        print(f"  {_summary(lines)}\n")
         broken += count
     return 1 if broken else 0
 
@@ -102,15 +103,27 @@ def run(tests: type) -> Iterator[Line]:
 def run_line(tests: type, name: str) -> Line:
     """Returns what becomes of the line that the test `name` stands for."""
     text = (inspect.getdoc(getattr(tests, name)) or name).replace("\n", " ")
+    instance = tests()
     try:
-        getattr(tests(), name)()
+        with waiting.shown(f"  checking  {text}"):
+            getattr(instance, name)()
     except Violation as violation:
         return Line(text, "broken", str(violation))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a stranger's part raises is a line of the report
         return Line(text, "broken", f"expected no error; got {errors.first_line(error)}", error)
+    if reason := getattr(instance, "inapplicable", ""):
+        return Line(text, "not applicable", reason)
     return Line(text, "kept")
+
+
+def _summary(lines: list[Line]) -> str:
+    counts = collections.Counter(line.state for line in lines)
+    if counts["broken"]:
+        return f"{counts['broken']} of {len(lines)} lines broken"
+    others = f", {counts['not applicable']} not applicable" if counts["not applicable"] else ""
+    return f"all {counts['kept']} lines kept{others}"
 
 
 def _listed(offers: list[plugins.Offer]) -> str:
@@ -119,5 +132,6 @@ def _listed(offers: list[plugins.Offer]) -> str:
 
 
 def _text(line: Line) -> str:
-    mark = {"kept": "kept  ", "broken": "BROKEN", "open": "open  "}[line.state]
-    return f"  {mark}  {line.text}" + (f"\n          {line.problem}" if line.problem else "")
+    mark = {"kept": "kept  ", "broken": "BROKEN", "not applicable": "n/a   ", "open": "open  "}[line.state]
+    problem = f"not applicable: {line.problem}" if line.state == "not applicable" else line.problem
+    return f"  {mark}  {line.text}" + (f"\n          {problem}" if problem else "")

@@ -12,14 +12,15 @@ from agentlab import settings, source
 from agentlab.composition import CONTRACTS
 from agentlab.environment import Environment
 from agentlab.testing import probe
+from agentlab.testing.lines import Lines
 from agentlab.testing.untouched import untouched
 from agentlab.testing.violation import expect
 
 IMPORT_SECONDS = 10.0  # beyond TensorFlow's and agentlab's own
 
 
-class Suite:
-    """The lines of a contract, a `test_` method each; its docstring says what is asked for.
+class Suite(Lines):
+    """The lines of a contract that a part of any kind is held to.
 
     Attributes:
         kind: "environment", "model", ...
@@ -78,7 +79,8 @@ class Suite:
     def test_import(self) -> None:
         """Importing its module prints nothing, takes no more than ten seconds and leaves global state alone."""
         if self.part.__module__ == "__main__":
-            return  # of the program itself there is no import
+            self.not_applicable("it is defined by the program itself")
+            return
         found = self.imported()
         expect(not found.error, "an import without error", found.error)
         expect(not found.printed, "an import that prints nothing", repr(found.printed))

@@ -34,7 +34,12 @@ def suite_of(offer: plugins.Offer, **attributes: Any) -> type:
         return type("TaskTests", (TaskTests,), {"name": reference, **attributes})
     if offer.kind in ("model", "trainer"):
         attributes.setdefault("among", companions(offer))
-    chosen = _chosen(offer.kind, part)
+    return suite_of_part(offer.kind, part, **attributes)
+
+
+def suite_of_part(kind: str, part: Any, **attributes: Any) -> type:
+    """Returns the tests for a part of a kind, as a class for pytest; `attributes` are of the tests, such as `settings`."""
+    chosen = _chosen(kind, part)
     return type(chosen.__name__, (chosen,), {"part": part, **attributes})
 
 

@@ -58,6 +58,7 @@ MOST = {
     "batch_size": 2**20,
     "thread_affinity_offset": 1_024,
 }
+LOG_ACTIONS = 2**22  # since the reset, that can be played again, in some ten minutes
 ENLARGED = 4  # pixels of a picture to a side of a pixel shown
 
 
@@ -90,6 +91,7 @@ class Atari(Environment):
             raise errors.UsageError(
                 "Atari games are shown as the agent sees them, not in a window: play with --video FILE.gif."
             )
+        self._told_of_length = False  # that more was played than can be played again
         name, arguments = _id(self.game), {**PRESETS[self.preset], **self.arguments}
         _check(self.arguments, arguments)
         self._inner = _Games(
@@ -102,22 +104,41 @@ class Atari(Environment):
 
     def reset(self, seed: int) -> TimeStep:
         self._seed, self._played = seed, bytearray()
-        return self._seen(self._inner.reset(seed))
+        timestep = self._inner.reset(seed)
+        self._observation = timestep.observation.copy()
+        return timestep
 
     def step(self, action: np.ndarray) -> TimeStep:
-        self._played += np.asarray(action, np.uint8).tobytes()  # at most 18 actions
-        return self._seen(self._inner.step(action))
-
-    def _seen(self, timestep: TimeStep) -> TimeStep:
-        self._observation = timestep.observation
+        timestep = self._inner.step(action)
+        np.copyto(self._observation, timestep.observation)  # whoever gets the time step may change its own
+        if self._is_whole:
+            self._played += np.asarray(action, np.uint8).tobytes()  # at most 18 actions
         return timestep
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all actions since the reset are in the log, which is of bounded size."""
+        return len(self._played) <= LOG_ACTIONS
 
     def inexact(self) -> str:
         return ""
 
     def state(self) -> dict[str, np.ndarray]:
+        if not self._is_whole:
+            self._tell_of_length()
+            return {}
         actions = np.frombuffer(bytes(self._played), np.uint8).reshape(-1, self.num_environments)
         return {"seed": np.array(self._seed), "actions": actions, "observation": self._observation.copy()}
+
+    def _tell_of_length(self) -> None:
+        if not self._told_of_length:
+            self._told_of_length = True
+            warnings.warn(
+                f"More than {LOG_ACTIONS:,} actions were taken in {self.game}, which is more than are kept to be played again. "
+                "A run that is resumed from here begins new games, so it is not exactly resumable.",
+                errors.RunWarning,
+                stacklevel=2,
+            )
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         """Plays all actions since `reset` again: ALE's vector class gives out no state, and a seed and actions determine it."""

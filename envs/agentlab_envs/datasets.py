@@ -11,14 +11,16 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, limits, room
+from agentlab import errors, files, limits, room
+from agentlab.files import UnreadableError
+from agentlab.keras_settings import keras_defaults
 from agentlab.shuffle import shuffled
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -98,72 +100,90 @@ def load(data: Any, num_classes: int | None = None) -> Dataset:
     """
     if not isinstance(data, (str, os.PathLike)):
         return _checked("the arrays given", _arrays_of(data), num_classes)
-    name = os.fspath(data)
-    identity, read = _source(name)
-    key = (*identity, num_classes)
-    found = _HELD.get(key)
-    if found is None:
-        found = _HELD[key] = _checked(name, read(), num_classes)
-    return found
+    return _load_named(os.fspath(data), num_classes)
 
 
-def _source(name: str) -> tuple[tuple, Callable[[], Mapping[str, Any]]]:
-    """Returns what tells one version of the data from another, and how to read it."""
+def _load_named(name: str, num_classes: int | None) -> Dataset:
     limits.check_path(name)
+    file = _file_of(name)
+    if file is not None:
+        return _load_file(file, name, num_classes)
+    if name != "digits" and name not in KERAS_DATASETS:
+        raise errors.UsageError(errors.unknown("data set", name, ("digits", *KERAS_DATASETS)) + " " + WAYS.format(name=name))
+    return _held((name, num_classes), lambda: _checked(name, _digits() if name == "digits" else _from_keras(name), num_classes))
+
+
+def _file_of(name: str) -> pathlib.Path | None:
+    """Returns the file that a name stands for: its path, or NAME.npz in the user's folder if there is one."""
     if name.endswith(".npz"):
-        return _identity(pathlib.Path(name)), lambda: _read(pathlib.Path(name))
+        return pathlib.Path(name)
     folder = os.environ.get(FOLDER)
     file = pathlib.Path(folder or "", f"{name}.npz")
-    if folder and file.is_file():
-        return _identity(file), lambda: _read(file)
-    if name == "digits":
-        return (name,), _digits
-    if name in KERAS_DATASETS:
-        return (name,), lambda: _from_keras(name)
-    raise errors.UsageError(errors.unknown("data set", name, ("digits", *KERAS_DATASETS)) + " " + WAYS.format(name=name))
+    return file if folder and file.is_file() else None
 
 
-def _identity(file: pathlib.Path) -> tuple:
+def _load_file(file: pathlib.Path, name: str, num_classes: int | None) -> Dataset:
+    """Returns the data set in a file, told from other versions of it by the file that is read itself."""
     try:
-        status = file.stat()
-    except OSError as error:
-        raise errors.UsageError(
-            f"Data file {str(file)!r} can't be read: {error.strerror}. {WAYS.format(name='NAME')}"
-        ) from error
-    return str(file.resolve()), status.st_mtime_ns, status.st_size
+        opened = files.open_plain(file, follow=True)
+    except UnreadableError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise errors.UsageError(f"Data file {str(file)!r} can't be read: {reason}. {WAYS.format(name='NAME')}") from error
+    with opened:
+        status = os.fstat(opened.fileno())
+        version = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+        return _held((*version, num_classes), lambda: _checked(name, _read(opened, str(file)), num_classes))
 
 
-def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
+def _held(key: tuple, make: Callable[[], Dataset]) -> Dataset:
+    held = _HELD.get(key)
+    if held is None:
+        held = _HELD[key] = make()
+    return held
+
+
+def _read(opened: BinaryIO, path: str) -> dict[str, np.ndarray]:
     """Returns the arrays of an `.npz` file; what would have to be unpickled is refused, since unpickling runs code."""
     try:
-        with file.open("rb") as opened, zipfile.ZipFile(opened) as members:
-            _check_sizes(members)
-            opened.seek(0)
-            with np.load(opened, allow_pickle=False) as arrays:
-                return {name: np.asarray(arrays[name]) for name in KEYS if name in arrays}
+        with zipfile.ZipFile(opened) as archive:
+            members = {key: archive.getinfo(f"{key}.npy") for key in KEYS if f"{key}.npy" in archive.NameToInfo}
+            _check_sizes(archive, members)
+            return {key: _array(archive, info) for key, info in members.items()}
     except DAMAGED as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise errors.UsageError(
-            f"Data file {str(file)!r} is damaged or no .npz of plain arrays: {reason}. Write it anew with numpy.savez."
+            f"Data file {path!r} is damaged or no .npz of plain arrays: {reason}. Write it anew with numpy.savez."
         ) from error
 
 
-def _check_sizes(members: zipfile.ZipFile) -> None:
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(info) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _check_sizes(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> None:
     """Raises ValueError if an array is not what its header declares, or all of them are more than the memory has room for.
 
     A few kilobytes can unpack to terabytes, and a header can declare any shape.
     """
-    wanted = [info for info in members.infolist() if info.filename in {f"{key}.npy" for key in KEYS}]
-    total, free = sum(info.file_size for info in wanted), room.free_bytes()
-    if free is not None and total > free:
-        raise ValueError(f"its arrays take {total:,} bytes, of which {free:,} are free")
-    for info in wanted:
-        with members.open(info) as member:
+    needed = 0
+    for key, info in members.items():
+        with archive.open(info) as member:
             version = np.lib.format.read_magic(member)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(member)
-            if member.tell() + math.prod(shape) * dtype.itemsize != info.file_size and not dtype.hasobject:
+            if dtype.hasobject or member.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
                 raise ValueError(f"{info.filename} declares {dtype} {shape}, which is not what it holds")
+        needed += math.prod(shape) * _bytes_per_number(key, dtype)
+    free = room.free_bytes()
+    if free is not None and needed > free:
+        raise ValueError(f"its arrays take {needed:,} bytes, of which {free:,} are free")
+
+
+def _bytes_per_number(key: str, dtype: np.dtype) -> int:
+    """Returns what a number takes at most: as it is stored, checked, converted, and once more on the device."""
+    converted = 8 if key.startswith("y") else 1 if dtype == np.uint8 else 4
+    return dtype.itemsize + 1 + 2 * converted
 
 
 def _arrays_of(data: Any) -> Mapping[str, Any]:
@@ -178,7 +198,8 @@ def _arrays_of(data: Any) -> Mapping[str, Any]:
 def _from_keras(name: str) -> dict[str, np.ndarray]:
     """Returns one of Keras's data sets, from its cache or, the first time, the network."""
     try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+        with keras_defaults():  # it gives pictures the order of axes that the process has set
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a plain Exception where a download fails
         reason = str(error).split("\n")[0]
         raise errors.UsageError(f"Data set {name!r} can't be downloaded: {reason}. {WAYS.format(name=name)}") from error

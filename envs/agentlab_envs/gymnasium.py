@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
-from agentlab import errors, screen
+from agentlab import errors, guard, screen
+from agentlab.checks import CheckedTimeStep, Numbers, TimeStepCheck, as_ends, as_rewards, failure, finite_rewards, unfit_action
 from agentlab.environment import Environment
+from agentlab.objects import display_name
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 from agentlab_envs import gymnasium_making as making
 from agentlab_envs import gymnasium_repeats as repeats
-from agentlab_envs import gymnasium_workers as workers
+from agentlab_envs.gymnasium_pictures import picture
 from agentlab_envs.gymnasium_replay import EpisodeLog
-from agentlab_envs.gymnasium_rows import Row, Rows, fits, mismatch
+from agentlab_envs.gymnasium_rows import Rows, fits, mismatch
+from agentlab_envs.gymnasium_workers import Workers
 
 MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -27,7 +31,6 @@ MODES = {
 }
 MOST_PROCESSES = 1_024
 DAY = 86_400.0  # seconds
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @attrs.define(slots=False, eq=False, on_setattr=attrs.setters.NO_OP)  # a hook at every assignment is felt at every step
@@ -46,7 +49,7 @@ class GymnasiumEnvironment(Environment):
             class declares, and same_step for the others.
         arguments: for the environment's constructor.
         render_mode: None, "human" or "rgb_array".
-        timeout: seconds that a worker process of "async" may take for a step or a reset, before it counts as hung.
+        timeout: seconds that a worker process of "async" may take for a step, a reset or a picture, before it counts as hung.
 
     Raises:
         UsageError: the id, its package, an argument, a space or the autoreset mode is unknown, missing or unsupported.
@@ -69,26 +72,39 @@ class GymnasiumEnvironment(Environment):
                 f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
                 f"{MOST_PROCESSES:,}, or vectorization 'sync'."
             )
-        rendering = {} if self.render_mode is None else {"render_mode": self.render_mode}
         self._steps = 0
-        self._vector = making.make_vector(self.id, {**rendering, **self.arguments}, self._vectorize)
+        self._name = display_name(self.id)
+        self._closed = self._brief = False
+        self._vector = making.make_vector(self.id, self.arguments, self._vectorize, self.render_mode)
         try:
-            self._mode = self._settle_mode()
-            self._spec = making.environment_spec(self.id, self._vector)
-        except errors.UsageError:
+            guard.ask(self._describe, self._unusable)
+        except BaseException:
             self.close()
             raise
+        by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
+        self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
+        self._begins_late = self._mode is AutoresetMode.NEXT_STEP
+        self._log = None if self.vectorization == "native" else EpisodeLog(self.num_environments, self._spec.action)
+        self._told_of_length = False  # that an episode is too long to be played again
+
+    def _describe(self) -> None:
+        """Takes from the vector what it says of itself."""
+        self._mode = self._settle_mode()
+        self._spec = making.environment_spec(self.id, self._vector, self.arguments)
         if self.vectorization != "native":
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
         space = self._vector.single_observation_space
         self._shape, self._dtype = (self.num_environments, *space.shape), space.dtype  # type: ignore[misc]
         self._values = np.arange(space.start, space.start + space.n) if isinstance(space, gymnasium.spaces.Discrete) else None
-        self._first_action = getattr(self._vector.single_action_space, "start", 0)
+        self._action_dtype = self._vector.single_action_space.dtype
+        self._check = TimeStepCheck(self._spec, self.num_environments)
+        self._numbers = Numbers(making.shown_array(space), "observation")
         self._ended = np.zeros(self.num_environments, np.bool_)
-        by_class = {"sync": self._vector.step, "async": self._step_async, "native": self._step_native}
-        self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
-        self._begins_late = self._mode is AutoresetMode.NEXT_STEP
-        self._log = EpisodeLog(self.num_environments)
+
+    def _unusable(self, what: str) -> errors.UsageError:
+        native = self.vectorization == "native"
+        remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
+        return errors.UsageError(f"{self._name} does not say what it shows and takes: {what}; {remedy}.")
 
     @classmethod
     def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
@@ -100,69 +116,97 @@ class GymnasiumEnvironment(Environment):
 
     def reset(self, seed: int) -> TimeStep:
         self._steps = 0
-        self._log.begin(int(seed))
-        observation = self._observation = self._observed(self._ask(self._reset_vector, seed=int(seed))[0])
-        ended, self._ended = np.zeros((2, self.num_environments), np.bool_)
-        first = ended if self._begins_late else ()
-        return TimeStep(observation, np.zeros(self.num_environments, np.float32), ended, ended, observation, first=first)
+        if self._log is not None:
+            self._log.begin(int(seed))
+        observation = self._observed(self._ask(self._reset_vector, seed=int(seed))[0])
+        self._observation = observation.copy()
+        terminated, truncated, none, self._ended = np.zeros((4, self.num_environments), np.bool_)
+        first = none if self._begins_late else ()
+        reward = np.zeros(self.num_environments, np.float32)
+        return CheckedTimeStep(observation, reward, terminated, truncated, observation, first=first)
 
     def step(self, action: np.ndarray) -> TimeStep:
+        action = self._checked_action(action)
         self._steps += 1
-        outward = self._outward(action)
-        found, rewards, terminated, truncated, info = self._ask(self._step_vector, outward)
+        found, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
         observation = final_observation = self._copied(found)
-        self._require(np.abs(rewards) <= FLOAT32_MAX, rewards, "reward")  # nan compares as False
-        reward, ended = rewards.astype(np.float32), terminated | truncated
+        reward, ended = self._finite(rewards), terminated | truncated
         if self._begins_late:
-            previously_ended, self._ended, self._observation = self._ended, ended, observation
-            self._log.add(outward, previously_ended if np.count_nonzero(previously_ended) else None)
-            return TimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
-        any_ended = np.count_nonzero(ended)
-        if any_ended:
+            previously_ended, self._ended = self._ended, ended
+            self._log_step(action, previously_ended, observation)
+            return CheckedTimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
+        if np.count_nonzero(ended):
             observation, final_observation = self._begun(observation, ended, info)
-        self._log.add(outward, ended if any_ended else None)
-        self._observation = observation
-        return TimeStep(observation, reward, terminated, truncated, final_observation)
+        self._log_step(action, ended, observation)
+        return CheckedTimeStep(observation, reward, terminated, truncated, final_observation)
+
+    def _log_step(self, action: np.ndarray, begun: np.ndarray, observation: np.ndarray) -> None:
+        """Keeps what `state` tells of: the actions, and what they led to; whoever gets the time step may change its arrays."""
+        if self._log is not None:
+            self._log.add(action, begun if np.count_nonzero(begun) else None)
+            np.copyto(self._observation, observation)
 
     def inexact(self) -> str:
         if self.vectorization == "native":
             return "its own vector class keeps its state to itself"
-        return repeats.why_not(lambda: attrs.evolve(self, num_environments=1, vectorization="sync", render_mode=None))
+        return repeats.why_not(self._copy)
+
+    def _copy(self) -> GymnasiumEnvironment:
+        """Returns another one, of one row, to be tried out."""
+        copy = attrs.evolve(self, num_environments=1, render_mode=None)
+        copy._brief = True
+        return copy
 
     def state(self) -> dict[str, np.ndarray]:
-        if self.vectorization == "native":
+        if self._log is None:
+            return {}
+        if not self._log.is_whole:
+            self._tell_of_length(self._log.longest)
             return {}
         now = {"steps": np.array(self._steps), "ended": self._ended.copy(), "observation": self._observation.copy()}
         return {**self._log.state(), **now}
 
+    def _tell_of_length(self, longest: int) -> None:
+        if not self._told_of_length:
+            self._told_of_length = True
+            warnings.warn(
+                f"The environment {self.id} is in an episode of more than {longest:,} steps, which is more than can "
+                "be played again. A run that is resumed from here begins new episodes, so it is not exactly resumable. "
+                "Episodes get an end by environment.arguments.max_episode_steps.",
+                errors.RunWarning,
+                stacklevel=2,
+            )
+
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
-        replays = self._log.restore(state)
+        if self._log is None:
+            raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
+        replays = [(episode, self._outward(actions)) for episode, actions in self._log.restore(state)]
         self._vector.set_attr("replaying", replays)  # type: ignore[attr-defined]
         observation = self._observed(self._ask(self._reset_vector, seed=int(state["seed"]))[0])
         if self._begins_late:
             self._ended = np.array(state["ended"], np.bool_)
             self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
             any_action = np.zeros((self.num_environments, *self._spec.action.shape), self._spec.action.dtype)
-            self._ask(self._step_vector, any_action + self._first_action)
+            self._ask(self._step_vector, self._outward(any_action))
         self._steps = int(state["steps"])
         if not np.array_equal(observation, state["observation"]):
             raise self._fault("played again from its seeds and actions, it shows something else than it did in the run.")
-        self._observation = observation
+        self._observation = observation.copy()
         return observation
 
     def render(self) -> np.ndarray | None:
-        if self.render_mode is None:
-            return None
-        frames = self._ask(self._vector.render)
-        return frames[0] if frames and isinstance(frames[0], np.ndarray) else None
+        return None if self.render_mode is None else self._ask(lambda: picture(self._vector.render()))
 
     def close(self) -> None:
-        if self._vector.closed:
-            return
-        if isinstance(self._vector, AsyncVectorEnv):
-            workers.close(self._vector)
-        else:
-            self._ask(self._vector.close)
+        """Closes it, once; what goes wrong there is warned of."""
+        if not self._closed:
+            self._closed = True
+            seconds = guard.BRIEF_SECONDS if self._brief else guard.CLOSE_SECONDS
+            if isinstance(self._vector, Workers):
+                guard.close(self._name, lambda: self._vector.close(seconds=seconds), guard.SLOWEST_CLOSE)
+            else:
+                guard.close(self._name, self._vector.close, seconds)
+            self._vector.closed = True  # also where that failed, or the garbage collector tries it once more
 
     def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
         """Returns the vector; raises Gymnasium's own errors, for `make_vector` to explain."""
@@ -172,10 +216,8 @@ class GymnasiumEnvironment(Environment):
             return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
         mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
         if self.vectorization == "sync":
-            return Rows(id, self.num_environments, mode, arguments)
-        vectorizer = {"autoreset_mode": mode, "copy": False}  # copied here anyway
-        rows: dict[str, Any] = {"vector_kwargs": vectorizer, "wrappers": [Row]}
-        return gymnasium.make_vec(id, self.num_environments, "async", **rows, **arguments)
+            return Rows(lambda: gymnasium.make(id, **arguments), self.num_environments, mode)
+        return Workers(id, self.num_environments, mode, arguments, self.timeout)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""
@@ -193,26 +235,14 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
-    def _step_async(self, action: np.ndarray) -> Any:
-        return workers.step(self._vector, action, self.timeout)  # type: ignore[arg-type]
-
     def _step_native(self, action: np.ndarray) -> Any:
         """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
         found, reward, terminated, truncated, info = self._vector.step(action)
-        rewards = np.asarray(reward, np.float64)
-        if rewards.shape != self._ended.shape:
-            raise errors.EnvironmentFault(f"it returned rewards of shape {rewards.shape}; expected {self._ended.shape}.")
-        flags = np.array((terminated, truncated), np.bool_)
-        if flags.shape != (2, self.num_environments):
-            shapes = f"{np.shape(terminated)} and {np.shape(truncated)}"
-            raise errors.EnvironmentFault(
-                f"it returned terminated and truncated of shapes {shapes}; expected {self._ended.shape}."
-            )
-        return self._conformed(found), rewards, *flags, info
+        rows = self.num_environments
+        ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")
+        return self._conformed(found), as_rewards(reward, rows), *ends, info
 
     def _reset_vector(self, **arguments: Any) -> Any:
-        if isinstance(self._vector, AsyncVectorEnv):
-            return workers.reset(self._vector, self.timeout, **arguments)
         return self._vector.reset(**arguments)
 
     def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
@@ -222,23 +252,30 @@ class GymnasiumEnvironment(Environment):
             raise errors.UsageError(making.missing(self.id, error)) from error
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
-        except Exception as error:
-            told = None
-            if isinstance(self._vector, AsyncVectorEnv):
-                told = workers.complaint(self._vector, error, self.timeout)
-            raise self._fault(told or f"it raised {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            if guard.is_interrupt(error):
+                raise
+            raise self._fault(f"it raised {guard.described(error)}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
-        when = f"vector step {self._steps}" if self._steps else "reset"
-        return errors.EnvironmentFault(f"The environment {self.id} failed at {when}: {what}")
+        return failure(self._name, self._steps, what)
 
-    def _outward(self, action: Any) -> np.ndarray:
-        """Returns actions as the Gymnasium space counts them."""
-        action = np.asarray(action)
-        expected = (self.num_environments, *self._spec.action.shape)
-        if action.shape != expected:
-            raise errors.UsageError(f"{self.id} got actions of shape {action.shape}; expected {expected}.")
-        return action + self._first_action if self._first_action else action
+    def _checked_action(self, action: Any) -> np.ndarray:
+        """Returns actions `[B, *A]` of the spec's dtype, choices counted from 0."""
+        try:
+            return self._check.action(action)
+        except errors.EnvironmentFault as error:
+            raise unfit_action(self._name, self._steps + 1, str(error)) from error
+
+    def _outward(self, action: np.ndarray) -> np.ndarray:
+        """Returns a copy of actions as the Gymnasium space counts them, which an environment may change."""
+        return np.array(self._spec.action.outward(action), self._action_dtype)
+
+    def _finite(self, rewards: np.ndarray) -> np.ndarray:
+        try:
+            return finite_rewards(rewards)
+        except errors.EnvironmentFault as error:
+            raise self._fault(str(error)) from error
 
     def _observed(self, found: Any, rows: Any = None) -> np.ndarray:
         """Returns a copy of the observations found, of `rows` or of all, checked, and one-hot where they are Discrete."""
@@ -253,8 +290,10 @@ class GymnasiumEnvironment(Environment):
 
     def _copied(self, found: np.ndarray, rows: Any = None) -> np.ndarray:
         array = np.array(found, self._dtype)
-        if array.dtype.kind == "f":
-            self._require(np.isfinite(array), array, "observation", rows)
+        try:
+            self._numbers.check(array, rows)
+        except errors.EnvironmentFault as error:
+            raise self._fault(str(error)) from error
         return array if self._values is None else self._one_hot(array, rows)
 
     def _one_hot(self, array: np.ndarray, rows: Any) -> np.ndarray:
@@ -265,12 +304,6 @@ class GymnasiumEnvironment(Environment):
             space = self._vector.single_observation_space
             raise self._fault(f"row {row}'s observation {array[np.argmin(known)]} is not in its observation space, {space}.")
         return matches.astype(np.float32)
-
-    def _require(self, finite: np.ndarray, array: np.ndarray, what: str, rows: Any = None) -> None:
-        if np.count_nonzero(finite) != array.size:  # a fifth of what all() takes
-            position = tuple(np.argwhere(~finite)[0].tolist())
-            row, element = (position[0] if rows is None else int(rows[position[0]])), list(position[1:]) or ""
-            raise self._fault(f"row {row}'s {what}{element} is {array[position]}; expected a finite float32 number.")
 
     def _begun(self, observation: np.ndarray, ended: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""

@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.vector import VectorEnv
 
-from agentlab import errors
+from agentlab import errors, guard
+from agentlab.objects import display_name
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab_envs import gymnasium_advice as advice
 
 OLD_LAYERS = ("GymV21Environment-v0", "GymV26Environment-v0")
 
 
-def make_vector(id: str, arguments: dict[str, Any], vectorizer: Callable[[str, dict[str, Any]], VectorEnv]) -> VectorEnv:
+def make_vector(
+    id: str, arguments: dict[str, Any], vectorizer: Callable[[str, dict[str, Any]], VectorEnv], render_mode: str | None = None
+) -> VectorEnv:
     """Returns `vectorizer(id, arguments)`, once what the id needs is imported.
 
+    Args:
+        id: Gymnasium's.
+        arguments: for the constructor.
+        vectorizer: raises whatever the environment does.
+        render_mode: goes to the constructor too, unless it is None.
+
     Raises:
-        UsageError: there is no such environment, a package is missing, or the arguments are not what it takes.
+        UsageError: there is no such environment, a package is missing, the arguments are not what it takes, or it has no
+            pictures.
     """
     inner_id, inner_arguments = _old_gym(id, arguments) if id.startswith("GymV") else (id, arguments)
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        return vectorizer(inner_id, inner_arguments)
-    except gymnasium.error.UnregisteredEnv as error:
-        raise errors.UsageError(_unknown(id)) from error
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise errors.UsageError(missing(id, error)) from error
-    except ImportError as error:
-        raise errors.UsageError(missing(id, error.__cause__ or error)) from error
-    except gymnasium.error.Error as error:
-        raise errors.UsageError(f"{id} cannot be made: {error}") from error
-    except Exception as error:
-        given = f" with the arguments {arguments}" if arguments else ""
-        cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
-        raise errors.UsageError(f"{id} cannot be made{given}: {type(cause).__name__}: {cause}") from error
+        return vectorizer(inner_id, {**rendering, **inner_arguments})
+    except BaseException as error:
+        if guard.is_interrupt(error) or isinstance(error, (errors.UsageError, errors.RunWarning)):
+            raise
+        raise errors.UsageError(_not_made(id, arguments, error, render_mode)) from error
+
+
+def _not_made(id: str, arguments: dict[str, Any], error: BaseException, render_mode: str | None) -> str:
+    """Returns why an environment cannot be made, and what can be done."""
+    name = display_name(id)
+    if isinstance(error, gymnasium.error.UnregisteredEnv):
+        return _unknown(id, name)
+    if isinstance(error, (gymnasium.error.DependencyNotInstalled, ImportError)):
+        return missing(id, error if isinstance(error, gymnasium.error.DependencyNotInstalled) else error.__cause__ or error)
+    if render_mode is not None and _is_of_pictures(error):
+        return f"{name} has no pictures to show: its constructor takes no render_mode {render_mode!r}."
+    if isinstance(error, (gymnasium.error.Error, errors.EnvironmentFault)):
+        return f"{name} cannot be made: {str(error).rstrip('.')}."
+    given = f" with the arguments {arguments}" if arguments else ""
+    cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
+    return f"{name} cannot be made{given}: {guard.described(cause)}."
+
+
+def _is_of_pictures(error: BaseException) -> bool:
+    """Whether a constructor failed because it knows nothing of pictures."""
+    text = f"{error} {error.__cause__ or ''}"
+    return isinstance(error, TypeError) and ("render_mode" in text or "takes no arguments" in text)
 
 
 def imported_modules(id: Any, arguments: Any) -> list[str]:
@@ -56,11 +82,11 @@ def _texts(value: Any) -> list[str]:
 
 def missing(id: str, error: BaseException) -> str:
     """Returns the sentence for a package that the environment needs."""
-    return f"{id} needs a package that is not installed: {str(error).rstrip('.')}."
+    return f"{display_name(id)} needs a package that is not installed: {str(error).rstrip('.')}."
 
 
-def environment_spec(id: str, vector: VectorEnv) -> EnvironmentSpec:
-    """Returns what one environment of `vector` shows and accepts.
+def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> EnvironmentSpec:
+    """Returns what one environment of `vector`, made with these arguments, shows and accepts.
 
     Raises:
         UsageError: a space is of a kind that agentlab does not know.
@@ -68,46 +94,80 @@ def environment_spec(id: str, vector: VectorEnv) -> EnvironmentSpec:
     limit = None
     if vector.spec is not None:
         limit = vector.spec.kwargs.get("max_episode_steps", vector.spec.max_episode_steps)
-    observation = _observation_spec(id, vector.single_observation_space)
-    action = _action_spec(id, vector.single_action_space)
-    return EnvironmentSpec(id, observation, action, None if limit == -1 else limit)
+    observation = _observation_spec(id, vector.single_observation_space, arguments)
+    action = _action_spec(id, vector.single_action_space, arguments)
+    return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
 
 
-def _observation_spec(id: str, space: gymnasium.Space) -> Array:
+def _observation_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array:
     if isinstance(space, gymnasium.spaces.Discrete):
         return Array((int(space.n),), minimum=0.0, maximum=1.0)
     if isinstance(space, gymnasium.spaces.Box):
+        _check_size(id, space, "shows observations")
         return _box(space)
     raise errors.UsageError(
-        f"{id} shows observations from a {type(space).__name__} space, where agentlab takes Box or Discrete; "
-        "register it with gymnasium.wrappers.FlattenObservation among its additional_wrappers."
+        f"{display_name(id)} shows observations from a {type(space).__name__} space, where agentlab takes Box or Discrete; "
+        f"{advice.on_observations(id, space, arguments)}"
     )
 
 
-def _action_spec(id: str, space: gymnasium.Space) -> Array | Discrete:
+def _action_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array | Discrete:
     if isinstance(space, gymnasium.spaces.Discrete):
-        return Discrete(int(space.n), str(space.dtype))
+        return Discrete(int(space.n), str(space.dtype), start=int(space.start))
+    if isinstance(space, gymnasium.spaces.Box):
+        _check_size(id, space, "takes actions")
+        _check_bounds(id, space)
+        return _box(space)
+    raise errors.UsageError(
+        f"{display_name(id)} takes actions from a {type(space).__name__} space, where agentlab gives Discrete or Box ones; "
+        f"{advice.on_actions(id, space, arguments)}"
+    )
+
+
+def _check_size(id: str, space: gymnasium.spaces.Box, what: str) -> None:
+    if 0 in space.shape:
+        raise errors.UsageError(
+            f"{display_name(id)} {what} of shape {space.shape}, which hold no number; expected at least one. Mend the "
+            "environment's space."
+        )
+
+
+def _check_bounds(id: str, space: gymnasium.spaces.Box) -> None:
+    """Raises UsageError where elements of an action have bounds of their own: a spec holds one range for all."""
+    if len(np.unique(space.low)) <= 1 and len(np.unique(space.high)) <= 1:
+        return
+    low, high = (" ".join(np.array2string(bound, threshold=8).split()) for bound in (space.low, space.high))
+    if np.isfinite(space.low).all() and np.isfinite(space.high).all():
+        wrapper = f"gymnasium.wrappers.RescaleAction(gymnasium.make({id!r}), np.float32(-1), np.float32(1))"
+    else:
+        wrapper = (
+            f"gymnasium.wrappers.TransformAction(gymnasium.make({id!r}), your_function, gymnasium.spaces.Box(-1.0, 1.0, "
+            f"{space.shape})), where your_function stretches an action to these bounds"
+        )
+    raise errors.UsageError(
+        f"{id} takes actions from {low} to {high}, where agentlab has one range for all elements. Give it with one, as "
+        f"environment=lambda: {wrapper}."
+    )
+
+
+def shown_array(space: gymnasium.Space) -> Array:
+    """Returns the numbers that a space's observations are made of; of a Discrete one, before they become one-hot."""
     if isinstance(space, gymnasium.spaces.Box):
         return _box(space)
-    raise errors.UsageError(
-        f"{id} takes actions from a {type(space).__name__} space, where agentlab gives Discrete or Box ones; "
-        "register it with a gymnasium.ActionWrapper among its additional_wrappers."
-    )
+    return Array((), str(space.dtype))
 
 
 def _box(space: gymnasium.spaces.Box) -> Array:
     return Array(space.shape, str(space.dtype), float(space.low.min()), float(space.high.max()))
 
 
-def _unknown(id: str) -> str:
-    near = difflib.get_close_matches(id.rpartition(":")[2], list(gymnasium.registry), 1)
-    hint = (
-        f"Did you mean {near[0]!r}?"
-        if near
-        else "gymnasium.pprint_registry() prints those there are; one that exists only once a module is imported "
-        "is written 'module:ID', such as 'ale_py:ALE/Pong-v5'."
-    )
-    return f"No Gymnasium environment named {id!r}. {hint}"
+def _unknown(id: str, name: str) -> str:
+    if name != id:
+        return (
+            f"The environment was given as an object ({name}), which lasted as long as the process that was given it. Register "
+            f"one by the same name to go on: gymnasium.register({id!r}, {name})."
+        )
+    return f"No Gymnasium environment named {id!r}. {advice.on_unknown(id)}"
 
 
 def _old_gym(id: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.environment import Environment
+from agentlab.guard import guarded
 from agentlab.spec import Discrete
 from agentlab.types import TimeStep
+from agentlab_envs.gymnasium_workers import Hung
 
 STEPS = 200  # to play at most before the state is taken: enough for a second episode in most
 AFTER = 10  # to compare after that
@@ -23,19 +26,29 @@ def why_not(make: Callable[[], Environment]) -> str:
 
     Args:
         make: returns a new one, which is closed here.
+
+    Raises:
+        EnvironmentFault: its worker process hangs, as it would in training.
     """
-    first, second = make(), make()
-    try:
-        state, actions, seen = _play(first)
-        again: list[Any] = [second.restore(state), *(second.step(action) for action in actions)]
-    except errors.AgentlabError as error:
-        return f"trying out whether its episodes repeat failed: {str(error).rstrip('.')}"
-    finally:
-        first.close()
-        second.close()
+    with contextlib.ExitStack() as closing:
+        try:
+            first, second = (_made(make, closing) for _ in range(2))
+            state, actions, seen = _play(first)
+            again: list[Any] = [second.restore(state), *(second.step(action) for action in actions)]
+        except errors.AgentlabError as error:
+            if isinstance(error.__cause__, Hung):
+                raise
+            return f"trying out whether its episodes repeat failed: {str(error).rstrip('.')}"
     if not all(_same(*pair) for pair in zip(seen, again, strict=True)):
         return "played again from its seed and actions, an episode goes differently"
     return ""
+
+
+def _made(make: Callable[[], Environment], closing: contextlib.ExitStack) -> Environment:
+    """Returns a new environment, watched from now until it is closed."""
+    environment = guarded(make())
+    closing.callback(environment.close)
+    return closing.enter_context(environment)
 
 
 def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[np.ndarray], list[Any]]:

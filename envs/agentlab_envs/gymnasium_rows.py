@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from agentlab import errors
+from agentlab import errors, guard
+from agentlab.checks import as_end, as_reward
 from agentlab_envs.gymnasium_replay import episode_seed
-from agentlab_envs.gymnasium_workers import end_with_parent
+
+RETURNS = {
+    "reset": (2, "the observation and a dictionary of infos"),
+    "step": (5, "observation, reward, terminated, truncated and a dictionary of infos"),
+}
+OLD_GYM = (
+    "An environment of the old gym package runs by the id 'GymV21Environment-v0/ID', ID being gym's, through Shimmy: "
+    "pip install 'agentlab[gym]'"
+)
 
 
 class Row(gymnasium.Wrapper):
@@ -31,7 +42,6 @@ class Row(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
-        end_with_parent()
         self._shape, self._dtype = env.observation_space.shape, env.observation_space.dtype
         self._seed: int | None = None
         self._episode = 0
@@ -43,13 +53,16 @@ class Row(gymnasium.Wrapper):
         if replayed is not None:
             self._episode = replayed[0]
         try:
-            observation, _ = self.env.reset(
+            answer: Any = self.env.reset(
                 seed=None if self._seed is None else episode_seed(self._seed, self._episode), options=options
             )
+            if not isinstance(answer, (tuple, list)) or len(answer) != RETURNS["reset"][0]:  # two numbers would unpack, too
+                raise errors.EnvironmentFault(f"row {self.row}'s reset returned {_counted(answer)}{_expected('reset')}")
+            observation = answer[0]
             for action in () if replayed is None else replayed[1]:
                 observation = self.env.step(action)[0]
-        except Exception as error:
-            raise self._fault(error) from error
+        except BaseException as error:
+            raise self._fault(error, "reset") from error
         self._observation = self._checked(observation)
         return self._observation, {}
 
@@ -59,22 +72,32 @@ class Row(gymnasium.Wrapper):
             return self._observation, 0.0, ended, False, {}
         try:
             observation, reward, terminated, truncated, _ = self.env.step(action)
-        except Exception as error:
-            raise self._fault(error) from error
-        return self._checked(observation), reward, terminated, truncated, {}
+        except BaseException as error:
+            raise self._fault(error, "step") from error
+        ends = as_end(terminated, self.row, "terminated"), as_end(truncated, self.row, "truncated")
+        return self._checked(observation), as_reward(reward, self.row), *ends, {}
 
     def _checked(self, observation: Any) -> Any:
         if self._shape is None:  # a space of several parts, which the spec refuses
             return observation
-        array = np.array(observation)
+        try:
+            array = np.array(observation)
+        except (ValueError, TypeError) as error:  # lists of different lengths
+            raise errors.EnvironmentFault(
+                f"row {self.row} returned an observation that is no array: {errors.first_line(error)}."
+            ) from error
         if array.shape != self._shape or not fits(array, self._dtype):
             raise errors.EnvironmentFault(f"row {self.row} {mismatch(array, self._shape, self._dtype)}")
         return array
 
-    def _fault(self, error: Exception) -> Exception:
+    def _fault(self, error: BaseException, method: str) -> BaseException:
         if isinstance(error, gymnasium.error.DependencyNotInstalled):
             return gymnasium.error.DependencyNotInstalled(str(error))
-        return errors.EnvironmentFault(f"row {self.row} raised {type(error).__name__}: {error}")
+        if isinstance(error, errors.EnvironmentFault) or guard.is_interrupt(error):
+            return error
+        if misshapen := _misshapen(error, method):
+            return errors.EnvironmentFault(f"row {self.row}'s {method} {misshapen}")
+        return errors.EnvironmentFault(f"row {self.row} raised {guard.described(error)}")
 
 
 class Rows(SyncVectorEnv):
@@ -83,14 +106,24 @@ class Rows(SyncVectorEnv):
     Gymnasium's looks up the kind of space anew at every step, and collects infos; and its observations may be of several parts.
 
     Args:
-        id: Gymnasium's.
+        make: returns a new environment.
         count: of environments.
         mode: how they are reset.
-        arguments: for `gymnasium.make`.
     """
 
-    def __init__(self, id: str, count: int, mode: AutoresetMode, arguments: dict[str, Any]) -> None:
-        super().__init__([lambda: Row(gymnasium.make(id, **arguments))] * count, copy=False, autoreset_mode=mode)
+    def __init__(self, make: Callable[[], gymnasium.Env], count: int, mode: AutoresetMode) -> None:
+        made: list[Row] = []
+
+        def make_row() -> Row:
+            made.append(Row(make()))
+            return made[-1]
+
+        try:
+            super().__init__([make_row] * count, copy=False, autoreset_mode=mode)
+        except BaseException:
+            for row in made:
+                guard.close(str(row.unwrapped), row.close, guard.BRIEF_SECONDS)
+            raise
         self.spec = self.envs[0].spec
         self._next_step = mode is AutoresetMode.NEXT_STEP
         self._same_step = mode is AutoresetMode.SAME_STEP
@@ -111,6 +144,54 @@ class Rows(SyncVectorEnv):
                 found[row], _ = env.reset()
         self._autoreset_envs = terminated | truncated
         return found, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
+
+    def close(self, **_: Any) -> None:
+        """Closes all environments, also when one doesn't close.
+
+        Raises:
+            EnvironmentFault: one didn't.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        reasons = []
+        for row, env in enumerate(self.envs):
+            try:
+                env.close()
+            except BaseException as error:
+                if guard.is_interrupt(error):
+                    raise
+                reasons.append(f"row {row} raised {guard.described(error)}")
+        if reasons:
+            raise errors.EnvironmentFault(f"{'; '.join(reasons)}.")
+
+
+def _counted(answer: Any) -> str:
+    return f"{len(answer)} values" if isinstance(answer, (tuple, list)) else f"one value of type {type(answer).__name__}"
+
+
+def _expected(method: str) -> str:
+    count, values = RETURNS[method]
+    return f"; expected {count}: {values}. {OLD_GYM}."
+
+
+def _misshapen(error: BaseException, method: str) -> str:
+    """Returns what is wrong if a method has not the form that Gymnasium's have; empty if something else is.
+
+    It was Gymnasium's wrappers or ours that raised then, not the environment.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    if where != __name__ and where.partition(".")[0] != "gymnasium":
+        return ""
+    text = str(error)
+    if "unexpected keyword argument" in text:
+        return f"takes no {text.rpartition(' ')[2]}, as Gymnasium's does. {OLD_GYM}."
+    count = re.search(r"got (\d+)", text)
+    returned = f"{count[1]} values" if count else "too many values, or a single one"
+    return f"returned {returned}{_expected(method)}" if "unpack" in text else ""
 
 
 def fits(array: np.ndarray, dtype: Any) -> bool:

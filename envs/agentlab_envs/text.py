@@ -16,6 +16,7 @@ from agentlab.vocabulary import Bytes, Characters, Vocabulary
 from agentlab_envs import texts
 
 NOT_JUDGED = -1  # the target at a position where no answer is right or wrong
+MEMORY = {"characters": 16, "bytes": 4}  # bytes for a byte of text, while it becomes numbers (of 8 bytes, then of 4)
 STRETCHES = 8  # that a text is cut into to be judged on: more take fewer steps, fewer carry the state further
 
 
@@ -162,13 +163,26 @@ class Text(DeviceEnvironment):
         Raises:
             UsageError: it cannot be read, is no text, or is empty.
         """
-        data = texts.read(self.path) if self.text is None else self.text.encode()
-        if not data:
+        scale = MEMORY[self.units]
+        contents = texts.contents(self.path, scale) if self.text is None else {"given": self._encoded(self.text)}
+        if not any(contents.values()):
             raise errors.UsageError(f"Text {self._name} is empty; name one of at least {self.window + 1} characters.")
         if self.units == "bytes":
+            data = b"".join(contents.values())
             return data.lower() if self.lowercase else data
-        text = texts.decoded(data, self._name)
+        names = {path: repr(path) if self.text is None else path for path in contents}
+        text = "".join(texts.decoded(data, names[path]) for path, data in contents.items())
         return text.lower() if self.lowercase else text
+
+    def _encoded(self, text: str) -> bytes:
+        """Returns a text as UTF-8; raises UsageError if it holds half of a pair of surrogates, as no UTF-8 does."""
+        try:
+            return text.encode()
+        except UnicodeEncodeError as error:
+            raise errors.UsageError(
+                f"Text {self._name} has a lone surrogate, {text[error.start]!a}, at character {error.start:,}, which is no "
+                "character. Remove it."
+            ) from error
 
     def _check_length(self, length: int, needed: int, what: str) -> None:
         if length < needed:

@@ -10,8 +10,11 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from typing import BinaryIO
 
-from agentlab import errors, limits, source
+from agentlab import errors, files, limits, room, source
+from agentlab.files import UnreadableError
+from agentlab.folder import Folder
 
 FOLDER = "AGENTLAB_DATA"
 PREFIX = "corpus:"
@@ -19,26 +22,42 @@ NIETZSCHE = "nietzsche.txt"
 NIETZSCHE_URL = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 NIETZSCHE_SHA256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 TIMEOUT = 30.0  # seconds
+DOWNLOAD_LIMIT = 2**24  # bytes; the text has 600,901
 
 
 def read(path: str) -> bytes:
-    """Returns the bytes of a text: of a corpus, a file, or a folder's files one after another.
+    """Returns the bytes of a text, as of `contents`, the files of a folder one after another."""
+    return b"".join(contents(path).values())
+
+
+def contents(path: str, scale: int = 1) -> dict[str, bytes]:
+    """Returns the bytes of a text by the name of where they are from: a corpus, a file, or the files of a folder.
 
     Args:
         path: "corpus:nietzsche" or "corpus:python-docs"; a file; or a folder, whose files are read in the order of their paths,
-            those below it included and hidden ones left out.
+            those below it included and hidden ones left out. A symbolic link in it, which may lead anywhere, is refused.
+        scale: bytes of memory that a byte of it will take.
 
     Raises:
-        UsageError: there is no such text, or it cannot be had.
+        UsageError: there is no such text, or it cannot be had, or takes more memory than is free.
     """
     if path.startswith(PREFIX):
         name = path.removeprefix(PREFIX)
         if name not in CORPORA:
             raise errors.UsageError(errors.unknown("corpus", name, CORPORA))
-        return CORPORA[name]()
+        return {path: CORPORA[name]()}
     limits.check_path(path)
-    place = pathlib.Path(path)
-    return b"".join(_read(file) for file in _files(place)) if place.is_dir() else _read(place)
+    reader, place = _Reader(scale), pathlib.Path(path)
+    try:
+        if not place.is_dir():
+            reader.add(files.open_plain(place, follow=True), path)
+        else:
+            reader.add_folder(Folder.open(place), path)
+    except (OSError, ValueError, UnreadableError) as error:
+        raise _unreadable(path, error) from error
+    if not reader.contents:
+        raise errors.UsageError(f"Folder {path!r} has no files to read; put a text into it, or name another.")
+    return reader.contents
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -48,12 +67,9 @@ def decoded(data: bytes, name: str) -> str:
         UsageError: they are no text; with the offset of the first byte that shows it.
     """
     try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise errors.UsageError(
-            f"Text {name} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start:,}. "
-            "Convert it, or set environment.units=bytes."
-        ) from error
+        text = files.decoded(data, f"Text {name}")
+    except UnreadableError as error:
+        raise errors.UsageError(f"{error}. Convert it, or set environment.units=bytes.") from error
     if "\0" in text:
         raise errors.UsageError(
             f"Text {name} is binary: it has a zero byte at offset {data.index(0):,}. "
@@ -62,43 +78,74 @@ def decoded(data: bytes, name: str) -> str:
     return text
 
 
-def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
-    if not files:
-        raise errors.UsageError(f"Folder {str(folder)!r} has no files to read; put a text into it, or name another.")
-    return files
+class _Reader:
+    """Reads files one after another, as long as what they take together as numbers fits into memory.
+
+    Args:
+        scale: bytes of memory for a byte of text.
+    """
+
+    def __init__(self, scale: int) -> None:
+        self.contents: dict[str, bytes] = {}
+        self._scale = scale
+        self._size = 0
+
+    def add_folder(self, folder: Folder, path: str) -> None:
+        """Adds the files in a folder and in those below it, by their paths; raises UnreadableError for a symbolic link."""
+        for name in sorted(name for name in folder.names() if not name.startswith(".")):
+            place = os.path.join(path, name)  # noqa: PTH118 - as text, for messages
+            if folder.is_folder(name):
+                self.add_folder(folder.folder(name), place)
+            else:
+                self.add(folder.open_file(name), place)
+
+    def add(self, opened: BinaryIO, path: str) -> None:
+        """Adds an open file, which is closed; raises UsageError if there is not enough memory for it."""
+        with opened:
+            size = os.fstat(opened.fileno()).st_size
+            self._size += size
+            room.check_free(self._size * self._scale, f"Text {path!r}", "text")
+            self.contents[path] = files.read_opened(opened, path, size)
 
 
-def _is_hidden(path: pathlib.Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _unreadable(path: str, error: Exception) -> errors.UsageError:
+    reason = getattr(error, "strerror", None) or getattr(error.__cause__, "strerror", None) or error
+    return errors.UsageError(
+        f"Text {path!r} can't be read: {reason}. Set environment.path to a UTF-8 file or a folder of such, without links."
+    )
 
 
 def _read(file: pathlib.Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise errors.UsageError(
-            f"Text {str(file)!r} can't be read: {error.strerror}. Set environment.path to a UTF-8 file or a folder of such."
-        ) from error
+    return b"".join(contents(str(file)).values())
 
 
 def _nietzsche() -> bytes:
     """Returns the text of Keras's character-level LSTM example, from the user's data folder, the cache, or the network."""
     folder = os.environ.get(FOLDER)
-    places = [pathlib.Path(folder, NIETZSCHE)] if folder else []
-    cached = cache() / NIETZSCHE
-    for place in (*places, cached):
-        if place.is_file():
-            return _verified(_read(place), str(place))
+    given = pathlib.Path(folder or "", NIETZSCHE)
+    place = given if folder and given.is_file() else cache() / NIETZSCHE
+    if place.is_file():
+        return _verified(_read(place), str(place))
     data = _verified(_download(NIETZSCHE_URL), NIETZSCHE_URL)
-    _keep(data, cached)
+    _keep(data, place)
     return data
 
 
 def cache() -> pathlib.Path:
-    """Returns the folder where downloads are kept: `agentlab` in the user's cache."""
+    """Returns the folder where downloads are kept: `agentlab` in the user's cache.
+
+    Raises:
+        UsageError: the user has no home.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return pathlib.Path(home) / "agentlab" if home else pathlib.Path.home() / ".cache" / "agentlab"
+    if home:
+        return pathlib.Path(home) / "agentlab"
+    try:
+        return pathlib.Path.home() / ".cache" / "agentlab"
+    except RuntimeError as error:
+        raise errors.UsageError(
+            "There is no home directory to keep a download in. Set XDG_CACHE_HOME to a folder that can be written, or HOME."
+        ) from error
 
 
 def _verified(data: bytes, where: str) -> bytes:
@@ -114,7 +161,7 @@ def _verified(data: bytes, where: str) -> bytes:
 def _download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            return answer.read()
+            return answer.read(DOWNLOAD_LIMIT)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise errors.UsageError(

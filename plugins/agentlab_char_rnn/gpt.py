@@ -31,6 +31,7 @@ def rotated(vectors: Any, places: Any) -> Any:
     return tf.concat([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
 
 
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class CachedAttention(keras.layers.Layer):
     """Attention to oneself and the `context` positions before, of which those of earlier calls are kept as state.
 
@@ -49,8 +50,14 @@ class CachedAttention(keras.layers.Layer):
         self._heads = heads
         self._size = units // heads
         self._context = context
-        self.inward = _dense(3 * units, SPREAD, "inward")
-        self.outward = _dense(units, output_spread, "outward")
+        self._output_spread = output_spread
+        self.inward = _dense(3 * units, SPREAD, "inward", self.dtype_policy)
+        self.outward = _dense(units, output_spread, "outward", self.dtype_policy)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for vectors `[B, T, units]`."""
+        self.inward.build(input_shape)
+        self.outward.build(input_shape)
 
     def call(self, inputs: Any, cache: Any, seen: Any) -> tuple[Any, Any]:
         """Returns outputs `[B, T, units]` and the cache afterwards.
@@ -79,19 +86,32 @@ class CachedAttention(keras.layers.Layer):
         filled = tf.cast(places, tf.int64) >= self._context - seen[:, tf.newaxis]
         return near & filled[:, tf.newaxis, tf.newaxis, :]
 
+    def get_config(self) -> dict[str, Any]:
+        sizes = {"heads": self._heads, "units": self._heads * self._size, "context": self._context}
+        return {**super().get_config(), **sizes, "output_spread": self._output_spread}
 
+
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class Block(keras.layers.Layer):
     """Attention, then a perceptron, each on normalized inputs and added to them (Radford et al. 2019)."""
 
     def __init__(self, heads: int, units: int, context: int, layers: int, dropout: float, **options: Any) -> None:
         super().__init__(**options)
+        self._sizes = {"heads": heads, "units": units, "context": context, "layers": layers}
         spread = SPREAD / math.sqrt(2 * layers)  # so that the sum over all layers keeps its size
-        self.before_attention = keras.layers.LayerNormalization(epsilon=1e-5)
-        self.attention = CachedAttention(heads, units, context, spread)
-        self.before_perceptron = keras.layers.LayerNormalization(epsilon=1e-5)
-        self.wide = _dense(4 * units, SPREAD, "wide")
-        self.narrow = _dense(units, spread, "narrow")
-        self.dropout = keras.layers.Dropout(dropout)
+        dtype = self.dtype_policy
+        self.before_attention = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.attention = CachedAttention(heads, units, context, spread, dtype=dtype)
+        self.before_perceptron = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.wide = _dense(4 * units, SPREAD, "wide", dtype)
+        self.narrow = _dense(units, spread, "narrow", dtype)
+        self.dropout = keras.layers.Dropout(dropout, dtype=dtype)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for vectors `[B, T, units]`."""
+        for layer in (self.before_attention, self.attention, self.before_perceptron, self.wide):
+            layer.build(input_shape)
+        self.narrow.build((*input_shape[:-1], self.wide.units))
 
     def call(self, inputs: Any, cache: Any, seen: Any, training: bool = False) -> tuple[Any, Any]:
         attended, cache = self.attention(self.before_attention(inputs), cache, seen)
@@ -99,7 +119,11 @@ class Block(keras.layers.Layer):
         narrowed = self.narrow(tf.nn.gelu(self.wide(self.before_perceptron(inputs)), approximate=True))
         return inputs + self.dropout(narrowed, training=training), cache
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self._sizes, "dropout": self.dropout.rate}
 
+
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class Transformer(RecurrentModel):
     """Symbols through blocks of attention to logits; the state is each block's cache and how many symbols there were.
 
@@ -112,15 +136,23 @@ class Transformer(RecurrentModel):
 
     def __init__(self, builder: GPT, symbols: int, num_outputs: int, every_position: bool, **options: Any) -> None:
         super().__init__(**options)
+        self._builder = builder
         self._every_position = every_position
         self._cache_shape = (2, builder.heads, builder.context, builder.units // builder.heads)
-        self.embedding = keras.layers.Embedding(symbols, builder.units, keras.initializers.RandomNormal(stddev=SPREAD))
-        self.dropout = keras.layers.Dropout(builder.dropout)
-        self.blocks = [
-            Block(builder.heads, builder.units, builder.context, builder.layers, builder.dropout) for _ in range(builder.layers)
-        ]
-        self.normalization = keras.layers.LayerNormalization(epsilon=1e-5)
-        self.head = _dense(num_outputs, SPREAD, "head")
+        normal, dtype = keras.initializers.RandomNormal(stddev=SPREAD), self.dtype_policy
+        self.embedding = keras.layers.Embedding(symbols, builder.units, normal, dtype=dtype)
+        self.dropout = keras.layers.Dropout(builder.dropout, dtype=dtype)
+        sizes = (builder.heads, builder.units, builder.context, builder.layers)
+        self.blocks = [Block(*sizes, builder.dropout, dtype=dtype) for _ in range(builder.layers)]
+        self.normalization = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.head = _dense(num_outputs, SPREAD, "head", dtype)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for windows `[B, T]` of symbols."""
+        self.embedding.build(input_shape)
+        vectors = (*input_shape, self._builder.units)
+        for layer in (*self.blocks, self.normalization, self.head):
+            layer.build(vectors)
 
     def initial_state(self, batch_size: int) -> Any:
         caches = tuple(tf.zeros([batch_size, *self._cache_shape]) for _ in self.blocks)
@@ -135,6 +167,14 @@ class Transformer(RecurrentModel):
         if not self._every_position:
             outputs = outputs[:, -1]
         return self.head(self.normalization(outputs)), (tuple(kept), seen + observation.shape[1])
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = {"symbols": self.embedding.input_dim, "num_outputs": self.head.units, "every_position": self._every_position}
+        return {**super().get_config(), "builder": attrs.asdict(self._builder), **sizes}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Transformer:
+        return cls(**{**config, "builder": GPT(**config["builder"])})
 
 
 @attrs.frozen
@@ -163,5 +203,6 @@ class GPT(ModelBuilder):
         return Transformer(self, num_symbols(spec), num_outputs, spec.action.choices != (), name="gpt")
 
 
-def _dense(units: int, spread: float, name: str) -> keras.layers.Dense:
-    return keras.layers.Dense(units, kernel_initializer=keras.initializers.RandomNormal(stddev=spread), name=name)
+def _dense(units: int, spread: float, name: str, dtype: Any) -> keras.layers.Dense:
+    normal = keras.initializers.RandomNormal(stddev=spread)
+    return keras.layers.Dense(units, kernel_initializer=normal, name=name, dtype=dtype)

@@ -16,6 +16,7 @@ from agentlab_char_rnn.symbols import num_symbols
 MOST_LAYERS = 100
 
 
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class RecurrentNetwork(RecurrentModel):
     """Symbols through recurrent layers to logits.
 
@@ -32,7 +33,17 @@ class RecurrentNetwork(RecurrentModel):
         super().__init__(**options)
         self.embedding = embedding
         self.stack = stack
-        self.head = keras.layers.Dense(num_outputs, name="head")
+        self.head = keras.layers.Dense(num_outputs, name="head", dtype=self.dtype_policy)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes all weights for windows `[B, T]`; a call on windows of one symbol would go around the stack's own."""
+        if self.embedding is not None:
+            if not self.embedding.built:  # Keras restores layers built
+                self.embedding.build(input_shape)
+            input_shape = (*input_shape, self.embedding.output_dim)
+        if not self.stack.built:
+            self.stack.build(input_shape)
+        self.head.build((None, self.stack.layers[-1].units))
 
     def initial_state(self, batch_size: int) -> Any:
         return self.stack.zero_state(batch_size)
@@ -45,6 +56,15 @@ class RecurrentNetwork(RecurrentModel):
         else:
             outputs, state = self.stack(inputs, state, training=training)
         return self.head(outputs), state
+
+    def get_config(self) -> dict[str, Any]:
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("stack", "embedding")}
+        return {**super().get_config(), **parts, "num_outputs": self.head.units}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> RecurrentNetwork:
+        parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in ("stack", "embedding")}
+        return cls(**{**config, **parts})
 
 
 @attrs.frozen
@@ -74,7 +94,7 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
         first = self.layer(size if embedding is None else None)
         above = [self.layer(None) for _ in range(self.layers - 1)]
         stack = RecurrentStack([first, *above], spec.action.choices != (), self.dropout)
-        # Built here: windows of one character go around the stack's own call, which would build it.
+        # Built before the head is made, which draws the next initial weights: a seed stands for the same ones as ever.
         stack.build((None, *spec.observation.shape, *([self.embedding] if embedding is not None else [])))
         name = type(self).__name__.removesuffix("Builder").lower()
         return RecurrentNetwork(stack, num_outputs, embedding, name=name)

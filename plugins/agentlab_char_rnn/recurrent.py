@@ -115,6 +115,7 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
         return projected
 
 
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class LSTM(RecurrentLayer):
     """A long short-term memory, as `keras.layers.LSTM` computes it; the state is (h, c)."""
 
@@ -141,6 +142,7 @@ class LSTM(RecurrentLayer):
         return self.add_weight(shape=(width,), initializer=forget_ones, name="bias")
 
 
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class GRU(RecurrentLayer):
     """A gated recurrent unit, as `keras.layers.GRU` computes it with `reset_after=True`, its default; the state is (h,)."""
 
@@ -161,6 +163,7 @@ class GRU(RecurrentLayer):
         return self.add_weight(shape=(2, width), initializer="zeros", name="bias")
 
 
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class UnitDropout(keras.layers.Layer):
     """Leaves out a fraction of the units in training, the same ones at all positions, and makes up for it by the others.
 
@@ -185,7 +188,11 @@ class UnitDropout(keras.layers.Layer):
         kept = seeds.uniform(seed, tf.shape(inputs)[-2:]) >= self.rate
         return tf.where(kept, inputs / (1 - self.rate), tf.zeros_like(inputs))
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
 
+
+@keras.saving.register_keras_serializable(package="agentlab_char_rnn")
 class RecurrentStack(keras.layers.Layer):
     """Recurrent layers on top of each other, time-major between them.
 
@@ -211,12 +218,13 @@ class RecurrentStack(keras.layers.Layer):
             raise errors.UsageError("RecurrentStack got no layers; expected at least one.")
         self.layers = list(layers)
         self.return_sequences = return_sequences
-        self.dropout = UnitDropout(dropout)
+        self.dropout = UnitDropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
         """Builds every layer for inputs `[B, T]` of symbols or `[B, T, F]` of features."""
         for layer in self.layers:
-            layer.build(input_shape)
+            if not layer.built:  # Keras restores layers built
+                layer.build(input_shape)
             input_shape = (*input_shape[:2], layer.units)
 
     def call(
@@ -250,6 +258,16 @@ class RecurrentStack(keras.layers.Layer):
             inputs = self.dropout(inputs, training=training)
             states.append(after)
         return inputs, tuple(states)
+
+    def get_config(self) -> dict[str, Any]:
+        layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
+        settings = {"layers": layers, "return_sequences": self.return_sequences, "dropout": self.dropout.rate}
+        return {**super().get_config(), **settings}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> RecurrentStack:
+        layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
+        return cls(**{**config, "layers": layers})
 
 
 def _exchange_axes(tensor: Any) -> tf.Tensor:

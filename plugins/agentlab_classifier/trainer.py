@@ -13,6 +13,7 @@ from agentlab.trainer import Score, Trainer
 from agentlab.types import Transition
 from agentlab_classifier.score import AnswerScore, ClassScore
 
+TAKEN = ("episodes", "return_mean", "return_std", "episode_length_mean", "loss", "per_class_accuracy", "confusion_matrix")
 MOST_METRICS = 100
 
 
@@ -47,6 +48,7 @@ class Supervised(Trainer):
         super().build(model, spec)
         self._loss = _loss(self.loss_function, spec.target)
         self._metrics = keras_names.metrics([_metric(metric, spec.target) for metric in self.metrics])
+        _check_names([metric.name for metric in self._metrics])
         self._target = spec.target
 
     def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
@@ -74,3 +76,13 @@ def _metric(given: Any, target: Array | Discrete | None) -> Any:
     if given in ("accuracy", "acc") and isinstance(target, Discrete):
         return keras.metrics.SparseCategoricalAccuracy(name="accuracy")  # as `compile` resolves the name
     return given
+
+
+def _check_names(names: list[str]) -> None:
+    """Raises UsageError if two entries of an evaluation would have the same name."""
+    for name in names:
+        if name in TAKEN or names.count(name) > 1:
+            raise errors.UsageError(
+                f"A metric is named {name!r}, as another entry of evaluations is; expected names of their own, and none of "
+                f"{', '.join(TAKEN)}. Give it another name."
+            )

@@ -1,23 +1,29 @@
-"""The target network: a model's weights of some time ago, by which it is told what follows is worth."""
+"""The target network: a model of some time ago, by which it is told what follows is worth."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from agentlab.model import infer
 from agentlab.parameters import flatten, is_small, unflatten
 
 
 class TargetNetwork:
-    """A second set of a model's trainable weights, which moves to the model's from time to time (Mnih et al. 2015).
+    """A copy of all of a model's variables, which moves to the model's from time to time (Mnih et al. 2015).
 
-    A small one is kept as one vector, so that moving it is one operation; a large one weight by weight, as cutting it into
-    its weights would copy it whenever it is asked.
+    It holds whatever decides an output: trainable and frozen weights, statistics such as those of batch normalization, and the
+    state of random generators. Variables in floating point move by `rate`, the statistics like the weights that they belong to;
+    whole numbers are copied. Asking it changes neither itself nor the model.
+
+    Float32 variables, if they are small together, are held as one vector, so that moving them is one operation; large ones one
+    by one, as cutting a vector into its variables would copy it whenever the network is asked.
 
     Args:
-        model: built; the target network begins with its weights.
+        model: built; the target network begins as a copy.
         period: updates from one move to the next.
         rate: how far it then moves: 1, a copy; less, Polyak averaging.
     """
@@ -26,16 +32,23 @@ class TargetNetwork:
         self.model = model
         self.period = period
         self.rate = rate
-        self._is_small = is_small(model.trainable_variables)
+        self._variables = _by_kind(model.variables)
+        self._vector = [variable for variable in self._variables if variable.dtype == "float32"]
+        if not is_small(self._vector):
+            self._vector = []
         self._updates = tf.Variable(0, dtype=tf.int64, name="target_updates")
-        self._held = [tf.Variable(weight, trainable=False, name="target") for weight in self._newest()]
+        self._held = [tf.Variable(value, trainable=False, name="target") for value in self._newest()]
 
     def output(self, observation: Any) -> Any:
         """Returns its outputs `[N, K]` for observations `[N, *O]`."""
-        weights = self.model.trainable_variables
-        values = unflatten(self._held[0], weights) if self._is_small else self._held
-        with keras.StatelessScope(list(zip(weights, values, strict=True))):
-            return self.model(observation, training=False)
+        return infer(self.model, observation, variables=self.values())[0]
+
+    def values(self) -> list[tuple[keras.Variable, Any]]:
+        """Returns the model's variables, each with the value that it has here."""
+        held: list[Any] = list(self._held)
+        if self._vector:
+            held = [*unflatten(held[0], self._vector), *held[1:]]
+        return list(zip(self._variables, held, strict=True))
 
     def follow(self) -> None:
         """Counts an update of the model, and moves if this one is due; traceable."""
@@ -44,9 +57,9 @@ class TargetNetwork:
             self._move()
             return
         due = tf.equal(self._updates.read_value() % self.period, 0)
-        if self._is_small:  # then the move costs less than a branch, with which a host step's graph leaves the calling thread
-            (held,), (moved,) = self._held, self._moved()
-            held.assign(tf.where(due, moved, held))
+        if self._vector:  # then the move costs less than a branch, with which a host step's graph leaves the calling thread
+            for held, moved in zip(self._held, self._moved(), strict=True):
+                held.assign(tf.where(due, moved, held))
         else:
             tf.cond(due, self._move, lambda: 0)
 
@@ -55,16 +68,25 @@ class TargetNetwork:
         return {f"target/{index:03d}": held for index, held in enumerate(self._held)} | {"target_updates": self._updates}
 
     def _move(self) -> int:
-        """Moves the weights; returns 0, since branches of a graph have to return something."""
+        """Moves all that is held; returns 0, since branches of a graph have to return something."""
         for held, moved in zip(self._held, self._moved(), strict=True):
             held.assign(moved)
         return 0
 
     def _moved(self) -> list[Any]:
-        if self.rate == 1.0:
-            return self._newest()
-        return [held + self.rate * (newest - held) for held, newest in zip(self._held, self._newest(), strict=True)]
+        return [self._between(held, newest) for held, newest in zip(self._held, self._newest(), strict=True)]
+
+    def _between(self, held: Any, newest: Any) -> Any:
+        averaged = self.rate != 1.0 and newest.dtype.is_floating
+        return held + tf.cast(self.rate, newest.dtype) * (newest - held) if averaged else newest
 
     def _newest(self) -> list[Any]:
-        weights = [variable.value for variable in self.model.trainable_variables]
-        return [flatten(weights)] if self._is_small else [tf.convert_to_tensor(weight) for weight in weights]
+        """Returns the model's values as they are held: the vector if there is one, then the variables that are not in it."""
+        values = [tf.convert_to_tensor(variable.value) for variable in self._variables]
+        count = len(self._vector)
+        return [flatten(values[:count]), *values[count:]] if count else values
+
+
+def _by_kind(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+    """Returns the float32 variables, trainable ones first, then the others."""
+    return sorted(variables, key=lambda variable: (variable.dtype != "float32", not variable.trainable))

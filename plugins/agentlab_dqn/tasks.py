@@ -143,6 +143,7 @@ WHOLE_GAMES = Evaluation(  # by the game's own points, whatever is learned from
     environment=part("atari", arguments={"reward_clipping": False, "life_loss_info": False}),
     sampler=part("epsilon-greedy", epsilon=0.05),  # else one game is played over and over, if the emulator draws nothing
     episodes=30,
+    max_episode_steps=27_000,  # half an hour of play, where the emulator ends it too
 )
 
 dqn_breakout = Task(

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, noise, seeds
-from agentlab.model import RecurrentModel
+from agentlab.model import RecurrentModel, infer
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
@@ -70,7 +70,8 @@ class DQN(Trainer):
         if not isinstance(spec.action, Discrete) or spec.action.shape:
             raise errors.UsageError(
                 f"DQN needs discrete actions; environment {spec.name!r} takes a {spec.action}. "
-                "Choose another trainer or an environment with discrete actions."
+                "A wrapper makes those of a Gymnasium environment discrete: agentlab.run('dqn', environment=lambda: "
+                "gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5))."
             )
         return self._returns.num_outputs(spec.action.num_values)
 
@@ -93,7 +94,7 @@ class DQN(Trainer):
             next_output = chooser = self.target.output(batch.next_observation)
         if self.double:
             with noise.drawn_from(seeds.child(seed, "chooser")):
-                chooser = self.model(batch.next_observation, training=False)
+                chooser, _ = infer(self.model, batch.next_observation)
         next_action = tf.argmax(self._returns.values(chooser), axis=-1)
         discount = self.discount * batch.discount
         loss, error = self._returns.compare(output, batch.action, batch.reward, discount, next_output, next_action)

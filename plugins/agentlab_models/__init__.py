@@ -1,1 +1,10 @@
-"""Models that several algorithms share: multi-layer perceptrons and convolutional networks."""
+"""Models that several algorithms share: multi-layer perceptrons and convolutional networks.
+
+Importing this package makes their layers known to Keras, for `keras.models.load_model`.
+"""
+
+from agentlab_models.heads import Dueling
+from agentlab_models.noisy import NoisyDense
+from agentlab_models.styles import Subclassed
+
+__all__ = ["Dueling", "NoisyDense", "Subclassed"]

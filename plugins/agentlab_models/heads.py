@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab import errors, keras_names
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab_models.noisy import NoisyDense
+from agentlab_models.styles import restored, serialized
 
 
 @attrs.frozen
@@ -71,6 +72,7 @@ def _dueling(spec: EnvironmentSpec, num_outputs: int, hidden_units: Sequence[int
     return Dueling(stream("value", atoms), stream("advantage", num_outputs), atoms)
 
 
+@keras.saving.register_keras_serializable(package="agentlab_models")
 class Dueling(keras.layers.Layer):
     """The value of a state plus each action's advantage over their mean (Wang et al. 2016, arXiv:1511.06581, equation 9).
 
@@ -94,7 +96,8 @@ class Dueling(keras.layers.Layer):
         for stream in (self.value, self.advantage):
             shape = input_shape
             for layer in stream:
-                layer.build(shape)
+                if not layer.built:  # Keras restores layers built
+                    layer.build(shape)
                 shape = layer.compute_output_shape(shape)
         super().build(input_shape)
 
@@ -113,3 +116,11 @@ class Dueling(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns `[N, A Z]`."""
         return self.advantage[-1].compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        streams = {"value": serialized(self.value), "advantage": serialized(self.advantage)}
+        return {**super().get_config(), **streams, "atoms": self.atoms}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Dueling:
+        return cls(**{**config, "value": restored(config["value"]), "advantage": restored(config["advantage"])})

@@ -10,6 +10,7 @@ import tensorflow as tf
 from agentlab import keras_names, noise, seeds
 
 
+@keras.saving.register_keras_serializable(package="agentlab_models")
 class NoisyDense(keras.layers.Layer):
     """A dense layer with factorised Gaussian noise in its weights (Fortunato et al. 2018, arXiv:1706.10295).
 
@@ -54,7 +55,7 @@ class NoisyDense(keras.layers.Layer):
         outputs = tf.matmul(inputs, self.kernel) + self.bias
         seed = noise.present_seed()
         if seed is not None:
-            of_inputs, of_outputs = self.draw(seed)
+            of_inputs, of_outputs = (tf.cast(drawn, self.compute_dtype) for drawn in self.draw(seed))
             outputs += of_outputs * (tf.matmul(inputs * of_inputs, self.kernel_noise) + self.bias_noise)
         return self.activation(outputs)
 
@@ -68,3 +69,8 @@ class NoisyDense(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns `[N, units]`."""
         return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        activation = keras.activations.serialize(self.activation)
+        settings = {"units": self.units, "stream": self.stream, "activation": activation, "noise": self.noise}
+        return {**super().get_config(), **settings}

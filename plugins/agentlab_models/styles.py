@@ -25,15 +25,27 @@ def functional(spec: EnvironmentSpec, layers: Layers) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
+def serialized(layers: Layers) -> list[dict[str, Any]]:
+    """Returns what Keras writes of layers, for the `get_config` of what is made of them."""
+    return [keras.saving.serialize_keras_object(layer) for layer in layers]
+
+
+def restored(configs: Sequence[dict[str, Any]], custom_objects: dict[str, Any] | None = None) -> list[keras.layers.Layer]:
+    """Returns the layers of which Keras wrote `configs`; for `from_config`, which nothing but Keras calls."""
+    return [keras.saving.deserialize_keras_object(config, custom_objects) for config in configs]
+
+
+@keras.saving.register_keras_serializable(package="agentlab_models")
 class Subclassed(keras.Model):
     """A model that calls one layer after another.
 
     Args:
         chain: the layers.
+        options: as of any Keras model.
     """
 
-    def __init__(self, chain: Layers) -> None:
-        super().__init__()
+    def __init__(self, chain: Layers, **options: Any) -> None:
+        super().__init__(**options)
         self.chain = list(chain)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -42,6 +54,13 @@ class Subclassed(keras.Model):
             # Keras hands `training` on to layers that tell training from inference, such as dropout.
             inputs = layer(inputs)
         return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "chain": serialized(self.chain)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Subclassed:
+        return cls(**{**config, "chain": restored(config["chain"], custom_objects)})
 
 
 def _inputs(spec: EnvironmentSpec) -> Any:

@@ -53,8 +53,8 @@ def test_returns_go_to_the_next_end():
 
 def test_a_rollout_knows_where_episodes_ended():
     """Two rows: one terminates after its second turn, the other is cut off after its first and begins elsewhere."""
-    memory = Rollout(turns=3, discount=0.5)
-    memory.build(SPEC, 2, Horizon())
+    memory = Rollout(turns=3)
+    memory.build(SPEC, 2, Horizon(1, 0.5))
     shown = [[0.0, 10.0], [1.0, 50.0], [5.0, 51.0]]
     led_to = [[1.0, 11.0], [2.0, 51.0], [6.0, 52.0]]
     discount = [[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]
@@ -90,6 +90,21 @@ def test_the_target_of_a_value_looks_beyond_what_was_cut_off_only():
 def test_arrays_as_actions_are_refused(trainer):
     with pytest.raises(AgentlabError, match="needs one choice per step"):
         trainer().num_outputs(EnvironmentSpec("arm", Array((3,)), Array((2,))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"memory": {"turns": 64}}, "what happened in 2,048 steps, with 32 environments; the trainer updates every 4,096. Set"),
+        ({"trainer": {"update_period": 2_048}}, "what happened in 4,096 steps, .* Set trainer.update_period=4096"),
+        ({"num_environments": 16}, "what happened in 2,048 steps, with 16 environments; the trainer updates every 4,096"),
+        ({"memory": {"name": "replay"}}, "Reinforce learns from what the present policy does; UniformReplay hands out"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_training(tmp_path, changes, sentence):
+    with pytest.raises(AgentlabError, match=sentence):
+        agentlab.run(reinforce_cartpole, changes=changes, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("task", [actor_critic_cartpole, reinforce_cartpole], ids=lambda task: task.name)

@@ -12,7 +12,7 @@ from agentlab import errors
 from agentlab.parameters import Updater
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.trainer import Trainer, fraction, positive
-from agentlab.types import Transition
+from agentlab.types import Horizon, Transition
 
 
 def policy_loss(output: Any, action: Any, advantage: Any) -> tuple[Any, Any]:
@@ -38,6 +38,7 @@ class ActorCritic(Trainer):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "entropy", "critic_loss")
+    on_policy: ClassVar[bool] = True
 
     discount: float = fraction(0.99)
     entropy_weight: float = attrs.field(default=0.01, validator=attrs.validators.ge(0))
@@ -52,13 +53,15 @@ class ActorCritic(Trainer):
             )
         return spec.action.num_values
 
+    def horizon(self) -> Horizon:
+        return Horizon(1, self.discount)  # by which a rollout sums rewards up
+
     def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
         super().build(model, spec)
         shown = keras.Input(spec.observation.shape, dtype=spec.observation.dtype)
         hidden = keras.layers.Flatten()(shown)
-        for seed in range(2):  # seeds of its own: a trainer is built the same in every run
-            start = keras.initializers.GlorotUniform(seed)
-            hidden = keras.layers.Dense(self.critic_units, activation="tanh", kernel_initializer=start)(hidden)
+        for _ in range(2):  # their weights are drawn from the run's seed, as the model's are
+            hidden = keras.layers.Dense(self.critic_units, activation="tanh")(hidden)
         self.critic = keras.Model(shown, keras.layers.Dense(1, kernel_initializer="zeros")(hidden))
         self._critic_updater = Updater(keras.optimizers.Adam(self.critic_learning_rate), self.critic.trainable_variables)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.memory import Memory
 from agentlab.spec import EnvironmentSpec
-from agentlab.trainer import fraction, positive
+from agentlab.trainer import positive
 from agentlab.types import Horizon, Transition
 
 
@@ -46,15 +46,19 @@ class Rollout(Memory):
     """Keeps the last turns and hands all of them out, each transition as one to its episode's end, or the rollout's.
 
     The reward is then the discounted sum of rewards on the way, `next_observation` where it led, and `discount` is 0 if the
-    task terminated there. Learn every `turns` times environments steps: `trainer.update_period`.
+    task terminated there. Rewards are discounted as the trainer says. Learn every `turns` times environments steps:
+    `trainer.update_period`.
 
     Attributes:
         turns: T, steps of every environment.
-        discount: discount factor, 0 to 1; the trainer's.
     """
 
+    on_policy: ClassVar[bool] = True
+
     turns: int = positive(128)
-    discount: float = fraction(0.99)
+
+    def update_period(self, num_environments: int) -> int:
+        return self.turns * num_environments
 
     def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
         if horizon.num_steps != 1:
@@ -62,7 +66,7 @@ class Rollout(Memory):
                 f"A rollout sums rewards up itself; the trainer learns from {horizon.num_steps} steps in one. "
                 "Set trainer.num_steps=1."
             )
-        size = self.turns * num_environments
+        size, self._discount = self.turns * num_environments, horizon.discount
 
         def ring(shape: tuple[int, ...], dtype: str) -> tf.Variable:
             return tf.Variable(tf.zeros([size, *shape], dtype), trainable=False)
@@ -99,13 +103,13 @@ class Rollout(Memory):
         slots = (added - known + order) % self._size
         batch = tf.nest.map_structure(lambda ring: tf.gather(ring, slots), self._kept)
         ends = tf.gather(self._ended, slots) | (order >= known - self._rows)
-        sums, end = returns(self._by_turn(batch.reward), self._by_turn(ends), self.discount)
+        sums, end = returns(self._by_turn(batch.reward), self._by_turn(ends), self._discount)
         gone = tf.reshape(tf.cast(end - tf.range(self.turns)[:, None], tf.float32), [-1])  # steps on the way before the last
         last = tf.reshape(end * self._rows + tf.range(self._rows), [-1])
         return attrs.evolve(
             batch,
             reward=tf.reshape(sums, [-1]),
-            discount=tf.gather(batch.discount, last) * tf.pow(self.discount, gone),
+            discount=tf.gather(batch.discount, last) * tf.pow(self._discount, gone),
             next_observation=tf.gather(batch.next_observation, last),
         )
 

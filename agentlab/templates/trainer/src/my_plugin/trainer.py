@@ -25,6 +25,7 @@ class MyPlugin(Trainer):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "entropy")
+    on_policy: ClassVar[bool] = True  # older transitions, such as of a replay, would mislead it
 
     learning_rate: float = 3e-3
     entropy_weight: float = attrs.field(default=0.01, validator=attrs.validators.ge(0))

@@ -1,0 +1,93 @@
+"""The value of a setting's default, as far as its source text tells: through `attrs.field`, factories and helpers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+FIELDS = ("field", "ib", "attrib")  # of attrs and dataclasses
+FACTORIES = ("factory", "default_factory")
+EMPTY = {"dict": "{}", "list": "[]", "tuple": "()", "str": "''", "int": "0", "float": "0.0", "bool": "False"}
+
+LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.BinOp)
+
+Find = Callable[[str], ast.FunctionDef | ast.expr | None]
+
+
+def text_of(value: ast.expr | None, find: Find) -> str:
+    """Returns the default that an attribute of a class is given, as an expression; "" where it has none.
+
+    Args:
+        value: what the class body assigns to the attribute; None if it only annotates it.
+        find: returns the function or value of a name, to see through constants, and through helpers that return a field.
+    """
+    if isinstance(value, ast.Name):
+        constant = find(value.id)
+        return ast.unparse(constant if isinstance(constant, LITERALS) else value)
+    if not isinstance(value, ast.Call):
+        return ast.unparse(value) if value else ""
+    name = _called(value)
+    if name in FIELDS:
+        return _of_field(value, find)
+    if name == "Factory":
+        return _made(value.args[0]) if value.args else ""
+    function = find(name)
+    field = _returned_field(function) if isinstance(function, ast.FunctionDef) else None
+    if isinstance(function, ast.FunctionDef) and field is not None:
+        return text_of(_bound(field, _arguments(function, value)), find)
+    return ast.unparse(value)
+
+
+def argument(call: ast.Call, name: str) -> ast.expr | None:
+    """Returns what a call gives as the keyword argument `name`, or None."""
+    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+
+
+def _called(call: ast.Call) -> str:
+    """Returns the last part of a called name: `field` of `attrs.field(...)`."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _of_field(field: ast.Call, find: Find) -> str:
+    for name in FACTORIES:
+        if factory := argument(field, name):
+            return _made(factory)
+    return text_of(argument(field, "default"), find)
+
+
+def _made(factory: ast.expr) -> str:
+    """Returns what a factory makes, as an expression."""
+    if isinstance(factory, ast.Lambda):
+        return ast.unparse(factory.body)
+    name = ast.unparse(factory)
+    return EMPTY.get(name, f"{name}()")
+
+
+def _returned_field(function: ast.FunctionDef) -> ast.Call | None:
+    """Returns the `attrs.field(...)` that a helper returns, or None if it is no such helper."""
+    returned = [node.value for node in function.body if isinstance(node, ast.Return)]
+    return next((value for value in returned if isinstance(value, ast.Call) and _called(value) in FIELDS), None)
+
+
+def parameter_defaults(parameters: ast.arguments) -> dict[str, ast.expr]:
+    """Returns the defaults of a function's parameters by name."""
+    positional = [parameter.arg for parameter in (*parameters.posonlyargs, *parameters.args)]
+    values = dict(zip(positional[len(positional) - len(parameters.defaults) :], parameters.defaults, strict=True))
+    named = zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True)
+    return values | {parameter.arg: value for parameter, value in named if value is not None}
+
+
+def _arguments(function: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr]:
+    """Returns what a call gives a function's parameters, their defaults included, by name."""
+    positional = [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
+    given = dict(zip(positional, call.args, strict=False))
+    return parameter_defaults(function.args) | given | {each.arg: each.value for each in call.keywords if each.arg}
+
+
+def _bound(field: ast.Call, values: dict[str, ast.expr]) -> ast.Call:
+    """Returns a helper's field with the helper's parameters replaced by what it was called with."""
+
+    def replaced(value: ast.expr) -> ast.expr:
+        return values.get(value.id, value) if isinstance(value, ast.Name) else value
+
+    return ast.Call(field.func, field.args, [ast.keyword(each.arg, replaced(each.value)) for each in field.keywords])

@@ -1,0 +1,116 @@
+"""Keras's settings for the whole process: what a named part is must not depend on them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from agentlab import errors
+
+DEFAULTS: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+
+_lock = threading.Lock()
+_depth = 0  # blocks of `keras_defaults` that are open, in all threads
+_settings: dict[str, Any] = {}  # of the process, while there are any
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Gives Keras its own defaults inside the block, whatever the program or `keras.json` has set, and the settings back after.
+
+    A part's name and settings are all that `config.json` records of it, so they alone decide which network is built, which loss
+    is computed and how. The settings are the process's, the dtype policy is the thread's: Keras keeps them so.
+    """
+    import keras
+
+    policy = keras.config.dtype_policy()
+    _open()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        _close()
+
+
+def _open() -> None:
+    global _depth
+    with _lock:
+        if _depth == 0:
+            _settings.update(_current())
+            _assign(DEFAULTS)
+        _depth += 1
+
+
+def _close() -> None:
+    global _depth
+    with _lock:
+        _depth -= 1
+        if _depth == 0:
+            _assign(_settings)
+
+
+def _current() -> dict[str, Any]:
+    import keras
+
+    return {name: getattr(keras.config, name)() for name in DEFAULTS}
+
+
+def _assign(settings: dict[str, Any]) -> None:
+    import keras
+
+    for name, value in settings.items():
+        getattr(keras.config, f"set_{name}")(value)
+
+
+def dtype_settings(dtype: str) -> str:
+    """Returns which of the process's settings make layers compute in `dtype`, as a sentence; "" if none does."""
+    import keras
+
+    policy = keras.config.dtype_policy()
+    if policy.compute_dtype != dtype:
+        return ""
+    return f"Layers compute in {dtype} unless told otherwise, as Keras's dtype policy is {policy.name!r} in this process. "
+
+
+@contextlib.contextmanager
+def importing_keras() -> Iterator[None]:
+    """Names the setting where Keras can't be imported because of the backend that it is set to.
+
+    Raises:
+        UsageError: there is no such backend here.
+    """
+    try:
+        yield
+    except (
+        ImportError,
+        ValueError,
+    ) as error:  # as Keras raises for a backend that is not installed, and for one it does not have
+        config = sys.modules.get("keras.src.backend.config")
+        backend = config.backend() if config is not None else "tensorflow"
+        if backend == "tensorflow":
+            raise
+        raise wrong_backend(backend) from error
+
+
+def check_backend() -> None:
+    """Checks that Keras runs on TensorFlow.
+
+    Raises:
+        UsageError: it runs on another backend.
+    """
+    import keras
+
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise wrong_backend(backend)
+
+
+def wrong_backend(backend: str) -> errors.UsageError:
+    """Returns the error for a backend other than TensorFlow."""
+    return errors.UsageError(
+        f"Keras is set to the {backend!r} backend; agentlab needs 'tensorflow'. Set the environment variable "
+        "KERAS_BACKEND=tensorflow, which counts more than the file keras.json."
+    )
