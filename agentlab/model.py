@@ -137,7 +137,7 @@ def _built_within_reason(
             output = _traced(model, spec)
         footprint.check(model, 1, "model", of_file)
         if output is not None:
-            _check_output(output, model, spec, num_outputs)
+            _check_built(model, output, spec, num_outputs)
             return model
         with seeds.keras_initializers(seed):  # again: what failed is half built
             model = _built(builder, spec, num_outputs)
@@ -257,6 +257,11 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
             f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
             f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
         ) from error
+    _check_built(model, output, spec, num_outputs)
+
+
+def _check_built(model: keras.Model, output: Any, spec: EnvironmentSpec, num_outputs: int) -> None:
+    """Has a model that was called once, or traced, forget how, and checks its weights and its output."""
     forget_traces(model)
     _check_weights(model)
     _check_output(output, model, spec, num_outputs)
