@@ -162,7 +162,7 @@ class Complex(keras.layers.Layer):
 
 def test_weights_that_no_checkpoint_holds_are_told():
     model = keras.Sequential([keras.Input((2,)), Complex(), keras.layers.Dense(2)], name="mine")
-    with pytest.raises(errors.UsageError, match="has weights in complex64, such as '.*phase'; a checkpoint can't"):
+    with pytest.raises(errors.UsageError, match=r"has weights in complex64, such as '.*phase'; a checkpoint can't"):
         build_model(model, SPEC, 2, 0)
 
 
