@@ -271,7 +271,7 @@ def _check_weights(model: keras.Model) -> None:
     if odd := [variable for variable in model.variables if variable.dtype not in arrays.DTYPES]:
         raise errors.UsageError(
             f"Model {model.name!r} has weights in {odd[0].dtype}, such as {odd[0].path!r}; a checkpoint can't hold them. Give "
-            "its layers dtype='float32', or dtype='mixed_bfloat16' to compute in bfloat16 with weights in float32."
+            "its layers dtype='float32'."
         )
 
 

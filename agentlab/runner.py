@@ -17,12 +17,11 @@ from agentlab import task as tasks
 from agentlab.agent import MODEL, Agent, model_variables
 from agentlab.checkpoint import Checkpoint, Checkpoints
 from agentlab.composition import build_agent, resolved
-from agentlab.files import UnreadableError, UnwritableError
-from agentlab.folder import Folder
+from agentlab.files import UnreadableError
 from agentlab.model import ModelBuilder, weights_within
-from agentlab.report import CHECKPOINTS, CONFIG, RESULT, RunDirectory, is_blank
+from agentlab.report import CHECKPOINTS, CONFIG, RESULT, RunDirectory
+from agentlab.run_config import RunConfig, config_bytes, open_run, read_config
 from agentlab.session import Run, Session
-from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.training import Training
 
@@ -99,7 +98,7 @@ def train(
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, found.name, seed, _written(session.config(inexact)))
+        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)))
     except BaseException:
         session.close()
         raise
@@ -144,13 +143,13 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = _read_config(_opened(path), path, trust)  # told before anything is locked or written
+    config = read_config(open_run(path), path, trust)  # told before anything is locked or written
     task = _extended(config.task, steps, path)
     if steps is None and (run := _finished_before(path, tasks.with_objects(task, objects or {}), config, model)) is not None:
         return run
     directory = RunDirectory.open(path)
     try:
-        config = _read_config(directory.folder, path, trust)
+        config = read_config(directory.folder, path, trust)
         task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
         if (run := _finished_before(path, task, config, model)) is not None:
             directory.close()
@@ -193,7 +192,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
     return attrs.evolve(task, steps=steps)
 
 
-def _finished_before(path: pathlib.Path, task: Task, config: _Config, model: keras.Model | ModelBuilder | None) -> Run | None:
+def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: keras.Model | ModelBuilder | None) -> Run | None:
     """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
         result = files.read_json(path / RESULT)
@@ -250,8 +249,8 @@ def load_run(
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
-    folder = _opened(path)
-    config = _read_config(folder, path, trust)
+    folder = open_run(path)
+    config = read_config(folder, path, trust)
     task = tasks.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
@@ -269,7 +268,7 @@ def load_run(
         # The run is under way, and has made room for newer checkpoints meanwhile.
 
 
-def _loaded(task: Task, config: _Config, checkpoint: Checkpoint, model: keras.Model | ModelBuilder | None) -> Agent:
+def _loaded(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.Model | ModelBuilder | None) -> Agent:
     """Returns a run's agent as of a checkpoint; raises UnreadableError if it does not fit."""
     acting = bool(settings.former_object(task.trainer.settings.get("optimizer")))
     file = checkpoint.file("agent")
@@ -315,67 +314,6 @@ def _finished(training: Training, on_report: Callable[[dict[str, Any]], object] 
         for line in training:
             on_report(line)
     return training.run
-
-
-@attrs.frozen
-class _Config:
-    """What config.json says: the task, the seed, the environment's spec, why the run is inexact, and what it ran on."""
-
-    task: Task
-    seed: int
-    spec: EnvironmentSpec
-    inexact: str
-    told: dict[str, Any]
-
-
-def _opened(path: pathlib.Path) -> Folder:
-    """Opens a run's directory.
-
-    Raises:
-        UsageError: there is none, or it holds no config.
-    """
-    limits.check_path(path)
-    try:
-        folder = Folder.open(path)
-        if folder.has(CONFIG):
-            return folder
-        begun = "; its process was killed before it wrote one: 'agentlab run' takes it" if is_blank(folder) else ""
-    except (OSError, ValueError, UnreadableError):
-        begun = ""
-    raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}{begun}. Name a directory such as runs/TASK/0-1.")
-
-
-def _read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> _Config:
-    try:
-        data = folder.read_json(CONFIG)
-    except UnreadableError as error:
-        raise tasks.unusable_config(path / CONFIG, error) from error
-    config = _config_of(data, path / CONFIG)
-    return attrs.evolve(config, task=tasks.trusted(config.task)) if trust else config
-
-
-def _config_of(data: dict[str, Any], file: pathlib.Path) -> _Config:
-    """Returns what the data of a config.json says; `file` is for messages."""
-    task, seed = tasks.task_and_seed(data, file)
-    inexact = data.get("inexact", "")
-    spec = EnvironmentSpec.from_data(data.get("spec") or {})
-    return _Config(task, seed, spec, inexact if isinstance(inexact, str) else "", data)
-
-
-def _written(config: dict[str, Any]) -> bytes:
-    """Returns the content of a config.json, having read it back.
-
-    Raises:
-        UsageError: it could not be read back.
-    """
-    try:
-        data = files.json_bytes(config, CONFIG)
-    except UnwritableError as error:
-        raise errors.UsageError(
-            f"This run can't be recorded: {error}. Put large data into a file and name that in the setting."
-        ) from error
-    _config_of(files.parse_json(data.decode("ascii"), CONFIG), pathlib.Path(CONFIG))
-    return data
 
 
 def warn_of_differences(config: str) -> None:
@@ -471,14 +409,14 @@ def _check_whole(checkpoint: Checkpoint, metrics_bytes: int) -> None:
         raise UnreadableError(f"metrics.jsonl has {metrics_bytes:,} bytes, of which the checkpoint counts {kept:,}")
 
 
-def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: _Config) -> None:
+def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: RunConfig) -> None:
     if session.agent.spec.as_data() != config.spec.as_data():
         raise errors.UsageError(
             f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
             f"else than {CONFIG} says. Bring the environment or its data back as it was."
         )
     begun_on = {name: config.told.get(name) for name in machine.facts()} if checkpoint is not None else {}
-    directory.write_config(_written({**session.config(config.inexact), **begun_on}))
+    directory.write_config(config_bytes({**session.config(config.inexact), **begun_on}))
     try:
         session.resume(directory, checkpoint, config.inexact, config.told)
     except UnreadableError as error:

@@ -691,6 +691,8 @@ def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     kept = line(tests, part, name)
     if (part, name) == (Ring, "given_up"):
         assert (kept.state, kept.problem) == ("not applicable", "it hands out single steps only")
+    elif kept.state == "not applicable":
+        assert (part, name) == (Corridor, "restore")  # which says why it can't be resumed
     else:
         assert (kept.state, kept.problem) == ("kept", "")
     broken = line(tests, wrong, name)

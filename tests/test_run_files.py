@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import agentlab
-from agentlab import arrays, checkpoint, errors, files, runner, task
+from agentlab import arrays, checkpoint, errors, files, run_config, task
 from agentlab.arrays import ArrayFile
 from agentlab.autoreset import HostedEnvironment
 from agentlab.folder import Folder
@@ -441,7 +441,7 @@ def test_what_is_not_finite_is_null_in_the_files(tmp_path):
 
 def test_a_run_whose_config_could_not_be_read_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "TEXT_LIMIT", 1_000)
-    with pytest.raises(errors.UsageError, match=r"can't be recorded: config.json would have .* bytes; .*Put large data into a"):
+    with pytest.raises(errors.UsageError, match=r"can't be recorded: config.json would have .* bytes; .*large data goes into a"):
         agentlab.run("linear-regression", 0, REGRESSION, run_dir=tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
@@ -456,9 +456,9 @@ def test_a_run_whose_config_could_not_be_read_is_not_begun(tmp_path, monkeypatch
 )
 def test_a_config_is_read_back_before_it_is_written(run, wrong, sentence):
     config = json.loads((run / "config.json").read_text())
-    assert runner._written(config)
+    assert run_config.config_bytes(config)
     with pytest.raises(errors.UsageError, match=sentence):
-        runner._written({**config, **wrong})
+        run_config.config_bytes({**config, **wrong})
 
 
 def test_a_space_that_is_too_large_to_be_read_is_told_before_a_run_begins(run):
@@ -466,7 +466,7 @@ def test_a_space_that_is_too_large_to_be_read_is_told_before_a_run_begins(run):
     EnvironmentSpec.from_data(config["spec"])
     config["spec"]["observation"]["shape"] = [2**30]
     with pytest.raises(errors.UsageError, match="a shape is"):
-        runner._written(config)
+        run_config.config_bytes(config)
 
 
 @pytest.mark.parametrize(
