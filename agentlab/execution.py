@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab.errors import AgentlabError
+from agentlab.errors import AgentlabError, UsageError
 
 MODES = ("auto", "eager", "graph", "xla")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
@@ -35,9 +35,21 @@ def resolve(execution: str, model: keras.Model, gear: str = "host") -> str:
 
 
 def use_threads(count: int) -> None:
-    """Sets the threads an operation may use, for the whole process: for programs, before TensorFlow's first operation."""
-    if count:
+    """Sets the threads an operation may use, for the whole process: for programs, before TensorFlow's first operation.
+
+    Raises:
+        UsageError: TensorFlow has run an operation in this process, with another number of threads.
+    """
+    if not count:
+        return
+    try:
         tf.config.threading.set_intra_op_parallelism_threads(count)
+    except RuntimeError as error:
+        used = tf.config.threading.get_intra_op_parallelism_threads()
+        raise UsageError(
+            f"threads is {count}, and TensorFlow has already started in this process with threads {used}, which can't be "
+            f"changed. Set threads to {used} (0 takes it as it is), or start the run in a new process."
+        ) from error
 
 
 def compiled(function: Callable[..., Any], execution: str) -> Callable[..., Any]:

@@ -115,5 +115,27 @@ def test_a_fork_of_a_process_that_used_tensorflow_is_told_instead_of_hanging(tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake():
+    """TensorFlow takes it before its first operation only: a second run in one process can't have another."""
+    script = (
+        "import tensorflow as tf\n"
+        "from agentlab import errors, execution\n"
+        "execution.use_threads(1)\n"
+        "tf.add(1, 1)\n"
+        "execution.use_threads(1)\n"
+        "execution.use_threads(0)\n"
+        "try:\n"
+        "    execution.use_threads(2)\n"
+        "except errors.UsageError as error:\n"
+        "    print(error)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(
+        "threads is 2, and TensorFlow has already started in this process with threads 1, which can't be changed. "
+        "Set threads to 1"
+    )
+
+
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -373,6 +373,7 @@ gymnasium.register("Sleeping-v0", Sleeping, disable_env_checker=True)
 
 
 def test_a_worker_that_hangs_is_a_fault_that_names_it_and_leaves_no_process_behind():
+    others = set(multiprocessing.active_children())  # of a test before this one, which may still be ending
     environment = GymnasiumEnvironment("Sleeping-v0", 2, "async", timeout=0.3)
     environment.reset(0)
     for _ in range(2):
@@ -383,7 +384,7 @@ def test_a_worker_that_hangs_is_a_fault_that_names_it_and_leaves_no_process_behi
     with pytest.raises(errors.EnvironmentFault, match=sentence):
         environment.step(np.zeros(2, np.int64))
     environment.close()
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_an_environment_in_this_process_that_hangs_is_told_of(monkeypatch):

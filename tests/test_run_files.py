@@ -441,7 +441,7 @@ def test_what_is_not_finite_is_null_in_the_files(tmp_path):
 
 def test_a_run_whose_config_could_not_be_read_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "TEXT_LIMIT", 1_000)
-    with pytest.raises(errors.UsageError, match=r"can't be recorded: config.json would have .* bytes; .*large data goes into a"):
+    with pytest.raises(errors.UsageError, match=r"can't be recorded: config.json would have .* bytes; .*large data goes into"):
         agentlab.run("linear-regression", 0, REGRESSION, run_dir=tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
