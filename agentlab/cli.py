@@ -193,7 +193,7 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
 
     of_file: dict[str, Any] = {}
     if options.config and options.config.endswith(".json"):
-        found, seed, _ = task.read_run_config(pathlib.Path(options.config))
+        found, seed, _ = task.read_run_config(pathlib.Path(options.config), options.trust)
         if options.task is not None and options.task.rpartition(":")[2] != found.name:
             raise errors.UsageError(
                 f"TASK is {options.task!r}, but {options.config!r} is of a run of {found.name!r}; leave TASK out to run that."
@@ -202,7 +202,7 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
         options.parser.error("the following arguments are required: TASK")
     else:
         found, seed = plugins.load("task", options.task), 0
-        of_file = task.read_config(options.config) if options.config else {}
+        of_file = task.read_config(options.config, options.trust) if options.config else {}
     if not isinstance(found, task.Task):
         return options.task, options.seed or 0
     found = changes.changed(found, _changes(options), of_file)

@@ -145,6 +145,8 @@ def closest(name: str, known: Iterable[str], count: int = 1, cutoff: float = CLO
     (['CartPole-v1'], [])
     """
 
+    name = name[:LONGEST_NAME]
+
     def likeness(one: str, other: str) -> float:
         return difflib.SequenceMatcher(None, one, other).ratio()
 

@@ -106,8 +106,8 @@ def check_asked(tables: dict[str, Any], file: str) -> None:
             number = number.get(name) if isinstance(number, dict) else None
         if isinstance(number, (int, float)) and number > most:
             raise errors.UsageError(
-                f"{file!r} sets {'.'.join(path)} to {number:,}; a file may ask for at most {most:,}. Set it yourself, by --set "
-                "or in Python, if you mean it."
+                f"{file!r} sets {'.'.join(path)} to {number:,}; a file may ask for at most {most:,}. Set it yourself, or say "
+                "that you trust the file: --trust, or trust=True in Python."
             )
 
 

@@ -61,14 +61,17 @@ def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunC
         trust: whether it may ask for what only a user may ask for.
 
     Raises:
-        UsageError: it can't be read.
+        UsageError: it can't be read, or asks for more than a file may.
     """
     try:
         data = folder.read_json(CONFIG)
     except UnreadableError as error:
         raise tasks.unusable_config(path / CONFIG, error) from error
     config = _config_of(data, path / CONFIG)
-    return attrs.evolve(config, task=tasks.trusted(config.task)) if trust else config
+    if trust:
+        return attrs.evolve(config, task=tasks.trusted(config.task))
+    limits.check_asked(config.task.as_data(), str(path / CONFIG))
+    return config
 
 
 def config_bytes(config: dict[str, Any]) -> bytes:

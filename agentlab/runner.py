@@ -318,7 +318,7 @@ def _finished(training: Training, on_report: Callable[[dict[str, Any]], object] 
 
 def warn_of_differences(config: str) -> None:
     """Warns if this machine, its versions or threads are not those that a run's config.json tells of."""
-    _warn_of_differences(tasks.read_run_config(pathlib.Path(config))[2], "that run was begun")
+    _warn_of_differences(tasks.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
 
 
 def _warn_of_differences(told: dict[str, Any], when: str) -> None:

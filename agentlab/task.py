@@ -286,16 +286,20 @@ def dotted(assignments: list[str]) -> dict[str, Any]:
     return tree
 
 
-def read_config(path: str) -> dict[str, Any]:
+def read_config(path: str, trust: bool = False) -> dict[str, Any]:
     """Returns the changes in a TOML file, or the task in a run's config.json.
 
+    Args:
+        path: of the file.
+        trust: whether it may ask for more than other files.
+
     Raises:
-        UsageError: the file cannot be read or parsed.
+        UsageError: the file cannot be read or parsed, or asks for more than a file may.
     """
     limits.check_path(path)
     file = pathlib.Path(path)
     if file.suffix == ".json":
-        return read_run_config(file)[0].as_data()
+        return read_run_config(file, trust)[0].as_data()
     try:
         data = toml.parse(files.read_text(file, toml.LARGEST, follow=True))
     except files.UnreadableError as error:
@@ -306,21 +310,29 @@ def read_config(path: str) -> dict[str, Any]:
         raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
     limits.check_values(data)
     limits.check_size(data, f"Config file {path!r}")
-    limits.check_asked(data, path)
+    if not trust:
+        limits.check_asked(data, path)
     return data
 
 
-def read_run_config(file: pathlib.Path) -> tuple[Task, int, dict[str, Any]]:
+def read_run_config(file: pathlib.Path, trust: bool = False) -> tuple[Task, int, dict[str, Any]]:
     """Returns the task and the seed in a run's config.json, and everything it says.
 
+    Args:
+        file: to be read.
+        trust: whether it may ask for more than other files.
+
     Raises:
-        UsageError: it is none.
+        UsageError: it is none, or asks for more than a file may.
     """
     try:
         data = files.read_json(file)
     except files.UnreadableError as error:
         raise unusable_config(file, error) from error
-    return (*task_and_seed(data, file), data)
+    task, seed = task_and_seed(data, file)
+    if not trust:
+        limits.check_asked(task.as_data(), str(file))
+    return task, seed, data
 
 
 def task_and_seed(data: dict[str, Any], file: pathlib.Path) -> tuple[Task, int]:
@@ -333,9 +345,7 @@ def task_and_seed(data: dict[str, Any], file: pathlib.Path) -> tuple[Task, int]:
     if "task" not in data or type(seed) is not int:
         raise errors.UsageError(f"Config file {str(file)!r} has no 'task' and 'seed'; expected a run's config.json.")
     limits.check_size(data, f"Config file {str(file)!r}")
-    task = of_file(Task.from_data(_table(data["task"], "the task")))
-    limits.check_asked(task.as_data(), str(file))
-    return task, seed
+    return of_file(Task.from_data(_table(data["task"], "the task"))), seed
 
 
 def unusable_config(file: pathlib.Path, error: Exception) -> errors.UsageError:

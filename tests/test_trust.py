@@ -1,13 +1,14 @@
 """What a file asks for is imported only if an installed package registers environments from it, or on the user's word."""
 
 import json
+import shutil
 import sys
 
 import pytest
 from strangers import distribution
 
 import agentlab
-from agentlab import cli, errors, plugins, task
+from agentlab import cli, errors, plugins, run_config, task
 from agentlab.composition import build_environment, evaluation_environment, find_task
 
 MODULE = "stranger_environments"
@@ -163,6 +164,18 @@ def test_a_package_that_needs_gymnasium_registers_them_too(tmp_path, monkeypatch
     (info / "top_level.txt").write_text("needing\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert plugins.registers_environments("needing")
+
+
+def test_what_a_user_asked_for_is_recorded_and_opened_on_trust(run, tmp_path):
+    large = tmp_path / "large"
+    shutil.copytree(run, large)
+    config = json.loads((large / "config.json").read_text())
+    config["task"]["num_environments"] = 20_000
+    (large / "config.json").write_bytes(run_config.config_bytes(config))
+    for use in (agentlab.load, agentlab.resume, lambda run: task.read_run_config(run / "config.json")):
+        with pytest.raises(errors.UsageError, match=r"num_environments to 20,000; a file may ask for .* 16,384\..*--trust"):
+            use(large)
+    assert agentlab.load(large, trust=True).num_environments == 20_000
 
 
 def test_marks_are_not_written(run):
