@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import pathlib
-import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -51,11 +50,11 @@ def part(name: str, **values: Any) -> Part:
 
 def _check_name(_task: Task, _attribute: Any, name: Any) -> None:
     """Raises ValueError if a task's name is none for a directory, which its runs are put into."""
-    plain = isinstance(name, str) and name.strip(".") and not re.search(r"[/\\\x00-\x1f\x7f]", name)
+    plain = isinstance(name, str) and name.strip(".") and name.isprintable() and not {"/", "\\"} & set(name)
     if not plain or len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
         raise ValueError(
             f"the task's name is {str(name)[:60]!r}; expected one that a directory can have, such as 'dqn-cartpole': at most "
-            f"{NAME_BYTES} bytes, without slashes and control characters"
+            f"{NAME_BYTES} bytes of printable characters, without slashes"
         )
 
 

@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+import numpy as np
 import pytest
 
 from agentlab import errors, keras_names
@@ -89,7 +90,8 @@ def test_arguments_are_taken():
         {"name": "OneHotIoU", "num_classes": 3, "target_class_ids": [0, 2]},
     ])  # fmt: skip
     assert (auc.num_thresholds, same.name, k.target_class_ids) == (10, "mine", [0, 2])
-    assert keras_names.loss({"name": "Huber", "delta": 2}).get_config()["delta"] == 2
+    huber = keras_names.loss({"name": "Huber", "delta": 2})
+    assert float(huber(np.array([[0.0]]), np.array([[10.0]]))) == 2 * 10 - 2**2 / 2
 
 
 def test_objects_given_in_python_are_taken_as_they_are():
