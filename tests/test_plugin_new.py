@@ -57,6 +57,8 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
     """Every command in turn, in one process, as a user's shell would run them."""
     script = (
         "import pathlib, re, shlex\n"
+        "from agentlab import importing; importing.runner()\n"
+        "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1)\n"  # as some tasks ask, each alone
         "from agentlab.cli import main\n"
         f"where = {str(beside)!r}\n"
         f"for kind in {list(plugins.GROUPS)}:\n"
