@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.checks import EnvironmentCheck
 from agentlab.environment import Environment
 from agentlab.errors import Interrupted, RunWarning, UsageError
 from agentlab.guard import guarded
@@ -19,6 +18,7 @@ from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state, restarted
 from agentlab.policy import Policy
 from agentlab.spec import Array, Discrete
+from agentlab.timestep_checks import EnvironmentCheck
 from agentlab.trainer import Score
 from agentlab.types import TimeStep, Transition
 

@@ -15,7 +15,6 @@ import tensorflow as tf
 from agentlab import seeds, variables
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
-from agentlab.checks import EnvironmentCheck, failure, unfit_action
 from agentlab.device_checks import FirstFault, LoopChecks
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.errors import AgentlabError, EnvironmentFault, first_line
@@ -25,6 +24,7 @@ from agentlab.loop import turn
 from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state
 from agentlab.stepper import make_stepper
+from agentlab.timestep_checks import EnvironmentCheck, failure, unfit_action
 from agentlab.types import TimeStep, numbered
 
 Groups = dict[str, dict[str, np.ndarray]]

@@ -8,8 +8,9 @@ import attrs
 import numpy as np
 
 from agentlab import errors
-from agentlab.checks import TimeStepCheck, as_end, as_reward, is_missing
+from agentlab.checks import as_end, as_reward, is_missing
 from agentlab.spec import EnvironmentSpec, conform
+from agentlab.timestep_checks import TimeStepCheck
 from agentlab.types import TimeStep
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from agentlab import errors, limits, plugins, scalars, screen, seeds
 from agentlab.agent import Agent
-from agentlab.checks import EnvironmentCheck
 from agentlab.composition import build_environment, evaluation_environment
 from agentlab.environment import Environment
 from agentlab.evaluation import LONGEST
@@ -19,6 +18,7 @@ from agentlab.guard import Guarded
 from agentlab.metrics import EpisodeStatistics
 from agentlab.runner import load_run
 from agentlab.task import Task
+from agentlab.timestep_checks import EnvironmentCheck
 
 
 def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None, *, trust: bool = False) -> list[float]:

@@ -421,7 +421,8 @@ def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
     agent = Agent(environment.spec, Parts(model, EpsilonGreedy(1.0), trainer, UniformReplay(100, 8)), 2)
     gear = DeviceGear(agent, environment, 0)
     gear.start()
-    with pytest.raises(errors.EnvironmentFault, match=r"^The environment cartpole failed at vector step \d+: row \d's reward"):
+    told = r"^The environment cartpole failed at vector step \d+: row \d's reward is nan"
+    with pytest.raises(errors.EnvironmentFault, match=told):
         gear.run(500)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from agentlab import errors, guard, screen
-from agentlab.checks import CheckedTimeStep, Numbers, TimeStepCheck, as_ends, as_rewards, failure, finite_rewards, unfit_action
+from agentlab.checks import Numbers, as_ends, as_rewards, finite_rewards
 from agentlab.environment import Environment
 from agentlab.objects import display_name
 from agentlab.spec import EnvironmentSpec
+from agentlab.timestep_checks import CheckedTimeStep, TimeStepCheck, failure, unfit_action
 from agentlab.types import TimeStep
 from agentlab_envs import gymnasium_making as making
 from agentlab_envs import gymnasium_repeats as repeats
