@@ -63,7 +63,7 @@ class Environment(abc.ABC):
 class DeviceEnvironment(abc.ABC):
     """An environment as pure, batch-first TensorFlow functions, so that whole training loops compile into one program.
 
-    Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.autoreset`.
+    Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.loop.autoreset`.
     `seed` is `[2]` int64, for `agentlab.seeds.uniform` and `integers`; a state is any structure of tensors `[B, ...]`.
     """
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, schedules, settings
+from agentlab import errors, schedules, settings
+from agentlab.system import files
 
 DEEPEST = 50  # tables or lists in others
 PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, noise, schedules
-from agentlab.adam import Adam
-from agentlab.parameters import Updater, global_norm
+from agentlab import errors, schedules
 from agentlab.spec import EnvironmentSpec
+from agentlab.tensors import noise
+from agentlab.tensors.adam import Adam
+from agentlab.tensors.parameters import Updater, global_norm
 from agentlab.types import Horizon, Transition
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agentlab import execution as executions
-from agentlab import plugins
+from agentlab.registry import plugins
+from agentlab.tensors import execution as executions
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 

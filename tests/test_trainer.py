@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import errors
-from agentlab.adam import Adam
-from agentlab.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.schedules import Exponential
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import merged
+from agentlab.tensors.adam import Adam
+from agentlab.tensors.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.trainer import Trainer
 from agentlab.types import Transition
 

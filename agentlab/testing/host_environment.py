@@ -8,9 +8,9 @@ import numpy as np
 
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
-from agentlab.testing import trajectory
+from agentlab.testing.checks import trajectory
+from agentlab.testing.checks.violation import expect, expect_same, leaves
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.violation import expect, expect_same, leaves
 from agentlab.types import TimeStep
 
 

@@ -15,7 +15,7 @@ from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
-from agentlab_envs.gymnasium import GymnasiumEnvironment
+from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 
 COMMON = {
     "frameskip": 4,  # frames that an action lasts

@@ -8,13 +8,14 @@ import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import errors, noise, seeds
+from agentlab import errors, seeds
 from agentlab.model import RecurrentModel
 from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.tensors import noise
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
 from agentlab_dqn.returns import Categorical, Expected, Returns
-from agentlab_dqn.target import TargetNetwork
+from agentlab_dqn.target_network import TargetNetwork
 
 LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends
 

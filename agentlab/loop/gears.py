@@ -1,0 +1,252 @@
+"""The gears repeat the loop body: the device gear inside one compiled function, the host gear around `Environment.step`."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import seeds
+from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.errors import EnvironmentFault
+from agentlab.loop.agent import Agent
+from agentlab.loop.autoreset import Autoreset
+from agentlab.loop.statistics import EpisodeStatistics, all_finite
+from agentlab.loop.steppers import make_stepper
+from agentlab.loop.turn import turn
+from agentlab.model import initial_state
+from agentlab.system.watchdog import Watch
+from agentlab.tensors import variables
+from agentlab.tensors.execution import Compiled, compiled, repeat
+from agentlab.types import TimeStep, numbered
+
+Groups = dict[str, dict[str, np.ndarray]]
+
+
+class Gear(abc.ABC):
+    """Runs an agent in its environments, a chunk of turns at a time."""
+
+    name: str
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Resets the environments and compiles what can be compiled before the first step."""
+
+    @abc.abstractmethod
+    def run(self, turns: int) -> None:
+        """Takes `turns` steps in every environment; into how many calls they are divided changes no number.
+
+        Raises:
+            EnvironmentFault: an environment failed, or gave a number that is not finite.
+        """
+
+    @abc.abstractmethod
+    def report(self) -> dict[str, float | None]:
+        """Returns the statistics of the episodes that ended since the last report."""
+
+    def inexact(self) -> str:
+        """Returns why `restore` can't get to the same bits, as a clause; empty if it can."""
+        return ""
+
+    @abc.abstractmethod
+    def state(self) -> Groups:
+        """Returns what `restore` needs besides the agent's variables, by group ("loop", on the host "environment") and name."""
+
+    @abc.abstractmethod
+    def restore(self, groups: Groups) -> None:
+        """Goes on from where `state` was taken, after `start`, the agent's variables having been assigned.
+
+        Without a group "environment", as of an environment that keeps its state to itself, new episodes begin.
+
+        Raises:
+            EnvironmentFault: the environment doesn't get there.
+        """
+
+    def close(self) -> None:  # noqa: B027 - the device gear holds nothing to release
+        """Releases the environments."""
+
+
+@attrs.frozen(eq=False)
+class _Carry:
+    """What one turn hands to the next in the device gear."""
+
+    episodes: Any
+    observation: Any
+    recurrent: Any
+    statistics: EpisodeStatistics
+    index: Any
+    finite: Any  # turns up to the first of which a reward or an observation was not
+
+
+class DeviceGear(Gear):
+    """Repeats the loop body inside one compiled function; nothing leaves the device between two reports.
+
+    Args:
+        agent: acts and learns; its `num_environments` and `execution` hold here too.
+        environment: pure TensorFlow functions.
+        seed: the run's seed.
+    """
+
+    name = "device"
+
+    def __init__(self, agent: Agent, environment: DeviceEnvironment, seed: int) -> None:
+        agent.learner.prepare()
+        self._agent = agent
+        self._autoreset = Autoreset(environment, agent.num_environments, seeds.host_seed(seed, "environment"))
+        self._chunk = compiled(self._run_chunk, agent.execution)
+
+    def start(self) -> None:
+        episodes, timestep = self._autoreset.reset()
+        rows = self._agent.num_environments
+        recurrent = initial_state(self._agent.model, rows)
+        zero, statistics = np.int64(0), EpisodeStatistics.start(rows)
+        carry = _Carry(episodes, timestep.observation, recurrent, statistics, index=zero, finite=zero)
+        self._variables = tf.nest.map_structure(tf.Variable, carry)
+        self._chunk(tf.constant(0, tf.int64))
+
+    def run(self, turns: int) -> None:
+        self._chunk(tf.constant(turns, tf.int64))
+        finite, index = int(self._variables.finite.numpy()), int(self._variables.index.numpy())
+        if finite < index:
+            raise EnvironmentFault(
+                f"The environment {self._agent.spec.name!r} gave a reward or an observation that is not finite by step "
+                f"{(finite + 1) * self._agent.num_environments:,}. Mend the environment."
+            )
+
+    def report(self) -> dict[str, float | None]:
+        statistics = self._variables.statistics
+        summary = tf.nest.map_structure(lambda variable: variable.numpy(), statistics).summary()
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), statistics, statistics.reported())
+        return summary
+
+    def state(self) -> Groups:
+        return {"loop": {name: variables.copied(variable) for name, variable in self._named().items()}}
+
+    def restore(self, groups: Groups) -> None:
+        for name, variable in self._named().items():
+            variable.assign(groups["loop"][name])
+
+    def _named(self) -> dict[str, tf.Variable]:
+        fields = [numbered(field.name, getattr(self._variables, field.name)) for field in attrs.fields(_Carry)]
+        return {name: leaf for leaves in fields for name, leaf in leaves.items()}
+
+    def trace_count(self) -> int:
+        """Returns how often the loop was traced; 0 if it runs eagerly."""
+        return self._chunk.trace_count() if isinstance(self._chunk, Compiled) else 0
+
+    def _run_chunk(self, turns: Any) -> None:
+        carry = tf.nest.map_structure(lambda variable: variable.read_value(), self._variables)
+        carry = repeat(self._turn, carry, turns)
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, carry)
+
+    def _turn(self, carry: _Carry) -> _Carry:
+        index = carry.index + 1
+
+        def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+            return self._autoreset.step(episodes, action, index)
+
+        episodes, timestep, recurrent = turn(self._agent, step_environment, carry.episodes, carry.observation, carry.recurrent)
+        ended = tf.cast(timestep.terminated | timestep.truncated, tf.float32)
+        statistics = carry.statistics.after(timestep.reward, ended)
+        sound = (carry.finite == carry.index) & all_finite(timestep.reward) & all_finite(timestep.final_observation)
+        finite = tf.where(sound, index, carry.finite)
+        return _Carry(episodes, timestep.observation, recurrent, statistics, index, finite)
+
+
+class HostGear(Gear):
+    """Repeats the loop body around `Environment.step`, for any environment.
+
+    Args:
+        agent: acts and learns.
+        environment: of as many rows as the agent expects.
+        seed: the run's seed.
+    """
+
+    name = "host"
+
+    def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
+        self._learner = agent.learner
+        self._stepper = make_stepper(agent.learner, agent.execution)
+        self._environment = environment
+        self._watch = Watch(agent.spec.name)
+        self._seed = seed
+        self._statistics = EpisodeStatistics.start(agent.num_environments)
+
+    def start(self) -> None:
+        self._observation = self._environment.reset(seeds.host_seed(self._seed, "environment")).observation
+
+    def run(self, turns: int) -> None:
+        if not turns:
+            return
+        with _frozen_heap(), self._watch:
+            timestep = self._take(self._stepper.start(self._observation))
+            for _ in range(turns - 1):
+                timestep = self._take(self._stepper.step(timestep))
+            self._stepper.observe(timestep)
+        self._observation = timestep.observation
+
+    def _take(self, action: np.ndarray) -> TimeStep:
+        timestep = self._environment.step(action)
+        self._watch.turns += 1
+        self._count(timestep)
+        return timestep
+
+    def report(self) -> dict[str, float | None]:
+        summary = self._statistics.summary()
+        self._statistics = self._statistics.reported()
+        return summary
+
+    def state(self) -> Groups:
+        statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
+        return {"loop": {**statistics, **self._stepper.state()}, "environment": self._environment.state()}
+
+    def restore(self, groups: Groups) -> None:
+        loop = groups["loop"]
+        self._stepper.restore(loop)
+        names = [field.name for field in attrs.fields(EpisodeStatistics)]
+        self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
+        if groups.get("environment"):
+            self._observation = self._environment.restore(groups["environment"])
+        else:
+            self._begin_anew()
+
+    def inexact(self) -> str:
+        return self._environment.inexact()
+
+    def _begin_anew(self) -> None:
+        """Begins other episodes than at the start: what was gathered of those under way is gone with them."""
+        steps = int(self._learner.policy.steps.numpy())
+        seed = seeds.host_seed(self._seed, f"environment, resumed at step {steps}")
+        self._observation = self._environment.reset(seed).observation
+        nothing = np.zeros_like(self._statistics.running_return)
+        self._statistics = attrs.evolve(self._statistics, running_return=nothing, running_length=nothing)
+
+    def _count(self, timestep: TimeStep) -> None:
+        acted = 1.0 if isinstance(timestep.first, tuple) else (~timestep.first).astype(np.float32)
+        self._statistics = self._statistics.continued(timestep.reward, acted)
+        ended = timestep.terminated | timestep.truncated
+        if np.count_nonzero(ended):
+            with np.errstate(invalid="ignore"):  # learning that diverges is told of by what it learns
+                self._statistics = self._statistics.closed(ended.astype(np.float32))
+
+    def close(self) -> None:
+        self._environment.close()
+
+
+@contextlib.contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """Spares the garbage collector TensorFlow's and Keras's hundreds of thousands of living objects, a third of a host step."""
+    ours = gc.get_freeze_count() == 0
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()

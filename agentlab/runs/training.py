@@ -1,0 +1,74 @@
+"""Training: a run under way, a line of metrics at a time."""
+
+from __future__ import annotations
+
+import pathlib
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from agentlab import errors
+from agentlab.loop.agent import Agent
+from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.session import Run, Session
+
+
+class Training(Iterator[dict[str, Any]]):
+    """Trains while it is iterated, and yields the line of metrics of each report: step, update, return_mean, loss, ...
+
+    After the last one the agent is evaluated and result.json written. Closed before that, by `close` or at the end of a
+    `with` block, it leaves a checkpoint from which `agentlab.resume` goes on.
+
+    Attributes:
+        agent: under training; it may act between two lines.
+        directory: of the run's files.
+    """
+
+    def __init__(self, session: Session, directory: RunDirectory, start: Callable[[], None]) -> None:
+        self.agent: Agent = session.agent
+        self.directory: pathlib.Path = directory.path
+        self._session, self._opened = session, directory
+        self._lines = session.lines(directory, start)
+        weakref.finalize(self, self._lines.close)  # also before the interpreter ends, when no thread can be started any more
+        self._begun = False
+        self._run: Run | None = None
+
+    @property
+    def run(self) -> Run:
+        """The finished run.
+
+        Raises:
+            UsageError: it isn't finished.
+        """
+        if self._run is None:
+            raise errors.UsageError("The training isn't finished; take its lines to the last one before asking for the run.")
+        return self._run
+
+    def __iter__(self) -> Training:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        self._begun = True
+        try:
+            return next(self._lines)
+        except StopIteration as ended:
+            if ended.value is not None:
+                self._run = ended.value
+            raise
+
+    def close(self) -> None:
+        """Ends the training; what has been learned is in a checkpoint."""
+        self._lines.close()
+        if not self._begun:
+            self._begun = True
+            self._session.close()
+            self._opened.close()
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: types.TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,65 @@
+"""The pages of docs/ do what they say: every block of Python runs, warnings being errors, and links lead somewhere."""
+
+import os
+import re
+import subprocess
+import sys
+
+import nbclient
+import nbformat
+import pytest
+
+from paths import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = {path.name: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))}
+EXECUTED_ELSEWHERE = {"supervised.md"}  # tests/plugins/supervised/test_supervised_docs.py looks at its figures too
+
+
+def blocks(text):
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if blocks(text) and name not in EXECUTED_ELSEWHERE])
+def test_the_python_of_a_page_runs(tmp_path, page):
+    script = tmp_path / page.replace(".md", ".py")
+    script.write_text("\n\n".join(blocks(PAGES[page])), "utf-8")
+    found = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
+    """As Jupyter runs it: a process of its own, cell by cell, with the bar of progress that a notebook shows."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    notebook = nbformat.read(DOCS.parent / "examples" / "embedding.ipynb", as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("import warnings; warnings.simplefilter('error')"))
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    cells = [cell for cell in notebook.cells[1:] if cell.cell_type == "code"]
+    shown = ["".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream") for cell in cells]
+    assert len(cells) >= 3
+    assert "100%" in shown[0]
+    assert "step/s" in shown[0]
+    assert "return=" in shown[0]
+    (result,) = [output.data["text/plain"] for output in cells[0].outputs if output.output_type == "execute_result"]
+    assert result.startswith("[(16000, ")
+    assert "Did you mean 'discount'?" in shown[-1]
+    assert "Warning" not in "".join(shown)
+
+
+def test_the_pages_that_are_told_of_here_are_there():
+    assert {"plugins.md", "embedding.md", "architecture.md", "time.md", "randomness.md", "gears.md"} <= set(PAGES)
+    assert len(blocks(PAGES["plugins.md"])) >= 3
+    assert len(blocks(PAGES["embedding.md"])) >= 6
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
+        assert (DOCS / target).exists(), target
