@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from agentlab.runs.session import Run
     from agentlab.runs.training import Training
     from agentlab.task import Evaluation, Part, Task, part
-    from agentlab.types import TimeStep, Transition
+    from agentlab.types import Batch, Step, TimeStep
 
 __all__ = [
     "Agent",
     "AgentlabError",
+    "Batch",
     "Evaluation",
     "Part",
     "Parts",
     "Run",
+    "Step",
     "Task",
     "TimeStep",
     "Training",
-    "Transition",
     "load",
     "make_agent",
     "part",
@@ -40,14 +41,15 @@ __all__ = [
 
 _HOMES = {
     "Agent": "loop.agent",
+    "Batch": "types",
     "Evaluation": "task",
     "Part": "task",
     "Parts": "loop.agent",
     "Run": "runs.session",
+    "Step": "types",
     "Task": "task",
     "TimeStep": "types",
     "Training": "runs.training",
-    "Transition": "types",
     "load": "runs.runner",
     "make_agent": "loop.composition",
     "part": "task",

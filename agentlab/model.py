@@ -15,45 +15,134 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, seeds
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, blank, choices_of, describe
+from agentlab.types import Nest, Tensor
 
 
 class RecurrentModel(keras.Model, abc.ABC):
     """A Keras model that carries a state from step to step: called with `(observation, state)`, it returns `(output, state)`.
 
-    The runtime resets the state of a row where its episode ended.
+    The loop resets the state of a row where its episode ended.
     """
 
     @abc.abstractmethod
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> Nest:
         """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
 
     @abc.abstractmethod
-    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them, shaped like `state`."""
 
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
+        """Returns the outputs `[N, T, ..., K]` for sequences of observations, and the state after them.
 
-def initial_state(model: keras.Model, batch_size: int) -> Any:
-    """Returns a model's state before the first step, `()` if it carries none."""
-    return model.initial_state(batch_size) if isinstance(model, RecurrentModel) else ()
+        By default the step repeated, in a loop that compiles equally fast for any T; override it where all steps can be
+        computed at once.
+
+        Args:
+            observation: `[N, T, *O]`.
+            state: before the first step, `[N, ...]`.
+            begun: `[N, T]` bool, where an episode begins: the state is reset before that step.
+            training: whether layers such as dropout behave as in training.
+        """
+        return unroll_steps(self, observation, state, begun, training)
 
 
-def forward(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
-    """Returns a model's output `[B, ..., K]` and its state afterwards; traceable."""
-    if isinstance(model, RecurrentModel):
-        return model(observation, state, training=training)
-    return model(observation, training=training), ()
+def unroll_steps(
+    model: RecurrentModel, observation: Nest, state: Nest, begun: Tensor, training: bool = False
+) -> tuple[Tensor, Nest]:
+    """Returns what `RecurrentModel.unroll` does, one step after the other."""
+    length = begun.shape[1]
+    fresh = model.initial_state(begun.shape[0])
+    by_time = tf.nest.map_structure(_time_major, (observation, begun))
+
+    def step(index: Any, carry: Nest) -> tuple[Tensor, Nest]:
+        seen, starts = tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), by_time)
+        before = tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry)
+        return model(seen, before, training=training)
+
+    first, carry = step(tf.constant(0), state)
+    outputs = tf.TensorArray(first.dtype, size=length, element_shape=first.shape).write(0, first)
+
+    def body(index: Any, outputs: Any, carry: Nest) -> tuple[Any, Any, Nest]:
+        output, carry = step(index, carry)
+        return index + 1, outputs.write(index, output), carry
+
+    start = (tf.constant(1), outputs, carry)
+    _, outputs, carry = tf.while_loop(lambda index, *_: index < length, body, start, maximum_iterations=length - 1)
+    return _time_major(outputs.stack()), carry
 
 
-def restarted(model: keras.Model, state: Any, ended: Any) -> Any:
-    """Returns `state` with the rows begun anew whose episode `ended` (`[B]` bool); traceable."""
-    if not isinstance(model, RecurrentModel):
+def _time_major(tensor: Tensor) -> Tensor:
+    """Exchanges the first two axes."""
+    return tf.transpose(tensor, [1, 0, *range(2, len(tensor.shape))])
+
+
+class Network(abc.ABC):
+    """A Keras model as the loop sees it: every one has a state; of most it is `()`.
+
+    Attributes:
+        model: the Keras model.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+
+    @abc.abstractmethod
+    def initial_state(self, rows: int) -> Nest:
+        """Returns the state before the first step, tensors `[rows, ...]`."""
+
+    @abc.abstractmethod
+    def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
+        """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them; traceable."""
+
+    @abc.abstractmethod
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
+        """Returns the outputs `[N, T, ..., K]` for sequences `[N, T, *O]`; see `RecurrentModel.unroll`."""
+
+    def restart(self, state: Nest, begun: Tensor) -> Nest:
+        """Returns `state` with the rows reset in which an episode has begun (`[B]` bool); traceable."""
+        fresh = self.initial_state(begun.shape[0])
+        return tf.nest.map_structure(lambda new, old: where_rows(begun, new, old), fresh, state)
+
+
+class _Plain(Network):
+    """A model without a state."""
+
+    def initial_state(self, rows: int) -> Nest:
         return ()
-    fresh = model.initial_state(ended.shape[0])
-    return tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
+
+    def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
+        return self.model(observation, training=training), ()
+
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
+        rows, length = begun.shape
+        merged = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [rows * length, *leaf.shape[2:]]), observation)
+        output = self.model(merged, training=training)
+        return tf.reshape(output, [rows, length, *output.shape[1:]]), ()
 
 
-def where_rows(rows: Any, new: Any, old: Any) -> Any:
+class _Recurrent(Network):
+    """A model that carries a state."""
+
+    model: RecurrentModel
+
+    def initial_state(self, rows: int) -> Nest:
+        return self.model.initial_state(rows)
+
+    def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
+        return self.model(observation, state, training=training)
+
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
+        return self.model.unroll(observation, state, begun, training)
+
+
+def as_network(model: keras.Model) -> Network:
+    """Returns a Keras model as the loop sees it; the one place that looks at what kind of model it is."""
+    return _Recurrent(model) if isinstance(model, RecurrentModel) else _Plain(model)
+
+
+def where_rows(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
     """Returns `new` `[B, ...]` in the `rows` (`[B]` bool) that are True, and `old` elsewhere; traceable."""
     return tf.where(tf.reshape(rows, [-1] + [1] * (len(new.shape) - 1)), new, old)
 
@@ -162,14 +251,14 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
     Raises:
         UsageError: it refuses the observation, or its outputs are not float32 `[B, ..., num_outputs]`.
     """
-    shape = (1, *spec.observation.shape)
+    network = as_network(model)
+    observation = tf.nest.map_structure(tf.constant, blank(spec.seen, 1))
     try:
-        output, _ = forward(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
+        output, _ = network(observation, network.initial_state(1))
     except Exception as error:
-        reason = _reason(error)
         raise errors.UsageError(
-            f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
-            f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
+            f"Model {model.name!r} refused an observation of {spec.name!r}, a {describe(spec.seen)}: {_reason(error)}. "
+            "Expected a model that takes it; choose another model or change its input."
         ) from error
     _check_output(output, model, spec, num_outputs)
 
@@ -182,7 +271,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
-    expected = (1, *spec.action.choices, num_outputs)
+    expected = (1, *choices_of(spec.action), num_outputs)
     got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if tf.is_tensor(output) else type(output).__name__
     if not tf.is_tensor(output) or tuple(output.shape) != expected or output.dtype != tf.float32:
         raise errors.UsageError(

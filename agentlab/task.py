@@ -74,6 +74,7 @@ class Task:
         trainer: how it learns.
         sampler: how it acts while it learns.
         memory: what it learns from.
+        models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
         steps: the budget, in environment steps.
         num_environments: B, environments side by side.
         report_period: environment steps from one line of metrics to the next.
@@ -95,6 +96,7 @@ class Task:
     trainer: Part
     sampler: Part
     memory: Part
+    models: dict[str, Part] = attrs.field(factory=dict)
     steps: int = _positive(50_000)
     num_environments: int = _positive(1)
     report_period: int = _positive(5_000)
@@ -129,6 +131,8 @@ class Task:
         for kind in PART_KINDS:
             if kind in data:
                 data[kind] = _part(data[kind], kind)
+        models = _table(data.pop("models", {}), "models")
+        data["models"] = {name: _part(table, f"models.{name}") for name, table in models.items()}
         judged = settings.build(Evaluation, evaluation, "the evaluation")
         found = settings.build(cls, {**data, "evaluation": judged}, "the task")
         _check_finite(_with(lambda value: value, found), "")

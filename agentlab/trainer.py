@@ -1,9 +1,10 @@
-"""The Trainer contract: improves the model from a batch; tape, gradient, clipping and optimizer are written here, once."""
+"""The Trainer contract: improves networks from batches; recording, clipping and optimizers are written here, once."""
 
 from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -11,19 +12,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, schedules
-from agentlab.spec import EnvironmentSpec
+from agentlab import errors, schedules, seeds
+from agentlab.distribution import Distribution, distribution_of
+from agentlab.memory import Memory, Request, UpdateSchedule
+from agentlab.model import Network as RunnableNetwork
+from agentlab.model import as_network
+from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.tensors import noise
-from agentlab.tensors.adam import Adam
+from agentlab.tensors.execution import compiled
+from agentlab.tensors.optimizers import make_optimizer
 from agentlab.tensors.parameters import Updater, global_norm
-from agentlab.types import Horizon, Transition
-
-OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "adam": Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-}
+from agentlab.tensors.state import variables_of
+from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
 
 def positive(default: Any) -> Any:
@@ -50,22 +50,140 @@ class Score(abc.ABC):
     """What a trainer adds to an evaluation's report besides returns, such as the accuracy per class."""
 
     @abc.abstractmethod
-    def add(self, output: np.ndarray, batch: Transition) -> None:
-        """Takes in outputs `[N, ..., K]` and the N transitions that the actions drawn from them led to; NumPy arrays."""
+    def add(self, output: np.ndarray, batch: Batch) -> None:
+        """Takes in outputs `[N, ..., K]` and the N steps that the actions drawn from them led to; NumPy arrays."""
 
     @abc.abstractmethod
     def result(self) -> dict[str, Any]:
         """Returns the entries for result.json's `evaluation`, by name: numbers, lists or tables of them."""
 
 
-@attrs.define(slots=False, eq=False)
-class Trainer(abc.ABC):
-    """Improves a model. An algorithm writes `num_outputs` and `loss`; one with several losses overrides `learn_from`.
+@attrs.frozen
+class Network:
+    """A network that a trainer improves.
 
     Attributes:
-        metric_names: of the scalars that `learn` returns.
+        num_outputs: K.
+        inputs: what it sees: "observation", or "observation" and "action", which its model then gets as a mapping.
+        count: networks of this description, each with weights of its own.
+        learning_rate: of its optimizer; None for the trainer's.
+    """
+
+    num_outputs: int
+    inputs: tuple[str, ...] = ("observation",)
+    count: int = 1
+    learning_rate: float | schedules.Schedule | None = None
+
+    def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
+        """Returns `spec` with the observation that the network's model sees."""
+        if self.inputs == ("observation",):
+            return spec
+        spaces = {"observation": spec.seen, "action": spec.action}
+        return attrs.evolve(spec, observation={name: spaces[name] for name in self.inputs})
+
+
+@attrs.frozen(eq=False)
+class Setup:
+    """The run that a trainer is part of.
+
+    Attributes:
+        spec: of the environments.
+        models: built Keras models, `count` for every network, by the network's name.
+        num_environments: B.
+        seed: the run's, for streams of the trainer's own, see `agentlab.seeds`.
+        steps: the budget, in environment steps; None where there is none, as in a loop of one's own.
+        execution: "eager", "graph" or "xla", of updates that a host program calls.
+    """
+
+    spec: EnvironmentSpec
+    models: dict[str, list[keras.Model]]
+    num_environments: int = 1
+    seed: int = 0
+    steps: int | None = None
+    execution: str = "graph"
+
+
+@attrs.frozen(eq=False)
+class Loss:
+    """What a batch is learned from.
+
+    Attributes:
+        value: `[N]` float32, the loss of each row, or a scalar, their mean.
+        metrics: by name: scalars, or `[N]`, of which reports give the mean.
+        priority: `[N]` float32, 0 or greater, how far off each row was, for memories that draw by it; or `()`.
+    """
+
+    value: Tensor
+    metrics: Metrics = attrs.field(factory=dict)
+    priority: Tensor = ()
+
+
+@attrs.frozen(eq=False)
+class Update:
+    """What an update came to.
+
+    Attributes:
+        metrics: by name, those of `Trainer.metric_names`.
+        place: of the batch, if its rows have a priority.
+        priority: `[N]` float32, see `Loss`; or `()`.
+    """
+
+    metrics: Metrics
+    place: Nest = ()
+    priority: Tensor = ()
+
+
+@attrs.frozen(eq=False)
+class Recording:
+    """A forward pass that a loss can be differentiated through.
+
+    Attributes:
+        tape: has recorded it, and goes on recording when entered.
+        output: `[N, ..., K]`, of the network that acts.
+        added_losses: sum of the losses that layers added in this pass, scalar.
+    """
+
+    tape: tf.GradientTape
+    output: Tensor
+    added_losses: Tensor
+
+
+class TrainedNetwork:
+    """A network under training: its models, and the optimizer of their weights.
+
+    Args:
+        models: built; one, or several that answer side by side.
+        updater: changes their trainable weights.
+
+    Attributes:
+        models: as given.
+        network: the first model, as the loop sees it.
+    """
+
+    def __init__(self, models: Sequence[keras.Model], updater: Updater) -> None:
+        self.models = list(models)
+        self.network: RunnableNetwork = as_network(self.models[0])
+        self.updater = updater
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The trainable weights of all models."""
+        return [weight for model in self.models for weight in model.trainable_variables]
+
+    def __call__(self, inputs: Nest, training: bool = False) -> Tensor:
+        """Returns outputs `[N, ..., K]` for inputs `[N, ...]`; of several models, `[count, N, ..., K]`."""
+        outputs = [model(inputs, training=training) for model in self.models]
+        return outputs[0] if len(outputs) == 1 else tf.stack(outputs)
+
+
+@attrs.define(slots=False, eq=False)
+class Trainer(abc.ABC):
+    """Improves networks. A simple algorithm writes `loss`; one with several losses or epochs overrides `update`.
+
+    Attributes:
+        metric_names: of the metrics of an update.
         optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and arguments of Keras's, as `{"name": "adam",
-            "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`.
+            "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`. Every network has one of its own.
         learning_rate: of the optimizer named; a schedule counts updates.
         max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
         learning_starts: environment steps before the first update.
@@ -82,130 +200,177 @@ class Trainer(abc.ABC):
     update_period: int | None = optional_positive(None)
     updates_per_period: int = positive(1)
 
-    @abc.abstractmethod
-    def num_outputs(self, spec: EnvironmentSpec) -> int:
-        """Returns K, the outputs the model must have for this environment.
+    # What it learns, and from what: asked before `build`, of an instance that has nothing but its settings.
+
+    def distribution(self, spec: EnvironmentSpec) -> Distribution:
+        """Returns what the outputs of the acting network mean; by default what is usual for the actions.
 
         Raises:
             UsageError: this algorithm cannot learn in such an environment.
         """
+        return distribution_of(spec.action)
+
+    def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
+        """Returns the networks to improve, by name; the first one acts. By default that is all: "policy".
+
+        Raises:
+            UsageError: this algorithm cannot learn in such an environment.
+        """
+        return {"policy": Network(self.distribution(spec).num_outputs)}
+
+    def request(self) -> Request:
+        """Returns what it learns from; by default single steps."""
+        return Request()
+
+    def update_schedule(self, num_environments: int) -> UpdateSchedule:
+        """Returns when updates are due: by the settings, or when everything asked for has been collected.
+
+        Raises:
+            UsageError: `update_period` is set, but the request leaves no choice.
+        """
+        request = self.request()
+        if request.order == "any":
+            return UpdateSchedule(self.update_period or num_environments, self.updates_per_period, self.learning_starts)
+        if self.update_period is not None or self.learning_starts:
+            raise errors.UsageError(
+                f"{type(self).__name__} learns from every {request.length} steps of each environment; "
+                f"trainer.update_period={self.update_period} and trainer.learning_starts={self.learning_starts} can't be set."
+            )
+        return UpdateSchedule((request.length or 1) * num_environments, self.updates_per_period)
+
+    def optimizer_steps(self) -> int:
+        """Returns how often one update changes the weights, for schedules that span the budget; by default once."""
+        return 1
+
+    # How it learns.
 
     @abc.abstractmethod
-    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the loss of each of N rows, `[N]` float32, or their mean, and metrics by name: scalars, or `[N]`.
-
-        Metrics `[N]` have one number per row, and reports give their means. Memories that hand out the more instructive
-        transitions more often look for "error" among them: 0 or greater, how far the model was off.
+    def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
+        """Returns the loss of a batch.
 
         Args:
-            output: `[N, ..., K]`, the model's outputs for `batch.observation`.
-            batch: N transitions.
+            output: `[N, ..., K]`, the acting network's outputs for `batch.observation`; of sequences `[N, T, ..., K]`.
+            batch: N rows.
             seed: `[2]` int64.
         """
-
-    def horizon(self) -> Horizon:
-        """Returns how far the transitions reach that this algorithm learns from; by default one step."""
-        return Horizon()
-
-    def preferences(self, output: Any) -> Any:
-        """Returns what samplers draw actions from, `[..., A]`, by the model's `output` `[..., K]`: by default that itself."""
-        return output
 
     def score(self) -> Score | None:
-        """Returns a new account of how good the model's outputs are, or None where returns say it all; called once built."""
+        """Returns a new account of how good the outputs are, or None where returns say it all; called once built."""
         return None
 
-    def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        """Takes the model to improve and makes the optimizer's variables; called once, before any other method."""
-        self.model = model
-        self._updater = Updater(self._make_optimizer(), model.trainable_variables)
+    def build(self, setup: Setup) -> None:
+        """Takes the models to improve and makes the optimizers' variables; called once, after the questions above."""
+        self.spec = setup.spec
+        self._seed = setup.seed
+        self._recorded: Recording | None = None
+        self.trained: dict[str, TrainedNetwork] = {}
+        total = self._total_optimizer_steps(setup)
+        for name, network in self.networks(setup.spec).items():
+            rate = self.learning_rate if network.learning_rate is None else network.learning_rate
+            optimizer = make_optimizer(self.optimizer, schedules.spanning(rate, total))
+            models = setup.models[name]
+            weights = [weight for model in models for weight in model.trainable_variables]
+            self.trained[name] = TrainedNetwork(models, Updater(optimizer, weights))
+        self._learn = compiled(self.learn, "xla") if setup.execution == "xla" else self.learn
 
-    def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
-        """Makes one update from `batch` and returns its metrics: loss, gradient_norm and the algorithm's own; see `loss`."""
-        with tf.GradientTape() as tape, noise.drawn_from(seed):
-            output = self.model(batch.observation, training=True)
-        return self.learn_from(tape, output, batch, seed)
+    def _total_optimizer_steps(self, setup: Setup) -> int | None:
+        if setup.steps is None:
+            return None
+        updates = self.update_schedule(setup.num_environments).total(setup.steps, setup.num_environments)
+        return max(1, updates * self.optimizer_steps())
 
-    def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
-        """Makes one update as `learn` does, from a forward pass that `tape` has recorded.
+    @property
+    def acting(self) -> TrainedNetwork:
+        """The network that acts."""
+        return next(iter(self.trained.values()))
+
+    @property
+    def model(self) -> keras.Model:
+        """The Keras model that acts."""
+        return self.acting.models[0]
+
+    def update(self, memory: Memory, seed: Seed) -> Update:
+        """Makes one update; by default draws a batch and learns from it. Traceable.
 
         Args:
-            tape: records on; it has seen how `output` came about.
-            output: `[N, ..., K]`, the model's outputs for `batch.observation`.
-            batch: N transitions.
+            memory: hands out what was asked for.
             seed: `[2]` int64.
         """
-        with tape:
-            loss, metrics = self.loss(output, batch, seed)
-            weighted = loss if isinstance(batch.weight, tuple) else batch.weight * loss
-            objective = tf.reduce_mean(weighted) + sum(self.model.losses)
-        return {"loss": objective, "gradient_norm": self.apply_gradients(tape, objective), **metrics}
+        batch = memory.sample(seeds.child(seed, "memory"))
+        if self._recorded is not None:
+            return self.learn(batch, seed)
+        return self._learn(batch, seed)
 
-    def apply_gradients(self, tape: tf.GradientTape, objective: Any) -> Any:
-        """Clips and applies the gradients of `objective`, and returns their global norm before clipping."""
-        variables = [variable.value for variable in self.model.trainable_variables]
+    def record(self, recording: Recording | None) -> None:
+        """Takes the forward pass that the next update learns from, instead of one of its own; None for its own."""
+        self._recorded = recording
+
+    def learn(self, batch: Batch, seed: Seed) -> Update:
+        """Improves the acting network by the `loss` of a batch; traceable."""
+        recording = self._recorded or self.forward(batch, seed)
+        with recording.tape:
+            loss = self.loss(recording.output, batch, seed)
+            weighted = loss.value if isinstance(batch.weight, tuple) else batch.weight * loss.value
+            objective = tf.reduce_mean(weighted) + recording.added_losses
+        norm = self.apply_gradients(recording.tape, objective)
+        return Update({"loss": objective, "gradient_norm": norm, **loss.metrics}, batch.place, loss.priority)
+
+    def forward(self, batch: Batch, seed: Seed) -> Recording:
+        """Returns the acting network's pass over the observations of a batch, recorded; noise is drawn from `seed`."""
+        with tf.GradientTape() as tape, noise.drawn_from(seed):
+            output, _ = self.acting.network(self.spec.see(batch.observation), batch.state, training=True)
+            return Recording(tape, output, added_losses(self.model))
+
+    def inputs(self, name: str, observation: Nest, action: Nest = ()) -> Nest:
+        """Returns what a network's models see of observations `[N, *O]` and actions `[N, *A]`."""
+        seen = self.spec.see(observation)
+        sees_action = "action" in self.networks(self.spec)[name].inputs
+        return {"observation": seen, "action": action} if sees_action else seen
+
+    def minimize(self, name: str, loss: Callable[[Batch, Seed], Loss], batch: Batch, seed: Seed) -> tuple[Metrics, Tensor]:
+        """Improves one network by a loss of its own; traceable.
+
+        Args:
+            name: of the network.
+            loss: called with the batch and the seed.
+            batch: N rows.
+            seed: `[2]` int64.
+
+        Returns:
+            Metrics: `NAME_loss`, `NAME_gradient_norm` and those of the loss; and the loss's priority.
+        """
+        trained = self.trained[name]
+        with tf.GradientTape() as tape, noise.drawn_from(seed):
+            result = loss(batch, seed)
+            weighted = result.value if isinstance(batch.weight, tuple) else batch.weight * result.value
+            objective = tf.reduce_mean(weighted) + sum(added_losses(model) for model in trained.models)
+        norm = self.apply_gradients(tape, objective, name)
+        return {f"{name}_loss": objective, f"{name}_gradient_norm": norm, **result.metrics}, result.priority
+
+    def apply_gradients(self, tape: tf.GradientTape, objective: Tensor, name: str | None = None) -> Tensor:
+        """Clips and applies the gradients of `objective` to a network, by default the acting one.
+
+        Returns their global norm before clipping, scalar.
+        """
+        trained = self.acting if name is None else self.trained[name]
+        variables = [weight.value for weight in trained.weights]
         gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         norm = global_norm(gradients)
         if self.max_gradient_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.max_gradient_norm, use_norm=norm)
-        self._updater.apply(gradients)
+        trained.updater.apply(gradients)
         return norm
 
-    def variables(self) -> dict[str, Any]:
-        """Returns the tf.Variables that training changes besides the model's, by a name that is the same in every process."""
-        return {f"optimizer/{name}": variable for name, variable in self._updater.variables().items()}
-
-    def updates_due(self, steps: int | Any, taken: int) -> Any:
-        """Returns how many updates are due when `steps` (int or int64 scalar) is reached by the last `taken` steps."""
-        period = self.update_period or taken
-        rounds = steps // period - (steps - taken) // period
-        if isinstance(steps, int):
-            return rounds * self.updates_per_period if steps >= self.learning_starts else 0
-        return tf.where(steps >= self.learning_starts, rounds * self.updates_per_period, tf.zeros_like(rounds))
-
-    def _make_optimizer(self) -> keras.optimizers.Optimizer:
-        if isinstance(self.optimizer, keras.optimizers.Optimizer):
-            return self.optimizer
-        arguments = dict(self.optimizer) if isinstance(self.optimizer, dict) else {"name": self.optimizer}
-        name = arguments.pop("name", None)
-        if not isinstance(name, str):
-            raise errors.UsageError(
-                f"The optimizer is {self.optimizer!r}; expected {', '.join(OPTIMIZERS)}, or a table with such a name and "
-                "arguments of Keras's, or a keras.optimizers.Optimizer."
-            )
-        if name not in OPTIMIZERS:
-            raise errors.UsageError(errors.unknown("optimizer", name, OPTIMIZERS))
-        rate = self.learning_rate
-        scheduled = _Scheduled(rate) if isinstance(rate, schedules.Schedule) else rate
-        return _with_arguments(name, scheduled, arguments)
+    def variables(self) -> dict[str, tf.Variable]:
+        """Returns every tf.Variable that training changes, by name: those that its attributes hold."""
+        return variables_of(self)
 
 
-def _with_arguments(name: str, learning_rate: Any, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:
-    """Returns the named optimizer with arguments of Keras's.
-
-    Raises:
-        UsageError: it does not take them.
-    """
-    kind = OPTIMIZERS[name]
-    try:
-        if wrong := [argument for argument, value in arguments.items() if isinstance(value, (str, list, dict))]:
-            raise ValueError(f"{', '.join(wrong)} should be a number, true, false or none")  # Keras fails when it updates
-        return kind(learning_rate, **arguments)
-    except (TypeError, ValueError) as error:
-        raise errors.UsageError(
-            f"Optimizer {name!r} does not take {arguments}: {error}. Expected arguments of keras.optimizers.{kind.__name__}; "
-            "the learning rate is a setting of its own."
-        ) from error
+def added_losses(model: keras.Model) -> Tensor:
+    """Returns the sum of the losses that a model's layers added in its latest pass, 0 if none did."""
+    return sum(model.losses) if model.losses else tf.constant(0.0)
 
 
-class _Scheduled(keras.optimizers.schedules.LearningRateSchedule):
-    """An agentlab schedule for a Keras optimizer, which counts its own updates."""
-
-    def __init__(self, schedule: schedules.Schedule) -> None:
-        self.schedule = schedule
-
-    def __call__(self, step: Any) -> Any:
-        return self.schedule(step)
-
-    def get_config(self) -> dict[str, Any]:
-        return attrs.asdict(self.schedule)  # type: ignore[arg-type]
+def output_signature(spec: EnvironmentSpec, network: Network) -> tf.TensorSpec:
+    """Returns shape and dtype of a network's output for one environment."""
+    return tf.TensorSpec([*choices_of(spec.action), network.num_outputs], tf.float32)

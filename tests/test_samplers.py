@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from agentlab_dqn.samplers import EpsilonGreedy
 
 from agentlab import errors, seeds, settings
 from agentlab.sampler import Greedy, Temperature
 from agentlab.schedules import Constant, Exponential, Linear
-from agentlab_dqn.samplers import EpsilonGreedy
 
 ROWS = 100_000
 OUTPUT = [1.0, 2.0, 0.0]

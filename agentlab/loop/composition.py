@@ -9,19 +9,19 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, settings
+from agentlab.distribution import Distribution
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.evaluation import Evaluator
-from agentlab.loop.policy import Policy
-from agentlab.memory import Latest, Memory
+from agentlab.memory import Memory
 from agentlab.model import ModelBuilder, build_model
 from agentlab.registry import environment_objects, plugins
-from agentlab.sampler import Sampler, check_actions
+from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, choices_of, describe, map_space
 from agentlab.task import Part, Task, changed, merged
-from agentlab.tensors import execution
+from agentlab.tensors import execution as executions
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -29,7 +29,7 @@ CONTRACTS: dict[str, tuple[type, ...]] = {
     "model": (ModelBuilder,),
     "trainer": (Trainer,),
     "sampler": (Sampler,),
-    "memory": (Latest, Memory),
+    "memory": (Memory,),
 }
 # Environments side by side, at most. Ten times as many spare an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
 EVALUATION_ROWS = 100
@@ -77,16 +77,59 @@ def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environm
 def build_agent(
     task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
 ) -> Agent:
-    """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
+    """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own.
+
+    Raises:
+        UsageError: parts do not fit together.
+    """
     trainer = build_part("trainer", task.trainer)
-    source = model if model is not None else build_part("model", task.model)
-    num_outputs = trainer.num_outputs(spec)
-    built = build_model(source, spec, num_outputs, seed)
+    models = build_models(task, seed, spec, trainer, model)
     samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
     for sampler in samplers:
-        check_actions(sampler, spec, trainer.preferences(tf.zeros([1, *spec.action.choices, num_outputs])))
-    parts = Parts(built, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
-    return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
+        check_actions(sampler, trainer.distribution(spec), spec)
+    parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
+    acting = next(iter(models.values()))[0]
+    execution = executions.resolve(task.execution, acting, gear)
+    return Agent(spec, parts, task.num_environments, seed, execution, task.steps)
+
+
+def build_models(
+    task: Task, seed: int, spec: EnvironmentSpec, trainer: Trainer, model: keras.Model | ModelBuilder | None = None
+) -> dict[str, list[keras.Model]]:
+    """Returns the models of the trainer's networks, each with weights from a stream of its own; `model` is the acting one's.
+
+    Raises:
+        UsageError: the task names a network that the trainer does not have, or a model does not fit.
+    """
+    networks = trainer.networks(spec)
+    if unknown := [name for name in task.models if name not in networks]:
+        raise errors.UsageError(errors.unknown("network", unknown[0], networks, f"Networks of trainer {task.trainer.name!r}"))
+    acting, models = next(iter(networks)), {}
+    for name, network in networks.items():
+        source = model if model is not None and name == acting else build_part("model", task.models.get(name, task.model))
+        input_spec = network.input_spec(spec)
+        key = seed if name == acting else stream(seed, f"network {name}")
+        keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
+        models[name] = [build_model(source, input_spec, network.num_outputs, own) for own in keys]
+    return models
+
+
+def check_actions(sampler: Sampler, distribution: Distribution, spec: EnvironmentSpec) -> None:
+    """Draws one action from blank outputs.
+
+    Raises:
+        UsageError: it is not of the shape that the environment takes.
+    """
+    output = tf.zeros([1, *choices_of(spec.action), distribution.num_outputs])
+    action = sampler.sample(distribution.of(output), tf.constant(0, tf.int64), at(0, 0))
+    shapes = tf.nest.map_structure(lambda leaf: tuple(leaf.shape[1:]), action)
+    expected = map_space(lambda space: space.shape, spec.action)
+    if shapes != expected:
+        raise errors.UsageError(
+            f"Sampler {type(sampler).__name__} draws actions of shape {shapes} from a {type(distribution).__name__}; environment "
+            f"{spec.name!r} takes a {describe(spec.action)}. Choose 'greedy' or 'stochastic' in training (sampler.name) and "
+            "evaluation (evaluation.sampler.name)."
+        )
 
 
 def make_agent(
@@ -144,9 +187,8 @@ def build_evaluator(task: Task, seed: int, agent: Agent, episodes: int | None = 
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
-    key, read = stream(seed, "evaluation"), agent.trainer.preferences
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
-    return Evaluator(environment, policy, count, seed, agent.trainer.score)
+    actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "evaluation"))
+    return Evaluator(environment, actor, count, seed, agent.trainer.score)
 
 
 def evaluation_environment(task: Task) -> Part:

@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.environment import Environment
 from agentlab.errors import Interrupted, UsageError
-from agentlab.loop.policy import Policy
+from agentlab.loop.acting import HostPolicyActor, PolicyActor
 from agentlab.loop.statistics import EpisodeStatistics
-from agentlab.model import initial_state, restarted
-from agentlab.spec import Array, Discrete
+from agentlab.loop.turn import turn
+from agentlab.spec import describe, spaces_alike
 from agentlab.trainer import Score
-from agentlab.types import Decision, TimeStep, Transition
+from agentlab.types import Batch, Decision, Nest, Step, TimeStep
 
 NewScore = Callable[[], Score | None]
 
 
 class Evaluator:
-    """Judges a policy over a number of whole episodes, the same ones every time for the same stream.
+    """Evaluates a policy over a number of whole episodes, the same ones every time for the same stream.
 
     Every row plays its share of the episodes from start to end, so that short episodes are not counted more often than long
     ones.
 
     Args:
         environment: of B rows.
-        policy: acts; its draws begin anew at each evaluation.
+        actor: acts; its draws start again at each evaluation.
         episodes: how many.
         seed: the run's seed.
         new_score: makes what the trainer adds to the report, if anything; called at each evaluation.
@@ -39,21 +40,11 @@ class Evaluator:
     """
 
     def __init__(
-        self, environment: Environment, policy: Policy, episodes: int, seed: int, new_score: NewScore = lambda: None
+        self, environment: Environment, actor: PolicyActor, episodes: int, seed: int, new_score: NewScore = lambda: None
     ) -> None:
-        ours, theirs = policy.spec, environment.spec
-        if ours.vocabulary != theirs.vocabulary:
-            raise UsageError(
-                f"The evaluation environment {theirs.name!r} has another vocabulary than the agent was trained with: "
-                "its text has changed. Evaluate on the text of the training."
-            )
-        if ours.observation.shape != theirs.observation.shape or not _is_like(ours.action, theirs.action):
-            raise UsageError(
-                f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; "
-                f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment alike."
-            )
+        _check_alike(actor.policy.spec, environment.spec)
         self._environment = environment
-        self._policy = policy
+        self._actor = actor
         self._new_score = new_score
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
@@ -67,51 +58,83 @@ class Evaluator:
             stop: asked before each step.
 
         Raises:
-            Interrupted: `stop` answered True.
+            Interrupted: `stop` returned True.
         """
-        self._policy.steps.assign(0)
-        rows, model = self._environment.num_environments, self._policy.model
-        left, returns, lengths = self._share.copy(), [], []
-        statistics, score = EpisodeStatistics.start(rows), self._new_score()
-        timestep, recurrent = self._environment.reset(seeds.host_seed(self._seed, stream)), initial_state(model, rows)
-        while left.any():
+        self._actor.steps.assign(0)
+        counter = _Counter(self._actor, self._share, self._new_score())
+        observation = self._environment.reset(seeds.host_seed(self._seed, stream)).observation
+        state = self._actor.initial_state(self._environment.num_environments)
+        while counter.left.any():
             if stop():
                 raise Interrupted("The evaluation was interrupted.")
-            decision = self._policy.respond(timestep.observation, recurrent)
-            action = decision.action.numpy()
-            timestep = self._environment.step(action)
-            ended = timestep.terminated | timestep.truncated
-            acted = np.ones(rows, np.bool_) if isinstance(timestep.first, tuple) else ~timestep.first
-            if score is not None:
-                _add(score, decision, action, timestep, acted & (left > 0))
-            statistics = statistics.reported().after(timestep.reward, ended.astype(np.float32), acted.astype(np.float32))
-            counted = ended & (left > 0)
-            returns.extend(statistics.return_sum[counted].tolist())
-            lengths.extend(statistics.length_sum[counted].tolist())
-            left = left - counted
-            recurrent = restarted(model, decision.recurrent, tf.constant(timestep.begun)) if recurrent != () else ()
-        return {
-            "episodes": len(returns),
-            "return_mean": float(np.mean(returns)),
-            "return_std": float(np.std(returns)),
-            "episode_length_mean": float(np.mean(lengths)),
-            **(score.result() if score is not None else {}),
-        }
+            _, timestep, state = turn(counter, self._step, (), observation, state)
+            observation = timestep.observation
+        return counter.result()
+
+    def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
+        return nothing, self._environment.step(action)
 
     def close(self) -> None:
         """Releases the environment."""
         self._environment.close()
 
 
-def _add(score: Score, decision: Decision, action: np.ndarray, timestep: TimeStep, rows: np.ndarray) -> None:
-    """Adds the decisions of those `rows` (`[B]` bool) that count."""
-    transition = Transition.between(decision.observation, action, timestep)
-    batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition)
+class _Counter(HostPolicyActor):
+    """Acts, and counts the episodes of each row up to its share.
+
+    Args:
+        actor: acts.
+        share: `[B]` int, episodes of each row.
+        score: takes in decisions and where they led, or None.
+    """
+
+    def __init__(self, actor: PolicyActor, share: np.ndarray, score: Score | None) -> None:
+        super().__init__(actor)
+        self.left = share.copy()
+        self._score = score
+        self._statistics = EpisodeStatistics.start(len(share))
+        self._returns: list[float] = []
+        self._lengths: list[float] = []
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        counts = self.left > 0
+        if self._score is not None:
+            _add(self._score, decision, timestep, timestep.acted & counts)
+        ended = timestep.ended
+        self._statistics = self._statistics.reported().after(timestep.reward, ended.astype(np.float32), timestep.acted)
+        finished = ended & counts
+        self._returns.extend(self._statistics.return_sum[finished].tolist())
+        self._lengths.extend(self._statistics.length_sum[finished].tolist())
+        self.left = self.left - finished
+
+    def result(self) -> dict[str, Any]:
+        """Returns the entries of the report."""
+        return {
+            "episodes": len(self._returns),
+            "return_mean": float(np.mean(self._returns)),
+            "return_std": float(np.std(self._returns)),
+            "episode_length_mean": float(np.mean(self._lengths)),
+            **(self._score.result() if self._score is not None else {}),
+        }
+
+
+def _add(score: Score, decision: Decision, timestep: TimeStep, rows: np.ndarray) -> None:
+    """Adds the decisions of the `rows` (`[B]` bool) that count."""
+    step = Batch(**attrs.asdict(Step.between(decision, timestep), recurse=False))
+    batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], step)
     score.add(decision.output.numpy()[rows], batch)
 
 
-def _is_like(ours: Array | Discrete, theirs: Array | Discrete) -> bool:
-    """Whether actions of the one kind are actions of the other, whatever their dtypes."""
-    if isinstance(ours, Discrete) and isinstance(theirs, Discrete):
-        return (ours.num_values, ours.shape) == (theirs.num_values, theirs.shape)
-    return isinstance(ours, Array) and isinstance(theirs, Array) and ours.shape == theirs.shape
+def _check_alike(ours: Any, theirs: Any) -> None:
+    """Raises UsageError unless the second environment shows and accepts what the first does."""
+    if ours.vocabulary != theirs.vocabulary:
+        raise UsageError(
+            f"The evaluation environment {theirs.name!r} has another vocabulary than the agent was trained with: "
+            "its text has changed. Evaluate on the text of the training."
+        )
+    if not spaces_alike(ours.observation, theirs.observation) or not spaces_alike(ours.action, theirs.action):
+        raise UsageError(
+            f"The evaluation environment {theirs.name!r} shows a {describe(theirs.observation)} and takes a "
+            f"{describe(theirs.action)}; expected a {describe(ours.observation)} and a {describe(ours.action)}, as in "
+            f"{ours.name!r}. Set evaluation.environment alike."
+        )

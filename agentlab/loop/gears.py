@@ -6,7 +6,6 @@ import abc
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 import numpy as np
@@ -18,13 +17,11 @@ from agentlab.errors import EnvironmentFault
 from agentlab.loop.agent import Agent
 from agentlab.loop.autoreset import Autoreset
 from agentlab.loop.statistics import EpisodeStatistics, all_finite
-from agentlab.loop.steppers import make_stepper
 from agentlab.loop.turn import turn
-from agentlab.model import initial_state
 from agentlab.system.watchdog import Watch
 from agentlab.tensors import variables
 from agentlab.tensors.execution import Compiled, compiled, repeat
-from agentlab.types import TimeStep, numbered
+from agentlab.types import Nest, Tensor, TimeStep, numbered
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -76,12 +73,12 @@ class Gear(abc.ABC):
 class _Carry:
     """What one turn hands to the next in the device gear."""
 
-    episodes: Any
-    observation: Any
-    recurrent: Any
+    episodes: Nest
+    observation: Nest
+    state: Nest
     statistics: EpisodeStatistics
-    index: Any
-    finite: Any  # turns up to the first of which a reward or an observation was not
+    index: Tensor
+    finite: Tensor  # turns up to the first of which a reward or an observation was not
 
 
 class DeviceGear(Gear):
@@ -104,9 +101,9 @@ class DeviceGear(Gear):
     def start(self) -> None:
         episodes, timestep = self._autoreset.reset()
         rows = self._agent.num_environments
-        recurrent = initial_state(self._agent.model, rows)
+        state = self._agent.learner.policy.initial_state(rows)
         zero, statistics = np.int64(0), EpisodeStatistics.start(rows)
-        carry = _Carry(episodes, timestep.observation, recurrent, statistics, index=zero, finite=zero)
+        carry = _Carry(episodes, timestep.observation, state, statistics, index=zero, finite=zero)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
 
@@ -140,7 +137,7 @@ class DeviceGear(Gear):
         """Returns how often the loop was traced; 0 if it runs eagerly."""
         return self._chunk.trace_count() if isinstance(self._chunk, Compiled) else 0
 
-    def _run_chunk(self, turns: Any) -> None:
+    def _run_chunk(self, turns: Tensor) -> None:
         carry = tf.nest.map_structure(lambda variable: variable.read_value(), self._variables)
         carry = repeat(self._turn, carry, turns)
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, carry)
@@ -148,15 +145,20 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
-        def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+        def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
             return self._autoreset.step(episodes, action, index)
 
-        episodes, timestep, recurrent = turn(self._agent, step_environment, carry.episodes, carry.observation, carry.recurrent)
-        ended = tf.cast(timestep.terminated | timestep.truncated, tf.float32)
-        statistics = carry.statistics.after(timestep.reward, ended)
-        sound = (carry.finite == carry.index) & all_finite(timestep.reward) & all_finite(timestep.final_observation)
+        episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
+        statistics = carry.statistics.after(timestep.reward, tf.cast(timestep.ended, tf.float32))
+        sound = (carry.finite == carry.index) & _are_finite(timestep)
         finite = tf.where(sound, index, carry.finite)
-        return _Carry(episodes, timestep.observation, recurrent, statistics, index, finite)
+        return _Carry(episodes, timestep.observation, state, statistics, index, finite)
+
+
+def _are_finite(timestep: TimeStep) -> Tensor:
+    """Returns whether all rewards and what the actions led to are finite, as a bool scalar; traceable."""
+    leaves = [timestep.reward, *tf.nest.flatten(timestep.final_observation)]
+    return tf.reduce_all([all_finite(leaf) for leaf in leaves])
 
 
 class HostGear(Gear):
@@ -172,30 +174,30 @@ class HostGear(Gear):
 
     def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
         self._learner = agent.learner
-        self._stepper = make_stepper(agent.learner, agent.execution)
+        self._actor = agent.host_actor()
         self._environment = environment
         self._watch = Watch(agent.spec.name)
         self._seed = seed
+        self._state = agent.learner.policy.initial_state(agent.num_environments)
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
     def start(self) -> None:
         self._observation = self._environment.reset(seeds.host_seed(self._seed, "environment")).observation
 
     def run(self, turns: int) -> None:
-        if not turns:
-            return
+        observation, state = self._observation, self._state
         with _frozen_heap(), self._watch:
-            timestep = self._take(self._stepper.start(self._observation))
-            for _ in range(turns - 1):
-                timestep = self._take(self._stepper.step(timestep))
-            self._stepper.observe(timestep)
-        self._observation = timestep.observation
+            for _ in range(turns):
+                _, timestep, state = turn(self._actor, self._step, (), observation, state)
+                observation = timestep.observation
+            self._actor.settle_updates()
+        self._observation, self._state = observation, state
 
-    def _take(self, action: np.ndarray) -> TimeStep:
+    def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
         timestep = self._environment.step(action)
         self._watch.turns += 1
         self._count(timestep)
-        return timestep
+        return nothing, timestep
 
     def report(self) -> dict[str, float | None]:
         summary = self._statistics.summary()
@@ -203,36 +205,39 @@ class HostGear(Gear):
         return summary
 
     def state(self) -> Groups:
+        self._actor.settle()
         statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
-        return {"loop": {**statistics, **self._stepper.state()}, "environment": self._environment.state()}
+        state = {name: np.asarray(leaf) for name, leaf in numbered("state", self._state).items()}
+        return {"loop": {**statistics, **state}, "environment": self._environment.state()}
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]
-        self._stepper.restore(loop)
+        self._actor.reload()
+        leaves = [tf.constant(loop[name]) for name in numbered("state", self._state)]
+        self._state = tf.nest.pack_sequence_as(self._state, leaves)
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
         if groups.get("environment"):
             self._observation = self._environment.restore(groups["environment"])
         else:
-            self._begin_anew()
+            self._start_again()
 
     def inexact(self) -> str:
         return self._environment.inexact()
 
-    def _begin_anew(self) -> None:
-        """Begins other episodes than at the start: what was gathered of those under way is gone with them."""
-        steps = int(self._learner.policy.steps.numpy())
+    def _start_again(self) -> None:
+        """Begins other episodes than at the start: what was counted of the running ones is lost with them."""
+        steps = int(self._learner.steps.numpy())
         seed = seeds.host_seed(self._seed, f"environment, resumed at step {steps}")
         self._observation = self._environment.reset(seed).observation
-        nothing = np.zeros_like(self._statistics.running_return)
-        self._statistics = attrs.evolve(self._statistics, running_return=nothing, running_length=nothing)
+        zeros = np.zeros_like(self._statistics.running_return)
+        self._statistics = attrs.evolve(self._statistics, running_return=zeros, running_length=zeros)
 
     def _count(self, timestep: TimeStep) -> None:
-        acted = 1.0 if isinstance(timestep.first, tuple) else (~timestep.first).astype(np.float32)
-        self._statistics = self._statistics.continued(timestep.reward, acted)
-        ended = timestep.terminated | timestep.truncated
+        self._statistics = self._statistics.continued(timestep.reward, timestep.acted)
+        ended = timestep.ended
         if np.count_nonzero(ended):
-            with np.errstate(invalid="ignore"):  # learning that diverges is told of by what it learns
+            with np.errstate(invalid="ignore"):  # learning that diverges is reported by what it learns
                 self._statistics = self._statistics.closed(ended.astype(np.float32))
 
     def close(self) -> None:

@@ -316,7 +316,7 @@ class Session:
             "seed": self._seed,
             "gear": self._gear.name,
             "execution": self.agent.execution,
-            "steps": int(self.agent.exploration.steps.numpy()),
+            "steps": int(self.agent.learner.steps.numpy()),
             "updates": int(self.agent.learner.updates.numpy()),
             "exact": self._exact,
             **({"best": self._best} if self._best else {}),

@@ -1,16 +1,15 @@
-"""Uniform replay: every transition that is kept is as likely as any other."""
+"""Uniform replay: every transition that is stored is as likely as any other."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
 from agentlab import seeds
-from agentlab.memory import Memory
-from agentlab.spec import EnvironmentSpec
+from agentlab.memory import Layout, Memory
 from agentlab.trainer import positive
-from agentlab.types import Horizon, Transition
+from agentlab.types import Batch, Seed, Step, Tensor
 from agentlab_memories.frames import Frames
 from agentlab_memories.ring import Observations, Ring, Whole
 
@@ -19,11 +18,11 @@ OBSERVATIONS: dict[str, type[Observations]] = {"whole": Whole, "frames": Frames}
 
 @attrs.define(slots=False, eq=False)
 class UniformReplay(Memory):
-    """Keeps the last `capacity` transitions and draws batches from them uniformly, with replacement (Lin 1992).
+    """Stores the last `capacity` transitions and draws batches from them uniformly, with replacement (Lin 1992).
 
     Attributes:
-        capacity: transitions kept; the oldest is overwritten.
-        batch_size: N, transitions in a batch.
+        capacity: transitions stored; the oldest is overwritten.
+        batch_size: N, transitions, or sequences, in a batch.
         observations: "whole", each as it is; or "frames", where they are stacks of frames [frames, height, width] of uint8, of
             which each is stored once: of four, an eighth of the memory.
     """
@@ -32,20 +31,17 @@ class UniformReplay(Memory):
     batch_size: int = positive(128)
     observations: Literal["whole", "frames"] = attrs.field(default="whole", validator=attrs.validators.in_(["whole", "frames"]))
 
-    def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
-        self._ring = Ring(spec, self.capacity, num_environments, horizon, OBSERVATIONS[self.observations])
+    def build(self, layout: Layout) -> None:
+        self._ring = Ring(layout, self.capacity, OBSERVATIONS[self.observations])
 
-    def add(self, transition: Transition, ended: Any, row: Any) -> None:
-        self._ring.add(transition, ended, row)
+    def add(self, step: Step, row: Tensor) -> None:
+        self._ring.add(step, row)
 
-    def cut(self, row: Any) -> None:
+    def cut(self, row: Tensor) -> None:
         self._ring.cut(row)
 
-    def sample(self, seed: Any) -> Transition:
+    def sample(self, seed: Seed) -> Batch:
         begin, end = self._ring.bounds()
         drawn = seeds.integers(seed, [self.batch_size], end - begin)
         numbers = begin + (drawn - begin) % (end - begin)  # so that in a full ring the slot is what was drawn
         return self._ring.read(numbers % self.capacity)
-
-    def variables(self) -> dict[str, Any]:
-        return self._ring.variables()

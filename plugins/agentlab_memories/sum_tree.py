@@ -64,10 +64,6 @@ class SumTree:
             node = node * FANOUT + child
         return node, tf.gather(weights, child, batch_dims=1)
 
-    def variables(self) -> dict[str, Any]:
-        """Returns the tf.Variables by name, from the fewest sums to the weights."""
-        return {f"tree/{index}": level for index, level in enumerate(self._levels)}
-
 
 def _begins(weights: Any) -> Any:
     """Returns where children begin in the stretch of their node, float64 `[N, FANOUT]`; infinity for those without weight."""

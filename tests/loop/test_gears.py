@@ -5,13 +5,13 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+from agentlab_dqn.samplers import EpsilonGreedy
 
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.gears import DeviceGear, HostGear
 from agentlab.model import build_model
 from agentlab.schedules import Linear
-from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.control.identity import Identity

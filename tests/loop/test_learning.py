@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from agentlab_dqn.samplers import EpsilonGreedy
 
 import agentlab
 from agentlab import seeds
@@ -17,7 +18,6 @@ from agentlab.loop.gears import DeviceGear, HostGear
 from agentlab.model import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Transition
-from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.identity import Identity
 from agentlab_memories.prioritized import PrioritizedReplay

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from agentlab_dqn.samplers import EpsilonGreedy
 
 from agentlab import seeds
 from agentlab.loop import lookahead
@@ -12,7 +13,6 @@ from agentlab.model import build_model
 from agentlab.sampler import Sampler, Temperature
 from agentlab.schedules import Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_models.mlp import MLP
 
 CHOICES = {"one choice": (), "two choices": (2,)}

@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
+from agentlab_dqn.samplers import EpsilonGreedy
 from safetensors.numpy import load_file
 
 import agentlab
@@ -22,7 +23,6 @@ from agentlab.loop.evaluation import Evaluator
 from agentlab.loop.gears import DeviceGear
 from agentlab.model import build_model
 from agentlab.system import watchdog
-from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment

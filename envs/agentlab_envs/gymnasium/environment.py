@@ -80,6 +80,7 @@ class GymnasiumEnvironment(Environment):
         self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
         self._log = EpisodeLog(self.num_environments)
+        self._all = np.ones(self.num_environments, np.bool_)
 
     @property
     def spec(self) -> EnvironmentSpec:
@@ -89,9 +90,8 @@ class GymnasiumEnvironment(Environment):
         self._steps = 0
         self._log.begin(int(seed))
         observation = self._observation = self._observed(self._ask(self._reset_vector, seed=int(seed))[0])
-        ended, self._ended = np.zeros((2, self.num_environments), np.bool_)
-        first = ended if self._begins_late else ()
-        return TimeStep(observation, np.zeros(self.num_environments, np.float32), ended, ended, observation, first=first)
+        self._ended = np.zeros(self.num_environments, np.bool_)
+        return TimeStep.reset(observation)
 
     def step(self, action: np.ndarray) -> TimeStep:
         self._steps += 1
@@ -103,13 +103,13 @@ class GymnasiumEnvironment(Environment):
         if self._begins_late:
             previously_ended, self._ended, self._observation = self._ended, ended, observation
             self._log.add(outward, previously_ended if np.count_nonzero(previously_ended) else None)
-            return TimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
+            return TimeStep(observation, reward, terminated, truncated, observation, acted=~previously_ended)
         any_ended = np.count_nonzero(ended)
         if any_ended:
             observation, final_observation = self._begun(observation, ended, info)
         self._log.add(outward, ended if any_ended else None)
         self._observation = observation
-        return TimeStep(observation, reward, terminated, truncated, final_observation)
+        return TimeStep(observation, reward, terminated, truncated, final_observation, acted=self._all)
 
     def inexact(self) -> str:
         if self.vectorization == "native":

@@ -10,7 +10,7 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.environment import Environment
-from agentlab.spec import Discrete
+from agentlab.spec import random_values
 from agentlab.types import TimeStep
 
 STEPS = 200  # to play at most before the state is taken: enough for a second episode in most
@@ -54,12 +54,7 @@ def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[np.ndar
 
 
 def _action(environment: Environment, generator: np.random.Generator) -> np.ndarray:
-    action = environment.spec.action
-    shape = (1, *action.shape)
-    if isinstance(action, Discrete):
-        return generator.integers(0, action.num_values, shape).astype(action.dtype)
-    low, high = max(action.minimum, -1.0), min(action.maximum, 1.0)
-    return generator.uniform(low, high, shape).astype(action.dtype)
+    return random_values(environment.spec.action, 1, generator)
 
 
 def _same(seen: Any, again: Any) -> bool:
