@@ -111,11 +111,17 @@ class Loss:
         value: `[N]` float32, the loss of each row, or a scalar, their mean.
         metrics: by name: scalars, or `[N]`, of which reports give the mean.
         priority: `[N]` float32, 0 or greater, how far off each row was, for memories that draw by it; or `()`.
+        weight: `[N]` float32, how much each row counts, or `()` if all count alike; `Trainer.learn` takes the batch's.
     """
 
     value: Tensor
     metrics: Metrics = attrs.field(factory=dict)
     priority: Tensor = ()
+    weight: Tensor = ()
+
+    def weighted(self) -> Tensor:
+        """Returns the loss of each row times its weight."""
+        return self.value if isinstance(self.weight, tuple) else self.weight * self.value
 
 
 @attrs.frozen(eq=False)
@@ -177,7 +183,7 @@ class TrainedNetwork:
 
 
 @attrs.define(slots=False, eq=False)
-class Trainer(abc.ABC):
+class Trainer:
     """Improves networks. A simple algorithm writes `loss`; one with several losses or epochs overrides `update`.
 
     Attributes:
@@ -244,15 +250,15 @@ class Trainer(abc.ABC):
 
     # How it learns.
 
-    @abc.abstractmethod
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
-        """Returns the loss of a batch.
+        """Returns the loss of a batch; a trainer that overrides `update` may do without.
 
         Args:
-            output: `[N, ..., K]`, the acting network's outputs for `batch.observation`; of sequences `[N, T, ..., K]`.
+            output: `[N, ..., K]`, the acting network's outputs for `batch.observation`.
             batch: N rows.
             seed: `[2]` int64.
         """
+        raise NotImplementedError(f"{type(self).__name__} has neither 'loss' nor an 'update' of its own.")
 
     def score(self) -> Score | None:
         """Returns a new account of how good the outputs are, or None where returns say it all; called once built."""
@@ -310,8 +316,7 @@ class Trainer(abc.ABC):
         recording = self._recorded or self.forward(batch, seed)
         with recording.tape:
             loss = self.loss(recording.output, batch, seed)
-            weighted = loss.value if isinstance(batch.weight, tuple) else batch.weight * loss.value
-            objective = tf.reduce_mean(weighted) + recording.added_losses
+            objective = tf.reduce_mean(attrs.evolve(loss, weight=batch.weight).weighted()) + recording.added_losses
         norm = self.apply_gradients(recording.tape, objective)
         return Update({"loss": objective, "gradient_norm": norm, **loss.metrics}, batch.place, loss.priority)
 
@@ -327,23 +332,21 @@ class Trainer(abc.ABC):
         sees_action = "action" in self.networks(self.spec)[name].inputs
         return {"observation": seen, "action": action} if sees_action else seen
 
-    def minimize(self, name: str, loss: Callable[[Batch, Seed], Loss], batch: Batch, seed: Seed) -> tuple[Metrics, Tensor]:
+    def minimize(self, name: str, loss: Callable[[], Loss], seed: Seed) -> tuple[Metrics, Tensor]:
         """Improves one network by a loss of its own; traceable.
 
         Args:
             name: of the network.
-            loss: called with the batch and the seed.
-            batch: N rows.
-            seed: `[2]` int64.
+            loss: computes it, calling the network.
+            seed: `[2]` int64, for layers that draw noise.
 
         Returns:
-            Metrics: `NAME_loss`, `NAME_gradient_norm` and those of the loss; and the loss's priority.
+            Metrics, `NAME_loss`, `NAME_gradient_norm` and those of the loss; and the loss's priority.
         """
         trained = self.trained[name]
         with tf.GradientTape() as tape, noise.drawn_from(seed):
-            result = loss(batch, seed)
-            weighted = result.value if isinstance(batch.weight, tuple) else batch.weight * result.value
-            objective = tf.reduce_mean(weighted) + sum(added_losses(model) for model in trained.models)
+            result = loss()
+            objective = tf.reduce_mean(result.weighted()) + sum(added_losses(model) for model in trained.models)
         norm = self.apply_gradients(tape, objective, name)
         return {f"{name}_loss": objective, f"{name}_gradient_norm": norm, **result.metrics}, result.priority
 

@@ -1,0 +1,52 @@
+"""Epochs of shuffled minibatches over one set of rows, as policy gradients learn from a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from agentlab import seeds
+from agentlab.tensors.execution import repeat
+from agentlab.types import Metrics, Nest, Seed, Tensor
+
+
+def merge_time(values: Nest) -> Nest:
+    """Returns sequences `[N, T, ...]` as rows `[N * T, ...]`."""
+    return tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [-1, *leaf.shape[2:]]), values)
+
+
+def epochs_over(
+    data: Nest, num_epochs: int, num_minibatches: int, seed: Seed, update: Callable[[Nest, Seed], Metrics]
+) -> Metrics:
+    """Calls `update(minibatch, seed)` for every minibatch of every epoch, and returns the means of its metrics; traceable.
+
+    In each epoch the rows are shuffled anew, and each is in one minibatch. It is a loop of the graph: the number of epochs and
+    minibatches does not change what there is to compile.
+
+    Args:
+        data: leaves `[R, ...]`.
+        num_epochs: how often to go over the data.
+        num_minibatches: of each epoch; R is a multiple of it.
+        seed: `[2]` int64.
+        update: makes an update and returns scalar metrics, of the same names at every call.
+    """
+    rows = tf.nest.flatten(data)[0].shape[0]
+    size = rows // num_minibatches
+    total = num_epochs * num_minibatches
+
+    def minibatch(index: Tensor) -> Nest:
+        # [R] an order of its own for each epoch, of which the minibatch is a slice [size].
+        epoch = tf.cast(index // num_minibatches, tf.int64)
+        order = tf.argsort(seeds.uniform(seed + tf.stack([0, epoch]), [rows]), stable=True)
+        places = tf.slice(order, [(index % num_minibatches) * size], [size])
+        return tf.nest.map_structure(lambda leaf: tf.gather(leaf, places), data)
+
+    def body(carry: tuple[Tensor, Metrics]) -> tuple[Tensor, Metrics]:
+        index, sums = carry
+        metrics = update(minibatch(index), seeds.child(seed + tf.stack([0, tf.cast(index, tf.int64)]), "minibatch"))
+        return index + 1, {name: sums[name] + metrics[name] for name in sums}
+
+    first = update(minibatch(tf.constant(0)), seeds.child(seed, "minibatch"))
+    _, sums = repeat(body, (tf.constant(1), first), tf.constant(total - 1, tf.int64))
+    return {name: value / total for name, value in sums.items()}
