@@ -74,7 +74,8 @@ class Policy:
             return self.network(self.spec.see(observation), state, training)
 
     def _of(self, output: Tensor, observation: Nest) -> Distribution:
-        distribution = self.distribution.of(output)
+        # A trainer may ask for more outputs than the distribution reads, such as a value: they come after its own.
+        distribution = self.distribution.of(output[..., : self.distribution.num_outputs])
         return distribution.masked(observation[MASK]) if self.spec.has_mask else distribution
 
     def _as_actions(self, action: Nest) -> Nest:

@@ -1,0 +1,55 @@
+"""The table of kinds of parts: a new kind of part is a row here."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Kind:
+    """A kind of part that packages can offer.
+
+    Attributes:
+        name: as in a task's settings.
+        plural: as in `agentlab list` and the name of its entry-point group.
+        contracts: the classes of which a part derives from one, as "module.Class"; a task is an instance, not a class.
+        suites: the conformance tests that go with each contract, as "module.Class".
+        is_setting: whether a task names one.
+    """
+
+    name: str
+    plural: str
+    contracts: tuple[str, ...]
+    suites: tuple[str, ...]
+    is_setting: bool = True
+
+    @property
+    def group(self) -> str:
+        """The entry-point group."""
+        return f"agentlab.{self.plural}"
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("task", "tasks", ("agentlab.task.Task",), ("agentlab.testing.task.TaskTests",), is_setting=False),
+        Kind(
+            "environment",
+            "environments",
+            ("agentlab.environment.Environment", "agentlab.environment.DeviceEnvironment"),
+            (
+                "agentlab.testing.host_environment.HostEnvironmentTests",
+                "agentlab.testing.device_environment.DeviceEnvironmentTests",
+            ),
+        ),
+        Kind("model", "models", ("agentlab.model.ModelBuilder",), ("agentlab.testing.model.ModelTests",)),
+        Kind("trainer", "trainers", ("agentlab.trainer.Trainer",), ("agentlab.testing.trainer.TrainerTests",)),
+        Kind("sampler", "samplers", ("agentlab.sampler.Sampler",), ("agentlab.testing.sampler.SamplerTests",)),
+        Kind("memory", "memories", ("agentlab.memory.Memory",), ("agentlab.testing.memory.MemoryTests",)),
+    )
+}
+
+
+def kind_of_contract(contract: str) -> str | None:
+    """Returns the kind of which `contract`, as "module.Class", is one; None if of none."""
+    return next((kind.name for kind in KINDS.values() if contract in kind.contracts), None)
