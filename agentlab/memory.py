@@ -27,6 +27,7 @@ class Request:
         order: "any", a draw from what is stored; or "all", everything since the last update, in order, `length` steps of
             every environment.
         keep: which of "output" and "state" of the decision a batch contains.
+        priority: whether updates tell how far off they were on each row of a batch, for memories that draw by it.
     """
 
     num_steps: int = 1
@@ -35,6 +36,7 @@ class Request:
     burn_in: int = 0
     order: Literal["any", "all"] = "any"
     keep: tuple[str, ...] = ()
+    priority: bool = False
 
 
 @attrs.frozen
@@ -148,7 +150,7 @@ class Memory(abc.ABC):
         """Returns a batch of what is stored, as the request asks; at least one step has been stored. Traceable."""
 
     def update_priorities(self, place: Nest, priority: Tensor) -> None:  # noqa: B027 - most have none
-        """Takes in how far off the trainer was on the rows of a batch.
+        """Takes in how far off the trainer was on the rows of a batch, where the request says that it tells.
 
         Args:
             place: of the batch.

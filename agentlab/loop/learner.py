@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab import errors, seeds
 from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
@@ -122,8 +122,14 @@ class Learner:
         self.updates.assign_add(1)
 
     def _take_priorities(self, update: Update) -> None:
-        if not isinstance(update.priority, tuple):
-            self.memory.update_priorities(update.place, update.priority)
+        if not self.request.priority:
+            return
+        if isinstance(update.priority, tuple):
+            raise errors.UsageError(
+                f"{type(self.trainer).__name__} asks for priority=True, but its update came without priorities; expected "
+                "Loss(..., priority=...), or Update(..., priority=...)."
+            )
+        self.memory.update_priorities(update.place, update.priority)
 
     def restart(self, state: Nest, begun: Tensor) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun; traceable."""

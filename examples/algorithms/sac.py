@@ -13,7 +13,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import SquashedNormal
-from agentlab.memory import Memory
+from agentlab.memory import Memory, Request
 from agentlab.seeds import child
 from agentlab.spec import Array, EnvironmentSpec, describe
 from agentlab.task import Evaluation, Task, part
@@ -53,6 +53,9 @@ class SAC(Trainer):
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         critic = Network(1, inputs=("observation", "action"), count=2)
         return {"policy": Network(self.distribution(spec).num_outputs), "critic": critic}
+
+    def request(self) -> Request:
+        return Request(priority=True)
 
     def build(self, setup: Setup) -> None:
         super().build(setup)

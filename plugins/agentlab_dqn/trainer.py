@@ -11,6 +11,7 @@ from agentlab import errors, seeds
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import ActionValues
 from agentlab.memory import Request
+from agentlab.model import as_network
 from agentlab.spec import Discrete, EnvironmentSpec, describe
 from agentlab.spec.environment_spec import MASK
 from agentlab.tensors import noise
@@ -80,15 +81,16 @@ class DQN(Trainer):
         return {"values": Network(self.distribution(spec).num_outputs)}
 
     def request(self) -> Request:
-        return Request(self.num_steps, self.discount)
+        return Request(self.num_steps, self.discount, priority=True)
 
     def build(self, setup: Setup) -> None:
+        (model,) = setup.models["values"]
+        if tf.nest.flatten(as_network(model).initial_state(1)):
+            raise errors.UsageError(
+                f"DQN values single observations; model {model.name!r} carries a state from step to step. Choose another."
+            )
         super().build(setup)
         self._distribution = self.distribution(setup.spec)
-        if tf.nest.flatten(self.acting.network.initial_state(1)):
-            raise errors.UsageError(
-                f"DQN values single observations; model {self.model.name!r} carries a state from step to step. Choose another."
-            )
         self.target = TargetNetwork(self.model, self.target_update_period, self.target_update_rate)
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:

@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab import errors, seeds
 from agentlab.memory import Layout
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 from agentlab.tensors.execution import repeat
@@ -39,6 +39,11 @@ class PrioritizedReplay(UniformReplay):
             raise ValueError(f"'weight_exponent' must be 0 to 1: {self.weight_exponent}")
 
     def build(self, layout: Layout) -> None:
+        if not layout.request.priority:
+            raise errors.UsageError(
+                "Prioritised replay draws by how far off the trainer was on each transition, which this trainer doesn't tell. "
+                "Choose another memory, such as 'replay', or another trainer."
+            )
         super().build(layout)
         self._tree = SumTree(self.capacity)
         self._largest = tf.Variable(1.0, trainable=False, name="largest_priority")
@@ -46,8 +51,7 @@ class PrioritizedReplay(UniformReplay):
 
     def add(self, step: Step, row: Tensor) -> None:
         begin = self._ring.bounds()[0]
-        super().add(step, row)
-        self._enter(tf.shape(row, out_type=tf.int64)[0])
+        self._enter(self._ring.add(step, row))
         if self._ring.sheds_early:
             self._retire(begin)
 

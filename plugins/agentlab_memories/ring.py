@@ -6,6 +6,7 @@ import abc
 from typing import ClassVar
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
@@ -36,6 +37,20 @@ def put(stored: Nest, slots: Tensor, values: Nest) -> None:
 def read(stored: Nest, slots: Tensor) -> Nest:
     """Returns what variables hold in `slots` `[...]`."""
     return tf.nest.map_structure(lambda ring: tf.gather(ring, slots), stored)
+
+
+def last_that_acted(acted: Tensor, capacity: int) -> tuple[Tensor, Tensor]:
+    """Returns how many rows `acted` (`[N]` bool), int64 scalar, and the places `[M]` int64 of the last `capacity` of them.
+
+    Both are constants where it is known before running who acted, as in the device gear.
+    """
+    known = tf.get_static_value(acted)
+    if known is not None:
+        places = np.flatnonzero(known)
+        return tf.constant(len(places), tf.int64), tf.constant(places[-capacity:], tf.int64)
+    ones = tf.cast(acted, tf.int64)
+    to_come = tf.cumsum(ones, reverse=True)  # this one included
+    return tf.reduce_sum(ones), tf.where(acted & (to_come <= capacity))[:, 0]
 
 
 class Observations(abc.ABC):
@@ -123,7 +138,8 @@ class Ring:
         _check(layout, capacity, self.reach)
         signature = layout.step_signature()
         stored = {name: getattr(signature, name) for name in STORED}
-        size = kind.num_bytes(layout, capacity) + capacity * num_bytes(stored)
+        links = {"ended": tf.TensorSpec([], tf.bool), "following": tf.TensorSpec([], tf.int64)} if self.reach > 1 else {}
+        size = kind.num_bytes(layout, capacity) + capacity * num_bytes((stored, links))
         check_free(size, f"A replay of {capacity:,} transitions", "memory.capacity")
         self.capacity = capacity
         self.request = request
@@ -134,28 +150,28 @@ class Ring:
         self._stored = rings(capacity, stored)
         self._is_linked = self.reach > 1
         if self._is_linked:
-            flag, slot = tf.TensorSpec([], tf.bool), tf.TensorSpec([], tf.int64)
-            self._ended = rings(capacity, flag)
-            self._following = rings(capacity + 1, slot)  # a slot; the last entry takes what has no predecessor
+            self._ended = rings(capacity, links["ended"])
+            self._following = rings(capacity + 1, links["following"])  # a slot; the last takes what has no predecessor
             self._newest = tf.Variable(-tf.ones([rows], tf.int64), trainable=False)  # number of each environment's last step
 
     def added(self) -> Tensor:
         """Returns how many steps have been added, int64 scalar."""
         return self._added.read_value()
 
-    def add(self, step: Step, row: Tensor) -> None:
-        """Stores N steps; see `agentlab.memory.Memory.add`."""
-        rows = tf.shape(step.reward, out_type=tf.int64)[0]
-        last = tf.range(tf.maximum(rows - self.capacity, 0), rows)  # of more rows than fit
+    def add(self, step: Step, row: Tensor) -> Tensor:
+        """Stores those of N steps that are transitions; returns how many, int64 scalar. See `agentlab.memory.Memory.add`."""
+        count, last = last_that_acted(step.acted, self.capacity)
         step, row = tf.nest.map_structure(lambda leaf: tf.gather(leaf, last), (step, row))
-        numbers = self.added() + last
+        stored = tf.shape(last, out_type=tf.int64)[0]
+        numbers = self.added() + (count - stored) + tf.range(stored)
         slots = numbers % self.capacity
         self._observations.put(numbers, step, row)
         put(self._stored, slots, {name: getattr(step, name) for name in STORED})
         if self._is_linked:
             put(self._ended, slots, step.ended)
-            self._link(numbers, row, self.added() + rows - self.capacity)
-        self._added.assign_add(rows)
+            self._link(numbers, row, self.added() + count - self.capacity)
+        self._added.assign_add(count)
+        return count
 
     def _link(self, numbers: Tensor, row: Tensor, oldest: Tensor) -> None:
         """Has the predecessors of the steps `numbers` point to them, but those before number `oldest`."""
@@ -165,8 +181,10 @@ class Ring:
         newest = tf.gather(self._newest, row)
 
         # The predecessor is the step before in this call, or the environment's newest before it.
-        in_call = tf.concat([tf.zeros_like(row[:1], tf.bool), tf.equal(row[1:], row[:-1])], axis=0)
-        predecessor = tf.where(in_call, tf.concat([newest[:1], numbers[:-1]], axis=0), newest)
+        place = tf.range(tf.size(row))
+        before = tf.maximum(place - 1, 0)
+        in_call = (place > 0) & tf.equal(row, tf.gather(row, before))
+        predecessor = tf.where(in_call, tf.gather(numbers, before), newest)
         is_stored = predecessor >= tf.maximum(oldest, 0)
 
         slots = numbers % self.capacity
@@ -230,7 +248,8 @@ def _check(layout: Layout, capacity: int, reach: int) -> None:
     request, rows = layout.request, layout.num_environments
     if request.order != "any":
         raise errors.UsageError(
-            "The trainer learns from everything since its last update, in order; a replay hands out draws. Set memory.name=rollout."
+            "The trainer learns from everything since its last update, in order; a replay hands out draws. "
+            "Set memory.name=rollout."
         )
     if reach > 1 and capacity <= reach * rows:
         raise errors.UsageError(
