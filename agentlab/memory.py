@@ -61,10 +61,10 @@ class UpdateSchedule:
         return tf.where(steps >= self.starts, rounds * self.count, tf.zeros_like(rounds))
 
     def total(self, steps: int, taken: int) -> int:
-        """Returns how many updates a budget of `steps` comes to, in turns of `taken` steps: the sum of `due` over all turns."""
-        first_turn = max(1, -(-self.starts // taken))  # the first at which `due` looks at rounds
-        before = (first_turn - 1) * taken // self.period
-        return max(steps // self.period - before, 0) * self.count if steps >= first_turn * taken else 0
+        """Returns how many updates a budget of `steps` comes to, in whole turns of `taken` steps: the sum of what is `due`."""
+        turns, first = -(-steps // taken), max(1, -(-self.starts // taken))  # in the turns from the first on, rounds count
+        before = (first - 1) * taken // self.period
+        return (turns * taken // self.period - before) * self.count if turns >= first else 0
 
 
 @attrs.frozen(eq=False)

@@ -65,6 +65,7 @@ def test_updates_of_a_whole_run(vector_steps, rows, **settings):
     schedule = trainer.update_schedule(rows)
     counts = [schedule.due(step * rows, rows) for step in range(1, vector_steps + 1)]
     assert sum(counts) == schedule.total(vector_steps * rows, rows) == naive_total(vector_steps, rows, trainer)
+    assert sum(counts) == schedule.total((vector_steps - 1) * rows + 1, rows)  # the last turn is taken whole
     tensors = schedule.due(tf.range(1, vector_steps + 1, dtype=tf.int64) * rows, rows)
     assert tensors.dtype == tf.int64
     assert tensors.numpy().tolist() == counts

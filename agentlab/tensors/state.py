@@ -15,6 +15,8 @@ FOREIGN = frozenset({"tensorflow", "keras", "numpy", *sys.stdlib_module_names}) 
 def variables_of(part: object) -> dict[str, tf.Variable]:
     """Returns the tf.Variables that a part holds, directly or in its attributes, lists, mappings and their attributes.
 
+    Keras metrics are left out: they are about reports, not about what was learned.
+
     A variable is named by the path that leads to it: `self._ring.reward` is `"ring/reward"`, a Keras model's fourth weight
     `"model/003"`. One that is reached twice has the name of the first path.
 
@@ -38,9 +40,11 @@ def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Varia
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
     """Yields the named parts of a value that may hold variables."""
+    if isinstance(value, keras.metrics.Metric):  # starts again for each report, and makes variables when first used
+        return
     if isinstance(value, keras.Variable):
         yield "value", value.value
-    elif isinstance(value, (keras.layers.Layer, keras.optimizers.Optimizer, keras.random.SeedGenerator, keras.metrics.Metric)):
+    elif isinstance(value, (keras.layers.Layer, keras.optimizers.Optimizer, keras.random.SeedGenerator)):
         for index, variable in enumerate(_keras_variables(value)):
             yield f"{index:03d}", variable.value
     elif isinstance(value, dict):
