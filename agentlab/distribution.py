@@ -18,6 +18,11 @@ COLDEST = 1e-6  # temperature that stands in for 0 where it divides
 FORBIDDEN = -1e9  # logit of an action that a mask forbids: its probability is 0 in float32, without any infinity
 LOG_STD_RANGE = (-20.0, 2.0)  # of a normal distribution's outputs, as in Haarnoja et al. (2018), arXiv:1801.01290
 
+# Points at which a function of a standard normal number is added up to its mean. An even spacing converges faster than any
+# power of it where the function is smooth: the log-slope of tanh is, also at the largest standard deviation.
+POINTS = np.linspace(-5.0, 5.0, 41, dtype=np.float32)
+SHARES = np.exp(-0.5 * POINTS**2) / np.sum(np.exp(-0.5 * POINTS**2))
+
 
 @attrs.frozen(eq=False, kw_only=True)
 class Distribution(abc.ABC):
@@ -55,7 +60,7 @@ class Distribution(abc.ABC):
 
     @abc.abstractmethod
     def entropy(self) -> Tensor:
-        """Returns the entropy in nats, `[B]` float32; an estimate where there is no closed form."""
+        """Returns the entropy in nats, `[B]` float32; to two digits where there is no closed form."""
 
     def tempered(self, temperature: Tensor) -> Self:
         """Returns this distribution with probabilities `p**(1 / temperature)`, normalised; a temperature of 0 is the mode.
@@ -133,7 +138,13 @@ class Categorical(Distribution):
 
     def log_probability(self, action: Tensor) -> Tensor:
         log_policy = tf.nn.log_softmax(self._tempered_logits())
-        return _total(tf.gather(log_policy, action, batch_dims=len(action.shape)), action.shape.rank)
+        chosen = tf.cast(action, tf.int64)
+        if self.actions is None:
+            nats = tf.gather(log_policy, chosen, batch_dims=len(chosen.shape))
+        else:
+            same = tf.equal(tf.cast(self.actions, tf.int64), chosen[..., None])
+            nats = tf.reduce_max(tf.where(same, log_policy, FORBIDDEN), axis=-1)
+        return _total(nats, nats.shape.rank)
 
     def entropy(self) -> Tensor:
         log_policy = tf.nn.log_softmax(self._tempered_logits())
@@ -147,7 +158,7 @@ class Categorical(Distribution):
         logits = self.logits
         values, actions = tf.math.top_k(logits, min(top_k or logits.shape[-1], logits.shape[-1]))  # in descending order
         if top_p is not None:
-            values = tf.where(_nucleus(values, self.temperature, top_p), values, -math.inf)
+            values = tf.where(_nucleus(values, self.temperature, top_p), values, FORBIDDEN)
         return Categorical(num_values=self.num_values, output=values, temperature=self.temperature, actions=actions)
 
     def masked(self, mask: Tensor) -> Self:
@@ -296,9 +307,11 @@ class Normal(Distribution):
 
     Attributes:
         shape: of an action.
+        temperature: by which variances are multiplied; None for 1.
     """
 
     shape: Shape
+    temperature: Tensor = None
     noise_scale: ClassVar[float] = 0.5 * math.log(2.0 * math.pi)
 
     @property
@@ -312,19 +325,26 @@ class Normal(Distribution):
 
     @property
     def log_std(self) -> Tensor:
-        """`[B, *A]`, within LOG_STD_RANGE."""
-        return tf.clip_by_value(_shaped(self.output[..., self.num_outputs // 2 :], self.shape), *LOG_STD_RANGE)
+        """`[B, *A]`, of the outputs within LOG_STD_RANGE, and tempered."""
+        log_std = tf.clip_by_value(_shaped(self.output[..., self.num_outputs // 2 :], self.shape), *LOG_STD_RANGE)
+        if self.temperature is None:
+            return log_std
+        # p**(1 / t) of a normal distribution is one of variance t times as large.
+        return log_std + 0.5 * tf.math.log(tf.maximum(self.temperature, COLDEST**2))
 
     def mode(self) -> Tensor:
         return self.mean
 
     def sample(self, seed: Seed) -> Tensor:
         mean = self.mean
-        return mean + tf.exp(self.log_std) * seeds.normal(seed, tf.shape(mean))
+        std = tf.exp(self.log_std)
+        if self.temperature is not None:
+            std = tf.where(self.temperature > 0.0, std, 0.0)
+        return mean + std * seeds.normal(seed, tf.shape(mean))
 
     def log_probability(self, action: Tensor) -> Tensor:
         log_std = self.log_std
-        normalized = (action - self.mean) * tf.exp(-log_std)
+        normalized = (tf.cast(action, tf.float32) - self.mean) * tf.exp(-log_std)
         density = -0.5 * tf.square(normalized) - log_std - self.noise_scale
         return _total(density, density.shape.rank)
 
@@ -333,25 +353,26 @@ class Normal(Distribution):
         return _total(nats, nats.shape.rank)
 
     def tempered(self, temperature: Tensor) -> Self:
-        # p**(1 / t) of a normal distribution is one of variance t times as large.
-        half = self.num_outputs // 2
-        shift = 0.5 * tf.math.log(tf.maximum(temperature, COLDEST**2))
-        return attrs.evolve(self, output=tf.concat([self.output[..., :half], self.output[..., half:] + shift], axis=-1))
+        return attrs.evolve(self, temperature=temperature)
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class SquashedNormal(Distribution):
     """A normal distribution squashed by tanh into the bounds of the action (Haarnoja et al. 2018, arXiv:1801.01290).
 
+    It is tempered before it is squashed.
+
     Attributes:
         shape: of an action.
         low: the smallest action, an array of that shape.
         high: the largest.
+        temperature: of the normal distribution; None for 1.
     """
 
     shape: Shape
     low: np.ndarray
     high: np.ndarray
+    temperature: Tensor = None
 
     @property
     def num_outputs(self) -> int:
@@ -369,21 +390,22 @@ class SquashedNormal(Distribution):
         return self._squashed(raw), self._density(raw)
 
     def log_probability(self, action: Tensor) -> Tensor:
-        unit = (action - self.low) / (self.high - self.low) * 2.0 - 1.0
+        unit = (tf.cast(action, tf.float32) - self.low) / (self.high - self.low) * 2.0 - 1.0
         limit = 1.0 - 1e-6  # beyond which float32 can't tell how far out an action was
         return self._density(tf.atanh(tf.clip_by_value(unit, -limit, limit)))
 
     def entropy(self) -> Tensor:
-        # No closed form: the normal's own, with the change of volume at its mean.
+        # The normal's own, and the mean change of volume, which has no closed form.
         normal = self._normal()
-        volume = self._log_volume(normal.mean)
+        raw = normal.mean[..., None] + tf.exp(normal.log_std)[..., None] * POINTS  # [B, *A, points]
+        volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
         return normal.entropy() + _total(volume, volume.shape.rank)
 
     def tempered(self, temperature: Tensor) -> Self:
-        return attrs.evolve(self, output=self._normal().tempered(temperature).output)
+        return attrs.evolve(self, temperature=temperature)
 
     def _normal(self) -> Normal:
-        return Normal(shape=self.shape, output=self.output)
+        return Normal(shape=self.shape, output=self.output, temperature=self.temperature)
 
     def _squashed(self, raw: Tensor) -> Tensor:
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
@@ -391,13 +413,12 @@ class SquashedNormal(Distribution):
 
     def _density(self, raw: Tensor) -> Tensor:
         """Returns log-densities `[B]` of the actions that `raw` `[B, *A]` are squashed to."""
-        volume = self._log_volume(raw)
+        volume = self._log_half() + _log_slope(raw)
         return self._normal().log_probability(raw) - _total(volume, volume.shape.rank)
 
-    def _log_volume(self, raw: Tensor) -> Tensor:
-        """Returns log of the slope of the squashing `[B, *A]`: `1 - tanh(x)**2 = 4 / (e**x + e**-x)**2`, without overflow."""
-        half = (self.high - self.low) / 2.0
-        return np.log(half).astype(np.float32) + 2.0 * (math.log(2.0) - raw - tf.nn.softplus(-2.0 * raw))
+    def _log_half(self) -> np.ndarray:
+        """Returns the logarithm of half the width of the bounds, in the action's shape."""
+        return np.log((self.high - self.low) / 2.0).astype(np.float32)
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -492,6 +513,11 @@ def _chances(logits: Tensor, temperature: Tensor) -> Tensor:
     """Returns numbers `[..., K]` float32 in proportion to the probabilities, the largest 1."""
     below = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
     return tf.exp(below if temperature is None else below / tf.maximum(temperature, COLDEST))
+
+
+def _log_slope(raw: Tensor) -> Tensor:
+    """Returns the logarithm of the slope of tanh: `1 - tanh(x)**2 = 4 / (e**x + e**-x)**2`, without overflow."""
+    return 2.0 * (math.log(2.0) - raw - tf.nn.softplus(-2.0 * raw))
 
 
 def _last(shape: Shape) -> int:

@@ -136,7 +136,7 @@ class Memory(abc.ABC):
     def add(self, step: Step, row: Tensor) -> None:
         """Stores N steps, leaves `[N, ...]`, in the order in which they happened; traceable.
 
-        Rows that are no transition (`acted` False) are not handed out.
+        Rows that are no transition (`acted` False) are not handed out, or handed out with a weight of 0.
 
         Args:
             step: of N rows: of B environments in one turn, or of several turns on end.
@@ -187,13 +187,13 @@ class Latest(Memory):
         self._step = step
 
     def sample(self, seed: Seed) -> Batch:
-        return Batch(**attrs.asdict(self._step, recurse=False), weight=weight_of(self._step.acted))
+        acted = self._step.acted
+        known = tf.get_static_value(acted)
+        weight = () if known is not None and np.all(known) else weight_of(acted)  # () spares the device gear a product
+        return Batch(**attrs.asdict(self._step, recurse=False), weight=weight)
 
 
 def weight_of(acted: Tensor) -> Tensor:
-    """Returns the weight `[N]` float32 of rows that `acted` (`[N]` bool), so that a mean is over them alone; `()` if all did."""
-    static = tf.get_static_value(acted)
-    if static is not None and np.all(static):
-        return ()
+    """Returns the weights, float32, of rows that `acted` (bool), with which a mean is over those alone."""
     share = tf.cast(acted, tf.float32)
     return share * (tf.cast(tf.size(share), tf.float32) / tf.maximum(tf.reduce_sum(share), 1.0))

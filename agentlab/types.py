@@ -94,7 +94,8 @@ class Step:
         reward: `[N]` float32.
         discount: `[N]` float32, 0 where the task terminated and 1 elsewhere, truncation included.
         next_observation: `[N, *O]`, what the action led to: never a new episode's first observation.
-        ended: `[N]` bool, whether the episode ended with this step, terminated or truncated.
+        ended: `[N]` bool, whether the next step belongs to another episode: this one terminated, was truncated, or is no
+            transition.
         acted: `[N]` bool, False for rows that are no transition, as they were only being reset.
         target: `[N, *A]`, or `()`.
         output: `[N, ..., K]`, the model's output when it acted, if the trainer asks for it; else `()`.
@@ -129,7 +130,7 @@ class Step:
             reward=timestep.reward,
             discount=1.0 - tf.cast(timestep.terminated, tf.float32),
             next_observation=timestep.final_observation,
-            ended=timestep.ended,
+            ended=timestep.begun,
             acted=timestep.acted,
             target=timestep.target,
             output=decision.output if "output" in keep else (),
@@ -145,7 +146,7 @@ class Batch(Step):
     up to an end, `discount` is multiplied by `factor**(h - 1)`, and `next_observation` and `ended` are those of the last one.
 
     Attributes:
-        weight: `[N]` float32, how much each row counts in the loss, or `()` if all count alike.
+        weight: `[N]` float32, or `[N, T]`, how much each row counts in the loss, or `()` if all count alike.
         place: what the memory needs to recognise the rows again, see `Memory.update_priorities`; or `()`.
     """
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.loop.policy import Policy
-from agentlab.spec import blank, conform, leaves_of, to_environment
+from agentlab.spec import blank, conform, is_batch, to_environment
 from agentlab.tensors.execution import GraphCall
 from agentlab.types import Decision, Nest, Tensor, TimeStep
 
@@ -67,14 +67,10 @@ class PolicyActor:
                 "Call 'policy.respond(observation, state)', which takes and returns it."
             )
         values = conform(observation, spec.observation, "The agent")
-        path, space = next(iter(leaves_of(spec.observation).items()))
-        leaf = values
-        for name in path.split("/") if path else ():
-            leaf = leaf[name]
-        is_batch = leaf.ndim > len(space.shape)
-        batch = values if is_batch else tf.nest.map_structure(lambda array: array[None], values)
+        is_single = not is_batch(spec.observation, values)
+        batch = tf.nest.map_structure(lambda array: array[None], values) if is_single else values
         action = self.respond(batch).action
-        if not is_batch:
+        if is_single:
             action = tf.nest.map_structure(lambda array: array[0], action)
         return to_environment(action, spec.action)
 

@@ -133,7 +133,7 @@ class StagedHostActor(HostActor):
         self.settle_updates()
         self._cut(timestep)
         self._staging.add(decision, timestep)
-        self._has_stored = self._has_stored or self._staging.has_rows
+        self._has_stored = self._has_stored or np.count_nonzero(timestep.acted) > 0
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
         if due == 1:
             self._waits = True

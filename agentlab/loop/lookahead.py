@@ -15,7 +15,8 @@ TURNS = 512  # drawn at once
 class Lookahead:
     """Draws what needs no output of the model for many turns in one call: two draws are half of a small model's decision.
 
-    Eagerly, or where the sampler can't tell what it explores, every turn draws for itself.
+    Eagerly, where the model has a state, where its outputs are stored, or where the sampler can't tell what it explores, every
+    turn draws for itself.
 
     Args:
         learner: acts.
@@ -31,7 +32,8 @@ class Lookahead:
         self._rows = learner.num_environments
         self._drawn: list[tuple[np.ndarray | None, tuple[np.ndarray, ...]]] = []
         self._begin = 0
-        example = None if execution == "eager" or learner.request.keep else self._explore(tf.constant(0, tf.int64))
+        needs_model = bool(learner.request.keep) or bool(tf.nest.flatten(learner.policy.initial_state(1)))
+        example = None if execution == "eager" or needs_model else self._explore(tf.constant(0, tf.int64))
         self.is_active = example is not None
         self.signature: list[tf.TensorSpec] = []
         if example is not None:

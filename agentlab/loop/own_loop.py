@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.loop.host_actors import HostActor
-from agentlab.spec import SpaceNest, conform, leaves_of, to_environment
+from agentlab.spec import conform, is_batch, to_environment
 from agentlab.types import Decision, Nest, TimeStep
 
 
@@ -33,10 +33,10 @@ class OwnLoop:
             UsageError: the observation's shape or dtype, or the number of rows, is wrong.
         """
         observation = conform(timestep.observation, self._spec.observation, "The agent")
-        is_batch = _is_batch(observation, self._spec.observation)
-        batch = self._batched(timestep, observation, is_batch)
+        is_single = not is_batch(self._spec.observation, observation)
+        batch = self._batched(timestep, observation, is_single)
         action = to_environment(self._next(batch), self._spec.action)
-        return action if is_batch else tf.nest.map_structure(lambda array: array[0], action)
+        return tf.nest.map_structure(lambda array: array[0], action) if is_single else action
 
     def _next(self, timestep: TimeStep) -> Nest:
         if self._decision is not None:
@@ -45,7 +45,7 @@ class OwnLoop:
         self._decision = self._actor.decide(timestep.observation, self._state)
         return self._decision.action
 
-    def _batched(self, timestep: TimeStep, observation: Nest, is_batch: bool) -> TimeStep:
+    def _batched(self, timestep: TimeStep, observation: Nest, is_single: bool) -> TimeStep:
         """Returns the time step as arrays `[B, ...]`."""
         final = conform(timestep.final_observation, self._spec.observation, "The agent")
         whole = attrs.evolve(
@@ -57,17 +57,9 @@ class OwnLoop:
             final_observation=final,
             acted=np.asarray(timestep.acted, np.bool_),
         )
-        if not is_batch:
+        if is_single:
             whole = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[None], whole)
         rows = len(tf.nest.flatten(whole.observation)[0])
         if rows != self._rows:
             raise errors.UsageError(f"The agent got {rows} observations; expected {self._rows}, one per environment.")
         return attrs.evolve(whole, acted=np.broadcast_to(whole.acted, (rows,)))
-
-
-def _is_batch(observation: Nest, space: SpaceNest) -> bool:
-    path, leaf = next(iter(leaves_of(space).items()))
-    array = observation
-    for name in path.split("/") if path else ():
-        array = array[name]
-    return array.ndim > len(leaf.shape)

@@ -13,7 +13,7 @@ from agentlab.types import Decision, Nest, Tensor, TimeStep
 
 STAGED_ROWS = 1_024  # kept on the host before they go to the memory, where updates are further apart
 OF_DECISION = ("observation", "action", "output", "state")
-OF_TIMESTEP = ("reward", "terminated", "truncated", "final_observation", "target")
+OF_TIMESTEP = ("reward", "terminated", "truncated", "final_observation", "target", "acted")
 
 Flatten = Callable[[Nest], tuple[Any, ...]]
 
@@ -54,17 +54,11 @@ class Staging:
         return self._count >= STAGED_ROWS
 
     def add(self, decision: Decision, timestep: TimeStep) -> None:
-        """Takes in the rows of a turn that acted; arrays are copied."""
-        acted = timestep.acted
-        begin, count = self._count, int(np.count_nonzero(acted))
-        self._count += count
-        leaves = self._leaves(decision, timestep)
-        if count == self._rows:
-            for column, values in zip(self._columns, leaves, strict=True):
-                column[begin : self._count] = values
-        else:
-            for column, values in zip(self._columns, leaves, strict=True):
-                column[begin : self._count] = values[acted]
+        """Takes in the rows of a turn; arrays are copied."""
+        begin = self._count
+        self._count += self._rows
+        for column, values in zip(self._columns, self._leaves(decision, timestep), strict=True):
+            column[begin : self._count] = values
 
     def _leaves(self, decision: Decision, timestep: TimeStep) -> Iterator[np.ndarray]:
         for name, flatten in self._of_decision:
@@ -79,18 +73,14 @@ class Staging:
         return self._records[:count].view(np.uint8).reshape(count, self.dtype.itemsize)
 
     def unpack(self, data: Tensor) -> tuple[Decision, TimeStep, Tensor]:
-        """Returns (decision, time step, row) from the bytes `[N, row size]` of N rows that acted; traceable."""
+        """Returns (decision, time step, row) from the bytes `[N, row size]` of N rows; traceable."""
         leaves = iter([self._unpack(data, name) for name in self.dtype.names])  # type: ignore[union-attr]
         values = {
             name: tf.nest.pack_sequence_as(signature, [next(leaves) for _ in tf.nest.flatten(signature)])
             for name, signature in self._fields.items()
         }
         decision = Decision(**{name: values.get(name, ()) for name in OF_DECISION}, next_state=())
-        timestep = TimeStep(
-            observation=values["final_observation"],
-            **{name: values.get(name, ()) for name in OF_TIMESTEP},
-            acted=tf.ones(tf.shape(values["reward"]), tf.bool),
-        )
+        timestep = TimeStep(observation=values["final_observation"], **{name: values.get(name, ()) for name in OF_TIMESTEP})
         return decision, timestep, next(leaves)
 
     def _unpack(self, data: Tensor, name: str) -> Tensor:
@@ -115,12 +105,13 @@ def _fields(layout: Layout) -> dict[str, Nest]:
         "truncated": flag,
         "final_observation": step.next_observation,
         "target": step.target,
+        "acted": flag,
     }
     return {name: signature for name, signature in fields.items() if tf.nest.flatten(signature)}
 
 
 def _flattener(signature: Nest) -> Flatten:
-    """Returns what takes a nest of arrays like `signature` apart; most are single arrays, for which it costs next to nothing."""
+    """Returns what takes a nest of arrays like `signature` apart; most are single arrays, and cost hardly anything."""
     if isinstance(signature, tf.TensorSpec):
         return lambda value: (value,)
     return lambda value: tuple(np.asarray(leaf) for leaf in tf.nest.flatten(value))

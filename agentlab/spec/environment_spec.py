@@ -16,8 +16,9 @@ from agentlab.spec.vocabulary import Vocabulary
 from agentlab.types import Nest
 
 LARGEST = 2**28  # elements of an observation or an action, or values to choose among, that a file may ask for
-MOST_ENTRIES = 1_000  # of a mapping in a file
+MOST_ENTRIES = 1_000  # of a mapping, or choices in one action, in a file
 DEEPEST = 8  # mappings in mappings in a file
+MOST_AXES = 32  # of an array in a file
 MASK = "action_mask"  # the entry of an observation that says which actions are allowed
 KINDS: dict[str, type[Space]] = {
     "array": Array,
@@ -91,10 +92,10 @@ class EnvironmentSpec:
             limits = (spec.max_episode_steps, spec.num_episodes)
             if not isinstance(spec.name, str) or spec.observation is None or spec.action is None:
                 raise TypeError("a name or a space is missing")
-            if not all(limit is None or type(limit) is int for limit in limits):
-                raise TypeError("a limit is no whole number")
+            if not all(limit is None or (type(limit) is int and limit > 0) for limit in limits):
+                raise TypeError("a limit is no whole number of at least 1")
             return spec
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise errors.UsageError(
                 f"The spec {str(data)[:60]!r} can't be read: {error}. Expected that of a run's config.json."
             ) from error
@@ -130,7 +131,12 @@ def _from_data(data: Any, depth: int = 0) -> SpaceNest | None:
     if not isinstance(kind, str) or kind not in KINDS:
         raise TypeError(f"a kind of space is {str(kind)[:40]!r}")
     values = {name: value for name, value in data.items() if name != "kind" and value is not None}
-    return KINDS[kind](**_checked(values))
+    space = KINDS[kind](**_checked(values))
+    if not isinstance(space, Array) and np.dtype(space.dtype).kind not in "iub":
+        raise TypeError(f"choices are of dtype {space.dtype}")
+    if isinstance(space, (Discrete, MultiDiscrete)) and isinstance(space.start, tuple) != isinstance(space, MultiDiscrete):
+        raise TypeError(f"start is {str(space.start)[:40]!r}")
+    return space
 
 
 def _mapping(entries: Any, depth: int) -> SpaceNest:
@@ -150,7 +156,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         valid = {
             "shape": lambda value: _are_sizes(value) and math.prod(value) <= LARGEST,
-            "sizes": lambda value: _are_sizes(value) and len(value) > 0 and min(value) > 0 and sum(value) <= LARGEST,
+            "sizes": lambda value: _are_sizes(value, MOST_ENTRIES) and min(value, default=0) > 0 and sum(value) <= LARGEST,
             "dtype": lambda value: isinstance(value, str) and value in DTYPES,
             "num_values": lambda value: _is_size(value) and value > 0,
             "start": _is_start,
@@ -173,18 +179,18 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value <= LARGEST
 
 
-def _are_sizes(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= 32 and all(map(_is_size, value))
+def _are_sizes(value: Any, most: int = MOST_AXES) -> bool:
+    return isinstance(value, list) and len(value) <= most and all(map(_is_size, value))
 
 
 def _is_start(value: Any) -> bool:
     limit = np.iinfo(np.int64).max // 2
-    if isinstance(value, list):
-        return len(value) <= LARGEST and all(_is_start(item) for item in value)
-    return type(value) is int and abs(value) <= limit
+    values = value if isinstance(value, list) else [value]
+    return all(type(item) is int and abs(item) <= limit for item in values)
 
 
-def _is_bound(value: Any) -> bool:
+def _is_bound(value: Any, depth: int = 0) -> bool:
     if isinstance(value, list):
-        return len(value) <= LARGEST and all(_is_bound(item) for item in value)
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+        return depth < MOST_AXES and all(_is_bound(item, depth + 1) for item in value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value is None or (is_number and value == value)  # nan is not equal to itself

@@ -20,12 +20,30 @@ def map_space(function: Callable[..., Any], space: SpaceNest, *values: Nest) -> 
 
 
 def leaves_of(space: SpaceNest, path: str = "") -> dict[str, Space]:
-    """Returns the spaces of a nest by their path, `"camera/left"`; a single space has the path `""`."""
+    """Returns the spaces of a nest by their path, `"camera/left"`; a single space has the path `""`.
+
+    As in a JSON pointer, `~1` stands for a `/` in a name, and `~0` for a `~`.
+    """
     if not isinstance(space, dict):
         return {path: space}
-    return {
-        name: leaf for key in sorted(space) for name, leaf in leaves_of(space[key], f"{path}/{key}" if path else key).items()
-    }
+    leaves: dict[str, Space] = {}
+    for key in sorted(space):
+        name = key.replace("~", "~0").replace("/", "~1")
+        leaves |= leaves_of(space[key], f"{path}/{name}" if path else name)
+    return leaves
+
+
+def pairs_of(space: SpaceNest, value: Nest) -> list[tuple[Space, Any]]:
+    """Returns every space of a nest and the array of it, names in order."""
+    if not isinstance(space, dict):
+        return [(space, value)]
+    return [pair for name in sorted(space) for pair in pairs_of(space[name], value[name])]
+
+
+def is_batch(space: SpaceNest, value: Nest) -> bool:
+    """Returns whether `value`, which conforms to `space`, has a batch axis."""
+    leaf, array = pairs_of(space, value)[0]
+    return array.ndim > len(leaf.shape)
 
 
 def blank(space: SpaceNest, rows: int) -> Nest:
@@ -96,7 +114,13 @@ def conform(value: Nest, space: SpaceNest, who: str, what: str = "observation") 
     if not isinstance(value, dict) or value.keys() != space.keys():
         names = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
         raise errors.UsageError(f"{who} got an {what} with {names}; expected a mapping with the entries {sorted(space)}.")
-    return {name: conform(value[name], space[name], who, f"{what} entry {name!r}") for name in sorted(space)}
+    arrays = {name: conform(value[name], space[name], who, f"{what} entry {name!r}") for name in sorted(space)}
+    batches = {array.shape[: array.ndim - len(leaf.shape)] for leaf, array in pairs_of(space, arrays)}
+    if len(batches) > 1:
+        raise errors.UsageError(
+            f"{who} got an {what} whose entries are batches of the shapes {', '.join(map(str, sorted(batches)))}; expected one."
+        )
+    return arrays
 
 
 def random_values(space: SpaceNest, rows: int, generator: np.random.Generator) -> Nest:

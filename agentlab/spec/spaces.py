@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, Union
 import attrs
 import numpy as np
 
+from agentlab import errors
 from agentlab.types import Shape
 
 DTYPES = frozenset(
@@ -79,6 +80,14 @@ class Array(Space):
     dtype: str = "float32"
     minimum: Any = attrs.field(default=-math.inf, converter=_bound)
     maximum: Any = attrs.field(default=math.inf, converter=_bound)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("minimum", "maximum"):
+            bounds = np.shape(getattr(self, name))
+            if bounds and bounds != tuple(self.shape):
+                raise errors.UsageError(
+                    f"The {name} of an array of shape {self.shape} has the shape {bounds}; expected one number, or {self.shape}."
+                )
 
     def __str__(self) -> str:
         return f"{self.dtype} array of shape {self.shape}"
@@ -170,6 +179,12 @@ class MultiDiscrete(Space):
     sizes: tuple[int, ...]
     dtype: str = "int64"
     start: tuple[int, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if self.start and len(self.start) != len(self.sizes):
+            raise errors.UsageError(
+                f"There are {len(self.sizes)} choices, but the start of {len(self.start)}; expected all or none."
+            )
 
     def __str__(self) -> str:
         return f"list of choices among {', '.join(map(str, self.sizes))} values"

@@ -23,7 +23,12 @@ def variables_of(part: object) -> dict[str, tf.Variable]:
     Args:
         part: any object; attributes are visited in the order in which they were set.
     """
-    return dict(_walk(part, "", set()))
+    variables: dict[str, tf.Variable] = {}
+    for path, variable in _walk(part, "", set()):
+        while path in variables:  # of attributes such as `target` and `_target`
+            path += "_"
+        variables[path] = variable
+    return variables
 
 
 def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiDiscrete, Space, SpaceNest, features_of, leaves_of
+from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiDiscrete, Space, SpaceNest, features_of, pairs_of
 from agentlab.types import Nest, Tensor
 
 
@@ -52,7 +52,7 @@ class Features(keras.layers.Layer):
 
     def call(self, inputs: Nest) -> Tensor:
         """Returns features `[B, F]` of observations `[B, *O]`."""
-        parts = [_features(leaf, _at(inputs, path)) for path, leaf in leaves_of(self._space).items()]
+        parts = [_features(leaf, values) for leaf, values in pairs_of(self._space, inputs)]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
@@ -67,12 +67,6 @@ class Features(keras.layers.Layer):
         """Returns what the layer is made of."""
         data = EnvironmentSpec("", self._space, self._space).as_data()
         return {**super().get_config(), "space": {"kind": "spec", **data}}
-
-
-def _at(inputs: Nest, path: str) -> Tensor:
-    for name in path.split("/") if path else ():
-        inputs = inputs[name]
-    return inputs
 
 
 def _features(space: Space, values: Tensor) -> Tensor:
