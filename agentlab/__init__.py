@@ -14,24 +14,25 @@ from agentlab.tensors.keras_settings import importing_keras
 if TYPE_CHECKING:
     __version__: str
     from agentlab.loop.agent import Agent, Parts
-    from agentlab.loop.composition import make_agent
+    from agentlab.runs.composition import make_agent
     from agentlab.runs.runner import load, resume, run, train
     from agentlab.runs.session import Run
     from agentlab.runs.training import Training
     from agentlab.task import Evaluation, Part, Task, part
-    from agentlab.types import TimeStep, Transition
+    from agentlab.types import Batch, Step, TimeStep
 
 __all__ = [
     "Agent",
     "AgentlabError",
+    "Batch",
     "Evaluation",
     "Part",
     "Parts",
     "Run",
+    "Step",
     "Task",
     "TimeStep",
     "Training",
-    "Transition",
     "__version__",
     "load",
     "make_agent",
@@ -43,16 +44,17 @@ __all__ = [
 
 _HOMES = {
     "Agent": "loop.agent",
+    "Batch": "types",
     "Evaluation": "task",
     "Part": "task",
     "Parts": "loop.agent",
     "Run": "runs.session",
+    "Step": "types",
     "Task": "task",
     "TimeStep": "types",
     "Training": "runs.training",
-    "Transition": "types",
     "load": "runs.runner",
-    "make_agent": "loop.composition",
+    "make_agent": "runs.composition",
     "part": "task",
     "resume": "runs.runner",
     "run": "runs.runner",

@@ -3,87 +3,178 @@
 from __future__ import annotations
 
 import abc
-import contextlib
-import math
-import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from agentlab import errors, seeds
 from agentlab.spec import EnvironmentSpec
-from agentlab.system import arrays, free_memory
-from agentlab.tensors import keras_budget, model_footprint
-from agentlab.tensors.keras_settings import check_backend, dtype_settings, keras_defaults
-from agentlab.tensors.traced_calls import forget_traces, traced_anew
+from agentlab.tensors.traced_calls import traced_anew
+from agentlab.types import Nest, Tensor
 
-MOST_LAYERS = 1_000  # of a model that settings describe
-MOST_WEIGHTS_OF_FILE = 2**26  # a quarter of a gigabyte
-FLOAT = 4  # bytes
-KEPT = 4  # numbers for each weight in training: itself, its gradient and an optimizer's two
+Substitutes: TypeAlias = Sequence[tuple[keras.Variable, Tensor]]  # variables, and the values that they have in a pass
 
 
 class RecurrentModel(keras.Model, abc.ABC):
     """A Keras model that carries a state from step to step: called with `(observation, state)`, it returns `(output, state)`.
 
-    The runtime resets the state of a row where its episode ended.
+    The loop resets the state of a row where its episode ended.
     """
 
     @abc.abstractmethod
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> Nest:
         """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
 
     @abc.abstractmethod
-    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them, shaped like `state`."""
 
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
+        """Returns the outputs `[N, T, ..., K]` for sequences of observations, and the state after them.
 
-def initial_state(model: keras.Model, batch_size: int) -> Any:
-    """Returns a model's state before the first step, `()` if it carries none."""
-    return model.initial_state(batch_size) if isinstance(model, RecurrentModel) else ()
+        By default the step repeated, in a loop that compiles equally fast for any T; override it where all steps can be
+        computed at once.
+
+        Args:
+            observation: `[N, T, *O]`.
+            state: before the first step, `[N, ...]`.
+            begun: `[N, T]` bool, where an episode begins: the state is reset before that step.
+            training: whether layers such as dropout behave as in training.
+        """
+        return unroll_steps(self, observation, state, begun, training)
 
 
-def forward(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
-    """Returns a model's output `[B, ..., K]` and its state afterwards; traceable.
+def unroll_steps(
+    model: RecurrentModel, observation: Nest, state: Nest, begun: Tensor, training: bool = False
+) -> tuple[Tensor, Nest]:
+    """Returns what `RecurrentModel.unroll` does, one step after the other."""
+    length = begun.shape[1]
+    fresh = model.initial_state(begun.shape[0])
+    by_time = tf.nest.map_structure(_time_major, (observation, begun))
+
+    def step(index: Any, carry: Nest) -> tuple[Tensor, Nest]:
+        seen, starts = tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), by_time)
+        before = tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry)
+        return model(seen, before, training=training)
+
+    first, carry = step(tf.constant(0), state)
+    outputs = tf.TensorArray(first.dtype, size=length, element_shape=first.shape).write(0, first)
+
+    def body(index: Any, outputs: Any, carry: Nest) -> tuple[Any, Any, Nest]:
+        output, carry = step(index, carry)
+        return index + 1, outputs.write(index, output), carry
+
+    start = (tf.constant(1), outputs, carry)
+    _, outputs, carry = tf.while_loop(lambda index, *_: index < length, body, start, maximum_iterations=length - 1)
+    return _time_major(outputs.stack()), carry
+
+
+def _time_major(tensor: Tensor) -> Tensor:
+    """Exchanges the first two axes."""
+    return tf.transpose(tensor, [1, 0, *range(2, len(tensor.shape))])
+
+
+class Network(abc.ABC):
+    """A Keras model as the loop sees it: every one has a state; of most it is `()`.
 
     Only a pass in training changes the model's variables, such as moving statistics: it is the one that is learned from.
+
+    Attributes:
+        model: the Keras model.
     """
-    return _called(model, observation, state, training=True) if training else infer(model, observation, state)
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+
+    @abc.abstractmethod
+    def initial_state(self, rows: int) -> Nest:
+        """Returns the state before the first step, tensors `[rows, ...]`."""
+
+    def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
+        """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them; traceable."""
+        return self.call(observation, state, training=True) if training else self.infer(observation, state)
+
+    def infer(self, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:
+        """As a call outside training, with values of their own for some `variables` of the model."""
+        with traced_anew(self.model), keras.StatelessScope(variables):
+            return self.call(observation, state, training=False)
+
+    def unroll(
+        self, observation: Nest, state: Nest, begun: Tensor, training: bool = False, variables: Substitutes = ()
+    ) -> tuple[Tensor, Nest]:
+        """Returns the outputs `[N, T, ..., K]` for sequences `[N, T, *O]`; see `RecurrentModel.unroll`."""
+        if training:
+            return self._unroll(observation, state, begun, training=True)
+        with traced_anew(self.model), keras.StatelessScope(variables):
+            return self._unroll(observation, state, begun, training=False)
+
+    @abc.abstractmethod
+    def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
+        """Calls the model as it is: its layers may change its variables, and build it."""
+
+    @abc.abstractmethod
+    def _unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool) -> tuple[Tensor, Nest]:
+        """Calls the model on sequences."""
+
+    def restart(self, state: Nest, begun: Tensor) -> Nest:
+        """Returns `state` with the rows reset in which an episode has begun (`[B]` bool); traceable."""
+        fresh = self.initial_state(begun.shape[0])
+        return tf.nest.map_structure(lambda new, old: where_rows(begun, new, old), fresh, state)
 
 
-def infer(
-    model: keras.Model, observation: Any, state: Any = (), variables: Sequence[tuple[keras.Variable, Any]] = ()
-) -> tuple[Any, Any]:
-    """As `forward` outside training: to act, to judge, to bootstrap; traceable. Whatever the layers do, no variable changes.
+class _Plain(Network):
+    """A model without a state."""
+
+    def initial_state(self, rows: int) -> Nest:
+        return ()
+
+    def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
+        return self.model(observation, training=training), ()
+
+    def _unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool) -> tuple[Tensor, Nest]:
+        rows, length = begun.shape
+        merged = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [rows * length, *leaf.shape[2:]]), observation)
+        output = self.model(merged, training=training)
+        return tf.reshape(output, [rows, length, *output.shape[1:]]), ()
+
+
+class _Recurrent(Network):
+    """A model that carries a state."""
+
+    model: RecurrentModel
+
+    def initial_state(self, rows: int) -> Nest:
+        return self.model.initial_state(rows)
+
+    def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
+        return self.model(observation, state, training=training)
+
+    def _unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool) -> tuple[Tensor, Nest]:
+        return self.model.unroll(observation, state, begun, training)
+
+
+def as_network(model: keras.Model) -> Network:
+    """Returns a Keras model as the loop sees it; the one place that looks at what kind of model it is."""
+    return _Recurrent(model) if isinstance(model, RecurrentModel) else _Plain(model)
+
+
+def infer(model: keras.Model, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:
+    """Calls a model outside training: to act, to judge, to bootstrap; traceable. Whatever its layers do, no variable changes.
 
     Args:
         model: built.
         observation: `[B, *O]`.
         state: the model's own `[B, ...]`; `()` for a model without.
         variables: pairs of a variable of the model and the value that it has in this pass instead of its own.
+
+    Returns:
+        The outputs `[B, ..., K]`, and the state after them.
     """
-    with traced_anew(model), keras.StatelessScope(variables):
-        return _called(model, observation, state, training=False)
+    return as_network(model).infer(observation, state, variables)
 
 
-def _called(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:
-    if isinstance(model, RecurrentModel):
-        return model(observation, state, training=training)
-    return model(observation, training=training), ()
-
-
-def restarted(model: keras.Model, state: Any, ended: Any) -> Any:
-    """Returns `state` with the rows begun anew whose episode `ended` (`[B]` bool); traceable."""
-    if not isinstance(model, RecurrentModel):
-        return ()
-    fresh = model.initial_state(ended.shape[0])
-    return tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
-
-
-def where_rows(rows: Any, new: Any, old: Any) -> Any:
+def where_rows(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
     """Returns `new` `[B, ...]` in the `rows` (`[B]` bool) that are True, and `old` elsewhere; traceable."""
     return tf.where(tf.reshape(rows, [-1] + [1] * (len(new.shape) - 1)), new, old)
 
@@ -97,204 +188,3 @@ class ModelBuilder(abc.ABC):
 
         The axes between are those of an action that is made up of several choices, such as one per position of a text.
         """
-
-
-def build_model(
-    source: ModelBuilder | keras.Model, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool = False
-) -> keras.Model:
-    """Returns a built model whose outputs were checked: `source` itself, or what it builds with weights drawn from `seed`.
-
-    Args:
-        source: a model, or what builds one.
-        spec: of the environment.
-        num_outputs: K.
-        seed: of the run.
-        of_file: whether the settings of `source` are those of a file.
-
-    Raises:
-        UsageError: Keras runs on another backend than TensorFlow, the model does not fit the environment, or it takes more
-            memory than there is, or than a file may ask for.
-    """
-    check_backend()
-    if not isinstance(source, (keras.Model, ModelBuilder)):
-        raise errors.UsageError(f"The model is {source!r}; expected a keras.Model, or an agentlab.model.ModelBuilder.")
-    if isinstance(source, keras.Model):
-        with seeds.keras_initializers(seed):
-            check_outputs(source, spec, num_outputs)
-        model = source
-    else:
-        model = _built_within_reason(source, spec, num_outputs, seed, of_file)
-    for check in _checks_here():
-        check(model)
-    return model
-
-
-def _built_within_reason(
-    builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool
-) -> keras.Model:
-    """Returns what a builder builds, its outputs checked, under Keras's defaults: the process decides not what a name means."""
-    with keras_defaults(), _within_reason(of_file):
-        with seeds.keras_initializers(seed):
-            model = _built(builder, spec, num_outputs)
-            output = _traced(model, spec)
-        model_footprint.check(model, 1, "model", of_file)
-        if output is not None:
-            _check_built(model, output, spec, num_outputs)
-            return model
-        with seeds.keras_initializers(seed):  # again: what failed is half built
-            model = _built(builder, spec, num_outputs)
-            check_outputs(model, spec, num_outputs)
-            return model
-
-
-def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-    try:
-        return builder.build(spec, num_outputs)
-    except errors.AgentlabError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise errors.UsageError(
-            f"{type(builder).__name__} can't build a model for {spec.name!r}: {type(error).__name__}: {reason}. "
-            "Change the model's settings."
-        ) from error
-
-
-_checks: list[tuple[int, Callable[[keras.Model], None]]] = []  # of the blocks of `weights_within` under way, by thread
-
-
-@contextlib.contextmanager
-def weights_within(limit: int | None, check: Callable[[keras.Model], None] | None = None) -> Iterator[None]:
-    """Refuses, in this thread, to build weights of more than `limit` elements together: a file that is said to hold them has
-    no more, so they are not allocated for it. None is no limit.
-
-    Args:
-        limit: of the elements.
-        check: called with a model as soon as it is built, before a trainer allocates what it needs besides.
-
-    Raises:
-        UsageError: more are asked for.
-    """
-    if limit is None:
-        yield
-        return
-
-    def refusal() -> errors.UsageError:
-        return errors.UsageError(
-            f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} weights can hold. "
-            "Was one of them exchanged?"
-        )
-
-    entry = (threading.get_ident(), check) if check is not None else None
-    if entry is not None:
-        _checks.append(entry)
-    try:
-        with keras_budget.at_most(refusal, weights=limit):
-            yield
-    finally:
-        if entry is not None:
-            _checks.remove(entry)
-
-
-@contextlib.contextmanager
-def _within_reason(of_file: bool) -> Iterator[None]:
-    """Refuses to build weights that do not fit into memory with all that training keeps of each, or more layers than any model
-    has; for a file without a checkpoint that would hold them, also more than most models have.
-
-    Raises:
-        UsageError: more are asked for.
-    """
-    free, limit = free_memory.free_bytes(), math.inf
-    if free is not None:
-        limit = free // (FLOAT * KEPT)
-    if of_file and not keras_budget.is_limited("weights"):
-        limit = min(limit, MOST_WEIGHTS_OF_FILE)
-
-    def refusal() -> errors.UsageError:
-        advice = model_footprint.ADVICE if of_file else "lower the model's settings"
-        return errors.UsageError(
-            f"The model's settings ask for more than {MOST_LAYERS:,} layers, or for more than {limit:,} weights, which is "
-            f"{'what a file may ask for' if of_file else f'what the {free:,} bytes of free memory have room for'}: {advice}."
-        )
-
-    with keras_budget.at_most(refusal, weights=limit, layers=MOST_LAYERS):
-        yield
-
-
-def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
-    """Returns what a model answers a blank observation, built and traced without being computed; None where that can't be told.
-
-    Nothing of the size of its activations is allocated before they are counted.
-    """
-
-    def call(observation: Any) -> Any:
-        return forward(model, observation, initial_state(model, 1), training=False)[0]
-
-    try:
-        output = model_footprint.trace(model, call, tf.TensorSpec((1, *spec.observation.shape), spec.observation.dtype))
-    except Exception:  # what is wrong is told by a call; or it can only be called eagerly
-        if keras_budget.refused():
-            raise
-        return None
-    return output if isinstance(output, tf.TensorSpec) and output.shape.is_fully_defined() else None
-
-
-def _checks_here() -> list[Callable[[keras.Model], None]]:
-    return [check for thread, check in _checks.copy() if thread == threading.get_ident()]
-
-
-def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
-    """Calls the model once on a blank observation, which also builds it.
-
-    Raises:
-        UsageError: it refuses the observation, its outputs are not float32 `[B, ..., num_outputs]`, or no checkpoint can hold
-            its weights.
-    """
-    shape = (1, *spec.observation.shape)
-    try:
-        output, _ = _called(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
-    except Exception as error:
-        reason = _reason(error)
-        raise errors.UsageError(
-            f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
-            f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."
-        ) from error
-    _check_built(model, output, spec, num_outputs)
-
-
-def _check_built(model: keras.Model, output: Any, spec: EnvironmentSpec, num_outputs: int) -> None:
-    """Has a model that was called once, or traced, forget how, and checks its weights and its output."""
-    forget_traces(model)
-    _check_weights(model)
-    _check_output(output, model, spec, num_outputs)
-
-
-def _check_weights(model: keras.Model) -> None:
-    if odd := [variable for variable in model.variables if variable.dtype not in arrays.DTYPES]:
-        raise errors.UsageError(
-            f"Model {model.name!r} has weights in {odd[0].dtype}, such as {odd[0].path!r}; a checkpoint can't hold them. Give "
-            "its layers dtype='float32'."
-        )
-
-
-def _reason(error: Exception) -> str:
-    """Returns the line that tells what went wrong: Keras begins with where, in bold, and with what it was about to do."""
-    lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith("Exception encountered when") and not line.endswith(":")]
-    return (telling or lines or [type(error).__name__])[0].strip().rstrip(".")
-
-
-def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
-    expected = (1, *spec.action.choices, num_outputs)
-    is_tensor = tf.is_tensor(output) or isinstance(output, tf.TensorSpec)
-    got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if is_tensor else type(output).__name__
-    if not is_tensor or tuple(output.shape) != expected:
-        raise errors.UsageError(
-            f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape {expected} "
-            f"and dtype float32, one output per action. Give its last layer {num_outputs} units."
-        )
-    if output.dtype != tf.float32:
-        raise errors.UsageError(
-            f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected dtype float32. "
-            f"{dtype_settings(output.dtype.name)}Give its last layer dtype='float32'."
-        )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
+from agentlab import errors
+
 
 class Schedule(abc.ABC):
-    """A number that depends on a count; called with a Python int or a tensor, it answers in kind of float32.
+    """A number that depends on a count; accepts an int or a tensor and returns float32 of the same kind.
 
     In a config file or after `--set` it is a plain number (constant) or a table of `kind`, `initial`, `final` and `steps`.
     """
@@ -31,44 +33,71 @@ class Constant(Schedule):
         return tf.constant(self.value, tf.float32)
 
 
+def _length() -> Any:
+    return attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
+
+
 @attrs.frozen
 class Linear(Schedule):
-    """From `initial` to `final` in a straight line over `steps`, then `final`."""
+    """From `initial` to `final` in a straight line over `steps`, then `final`; without `steps`, over the whole budget."""
 
     initial: float
     final: float
-    steps: int = attrs.field(validator=attrs.validators.ge(1))
+    steps: int | None = _length()
 
     def __call__(self, count: Any) -> Any:
-        return self.initial + (self.final - self.initial) * _fraction(count, self.steps)
+        return self.initial + (self.final - self.initial) * _fraction(count, self)
 
 
 @attrs.frozen
 class Exponential(Schedule):
-    """From `initial` to `final` by a constant factor per step over `steps`, then `final`; both are positive."""
+    """From `initial` to `final` by a constant factor per step over `steps`, then `final`; both are positive.
+
+    Without `steps`, over the whole budget.
+    """
 
     initial: float = attrs.field(validator=attrs.validators.gt(0.0))
     final: float = attrs.field(validator=attrs.validators.gt(0.0))
-    steps: int = attrs.field(validator=attrs.validators.ge(1))
+    steps: int | None = _length()
 
     def __call__(self, count: Any) -> Any:
         import tensorflow as tf
 
-        return self.initial * tf.pow(tf.constant(self.final / self.initial, tf.float32), _fraction(count, self.steps))
+        return self.initial * tf.pow(tf.constant(self.final / self.initial, tf.float32), _fraction(count, self))
 
 
 KINDS: dict[str, type[Schedule]] = {"constant": Constant, "linear": Linear, "exponential": Exponential}
 
+Part = TypeVar("Part")
 
-def _fraction(count: Any, steps: int) -> Any:
+
+def _fraction(count: Any, schedule: Linear | Exponential) -> Any:
     import tensorflow as tf
 
-    return tf.minimum(tf.cast(count, tf.float32) / float(steps), 1.0)
+    if schedule.steps is None:
+        raise errors.UsageError(
+            f"The schedule {schedule} has no length, which it takes from a run's budget; there is none here. Give it 'steps'."
+        )
+    return tf.minimum(tf.cast(count, tf.float32) / float(schedule.steps), 1.0)
 
 
 def as_schedule(value: float | Schedule) -> Schedule:
     """Returns `value` as a schedule: a plain number is constant."""
     return value if isinstance(value, Schedule) else Constant(float(value))
+
+
+def spanning(value: Any, total: int | None) -> Any:
+    """Returns a setting's value; a schedule without a length gets `total`, the whole budget in what it counts."""
+    if isinstance(value, (Linear, Exponential)) and value.steps is None and total is not None:
+        return attrs.evolve(value, steps=total)
+    return value
+
+
+def spanning_settings(part: Part, total: int | None) -> Part:
+    """Returns a part whose schedules without a length span `total`."""
+    fields = {field.alias or field.name: getattr(part, field.name) for field in attrs.fields(type(part)) if field.init}  # type: ignore[arg-type]
+    changes = {name: spanning(value, total) for name, value in fields.items()}
+    return attrs.evolve(part, **changes) if any(changes[name] is not fields[name] for name in fields) else part  # type: ignore[misc]
 
 
 def values_of(value: float | Schedule) -> list[float]:

@@ -45,6 +45,14 @@ def child(seed: tf.Tensor, name: str) -> tf.Tensor:
     return tf.bitwise.bitwise_xor(seed, tf.constant([stream(0, name), 0], tf.int64))
 
 
+def branch(seed: tf.Tensor, index: Any) -> tf.Tensor:
+    """Returns another seed, `[2]` int64, for the `index`-th (int or integer scalar) of any number of draws at one step.
+
+    To count up the seed's own number would give the seeds of the steps to come.
+    """
+    return tf.concat([integers(seed, [1], 2**62), tf.cast(index, tf.int64)[None]], axis=0)
+
+
 def uniform(seed: tf.Tensor, shape: Any, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """Returns draws from [minimum, maximum) in `shape`, in steps of 2**-24 of the range for float32, of 2**-52 for float64."""
     if dtype == tf.float32:

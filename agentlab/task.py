@@ -15,7 +15,6 @@ from agentlab.system import files
 
 MOST_THREADS = 1_024  # more than processors have; with millions, TensorFlow ends the process
 NAME_BYTES = 200  # of a task's name, a directory's; file systems take 255
-PART_KINDS = ("environment", "model", "trainer", "sampler", "memory")
 
 
 @attrs.frozen
@@ -103,6 +102,7 @@ class Task:
         trainer: how it learns.
         sampler: how it acts while it learns.
         memory: what it learns from.
+        models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
         steps: the budget, in environment steps.
         num_environments: B, environments side by side.
         report_period: environment steps from one line of metrics to the next.
@@ -124,6 +124,7 @@ class Task:
     trainer: Part
     sampler: Part
     memory: Part
+    models: dict[str, Part] = attrs.field(factory=dict)
     steps: int = _positive(50_000)
     num_environments: int = _positive(1)
     report_period: int = _positive(5_000)
@@ -164,12 +165,15 @@ class Task:
         for kind in PART_KINDS:
             if kind in data:
                 data[kind] = _part(data[kind], kind)
+        models = _table(data.pop("models", {}), "models")
+        data["models"] = {name: _part(table, f"models.{name}") for name, table in models.items()}
         judged = settings.build(Evaluation, evaluation, "the evaluation")
         found = settings.build(cls, {**data, "evaluation": judged}, "the task")
         limits.check_finite(_with(lambda value: value, found))
         return found
 
 
+PART_KINDS = tuple(field.name for field in attrs.fields(Task) if field.type == "Part")  # the annotation's text
 TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
 
 
@@ -231,14 +235,15 @@ def _with_origins(task: Task, before: Task, of_file: dict[str, Any], changes: di
 def _parts(task: Task) -> dict[str, Any]:
     """Returns a task's parts in nested tables."""
     judged = {"environment": task.evaluation.environment, "sampler": task.evaluation.sampler}
-    return {**{kind: getattr(task, kind) for kind in PART_KINDS}, "evaluation": judged}
+    return {**{kind: getattr(task, kind) for kind in PART_KINDS}, "models": task.models, "evaluation": judged}
 
 
 def _with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> Task:
     """Returns the task with `change(path, part)` in the place of each part."""
     judged: Any = {name: change(("evaluation", name), part) for name, part in _parts(task)["evaluation"].items() if part}
     parts = {kind: change((kind,), getattr(task, kind)) for kind in PART_KINDS}
-    changes: Any = {"evaluation": attrs.evolve(task.evaluation, **judged), **parts}
+    models = {name: change(("models", name), part) for name, part in task.models.items()}
+    changes: Any = {"evaluation": attrs.evolve(task.evaluation, **judged), "models": models, **parts}
     return attrs.evolve(task, **changes)
 
 

@@ -1,9 +1,10 @@
-"""The Trainer contract: improves the model from a batch; tape, gradient, clipping and optimizer are written here, once."""
+"""The Trainer contract: improves networks from batches; recording, clipping and optimizers are written here, once."""
 
 from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -12,21 +13,19 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, schedules, seeds
-from agentlab.spec import EnvironmentSpec
+from agentlab.distribution import Distribution, distribution_of
+from agentlab.memory import Memory, Request, UpdateSchedule
+from agentlab.model import Network as RunnableNetwork
+from agentlab.model import as_network
+from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.tensors import noise
-from agentlab.tensors.adam import Adam
-from agentlab.tensors.added_losses import ForwardTape, sum_of_losses
+from agentlab.tensors.added_losses import sum_of_losses
+from agentlab.tensors.execution import compiled
 from agentlab.tensors.keras_settings import keras_defaults
+from agentlab.tensors.optimizers import make_optimizer
 from agentlab.tensors.parameters import Updater, clipped, global_norm
-from agentlab.types import Horizon, Transition
-
-OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "adam": Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-}
-
+from agentlab.tensors.state import variables_of
+from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
 MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
 
@@ -55,30 +54,148 @@ class Score(abc.ABC):
     """What a trainer adds to an evaluation's report besides returns, such as the accuracy per class."""
 
     @abc.abstractmethod
-    def add(self, output: np.ndarray, batch: Transition) -> None:
-        """Takes in outputs `[N, ..., K]` and the N transitions that the actions drawn from them led to; NumPy arrays."""
+    def add(self, output: np.ndarray, batch: Batch) -> None:
+        """Takes in outputs `[N, ..., K]` and the N steps that the actions drawn from them led to; NumPy arrays."""
 
     @abc.abstractmethod
     def result(self) -> dict[str, Any]:
         """Returns the entries for result.json's `evaluation`, by name: numbers, lists or tables of them."""
 
 
-@attrs.define(slots=False, eq=False)
-class Trainer(abc.ABC):
-    """Improves a model. An algorithm writes `num_outputs` and `loss`; one with several losses overrides `learn_from`.
-
-    Which method makes an update depends on the memory: `learn` gets each batch that a memory hands out; with memory `latest`,
-    `learn_from` learns from the pass that acted. `learn` makes a forward pass and calls `learn_from`, so an override of
-    `learn_from` is used in both cases. One that overrides `learn`, to make several epochs over a batch, needs a memory.
+@attrs.frozen
+class Network:
+    """A network that a trainer improves.
 
     Attributes:
-        metric_names: of the scalars that `learn` returns.
-        on_policy: whether it learns only from what the present policy does; a memory that hands out older transitions, as a
-            replay does, is refused.
+        num_outputs: K.
+        inputs: what it sees: "observation", or "observation" and "action", which its model then gets as a mapping.
+        count: networks of this description, each with weights of its own.
+        learning_rate: of its optimizer; None for the trainer's.
+    """
+
+    num_outputs: int
+    inputs: tuple[str, ...] = ("observation",)
+    count: int = 1
+    learning_rate: float | schedules.Schedule | None = None
+
+    def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
+        """Returns `spec` with the observation that the network's model sees."""
+        if self.inputs == ("observation",):
+            return spec
+        spaces = {"observation": spec.seen, "action": spec.action}
+        return attrs.evolve(spec, observation={name: spaces[name] for name in self.inputs})
+
+
+@attrs.frozen(eq=False)
+class Setup:
+    """The run that a trainer is part of.
+
+    Attributes:
+        spec: of the environments.
+        models: built Keras models, `count` for every network, by the network's name.
+        num_environments: B.
+        seed: the run's, for streams of the trainer's own, see `agentlab.seeds`.
+        steps: the budget, in environment steps; None where there is none, as in a loop of one's own.
+        execution: "eager", "graph" or "xla", of updates that a host program calls.
+    """
+
+    spec: EnvironmentSpec
+    models: dict[str, list[keras.Model]]
+    num_environments: int = 1
+    seed: int = 0
+    steps: int | None = None
+    execution: str = "graph"
+
+
+@attrs.frozen(eq=False)
+class Loss:
+    """What a batch is learned from.
+
+    Attributes:
+        value: `[N]` float32, the loss of each row, or a scalar, their mean.
+        metrics: by name: scalars, or `[N]`, of which reports give the mean.
+        priority: `[N]` float32, 0 or greater, how far off each row was, for memories that draw by it; or `()`.
+        weight: `[N]` float32, how much each row counts, or `()` if all count alike; `Trainer.learn` takes the batch's.
+    """
+
+    value: Tensor
+    metrics: Metrics = attrs.field(factory=dict)
+    priority: Tensor = ()
+    weight: Tensor = ()
+
+    def weighted(self) -> Tensor:
+        """Returns the loss of each row times its weight, float32."""
+        value = tf.cast(self.value, tf.float32)
+        return value if isinstance(self.weight, tuple) else self.weight * value
+
+
+@attrs.frozen(eq=False)
+class Update:
+    """What an update came to.
+
+    Attributes:
+        metrics: by name, those of `Trainer.metric_names`.
+        place: of the batch, if its rows have a priority.
+        priority: `[N]` float32, see `Loss`; or `()`.
+    """
+
+    metrics: Metrics
+    place: Nest = ()
+    priority: Tensor = ()
+
+
+@attrs.frozen(eq=False)
+class Recording:
+    """A forward pass that a loss can be differentiated through.
+
+    Attributes:
+        tape: has recorded it, and goes on recording when entered.
+        output: `[N, ..., K]`, of the network that acts.
+        added_losses: sum of the losses that layers added in this pass, scalar.
+    """
+
+    tape: tf.GradientTape
+    output: Tensor
+    added_losses: Tensor
+
+
+class TrainedNetwork:
+    """A network under training: its models, and the optimizer of their weights.
+
+    Args:
+        models: built; one, or several that answer side by side.
+        updater: changes their trainable weights.
+
+    Attributes:
+        models: as given.
+        network: the first model, as the loop sees it.
+    """
+
+    def __init__(self, models: Sequence[keras.Model], updater: Updater) -> None:
+        self.models = list(models)
+        self.network: RunnableNetwork = as_network(self.models[0])
+        self.updater = updater
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The weights of all models that were trainable when the trainer was built: the optimizer has variables for them."""
+        return self.updater.weights
+
+    def __call__(self, inputs: Nest, training: bool = False) -> Tensor:
+        """Returns outputs `[N, ..., K]` for inputs `[N, ...]`; of several models, `[count, N, ..., K]`."""
+        outputs = [model(inputs, training=training) for model in self.models]
+        return outputs[0] if len(outputs) == 1 else tf.stack(outputs)
+
+
+@attrs.define(slots=False, eq=False)
+class Trainer:
+    """Improves networks. A simple algorithm writes `loss`; one with several losses or epochs overrides `update`.
+
+    Attributes:
+        metric_names: of the metrics of an update.
         optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and arguments of Keras's, as `{"name": "adam",
-            "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`.
-        learning_rate: of the optimizer named; a schedule counts the optimizer's steps: one an update, or as many as an
-            algorithm makes of one batch.
+            "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`. Every network has one of its own.
+        learning_rate: of the optimizer named; a schedule counts updates.
         max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
         learning_starts: environment steps before the first update.
         update_period: environment steps from one round of updates to the next; None for a round at every turn of the loop.
@@ -86,7 +203,6 @@ class Trainer(abc.ABC):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
-    on_policy: ClassVar[bool] = False
 
     optimizer: str | dict[str, Any] | Any = "adam"
     learning_rate: float | schedules.Schedule = attrs.field(default=1e-3, validator=_check_rate)
@@ -95,127 +211,186 @@ class Trainer(abc.ABC):
     update_period: int | None = optional_positive(None)
     updates_per_period: int = attrs.field(default=1, validator=[attrs.validators.gt(0), attrs.validators.le(MOST_UPDATES)])
 
-    @abc.abstractmethod
-    def num_outputs(self, spec: EnvironmentSpec) -> int:
-        """Returns K, the outputs the model must have for this environment.
+    # What it learns, and from what: asked before `build`, of an instance that has nothing but its settings.
+
+    def distribution(self, spec: EnvironmentSpec) -> Distribution:
+        """Returns what the outputs of the acting network mean; by default what is usual for the actions.
 
         Raises:
             UsageError: this algorithm cannot learn in such an environment.
         """
+        return distribution_of(spec.action)
 
-    @abc.abstractmethod
-    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the loss of each of N rows, `[N]` float32, or their mean, and metrics by name: scalars, or `[N]`.
-
-        To ask the model about anything else, such as `batch.next_observation`, call `agentlab.model.infer`: it changes none of
-        the model's variables, and its layers' losses don't count.
-
-        Metrics `[N]` have one number per row, and reports give their means. Memories that hand out the more instructive
-        transitions more often look for "error" among them: 0 or greater, how far the model was off.
-
-        Args:
-            output: `[N, ..., K]`, the model's outputs for `batch.observation`.
-            batch: N transitions.
-            seed: `[2]` int64.
-        """
-
-    def horizon(self) -> Horizon:
-        """Returns how far the transitions reach that this algorithm learns from; by default one step."""
-        return Horizon()
-
-    def preferences(self, output: Any) -> Any:
-        """Returns what samplers draw actions from, `[..., A]`, by the model's `output` `[..., K]`: by default that itself."""
-        return output
-
-    def score(self) -> Score | None:
-        """Returns a new account of how good the model's outputs are, or None where returns say it all; called once built."""
-        return None
-
-    def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        """Takes the model to improve and makes the optimizer's variables; called once, before anything is learned.
-
-        Only `num_outputs`, `horizon` and `preferences` are called before, so they can't use what is made here. Keras layers
-        made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
+    def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
+        """Returns the networks to improve, by name; the first one acts. By default that is all: "policy".
 
         Raises:
-            UsageError: the model has no weights to train, or the optimizer is none.
+            UsageError: this algorithm cannot learn in such an environment.
         """
-        _check_trainable(model)
-        self.model = model
-        with keras_defaults():
-            self._updater = Updater(self._make_optimizer(), model.trainable_variables)
+        return {"policy": Network(self.distribution(spec).num_outputs)}
 
-    def learn(self, batch: Transition, seed: Any) -> dict[str, Any]:
-        """Makes one update from `batch`, which a memory handed out; see `loss`.
+    def request(self) -> Request:
+        """Returns what it learns from; by default single steps."""
+        return Request()
 
-        Returns:
-            Its metrics by name, those of `metric_names`: loss, gradient_norm and the algorithm's own.
+    def update_schedule(self, num_environments: int) -> UpdateSchedule:
+        """Returns when updates are due: by the settings, or when everything asked for has been collected.
+
+        Raises:
+            UsageError: `update_period` is set, but the request leaves no choice.
         """
-        with ForwardTape() as tape, noise.drawn_from(seed):
-            output = self.model(batch.observation, training=True)
-            tape.add_losses(self.model)
-        return self.learn_from(tape, output, batch, seed)
+        request = self.request()
+        if request.order == "any":
+            return UpdateSchedule(self.update_period or num_environments, self.updates_per_period, self.learning_starts)
+        if self.update_period is not None or self.learning_starts:
+            raise errors.UsageError(
+                f"{type(self).__name__} learns from every {request.length} steps of each environment; "
+                f"trainer.update_period={self.update_period} and trainer.learning_starts={self.learning_starts} can't be set."
+            )
+        return UpdateSchedule((request.length or 1) * num_environments, self.updates_per_period)
 
-    def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
-        """Makes one update as `learn` does, from a forward pass that `tape` has recorded.
+    def optimizer_steps(self) -> int:
+        """Returns how often one update changes the weights, for schedules that span the budget; by default once."""
+        return 1
 
-        The losses that layers added in that pass count; those of other calls of the model, as in `loss`, don't.
+    # How it learns.
+
+    def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
+        """Returns the loss of a batch; a trainer that overrides `update` may do without.
+
+        To ask a model about anything else, such as `batch.next_observation`, call `agentlab.model.infer`: it changes none of
+        the model's variables, and its layers' losses don't count.
 
         Args:
-            tape: records on; it has seen how `output` came about. Of a plain `tf.GradientTape`, which does not have the losses
-                that layers added, the pass must be the model's latest call.
-            output: `[N, ..., K]`, the model's outputs for `batch.observation`.
-            batch: N transitions.
+            output: `[N, ..., K]`, the acting network's outputs for `batch.observation`.
+            batch: N rows.
             seed: `[2]` int64.
         """
-        added = tape.added_loss if isinstance(tape, ForwardTape) else None
-        with tape:
-            if added is None:
-                added = sum_of_losses(self.model)
-            with keras_defaults():
-                loss, metrics = self.loss(output, batch, seed)
-            loss = tf.cast(loss, tf.float32)
-            weighted = loss if isinstance(batch.weight, tuple) else batch.weight * loss
-            objective = tf.reduce_mean(weighted) + added
-        return {"loss": objective, "gradient_norm": self.apply_gradients(tape, objective), **metrics}
+        raise NotImplementedError(f"{type(self).__name__} has neither 'loss' nor an 'update' of its own.")
 
-    def apply_gradients(self, tape: tf.GradientTape, objective: Any) -> Any:
-        """Clips and applies the gradients of `objective`, and returns their global norm before clipping."""
-        variables = [variable.value for variable in self._updater.weights]
+    def score(self) -> Score | None:
+        """Returns a new account of how good the outputs are, or None where returns say it all; called once built."""
+        return None
+
+    def build(self, setup: Setup) -> None:
+        """Takes the models to improve and makes the optimizers' variables; called once, before anything is learned.
+
+        Only `distribution`, `networks`, `request`, `update_schedule` and `optimizer_steps` are called before. Keras layers made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
+
+        Raises:
+            UsageError: a model has no weights to train, or the optimizer is none.
+        """
+        self.spec = setup.spec
+        self._seed = setup.seed
+        self._recorded: Recording | None = None
+        self.trained: dict[str, TrainedNetwork] = {}
+        total = self._total_optimizer_steps(setup)
+        for name, network in self.networks(setup.spec).items():
+            rate = self.learning_rate if network.learning_rate is None else network.learning_rate
+            models = setup.models[name]
+            for model in models:
+                _check_trainable(model)
+            with keras_defaults():
+                optimizer = make_optimizer(self.optimizer, schedules.spanning(rate, total), is_first=not self.trained)
+                weights = [weight for model in models for weight in model.trainable_variables]
+                self.trained[name] = TrainedNetwork(models, Updater(optimizer, weights))
+        self._learn = compiled(self.learn, "xla") if setup.execution == "xla" else self.learn
+
+    def _total_optimizer_steps(self, setup: Setup) -> int | None:
+        if setup.steps is None:
+            return None
+        updates = self.update_schedule(setup.num_environments).total(setup.steps, setup.num_environments)
+        return max(1, updates * self.optimizer_steps())
+
+    @property
+    def acting(self) -> TrainedNetwork:
+        """The network that acts."""
+        return next(iter(self.trained.values()))
+
+    @property
+    def model(self) -> keras.Model:
+        """The Keras model that acts."""
+        return self.acting.models[0]
+
+    def update(self, memory: Memory, seed: Seed) -> Update:
+        """Makes one update; by default draws a batch and learns from it. Traceable.
+
+        Args:
+            memory: hands out what was asked for.
+            seed: `[2]` int64.
+        """
+        batch = memory.sample(seeds.child(seed, "memory"))
+        if self._recorded is not None:
+            return self.learn(batch, seed)
+        return self._learn(batch, seed)
+
+    def record(self, recording: Recording | None) -> None:
+        """Takes the forward pass that the next update learns from, instead of one of its own; None for its own."""
+        self._recorded = recording
+
+    def learn(self, batch: Batch, seed: Seed) -> Update:
+        """Improves the acting network by the `loss` of a batch; traceable."""
+        recording = self._recorded or self.forward(batch, seed)
+        with recording.tape:
+            with keras_defaults():
+                loss = self.loss(recording.output, batch, seed)
+            objective = tf.reduce_mean(attrs.evolve(loss, weight=batch.weight).weighted()) + recording.added_losses
+        norm = self.apply_gradients(recording.tape, objective)
+        return Update({"loss": objective, "gradient_norm": norm, **loss.metrics}, batch.place, loss.priority)
+
+    def forward(self, batch: Batch, seed: Seed) -> Recording:
+        """Returns the acting network's pass over the observations of a batch, recorded; noise is drawn from `seed`."""
+        with tf.GradientTape() as tape, noise.drawn_from(seed):
+            output, _ = self.acting.network(self.spec.see(batch.observation), batch.state, training=True)
+            return Recording(tape, output, sum_of_losses(self.model))
+
+    def inputs(self, name: str, observation: Nest, action: Nest = ()) -> Nest:
+        """Returns what a network's models see of observations `[N, *O]` and actions `[N, *A]`."""
+        seen = self.spec.see(observation)
+        sees_action = "action" in self.networks(self.spec)[name].inputs
+        return {"observation": seen, "action": action} if sees_action else seen
+
+    def minimize(self, name: str, loss: Callable[[], Loss], seed: Seed) -> tuple[Metrics, Tensor]:
+        """Improves one network by a loss of its own; traceable.
+
+        Args:
+            name: of the network.
+            loss: computes it, calling the network.
+            seed: `[2]` int64, for layers that draw noise.
+
+        Returns:
+            Metrics, `NAME_loss`, `NAME_gradient_norm` and those of the loss; and the loss's priority.
+        """
+        trained = self.trained[name]
+        with tf.GradientTape() as tape, noise.drawn_from(seed):
+            with keras_defaults():
+                result = loss()
+            objective = tf.reduce_mean(result.weighted()) + sum(sum_of_losses(model) for model in trained.models)
+        norm = self.apply_gradients(tape, objective, name)
+        return {f"{name}_loss": objective, f"{name}_gradient_norm": norm, **result.metrics}, result.priority
+
+    def apply_gradients(self, tape: tf.GradientTape, objective: Tensor, name: str | None = None) -> Tensor:
+        """Clips and applies the gradients of `objective` to a network, by default the acting one.
+
+        Returns their global norm before clipping, scalar.
+        """
+        trained = self.acting if name is None else self.trained[name]
+        variables = [weight.value for weight in trained.weights]
         gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         norm = global_norm(gradients)
         if self.max_gradient_norm is not None:
             gradients = clipped(gradients, self.max_gradient_norm, norm)
-        self._updater.apply(gradients)
+        trained.updater.apply(gradients)
         return norm
 
-    def variables(self) -> dict[str, Any]:
-        """Returns the tf.Variables that training changes besides the model's, by a name that is the same in every process."""
-        return {f"optimizer/{name}": variable for name, variable in self._updater.variables().items()}
+    def built(self) -> dict[str, Any]:
+        """Returns the attributes that are no settings, by name: what `build` made, and so what holds the state."""
+        settings = {field.name for field in attrs.fields(type(self)) if field.init}  # type: ignore[misc]
+        return {name.strip("_"): value for name, value in vars(self).items() if name not in settings}
 
-    def updates_due(self, steps: int | Any, taken: int) -> Any:
-        """Returns how many updates are due when `steps` (int or int64 scalar) is reached by the last `taken` steps."""
-        period = self.update_period or taken
-        rounds = steps // period - (steps - taken) // period
-        if isinstance(steps, int):
-            return rounds * self.updates_per_period if steps >= self.learning_starts else 0
-        return tf.where(steps >= self.learning_starts, rounds * self.updates_per_period, tf.zeros_like(rounds))
-
-    def _make_optimizer(self) -> keras.optimizers.Optimizer:
-        if isinstance(self.optimizer, keras.optimizers.Optimizer):
-            return self.optimizer
-        arguments = dict(self.optimizer) if isinstance(self.optimizer, dict) else {"name": self.optimizer}
-        name = arguments.pop("name", None)
-        if not isinstance(name, str):
-            raise errors.UsageError(
-                f"The optimizer is {self.optimizer!r}; expected {', '.join(OPTIMIZERS)}, or a table with such a name and "
-                "arguments of Keras's, or a keras.optimizers.Optimizer."
-            )
-        if name not in OPTIMIZERS:
-            raise errors.UsageError(errors.unknown("optimizer", name, OPTIMIZERS))
-        rate = self.learning_rate
-        scheduled = _Scheduled(rate) if isinstance(rate, schedules.Schedule) else rate
-        return _with_arguments(name, scheduled, arguments)
+    def variables(self) -> dict[str, tf.Variable]:
+        """Returns every tf.Variable that training changes, by name: those that its attributes hold."""
+        return variables_of(self.built())
 
 
 def _check_trainable(model: keras.Model) -> None:
@@ -236,38 +411,17 @@ def _check_trainable(model: keras.Model) -> None:
     )
 
 
-def build_trainer(trainer: Trainer, model: keras.Model, spec: EnvironmentSpec, seed: int) -> None:
-    """Builds a trainer; what Keras draws for it, such as a critic's initial weights, follows from the run's `seed`."""
-    with seeds.keras_initializers(seeds.stream(seed, "trainer")):
-        trainer.build(model, spec)
+def build_trainer(trainer: Trainer, setup: Setup) -> None:
+    """Builds a trainer; what Keras draws for it, such as another network's initial weights, follows from the run's seed."""
+    with keras_defaults(), seeds.keras_initializers(setup.seed):
+        trainer.build(setup)
 
 
-def _with_arguments(name: str, learning_rate: Any, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:
-    """Returns the named optimizer with arguments of Keras's.
-
-    Raises:
-        UsageError: it does not take them.
-    """
-    kind = OPTIMIZERS[name]
-    try:
-        if wrong := [argument for argument, value in arguments.items() if isinstance(value, (str, list, dict))]:
-            raise ValueError(f"{', '.join(wrong)} should be a number, true, false or none")  # Keras fails when it updates
-        return kind(learning_rate, **arguments)
-    except (TypeError, ValueError) as error:
-        raise errors.UsageError(
-            f"Optimizer {name!r} does not take {arguments}: {error}. Expected arguments of keras.optimizers.{kind.__name__}; "
-            "the learning rate is a setting of its own."
-        ) from error
+def is_of_updater(name: str) -> bool:
+    """Whether a variable of an agent, by its name, belongs to the optimizer of one of the trainer's networks."""
+    return name.startswith("trainer/trained/") and name.split("/")[3:4] == ["updater"]
 
 
-class _Scheduled(keras.optimizers.schedules.LearningRateSchedule):
-    """An agentlab schedule for a Keras optimizer, which counts its own updates."""
-
-    def __init__(self, schedule: schedules.Schedule) -> None:
-        self.schedule = schedule
-
-    def __call__(self, step: Any) -> Any:
-        return self.schedule(step)
-
-    def get_config(self) -> dict[str, Any]:
-        return attrs.asdict(self.schedule)  # type: ignore[arg-type]
+def output_signature(spec: EnvironmentSpec, network: Network) -> tf.TensorSpec:
+    """Returns shape and dtype of a network's output for one environment."""
+    return tf.TensorSpec([*choices_of(spec.action), network.num_outputs], tf.float32)

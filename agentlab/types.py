@@ -1,10 +1,20 @@
-"""TimeStep, Decision and Transition: what the parts of a loop hand to each other."""
+"""What the parts of the loop hand to each other: TimeStep, Decision, Step and Batch.
+
+`B` environments side by side, `O` an observation, `A` an action, `K` outputs, `N` rows of a batch, `T` steps of a sequence.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
+import numpy as np
+
+Tensor: TypeAlias = Any  # a tf.Tensor, or a NumPy array on the host; TensorFlow has no type stubs
+Nest: TypeAlias = Any  # a tensor, or a mapping of names to nests
+Seed: TypeAlias = Any  # [2] int64, for `agentlab.seeds`
+Shape: TypeAlias = tuple[int, ...]
+Metrics: TypeAlias = dict[str, Any]  # scalars [] or one number per row [N], by name
 
 
 @attrs.frozen(eq=False)
@@ -12,102 +22,139 @@ class TimeStep:
     """What B environments, side by side, answer to an action. Arrays are NumPy's on the host and tensors on the device.
 
     Attributes:
-        observation: `[B, *O]`, what to act on now; where an episode has just ended, already the new one's first.
+        observation: `[B, *O]`, to act on now; where an episode has just ended, already the new one's first.
         reward: `[B]` float32, for the action just taken; 0 after a reset.
         terminated: `[B]` bool, the task ended: there is no value beyond.
         truncated: `[B]` bool, the episode was cut off: the value beyond still counts.
         final_observation: `[B, *O]`, what the action led to, before any reset.
         target: `[B, *A]`, the right answer to the action just taken, or `()`.
-        first: `[B]` bool, rows to which no action led, as they were being reset: there is no transition; `()` if none were.
+        acted: `[B]` bool, False for rows that were only being reset: there is no transition.
     """
 
-    observation: Any
-    reward: Any
-    terminated: Any
-    truncated: Any
-    final_observation: Any
-    target: Any = ()
-    first: Any = ()
+    observation: Nest
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final_observation: Nest
+    target: Nest = ()
+    acted: Tensor = True
 
     @classmethod
-    def begin(cls, observation: Any) -> TimeStep:
-        """Returns the time step that begins an episode of one environment, `observation` `[*O]`, no action having led there."""
-        return cls(observation, 0.0, False, False, observation, first=True)
+    def begin(cls, observation: Nest) -> TimeStep:
+        """Returns the time step that begins an episode of one environment in state `observation` `[*O]`."""
+        return cls(observation, 0.0, False, False, observation, acted=False)
+
+    @classmethod
+    def reset(cls, observation: Nest, target: Nest = ()) -> TimeStep:
+        """Returns the time step after a reset of B environments on the host, `observation` `[B, *O]`."""
+        leaf = observation
+        while isinstance(leaf, dict):
+            leaf = next(iter(leaf.values()))
+        rows = len(leaf)
+        never = np.zeros(rows, np.bool_)
+        return cls(observation, np.zeros(rows, np.float32), never, never, observation, target, never)
 
     @property
-    def begun(self) -> Any:
-        """`[B]` bool, the rows in which what is decided next belongs to another episode than what was decided before."""
-        ended = self.terminated | self.truncated
-        return ended if isinstance(self.first, tuple) else ended | self.first
+    def ended(self) -> Tensor:
+        """`[B]` bool, the rows whose episode has just ended, by termination or truncation."""
+        return self.terminated | self.truncated
+
+    @property
+    def begun(self) -> Tensor:
+        """`[B]` bool, the rows whose next decision belongs to another episode than the last one."""
+        return self.ended | ~self.acted
 
 
 @attrs.frozen(eq=False)
 class Decision:
-    """What acting on the observations of B environments came to.
+    """An action for each of B environments, and how it came about.
 
     Attributes:
         observation: `[B, *O]`, what was acted on.
+        state: the model's state before this step `[B, ...]`, or `()`.
         action: `[B, *A]`.
-        output: `[B, ..., K]`, the model's, from which the actions were drawn.
-        recurrent: the model's state after this step `[B, ...]`, or `()`.
-        tape: recorded the forward pass, where that is the one learned from; else None.
+        output: `[B, ..., K]`, the model's.
+        next_state: the model's state after this step, shaped like `state`.
     """
 
-    observation: Any
-    action: Any
-    output: Any
-    recurrent: Any = ()
-    tape: Any = None
-
-
-@attrs.frozen
-class Horizon:
-    """How far a transition reaches that a trainer learns from.
-
-    Attributes:
-        num_steps: n, steps of the environment that make up one transition, fewer where the episode ends before.
-        discount: discount factor of the return, 0 to 1, by which each of its rewards counts less than the one before.
-    """
-
-    num_steps: int = 1
-    discount: float = 1.0
+    observation: Nest
+    state: Nest
+    action: Nest
+    output: Tensor
+    next_state: Nest
 
 
 @attrs.frozen(eq=False)
-class Transition:
-    """One step of each of N environments, as a memory takes it; or n steps in one, as a trainer learns from them.
+class Step:
+    """What a memory keeps of one turn of N environments: the decision and where it led.
 
     Attributes:
         observation: `[N, *O]`, what was acted on.
         action: `[N, *A]`.
-        reward: `[N]` float32; of h steps in one, the sum of `factor**k` times the reward of step k, from 0 to h - 1.
-        discount: `[N]` float32, 0 where the task terminated and 1 elsewhere, truncation included; of h steps in one,
-            `factor**(h - 1)` instead of 1.
-        next_observation: `[N, *O]`, what the action led to, or the last of h: never a new episode's first observation.
+        reward: `[N]` float32.
+        discount: `[N]` float32, 0 where the task terminated and 1 elsewhere, truncation included.
+        next_observation: `[N, *O]`, what the action led to: never a new episode's first observation.
+        ended: `[N]` bool, whether the next step belongs to another episode: this one terminated, was truncated, or is no
+            transition.
+        acted: `[N]` bool, False for rows that are no transition, as they were only being reset.
         target: `[N, *A]`, or `()`.
-        weight: `[N]` float32, how much each counts in the loss, or `()` if they count alike.
-        slot: `[N]` int64, where a memory keeps them, for its own use; or `()`.
+        output: `[N, ..., K]`, the model's output when it acted, if the trainer asks for it; else `()`.
+        state: the model's state before it acted `[N, ...]`, if the trainer asks for it; else `()`.
     """
 
-    observation: Any
-    action: Any
-    reward: Any
-    discount: Any
-    next_observation: Any
-    target: Any = ()
-    weight: Any = ()
-    slot: Any = ()
+    observation: Nest
+    action: Nest
+    reward: Tensor
+    discount: Tensor
+    next_observation: Nest
+    ended: Tensor
+    acted: Tensor
+    target: Nest = ()
+    output: Tensor = ()
+    state: Nest = ()
 
     @classmethod
-    def between(cls, observation: Any, action: Any, timestep: TimeStep) -> Transition:
-        """Returns the transition from `observation` by `action` to `timestep`; the one place where `discount` is computed."""
+    def between(cls, decision: Decision, timestep: TimeStep, keep: tuple[str, ...] = ()) -> Step:
+        """Returns the step from `decision` to `timestep`; the one place where `discount` is computed. Traceable.
+
+        Args:
+            decision: of B rows.
+            timestep: where it led.
+            keep: which of "output" and "state" to keep of the decision.
+        """
         import tensorflow as tf
 
-        discount = 1.0 - tf.cast(timestep.terminated, tf.float32)
-        return cls(observation, action, timestep.reward, discount, timestep.final_observation, timestep.target)
+        return cls(
+            observation=decision.observation,
+            action=decision.action,
+            reward=timestep.reward,
+            discount=1.0 - tf.cast(timestep.terminated, tf.float32),
+            next_observation=timestep.final_observation,
+            ended=timestep.begun,
+            acted=timestep.acted,
+            target=timestep.target,
+            output=decision.output if "output" in keep else (),
+            state=decision.state if "state" in keep else (),
+        )
 
 
-def numbered(name: str, structure: Any) -> dict[str, Any]:
+@attrs.frozen(eq=False)
+class Batch(Step):
+    """What a memory hands out: steps `[N, ...]`, or `[N, T, ...]` where the trainer asks for sequences.
+
+    Where the trainer asks for steps of n, `reward` is the sum of `factor**k` times the reward of step k over the h <= n steps
+    up to an end, `discount` is multiplied by `factor**(h - 1)`, and `next_observation` and `ended` are those of the last one.
+
+    Attributes:
+        weight: `[N]` float32, or `[N, T]`, how much each row counts in the loss, or `()` if all count alike.
+        place: what the memory needs to recognise the rows again, see `Memory.update_priorities`; or `()`.
+    """
+
+    weight: Tensor = ()
+    place: Nest = ()
+
+
+def numbered(name: str, structure: Nest) -> dict[str, Tensor]:
     """Returns the leaves of a structure by `name/000`, `name/001`, ... in TensorFlow's order; () has none."""
     import tensorflow as tf
 

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.loop.text_generation import Writer
-from agentlab.model import build_model
+from agentlab.runs.model_building import build_model
 from agentlab.sampler import Temperature
 from agentlab.tensors import execution
 from agentlab.tensors.parameters import Updater

@@ -10,9 +10,10 @@ import pytest
 import agentlab
 from agentlab import errors, settings
 from agentlab.loop.statistics import NonFinite
-from agentlab.model import ModelBuilder, build_model
+from agentlab.model import ModelBuilder
 from agentlab.program.cli import main
 from agentlab.registry import plugins
+from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec, conform
 from agentlab.trainer import Trainer
 

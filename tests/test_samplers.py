@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors, seeds, settings
-from agentlab.sampler import Greedy, Temperature
+from agentlab.distribution import ActionValues, Categorical
+from agentlab.sampler import EpsilonGreedy, Greedy, Stochastic, Temperature
 from agentlab.schedules import Constant, Exponential, Linear
-from agentlab_dqn.samplers import EpsilonGreedy
 
 ROWS = 100_000
 OUTPUT = [1.0, 2.0, 0.0]
@@ -15,7 +15,8 @@ KEY = seeds.stream(0, "sampler")
 
 
 def sample(sampler, output, step=0, compiled=lambda function: function):
-    draw = compiled(lambda output, step, seed: sampler.sample(output, step, seed))
+    values = ActionValues(num_values=np.shape(output)[-1])
+    draw = compiled(lambda output, step, seed: sampler.sample(values.of(output), step, seed))
     return draw(tf.constant(output, tf.float32), tf.constant(step, tf.int64), seeds.at(KEY, step)).numpy()
 
 
@@ -126,8 +127,48 @@ def test_defaults_are_possible():
 
 def test_epsilon_greedy_makes_each_of_several_choices_on_its_own(compiled, assert_frequencies):
     output = tf.tile([[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]], [ROWS, 1, 1])
-    draw = compiled(lambda output: EpsilonGreedy(0.3).sample(output, tf.constant(0, tf.int64), seeds.at(1, 0)))
+    values = ActionValues(num_values=3)
+    draw = compiled(lambda output: EpsilonGreedy(0.3).sample(values.of(output), tf.constant(0, tf.int64), seeds.at(1, 0)))
     drawn = draw(output).numpy()
     assert drawn.shape == (ROWS, 2)
     assert_frequencies(drawn[:, 0], [0.1, 0.8, 0.1])
     assert_frequencies(drawn[:, 1], [0.8, 0.1, 0.1])
+
+
+def test_stochastic_draws_from_the_distribution_as_it_is(assert_frequencies, compiled):
+    assert_frequencies(sample(Stochastic(), rows_of(OUTPUT), compiled=compiled), softmax(OUTPUT))
+
+
+MASK = [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "probabilities"),
+    [
+        (Greedy(), [1, 0, 0, 0]),
+        (EpsilonGreedy(0.5), [0.75, 0, 0.25, 0]),
+        (EpsilonGreedy(1.0), [0.5, 0, 0.5, 0]),
+        (Temperature(1.0), [0.75, 0, 0.25, 0]),
+        (Stochastic(), [0.75, 0, 0.25, 0]),
+        (Temperature(1.0, top_k=3), [0.75, 0, 0.25, 0]),
+        (Temperature(1.0, top_p=0.9), [0.75, 0, 0.25, 0]),
+    ],
+    ids=str,
+)
+def test_what_a_mask_forbids_is_never_chosen(assert_frequencies, compiled, sampler, probabilities):
+    output = rows_of([np.log(3.0), 9.0, 0.0, 9.0])
+
+    @compiled
+    def draw(output, mask):
+        return sampler.sample(Categorical(num_values=4).of(output).masked(mask), tf.constant(0, tf.int64), seeds.at(KEY, 0))
+
+    assert_frequencies(draw(tf.constant(output), tf.constant([MASK] * ROWS)), probabilities)
+
+
+def test_what_a_sampler_explores_is_what_it_draws():
+    sampler, values, step, seed = EpsilonGreedy(0.4), ActionValues(num_values=3), tf.constant(0, tf.int64), seeds.at(KEY, 0)
+    explored = sampler.explore(values, (1_000,), step, seed).numpy()
+    drawn = sampler.sample(values.of(tf.constant(rows_of(OUTPUT, 1_000))), step, seed).numpy()
+    assert 300 < (explored >= 0).sum() < 500
+    np.testing.assert_array_equal(drawn, np.where(explored >= 0, explored, 1))
+    assert Temperature().explore(values, (1_000,), step, seed) is None

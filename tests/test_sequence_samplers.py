@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors, seeds, settings
+from agentlab.distribution import Categorical
 from agentlab.registry import plugins
 from agentlab.sampler import Greedy, Temperature, TopK, TopP
 
@@ -16,7 +17,8 @@ KEY = seeds.stream(3, "sampler")
 
 
 def draw(sampler, output, compiled=lambda function: function, step=0):
-    function = compiled(lambda output, step, seed: sampler.sample(output, step, seed))
+    categorical = Categorical(num_values=np.shape(output)[-1])
+    function = compiled(lambda output, step, seed: sampler.sample(categorical.of(output), step, seed))
     return function(tf.constant(output, tf.float32), tf.constant(step, tf.int64), seeds.at(KEY, step)).numpy()
 
 

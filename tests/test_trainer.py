@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import errors, seeds
-from agentlab.loop import composition
 from agentlab.loop.agent import Agent, Parts
-from agentlab.memory import Latest
+from agentlab.memory import Latest, Request
+from agentlab.runs import composition
 from agentlab.sampler import Greedy
-from agentlab.schedules import Exponential
+from agentlab.schedules import Exponential, Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import merged
 from agentlab.tensors.adam import Adam
 from agentlab.tensors.parameters import FUSED_SIZE, Updater, flatten, unflatten
-from agentlab.trainer import Trainer
-from agentlab.types import Transition
+from agentlab.tensors.state import variables_of
+from agentlab.trainer import Loss, Trainer
+from making import build, make_batch
 
 SPEC = EnvironmentSpec("line", Array((3,)), Discrete(2))
 
@@ -26,11 +27,8 @@ SPEC = EnvironmentSpec("line", Array((3,)), Discrete(2))
 class Regression(Trainer):
     """Half the squared error of the first output to the reward."""
 
-    def num_outputs(self, spec):
-        return 2
-
     def loss(self, output, batch, seed):
-        return 0.5 * tf.square(batch.reward - output[:, 0]), {}
+        return Loss(0.5 * tf.square(batch.reward - output[:, 0]))
 
 
 def small_model(**options):
@@ -68,9 +66,11 @@ def naive_total(vector_steps, rows, trainer):
 )
 def test_updates_of_a_whole_run(vector_steps, rows, **settings):
     trainer = Regression(**settings)
-    counts = [trainer.updates_due(step * rows, rows) for step in range(1, vector_steps + 1)]
-    assert sum(counts) == naive_total(vector_steps, rows, trainer)
-    tensors = trainer.updates_due(tf.range(1, vector_steps + 1, dtype=tf.int64) * rows, rows)
+    schedule = trainer.update_schedule(rows)
+    counts = [schedule.due(step * rows, rows) for step in range(1, vector_steps + 1)]
+    assert sum(counts) == schedule.total(vector_steps * rows, rows) == naive_total(vector_steps, rows, trainer)
+    assert sum(counts) == schedule.total((vector_steps - 1) * rows + 1, rows)  # the last turn is taken whole
+    tensors = schedule.due(tf.range(1, vector_steps + 1, dtype=tf.int64) * rows, rows)
     assert tensors.dtype == tf.int64
     assert tensors.numpy().tolist() == counts
     if settings["learning_starts"] == 0:
@@ -87,13 +87,45 @@ def test_updates_of_a_whole_run(vector_steps, rows, **settings):
         ({"update_period": 4, "learning_starts": 9}, 2, [0, 0, 0, 0, 0, 1]),
         ({"update_period": 4, "learning_starts": 8}, 2, [0, 0, 0, 1, 0, 1]),
         ({"update_period": 3}, 2, [0, 1, 1, 0, 1, 1]),
+        ({}, 8, [1, 1, 1, 1, 1, 1]),  # a round at every turn
     ],
 )
 def test_updates_due_by_hand(compiled, settings, rows, expected):
-    trainer = Regression(**settings)
-    assert [trainer.updates_due(step * rows, rows) for step in range(1, 7)] == expected
-    due = compiled(lambda steps: trainer.updates_due(steps, rows))
+    schedule = Regression(**settings).update_schedule(rows)
+    assert [schedule.due(step * rows, rows) for step in range(1, 7)] == expected
+    due = compiled(lambda steps: schedule.due(steps, rows))
     assert [int(due(tf.constant(step * rows, tf.int64))) for step in range(1, 7)] == expected
+
+
+class InOrder(Regression):
+    """Learns from the last 5 steps of every environment."""
+
+    def request(self):
+        return Request(length=5, order="all")
+
+
+def test_what_is_collected_whole_is_learned_from_when_it_is_whole():
+    schedule = InOrder(updates_per_period=2).update_schedule(3)
+    assert [schedule.due(step * 3, 3) for step in range(1, 11)] == [0, 0, 0, 0, 2, 0, 0, 0, 0, 2]
+    for settings in ({"update_period": 4}, {"learning_starts": 9}):
+        with pytest.raises(errors.UsageError, match=r"InOrder learns from every 5 steps of each environment; .* can't be set"):
+            InOrder(**settings).update_schedule(3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "total"),
+    [({"update_period": 4}, 25), ({"update_period": 4, "updates_per_period": 3}, 75), ({"learning_starts": 60}, 21)],
+)
+def test_a_learning_rate_without_a_length_spans_the_updates_of_the_budget(settings, total):
+    trainer = build(
+        Regression(optimizer="sgd", learning_rate=Linear(1.0, 0.0), **settings),
+        SPEC,
+        small_model(),
+        num_environments=2,
+        steps=100,
+    )
+    rate = trainer.acting.updater.optimizer._learning_rate.schedule
+    assert rate == Linear(1.0, 0.0, total)
 
 
 # ---- parameters as one vector -----------------------------------------------------------------------------------------
@@ -142,7 +174,7 @@ def test_one_vector_by_every_execution(compiled, name):
     for our_weight, their_weight in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(our_weight, their_weight, rtol=1e-5, atol=1e-6)
     assert updater.optimizer.iterations.numpy() == 20
-    assert all(isinstance(variable, tf.Variable) for variable in updater.variables().values())
+    assert all(isinstance(variable, tf.Variable) for variable in variables_of(updater).values())
 
 
 def test_constraints_of_layers_hold():
@@ -172,7 +204,7 @@ def test_large_models_are_updated_variable_by_variable():
     plain = keras.optimizers.Adam(0.01)
     plain.apply([tf.ones(shape)], [theirs])
     np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
-    assert shape in {tuple(variable.shape) for variable in updater.variables().values()}
+    assert shape in {tuple(variable.shape) for variable in variables_of(updater).values()}
 
 
 # ---- Adam as one operation ---------------------------------------------------------------------------------------------
@@ -230,23 +262,22 @@ def test_flatten_and_unflatten_are_inverse():
 
 def test_an_unknown_optimizer_is_told():
     with pytest.raises(errors.UsageError) as failure:
-        Regression(optimizer="adamm").build(small_model(), SPEC)
+        build(Regression(optimizer="adamm"), SPEC, small_model())
     assert str(failure.value) == "No optimizer named 'adamm'. Known: adam, adamw, rmsprop, sgd. Did you mean 'adam'?"
 
 
 @pytest.mark.parametrize("wrong", [5, ["adam"], None, {"epsilon": 1e-4}, {"name": None}])
 def test_an_optimizer_of_a_wrong_type_is_told(wrong):
     with pytest.raises(errors.UsageError, match="optimizer"):
-        Regression(optimizer=wrong).build(small_model(), SPEC)
+        build(Regression(optimizer=wrong), SPEC, small_model())
 
 
 def learn_once(**settings):
     model = small_model()
-    trainer = Regression(**settings)
-    trainer.build(model, SPEC)
+    trainer = build(Regression(**settings), SPEC, model)
     observation = tf.constant([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
-    batch = Transition(observation, tf.constant([0, 1]), tf.constant([1.0, -1.0]), tf.ones(2), observation)
-    metrics = [{name: float(value) for name, value in trainer.learn(batch, None).items()} for _ in range(3)]
+    batch = make_batch(observation, tf.constant([0, 1]), tf.constant([1.0, -1.0]), tf.ones(2), observation)
+    metrics = [{name: float(value) for name, value in trainer.learn(batch, None).metrics.items()} for _ in range(3)]
     return model.get_weights(), metrics, trainer
 
 
@@ -268,7 +299,7 @@ def test_an_optimizer_may_be_a_name_or_an_object(name, kind):
     for ours, theirs in zip(by_name, by_object, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert own.iterations.numpy() == 3
-    assert all(name.startswith("optimizer/") for name in trainer.variables())
+    assert any(name.startswith("trained/policy/updater/optimizer/") for name in trainer.variables())
 
 
 def test_an_optimizer_by_name_takes_arguments_of_kerass():
@@ -284,7 +315,7 @@ def test_an_optimizer_by_name_takes_arguments_of_kerass():
 @pytest.mark.parametrize("wrong", [{"rhoo": 0.5}, {"learning_rate": 0.5}, {"weight_decay": "much"}])
 def test_arguments_that_an_optimizer_does_not_take_are_told(wrong):
     with pytest.raises(errors.UsageError) as failure:
-        Regression(optimizer={"name": "rmsprop", **wrong}).build(small_model(), SPEC)
+        build(Regression(optimizer={"name": "rmsprop", **wrong}), SPEC, small_model())
     assert str(failure.value).startswith(f"Optimizer 'rmsprop' does not take {wrong}: ")
     assert "Expected arguments of keras.optimizers.RMSprop; the learning rate is a setting of its own." in str(failure.value)
 
@@ -315,12 +346,11 @@ def test_a_schedule_of_learning_rates_counts_updates():
 
 def test_losses_that_layers_add_count():
     model = small_model(kernel_regularizer=keras.regularizers.L2(0.5))
-    trainer = Regression(optimizer="sgd", learning_rate=0.0)
-    trainer.build(model, SPEC)
+    trainer = build(Regression(optimizer="sgd", learning_rate=0.0), SPEC, model)
     observation = tf.constant([[1.0, 0.0, -1.0]])
     output = model(observation)
-    batch = Transition(observation, tf.constant([0]), output[:, 0] + 2.0, tf.ones(1), observation)
-    metrics = trainer.learn(batch, None)
+    batch = make_batch(observation, tf.constant([0]), output[:, 0] + 2.0, tf.ones(1), observation)
+    metrics = trainer.learn(batch, None).metrics
     expected = 0.5 * 2.0**2 + 0.5 * np.square(model.get_weights()[0]).sum()
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
 
@@ -343,23 +373,23 @@ class WithCritic(Regression):
         super().__init__()
         self.calls = []
 
-    def num_outputs(self, spec):
-        self.calls.append("num_outputs")
-        return super().num_outputs(spec)
+    def distribution(self, spec):
+        self.calls.append("distribution")
+        return super().distribution(spec)
 
-    def preferences(self, output):
-        self.calls.append("preferences")
-        return super().preferences(output)
+    def networks(self, spec):
+        self.calls.append("networks")
+        return super().networks(spec)
 
-    def build(self, model, spec):
+    def build(self, setup):
         self.calls.append("build")
-        super().build(model, spec)
+        super().build(setup)
         self.critic = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
 
 
 def weights_of_critic(seed):
     trainer = WithCritic()
-    Agent(SPEC, Parts(small_model(), Greedy(), trainer, Latest()), seed=seed)
+    Agent(SPEC, Parts({"policy": [small_model()]}, Greedy(), trainer, Latest()), seed=seed)
     return trainer.critic.get_weights()
 
 
@@ -386,6 +416,6 @@ def test_what_is_called_before_build(monkeypatch):
     )
     composition.make_agent("dqn")
     before = trainer.calls[: trainer.calls.index("build")]
-    assert set(before) == {"num_outputs", "preferences"}
-    for name in (*before, "horizon"):
+    assert set(before) == {"distribution", "networks"}
+    for name in (*before, "request", "update_schedule", "optimizer_steps"):
         assert f"`{name}`" in Trainer.build.__doc__

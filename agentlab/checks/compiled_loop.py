@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.checks.values import REWARD, complaint, limits
-from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.types import TimeStep
+from agentlab.checks.values import REWARD, complaint, entry_name
+from agentlab.spec import EnvironmentSpec, Space, leaves_of, pairs_of
+from agentlab.types import Nest, Tensor, TimeStep
 
 
 @attrs.frozen(eq=False)
@@ -24,10 +22,10 @@ class FirstFault:
         value: float64, what it is.
     """
 
-    turn: Any
-    leaf: Any
-    place: Any
-    value: Any
+    turn: Tensor
+    leaf: Tensor
+    place: Tensor
+    value: Tensor
 
     @classmethod
     def none(cls) -> FirstFault:
@@ -42,42 +40,58 @@ class LoopChecks:
         spec: of the environment.
 
     Attributes:
-        spaces: of the arrays that are checked, by name.
+        spaces: of the arrays that are checked, by name and path, see `agentlab.spec.leaves_of`.
     """
 
     def __init__(self, spec: EnvironmentSpec) -> None:
-        shown = spec.observation
-        spaces = {"action": spec.action, "observation": shown, "final_observation": shown, "reward": REWARD}
-        self.spaces = {name: space for name, space in spaces.items() if _can_be_wrong(space)}
+        self._nests = {
+            "action": spec.action,
+            "observation": spec.observation,
+            "final_observation": spec.observation,
+            "reward": REWARD,
+        }
+        leaves = [((name, path), leaf) for name, nest in self._nests.items() for path, leaf in leaves_of(nest).items()]
+        self.spaces = {key: leaf for key, leaf in leaves if _can_be_wrong(leaf)}
 
-    def after(self, fault: FirstFault, turn: Any, action: Any, timestep: TimeStep) -> FirstFault:
+    def after(self, fault: FirstFault, turn: Tensor, action: Nest, timestep: TimeStep) -> FirstFault:
         """Returns the fault after a turn (int64, from 1): the one there was, or else the first of this turn, if any.
 
         Without a branch: XLA copies every variable that is in reach of one, at every turn.
         """
-        for index, (name, space) in enumerate(self.spaces.items()):
-            leaf = tf.reshape(action if name == "action" else getattr(timestep, name), [-1])
-            size = tf.shape(leaf, out_type=tf.int32)[0]
-            place = tf.reduce_min(tf.where(_is_right(leaf, space), size, tf.range(size)))  # of the first that isn't
-            value = tf.cast(tf.gather(leaf, tf.minimum(place, size - 1)), tf.float64)
+        arrays = self._arrays({"action": action, **{name: getattr(timestep, name) for name in self._nests if name != "action"}})
+        for index, (key, space) in enumerate(self.spaces.items()):
+            right = tf.reshape(_is_right(arrays[key], space), [-1])
+            size = tf.size(right)
+            place = tf.reduce_min(tf.where(right, size, tf.range(size)))  # of the first that isn't
+            value = tf.cast(tf.gather(tf.reshape(arrays[key], [-1]), tf.minimum(place, size - 1)), tf.float64)
             is_first = (place < size) & tf.equal(fault.turn, 0)
             here = FirstFault(turn, tf.constant(index, tf.int64), tf.cast(place, tf.int64), value)
             fault = tf.nest.map_structure(lambda new, old: tf.where(is_first, new, old), here, fault)  # noqa: B023
         return fault
 
-    def told(self, fault: FirstFault, rows: int) -> tuple[str, str]:
-        """Returns the name of the array that a fault is in, and the clause that says what is wrong; of B `rows`."""
-        name, space = list(self.spaces.items())[int(fault.leaf)]
+    def _arrays(self, values: dict[str, Nest]) -> dict[tuple[str, str], Tensor]:
+        """Returns the arrays of a turn by name and path."""
+        arrays: dict[tuple[str, str], Tensor] = {}
+        for name, nest in self._nests.items():
+            paths, pairs = leaves_of(nest), pairs_of(nest, values[name])
+            arrays |= {(name, path): array for path, (_, array) in zip(paths, pairs, strict=True)}
+        return arrays
+
+    def describe(self, fault: FirstFault, rows: int) -> tuple[str, str]:
+        """Returns the name of what a fault is in ("action", ...), and the clause that says what is wrong; of B `rows`."""
+        (name, path), space = list(self.spaces.items())[int(fault.leaf)]
         row, *element = (int(index) for index in np.unravel_index(int(fault.place), (rows, *space.shape)))
         value = float(fault.value) if np.dtype(space.dtype).kind == "f" else int(fault.value)
-        return name, complaint(row, name, element, value, space)
+        return name, complaint(row, entry_name(name, path), element, value, space)
 
 
-def _can_be_wrong(space: Array | Discrete) -> bool:
-    return limits(space) is not None or np.dtype(space.dtype).kind == "f"
+def _can_be_wrong(space: Space) -> bool:
+    return space.limits is not None or np.dtype(space.dtype).kind == "f"
 
 
-def _is_right(leaf: Any, space: Array | Discrete) -> Any:
-    """Returns which numbers of a leaf are right, bool of its shape."""
-    bounds = limits(space)
-    return tf.math.is_finite(leaf) if bounds is None else (leaf >= bounds[0]) & (leaf <= bounds[1])
+def _is_right(leaf: Tensor, space: Space) -> Tensor:
+    """Returns which numbers of a leaf `[B, *shape]` are right, bool of its shape."""
+    if space.limits is None:
+        return tf.math.is_finite(leaf)
+    low, high = (tf.cast(limit, leaf.dtype) for limit in space.limits)
+    return (leaf >= low) & (leaf <= high)

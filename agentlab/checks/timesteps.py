@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 import numpy as np
 
-from agentlab.checks.values import Numbers, as_array, as_ends, as_rewards, is_missing, short
+from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short
 from agentlab.errors import EnvironmentFault, UsageError
-from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.types import TimeStep
+from agentlab.spec import Array, EnvironmentSpec, Space, blank, describe, map_space
+from agentlab.types import Nest, TimeStep
 
 
 @attrs.frozen(eq=False)
@@ -29,10 +29,11 @@ class TimeStepCheck:
     def __init__(self, spec: EnvironmentSpec, rows: int) -> None:
         self._spec = spec
         self._rows = rows
-        self._observation = Numbers(spec.observation, "observation")
-        self._final_observation = Numbers(spec.observation, "final_observation")
-        self._target = None if spec.target is None else Numbers(_without_least(spec.target), "target")
-        self._action = Numbers(spec.action, "action")
+        self._all = np.ones(rows, np.bool_)
+        self._observation = Values(spec.observation, "observation")
+        self._final_observation = Values(spec.observation, "final_observation")
+        self._target = None if spec.target is None else Values(map_space(_without_least, spec.target), "target")
+        self._action = Values(spec.action, "action")
 
     def beginning(self, timestep: Any) -> TimeStep:
         """Returns the time step of a reset with arrays of the spec's dtypes; it may lack a target, as no action led there.
@@ -40,9 +41,9 @@ class TimeStepCheck:
         Raises:
             EnvironmentFault: something is wrong with it; the message is a clause.
         """
-        if not isinstance(timestep, TimeStep) or not is_missing(timestep.target) or self._target is None:
-            return self.timestep(timestep)
-        return self.timestep(attrs.evolve(timestep, target=self._blank_target()))
+        if isinstance(timestep, TimeStep):
+            timestep = attrs.evolve(timestep, acted=np.zeros(self._rows, np.bool_))
+        return self.timestep(timestep)
 
     def timestep(self, timestep: Any) -> TimeStep:
         """Returns the time step with arrays of the spec's dtypes.
@@ -52,49 +53,41 @@ class TimeStepCheck:
         """
         if not isinstance(timestep, TimeStep):
             raise EnvironmentFault(f"it returned {short(timestep)}; expected an agentlab.TimeStep.")
-        rows, space = self._rows, self._spec.observation
-        observation = as_array(timestep.observation, space, rows, "observation")
-        self._observation.check(observation)
-        final_observation = observation
+        rows = self._rows
+        observation = final_observation = self._observation.arrays(timestep.observation, rows)
         if timestep.final_observation is not timestep.observation:
-            final_observation = as_array(timestep.final_observation, space, rows, "final_observation")
-            self._final_observation.check(final_observation)
-        first = () if is_missing(timestep.first) else as_ends(timestep.first, rows, "first")
+            final_observation = self._final_observation.arrays(timestep.final_observation, rows)
+        acted = self._all if timestep.acted is True else as_ends(timestep.acted, rows, "acted")
         return CheckedTimeStep(
             observation=observation,
             reward=as_rewards(timestep.reward, rows),
             terminated=as_ends(timestep.terminated, rows, "terminated"),
             truncated=as_ends(timestep.truncated, rows, "truncated"),
             final_observation=final_observation,
-            target=self._checked_target(timestep.target, first),
-            first=first,
+            target=self._checked_target(timestep.target, acted),
+            acted=acted,
         )
 
-    def _checked_target(self, target: Any, first: Any) -> Any:
+    def _checked_target(self, target: Any, acted: np.ndarray) -> Nest:
         if self._target is None:
             return ()
         if is_missing(target):
-            if is_missing(first) or not first.all():
-                raise EnvironmentFault(f"it has no target; expected a {self._spec.target} for every row.")
+            if acted.any():
+                raise EnvironmentFault(f"it has no target; expected a {describe(self._spec.target or self._spec.action)} for every row.")
             return self._blank_target()
-        array = as_array(target, self._target.space, self._rows, "target")
-        self._target.check(array)
-        return array
+        return self._target.arrays(target, self._rows)
 
-    def _blank_target(self) -> np.ndarray:
+    def _blank_target(self) -> Nest:
         """Returns what stands for the targets of rows to which no action led."""
-        space = self._spec.target or self._spec.action
-        return np.zeros((self._rows, *space.shape), space.dtype)
+        return blank(self._spec.target or self._spec.action, self._rows)
 
-    def action(self, action: Any) -> np.ndarray:
-        """Returns actions `[B, *A]`, counted from 0 where they are choices, as an array of the spec's dtype.
+    def action(self, action: Any) -> Nest:
+        """Returns actions `[B, *A]`, counted from 0 where they are choices, as arrays of the spec's dtypes.
 
         Raises:
             EnvironmentFault: they are not actions of the spec; the message is a clause.
         """
-        array = as_array(action, self._spec.action, self._rows, "action")
-        self._action.check(array)
-        return array
+        return self._action.arrays(action, self._rows)
 
 
 class EnvironmentCheck:
@@ -124,7 +117,7 @@ class EnvironmentCheck:
         except EnvironmentFault as error:
             raise failure(self._name, 0, str(error)) from error
 
-    def take(self, timestep: Any, action: np.ndarray) -> TimeStep:
+    def take(self, timestep: Any, action: Nest) -> TimeStep:
         """Returns the time step that `action` `[B, *A]` led to, checked.
 
         Raises:
@@ -155,8 +148,9 @@ def unfit_action(name: str, turn: int, clause: str) -> UsageError:
     return UsageError(f"{name} can't take its actions at vector step {turn}: {clause}")
 
 
-def _without_least(space: Array | Discrete) -> Array | Discrete:
+def _without_least(space: Space) -> Space:
     """Returns the space of targets: of choices, a negative one means that there is nothing to be right about."""
-    if isinstance(space, Array):
+    if isinstance(space, Array) or space.limits is None:
         return space
-    return Array(space.shape, space.dtype, maximum=space.num_values - 1)
+    largest = np.broadcast_to(space.limits[1], space.shape)
+    return Array(space.shape, space.dtype, maximum=largest.tolist())

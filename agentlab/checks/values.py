@@ -10,39 +10,16 @@ from typing import Any
 import numpy as np
 
 from agentlab.errors import EnvironmentFault, first_line
-from agentlab.spec import Array, Discrete
+from agentlab.spec import Array, Space, SpaceNest, joined, leaves_of, pairs_of
+from agentlab.types import Nest
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 REWARD = Array(())
 
 
-def expectation(space: Array | Discrete) -> str:
-    """Returns what a number of a space must be, for messages."""
-    if isinstance(space, Discrete):
-        return f"0 to {space.num_values - 1}"
-    if limits(space) is not None:
-        return f"{space.minimum:g} to {space.maximum:g}"
-    return f"a finite {space.dtype} number"
-
-
-def limits(space: Array | Discrete) -> tuple[int, int] | None:
-    """Returns the least and the largest whole number of a space, None where its dtype alone decides or it isn't of those.
-
-    Numbers with fractions have no limits here: environments overstep those by rounding, and by design.
-    """
-    if isinstance(space, Discrete):
-        return 0, space.num_values - 1
-    if np.dtype(space.dtype).kind not in "iu":
-        return None
-    least, largest = (int(limit) for limit in (np.iinfo(space.dtype).min, np.iinfo(space.dtype).max))
-    if space.minimum <= least and space.maximum >= largest:
-        return None
-    return int(max(space.minimum, least)), int(min(space.maximum, largest))
-
-
-def complaint(row: int, name: str, element: list[int], value: Any, space: Array | Discrete) -> str:
+def complaint(row: int, name: str, element: list[int], value: Any, space: Space) -> str:
     """Returns the clause that says which number is wrong, and what was expected."""
-    return f"row {row}'s {name}{element or ''} is {value}; expected {expectation(space)}."
+    return f"row {row}'s {name}{element or ''} is {value}; expected {space.expected(tuple(element))}."
 
 
 class Numbers:
@@ -53,10 +30,10 @@ class Numbers:
         name: of the array, for messages.
     """
 
-    def __init__(self, space: Array | Discrete, name: str) -> None:
+    def __init__(self, space: Space, name: str) -> None:
         self.space = space
         self._name = name
-        self._limits = limits(space)
+        self._limits = space.limits
 
     def check(self, array: np.ndarray, rows: Any = None) -> None:
         """Raises a fault unless all numbers are right.
@@ -82,6 +59,52 @@ class Numbers:
         raise EnvironmentFault(complaint(row if rows is None else int(rows[row]), self._name, element, value, self.space))
 
 
+class Values:
+    """Whether the arrays of a nest are those of its spaces: in shape, in dtype and in their numbers, see `Numbers`.
+
+    Args:
+        space: of one row.
+        name: of the whole, for messages; entries have their path besides, as in "observation 'camera/left'".
+    """
+
+    def __init__(self, space: SpaceNest, name: str) -> None:
+        self.space = space
+        self.name = name
+        self._leaves = {path: Numbers(leaf, entry_name(name, path)) for path, leaf in leaves_of(space).items()}
+
+    def check(self, value: Nest) -> None:
+        """Raises a fault unless all numbers of a nest `[N, *shape]` of the spaces' dtypes are right."""
+        for numbers, (_, array) in zip(self._leaves.values(), pairs_of(self.space, value), strict=True):
+            numbers.check(array)
+
+    def arrays(self, value: Nest, rows: int) -> Nest:
+        """Returns a nest of values as arrays `[B, *shape]` of the spaces' dtypes, checked; the same ones if they are that already.
+
+        Raises:
+            EnvironmentFault: something is wrong with it; the message is a clause.
+        """
+        if not isinstance(self.space, dict):  # as in most environments; the rest of the way costs microseconds
+            array = as_array(value, self.space, rows, self.name)
+            self._leaves[""].check(array)
+            return array
+        return self._entries(value, self.space, rows, "")
+
+    def _entries(self, value: Nest, space: SpaceNest, rows: int, path: str) -> Nest:
+        if not isinstance(space, dict):
+            array = as_array(value, space, rows, entry_name(self.name, path))
+            self._leaves[path].check(array)
+            return array
+        if not isinstance(value, dict) or value.keys() != space.keys():
+            names = sorted(map(str, value)) if isinstance(value, dict) else short(value)
+            raise EnvironmentFault(f"its {entry_name(self.name, path)} has {names}; expected the entries {sorted(space)}.")
+        return {name: self._entries(value[name], space[name], rows, joined(path, name)) for name in sorted(space)}
+
+
+def entry_name(name: str, path: str) -> str:
+    """Returns what an entry of a nest is called in messages."""
+    return f"{name} {path!r}" if path else name
+
+
 _REWARDS = Numbers(REWARD, "reward")
 
 
@@ -97,7 +120,7 @@ def as_reward(value: Any, row: int) -> float:
 
 
 def as_end(value: Any, row: int, name: str) -> bool:
-    """Returns one row's `terminated`, `truncated` or `first` as a bool; 0 and 1 are taken as such."""
+    """Returns one row's `terminated`, `truncated` or `acted` as a bool; 0 and 1 are taken as such."""
     if value is True or value is False:
         return value
     number = _single(value, "biuf")
@@ -123,14 +146,14 @@ def finite_rewards(array: np.ndarray) -> np.ndarray:
 
 
 def as_ends(values: Any, rows: int, name: str) -> np.ndarray:
-    """Returns `terminated`, `truncated` or `first` of all rows, a new array `[B]` bool."""
+    """Returns `terminated`, `truncated` or `acted` of all rows, a new array `[B]` bool."""
     array = _vector(values, rows, name)
     if array.dtype == np.bool_:
         return array.copy()
     return np.array([as_end(value, row, name) for row, value in enumerate(_items(values, array))], np.bool_)
 
 
-def as_array(values: Any, space: Array | Discrete, rows: int, name: str) -> np.ndarray:
+def as_array(values: Any, space: Space, rows: int, name: str) -> np.ndarray:
     """Returns `values` as an array `[B, *shape]` of the space's dtype, the same one if it is that already."""
     array = _any_array(values, name)
     shape = (rows, *space.shape)

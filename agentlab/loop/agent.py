@@ -8,21 +8,23 @@ from typing import Any
 import attrs
 import keras
 import numpy as np
+import tensorflow as tf
 
-from agentlab import errors, seeds, settings
+from agentlab import errors, schedules, seeds, settings
 from agentlab.checks import scalars
 from agentlab.checks.frozen_settings import freeze
-from agentlab.loop.learners import make_learner
-from agentlab.loop.own_loop import TimeStepReader
+from agentlab.loop.acting import PolicyActor
+from agentlab.loop.host_actors import HostActor, make_host_actor
+from agentlab.loop.learner import Learner
+from agentlab.loop.own_loop import OwnLoop
 from agentlab.loop.policy import Policy
-from agentlab.loop.steppers import Stepper, make_stepper
 from agentlab.loop.text_generation import Writer, execution_for
-from agentlab.memory import Latest, Memory
+from agentlab.memory import Memory
+from agentlab.model import as_network
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
-from agentlab.tensors.keras_settings import keras_defaults
-from agentlab.trainer import Trainer, build_trainer
-from agentlab.types import Decision, TimeStep
+from agentlab.trainer import Setup, Trainer, build_trainer
+from agentlab.types import Nest, TimeStep
 
 MODEL = "model/"  # how the names of a model's variables begin
 
@@ -32,17 +34,17 @@ class Parts:
     """The parts an agent is composed of.
 
     Attributes:
-        model: from observations to outputs, built.
-        sampler: draws the actions that gather experience.
-        trainer: improves the model.
-        memory: keeps what was experienced; `Latest` learns from each turn on the spot.
-        evaluation_sampler: draws the actions of `Agent.act`, when only the trained behaviour counts.
+        models: built Keras models for the trainer's networks, by name; the first network acts.
+        sampler: chooses the actions that gather experience.
+        trainer: improves the networks.
+        memory: stores what was experienced.
+        evaluation_sampler: chooses the actions of `Agent.act`, when only the trained behaviour counts.
     """
 
-    model: keras.Model
+    models: dict[str, list[keras.Model]]
     sampler: Sampler
     trainer: Trainer
-    memory: Memory | Latest
+    memory: Memory
     evaluation_sampler: Sampler = attrs.field(factory=Greedy)
 
 
@@ -55,51 +57,79 @@ class Agent:
         num_environments: B, environments side by side.
         seed: determines every draw the agent makes.
         execution: "eager", "graph" or "xla"; see `agentlab.tensors.execution.resolve` for choosing one.
+        steps: the budget in environment steps, which schedules without a length span; None where there is none.
 
     Raises:
         UsageError: the parts do not fit together.
     """
 
     def __init__(
-        self, spec: EnvironmentSpec, parts: Parts, num_environments: int = 1, seed: int = 0, execution: str = "graph"
+        self,
+        spec: EnvironmentSpec,
+        parts: Parts,
+        num_environments: int = 1,
+        seed: int = 0,
+        execution: str = "graph",
+        steps: int | None = None,
     ) -> None:
         self.spec = spec
         self.parts = parts
         self.num_environments = scalars.whole(num_environments, "The number of environments", 1)
         seed = scalars.whole(seed, "The seed")
         self.execution = execution
-        self.model = parts.model
         self.trainer = parts.trainer
-        with keras_defaults():
-            build_trainer(self.trainer, self.model, spec, seed)
-        read = self.trainer.preferences
-        self.exploration = Policy(self.model, parts.sampler, spec, seeds.stream(seed, "sampler"), execution, read, noisy=True)
-        self.policy = Policy(self.model, parts.evaluation_sampler, spec, seeds.stream(seed, "act"), execution, read)
-        self.learner = make_learner(self.exploration, self.trainer, parts.memory, self.num_environments, seed)
-        self._stepper: Stepper | None = None
-        self._reader = TimeStepReader(spec, num_environments)
+        key = seeds.stream(seed, "trainer")
+        build_trainer(self.trainer, Setup(spec, parts.models, self.num_environments, key, steps, execution))
+        self.distribution = self.trainer.distribution(spec)
+        sampler = schedules.spanning_settings(parts.sampler, steps)
+        exploration = Policy(as_network(self.model), self.distribution, sampler, spec, explores=True)
+        self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed)
+        self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
+        self._host_actor: HostActor | None = None
+        self._own_loop: OwnLoop | None = None
         self._stepping = threading.Lock()  # held while a call of `step` is under way
         for part in (self.trainer, parts.sampler, parts.evaluation_sampler):
             freeze(part)
 
-    def act(self, observation: Any) -> np.ndarray:
+    @property
+    def model(self) -> keras.Model:
+        """The Keras model that acts."""
+        return self.trainer.model
+
+    def actor(self, sampler: Sampler, key: int) -> PolicyActor:
+        """Returns what acts with the trained networks and learns nothing.
+
+        Args:
+            sampler: chooses the actions.
+            key: of its stream of randomness, see `agentlab.seeds`.
+        """
+        policy = Policy(as_network(self.model), self.distribution, sampler, self.spec)
+        return PolicyActor(policy, key, self.execution)
+
+    def host_actor(self) -> HostActor:
+        """Returns what acts and learns for a host program, the same at every call."""
+        if self._host_actor is None:
+            self._host_actor = make_host_actor(self.learner, self.execution)
+        return self._host_actor
+
+    def act(self, observation: Nest) -> Nest:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.
 
-        Choices are counted as the environment itself counts them, see `agentlab.spec.Discrete`.
+        Choices are numbered as the environment itself numbers them, see `agentlab.spec.Discrete`.
 
         Raises:
             UsageError: the observation is not one of the environment's: its shape, dtype or numbers are others.
         """
-        return self.spec.action.outward(self.policy.act(observation))
+        return self.policy.act(observation)
 
-    def step(self, timestep: TimeStep) -> np.ndarray:
+    def step(self, timestep: TimeStep) -> Nest:
         """Observes what the last action led to, learns when an update is due, and returns the next action.
 
-        Choices are counted as the environment itself counts them, see `agentlab.spec.Discrete`. A time step that is refused
+        Choices are numbered as the environment itself numbers them, see `agentlab.spec.Discrete`. A time step that is refused
         leaves no trace: `step` may be called again with a right one.
 
         Args:
-            timestep: of B rows; with one environment the batch axis may be left out, and the action is a scalar then.
+            timestep: of B rows; with one environment the batch axis may be left out, and the action has none then.
 
         Raises:
             UsageError: it is no TimeStep, something in it is not as the environment's spec says, or another thread's call is
@@ -111,17 +141,11 @@ class Agent:
                 "around each call; 'act' may be called from several threads."
             )
         try:
-            return self._step(timestep)
+            if self._own_loop is None:
+                self._own_loop = OwnLoop(self.host_actor())
+            return self._own_loop.step(timestep)
         finally:
             self._stepping.release()
-
-    def _step(self, timestep: TimeStep) -> np.ndarray:
-        turns = 0 if self._stepper is None else self._stepper.turns
-        checked, batched = self._reader.read(timestep, turns + 1)
-        if self._stepper is None:
-            self._stepper = make_stepper(self.learner, self.execution)
-        action = self.spec.action.outward(self._stepper.step(checked))
-        return action if batched else action[0]
 
     def generate(
         self,
@@ -138,7 +162,7 @@ class Agent:
 
         Args:
             length: of each text, in characters, or bytes where it was trained on those; at least 1.
-            prompt: what the texts go on from; by default from a line break.
+            prompt: what the texts continue; by default a line break.
             temperature: 0 takes the most probable character each time; 1 draws as the model says; more is more varied.
             top_k: draw among the k most probable ones; None for all.
             top_p: draw among the most probable ones that make up this probability; None for all.
@@ -148,26 +172,17 @@ class Agent:
         Raises:
             UsageError: the agent was not trained on text, or an argument is out of its range.
         """
-        chosen = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        sampler = settings.build(Temperature, chosen, "generate")
-        writer = Writer(self.model, self.spec, sampler, num, seed, execution_for(length, self.execution))
+        arguments = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        sampler = settings.build(Temperature, arguments, "generate")
+        writer = Writer(self.model, self.distribution, self.spec, sampler, num, seed, execution_for(length, self.execution))
         numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
         return [writer.vocabulary.decode(row) for row in numbers]
 
-    def decide(self, observation: Any, recurrent: Any) -> Decision:
-        """First half of the loop body, traceable: acts on observations `[B, *O]`, exploring."""
-        return self.learner.decide(observation, recurrent)
-
-    def observe(self, decision: Decision, timestep: TimeStep) -> None:
-        """Second half of the loop body, traceable: takes in where the decision led and learns when due."""
-        self.learner.observe(decision, timestep)
-
-    def variables(self) -> dict[str, Any]:
+    def variables(self) -> dict[str, tf.Variable]:
         """Returns every tf.Variable of the agent's own, by a name that is the same in every process; not its memory's."""
-        if self._stepper is not None:
-            self._stepper.settle()
-        counters = {"steps": self.exploration.steps, "acts": self.policy.steps}
-        return {**model_variables(self.model), **self.learner.variables(), **counters}
+        if self._host_actor is not None:
+            self._host_actor.settle()
+        return {**self.learner.variables(), "acts": self.policy.steps}
 
     def memory_variables(self) -> dict[str, Any]:
         """Returns the memory's tf.Variables by name; allocated by the first call, or when learning begins."""

@@ -11,9 +11,9 @@ import tensorflow as tf
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.model import where_rows
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, blank, map_space
 from agentlab.tensors.execution import compiled
-from agentlab.types import TimeStep, numbered
+from agentlab.types import Nest, TimeStep, numbered
 
 
 @attrs.frozen(eq=False)
@@ -45,11 +45,10 @@ class Autoreset:
         state = self.environment.initial(seeds.at(self._initial_key, 0), self.num_environments)
         observation = self.environment.observe(state)
         rows = [self.num_environments]
-        ended = tf.zeros(rows, tf.bool)
+        never = tf.zeros(rows, tf.bool)
         target = self._empty_target(rows)
-        return Episodes(state, tf.zeros(rows, tf.int64)), TimeStep(
-            observation, tf.zeros(rows), ended, ended, observation, target
-        )
+        timestep = TimeStep(observation, tf.zeros(rows), never, never, observation, target, never)
+        return Episodes(state, tf.zeros(rows, tf.int64)), timestep
 
     def step(self, episodes: Episodes, action: Any, index: Any) -> tuple[Episodes, TimeStep]:
         """Takes one step in every row.
@@ -72,11 +71,12 @@ class Autoreset:
         state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
         following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))
         observation = environment.observe(state)
-        return following, TimeStep(observation, reward, terminated, truncated, final_observation, target)
+        acted = tf.constant(np.ones(self.num_environments, np.bool_))  # every row acts at every step
+        return following, TimeStep(observation, reward, terminated, truncated, final_observation, target, acted)
 
-    def _empty_target(self, rows: list[int]) -> Any:
-        spec = self.environment.spec.target
-        return () if spec is None else tf.zeros([*rows, *spec.shape], spec.dtype)
+    def _empty_target(self, rows: list[int]) -> Nest:
+        space = self.environment.spec.target
+        return () if space is None else tf.nest.map_structure(tf.constant, blank(space, rows[0]))
 
 
 class HostedEnvironment(Environment):
@@ -122,13 +122,12 @@ class HostedEnvironment(Environment):
         self.reset(int(state["seed"]))
         leaves = [tf.constant(state[name]) for name in numbered("episodes", self._episodes)]
         self._episodes, self._index = tf.nest.pack_sequence_as(self._episodes, leaves), int(state["index"])
-        return self.environment.observe(self._episodes.state).numpy()
+        return tf.nest.map_structure(lambda leaf: leaf.numpy(), self.environment.observe(self._episodes.state))
 
     def step(self, action: np.ndarray) -> TimeStep:
         self._index += 1
-        self._episodes, timestep = self._step(
-            self._episodes, tf.constant(action, self.spec.action.dtype), tf.constant(self._index, tf.int64)
-        )
+        tensors = map_space(lambda space, values: tf.constant(values, space.dtype), self.spec.action, action)
+        self._episodes, timestep = self._step(self._episodes, tensors, tf.constant(self._index, tf.int64))
         return _as_numpy(timestep)
 
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import numpy as np
 import tensorflow as tf
 
@@ -13,14 +14,14 @@ from agentlab import seeds
 from agentlab.checks.timesteps import EnvironmentCheck
 from agentlab.environment import Environment
 from agentlab.errors import Interrupted, RunWarning, UsageError
+from agentlab.loop.acting import HostPolicyActor, PolicyActor
 from agentlab.loop.guard import guarded
-from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import EpisodeStatistics
-from agentlab.model import initial_state, restarted
-from agentlab.spec import Array, Discrete
+from agentlab.loop.turn import turn
+from agentlab.spec import EnvironmentSpec, copied, describe, spaces_alike
 from agentlab.tensors.keras_settings import keras_defaults
 from agentlab.trainer import Score
-from agentlab.types import TimeStep, Transition
+from agentlab.types import Batch, Decision, Nest, Step, TimeStep
 
 LONGEST = 5_000  # steps of an episode, where neither the environment nor the task has a limit
 
@@ -29,14 +30,14 @@ Show = Callable[[int, int, int], None]
 
 
 class Evaluator:
-    """Judges a policy over a number of whole episodes, the same ones every time for the same stream.
+    """Evaluates a policy; every row plays its share of the episodes from start to end.
 
-    Every row plays its share of the episodes from start to end, so that short episodes are not counted more often than long
-    ones.
+    If each row played on until enough episodes had ended anywhere, short and thus often bad episodes would be
+    overrepresented.
 
     Args:
-        environment: of B rows.
-        policy: acts; its draws begin anew at each evaluation.
+        environment: of the same shapes and dtypes as the policy's; closed by `close`.
+        actor: acts.
         episodes: how many.
         seed: the run's seed.
         new_score: makes what the trainer adds to the report, if anything; called at each evaluation.
@@ -52,29 +53,20 @@ class Evaluator:
     def __init__(
         self,
         environment: Environment,
-        policy: Policy,
+        actor: PolicyActor,
         episodes: int,
         seed: int,
         new_score: NewScore = lambda: None,
         max_episode_steps: int | None = None,
         show: Show = lambda *_: None,
     ) -> None:
-        ours, theirs = policy.spec, environment.spec
-        if ours.vocabulary != theirs.vocabulary:
-            raise UsageError(
-                f"The evaluation environment {theirs.name!r} has another vocabulary than the agent was trained with: "
-                "its text has changed. Evaluate on the text of the training."
-            )
-        if ours.observation.shape != theirs.observation.shape or not _is_like(ours.action, theirs.action):
-            raise UsageError(
-                f"The evaluation environment {theirs.name!r} shows a {theirs.observation} and takes a {theirs.action}; "
-                f"expected a {ours.observation} and a {ours.action}, as in {ours.name!r}. Set evaluation.environment alike."
-            )
+        spec = environment.spec
+        _check_alike(actor.policy.spec, spec)
         self._environment = guarded(environment)
-        self._limit = max_episode_steps or (LONGEST if theirs.max_episode_steps is None else None)
+        self._limit = max_episode_steps or (LONGEST if spec.max_episode_steps is None else None)
         self._limit_is_set = max_episode_steps is not None
-        self._check = EnvironmentCheck(theirs, environment.num_environments)
-        self._policy = policy
+        self._check = EnvironmentCheck(spec, environment.num_environments)
+        self._actor = actor
         self._new_score = new_score
         self._show = show
         rows = environment.num_environments
@@ -91,53 +83,34 @@ class Evaluator:
             stop: asked before each step.
 
         Raises:
-            Interrupted: `stop` answered True.
+            Interrupted: `stop` returned True.
         """
-        self._policy.steps.assign(0)
-        score, count = self._new_score(), _Count(self._share, self._limit)
-        steps, total = 0, int(self._share.sum())
+        self._actor.steps.assign(0)
+        score, steps, total = self._new_score(), 0, int(self._share.sum())
+        counter = _Counter(self._actor, self._share, self._limit, score)
         with self._environment:
-            timestep, recurrent = self._reset(stream)
-            while count.missing():
+            observation, state = self._reset(stream)
+            while counter.has_episodes_left:
                 if stop():
                     raise Interrupted("The evaluation was interrupted.")
-                if count.waiting():
-                    timestep, recurrent = self._reset(f"{stream}, from step {steps}")
-                    count.restart()
-                timestep, recurrent = self._step(timestep, recurrent, count, score)
-                steps += 1
-                self._show(len(count.returns), total, steps)
-        self._warn(count.cut_off, total)
-        with keras_defaults():
-            scored = score.result() if score is not None else {}
-        result = count.result()
-        if taken := sorted(result.keys() & scored.keys()):
-            raise UsageError(
-                f"The trainer's score has an entry {taken[0]!r}, as every evaluation has. Rename it in its result."
-            )
-        return {**result, **scored}
+                if counter.waits:
+                    observation, state = self._reset(f"{stream}, from step {steps}")
+                    counter.begin_again()
+                _, timestep, state = turn(counter, self._step, (), observation, state)
+                observation, steps = timestep.observation, steps + 1
+                self._show(len(counter.returns), total, steps)
+        self._warn(counter.cut_off, total)
+        return _with_score(counter.result(), score)
 
-    def _reset(self, stream: str) -> tuple[TimeStep, Any]:
+    def _reset(self, stream: str) -> tuple[Nest, Nest]:
+        """Returns the first observations of new episodes, and the model's state for them."""
         first = self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
         self._check.turns = 0
-        return first, initial_state(self._policy.model, self._environment.num_environments)
+        return first.observation, self._actor.initial_state(self._environment.num_environments)
 
-    def _step(self, timestep: TimeStep, recurrent: Any, count: _Count, score: Score | None) -> tuple[TimeStep, Any]:
-        """Acts on a time step; returns the next one and the model's state for it."""
-        decision = self._policy.respond(timestep.observation, recurrent)
-        action = decision.action.numpy()
-        acted_on = None if score is None else (timestep.observation.copy(), action.copy())  # the environment has the others
-        following = self._check.take(self._environment.step(action), action)
-
-        acted = np.ones(len(action), np.bool_) if isinstance(following.first, tuple) else ~following.first
-        if score is not None and acted_on is not None:
-            transition = Transition.between(*acted_on, following)
-            with keras_defaults():
-                _add(score, decision.output.numpy(), transition, acted & count.counting())
-        count.add(following, acted)
-        if recurrent == ():
-            return following, ()
-        return following, restarted(self._policy.model, decision.recurrent, tf.constant(following.begun))
+    def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
+        own = copied(action)  # the environment may change it
+        return nothing, self._check.take(self._environment.step(own), action)
 
     def _warn(self, cut_off: int, total: int) -> None:
         """Warns of episodes that a limit cut off which nobody has set."""
@@ -147,7 +120,7 @@ class Evaluator:
                 f"{self._limit:,} steps; they were cut off there and count as far as they got. Set "
                 "evaluation.max_episode_steps to cut them off sooner or later.",
                 RunWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
 
     def close(self) -> None:
@@ -155,60 +128,69 @@ class Evaluator:
         self._environment.close()
 
 
-class _Count:
-    """Counts each row's share of the episodes, from start to end.
+class _Counter(HostPolicyActor):
+    """Acts, and counts each row's share of the episodes, from start to end.
 
     An environment has no way to begin a single episode, so a row whose episode was cut off waits for the others.
 
     Args:
-        share: `[B]`, episodes of each row.
+        actor: acts.
+        share: `[B]` int, episodes of each row.
         limit: steps after which an episode is cut off; None for none.
+        score: takes in decisions and where they led, or None.
 
     Attributes:
         returns: of the episodes counted so far.
         cut_off: how many of them didn't end by themselves.
     """
 
-    def __init__(self, share: np.ndarray, limit: int | None) -> None:
+    def __init__(self, actor: PolicyActor, share: np.ndarray, limit: int | None, score: Score | None) -> None:
+        super().__init__(actor)
         self.returns: list[float] = []
         self.cut_off = 0
         self._lengths: list[float] = []
-        self._left, self._limit = share.copy(), limit
-        self._waits = np.zeros(len(share), np.bool_)
+        self._left, self._limit, self._score = share.copy(), limit, score
+        self._waiting = np.zeros(len(share), np.bool_)
         self._statistics = EpisodeStatistics.start(len(share))
 
-    def missing(self) -> bool:
-        """Returns whether there are episodes to come."""
+    @property
+    def has_episodes_left(self) -> bool:
+        """Whether there are episodes to come."""
         return bool(self._left.any())
 
-    def counting(self) -> np.ndarray:
+    @property
+    def waits(self) -> bool:
+        """Whether no row gets any further before all episodes begin again."""
+        return self._limit is not None and not self._counting().any()
+
+    def _counting(self) -> np.ndarray:
         """Returns which rows `[B]` are in an episode that counts."""
-        return (self._left > 0) & ~self._waits
+        return (self._left > 0) & ~self._waiting
 
-    def waiting(self) -> bool:
-        """Returns whether no row gets any further before all episodes begin anew."""
-        return self._limit is not None and not self.counting().any()
-
-    def restart(self) -> None:
-        """Takes in that all episodes begin anew."""
-        self._waits[:] = False
+    def begin_again(self) -> None:
+        """Takes in that all episodes begin again."""
+        self._waiting[:] = False
         self._statistics = EpisodeStatistics.start(len(self._left))
 
-    def add(self, timestep: TimeStep, acted: np.ndarray) -> None:
-        """Takes in a step of all rows, of which some `acted` `[B]`."""
-        statistics = self._statistics.reported().continued(timestep.reward, acted)
-        ended, counting = timestep.terminated | timestep.truncated, self.counting()
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        counting = self._counting()
+        if self._score is not None:
+            _add(self._score, decision, timestep, timestep.acted & counting)
+
+        # [B] the episodes that ended, or were cut off.
+        statistics = self._statistics.reported().continued(timestep.reward, timestep.acted)
+        ended = timestep.ended
         if self._limit is not None:
             overlong = counting & ~ended & (statistics.running_length >= self._limit)
-            self._waits |= overlong
+            self._waiting |= overlong
             self.cut_off += int(np.count_nonzero(overlong))
             ended = ended | overlong
         self._statistics = statistics = statistics.closed(ended)
 
-        counted = ended & counting
-        self.returns.extend(statistics.return_sum[counted].tolist())
-        self._lengths.extend(statistics.length_sum[counted].tolist())
-        self._left = self._left - counted
+        finished = ended & counting
+        self.returns.extend(statistics.return_sum[finished].tolist())
+        self._lengths.extend(statistics.length_sum[finished].tolist())
+        self._left = self._left - finished
 
     def result(self) -> dict[str, Any]:
         """Returns the figures."""
@@ -221,13 +203,37 @@ class _Count:
         }
 
 
-def _add(score: Score, output: np.ndarray, transition: Transition, rows: np.ndarray) -> None:
-    """Adds the decisions of those `rows` (`[B]` bool) that count."""
-    score.add(output[rows], tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], transition))
+def _add(score: Score, decision: Decision, timestep: TimeStep, rows: np.ndarray) -> None:
+    """Adds the decisions of the `rows` (`[B]` bool) that count."""
+    step = Batch(**attrs.asdict(Step.between(decision, timestep), recurse=False))
+    batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], step)
+    with keras_defaults():
+        score.add(decision.output.numpy()[rows], batch)
 
 
-def _is_like(ours: Array | Discrete, theirs: Array | Discrete) -> bool:
-    """Whether actions of the one kind are actions of the other, whatever their dtypes."""
-    if isinstance(ours, Discrete) and isinstance(theirs, Discrete):
-        return (ours.num_values, ours.shape) == (theirs.num_values, theirs.shape)
-    return isinstance(ours, Array) and isinstance(theirs, Array) and ours.shape == theirs.shape
+def _with_score(result: dict[str, Any], score: Score | None) -> dict[str, Any]:
+    """Returns the figures with the entries of the trainer's score.
+
+    Raises:
+        UsageError: one of them has the name of a figure.
+    """
+    with keras_defaults():
+        scored = score.result() if score is not None else {}
+    if both := sorted(result.keys() & scored.keys()):
+        raise UsageError(f"The trainer's score has an entry {both[0]!r}, as every evaluation has. Rename it in its result.")
+    return {**result, **scored}
+
+
+def _check_alike(ours: EnvironmentSpec, theirs: EnvironmentSpec) -> None:
+    """Raises UsageError unless the second environment shows and accepts what the first does."""
+    if ours.vocabulary != theirs.vocabulary:
+        raise UsageError(
+            f"The evaluation environment {theirs.name!r} has another vocabulary than the agent was trained with: "
+            "its text has changed. Evaluate on the text of the training."
+        )
+    if not spaces_alike(ours.observation, theirs.observation) or not spaces_alike(ours.action, theirs.action):
+        raise UsageError(
+            f"The evaluation environment {theirs.name!r} shows a {describe(theirs.observation)} and takes a "
+            f"{describe(theirs.action)}; expected a {describe(ours.observation)} and a {describe(ours.action)}, as in "
+            f"{ours.name!r}. Set evaluation.environment alike."
+        )

@@ -6,7 +6,6 @@ import abc
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 import numpy as np
@@ -21,12 +20,11 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.autoreset import Autoreset
 from agentlab.loop.guard import guarded
 from agentlab.loop.statistics import EpisodeStatistics
-from agentlab.loop.steppers import make_stepper
 from agentlab.loop.turn import turn
-from agentlab.model import initial_state
+from agentlab.spec import copied
 from agentlab.tensors import variables
 from agentlab.tensors.execution import Compiled, compiled, repeat
-from agentlab.types import TimeStep, numbered
+from agentlab.types import Nest, Tensor, TimeStep, numbered
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -82,11 +80,11 @@ class Gear(abc.ABC):
 class _Carry:
     """What one turn hands to the next in the device gear."""
 
-    episodes: Any
-    observation: Any
-    recurrent: Any
+    episodes: Nest
+    observation: Nest
+    state: Nest
     statistics: EpisodeStatistics
-    index: Any
+    index: Tensor
     fault: FirstFault
 
 
@@ -113,9 +111,9 @@ class DeviceGear(Gear):
         first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
         EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
         rows = self._agent.num_environments
-        recurrent = initial_state(self._agent.model, rows)
+        state = self._agent.learner.policy.initial_state(rows)
         statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
-        carry = _Carry(episodes, timestep.observation, recurrent, statistics, np.int64(0), fault)
+        carry = _Carry(episodes, timestep.observation, state, statistics, np.int64(0), fault)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
 
@@ -126,7 +124,7 @@ class DeviceGear(Gear):
 
     def _raise_fault(self) -> None:
         fault = tf.nest.map_structure(lambda variable: variable.numpy(), self._variables.fault)
-        name, clause = self._checks.told(fault, self._agent.num_environments)
+        name, clause = self._checks.describe(fault, self._agent.num_environments)
         raise (unfit_action if name == "action" else failure)(self._agent.spec.name, int(fault.turn), clause)
 
     def report(self) -> dict[str, float | None]:
@@ -150,7 +148,7 @@ class DeviceGear(Gear):
         """Returns how often the loop was traced; 0 if it runs eagerly."""
         return self._chunk.trace_count() if isinstance(self._chunk, Compiled) else 0
 
-    def _run_chunk(self, turns: Any) -> None:
+    def _run_chunk(self, turns: Tensor) -> None:
         carry = tf.nest.map_structure(lambda variable: variable.read_value(), self._variables)
         carry = repeat(self._turn, carry, turns)
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, carry)
@@ -158,16 +156,16 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
-        actions = []
+        actions: list[Nest] = []
 
-        def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+        def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
             actions.append(action)
             return self._autoreset.step(episodes, action, index)
 
-        episodes, timestep, recurrent = turn(self._agent, step_environment, carry.episodes, carry.observation, carry.recurrent)
-        statistics = carry.statistics.after(timestep.reward, timestep.terminated | timestep.truncated)
+        episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
+        statistics = carry.statistics.after(timestep.reward, timestep.ended)
         fault = self._checks.after(carry.fault, index, actions[0], timestep)
-        return _Carry(episodes, timestep.observation, recurrent, statistics, index, fault)
+        return _Carry(episodes, timestep.observation, state, statistics, index, fault)
 
 
 class HostGear(Gear):
@@ -183,10 +181,11 @@ class HostGear(Gear):
 
     def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
         self._learner = agent.learner
-        self._stepper = make_stepper(agent.learner, agent.execution)
+        self._actor = agent.host_actor()
         self._environment = guarded(environment)
         self._seed = seed
         self._check = EnvironmentCheck(environment.spec, agent.num_environments)
+        self._state = agent.learner.policy.initial_state(agent.num_environments)
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
     def start(self) -> None:
@@ -197,19 +196,19 @@ class HostGear(Gear):
         self._observation = self._check.begin(timestep).observation
 
     def run(self, turns: int) -> None:
-        if not turns:
-            return
+        observation, state = self._observation, self._state
         with _frozen_heap(), self._environment:
-            timestep = self._take(self._stepper.start(self._observation))
-            for _ in range(turns - 1):
-                timestep = self._take(self._stepper.step(timestep))
-            self._stepper.observe(timestep)
-        self._observation = timestep.observation
+            for _ in range(turns):
+                _, timestep, state = turn(self._actor, self._step, (), observation, state)
+                observation = timestep.observation
+            self._actor.settle_updates()
+        self._observation, self._state = observation, state
 
-    def _take(self, action: np.ndarray) -> TimeStep:
-        timestep = self._check.take(self._environment.step(action), action)
+    def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
+        own = copied(action)  # the environment may change it
+        timestep = self._check.take(self._environment.step(own), action)
         self._count(timestep)
-        return timestep
+        return nothing, timestep
 
     def report(self) -> dict[str, float | None]:
         summary = self._statistics.summary()
@@ -217,20 +216,24 @@ class HostGear(Gear):
         return summary
 
     def state(self) -> Groups:
+        self._actor.settle()
         statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
+        state = {name: np.asarray(leaf) for name, leaf in numbered("state", self._state).items()}
         environment = {name: np.array(value) for name, value in self._environment.state().items()}
-        return {"loop": {**statistics, **self._stepper.state()}, "environment": environment}
+        return {"loop": {**statistics, **state}, "environment": environment}
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]
-        self._stepper.restore(loop)
-        self._check.turns = self._stepper.turns
+        self._actor.reload()
+        self._check.turns = int(self._learner.steps.numpy()) // self._learner.num_environments
+        leaves = [tf.constant(loop[name]) for name in numbered("state", self._state)]
+        self._state = tf.nest.pack_sequence_as(self._state, leaves)
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
         if groups.get("environment"):
             self._observation = self._restored(groups["environment"])
         else:
-            self._begin_anew()
+            self._start_again()
 
     def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the observations of the environment brought back to a state, which a stranger may have written."""
@@ -240,7 +243,7 @@ class HostGear(Gear):
             raise
         except Exception as error:  # of whatever kind an environment's own code raises
             raise EnvironmentFault(
-                f"The environment {self._learner.policy.spec.name!r} can't be brought back to where it was at the checkpoint: "
+                f"The environment {self._environment.spec.name!r} can't be brought back to where it was at the checkpoint: "
                 f"{first_line(error)}. Was the checkpoint exchanged?"
             ) from error
 
@@ -250,17 +253,16 @@ class HostGear(Gear):
     def is_whole(self, has_environment: bool) -> bool:
         return has_environment
 
-    def _begin_anew(self) -> None:
-        """Begins other episodes than at the start: what was gathered of those under way is gone with them."""
-        steps = int(self._learner.policy.steps.numpy())
+    def _start_again(self) -> None:
+        """Begins other episodes than at the start: what was counted of the running ones is lost with them."""
+        steps = int(self._learner.steps.numpy())
         self._reset(f"environment, resumed at step {steps}")
-        nothing = np.zeros_like(self._statistics.running_return)
-        self._statistics = attrs.evolve(self._statistics, running_return=nothing, running_length=nothing)
+        zeros = np.zeros_like(self._statistics.running_return)
+        self._statistics = attrs.evolve(self._statistics, running_return=zeros, running_length=zeros)
 
     def _count(self, timestep: TimeStep) -> None:
-        acted = 1.0 if isinstance(timestep.first, tuple) else ~timestep.first
-        self._statistics = self._statistics.continued(timestep.reward, acted)
-        ended = timestep.terminated | timestep.truncated
+        self._statistics = self._statistics.continued(timestep.reward, timestep.acted)
+        ended = timestep.ended
         if np.count_nonzero(ended):
             self._statistics = self._statistics.closed(ended)
 

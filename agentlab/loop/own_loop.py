@@ -1,4 +1,4 @@
-"""Own loop: the time steps that a program hands to an agent are checked before the agent takes them."""
+"""OwnLoop: the loop body for a program that steps the environment itself, between two calls of the agent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,49 @@ from typing import Any
 
 import attrs
 import numpy as np
+import tensorflow as tf
 
 from agentlab import errors
 from agentlab.checks.timesteps import TimeStepCheck
 from agentlab.checks.values import as_end, as_reward, is_missing
-from agentlab.spec import EnvironmentSpec, conform
-from agentlab.types import TimeStep
+from agentlab.loop.host_actors import HostActor
+from agentlab.spec import EnvironmentSpec, conform, copied, is_batch, to_environment
+from agentlab.types import Decision, Nest, TimeStep
+
+
+class OwnLoop:
+    """Turns the time steps of a program's own loop into actions: observes the last decision's, then decides again.
+
+    Args:
+        actor: decides and observes.
+    """
+
+    def __init__(self, actor: HostActor) -> None:
+        self._actor = actor
+        self._spec = actor.learner.policy.spec
+        self._rows = actor.learner.num_environments
+        self._reader = TimeStepReader(self._spec, self._rows)
+        self._decision: Decision | None = None
+        self._state = actor.learner.policy.initial_state(self._rows)
+
+    def step(self, timestep: TimeStep) -> Nest:
+        """Returns the next actions `[B, *A]`, as the environment numbers them; without the batch axis if it was left out.
+
+        A time step that is refused leaves no trace.
+
+        Raises:
+            UsageError: something is wrong with it.
+        """
+        checked, has_batch_axis = self._reader.read(timestep, self._actor.turns + 1)
+        action = copied(to_environment(self._next(checked), self._spec.action))
+        return action if has_batch_axis else tf.nest.map_structure(lambda array: array[0], action)
+
+    def _next(self, timestep: TimeStep) -> Nest:
+        if self._decision is not None:
+            self._actor.observe(self._decision, timestep)
+            self._state = self._actor.restart(self._decision.next_state, timestep.begun)
+        self._decision = self._actor.decide(timestep.observation, self._state)
+        return self._decision.action
 
 
 class TimeStepReader:
@@ -42,21 +79,20 @@ class TimeStepReader:
                 f"The agent's step got {type(timestep).__name__} {str(timestep)[:60]!r}; expected an agentlab.TimeStep. "
                 "TimeStep.begin(observation) makes an episode's first; 'act' takes observations."
             )
-        space = self._spec.observation
-        observation = conform(timestep.observation, space, "The agent")
-        batched = observation.ndim > len(space.shape)
-        rows = len(observation) if batched else 1
+        observation = conform(timestep.observation, self._spec.observation, "The agent")
+        has_batch_axis = is_batch(self._spec.observation, observation)
+        rows = len(tf.nest.flatten(observation)[0]) if has_batch_axis else 1
         if rows != self._rows:
             raise errors.UsageError(f"The agent got {rows} observations; expected {self._rows}, one per environment.")
         try:
-            return self._check.timestep(timestep if batched else _with_batch_axis(timestep)), batched
+            return self._check.timestep(timestep if has_batch_axis else _with_batch_axis(timestep)), has_batch_axis
         except errors.EnvironmentFault as error:
             raise errors.UsageError(f"The agent's step {call:,} can't take its time step: {error}") from error
 
 
 def _with_batch_axis(timestep: TimeStep) -> TimeStep:
     """Returns one environment's time step as one of a batch."""
-    observation = np.asarray(timestep.observation)[None]
+    observation = _one(timestep.observation)
     same = timestep.final_observation is timestep.observation
     return attrs.evolve(
         timestep,
@@ -66,13 +102,15 @@ def _with_batch_axis(timestep: TimeStep) -> TimeStep:
         truncated=[as_end(timestep.truncated, 0, "truncated")],
         final_observation=observation if same else _one(timestep.final_observation),
         target=() if is_missing(timestep.target) else _one(timestep.target),
-        first=() if is_missing(timestep.first) else [as_end(timestep.first, 0, "first")],
+        acted=[as_end(timestep.acted, 0, "acted")],
     )
 
 
-def _one(value: Any) -> Any:
+def _one(value: Any) -> Nest:
     """Returns a value with a batch axis of one row before it."""
+    if isinstance(value, dict):
+        return {name: _one(entry) for name, entry in value.items()}
     try:
         return np.asarray(value)[None]
     except (ValueError, TypeError):
-        return [value]  # is no array, as the check tells
+        return [value]  # is no array, as the check says

@@ -1,45 +1,46 @@
-"""Stage: where transitions wait on the host until a memory takes them."""
+"""Staging: where steps wait on the host until the memory takes them."""
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from agentlab.spec import EnvironmentSpec
-from agentlab.types import TimeStep
+from agentlab.memory import Layout
+from agentlab.types import Decision, Nest, Tensor, TimeStep
 
-STAGE_ROWS = 1_024  # kept on the host before they go to the memory, where updates are further apart
+STAGED_ROWS = 1_024  # kept on the host before they go to the memory, where updates are further apart
+OF_DECISION = ("observation", "action", "output", "state")
+OF_TIMESTEP = ("reward", "terminated", "truncated", "final_observation", "target", "acted")
+
+Flatten = Callable[[Nest], tuple[Any, ...]]
 
 
-class Stage:
-    """Where actions led, waiting on the host: rows of one record array, which reaches TensorFlow as a single tensor of bytes.
+class Staging:
+    """Steps that wait on the host: rows of one record array, which reaches TensorFlow as a single tensor of bytes.
 
-    Turning a NumPy array into a tensor costs more than a small operation on it, so a step is handed over in one piece.
+    Turning a NumPy array into a tensor costs more than a small operation on it, so all leaves are handed over in one piece.
 
     Args:
-        spec: of the environment.
-        rows: B, environments side by side.
+        layout: of the steps.
     """
 
-    def __init__(self, spec: EnvironmentSpec, rows: int) -> None:
-        observed = (spec.observation.dtype, spec.observation.shape)
-        led_to: list[Any] = [
-            ("reward", "float32"),
-            ("terminated", "bool"),
-            ("truncated", "bool"),
-            ("final_observation", *observed),
+    def __init__(self, layout: Layout) -> None:
+        rows = layout.num_environments
+        self._fields = _fields(layout)
+        leaves = [(name, leaf) for name, signature in self._fields.items() for leaf in tf.nest.flatten(signature)]
+        described = [
+            (f"{name}/{index}", leaf.dtype.as_numpy_dtype, tuple(leaf.shape)) for index, (name, leaf) in enumerate(leaves)
         ]
-        if spec.target is not None:
-            led_to.append(("target", spec.target.dtype, spec.target.shape))
-        acted = [("observation", *observed), ("action", spec.action.dtype, spec.action.shape), ("row", "int64")]
-        self.dtype = np.dtype([*acted, *led_to])
-        self._led_to = operator.attrgetter(*(field[0] for field in led_to))
+        self.dtype = np.dtype([*described, ("row", "int64")])
         self._row = np.arange(rows)
-        self._records = np.zeros(STAGE_ROWS + rows, self.dtype)
+        self._rows = rows
+        self._records = np.zeros(STAGED_ROWS + rows, self.dtype)
         self._columns = [self._records[name] for name in self.dtype.names]  # type: ignore[union-attr]
+        self._of_decision = [(name, _flattener(self._fields[name])) for name in OF_DECISION if name in self._fields]
+        self._of_timestep = [(name, _flattener(self._fields[name])) for name in OF_TIMESTEP if name in self._fields]
         self._count = 0
 
     @property
@@ -50,33 +51,70 @@ class Stage:
     @property
     def is_full(self) -> bool:
         """Whether they have to be taken before the next step."""
-        return self._count >= STAGE_ROWS
+        return self._count >= STAGED_ROWS
 
-    def add(self, observation: np.ndarray, action: np.ndarray, timestep: TimeStep) -> None:
-        """Takes in what was acted on `[B, *O]`, the actions `[B, *A]` and where they led."""
-        acted = None if isinstance(timestep.first, tuple) else ~np.asarray(timestep.first)
+    def add(self, decision: Decision, timestep: TimeStep) -> None:
+        """Takes in the rows of a turn; arrays are copied."""
         begin = self._count
-        self._count += len(self._row) if acted is None else int(np.count_nonzero(acted))
-        for column, values in zip(self._columns, (observation, action, self._row, *self._led_to(timestep)), strict=True):
-            column[begin : self._count] = values if acted is None else values[acted]
+        self._count += self._rows
+        for column, values in zip(self._columns, self._leaves(decision, timestep), strict=True):
+            column[begin : self._count] = values
+
+    def _leaves(self, decision: Decision, timestep: TimeStep) -> Iterator[np.ndarray]:
+        for name, flatten in self._of_decision:
+            yield from flatten(getattr(decision, name))
+        for name, flatten in self._of_timestep:
+            yield from flatten(getattr(timestep, name))
+        yield self._row
 
     def take(self) -> np.ndarray:
         """Returns the waiting rows as bytes `[N, row size]`, which stay valid until the next `add`, and forgets them."""
         count, self._count = self._count, 0
         return self._records[:count].view(np.uint8).reshape(count, self.dtype.itemsize)
 
-    def unpack(self, data: Any) -> tuple[Any, Any, TimeStep, Any]:
-        """Returns (observation, action, time step, row) from the bytes of N rows; traceable."""
-        leaves = {name: self._unpack_field(data, name) for name in self.dtype.names}  # type: ignore[union-attr]
-        observation, action, row = leaves.pop("observation"), leaves.pop("action"), leaves.pop("row")
-        return observation, action, TimeStep(leaves["final_observation"], **leaves), row
+    def unpack(self, data: Tensor) -> tuple[Decision, TimeStep, Tensor]:
+        """Returns (decision, time step, row) from the bytes `[N, row size]` of N rows; traceable."""
+        leaves = iter([self._unpack(data, name) for name in self.dtype.names])  # type: ignore[union-attr]
+        values = {
+            name: tf.nest.pack_sequence_as(signature, [next(leaves) for _ in tf.nest.flatten(signature)])
+            for name, signature in self._fields.items()
+        }
+        decision = Decision(**{name: values.get(name, ()) for name in OF_DECISION}, next_state=())
+        timestep = TimeStep(observation=values["final_observation"], **{name: values.get(name, ()) for name in OF_TIMESTEP})
+        return decision, timestep, next(leaves)
 
-    def _unpack_field(self, data: Any, name: str) -> Any:
+    def _unpack(self, data: Tensor, name: str) -> Tensor:
         dtype, offset = self.dtype.fields[name][:2]  # type: ignore[index]
         part = data[:, offset : offset + dtype.itemsize]
         if dtype.base == np.bool_:
             return tf.reshape(tf.cast(part, tf.bool), [-1, *dtype.shape])
         return tf.reshape(tf.bitcast(tf.reshape(part, [-1, *_byte_shape(dtype.base)]), dtype.base.name), [-1, *dtype.shape])
+
+
+def _fields(layout: Layout) -> dict[str, Nest]:
+    """Returns what waits, as signatures by the name of a decision's or time step's field, in order."""
+    step = layout.step_signature()
+    flag = tf.TensorSpec([], tf.bool)
+    fields = {
+        "observation": step.observation,
+        "action": step.action,
+        "output": step.output,
+        "state": step.state,
+        "reward": step.reward,
+        "terminated": flag,
+        "truncated": flag,
+        "final_observation": step.next_observation,
+        "target": step.target,
+        "acted": flag,
+    }
+    return {name: signature for name, signature in fields.items() if tf.nest.flatten(signature)}
+
+
+def _flattener(signature: Nest) -> Flatten:
+    """Returns what takes a nest of arrays like `signature` apart; most are single arrays, and cost hardly anything."""
+    if isinstance(signature, tf.TensorSpec):
+        return lambda value: (value,)
+    return lambda value: tuple(np.asarray(leaf) for leaf in tf.nest.flatten(value))
 
 
 def _byte_shape(dtype: np.dtype) -> list[int]:

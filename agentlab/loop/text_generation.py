@@ -12,16 +12,18 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.checks import scalars
+from agentlab.distribution import Distribution
+from agentlab.loop.acting import PolicyActor
 from agentlab.loop.autoreset import Autoreset
 from agentlab.loop.policy import Policy
 from agentlab.loop.turn import turn
-from agentlab.model import RecurrentModel, forward, initial_state
+from agentlab.model import as_network
 from agentlab.registry import plugins
 from agentlab.sampler import Sampler
-from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, choices_of, describe
+from agentlab.spec.vocabulary import Vocabulary
 from agentlab.tensors.execution import compiled, repeat
 from agentlab.types import TimeStep
-from agentlab.vocabulary import Vocabulary
 
 CHUNK = 128  # characters that a compiled call writes
 LONG = 20_000  # characters from which on XLA's faster loop makes up for the seconds it takes to compile
@@ -33,7 +35,7 @@ class _Pen:
 
     episodes: Any
     observation: Any
-    recurrent: Any
+    state: Any
     index: Any
     written: Any
 
@@ -43,6 +45,7 @@ class Writer:
 
     Args:
         model: trained on text; carries a state, so that no window is computed again for the next character.
+        distribution: what its outputs stand for.
         spec: of the environment it was trained in.
         sampler: draws the characters.
         num: B, how many texts.
@@ -54,12 +57,20 @@ class Writer:
     """
 
     def __init__(
-        self, model: keras.Model, spec: EnvironmentSpec, sampler: Sampler, num: int = 1, seed: int = 0, execution: str = "graph"
+        self,
+        model: keras.Model,
+        distribution: Distribution,
+        spec: EnvironmentSpec,
+        sampler: Sampler,
+        num: int = 1,
+        seed: int = 0,
+        execution: str = "graph",
     ) -> None:
         num, seed = scalars.whole(num, "The number of texts", 1), scalars.whole(seed, "The seed")
         self.vocabulary = vocabulary_of(model, spec)
-        echo = plugins.load("environment", "agentlab:echo")(self.vocabulary.size, windowed=spec.action.choices != ())
-        self._policy = Policy(model, sampler, echo.spec, seeds.stream(seed, "generation"), execution)
+        echo = plugins.load("environment", "agentlab:echo")(self.vocabulary.size, windowed=choices_of(spec.action) != ())
+        policy = Policy(as_network(model), distribution, sampler, echo.spec)
+        self._actor = PolicyActor(policy, seeds.stream(seed, "generation"), execution)
         self._echo = Autoreset(echo, num, seed)
         self._num = num
         self._read = compiled(self._read_traceable, "eager" if execution == "eager" else "graph")  # prompts vary in length
@@ -84,12 +95,12 @@ class Writer:
         return self._chunks(length, beginning)
 
     def _chunks(self, length: int, beginning: np.ndarray) -> Iterator[np.ndarray]:
-        self._policy.steps.assign(0)
+        self._actor.steps.assign(0)
         rows = tf.constant(np.tile(beginning, (self._num, 1)))
-        recurrent = self._read(rows[:, :-1], initial_state(self._policy.model, self._num))
+        state = self._read(rows[:, :-1], self._actor.initial_state(self._num))
         episodes, _ = self._echo.reset()
         episodes, timestep = self._step(episodes, rows[:, -1], tf.constant(0, tf.int64))
-        carry = (episodes, timestep.observation, recurrent, tf.constant(0, tf.int64))
+        carry = (episodes, timestep.observation, state, tf.constant(0, tf.int64))
         for begin in range(0, length, CHUNK):
             carry, written = self._write(carry)
             yield written.numpy()[:, : length - begin]
@@ -97,34 +108,34 @@ class Writer:
     def _step(self, episodes: Any, action: Any, index: Any) -> tuple[Any, TimeStep]:
         return self._echo.step(episodes, action, index)
 
-    def _read_traceable(self, numbers: Any, recurrent: Any) -> Any:
+    def _read_traceable(self, numbers: Any, state: Any) -> Any:
         """Returns the model's state after the numbers `[B, P]`."""
 
         def read_one(carry: Any) -> Any:
-            index, recurrent = carry
+            index, state = carry
             window = tf.reshape(numbers[:, index], [self._num, 1])
-            return index + 1, forward(self._policy.model, window, recurrent, training=False)[1]
+            return index + 1, self._actor.policy.network(window, state)[1]
 
-        start = (tf.constant(0, tf.int64), recurrent)
+        start = (tf.constant(0, tf.int64), state)
         return repeat(read_one, start, tf.shape(numbers, out_type=tf.int64)[1])[1]
 
     def _write_traceable(self, carry: Any) -> tuple[Any, Any]:
         """Returns what the next chunk goes on from, and the numbers `[B, CHUNK]` of this one."""
-        episodes, observation, recurrent, index = carry
+        episodes, observation, state, index = carry
         written = tf.zeros([CHUNK, self._num], tf.int64)
 
         def take_turn(pen: _Pen) -> _Pen:
             def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
                 return self._step(episodes, action, pen.index)
 
-            episodes, timestep, recurrent = turn(self._policy, step_environment, pen.episodes, pen.observation, pen.recurrent)
+            episodes, timestep, state = turn(self._actor, step_environment, pen.episodes, pen.observation, pen.state)
             place = tf.reshape(pen.index % CHUNK, [1, 1])
             character = tf.reshape(timestep.observation, [1, self._num])
             written = tf.tensor_scatter_nd_update(pen.written, place, character)
-            return _Pen(episodes, timestep.observation, recurrent, pen.index + 1, written)
+            return _Pen(episodes, timestep.observation, state, pen.index + 1, written)
 
-        pen = repeat(take_turn, _Pen(episodes, observation, recurrent, index, written), tf.constant(CHUNK, tf.int64))
-        return (pen.episodes, pen.observation, pen.recurrent, pen.index), tf.transpose(pen.written)
+        pen = repeat(take_turn, _Pen(episodes, observation, state, index, written), tf.constant(CHUNK, tf.int64))
+        return (pen.episodes, pen.observation, pen.state, pen.index), tf.transpose(pen.written)
 
 
 def execution_for(length: int, execution: str) -> str:
@@ -138,12 +149,12 @@ def vocabulary_of(model: keras.Model, spec: EnvironmentSpec) -> Vocabulary:
     Raises:
         UsageError: it was not trained on text, or carries no state.
     """
-    if spec.vocabulary is None or not isinstance(spec.action, Discrete):
+    if spec.vocabulary is None:
         raise errors.UsageError(
-            f"The agent was not trained on text: {spec.name!r} shows a {spec.observation} and takes a {spec.action}. "
+            f"The agent was not trained on text: {spec.name!r} shows a {describe(spec.observation)} and takes a {describe(spec.action)}. "
             "Generating needs a run of a sequence task, such as char-rnn."
         )
-    if not isinstance(model, RecurrentModel):
+    if not tf.nest.flatten(as_network(model).initial_state(1)):
         raise errors.UsageError(
             f"Model {model.name!r} carries no state from character to character, which generating needs. "
             "Train a model such as lstm, gru or gpt."

@@ -1,46 +1,45 @@
-"""One turn of the step/reward loop: act, step the environment, learn."""
+"""One turn of the step/reward loop: decide, step the environment, observe. The only place where that is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-import keras
-
-from agentlab.model import restarted
-from agentlab.types import Decision, TimeStep
+from agentlab.types import Decision, Nest, Tensor, TimeStep
 
 
 class Actor(Protocol):
-    """What takes turns: an agent that learns, or a policy that only acts."""
+    """What takes turns: an agent that learns, one that only acts, or a host program's compiled form of either."""
 
-    @property
-    def model(self) -> keras.Model:
-        """Decides."""
-
-    def decide(self, observation: Any, recurrent: Any) -> Decision:
-        """Acts on observations `[B, *O]`; traceable."""
+    def decide(self, observation: Nest, state: Nest) -> Decision:
+        """Returns actions for observations `[B, *O]`; `state` is the model's `[B, ...]`, or `()`."""
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
-        """Takes in where a decision led; traceable."""
+        """Takes in where a decision led."""
+
+    def restart(self, state: Nest, begun: Tensor) -> Nest:
+        """Returns the model's state with the rows reset in which an episode has begun (`[B]` bool)."""
+
+
+StepEnvironment = Callable[[Nest, Nest], tuple[Nest, TimeStep]]
 
 
 def turn(
-    agent: Actor, step_environment: Callable[[Any, Any], tuple[Any, TimeStep]], state: Any, observation: Any, recurrent: Any
-) -> tuple[Any, TimeStep, Any]:
+    actor: Actor, step_environment: StepEnvironment, environment_state: Nest, observation: Nest, state: Nest
+) -> tuple[Nest, TimeStep, Nest]:
     """Takes one step in every environment: `decide`, environment, `observe`.
 
     Args:
-        agent: decides and observes.
-        step_environment: from (state, action) to (state, time step).
-        state: of the environment; whatever `step_environment` takes.
+        actor: decides and observes.
+        step_environment: from (environment state, action) to (environment state, time step).
+        environment_state: whatever `step_environment` takes.
         observation: `[B, *O]`, to act on.
-        recurrent: the model's own state `[B, ...]`, or `()`.
+        state: the model's own `[B, ...]`, or `()`.
 
     Returns:
-        The state and time step that the actions led to, and the model's state, begun anew where an episode ended.
+        The environment's state, the time step that the actions led to, and the model's state for the next turn.
     """
-    decision = agent.decide(observation, recurrent)
-    state, timestep = step_environment(state, decision.action)
-    agent.observe(decision, timestep)
-    return state, timestep, restarted(agent.model, decision.recurrent, timestep.begun)
+    decision = actor.decide(observation, state)
+    environment_state, timestep = step_environment(environment_state, decision.action)
+    actor.observe(decision, timestep)
+    return environment_state, timestep, actor.restart(decision.next_state, timestep.begun)

@@ -233,7 +233,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     runner = tensorflow_setup.runner_of(options.run)
     with process.plain_warnings():
         found, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
-        from agentlab.loop import composition
+        from agentlab.runs import composition
         from agentlab.runs.progress import Progress
 
         seed = seed if options.seed is None else options.seed

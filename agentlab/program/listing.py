@@ -11,6 +11,7 @@ import attrs
 from agentlab import errors
 from agentlab import task as tasks
 from agentlab.registry import plugins
+from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 
 
@@ -58,7 +59,7 @@ def describe(reference: str) -> str:
 
 
 def _plural(kind: str) -> str:
-    return f"{kind}s".replace("memorys", "memories")
+    return KINDS[kind].plural if kind in KINDS else f"{kind}s"
 
 
 def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from agentlab.checks import limits, scalars
 from agentlab.checks.timesteps import EnvironmentCheck
 from agentlab.environment import Environment
 from agentlab.loop.agent import Agent
-from agentlab.loop.composition import build_environment, evaluation_environment
 from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.guard import Guarded
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.registry import plugins
+from agentlab.runs.composition import build_environment, evaluation_environment
 from agentlab.runs.runner import load_run
 from agentlab.system import screen
 from agentlab.task import Task

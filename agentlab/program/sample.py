@@ -64,7 +64,8 @@ def write(
 
 
 def _writer(agent: Agent, sampler: Temperature, num: int, seed: int, length: int) -> Writer:
-    return Writer(agent.model, agent.spec, sampler, num, seed, execution_for(length, agent.execution))
+    execution = execution_for(length, agent.execution)
+    return Writer(agent.model, agent.distribution, agent.spec, sampler, num, seed, execution)
 
 
 def _stream(writer: Writer, length: int, prompt: str, out: TextIO, shown: Callable[[str], str]) -> None:

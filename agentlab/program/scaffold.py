@@ -12,10 +12,11 @@ import tempfile
 
 from agentlab import errors
 from agentlab.registry import plugins
+from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
-PLACE = {"task": "tasks:my_plugin"} | {kind: f"{kind}:MyPlugin" for kind in plugins.GROUPS if kind != "task"}
+PLACE = {kind: f"{kind}:MyPlugin" for kind in KINDS} | {"task": "tasks:my_plugin"}
 
 
 def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
@@ -110,7 +111,7 @@ def _replaced(text: str, words: dict[str, str]) -> str:
 def _entry_points(kind: str) -> str:
     """Returns the tables of pyproject.toml that name what the package offers; placeholders included."""
     kinds = dict.fromkeys([kind, "task"])
-    tables = [f'[project.entry-points."{plugins.GROUPS[each]}"]\nmy-plugin = "my_plugin.{PLACE[each]}"\n' for each in kinds]
+    tables = [f'[project.entry-points."{KINDS[each].group}"]\nmy-plugin = "my_plugin.{PLACE[each]}"\n' for each in kinds]
     return "\n".join(tables)
 
 

@@ -11,16 +11,10 @@ import attrs
 
 from agentlab import errors
 from agentlab.registry import single_file
+from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 
-GROUPS = {
-    "task": "agentlab.tasks",
-    "environment": "agentlab.environments",
-    "model": "agentlab.models",
-    "trainer": "agentlab.trainers",
-    "sampler": "agentlab.samplers",
-    "memory": "agentlab.memories",
-}
+GROUPS = {name: kind.group for name, kind in KINDS.items()}
 API = 1  # of plugins; it grows when a contract changes so that plugins have to
 API_GROUP = "agentlab.api"
 GYMNASIUM_GROUPS = ("gymnasium.envs", "gym.envs")

@@ -13,17 +13,8 @@ from typing import Any
 
 from agentlab import errors
 from agentlab.checks import limits
+from agentlab.registry.kinds import kind_of_contract
 from agentlab.task import Task
-
-CONTRACTS = {  # by name: looking for them must not import TensorFlow
-    "agentlab.environment.Environment": "environment",
-    "agentlab.environment.DeviceEnvironment": "environment",
-    "agentlab.model.ModelBuilder": "model",
-    "agentlab.trainer.Trainer": "trainer",
-    "agentlab.sampler.Sampler": "sampler",
-    "agentlab.memory.Memory": "memory",
-    "agentlab.memory.Latest": "memory",
-}
 
 
 def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
@@ -49,8 +40,8 @@ def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
 
 
 def _kinds(part: type) -> set[str]:
-    names = (f"{base.__module__}.{base.__qualname__}" for base in part.__mro__)
-    return {CONTRACTS[name] for name in names if name in CONTRACTS}
+    names = (f"{base.__module__}.{base.__qualname__}" for base in part.__mro__)  # to import contracts would import TensorFlow
+    return {kind for name in names if (kind := kind_of_contract(name)) is not None}
 
 
 def _imported(path: pathlib.Path) -> types.ModuleType:

@@ -16,10 +16,11 @@ from agentlab import errors, settings
 from agentlab import task as tasks
 from agentlab.checks import limits, scalars
 from agentlab.loop.agent import MODEL, Agent, model_variables
-from agentlab.loop.composition import build_agent, resolved
-from agentlab.model import ModelBuilder, weights_within
+from agentlab.model import ModelBuilder
 from agentlab.runs import snapshot
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
+from agentlab.runs.composition import build_agent, resolved
+from agentlab.runs.model_building import weights_within
 from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config
 from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, RunDirectory
 from agentlab.runs.session import Run, Session
@@ -28,8 +29,7 @@ from agentlab.system import files, machine
 from agentlab.system.files import UnreadableError
 from agentlab.task import Task
 from agentlab.tensors import variables
-
-OPTIMIZER = "trainer/optimizer/"  # how the names of its variables begin
+from agentlab.trainer import is_of_updater
 
 
 def _never() -> bool:
@@ -282,9 +282,9 @@ def _loaded(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.
     if not acting:
         variables.assign(file, wanted)
         return agent
-    kept = {name: variable for name, variable in wanted.items() if not name.startswith(OPTIMIZER)}
-    file.check({**file.likes(OPTIMIZER), **kept})
-    for name, variable in kept.items():
+    needed = {name: variable for name, variable in wanted.items() if not is_of_updater(name)}
+    file.check({**file.likes(is_of_updater), **needed})
+    for name, variable in needed.items():
         variable.assign(file.read(name, variable))
     return agent
 

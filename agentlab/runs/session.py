@@ -16,7 +16,12 @@ import keras
 from agentlab import errors
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent
-from agentlab.loop.composition import (
+from agentlab.loop.gears import DeviceGear, Gear, HostGear
+from agentlab.model import ModelBuilder
+from agentlab.runs import snapshot
+from agentlab.runs.background_saving import Committer
+from agentlab.runs.checkpoints import Checkpoint
+from agentlab.runs.composition import (
     build_agent,
     build_evaluator,
     build_training_environment,
@@ -25,15 +30,10 @@ from agentlab.loop.composition import (
     on_host,
     with_packages,
 )
-from agentlab.loop.gears import DeviceGear, Gear, HostGear
-from agentlab.model import ModelBuilder
-from agentlab.runs import snapshot
-from agentlab.runs.background_saving import Committer
-from agentlab.runs.checkpoints import Checkpoint
 from agentlab.runs.finite_checks import check_learning
 from agentlab.runs.progress import Progress
 from agentlab.runs.run_directory import RunDirectory
-from agentlab.spec import Discrete
+from agentlab.spec import leaves_of
 from agentlab.system import machine
 from agentlab.system.clock import Clock
 from agentlab.task import Task
@@ -273,7 +273,7 @@ class Session:
             with self._clock.phase("train"):
                 self._gear.run(turns)
         except (errors.EnvironmentFault, errors.UsageError):  # of the environment, or of actions that it doesn't take
-            if not isinstance(self.agent.spec.action, Discrete):  # actions that grew without bound are learning's fault
+            if any(leaf.limits is None for leaf in leaves_of(self.agent.spec.action).values()):  # actions that grew without bound are learning's fault
                 check_learning(self.agent, step)
             raise
         self._step = step
@@ -357,7 +357,7 @@ class Session:
             "seed": self._seed,
             "gear": self._gear.name,
             "execution": self.agent.execution,
-            "steps": int(self.agent.exploration.steps.numpy()),
+            "steps": int(self.agent.learner.steps.numpy()),
             "updates": int(self.agent.learner.updates.numpy()),
             "exact": self._exact,
             **({"best": self._best} if self._best else {}),

@@ -8,7 +8,7 @@ import math
 import os
 import pathlib
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import attrs
@@ -148,9 +148,9 @@ class ArrayFile:
         entries = self._entries.values()
         return sum((entry.end - entry.begin) // sizes.get(entry.dtype.itemsize, entry.dtype.itemsize) for entry in entries)
 
-    def likes(self, prefix: str) -> dict[str, Any]:
-        """Returns the dtypes and shapes of the arrays whose names begin with `prefix`, as `check` takes them."""
-        return {name: _Like(entry.dtype, entry.shape) for name, entry in self._entries.items() if name.startswith(prefix)}
+    def likes(self, is_meant: Callable[[str], bool]) -> dict[str, Any]:
+        """Returns the dtypes and shapes of the arrays whose names `is_meant` answers True for, as `check` takes them."""
+        return {name: _Like(entry.dtype, entry.shape) for name, entry in self._entries.items() if is_meant(name)}
 
     def check(self, expected: Mapping[str, Any], short: bool = False, prefix: str = "") -> None:
         """Compares names, shapes and dtypes with those of the `expected` variables or arrays; reads no array.

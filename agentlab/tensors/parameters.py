@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab.tensors.adam import Adam
+from agentlab.tensors.state import Scratch
 
 ELEMENTWISE = (Adam, keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
 FUSED_SIZE = 50_000  # elements up to which the copies into and out of one vector cost less than separate operations
@@ -70,25 +71,22 @@ class Updater:
     def __init__(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
         self.optimizer = optimizer
         self.weights = list(variables)
-        self._fused = None
+        self._fused: Scratch | None = None
         if _fusible(optimizer, self.weights):
             start = flatten([variable.value for variable in variables])
-            self._fused = keras.Variable(start, dtype="float32", name="parameters")
-        optimizer.build([self._fused] if self._fused is not None else self.weights)
+            self._fused = Scratch(keras.Variable(start, dtype="float32", name="parameters"))
+        optimizer.build([self._fused.variable] if self._fused is not None else self.weights)
 
     def apply(self, gradients: Sequence[Any]) -> None:
         """Changes the variables by one step along `gradients`, one tensor per variable; traceable."""
         if self._fused is None:
             self.optimizer.apply(gradients, self.weights)
             return
-        self._fused.assign(flatten([variable.value for variable in self.weights]))
-        self.optimizer.apply([flatten(gradients)], [self._fused])
-        for variable, value in zip(self.weights, unflatten(self._fused.value, self.weights), strict=True):
+        fused = self._fused.variable
+        fused.assign(flatten([variable.value for variable in self.weights]))
+        self.optimizer.apply([flatten(gradients)], [fused])
+        for variable, value in zip(self.weights, unflatten(fused.value, self.weights), strict=True):
             variable.assign(value)
-
-    def variables(self) -> dict[str, Any]:
-        """Returns the optimizer's tf.Variables by a name that is the same in every process."""
-        return {f"{index:03d}": variable.value for index, variable in enumerate(self.optimizer.variables)}
 
 
 def _fusible(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> bool:

@@ -13,15 +13,16 @@ reports them line by line; agentlab's own parts pass them too. They need no fixt
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from agentlab.registry.kinds import KINDS, load
 
 if TYPE_CHECKING:
     from agentlab.testing.checks.suite import Suite
     from agentlab.testing.checks.violation import Violation, expect
     from agentlab.testing.device_environment import DeviceEnvironmentTests
     from agentlab.testing.host_environment import HostEnvironmentTests
-    from agentlab.testing.memory import LatestTests, MemoryTests
+    from agentlab.testing.memory import MemoryTests
     from agentlab.testing.model import ModelTests
     from agentlab.testing.sampler import SamplerTests
     from agentlab.testing.task import TaskTests
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DeviceEnvironmentTests",
     "HostEnvironmentTests",
-    "LatestTests",
     "MemoryTests",
     "ModelTests",
     "SamplerTests",
@@ -41,25 +41,15 @@ __all__ = [
     "expect",
 ]
 
-_HOMES = {
-    "DeviceEnvironmentTests": "device_environment",
-    "HostEnvironmentTests": "host_environment",
-    "LatestTests": "memory",
-    "MemoryTests": "memory",
-    "ModelTests": "model",
-    "SamplerTests": "sampler",
-    "Suite": "suite",
-    "TaskTests": "task",
-    "TrainerTests": "trainer",
-    "Violation": "violation",
-    "expect": "violation",
-}
+_CHECKS = ("suite.Suite", "violation.Violation", "violation.expect")
+_NAMES = [*(suite for kind in KINDS.values() for suite in kind.suites), *(f"agentlab.testing.checks.{name}" for name in _CHECKS)]
+_HOMES = {name.rpartition(".")[2]: name for name in _NAMES}
 
 
 def __getattr__(name: str) -> Any:  # a task's tests, and the probe of imports, are run without TensorFlow
     if name not in _HOMES:
         raise AttributeError(f"module 'agentlab.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"agentlab.testing.{_HOMES[name]}"), name)
+    return load(_HOMES[name])
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
@@ -13,9 +12,10 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import execution
 from agentlab.testing.checks import trajectory
 from agentlab.testing.checks.draws import kinds_of_draws
+from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.violation import expect, expect_same, shape_and_dtype
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.types import TimeStep
+from agentlab.types import Nest, TimeStep
 
 SEED = (7, 1)
 
@@ -26,7 +26,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
     def spec(self) -> EnvironmentSpec:
         return self.make().spec
 
-    def trajectory(self, seed: int = 0, actions: np.ndarray | None = None) -> TimeStep:
+    def trajectory(self, seed: int = 0, actions: Actions | None = None) -> TimeStep:
         chosen = self.actions() if actions is None else actions
         return trajectory.on_device(self.make(), seed, chosen)
 
@@ -47,7 +47,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
         """`transition` returns `(state, reward [B] float32, terminated [B] bool, target)`, the state as it was shaped."""
         environment = self.make()
         before = self._initial(environment)
-        returned = environment.transition(before, tf.constant(self.actions()[0]), tf.constant(SEED, tf.int64))
+        returned = environment.transition(before, self._action(environment, before), tf.constant(SEED, tf.int64))
         length = len(returned) if isinstance(returned, tuple) else None
         expect(length == 4, "a tuple (state, reward, terminated, target)", f"{type(returned).__name__} of length {length}")
         state, reward, terminated, target = returned
@@ -96,9 +96,14 @@ class DeviceEnvironmentTests(EnvironmentTests):
     def _initial(self, environment: Any) -> Any:
         return environment.initial(seeds.at(0, 0), ROWS)
 
+    def _action(self, environment: Any, state: Any) -> Nest:
+        """Returns random actions that are allowed in `state`."""
+        chosen = trajectory.allowed(environment.spec, self.actions()[0], environment.observe(state))
+        return tf.nest.map_structure(tf.constant, chosen)
+
     def _draws(self) -> Any:
         environment = self.make()
-        action = tf.constant(self.actions()[0])
+        action = self._action(environment, self._initial(environment))
 
         def everything(seed: Any) -> Any:
             state = environment.initial(seed, ROWS)

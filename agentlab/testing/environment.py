@@ -6,13 +6,15 @@ import abc
 from typing import ClassVar
 
 import numpy as np
+import tensorflow as tf
 
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, Space, SpaceNest, leaves_of
 from agentlab.testing.checks import trajectory
 from agentlab.testing.checks.suite import Suite
+from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_same, is_same
-from agentlab.types import TimeStep
+from agentlab.types import Nest, TimeStep
 
 ROWS = 4
 
@@ -28,23 +30,23 @@ class EnvironmentTests(Suite):
     turns: ClassVar[int] = 30
 
     @abc.abstractmethod
-    def trajectory(self, seed: int = 0, actions: np.ndarray | None = None) -> TimeStep:
-        """Returns a new environment's time steps under random actions, or those given, `[turns, ROWS, *A]`."""
+    def trajectory(self, seed: int = 0, actions: Actions | None = None) -> TimeStep:
+        """Returns a new environment's time steps under random actions, or those given, of each turn `[ROWS, *A]`."""
 
     @abc.abstractmethod
     def spec(self) -> EnvironmentSpec:
         """Returns the spec of a new environment."""
 
-    def actions(self, seed: int = 0) -> np.ndarray:
-        """Returns random actions `[turns, ROWS, *A]`."""
+    def actions(self, seed: int = 0) -> list[Nest]:
+        """Returns random actions of each turn, leaves `[ROWS, *A]`."""
         return trajectory.random_actions(self._spec(), self.turns, ROWS, seed)
 
     def test_spec(self) -> None:
         """`spec` is an EnvironmentSpec of arrays and choices, and the same whenever asked."""
         spec = self.spec()
         expect(isinstance(spec, EnvironmentSpec), "an agentlab.spec.EnvironmentSpec", repr(spec))
-        expect(isinstance(spec.observation, Array), "observations that are an agentlab.spec.Array", repr(spec.observation))
-        expect(isinstance(spec.action, (Array, Discrete)), "actions that are an Array or Discrete", repr(spec.action))
+        for name, space in (("observations", spec.observation), ("actions", spec.action)):
+            expect(_is_nest(space), f"{name} that are a space of agentlab.spec, or a mapping of names to such", repr(space))
         expect(spec == self.spec(), "the same spec from every instance", "another")
 
     def test_observations(self) -> None:
@@ -54,11 +56,11 @@ class EnvironmentTests(Suite):
             trajectory.expect_within(getattr(found, name), spec.observation, ROWS, name)
 
     def test_rewards_and_ends(self) -> None:
-        """Rewards are finite float32 `[B]`, never None; terminated and truncated are bool `[B]`."""
+        """Rewards are finite float32 `[B]`, never None; terminated, truncated and acted are bool `[B]`."""
         trajectory.expect_flags(self._found(), ROWS)
 
     def test_reset(self) -> None:
-        """After a reset nothing has happened: reward 0, nothing terminated or truncated."""
+        """After a reset nothing has happened: reward 0, nothing terminated or truncated, and nobody acted."""
         trajectory.expect_nothing_happened(self._found())
 
     def test_final_observation(self) -> None:
@@ -80,7 +82,7 @@ class EnvironmentTests(Suite):
         ended = found.terminated | found.truncated
         lengths = np.zeros(ROWS, int)
         for turn in range(1, len(ended)):
-            lengths += 1 if isinstance(found.first, tuple) else ~found.first[turn]
+            lengths += found.acted[turn]
             late = (lengths >= limit) & ~ended[turn]
             expect(not late.any(), f"an end by step {limit} of every episode", f"a step {limit} in row {late.argmax()} without")
             lengths[ended[turn]] = 0
@@ -88,8 +90,7 @@ class EnvironmentTests(Suite):
     def test_actions_matter(self) -> None:
         """Other actions in one row lead elsewhere in that row, and nowhere else in the other rows."""
         actions = self.actions()
-        changed = actions.copy()
-        changed[:, 0] = self.actions(seed=1)[:, 0]
+        changed = [_with_first_row(*pair) for pair in zip(actions, self.actions(seed=1), strict=True)]
         one, other = self.trajectory(0, actions), self.trajectory(0, changed)
         for index in range(1, ROWS):
             expected = "rows that do not depend on each other's actions"
@@ -111,8 +112,7 @@ class EnvironmentTests(Suite):
         Args:
             drawn: whether there are any; None to tell by rows that differ.
         """
-        actions = self.actions()
-        actions[:] = actions[:, :1]  # rows differ by draws alone
+        actions = [_with_rows_alike(action) for action in self.actions()]  # rows differ by draws alone
         one, other = self.trajectory(1, actions), self.trajectory(2, actions)
         if drawn is None:
             drawn = not all(is_same(trajectory.row(one, 0), trajectory.row(one, row)) for row in range(1, ROWS))
@@ -130,3 +130,19 @@ class EnvironmentTests(Suite):
     def _spec(self) -> EnvironmentSpec:
         """Returns the spec, asked for once for all tests of the class."""
         return self._once("_asked", self.spec)
+
+
+def _is_nest(space: SpaceNest) -> bool:
+    """Whether there is a space at every leaf, and a leaf at all."""
+    spaces = leaves_of(space).values()
+    return bool(spaces) and all(isinstance(leaf, Space) for leaf in spaces)
+
+
+def _with_first_row(action: Nest, other: Nest) -> Nest:
+    """Returns actions `[ROWS, *A]` with the first row of the other ones."""
+    return tf.nest.map_structure(lambda one, two: np.concatenate([two[:1], one[1:]]), action, other)
+
+
+def _with_rows_alike(action: Nest) -> Nest:
+    """Returns actions `[ROWS, *A]` with the first row in every row."""
+    return tf.nest.map_structure(lambda leaf: np.repeat(leaf[:1], len(leaf), axis=0), action)

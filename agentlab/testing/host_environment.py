@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from agentlab.environment import Environment
 from agentlab.loop import guard
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, copied
 from agentlab.system.arrays import ArrayFile, write
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.testing.checks import trajectory
+from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.violation import Violation, expect, expect_same, leaves
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.types import TimeStep
+from agentlab.types import Nest, TimeStep
 
 
 class HostEnvironmentTests(EnvironmentTests):
@@ -30,7 +31,7 @@ class HostEnvironmentTests(EnvironmentTests):
     def spec(self) -> EnvironmentSpec:
         return self._in_new(lambda environment: environment.spec)
 
-    def trajectory(self, seed: int = 0, actions: np.ndarray | None = None) -> TimeStep:
+    def trajectory(self, seed: int = 0, actions: Actions | None = None) -> TimeStep:
         chosen = self.actions() if actions is None else actions
         return self._in_new(lambda environment: trajectory.on_host(environment, seed, chosen))
 
@@ -71,11 +72,10 @@ class HostEnvironmentTests(EnvironmentTests):
         actions = self.actions()
 
         def several_steps(environment: Environment) -> None:
-            environment.reset(0)
-            one = environment.step(actions[0])
+            begin = environment.reset(0)
+            (one,) = trajectory.going_on(environment, actions[:1], begin.observation)
             before = {name: value.copy() for name, value in leaves(one).items()}
-            for action in actions[1:5]:
-                environment.step(action)
+            trajectory.going_on(environment, actions[1:5], copied(one.observation))
             expect_same(leaves(one), before, "a time step that stays as it was when the next ones are taken")
 
         self._in_new(several_steps)
@@ -85,11 +85,12 @@ class HostEnvironmentTests(EnvironmentTests):
         actions = self.actions()
 
         def several_steps(environment: Environment) -> None:
-            environment.reset(0)
+            observation = environment.reset(0).observation
             for action in actions:
-                given = action.copy()
-                environment.step(given)
-                expect_same(given, action, "actions that a step leaves as they were")
+                chosen = trajectory.allowed(environment.spec, action, observation)
+                given = copied(chosen)
+                observation = environment.step(given).observation
+                expect_same(given, chosen, "actions that a step leaves as they were")
 
         self._in_new(several_steps)
 
@@ -100,8 +101,8 @@ class HostEnvironmentTests(EnvironmentTests):
         def spoiled_steps(environment: Environment) -> TimeStep:
             timesteps = [environment.reset(0)]
             for action in actions:
-                given = action.copy()
                 seen = tf.nest.map_structure(np.copy, timesteps[-1])
+                given = copied(trajectory.allowed(environment.spec, action, seen.observation))
                 _spoil(timesteps[-1])
                 timesteps[-1] = seen
                 timesteps.append(environment.step(given))
@@ -116,13 +117,14 @@ class HostEnvironmentTests(EnvironmentTests):
         actions = self.actions()
         half = self.turns // 2
 
-        def state_halfway(environment: Environment) -> tuple[Any, np.ndarray, TimeStep] | None:
+        def state_halfway(environment: Environment) -> tuple[Any, Nest, TimeStep] | None:
             if environment.inexact():
                 return None
-            observation = trajectory.on_host(environment, 1, actions[:half]).observation[-1]
+            stacked = trajectory.on_host(environment, 1, actions[:half]).observation
+            observation = tf.nest.map_structure(lambda leaf: leaf[-1], stacked)
             handed_out = environment.state()
             state = {name: np.copy(value) for name, value in handed_out.items()}
-            rest = trajectory.stacked([environment.step(action) for action in actions[half:]])
+            rest = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
             expect_same(handed_out, state, "a state that stays as it was while the environment goes on")
             return state, observation, rest
 
@@ -131,7 +133,7 @@ class HostEnvironmentTests(EnvironmentTests):
             _expect_like(state, environment.state())
             shown = environment.restore(state)
             expect_same(shown, observation, "the observations at which the state was taken")
-            again = trajectory.stacked([environment.step(action) for action in actions[half:]])
+            again = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
             expect_same(again, following, "the same time steps after `restore`")
 
         found = self._in_new(state_halfway)
@@ -146,9 +148,9 @@ class HostEnvironmentTests(EnvironmentTests):
         actions = self.actions()
 
         def pictures(environment: Environment) -> list[Any]:
-            environment.reset(0)
+            begin = environment.reset(0)
             first = environment.render()
-            environment.step(actions[0])
+            trajectory.going_on(environment, actions[:1], begin.observation)
             return [first, environment.render()]
 
         for picture in self._in_new(pictures):
@@ -161,8 +163,7 @@ class HostEnvironmentTests(EnvironmentTests):
         for used in (False, True):
             environment = self.make(**self.given())
             if used:
-                environment.reset(0)
-                environment.step(actions[0])
+                trajectory.on_host(environment, 0, actions[:1])
             for _ in range(2):
                 try:
                     environment.close()

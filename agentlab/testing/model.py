@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab.loop.composition import build_part
-from agentlab.model import RecurrentModel, build_model, forward, initial_state
-from agentlab.spec import EnvironmentSpec
+from agentlab.model import Network, as_network
+from agentlab.runs.composition import build_part
+from agentlab.runs.model_building import build_model
+from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.task import Task
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
@@ -21,8 +22,10 @@ from agentlab.testing.checks.keras_process import settings_of_keras
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import Violation, expect, expect_same, shape_and_dtype
+from agentlab.types import Nest, Tensor
 
 ROWS = 3
+TIME = 5  # steps of a sequence
 
 
 class ModelTests(Suite):
@@ -50,7 +53,7 @@ class ModelTests(Suite):
         model = self._one()
         for rows in (1, ROWS):
             output = self._call(model, self._observations(rows))[0]
-            shape = (rows, *spec.action.choices, num_outputs)
+            shape = (rows, *choices_of(spec.action), num_outputs)
             kept = tf.is_tensor(output) and output.dtype == tf.float32 and tuple(output.shape) == shape
             expect(kept, f"outputs in float32 of shape {shape}", shape_and_dtype(output))
             expect(np.isfinite(output.numpy()).all(), "finite outputs", output.numpy().ravel()[:4])
@@ -58,16 +61,34 @@ class ModelTests(Suite):
     def test_state(self) -> None:
         """The state that a recurrent model returns is shaped like `initial_state(B)`, tensors `[B, ...]`."""
         model = self._one()
-        if not isinstance(model, RecurrentModel):
+        before = as_network(model).initial_state(ROWS)
+        if not tf.nest.flatten(before):
             self.not_applicable("it carries no state")
             return
-        before = model.initial_state(ROWS)
         after = self._call(model, self._observations(ROWS))[1]
         tf.nest.assert_same_structure(before, after)
         for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
             expect(old.shape[0] == ROWS, f"an initial state of {ROWS} rows", shape_and_dtype(old))
             kept = (new.shape, new.dtype) == (old.shape, old.dtype)
             expect(kept, f"a state like the initial one, {shape_and_dtype(old)}", shape_and_dtype(new))
+
+    def test_unroll(self) -> None:
+        """Asked about whole sequences, it answers what it answers step by step, its state reset where an episode begins."""
+        network = as_network(self._one())
+        shown = tf.nest.map_structure(lambda leaf: tf.reverse(leaf, [0]), self._observations(ROWS * TIME))
+        sequences = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [ROWS, TIME, *leaf.shape[1:]]), shown)
+        begun = tf.constant([[(row + 2 * step) % 5 == 0 for step in range(TIME)] for row in range(ROWS)])
+        start = network(self._observations(ROWS), network.initial_state(ROWS))[1]  # not the initial one
+
+        unroll = execution.compiled(lambda observation, state: network.unroll(observation, state, begun), "graph")
+        found, state = unroll(sequences, start)
+        outputs, at_end = self._step_by_step(network, sequences, start, begun)
+        expected = "the same outputs `[N, T, ..., K]` from `unroll` and from the steps one by one, to one part in a thousand"
+        shapes = f"{shape_and_dtype(outputs)} and {shape_and_dtype(found)}"
+        expect(found.shape == outputs.shape and found.dtype == outputs.dtype, expected, shapes)
+        _expect_near(found, outputs, expected)
+        for mine, its in zip(tf.nest.flatten(state), tf.nest.flatten(at_end), strict=True):
+            _expect_near(mine, its, "the same state after `unroll` and after the steps one by one, to one part in a thousand")
 
     def test_seed(self) -> None:
         """The run's seed determines the initial weights: the same one, the same weights; another, others."""
@@ -83,7 +104,7 @@ class ModelTests(Suite):
         whole = self._call(model, shown)[0].numpy()
         again = self._call(model, shown)[0].numpy()
         expect_same(whole, again, "the same output for the same observations, outside training", exact=False)
-        alone = self._call(model, shown[:1])[0].numpy()
+        alone = self._call(model, tf.nest.map_structure(lambda leaf: leaf[:1], shown))[0].numpy()
         expect_same(whole[:1], alone, "the same output for a row alone and among others", exact=False)
 
     def test_gradients(self) -> None:
@@ -132,7 +153,8 @@ class ModelTests(Suite):
         spec = self._once("_spec", lambda: around.spec_of(self.among.environment))
         if self.among is around.IDENTITY:
             return spec, around.usual_outputs(spec)
-        return spec, build_part("trainer", self.among.trainer).num_outputs(spec)
+        acting = next(iter(build_part("trainer", self.among.trainer).networks(spec).values()))
+        return acting.input_spec(spec), acting.num_outputs
 
     def _built(self, seed: int = 0) -> keras.Model:
         return build_model(self.make(), *self._asked(), seed)
@@ -141,19 +163,36 @@ class ModelTests(Suite):
         """Returns the model of seed 0, built once for all tests of the class."""
         return self._once("_model", self._built)
 
-    def _observations(self, rows: int) -> Any:
-        """Returns observations `[rows, *O]`, the same ones in all tests of the class."""
-        return self._once(f"_shown_{rows}", lambda: around.observations(self.among.environment, rows))
+    def _observations(self, rows: int) -> Nest:
+        """Returns what the model sees of observations `[rows, *O]`, the same ones in all tests of the class."""
+        spec = self._asked()[0]
+        return spec.see(self._once(f"_shown_{rows}", lambda: around.observations(self.among.environment, rows)))
 
-    def _call(self, model: keras.Model, observation: Any, training: bool = False) -> tuple[Any, Any]:
-        return forward(model, observation, initial_state(model, observation.shape[0]), training)
+    def _call(self, model: keras.Model, observation: Nest, training: bool = False) -> tuple[Tensor, Nest]:
+        network = as_network(model)
+        rows = tf.nest.flatten(observation)[0].shape[0]
+        return network(observation, network.initial_state(rows), training)
+
+    def _step_by_step(self, network: Network, sequences: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Nest]:
+        """Returns the outputs `[N, T, ..., K]` of single steps, and the state after them."""
+        outputs = []
+        for step in range(TIME):
+            seen = tf.nest.map_structure(lambda leaf, step=step: leaf[:, step], sequences)
+            output, state = network(seen, network.restart(state, begun[:, step]))
+            outputs.append(output)
+        return tf.stack(outputs, axis=1), state
 
     def _expect_compiled(self, mode: str) -> None:
         model, shown = self._one(), self._observations(ROWS)
         call = execution.compiled(lambda observation: self._call(model, observation)[0], mode)
         expected = f"the same output eagerly and by {mode}, to one part in a thousand"
-        got, want = call(shown).numpy(), self._call(model, shown)[0].numpy()
-        expect(np.allclose(got, want, rtol=1e-3, atol=1e-4), expected, f"a difference of {np.abs(got - want).max():.2g}")
+        _expect_near(call(shown), self._call(model, shown)[0], expected)
+
+
+def _expect_near(got: Tensor, want: Tensor, expected: str) -> None:
+    """Raises a Violation unless two tensors are the same to one part in a thousand."""
+    one, other = np.asarray(got, np.float64), np.asarray(want, np.float64)
+    expect(np.allclose(one, other, rtol=1e-3, atol=1e-4), expected, f"a difference of {np.abs(one - other).max():.2g}")
 
 
 def _saved_and_loaded(model: keras.Model) -> keras.Model:

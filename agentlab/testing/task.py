@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from agentlab import errors
 from agentlab import task as tasks
-from agentlab.loop.composition import build_part
 from agentlab.registry import plugins
+from agentlab.runs.composition import build_part
 from agentlab.system import source_text
 from agentlab.task import PART_KINDS, Task
 from agentlab.testing.checks import probe

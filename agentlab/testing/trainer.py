@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.loop.composition import build_environment, build_part
 from agentlab.loop.statistics import check_names
 from agentlab.memory import Latest
-from agentlab.model import build_model, forward, initial_state
+from agentlab.model import forward, initial_state
+from agentlab.runs.composition import build_environment, build_part
+from agentlab.runs.model_building import build_model
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task, part
 from agentlab.tensors import execution

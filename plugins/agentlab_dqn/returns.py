@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
 
 import attrs
 import tensorflow as tf
 
+from agentlab.distribution import ActionValues
+from agentlab.types import Tensor
+
 
 class Returns(abc.ABC):
-    """How outputs are read as returns, and how far they are from what followed.
-
-    Everything beyond an action is `reward` `[N]` for the steps at hand, and `discount` `[N]` times what the target network's
-    `next_output` `[N, K]` says of `next_action` `[N]`.
-    """
+    """How outputs are read as returns, and how far they are from what followed."""
 
     @abc.abstractmethod
-    def num_outputs(self, num_actions: int) -> int:
-        """Returns K, the outputs for so many actions."""
-
-    @abc.abstractmethod
-    def values(self, output: Any) -> Any:
-        """Returns the expected return of every action, `[..., A]`, by outputs `[..., K]`."""
+    def distribution(self, num_actions: int) -> ActionValues:
+        """Returns what outputs say of so many actions."""
 
     @abc.abstractmethod
     def compare(
-        self, output: Any, action: Any, reward: Any, discount: Any, next_output: Any, next_action: Any
-    ) -> tuple[Any, Any]:
-        """Returns the loss `[N]` of outputs `[N, K]` for the actions taken `[N]`, and the error `[N]`, 0 or greater."""
+        self,
+        values: ActionValues,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        next_values: ActionValues,
+        next_action: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the loss `[N]` of the values of the actions taken `[N]`, and the error `[N]`, 0 or greater.
+
+        What the actions led to is `reward` `[N]`, and `discount` `[N]` times what `next_values` say of `next_action` `[N]`.
+        """
 
 
-def td_targets(reward: Any, discount: Any, next_values: Any, next_actions: Any) -> Any:
+def td_targets(reward: Tensor, discount: Tensor, next_values: Tensor, next_actions: Tensor) -> Tensor:
     """Returns `reward + discount * next_values[next_actions]` `[N]`: what the value of the action taken should have been.
 
     Args:
@@ -44,7 +47,7 @@ def td_targets(reward: Any, discount: Any, next_values: Any, next_actions: Any) 
     return reward + discount * tf.gather(next_values, next_actions, batch_dims=1)
 
 
-def huber(error: Any, delta: float) -> Any:
+def huber(error: Tensor, delta: float) -> Tensor:
     """Returns `error**2 / 2` where `|error| <= delta`, else `delta * (|error| - delta / 2)` (Huber 1964)."""
     size = tf.abs(error)
     return tf.where(size <= delta, 0.5 * tf.square(error), delta * (size - 0.5 * delta))
@@ -60,22 +63,25 @@ class Expected(Returns):
 
     huber_delta: float | None
 
-    def num_outputs(self, num_actions: int) -> int:
-        return num_actions
-
-    def values(self, output: Any) -> Any:
-        return output
+    def distribution(self, num_actions: int) -> ActionValues:
+        return ActionValues(num_values=num_actions)
 
     def compare(
-        self, output: Any, action: Any, reward: Any, discount: Any, next_output: Any, next_action: Any
-    ) -> tuple[Any, Any]:
-        targets = td_targets(reward, discount, next_output, next_action)
-        error = tf.stop_gradient(targets) - tf.gather(output, action, batch_dims=1)
+        self,
+        values: ActionValues,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        next_values: ActionValues,
+        next_action: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        targets = td_targets(reward, discount, next_values.output, next_action)
+        error = tf.stop_gradient(targets) - tf.gather(values.output, action, batch_dims=1)
         loss = 0.5 * tf.square(error) if self.huber_delta is None else huber(error, self.huber_delta)
         return loss, tf.abs(error)
 
 
-def projected(returns: Any, probabilities: Any, minimum: float, maximum: float) -> Any:
+def projected(returns: Tensor, probabilities: Tensor, minimum: float, maximum: float) -> Tensor:
     """Returns probabilities `[N, Z]` of Z evenly spaced returns from `minimum` to `maximum` that stand for any others.
 
     What lies between two of them is shared out by nearness, and what lies outside counts for the nearest: the projection of
@@ -93,9 +99,40 @@ def projected(returns: Any, probabilities: Any, minimum: float, maximum: float) 
     return tf.reduce_sum(tf.maximum(1.0 - distance, 0.0) * probabilities[:, None, :], axis=-1)
 
 
+@attrs.frozen(eq=False, kw_only=True)
+class ReturnDistributions(ActionValues):
+    """Z outputs per action, the logits of Z evenly spaced returns; an action's value is the mean.
+
+    Attributes:
+        num_atoms: Z.
+        minimum: the lowest return.
+        maximum: the highest.
+    """
+
+    num_atoms: int
+    minimum: float
+    maximum: float
+
+    @property
+    def num_outputs(self) -> int:
+        return self.num_values * self.num_atoms
+
+    @property
+    def preferences(self) -> Tensor:
+        return tf.reduce_sum(tf.nn.softmax(self.by_action()) * self.support(), axis=-1)
+
+    def by_action(self) -> Tensor:
+        """Returns logits `[..., A, Z]`."""
+        return tf.reshape(self.output, tf.concat([tf.shape(self.output)[:-1], [self.num_values, self.num_atoms]], axis=0))
+
+    def support(self) -> Tensor:
+        """Returns the returns `[Z]` that the outputs are about."""
+        return tf.linspace(self.minimum, self.maximum, self.num_atoms)
+
+
 @attrs.frozen
 class Categorical(Returns):
-    """Z outputs per action, the logits of Z evenly spaced returns: C51 (Bellemare, Dabney and Munos 2017, arXiv:1707.06887).
+    """The distribution of the return: C51 (Bellemare, Dabney and Munos 2017, arXiv:1707.06887).
 
     The loss is the cross-entropy. The error is the Kullback-Leibler divergence, by which Rainbow ranks transitions (Hessel et
     al. 2018, arXiv:1710.02298).
@@ -110,27 +147,24 @@ class Categorical(Returns):
     minimum: float
     maximum: float
 
-    def num_outputs(self, num_actions: int) -> int:
-        return num_actions * self.num_atoms
+    def distribution(self, num_actions: int) -> ActionValues:
+        return ReturnDistributions(num_values=num_actions, num_atoms=self.num_atoms, minimum=self.minimum, maximum=self.maximum)
 
-    def values(self, output: Any) -> Any:
-        return tf.reduce_sum(tf.nn.softmax(self._by_action(output)) * self._support(), axis=-1)
-
-    def compare(
-        self, output: Any, action: Any, reward: Any, discount: Any, next_output: Any, next_action: Any
-    ) -> tuple[Any, Any]:
-        beyond = tf.nn.softmax(tf.gather(self._by_action(next_output), next_action, batch_dims=1))
-        returns = reward[:, None] + discount[:, None] * self._support()
+    def compare(  # type: ignore[override]
+        self,
+        values: ReturnDistributions,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        next_values: ReturnDistributions,
+        next_action: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        # [N, Z] probabilities of what follows the best next action, moved by the reward and projected.
+        beyond = tf.nn.softmax(tf.gather(next_values.by_action(), next_action, batch_dims=1))
+        returns = reward[:, None] + discount[:, None] * values.support()
         target = tf.stop_gradient(projected(returns, beyond, self.minimum, self.maximum))
-        predicted = tf.nn.log_softmax(tf.gather(self._by_action(output), action, batch_dims=1))
+
+        predicted = tf.nn.log_softmax(tf.gather(values.by_action(), action, batch_dims=1))
         cross_entropy = -tf.reduce_sum(target * predicted, axis=-1)
         entropy = -tf.reduce_sum(tf.math.xlogy(target, target), axis=-1)
         return cross_entropy, tf.maximum(tf.stop_gradient(cross_entropy) - entropy, 0.0)
-
-    def _by_action(self, output: Any) -> Any:
-        """Returns logits `[..., A, Z]`."""
-        num_actions = output.shape[-1] // self.num_atoms
-        return tf.reshape(output, tf.concat([tf.shape(output)[:-1], [num_actions, self.num_atoms]], axis=0))
-
-    def _support(self) -> Any:
-        return tf.linspace(self.minimum, self.maximum, self.num_atoms)

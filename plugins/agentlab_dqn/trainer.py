@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
-import keras
 import tensorflow as tf
 
 from agentlab import errors, seeds
-from agentlab.model import RecurrentModel, infer
-from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.algorithms.target_network import TargetNetwork
+from agentlab.distribution import ActionValues
+from agentlab.memory import Request
+from agentlab.model import as_network, infer
+from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.spec.environment_spec import MASK
 from agentlab.tensors import noise
-from agentlab.trainer import Trainer, fraction, optional_positive, positive
-from agentlab.types import Horizon, Transition
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive
+from agentlab.types import Batch, Nest, Seed, Tensor
 from agentlab_dqn.returns import Categorical, Expected, Returns
-from agentlab_dqn.target_network import TargetNetwork
 
 MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
 LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends
@@ -67,45 +69,55 @@ class DQN(Trainer):
         if self.num_atoms is not None:
             self._returns = Categorical(self.num_atoms, float(self.minimum_return), float(self.maximum_return))
 
-    def num_outputs(self, spec: EnvironmentSpec) -> int:
-        if not isinstance(spec.action, Discrete) or spec.action.shape:
+    def distribution(self, spec: EnvironmentSpec) -> ActionValues:
+        action = spec.action
+        if not isinstance(action, Discrete) or action.shape:
             raise errors.UsageError(
-                f"DQN needs discrete actions; environment {spec.name!r} takes a {spec.action}. "
+                f"DQN needs discrete actions; environment {spec.name!r} takes a {describe(action)}. "
                 "A wrapper makes those of a Gymnasium environment discrete: agentlab.run('dqn', environment=lambda: "
                 "gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5))."
             )
-        return self._returns.num_outputs(spec.action.num_values)
+        return self._returns.distribution(action.num_values)
 
-    def horizon(self) -> Horizon:
-        return Horizon(self.num_steps, self.discount)
+    def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
+        return {"values": Network(self.distribution(spec).num_outputs)}
 
-    def preferences(self, output: Any) -> Any:
-        return self._returns.values(output)
+    def request(self) -> Request:
+        return Request(self.num_steps, self.discount, priority=True)
 
-    def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        if isinstance(model, RecurrentModel):
+    def build(self, setup: Setup) -> None:
+        (model,) = setup.models["values"]
+        if tf.nest.flatten(as_network(model).initial_state(1)):
             raise errors.UsageError(
                 f"DQN values single observations; model {model.name!r} carries a state from step to step. Choose another."
             )
-        super().build(model, spec)
-        self.target = TargetNetwork(model, self.target_update_period, self.target_update_rate)
+        super().build(setup)
+        self._distribution = self.distribution(setup.spec)
+        self.target = TargetNetwork(self.model, self.target_update_period, self.target_update_rate)
 
-    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
+    def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
+        values = self._values(output, batch.observation)
+        seen = self.spec.see(batch.next_observation)
+
+        # [N] the best next action, chosen by the network that learns (double) or by the target network.
         with noise.drawn_from(seeds.child(seed, "target")):
-            next_output = chooser = self.target.output(batch.next_observation)
+            next_values = chooser = self._values(self.target.output(seen), batch.next_observation)
         if self.double:
             with noise.drawn_from(seeds.child(seed, "chooser")):
-                chooser, _ = infer(self.model, batch.next_observation)
-        next_action = tf.argmax(self._returns.values(chooser), axis=-1)
+                chooser = self._values(infer(self.model, seen)[0], batch.next_observation)
+        next_action = chooser.mode()
+
         discount = self.discount * batch.discount
-        loss, error = self._returns.compare(output, batch.action, batch.reward, discount, next_output, next_action)
-        values = tf.gather(self._returns.values(output), batch.action, batch_dims=1)
-        return loss, {"q_mean": tf.reduce_mean(values), "error": error}
+        loss, error = self._returns.compare(values, batch.action, batch.reward, discount, next_values, next_action)
+        chosen = tf.gather(values.preferences, batch.action, batch_dims=1)
+        return Loss(loss, {"q_mean": tf.reduce_mean(chosen), "error": error}, priority=error)
 
-    def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
-        metrics = super().learn_from(tape, output, batch, seed)
+    def _values(self, output: Tensor, observation: Nest) -> ActionValues:
+        """Returns what outputs `[N, K]` say of the actions that are allowed in the observations."""
+        values = self._distribution.of(output)
+        return values.masked(observation[MASK]) if self.spec.has_mask else values
+
+    def learn(self, batch: Batch, seed: Seed) -> Update:
+        update = super().learn(batch, seed)
         self.target.follow()
-        return metrics
-
-    def variables(self) -> dict[str, Any]:
-        return {**super().variables(), **self.target.variables()}
+        return update

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab import errors, seeds
+from agentlab.memory import Layout
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
-from agentlab.spec import EnvironmentSpec
 from agentlab.tensors.execution import repeat
 from agentlab.trainer import fraction, positive
-from agentlab.types import Horizon, Transition
+from agentlab.types import Batch, Nest, Seed, Step, Tensor
 from agentlab_memories.replay import UniformReplay
 from agentlab_memories.sum_tree import SumTree
 
@@ -32,8 +30,6 @@ class PrioritizedReplay(UniformReplay):
         smallest_error: added to every error, so that nothing is never drawn again.
     """
 
-    needed_metrics: ClassVar[tuple[str, ...]] = ("error",)
-
     priority_exponent: float = fraction(0.5)
     weight_exponent: float | Schedule = attrs.field(factory=lambda: Linear(0.4, 1.0, 100_000))
     smallest_error: float = positive(1e-6)
@@ -42,23 +38,27 @@ class PrioritizedReplay(UniformReplay):
         if any(not 0.0 <= value <= 1.0 for value in values_of(self.weight_exponent)):
             raise ValueError(f"'weight_exponent' must be 0 to 1: {self.weight_exponent}")
 
-    def _bytes_beside(self) -> int:
-        return super()._bytes_beside() + SumTree.num_bytes(self.capacity)
+    def _bytes_beside(self, layout: Layout) -> int:
+        return super()._bytes_beside(layout) + SumTree.num_bytes(self.capacity)
 
-    def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
-        super().build(spec, num_environments, horizon)
+    def build(self, layout: Layout) -> None:
+        if not layout.request.priority:
+            raise errors.UsageError(
+                "Prioritised replay draws by how far off the trainer was on each transition, which this trainer doesn't tell. "
+                "Choose another memory, such as 'replay', or another trainer."
+            )
+        super().build(layout)
         self._tree = SumTree(self.capacity)
         self._largest = tf.Variable(1.0, trainable=False, name="largest_priority")
         self._drawn = tf.Variable(0, dtype=tf.int64, trainable=False, name="batches")
 
-    def add(self, transition: Transition, ended: Any, row: Any) -> None:
+    def add(self, step: Step, row: Tensor) -> None:
         begin = self._ring.bounds()[0]
-        super().add(transition, ended, row)
-        self._enter(tf.shape(row, out_type=tf.int64)[0])
+        self._enter(self._ring.add(step, row))
         if self._ring.sheds_early:
             self._retire(begin)
 
-    def _enter(self, count: Any) -> None:
+    def _enter(self, count: Tensor) -> None:
         """Gives those of the last `count` transitions and before them that are complete by now the largest priority so far."""
         added, left_out, kept = self._ring.added(), self._ring.newest_left_out, self._ring.bounds()[0]
         numbers = added - count + tf.range(tf.maximum(count - self.capacity, 0), count)  # of a constant length where N is one
@@ -68,17 +68,17 @@ class PrioritizedReplay(UniformReplay):
         largest = tf.fill(tf.shape(numbers), self._largest.read_value())
         self._tree.put(numbers % self.capacity, tf.where(numbers < added - left_out, largest, 0.0))
 
-    def _retire(self, begin: Any) -> None:
+    def _retire(self, begin: Tensor) -> None:
         """Takes away the priority of what is no longer whole, though not overwritten; before, that began at number `begin`."""
         oldest = tf.maximum(begin, self._ring.added() - self.capacity)
 
-        def drop(number: Any) -> Any:
+        def drop(number: Tensor) -> Tensor:
             self._tree.put(number[None] % self.capacity, tf.zeros([1]))
             return number + 1
 
         repeat(drop, oldest, self._ring.bounds()[0] - oldest)
 
-    def sample(self, seed: Any) -> Transition:
+    def sample(self, seed: Seed) -> Batch:
         begin, _ = self._ring.bounds()
         stretch = np.arange(self.batch_size) + tf.cast(seeds.uniform(seed, [self.batch_size]), tf.float64)
         found, priorities = self._tree.find(stretch / self.batch_size)
@@ -88,18 +88,10 @@ class PrioritizedReplay(UniformReplay):
         any_complete = priorities > 0.0
         slots = tf.where(any_complete, found, begin % self.capacity)
         weight = tf.where(any_complete, weight, 1.0)
-        return attrs.evolve(self._ring.read(slots), weight=weight, slot=slots)
+        return attrs.evolve(self._ring.read(slots), weight=weight, place=slots)
 
-    def learned(self, batch: Transition, metrics: dict[str, Any]) -> None:
-        priorities = tf.pow(metrics["error"] + self.smallest_error, self.priority_exponent)
-        same = tf.equal(batch.slot[:, None], batch.slot)  # of one that was drawn twice, the larger counts
-        self._tree.put(batch.slot, tf.reduce_max(tf.where(same, priorities[:, None], 0.0), axis=0))
+    def update_priorities(self, place: Nest, priority: Tensor) -> None:
+        priorities = tf.pow(priority + self.smallest_error, self.priority_exponent)
+        same = tf.equal(place[:, None], place)  # of one that was drawn twice, the larger counts
+        self._tree.put(place, tf.reduce_max(tf.where(same, priorities[:, None], 0.0), axis=0))
         self._largest.assign(tf.maximum(self._largest.read_value(), tf.reduce_max(priorities)))
-
-    def variables(self) -> dict[str, Any]:
-        return {
-            **super().variables(),
-            **self._tree.variables(),
-            "largest_priority": self._largest,
-            "batches": self._drawn,
-        }

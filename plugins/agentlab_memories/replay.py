@@ -1,31 +1,28 @@
-"""Uniform replay: every transition that is kept is as likely as any other."""
+"""Uniform replay: every transition that is stored is as likely as any other."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
-import numpy as np
 
 from agentlab import seeds
-from agentlab.memory import Memory
-from agentlab.spec import EnvironmentSpec
+from agentlab.memory import Layout, Memory
 from agentlab.trainer import positive
-from agentlab.types import Horizon, Transition
+from agentlab.types import Batch, Seed, Step, Tensor
 from agentlab_memories.frames import Frames
-from agentlab_memories.ring import Observations, Ring, Whole
+from agentlab_memories.ring import Observations, Ring, Whole, num_bytes
 
 OBSERVATIONS: dict[str, type[Observations]] = {"whole": Whole, "frames": Frames}
 
 
 @attrs.define(slots=False, eq=False)
 class UniformReplay(Memory):
-    """Keeps the last `capacity` transitions and draws batches from them uniformly, with replacement (Lin 1992).
+    """Stores the last `capacity` transitions and draws batches from them uniformly, with replacement (Lin 1992).
 
     Attributes:
-        capacity: transitions kept; the oldest is overwritten.
-        batch_size: N, transitions in a batch.
+        capacity: transitions stored; the oldest is overwritten.
+        batch_size: N, transitions, or sequences, in a batch.
         observations: "whole", each as it is; or "frames", where they are stacks of frames [frames, height, width] of uint8, of
             which each is stored once: of four, an eighth of the memory.
     """
@@ -34,30 +31,23 @@ class UniformReplay(Memory):
     batch_size: int = positive(128)
     observations: Literal["whole", "frames"] = attrs.field(default="whole", validator=attrs.validators.in_(["whole", "frames"]))
 
-    def build(self, spec: EnvironmentSpec, num_environments: int, horizon: Horizon) -> None:
-        kind, batch = OBSERVATIONS[self.observations], self.batch_size * _observed_bytes(spec)
-        self._ring = Ring(spec, self.capacity, num_environments, horizon, kind, batch + self._bytes_beside())
+    def build(self, layout: Layout) -> None:
+        self._ring = Ring(layout, self.capacity, OBSERVATIONS[self.observations], self._bytes_beside(layout))
 
-    def _bytes_beside(self) -> int:
-        """Returns how many bytes the memory takes besides transitions."""
-        return 0
+    def _bytes_beside(self, layout: Layout) -> int:
+        """Returns how many bytes the memory takes besides the steps stored: those of a batch, but for single numbers."""
+        step = layout.step_signature()
+        large = (step.observation, step.next_observation, step.output, step.state)
+        return self.batch_size * (layout.request.length or 1) * num_bytes(large)
 
-    def add(self, transition: Transition, ended: Any, row: Any) -> None:
-        self._ring.add(transition, ended, row)
+    def add(self, step: Step, row: Tensor) -> None:
+        self._ring.add(step, row)
 
-    def cut(self, row: Any) -> None:
+    def cut(self, row: Tensor) -> None:
         self._ring.cut(row)
 
-    def sample(self, seed: Any) -> Transition:
+    def sample(self, seed: Seed) -> Batch:
         begin, end = self._ring.bounds()
         drawn = seeds.integers(seed, [self.batch_size], end - begin)
         numbers = begin + (drawn - begin) % (end - begin)  # so that in a full ring the slot is what was drawn
         return self._ring.read(numbers % self.capacity)
-
-    def variables(self) -> dict[str, Any]:
-        return self._ring.variables()
-
-
-def _observed_bytes(spec: EnvironmentSpec) -> int:
-    """Returns the bytes of what was acted on and what that led to."""
-    return 2 * math.prod(spec.observation.shape) * np.dtype(spec.observation.dtype).itemsize

@@ -1,224 +1,259 @@
-"""The last transitions of one step in a ring of tf.Variables, and those of several steps that they make up."""
+"""The last steps in a ring of tf.Variables; and the transitions of several steps, or sequences, that they make up."""
 
 from __future__ import annotations
 
 import abc
-import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
+import attrs
 import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.memory import Layout
 from agentlab.system.free_memory import check_free
-from agentlab.types import Horizon, Transition
+from agentlab.types import Batch, Nest, Step, Tensor
+
+STORED = ("action", "reward", "discount", "target", "output", "state")  # leaves that are stored as they are
 
 
-def ring(capacity: int, shape: tuple[int, ...], dtype: str, name: str) -> tf.Variable:
-    """Returns a variable `[capacity, *shape]` of zeros."""
-    return tf.Variable(tf.zeros([capacity, *shape], dtype), trainable=False, name=name)
+def rings(capacity: int, signature: Nest) -> Nest:
+    """Returns variables `[capacity, *shape]` of zeros for a nest of `tf.TensorSpec`s."""
+    return tf.nest.map_structure(
+        lambda leaf: tf.Variable(tf.zeros([capacity, *leaf.shape], leaf.dtype), trainable=False), signature
+    )
+
+
+def num_bytes(signature: Nest) -> int:
+    """Returns the bytes of one value of a nest of `tf.TensorSpec`s."""
+    return sum((leaf.shape.num_elements() or 0) * leaf.dtype.size for leaf in tf.nest.flatten(signature))
+
+
+def put(stored: Nest, slots: Tensor, values: Nest) -> None:
+    """Writes `values` `[N, ...]` into the slots `[N]` of variables."""
+    tf.nest.map_structure(lambda ring, leaf: ring.scatter_update(tf.IndexedSlices(leaf, slots)), stored, values)
+
+
+def read(stored: Nest, slots: Tensor) -> Nest:
+    """Returns what variables hold in `slots` `[...]`."""
+    return tf.nest.map_structure(lambda ring: tf.gather(ring, slots), stored)
+
+
+def last_that_acted(acted: Tensor, capacity: int) -> tuple[Tensor, Tensor]:
+    """Returns how many rows `acted` (`[N]` bool), int64 scalar, and the places `[M]` int64 of the last `capacity` of them.
+
+    Both are constants where it is known before running who acted, as in the device gear.
+    """
+    known = tf.get_static_value(acted)
+    if known is not None:
+        places = np.flatnonzero(known)
+        return tf.constant(len(places), tf.int64), tf.constant(places[-capacity:], tf.int64)
+    ones = tf.cast(acted, tf.int64)
+    to_come = tf.cumsum(ones, reverse=True)  # this one included
+    return tf.reduce_sum(ones), tf.where(acted & (to_come <= capacity))[:, 0]
 
 
 class Observations(abc.ABC):
-    """How a ring keeps what was acted on and what that led to.
+    """How a ring stores what was acted on and what that led to.
 
     Attributes:
-        sheds_early: whether transitions can be lost before the ring overwrites them.
+        sheds_early: whether steps can be lost before the ring overwrites them.
     """
 
     sheds_early: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def __init__(self, spec: EnvironmentSpec, capacity: int, num_environments: int) -> None:
-        """Allocates the storage for `capacity` transitions of so many environments like `spec`."""
+    def __init__(self, layout: Layout, capacity: int) -> None:
+        """Allocates the storage for `capacity` steps."""
 
     @staticmethod
     @abc.abstractmethod
-    def num_bytes(spec: EnvironmentSpec, capacity: int, num_environments: int) -> int:
+    def num_bytes(layout: Layout, capacity: int) -> int:
         """Returns how many bytes that takes."""
 
     @abc.abstractmethod
-    def put(self, numbers: Any, transition: Transition, row: Any) -> None:
-        """Keeps the observations of N transitions counted by `numbers` `[N]` int64, of the environments `row` `[N]` int64."""
+    def put(self, numbers: Tensor, step: Step, row: Tensor) -> None:
+        """Stores the observations of N steps counted by `numbers` `[N]` int64, of the environments `row` `[N]` int64."""
 
     @abc.abstractmethod
-    def begin(self, added: Any) -> Any:
-        """Returns the first number (int64 scalar) from which on all are kept whole, `added` of them having been put."""
+    def begin(self, added: Tensor) -> Tensor:
+        """Returns the first number (int64 scalar) from which on all are stored whole, `added` of them having been put."""
 
     @abc.abstractmethod
-    def observation(self, slots: Any) -> Any:
-        """Returns what was acted on `[N, *O]` in the transitions that are kept in `slots` `[N]`."""
+    def observation(self, slots: Tensor) -> Nest:
+        """Returns what was acted on in the steps stored in `slots` `[...]`."""
 
     @abc.abstractmethod
-    def next_observation(self, slots: Any) -> Any:
-        """Returns what those actions led to `[N, *O]`."""
-
-    @abc.abstractmethod
-    def variables(self) -> dict[str, Any]:
-        """Returns the tf.Variables of the storage by name."""
+    def next_observation(self, slots: Tensor) -> Nest:
+        """Returns what those actions led to."""
 
 
 class Whole(Observations):
-    """Keeps every observation as it is, twice: once as what was acted on, once as what an action led to."""
+    """Stores every observation as it is, twice: once as what was acted on, once as what an action led to."""
 
-    def __init__(self, spec: EnvironmentSpec, capacity: int, num_environments: int) -> None:
+    def __init__(self, layout: Layout, capacity: int) -> None:
         self._capacity = capacity
-        shown, names = spec.observation, ("observation", "next_observation")
-        self._rings = {name: ring(capacity, shown.shape, shown.dtype, name) for name in names}
+        signature = layout.step_signature()
+        self._observation = rings(capacity, signature.observation)
+        self._next_observation = rings(capacity, signature.next_observation)
 
     @staticmethod
-    def num_bytes(spec: EnvironmentSpec, capacity: int, num_environments: int) -> int:
-        return 2 * capacity * math.prod(spec.observation.shape) * np.dtype(spec.observation.dtype).itemsize
+    def num_bytes(layout: Layout, capacity: int) -> int:
+        return 2 * capacity * num_bytes(layout.step_signature().observation)
 
-    def put(self, numbers: Any, transition: Transition, row: Any) -> None:
-        for name, kept in self._rings.items():
-            kept.scatter_update(tf.IndexedSlices(getattr(transition, name), numbers % self._capacity))
+    def put(self, numbers: Tensor, step: Step, row: Tensor) -> None:
+        slots = numbers % self._capacity
+        put(self._observation, slots, step.observation)
+        put(self._next_observation, slots, step.next_observation)
 
-    def begin(self, added: Any) -> Any:
+    def begin(self, added: Tensor) -> Tensor:
         return tf.maximum(added - self._capacity, 0)
 
-    def observation(self, slots: Any) -> Any:
-        return tf.gather(self._rings["observation"], slots)
+    def observation(self, slots: Tensor) -> Nest:
+        return read(self._observation, slots)
 
-    def next_observation(self, slots: Any) -> Any:
-        return tf.gather(self._rings["next_observation"], slots)
-
-    def variables(self) -> dict[str, Any]:
-        return dict(self._rings)
+    def next_observation(self, slots: Tensor) -> Nest:
+        return read(self._next_observation, slots)
 
 
 class Ring:
-    """Keeps the last `capacity` transitions of one step, and reads transitions of n steps from them.
+    """Stores the last `capacity` steps, and reads transitions of n steps, or sequences of T, from them.
 
-    Transitions are counted in the order in which they happened; number i lies in slot i modulo `capacity`. Each points to the
+    Steps are counted in the order in which they happened; number i lies in slot i modulo `capacity`. Each points to the
     one that followed in its environment, along which the rewards of n steps are summed up (Sutton 1988,
     doi:10.1007/BF00115009): up to where the episode ended, bootstrapping from what the last action led to.
 
     Args:
-        spec: of the environments.
-        capacity: transitions kept; the oldest is overwritten.
-        num_environments: B.
-        horizon: n, and the discount factor.
+        layout: of the steps.
+        capacity: steps stored; the oldest is overwritten.
         kind: of the storage of observations.
         beside: bytes that the memory takes besides this.
 
     Raises:
-        UsageError: there is no room for n steps of every environment, or no memory for all of it.
+        UsageError: the request is not for draws, there is no room for what it asks for, or no memory for all of it.
     """
 
-    def __init__(
-        self,
-        spec: EnvironmentSpec,
-        capacity: int,
-        num_environments: int,
-        horizon: Horizon,
-        kind: type[Observations],
-        beside: int = 0,
-    ) -> None:
-        def of(space: Array | Discrete, name: str) -> tf.Variable:
-            return ring(capacity, space.shape, space.dtype, name)
-
-        if horizon.num_steps > 1 and capacity <= horizon.num_steps * num_environments:
-            raise errors.UsageError(
-                f"A replay of {capacity:,} transitions can't hold {horizon.num_steps} steps of {num_environments} environments "
-                f"each; expected a capacity greater than {horizon.num_steps * num_environments:,}. Set memory.capacity so."
-            )
-        needed = kind.num_bytes(spec, capacity, num_environments) + capacity * _other_bytes(spec, horizon) + beside
-        check_free(needed, f"A replay of {capacity:,} transitions", "memory.capacity")
+    def __init__(self, layout: Layout, capacity: int, kind: type[Observations], beside: int = 0) -> None:
+        request, rows = layout.request, layout.num_environments
+        self.reach = request.num_steps + (request.length or 1) - 1  # steps of one environment that a row of a batch spans
+        _check(layout, capacity, self.reach)
+        signature = layout.step_signature()
+        stored = {name: getattr(signature, name) for name in STORED}
+        links = {"ended": tf.TensorSpec([], tf.bool), "following": tf.TensorSpec([], tf.int64)} if self.reach > 1 else {}
+        size = kind.num_bytes(layout, capacity) + capacity * num_bytes((stored, links)) + beside
+        check_free(size, f"A replay of {capacity:,} transitions", "memory.capacity")
         self.capacity = capacity
-        self.horizon = horizon
-        self.newest_left_out = (horizon.num_steps - 1) * num_environments  # their n steps may not be complete
+        self.request = request
+        self.newest_left_out = (self.reach - 1) * rows  # what follows them may not have happened yet
         self.sheds_early = kind.sheds_early
-        self._observations = kind(spec, capacity, num_environments)
-        self._added = tf.Variable(0, dtype=tf.int64, name="added")
-        number = Array(())
-        self._rings = {"action": of(spec.action, "action"), "reward": of(number, "reward"), "discount": of(number, "discount")}
-        if spec.target is not None:
-            self._rings["target"] = of(spec.target, "target")
-        self._links: dict[str, tf.Variable] = {}
-        if horizon.num_steps > 1:
-            self._links = {
-                "ended": ring(capacity, (), "bool", "ended"),
-                "following": ring(capacity + 1, (), "int64", "following"),  # a slot; the last entry is written in vain
-                "newest": tf.Variable(-tf.ones([num_environments], tf.int64), trainable=False, name="newest"),  # numbers
-            }
+        self._observations = kind(layout, capacity)
+        self._added = tf.Variable(0, dtype=tf.int64)
+        self._stored = rings(capacity, stored)
+        self._is_linked = self.reach > 1
+        if self._is_linked:
+            self._ended = rings(capacity, links["ended"])
+            self._following = rings(capacity + 1, links["following"])  # a slot; the last takes what has no predecessor
+            self._newest = tf.Variable(-tf.ones([rows], tf.int64), trainable=False)  # number of each environment's last step
 
-    def added(self) -> Any:
-        """Returns how many transitions have been added, int64 scalar."""
+    def added(self) -> Tensor:
+        """Returns how many steps have been added, int64 scalar."""
         return self._added.read_value()
 
-    def add(self, transition: Transition, ended: Any, row: Any) -> None:
-        """Stores N transitions; see `agentlab.memory.Memory.add`."""
-        rows = tf.shape(transition.reward, out_type=tf.int64)[0]
-        kept = tf.range(tf.maximum(rows - self.capacity, 0), rows)  # of more rows than fit, the last
-        transition, ended, row = tf.nest.map_structure(lambda leaf: tf.gather(leaf, kept), (transition, ended, row))
-        numbers = self.added() + kept
+    def add(self, step: Step, row: Tensor) -> Tensor:
+        """Stores those of N steps that are transitions; returns how many, int64 scalar. See `agentlab.memory.Memory.add`."""
+        count, last = last_that_acted(step.acted, self.capacity)
+        step, row = tf.nest.map_structure(lambda leaf: tf.gather(leaf, last), (step, row))
+        stored = tf.shape(last, out_type=tf.int64)[0]
+        numbers = self.added() + (count - stored) + tf.range(stored)
         slots = numbers % self.capacity
-        self._observations.put(numbers, transition, row)
-        for name, stored in self._rings.items():
-            stored.scatter_update(tf.IndexedSlices(getattr(transition, name), slots))
-        if self._links:
-            self._links["ended"].scatter_update(tf.IndexedSlices(ended, slots))
-            self._link(numbers, row, self.added() + rows - self.capacity)
-        self._added.assign_add(rows)
+        self._observations.put(numbers, step, row)
+        put(self._stored, slots, {name: getattr(step, name) for name in STORED})
+        if self._is_linked:
+            put(self._ended, slots, step.ended)
+            self._link(numbers, row, self.added() + count - self.capacity)
+        self._added.assign_add(count)
+        return count
 
-    def _link(self, numbers: Any, row: Any, oldest: Any) -> None:
-        """Has the predecessors of the transitions `numbers` point to them, but those before number `oldest`."""
+    def _link(self, numbers: Tensor, row: Tensor, oldest: Tensor) -> None:
+        """Has the predecessors of the steps `numbers` point to them, but those before number `oldest`."""
+        # Steps of one environment side by side, in order: [N] by row.
         order = tf.argsort(row, stable=True)
         row, numbers = tf.gather(row, order), tf.gather(numbers, order)
-        newest, following = self._links["newest"], self._links["following"]
-        known = tf.gather(newest, row)
-        in_batch = tf.concat([tf.zeros_like(row[:1], tf.bool), tf.equal(row[1:], row[:-1])], axis=0)
-        predecessor = tf.where(in_batch, tf.concat([known[:1], numbers[:-1]], axis=0), known)
-        is_kept = predecessor >= tf.maximum(oldest, 0)
+        newest = tf.gather(self._newest, row)
+
+        # The predecessor is the step before in this call, or the environment's newest before it.
+        place = tf.range(tf.size(row))
+        before = tf.maximum(place - 1, 0)
+        in_call = (place > 0) & tf.equal(row, tf.gather(row, before))
+        predecessor = tf.where(in_call, tf.gather(numbers, before), newest)
+        is_stored = predecessor >= tf.maximum(oldest, 0)
+
         slots = numbers % self.capacity
-        following.scatter_update(tf.IndexedSlices(slots, slots))  # to itself: nothing followed yet
-        following.scatter_update(tf.IndexedSlices(slots, tf.where(is_kept, predecessor % self.capacity, self.capacity)))
-        newest.scatter_max(tf.IndexedSlices(numbers, row))
+        put(self._following, slots, slots)  # to itself: nothing followed yet
+        put(self._following, tf.where(is_stored, predecessor % self.capacity, self.capacity), slots)
+        self._newest.scatter_max(tf.IndexedSlices(numbers, row))
 
-    def cut(self, row: Any) -> None:
-        """Has the newest transitions of the environments `row` end their episodes; see `agentlab.memory.Memory.cut`."""
-        if not self._links:
-            return
-        newest = tf.gather(self._links["newest"], row)
-        slots = tf.boolean_mask(newest, newest >= tf.maximum(self.added() - self.capacity, 0)) % self.capacity
-        self._links["ended"].scatter_update(tf.IndexedSlices(tf.ones_like(slots, tf.bool), slots))
+    def cut(self, row: Tensor) -> None:
+        """Has the newest steps of the environments `row` end their episodes; see `agentlab.memory.Memory.cut`."""
+        if self._is_linked:
+            newest = tf.gather(self._newest, row)
+            slots = tf.boolean_mask(newest, newest >= tf.maximum(self.added() - self.capacity, 0)) % self.capacity
+            put(self._ended, slots, tf.ones_like(slots, tf.bool))
 
-    def bounds(self) -> tuple[Any, Any]:
-        """Returns the numbers `(begin, end)` between which transitions are whole and n steps long, or end with their episode.
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Returns the numbers `(begin, end)` between which steps are whole and have all that follows, or end their episode.
 
-        As long as there is none, those that are cut short by the present count.
+        As long as there are none, those that are cut short by the present count.
         """
         begin, end = self._observations.begin(self.added()), self.added() - self.newest_left_out
         return begin, tf.where(end > begin, end, self.added())
 
-    def read(self, slots: Any) -> Transition:
-        """Returns the transitions of n steps that begin in `slots` `[N]` int64."""
-        reward, last, factor = tf.gather(self._rings["reward"], slots), slots, tf.ones_like(slots, tf.float32)
-        for _ in range(self.horizon.num_steps - 1):
-            following = tf.gather(self._links["following"], last)
-            goes_on = ~tf.gather(self._links["ended"], last) & tf.not_equal(following, last)
-            factor = tf.where(goes_on, self.horizon.discount * factor, factor)
-            reward += tf.where(goes_on, factor * tf.gather(self._rings["reward"], following), 0.0)
-            last = tf.where(goes_on, following, last)
-        return Transition(
+    def read(self, slots: Tensor) -> Batch:
+        """Returns what begins in `slots` `[N]` int64: `[N, ...]`, or sequences `[N, T, ...]`."""
+        if self.request.length is None:
+            return self._read_steps(slots)
+        along = [slots]
+        for _ in range(self.request.length - 1):
+            along.append(tf.gather(self._following, along[-1]))
+        slots = tf.stack(along, axis=1)
+        repeated = tf.equal(slots[:, 1:], slots[:, :-1])  # of an environment that has gone no further
+        acted = tf.concat([tf.ones_like(slots[:, :1], tf.bool), ~repeated], axis=1)
+        return attrs.evolve(self._read_steps(slots), acted=acted)
+
+    def _read_steps(self, slots: Tensor) -> Batch:
+        """Returns the transitions of n steps that begin in `slots` `[...]`."""
+        stored = read(self._stored, slots)
+        reward, last, factor = stored["reward"], slots, tf.ones_like(slots, tf.float32)
+        for _ in range(self.request.num_steps - 1):
+            following = tf.gather(self._following, last)
+            continues = ~tf.gather(self._ended, last) & tf.not_equal(following, last)
+            factor = tf.where(continues, self.request.discount * factor, factor)
+            reward += tf.where(continues, factor * tf.gather(self._stored["reward"], following), 0.0)
+            last = tf.where(continues, following, last)
+        return Batch(
             observation=self._observations.observation(slots),
-            action=tf.gather(self._rings["action"], slots),
+            action=stored["action"],
             reward=reward,
-            discount=factor * tf.gather(self._rings["discount"], last),
+            discount=factor * tf.gather(self._stored["discount"], last),
             next_observation=self._observations.next_observation(last),
-            target=tf.gather(self._rings["target"], slots) if "target" in self._rings else (),
+            ended=tf.gather(self._ended, last) if self._is_linked else tf.zeros_like(slots, tf.bool),
+            acted=tf.ones_like(slots, tf.bool),
+            target=stored["target"],
+            output=stored["output"],
+            state=stored["state"],
         )
 
-    def variables(self) -> dict[str, Any]:
-        """Returns the tf.Variables of the storage by name."""
-        return {**self._observations.variables(), **self._rings, **self._links, "added": self._added}
 
-
-def _other_bytes(spec: EnvironmentSpec, horizon: Horizon) -> int:
-    """Returns the bytes of one transition besides its observations."""
-    numbers = [spec.action, Array(()), Array(())]  # action, reward, discount
-    numbers += [spec.target] if spec.target is not None else []
-    links = 1 + 8 if horizon.num_steps > 1 else 0  # whether it ended, and what followed
-    return links + sum(math.prod(space.shape) * np.dtype(space.dtype).itemsize for space in numbers)
+def _check(layout: Layout, capacity: int, reach: int) -> None:
+    """Raises UsageError if a ring can't hand out what a trainer asks for."""
+    request, rows = layout.request, layout.num_environments
+    if request.order != "any":
+        raise errors.UsageError(
+            "The trainer learns from everything since its last update, in order; a replay hands out draws. "
+            "Set memory.name=rollout."
+        )
+    if reach > 1 and capacity <= reach * rows:
+        raise errors.UsageError(
+            f"A replay of {capacity:,} transitions can't hold {reach} steps of {rows} environments each; expected a capacity "
+            f"greater than {reach * rows:,}. Set memory.capacity so."
+        )

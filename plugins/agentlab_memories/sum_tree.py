@@ -66,10 +66,6 @@ class SumTree:
             node = node * FANOUT + child
         return node, tf.gather(weights, child, batch_dims=1)
 
-    def variables(self) -> dict[str, Any]:
-        """Returns the tf.Variables by name, from the fewest sums to the weights."""
-        return {f"tree/{index}": level for index, level in enumerate(self._levels)}
-
 
 def _rows(size: int) -> list[int]:
     """Returns the rows of the levels that are stored, from the entries up."""

@@ -3,8 +3,9 @@
 Importing this package makes their layers known to Keras, for `keras.models.load_model`.
 """
 
+from agentlab_models.features import Features
 from agentlab_models.heads import Dueling
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.styles import Subclassed
 
-__all__ = ["Dueling", "NoisyDense", "Subclassed"]
+__all__ = ["Dueling", "Features", "NoisyDense", "Subclassed"]

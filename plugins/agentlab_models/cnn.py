@@ -6,10 +6,11 @@ import math
 
 import attrs
 import keras
+import numpy as np
 
 from agentlab import errors
 from agentlab.model import ModelBuilder
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, array_of
 from agentlab.trainer import optional_positive
 from agentlab_models.heads import Dense, dense_layers
 from agentlab_models.styles import Subclassed, functional, sequential
@@ -108,10 +109,11 @@ def _normalized(filters: int, kernel_size: int, pooled: bool) -> list[keras.laye
 
 def rescaled(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
     """Returns the layer that makes whole numbers, as of pixels, floating-point ones of at most 1; none where they are that."""
-    shown = spec.observation
+    shown = array_of(spec.seen, "A convolutional network", spec.name)
     if shown.dtype.startswith("float"):
         return []
-    return [keras.layers.Rescaling(1.0 / shown.maximum if 0.0 < shown.maximum < math.inf else 1.0)]
+    largest = np.max(shown.maximum).item()
+    return [keras.layers.Rescaling(1.0 / largest if 0.0 < largest < math.inf else 1.0)]
 
 
 def check_image(spec: EnvironmentSpec, smallest: int) -> None:
@@ -120,7 +122,7 @@ def check_image(spec: EnvironmentSpec, smallest: int) -> None:
     Raises:
         UsageError: they are not.
     """
-    shape = spec.observation.shape
+    shape = array_of(spec.seen, "A convolutional network", spec.name).shape
     if len(shape) != 3 or min(shape[:2]) < smallest:
         raise errors.UsageError(
             f"A convolutional network needs images [height, width, channels] of at least {smallest} x {smallest} pixels; "

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab.model import ModelBuilder, RecurrentModel
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab_models.symbols import num_symbols
 
 MOST_LAYERS = 100
@@ -200,7 +200,7 @@ class GPT(ModelBuilder):
             raise ValueError(f"'units' must be a multiple of twice 'heads': {self.units} and {self.heads}")
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-        return Transformer(self, num_symbols(spec), num_outputs, spec.action.choices != (), name="gpt")
+        return Transformer(self, num_symbols(spec), num_outputs, choices_of(spec.action) != (), name="gpt")
 
 
 def _dense(units: int, spread: float, name: str, dtype: Any) -> keras.layers.Dense:

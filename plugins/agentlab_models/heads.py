@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.spec import Discrete, EnvironmentSpec, describe
 from agentlab.tensors import keras_names
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.styles import restored, serialized
@@ -61,7 +61,7 @@ def _dueling(spec: EnvironmentSpec, num_outputs: int, hidden_units: Sequence[int
     action = spec.action
     if not isinstance(action, Discrete) or action.shape or num_outputs % action.num_values:
         raise errors.UsageError(
-            f"A dueling network has outputs for each of several actions; environment {spec.name!r} takes a {action} "
+            f"A dueling network has outputs for each of several actions; environment {spec.name!r} takes a {describe(action)} "
             f"and the trainer wants {num_outputs} outputs. Set model.dueling=false."
         )
     atoms = num_outputs // action.num_values

@@ -9,6 +9,7 @@ from agentlab.model import ModelBuilder
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import keras_names
 from agentlab.trainer import optional_positive
+from agentlab_models.features import feature_layers
 from agentlab_models.heads import Dense, dense_layers
 from agentlab_models.styles import Subclassed, functional, sequential
 
@@ -35,9 +36,8 @@ class MLP(ModelBuilder):
 
     def layers(self, spec: EnvironmentSpec, num_outputs: int) -> list[keras.layers.Layer]:
         """Returns the layers, first to last."""
-        flatten = [keras.layers.Flatten()] if len(spec.observation.shape) != 1 else []
         dense = Dense(self.activation, self.noise)
-        return [*flatten, *dense_layers(spec, num_outputs, self.hidden_units, dense, self.dueling)]
+        return [*feature_layers(spec), *dense_layers(spec, num_outputs, self.hidden_units, dense, self.dueling)]
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         return sequential(spec, self.layers(spec, num_outputs))
@@ -70,7 +70,5 @@ class Linear(ModelBuilder):
     initializer: str = "zeros"
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-        flatten = [keras.layers.Flatten()] if len(spec.observation.shape) != 1 else []
-        return sequential(
-            spec, [*flatten, keras.layers.Dense(num_outputs, kernel_initializer=keras_names.initializer(self.initializer))]
-        )
+        dense = keras.layers.Dense(num_outputs, kernel_initializer=keras_names.initializer(self.initializer))
+        return sequential(spec, [*feature_layers(spec), dense])

@@ -6,10 +6,11 @@ from typing import Literal
 
 import attrs
 import keras
+import numpy as np
 
 from agentlab import errors
 from agentlab.model import ModelBuilder
-from agentlab.spec import Array, EnvironmentSpec
+from agentlab.spec import Array, EnvironmentSpec, array_of
 from agentlab.trainer import optional_positive
 from agentlab_models.heads import Dense, dense_layers
 from agentlab_models.styles import sequential
@@ -44,24 +45,24 @@ class NatureCNN(ModelBuilder):
             raise ValueError(f"'convolutions' must be lists of filters, side and stride, each at least 1: {self.convolutions}")
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-        self._check(spec)
+        shown = self._check(spec)
         layers: list[keras.layers.Layer] = [keras.layers.Permute((2, 3, 1))] if self.channels == "first" else []
-        layers.append(keras.layers.Rescaling(1.0 / spec.observation.maximum))
+        layers.append(keras.layers.Rescaling(1.0 / np.max(shown.maximum).item()))
         for filters, side, stride in self.convolutions:
             layers.append(keras.layers.Conv2D(filters, side, stride, activation="relu"))
         dense = Dense("relu", self.noise)
         layers += [keras.layers.Flatten(), *dense_layers(spec, num_outputs, self.hidden_units, dense, self.dueling)]
         return sequential(spec, layers)
 
-    def _check(self, spec: EnvironmentSpec) -> None:
-        """Checks that observations are images, large enough for every convolution to have a place.
+    def _check(self, spec: EnvironmentSpec) -> Array:
+        """Returns the space of observations that are images, large enough for every convolution to have a place.
 
         Raises:
             UsageError: they are not.
         """
-        shown = spec.observation
+        shown = array_of(spec.seen, "A convolutional network", spec.name)
         sides = shown.shape[1:] if self.channels == "first" else shown.shape[:2]
-        is_image = len(shown.shape) == 3 and 0.0 < shown.maximum <= 65_535.0 and shown.minimum >= 0.0
+        is_image = len(shown.shape) == 3 and 0.0 < np.max(shown.maximum) <= 65_535.0 and np.min(shown.minimum) >= 0.0
         if not is_image or min(sides) < self._needed():
             order = "[channels, height, width]" if self.channels == "first" else "[height, width, channels]"
             raise errors.UsageError(
@@ -69,6 +70,7 @@ class NatureCNN(ModelBuilder):
                 f"environment {spec.name!r} shows a {_described(shown)}. Choose model 'mlp', or set model.convolutions "
                 "and model.channels."
             )
+        return shown
 
     def _needed(self) -> int:
         """Returns the smallest side, in pixels, that leaves one place for the last convolution."""
@@ -79,4 +81,4 @@ class NatureCNN(ModelBuilder):
 
 
 def _described(shown: Array) -> str:
-    return f"{shown} in {shown.minimum:g} to {shown.maximum:g}"
+    return f"{shown} in {np.min(shown.minimum):g} to {np.max(shown.maximum):g}"

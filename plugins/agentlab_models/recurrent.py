@@ -9,7 +9,7 @@ import attrs
 import keras
 
 from agentlab.model import ModelBuilder, RecurrentModel
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, array_of, choices_of
 from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentLayer, RecurrentStack
 from agentlab_models.symbols import num_symbols
 
@@ -93,9 +93,10 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
         embedding = keras.layers.Embedding(size, self.embedding) if self.embedding is not None else None
         first = self.layer(size if embedding is None else None)
         above = [self.layer(None) for _ in range(self.layers - 1)]
-        stack = RecurrentStack([first, *above], spec.action.choices != (), self.dropout)
+        stack = RecurrentStack([first, *above], choices_of(spec.action) != (), self.dropout)
         # Built before the head is made, which draws the next initial weights: a seed stands for the same ones as ever.
-        stack.build((None, *spec.observation.shape, *([self.embedding] if embedding is not None else [])))
+        window = array_of(spec.seen, "A recurrent model", spec.name).shape
+        stack.build((None, *window, *([self.embedding] if embedding is not None else [])))
         name = type(self).__name__.removesuffix("Builder").lower()
         return RecurrentNetwork(stack, num_outputs, embedding, name=name)
 

@@ -8,18 +8,22 @@ from typing import Any
 import keras
 
 from agentlab.spec import EnvironmentSpec
+from agentlab_models.features import inputs_of
 
 Layers = Sequence[keras.layers.Layer]
 
 
 def sequential(spec: EnvironmentSpec, layers: Layers) -> keras.Model:
     """Returns the layers as a Sequential model of the environment's observations."""
-    return keras.Sequential([_inputs(spec), *layers])
+    inputs = inputs_of(spec)
+    if isinstance(inputs, dict):  # which a Sequential model does not take
+        return functional(spec, layers)
+    return keras.Sequential([inputs, *layers])
 
 
 def functional(spec: EnvironmentSpec, layers: Layers) -> keras.Model:
     """Returns the layers as a Functional model of the environment's observations."""
-    inputs = outputs = _inputs(spec)
+    inputs = outputs = inputs_of(spec)
     for layer in layers:
         outputs = layer(outputs)
     return keras.Model(inputs, outputs)
@@ -61,7 +65,3 @@ class Subclassed(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Subclassed:
         return cls(**{**config, "chain": restored(config["chain"], custom_objects)})
-
-
-def _inputs(spec: EnvironmentSpec) -> Any:
-    return keras.Input(spec.observation.shape, dtype=spec.observation.dtype)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from agentlab import errors
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, array_of
 
 
 def num_symbols(spec: EnvironmentSpec) -> int:
@@ -12,10 +14,10 @@ def num_symbols(spec: EnvironmentSpec) -> int:
     Raises:
         UsageError: it shows something else.
     """
-    shown = spec.observation
+    shown = array_of(spec.seen, "A model of sequences", spec.name)
     if len(shown.shape) != 1 or not shown.dtype.startswith("int") or shown.minimum != 0:
         raise errors.UsageError(
             f"A model of sequences needs windows of symbols, whole numbers from 0 on; environment {spec.name!r} shows a "
             f"{shown}. Choose environment 'text' or another model, such as 'mlp'."
         )
-    return int(shown.maximum) + 1
+    return int(np.max(shown.maximum)) + 1

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.trainer import Score
-from agentlab.types import Transition
+from agentlab.types import Batch
 
 
 class AnswerScore(Score):
@@ -27,7 +27,7 @@ class AnswerScore(Score):
         self._total = 0.0
         self._rows = 0
 
-    def add(self, output: np.ndarray, batch: Transition) -> None:
+    def add(self, output: np.ndarray, batch: Batch) -> None:
         if len(output) == 0:
             return
         for metric in self._metrics:
@@ -54,7 +54,7 @@ class ClassScore(AnswerScore):
         super().__init__(loss, metrics)
         self._confusion = np.zeros((num_classes, num_classes), np.int64)
 
-    def add(self, output: np.ndarray, batch: Transition) -> None:
+    def add(self, output: np.ndarray, batch: Batch) -> None:
         super().add(output, batch)
         np.add.at(self._confusion, (np.ravel(batch.target), np.ravel(batch.action)), 1)
 

@@ -8,10 +8,11 @@ import attrs
 import keras
 
 from agentlab import errors
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.distribution import Deterministic, Distribution, distribution_of
+from agentlab.spec import Array, Discrete, EnvironmentSpec, SpaceNest, describe, spaces_alike
 from agentlab.tensors import keras_names
-from agentlab.trainer import Score, Trainer
-from agentlab.types import Transition
+from agentlab.trainer import Loss, Score, Setup, Trainer
+from agentlab.types import Batch, Seed, Tensor
 from agentlab_supervised.score import AnswerScore, ClassScore
 
 TAKEN = ("episodes", "return_mean", "return_std", "episode_length_mean", "loss", "per_class_accuracy", "confusion_matrix")
@@ -32,28 +33,32 @@ class Supervised(Trainer):
     loss_function: str | dict[str, Any] | Any = None
     metrics: tuple[Any, ...] = attrs.field(default=(), validator=attrs.validators.max_len(MOST_METRICS))
 
-    def num_outputs(self, spec: EnvironmentSpec) -> int:
+    def distribution(self, spec: EnvironmentSpec) -> Distribution:
         target = spec.target
         if target is None:
             raise errors.UsageError(
-                f"Supervised learning needs the right answers; environment {spec.name!r} pays rewards and doesn't tell them. "
+                f"Supervised learning needs the right answers; environment {spec.name!r} pays rewards and has no targets. "
                 "Choose another trainer, such as 'dqn', or an environment with targets."
             )
-        if target.shape != spec.action.shape or isinstance(target, Discrete) is not isinstance(spec.action, Discrete):
+        if not spaces_alike(target, spec.action):
             raise errors.UsageError(
-                f"Environment {spec.name!r} takes a {spec.action}, but its right answer is a {target}; expected alike ones."
+                f"Environment {spec.name!r} takes a {describe(spec.action)}, but its right answer is a {describe(target)}; "
+                "expected the same kind of space."
             )
-        return target.num_values if isinstance(target, Discrete) else target.shape[-1]
+        if isinstance(target, Array):
+            return Deterministic(shape=target.shape)
+        return distribution_of(target)
 
-    def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        super().build(model, spec)
-        self._loss = _loss(self.loss_function, spec.target)
-        self._metrics = keras_names.metrics([_metric(metric, spec.target) for metric in self.metrics])
+    def build(self, setup: Setup) -> None:
+        super().build(setup)
+        target = setup.spec.target
+        self._loss = _loss(self.loss_function, target)
+        self._metrics = keras_names.metrics([_metric(metric, target) for metric in self.metrics])
         _check_names([metric.name for metric in self._metrics])
-        self._target = spec.target
+        self._target = target
 
-    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
-        return self._loss(batch.target, output), {}
+    def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
+        return Loss(self._loss(batch.target, output))
 
     def score(self) -> Score:
         for metric in self._metrics:
@@ -63,7 +68,7 @@ class Supervised(Trainer):
         return AnswerScore(self._loss, self._metrics)
 
 
-def _loss(given: Any, target: Array | Discrete | None) -> Any:
+def _loss(given: Any, target: SpaceNest | None) -> Any:
     """Returns what to call with (target, output)."""
     if given is None:
         discrete = isinstance(target, Discrete)
@@ -73,7 +78,7 @@ def _loss(given: Any, target: Array | Discrete | None) -> Any:
     return keras_names.loss(given)
 
 
-def _metric(given: Any, target: Array | Discrete | None) -> Any:
+def _metric(given: Any, target: SpaceNest | None) -> Any:
     if given in ("accuracy", "acc") and isinstance(target, Discrete):
         return keras.metrics.SparseCategoricalAccuracy(name="accuracy")  # as `compile` resolves the name
     return given

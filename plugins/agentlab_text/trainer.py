@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.spec import Discrete, EnvironmentSpec
-from agentlab.trainer import Score, Trainer
-from agentlab.types import Transition
+from agentlab.distribution import Categorical
+from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.trainer import Loss, Score, Trainer
+from agentlab.types import Batch, Seed, Tensor
 
 NATS_PER_BIT = math.log(2.0)
 
@@ -39,21 +40,22 @@ class NextSymbol(Trainer):
 
     metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "bits_per_character")
 
-    def num_outputs(self, spec: EnvironmentSpec) -> int:
+    def distribution(self, spec: EnvironmentSpec) -> Categorical:
         if not isinstance(spec.target, Discrete):
+            target = "no target" if spec.target is None else f"a target that is a {describe(spec.target)}"
             raise errors.UsageError(
-                f"Trainer 'next-symbol' needs to be told the right symbols; environment {spec.name!r} has "
-                f"{'no target' if spec.target is None else f'a target that is a {spec.target}'}. Choose environment 'text'."
+                f"Trainer 'next-symbol' needs to be told the right symbols; environment {spec.name!r} has {target}. "
+                "Choose environment 'text'."
             )
-        return spec.target.num_values
+        return Categorical(num_values=spec.target.num_values)
 
-    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
+    def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
         nats, judged = next_symbol_loss(output, batch.target)
         # All positions judged weigh alike, however they are spread over the rows.
         positions = tf.maximum(tf.reduce_sum(judged), 1.0)
         mean = tf.reduce_sum(nats) / positions
         rows = tf.cast(tf.shape(nats)[0], tf.float32)
-        return nats * (rows / positions), {"bits_per_character": mean / NATS_PER_BIT}
+        return Loss(nats * (rows / positions), {"bits_per_character": mean / NATS_PER_BIT})
 
     def score(self) -> Score:
         return SymbolScore()
@@ -67,7 +69,7 @@ class SymbolScore(Score):
         self._right = 0
         self._judged = 0
 
-    def add(self, output: np.ndarray, batch: Transition) -> None:
+    def add(self, output: np.ndarray, batch: Batch) -> None:
         judged = batch.target >= 0
         logits, target = output[judged].astype(np.float64), batch.target[judged]
         largest = logits.max(axis=-1, keepdims=True)

@@ -18,12 +18,10 @@ from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.loop.evaluation import Evaluator
 from agentlab.loop.gears import DeviceGear, HostGear
 from agentlab.loop.guard import guarded
-from agentlab.loop.policy import Policy
-from agentlab.model import build_model
 from agentlab.program import play
-from agentlab.sampler import Greedy
+from agentlab.runs.model_building import build_model
+from agentlab.sampler import EpsilonGreedy, Greedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 from agentlab_memories.replay import UniformReplay
@@ -148,7 +146,7 @@ class SickDevice(DeviceEnvironment):
 def agent_for(spec, rows=2, learning_starts=10_000, execution="graph"):
     model = build_model(MLP((4,)), spec, 2, 0)
     trainer = DQN(learning_starts=learning_starts, update_period=4)
-    return Agent(spec, Parts(model, EpsilonGreedy(0.5), trainer, UniformReplay(100, 8)), rows, execution=execution)
+    return Agent(spec, Parts({"values": [model]}, EpsilonGreedy(0.5), trainer, UniformReplay(100, 8)), rows, execution=execution)
 
 
 def gymnasium_environment(fault, vectorization):
@@ -264,7 +262,7 @@ WRONG = {
     "observation beyond float32": {"observation": np.full((2, 4), 1e39)},
     "final observation of one": {"final_observation": np.zeros(4)},
     "final observation infinite": {"final_observation": np.full((2, 4), np.inf)},
-    "first 2": {"first": [2, 0]},
+    "acted 2": {"acted": [2, 0]},
     "no time step": None,
 }
 
@@ -275,7 +273,7 @@ def stepped(agent, generator, wrong=()):
     for step in range(40):
         observation = generator.normal(size=(2, 4)).astype(np.float32)
         ends = generator.random((2, 2)) < 0.1
-        timestep = TimeStep(observation, generator.normal(size=2), *ends, observation, first=generator.random(2) < 0.1)
+        timestep = TimeStep(observation, generator.normal(size=2), *ends, observation, acted=generator.random(2) >= 0.1)
         for change in wrong:
             with pytest.raises(errors.UsageError) as caught:
                 agent.step(timestep if change is None else attrs.evolve(timestep, **change)) if change else agent.step(change)
@@ -330,7 +328,7 @@ def test_numbers_of_numpy_and_lists_are_taken_for_what_they_are():
     batch = [[1.0] * 4]
     agent.step(TimeStep(batch, [1.0], [False], [False], batch))
     agent.step(TimeStep(batch, 1.0, False, False, batch))
-    stage = agent._stepper._stage
+    stage = agent.host_actor()._staging
     count = len(SAME) + 2
     assert stage._count == count
     assert stage._records["reward"][:count].tolist() == [1.0] * count
@@ -365,7 +363,7 @@ def test_two_threads_that_step_one_agent_are_told():
     leave.set()
     thread.join()
     assert agent.step(TimeStep.begin(np.zeros(4))) in (0, 1)
-    assert agent._stepper.turns == 2
+    assert agent.host_actor().turns == 2
 
 
 # ---- arrays that are changed once they were handed over ----------------------------------------------------------------------
@@ -458,12 +456,12 @@ def learned_among(rude):
     before = state.copy()
     gear.run(1)
     np.testing.assert_array_equal(state, before)
-    policy = Policy(agent.model, Greedy(), Greedily.spec, 0)
+    judge = agent.actor(Greedy(), 0)
 
     def loss(target, output):
         return tf.reduce_sum(output, axis=-1) * tf.cast(target, tf.float32)
 
-    found = Evaluator(Greedily(rude), policy, 20, 0, lambda: ClassScore(loss, [], 2)).run()
+    found = Evaluator(Greedily(rude), judge, 20, 0, lambda: ClassScore(loss, [], 2)).run()
     gear.state()  # hands over what waits for the memory
     return found, everything(agent)
 
@@ -591,10 +589,10 @@ def test_actions_that_are_no_numbers_are_refused():
 @pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
 def test_a_sampler_that_draws_what_there_is_not_is_told_by_the_device_gear(execution):
     class OneTooFar(EpsilonGreedy):
-        def sample(self, output, step, seed):
-            return super().sample(output, step, seed) + tf.cast(step >= 6, tf.int64) * 2
+        def sample(self, distribution, step, seed):
+            return super().sample(distribution, step, seed) + tf.cast(step >= 6, tf.int64) * 2
 
-    parts = Parts(build_model(MLP((4,)), SPEC, 2, 0), OneTooFar(0.0), DQN(learning_starts=10**6), UniformReplay(100, 8))
+    parts = Parts({"values": [build_model(MLP((4,)), SPEC, 2, 0)]}, OneTooFar(0.0), DQN(learning_starts=10**6), UniformReplay(100, 8))
     gear = DeviceGear(Agent(SPEC, parts, 2, execution=execution), SickDevice(), 0)
     gear.start()
     with pytest.raises(errors.UsageError, match=r"^sick can't take its actions at vector step 4: row 0's action is [23]; expe"):

@@ -15,7 +15,7 @@ from agentlab.memory import Latest
 from agentlab.registry import plugins
 from agentlab.sampler import Greedy, Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.trainer import Trainer
+from agentlab.trainer import Loss, Trainer
 
 SPEC = EnvironmentSpec("example", Array((3,)), Discrete(2))
 PARTS = [offer for kind in ("trainer", "sampler", "memory") for offer in plugins.offers(kind) if offer.package == "agentlab"]
@@ -45,12 +45,9 @@ class Plain(Trainer):
         self.weight = weight
         self.count = 0
 
-    def num_outputs(self, spec):
-        return 2
-
     def loss(self, output, batch, seed):
         self.count += 1
-        return self.weight * tf.square(batch.reward - output[:, 0]), {}
+        return Loss(self.weight * tf.square(batch.reward - output[:, 0]))
 
 
 class Wider(Plain):
@@ -67,15 +64,15 @@ class Turned(Sampler):
     def __init__(self, turn: int = 1) -> None:
         self.turn = turn
 
-    def sample(self, output, step, seed):
-        return tf.argmax(output, axis=-1)
+    def sample(self, distribution, step, seed):
+        return distribution.mode()
 
 
 def test_parts_of_every_way_of_writing_one():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     first, trainer, sampler = Plain(), Wider(), Turned()
     freeze(first)
-    agent = Agent(SPEC, Parts(model, sampler, trainer, Latest(), Greedy()))
+    agent = Agent(SPEC, Parts({"policy": [model]}, sampler, trainer, Latest(), Greedy()))
     for part, name in ((first, "weight"), (trainer, "weight"), (trainer, "width"), (sampler, "turn")):
         with pytest.raises(AgentlabError, match=f"Setting '{name}' of {type(part).__name__}"):
             setattr(part, name, 3)

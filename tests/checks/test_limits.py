@@ -12,16 +12,16 @@ import pytest
 import agentlab
 from agentlab import errors, settings, task
 from agentlab.checks import limits, toml
-from agentlab.loop.composition import build_part
-from agentlab.model import build_model
 from agentlab.program import sample
+from agentlab.runs.composition import build_part
+from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.spec.vocabulary import Characters
 from agentlab.task import Part
 from agentlab.tensors import keras_budget, model_footprint
-from agentlab.types import Horizon
-from agentlab.vocabulary import Characters
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
+from making import make_layout
 
 SPEC = EnvironmentSpec("four", Array((4,)), Discrete(2))
 
@@ -77,14 +77,14 @@ def test_what_a_file_asks_for_is_counted(tmp_path, lines, sentence):
 
 
 def test_a_user_may_ask_for_what_a_file_may_not():
-    found = task.changed(agentlab.loop.composition.find_task("dqn-cartpole"), {"num_environments": 1_000_000, "steps": 10**13})
+    found = task.changed(agentlab.runs.composition.find_task("dqn-cartpole"), {"num_environments": 1_000_000, "steps": 10**13})
     assert found.num_environments == 1_000_000
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, "a\0b", "a\x1b[2J", "a\nb", "\u202eb"])
 def test_a_name_is_one_line_that_can_be_a_directorys(name):
     with pytest.raises(errors.UsageError, match=r"expected one that a directory can have|holds a zero character"):
-        task.changed(agentlab.loop.composition.find_task("dqn"), {"name": name})
+        task.changed(agentlab.runs.composition.find_task("dqn"), {"name": name})
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 100_000, "x" * 256, "a/" * 3_000])
@@ -114,7 +114,7 @@ def deep(levels):
 )
 def test_values_that_nothing_can_hold_are_told(value, sentence):
     with pytest.raises(errors.UsageError, match=sentence):
-        task.changed(agentlab.loop.composition.find_task("dqn"), {"environment": {"arguments": {"x": value}}})
+        task.changed(agentlab.runs.composition.find_task("dqn"), {"environment": {"arguments": {"x": value}}})
     with pytest.raises(errors.UsageError, match=sentence):
         build_part("model", Part("mlp", {"activation": value}))
 
@@ -126,7 +126,7 @@ def test_a_list_of_layers_is_counted():
 
 def test_threads_are_as_many_as_processors_can_have():
     with pytest.raises(errors.UsageError, match="'threads' must be <= 1024"):
-        task.changed(agentlab.loop.composition.find_task("dqn"), {"threads": 10**9})
+        task.changed(agentlab.runs.composition.find_task("dqn"), {"threads": 10**9})
 
 
 def test_messages_are_short_and_control_no_terminal():
@@ -179,9 +179,9 @@ def test_a_replay_counts_all_that_it_keeps(memory, steps, target, monkeypatch):
     counted = []
     monkeypatch.setattr("agentlab_memories.ring.check_free", lambda needed, *_: counted.append(needed))
     spec = EnvironmentSpec("four", Array((4,)), Discrete(2), target=target)
-    kept = memory(capacity=5_000, batch_size=1)
-    kept.build(spec, 2, Horizon(steps, 0.9))
-    held = sum(int(np.prod(variable.shape)) * variable.dtype.size for variable in kept.variables().values())
+    replay = memory(capacity=5_000, batch_size=1)
+    replay.build(make_layout(spec, 2, num_steps=steps, discount=0.9, priority=True))
+    held = sum(int(np.prod(variable.shape)) * variable.dtype.size for variable in replay.variables().values())
     assert abs(counted[0] - held) <= 100  # counters, and one batch
 
 

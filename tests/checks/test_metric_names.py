@@ -7,16 +7,16 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import AgentlabError, errors
-from agentlab.loop import composition
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.evaluation import Evaluator
 from agentlab.loop.statistics import COLUMNS, EVALUATION, Means
 from agentlab.memory import Latest
+from agentlab.runs import composition
 from agentlab.sampler import Greedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.testing import TrainerTests
 from agentlab.testing.checks import report
-from agentlab.trainer import Score, Trainer
+from agentlab.trainer import Loss, Score, Trainer
 
 SPEC = EnvironmentSpec("example", Array((3,)), Discrete(2))
 WRONG = [*COLUMNS, f"{EVALUATION}return_mean", "loss", "", " ", "two\nlines", 3]
@@ -33,18 +33,15 @@ def trainer(name):
 
         metric_names = (*Trainer.metric_names, name)
 
-        def num_outputs(self, spec):
-            return spec.action.num_values
-
         def loss(self, output, batch, seed):
-            return tf.square(batch.reward - output[:, 0]), {name: tf.constant(7.0)}
+            return Loss(tf.square(batch.reward - output[:, 0]), {name: tf.constant(7.0)})
 
     return Own
 
 
 def agent(name):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    return Agent(SPEC, Parts(model, Greedy(), trainer(name)(), Latest()))
+    return Agent(SPEC, Parts({"policy": [model]}, Greedy(), trainer(name)(), Latest()))
 
 
 @pytest.mark.parametrize("name", WRONG, ids=repr)
@@ -98,7 +95,7 @@ def test_a_score_does_not_replace_an_evaluations_own_figures():
     made = agentlab.make_agent("dqn-cartpole")
     judge = composition.build_evaluator(composition.resolved("dqn", {"evaluation": {"episodes": 1}}), 0, made)
     try:
-        evaluator = Evaluator(judge._environment, judge._policy, 1, 0, Counting)
+        evaluator = Evaluator(judge._environment, judge._actor, 1, 0, Counting)
         with pytest.raises(errors.UsageError, match="The trainer's score has an entry 'episodes', as every evaluation has"):
             evaluator.run()
     finally:

@@ -12,7 +12,7 @@ import tensorflow as tf
 import agentlab
 from agentlab import errors, schedules, settings
 from agentlab.checks import scalars
-from agentlab.loop.composition import build_evaluator, resolved
+from agentlab.runs.composition import build_evaluator, resolved
 from agentlab.runs.runner import load_run
 from agentlab.sampler import Temperature
 
@@ -146,7 +146,7 @@ def test_lists_where_arrays_are_meant():
     agent = agentlab.make_agent("dqn", 0, {**SMALL, "num_environments": 2, "trainer": {"learning_starts": 4}})
     shown = np.zeros((2, *agent.spec.observation.shape)).tolist()
     for _ in range(8):
-        timestep = agentlab.TimeStep(shown, [1, 0], [False, True], [False, False], shown, target=[0, 1], first=[False, False])
+        timestep = agentlab.TimeStep(shown, [1, 0], [False, True], [False, False], shown, target=[0, 1], acted=[True, True])
         action = agent.step(timestep)
         assert action.shape == (2,)
     assert agent.act(shown).shape == (2,)

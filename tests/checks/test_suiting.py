@@ -5,15 +5,18 @@ import pytest
 import tensorflow as tf
 
 import agentlab
-from agentlab import AgentlabError, errors, seeds
+from agentlab import AgentlabError, errors
+from agentlab.distribution import Normal
 from agentlab.loop.agent import Agent, Parts
-from agentlab.memory import Latest
+from agentlab.memory import Latest, Request
 from agentlab.registry import plugins
-from agentlab.sampler import Greedy, Sampler, check_actions
+from agentlab.runs.composition import check_actions
+from agentlab.sampler import Greedy, Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.trainer import Trainer
+from agentlab.trainer import Loss, Trainer
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
+from agentlab_memories.rollout import Rollout
 
 SPEC = EnvironmentSpec("example", Array((3,)), Discrete(2))
 ARM = EnvironmentSpec("arm", Array((3,)), Array((3,)))
@@ -22,69 +25,70 @@ ARM = EnvironmentSpec("arm", Array((3,)), Array((3,)))
 class Reward(Trainer):
     """Learns the reward of the first action."""
 
-    def num_outputs(self, spec):
-        return 2
-
     def loss(self, output, batch, seed):
-        return tf.square(batch.reward - output[:, 0]), {}
+        return Loss(tf.square(batch.reward - output[:, 0]))
 
 
-class OnPolicy(Reward):
-    on_policy = True
+class InOrder(Reward):
+    """Learns from everything in eight turns, in order."""
+
+    def request(self):
+        return Request(length=8, order="all", priority=True)
 
 
-class Rollout(UniformReplay):
-    """Hands out what happened in eight turns."""
+class Sequences(Reward):
+    """Learns from any eight steps on end."""
 
-    on_policy = True
-
-    def update_period(self, num_environments):
-        return 8 * num_environments
+    def request(self):
+        return Request(length=8)
 
 
 def agent(trainer, memory, rows=4):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    return Agent(SPEC, Parts(model, Greedy(), trainer, memory), rows)
+    agent = Agent(SPEC, Parts({"policy": [model]}, Greedy(), trainer, memory), rows)
+    agent.learner.prepare()
+    return agent
 
 
-@pytest.mark.parametrize("memory", [UniformReplay, PrioritizedReplay])
-def test_an_on_policy_trainer_refuses_older_transitions(memory):
-    expected = f"OnPolicy learns from what the present policy does; {memory.__name__} hands out transitions of earlier ones"
-    with pytest.raises(AgentlabError, match=expected):
-        agent(OnPolicy(), memory())
+REFUSED = [
+    (InOrder(), UniformReplay(), "learns from everything since its last update, in order; a replay hands out draws"),
+    (InOrder(), PrioritizedReplay(), "learns from everything since its last update, in order; a replay hands out draws"),
+    (InOrder(), Latest(), "learned from once a turn, every 4 steps here; the trainer asks for 1 updates every 32 steps"),
+    (Sequences(), Latest(), "The trainer learns from 8 steps in a row; memory 'latest' holds one"),
+    (Reward(), Rollout(), "hands out everything since the last update, in steps of one; the trainer asks for draws"),
+    (Reward(), PrioritizedReplay(), "draws by how far off the trainer was on each transition, which this trainer doesn't tell"),
+    (Sequences(), UniformReplay(capacity=32), "can't hold 8 steps of 4 environments each; expected a capacity greater than 32"),
+]
+
+
+@pytest.mark.parametrize(("trainer", "memory", "sentence"), REFUSED)
+def test_a_request_that_a_memory_cannot_meet_is_refused(trainer, memory, sentence):
+    with pytest.raises(AgentlabError, match=sentence):
+        agent(trainer, memory)
 
 
 @pytest.mark.parametrize(
-    ("trainer", "memory"), [(OnPolicy(), Latest()), (OnPolicy(update_period=32), Rollout()), (Reward(), UniformReplay())]
+    ("trainer", "memory"), [(InOrder(), Rollout()), (Sequences(), UniformReplay()), (Reward(), UniformReplay())]
 )
 def test_parts_that_suit_are_taken(trainer, memory):
     agent(trainer, memory)
 
 
-@pytest.mark.parametrize(("period", "rows", "updates"), [(31, 4, "31"), (32, 2, "32"), (None, 4, "4"), (64, 4, "64")])
-def test_a_memory_for_updates_at_certain_times_refuses_others(period, rows, updates):
-    expected = (
-        f"Rollout hands out what happened in {8 * rows} steps, with {rows} environments; the trainer updates every {updates}"
-    )
-    with pytest.raises(AgentlabError, match=f"{expected}. Set trainer.update_period={8 * rows}, or the memory"):
-        agent(Reward(update_period=period), Rollout(), rows)
-
-
 class NeedsAWeight(Reward):
     def loss(self, output, batch, seed):
-        return batch.weight * super().loss(output, batch, seed)[0], {}
+        return Loss(batch.weight * super().loss(output, batch, seed).value)
 
 
 class NeedsASequence(Reward):
     def loss(self, output, batch, seed):
-        return tf.reshape(batch.reward, [7, 3]), {}
+        return Loss(tf.reshape(batch.reward, [7, 3]))
 
 
 class NeedsATargetOfItsOwn(Reward):
     def loss(self, output, batch, seed):
         if tf.reduce_sum(batch.reward) > 0:  # traced anew, with AutoGraph
             return super().loss(output, batch, seed)
-        return batch.future - output[:, 0], {}
+        return Loss(batch.future - output[:, 0])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +114,7 @@ def test_a_trainer_that_cannot_use_the_batches_is_told_by_name(tmp_path, monkeyp
         "execution": execution,
         "evaluation": {"episodes": 1},
     }
-    batches = {"replay": "the batches of UniformReplay", "latest": "the latest batch"}[memory]
+    batches = {"replay": "the batches of UniformReplay", "latest": "the batches of Latest"}[memory]
     with pytest.raises(errors.UsageError) as caught:
         agentlab.run("dqn-cartpole", changes=changes, run_dir=tmp_path / "run")
     assert str(caught.value).startswith(f"{trainer.__name__} can't learn from {batches}: ")
@@ -120,21 +124,23 @@ def test_a_trainer_that_cannot_use_the_batches_is_told_by_name(tmp_path, monkeyp
         assert not (tmp_path / "run").exists()
 
 
-class Gaussian(Sampler):
-    """Draws each number from a mean and a standard deviation."""
+class Paired(Sampler):
+    """Draws two actions at a time."""
 
-    outputs_per_number = 2
-
-    def sample(self, output, step, seed):
-        mean, deviation = tf.split(output, 2, axis=-1)
-        return mean + tf.exp(deviation) * seeds.normal(seed, tf.shape(mean))
+    def sample(self, distribution, step, seed):
+        return tf.reshape(distribution.sample(seed), [-1, 2])
 
 
-def test_a_sampler_that_cannot_draw_from_the_outputs_is_told_by_name():
-    check_actions(Gaussian(), ARM, tf.zeros([1, 6]))
-    with pytest.raises(AgentlabError, match="Sampler Gaussian can't draw an action of 'arm' from 3 outputs, which is what the"):
-        check_actions(Gaussian(), ARM, tf.zeros([1, 3]))
-    with pytest.raises(
-        AgentlabError, match=r"Sampler Gaussian draws actions of shape \(2,\); environment 'arm' takes a float32"
-    ):
-        check_actions(Gaussian(), ARM, tf.zeros([1, 4]))
+class Doubled(Sampler):
+    """Draws each number twice."""
+
+    def sample(self, distribution, step, seed):
+        return tf.repeat(distribution.sample(seed), 2, axis=-1)
+
+
+def test_a_sampler_that_cannot_draw_is_told_by_name():
+    check_actions(Greedy(), Normal(shape=(3,)), ARM)
+    with pytest.raises(AgentlabError, match="Sampler Paired can't draw an action of 'arm' from a Normal of 6 outputs, which is"):
+        check_actions(Paired(), Normal(shape=(3,)), ARM)
+    with pytest.raises(AgentlabError, match=r"Sampler Doubled draws actions of shape \(6,\) from a Normal; environment 'arm'"):
+        check_actions(Doubled(), Normal(shape=(3,)), ARM)

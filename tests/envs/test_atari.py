@@ -9,8 +9,8 @@ from ale_py import AtariVectorEnv
 
 import agentlab
 from agentlab import errors
-from agentlab.loop.composition import build_part, evaluation_environment, resolved
 from agentlab.program import play
+from agentlab.runs.composition import build_part, evaluation_environment, resolved
 from agentlab.task import part
 from agentlab_envs.atari import PRESETS, Atari
 

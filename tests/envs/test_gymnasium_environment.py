@@ -25,7 +25,7 @@ from gymnasium.vector.utils import batch_space
 from agentlab import errors
 from agentlab.spec import Array
 from agentlab.spec import Discrete as DiscreteSpec
-from agentlab.types import TimeStep, Transition
+from agentlab.types import Decision, Step, TimeStep
 from agentlab_envs.gymnasium.environment import MODES, GymnasiumEnvironment
 
 ENDINGS = [(True, False), (False, True), (True, True)]  # (terminated, truncated), episode after episode
@@ -222,7 +222,7 @@ def taken(environment: GymnasiumEnvironment, turns: int) -> list[list[tuple[Any,
         action = observation.sum(1).astype(np.int64) % 3
         timestep = environment.step(action)
         for row, rows_transitions in enumerate(transitions):
-            if len(timestep.first) and timestep.first[row]:
+            if not timestep.acted[row]:
                 assert (timestep.reward[row], timestep.terminated[row], timestep.truncated[row]) == (0, False, False)
                 continue
             flags = bool(timestep.terminated[row]), bool(timestep.truncated[row])
@@ -250,8 +250,8 @@ def test_discount_is_zero_where_an_episode_terminated_and_only_there(autoreset: 
     for _ in range(40):
         observation = timestep.observation
         timestep = environment.step(np.zeros(3, np.int64))
-        transition = Transition.between(observation, np.zeros(3, np.int64), timestep)
-        kept = ~timestep.first if len(timestep.first) else np.ones(3, np.bool_)
+        transition = Step.between(Decision(observation, (), np.zeros(3, np.int64), (), ()), timestep)
+        kept = timestep.acted
         np.testing.assert_array_equal(transition.discount.numpy()[kept], 1.0 - timestep.terminated[kept])
         moved = transition.next_observation[kept] - transition.observation[kept]
         np.testing.assert_array_equal(moved, np.tile([0, 0, 1], (kept.sum(), 1)))
@@ -267,17 +267,17 @@ def test_one_row_begins_anew_while_the_others_go_on(autoreset: str) -> None:
     np.testing.assert_array_equal(timestep.terminated, [True, False, True])
     np.testing.assert_array_equal(timestep.observation, [[0, 1, 0], [1, 0, 1], [2, 1, 0]])
     np.testing.assert_array_equal(timestep.final_observation, [[0, 0, 1], [1, 0, 1], [2, 0, 1]])
-    assert timestep.first == ()
+    assert timestep.acted.all()
 
 
 def test_next_step_marks_the_rows_that_were_being_reset() -> None:
     environment = counting("sync", "next_step")
-    assert not environment.reset(1000).first.any()
+    assert not environment.reset(1000).acted.any()
     ended = environment.step(np.zeros(3, np.int64))
-    np.testing.assert_array_equal(ended.first, [False, False, False])
+    np.testing.assert_array_equal(ended.acted, [True, True, True])
     np.testing.assert_array_equal(ended.observation, [[0, 0, 1], [1, 0, 1], [2, 0, 1]])
     begun = environment.step(np.ones(3, np.int64))
-    np.testing.assert_array_equal(begun.first, [True, False, True])
+    np.testing.assert_array_equal(begun.acted, [False, True, False])
     np.testing.assert_array_equal(begun.reward, [0, 21, 0])
     np.testing.assert_array_equal(begun.observation, [[0, 1, 0], [1, 0, 2], [2, 1, 0]])
 
@@ -324,12 +324,12 @@ def test_native_cartpole_resets_in_the_mode_it_declares() -> None:
     for _ in range(60):
         position, velocity = timestep.observation[:, 0], timestep.observation[:, 1]
         timestep = environment.step(np.array([0, 1, 0, 1]))
-        np.testing.assert_array_equal(timestep.first, ended)
+        np.testing.assert_array_equal(~timestep.acted, ended)
         moved = timestep.final_observation[:, 0] - position - np.float32(0.02) * velocity
-        np.testing.assert_allclose(moved[~timestep.first], 0, atol=1e-6)
-        assert (np.abs(timestep.observation[timestep.first]) <= 0.05).all()
-        np.testing.assert_array_equal(timestep.reward, ~timestep.first)
-        ended, begun = timestep.terminated | timestep.truncated, begun + timestep.first.sum()
+        np.testing.assert_allclose(moved[timestep.acted], 0, atol=1e-6)
+        assert (np.abs(timestep.observation[~timestep.acted]) <= 0.05).all()
+        np.testing.assert_array_equal(timestep.reward, timestep.acted)
+        ended, begun = timestep.terminated | timestep.truncated, begun + (~timestep.acted).sum()
     assert begun > 12
     assert environment.spec.max_episode_steps == 12
 

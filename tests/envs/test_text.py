@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import errors, seeds, settings, spec
-from agentlab import vocabulary as vocabularies
 from agentlab.loop.autoreset import Autoreset, HostedEnvironment
-from agentlab.vocabulary import Bytes, Characters
+from agentlab.spec import vocabulary as vocabularies
+from agentlab.spec.vocabulary import Bytes, Characters
 from agentlab_envs.text import texts
 from agentlab_envs.text.echo import Echo
 from agentlab_envs.text.text import Text

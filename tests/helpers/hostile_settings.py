@@ -11,9 +11,9 @@ from typing import Any
 
 from agentlab import errors, settings
 from agentlab.environment import DeviceEnvironment
-from agentlab.loop.composition import build_agent, build_environment, build_part, build_training_environment, find_task, on_host
-from agentlab.model import build_model
 from agentlab.registry import plugins
+from agentlab.runs.composition import build_agent, build_environment, build_part, build_training_environment, find_task, on_host
+from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import Part, Task, changed, of_file
 

@@ -13,10 +13,11 @@ from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import Autoreset, HostedEnvironment
 from agentlab.loop.gears import DeviceGear, HostGear
 from agentlab.loop.statistics import EpisodeStatistics
-from agentlab.model import ModelBuilder, build_model
+from agentlab.model import ModelBuilder
+from agentlab.runs.model_building import build_model
 from agentlab.sampler import Greedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.trainer import Trainer
+from agentlab.trainer import Loss, Trainer
 from agentlab_memories.replay import UniformReplay
 
 ROWS, TURNS = 3, 12
@@ -91,6 +92,7 @@ def check(timestep, answer):
     assert timestep.truncated.tolist() == list(truncated)
     assert timestep.final_observation.tolist() == [list(map(float, each)) for each in final]
     assert timestep.target.tolist() == list(target)
+    assert timestep.acted.tolist() == [True] * ROWS
     ended = timestep.terminated | timestep.truncated
     assert (timestep.observation[:, 0] == range(ROWS)).all()
     assert (timestep.observation[ended, 1] >= FRESH).all()
@@ -106,7 +108,7 @@ def test_time_steps_are_those_of_plain_python(script, limit, actions):
     autoreset = Autoreset(Scripted(flags(script), limit), ROWS, 0)
     episodes, timestep = autoreset.reset()
     first = numpy(timestep)
-    assert not np.any([first.reward, first.terminated, first.truncated])
+    assert not np.any([first.reward, first.terminated, first.truncated, first.acted])
     assert (first.observation == first.final_observation).all()
     for index, (taken, (answer, elapsed)) in enumerate(zip(actions, reference(script, limit, actions), strict=True), 1):
         episodes, timestep = autoreset.step(episodes, tf.constant(taken, tf.int64), tf.constant(index, tf.int64))
@@ -191,11 +193,8 @@ def test_one_row_ends_while_the_others_go_on(compiled, terminated, limit, expect
 class Nothing(Trainer):
     """Learns nothing: the test is of what is remembered."""
 
-    def num_outputs(self, spec):
-        return spec.action.num_values
-
     def loss(self, output, batch, seed):
-        return tf.reduce_sum(output, axis=1), {}
+        return Loss(tf.reduce_sum(output, axis=1))
 
 
 class Line(ModelBuilder):
@@ -214,14 +213,14 @@ def test_no_transition_across_a_reset_is_remembered(gear, limit):
     memory = UniformReplay(TURNS * ROWS, 4)
     model = build_model(Line(), environment.spec, 2, 0)
     trainer = Nothing(learning_starts=TURNS * ROWS, update_period=ROWS)  # the host hands over what waits when it learns
-    agent = Agent(environment.spec, Parts(model, Greedy(), trainer, memory), ROWS, 0, "graph")
+    agent = Agent(environment.spec, Parts({"policy": [model]}, Greedy(), trainer, memory), ROWS, 0, "graph")
     running = gear(agent, environment if gear is DeviceGear else HostedEnvironment(environment, ROWS), 0)
     running.start()
     running.run(TURNS)
     summary = running.report()
     running.close()
-    assert memory.variables()["added"].numpy() == TURNS * ROWS
-    kept = {name: variable.numpy() for name, variable in memory.variables().items() if name != "added"}
+    kept = {name.rpartition("/")[2]: variable.numpy() for name, variable in memory.variables().items()}
+    assert kept["added"] == TURNS * ROWS
     actions = kept["action"].reshape(TURNS, ROWS)
     ends = 0
     for turn, (answer, _) in enumerate(reference(script, limit, actions.tolist())):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import AgentlabError, TimeStep, errors
-from agentlab.model import weights_within
+from agentlab.runs.model_building import weights_within
 from agentlab.testing.checks.untouched import untouched
 
 SMALL = {

@@ -9,9 +9,9 @@ import tensorflow as tf
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.gears import DeviceGear, HostGear
-from agentlab.model import build_model
+from agentlab.runs.model_building import build_model
+from agentlab.sampler import EpsilonGreedy
 from agentlab.schedules import Linear
-from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.control.identity import Identity
@@ -25,9 +25,10 @@ ALGORITHMS = {"dqn": {}, "rainbow": RAINBOW}
 
 def make_agent(environment, rows=4, seed=0, execution="graph", memory=UniformReplay, head=None, **settings):
     trainer = DQN(**{"learning_starts": 20, "update_period": 8, "target_update_period": 3, **settings})
-    model = build_model(MLP(hidden_units=(16,), **(head or {})), environment.spec, trainer.num_outputs(environment.spec), seed)
+    num_outputs = trainer.distribution(environment.spec).num_outputs
+    model = build_model(MLP(hidden_units=(16,), **(head or {})), environment.spec, num_outputs, seed)
     sampler = EpsilonGreedy(Linear(1.0, 0.1, 200))
-    return Agent(environment.spec, Parts(model, sampler, trainer, memory(64, 16)), rows, seed, execution)
+    return Agent(environment.spec, Parts({"values": [model]}, sampler, trainer, memory(64, 16)), rows, seed, execution)
 
 
 def make_gear(environment, gear="device", seed=0, **options):
@@ -177,7 +178,7 @@ def test_the_loop_is_traced_once(execution):
 def test_the_counts_of_steps_updates_and_episodes():
     agent, gear = make_gear(CartPole(max_episode_steps=3))
     summary = after(gear, 9)  # 36 steps in 4 rows
-    assert agent.exploration.steps.numpy() == 36
+    assert agent.learner.steps.numpy() == 36
     assert agent.learner.updates.numpy() == 2  # at 24 and 32; at 8 and 16 learning had not started
     assert summary == {"episodes": 12, "return_mean": 3.0, "episode_length_mean": 3.0}
     assert after(gear, 1) == {"episodes": 0, "return_mean": None, "episode_length_mean": None}
@@ -205,6 +206,6 @@ def branching_eagerly():
 def test_python_control_flow_in_a_plugin_compiles(execution):
     expected = branching_eagerly()
     found, _ = trained([12], Branching(), execution=execution)
-    np.testing.assert_allclose(expected["reward"], found["reward"])
-    assert found["reward"][:48].min() >= 3.0
-    assert found["reward"].max() == 5.0
+    np.testing.assert_allclose(expected["ring/stored/reward"], found["ring/stored/reward"])
+    assert found["ring/stored/reward"][:48].min() >= 3.0
+    assert found["ring/stored/reward"].max() == 5.0

@@ -14,10 +14,10 @@ from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.gears import DeviceGear, HostGear
-from agentlab.model import build_model
+from agentlab.runs.model_building import build_model
+from agentlab.sampler import EpsilonGreedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.types import Transition
-from agentlab_dqn.samplers import EpsilonGreedy
+from agentlab.types import Step
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.identity import Identity
 from agentlab_memories.prioritized import PrioritizedReplay
@@ -68,14 +68,16 @@ def learned(environment, trainer_class=DQN, gear=DeviceGear, turns=800, rows=8, 
     settings = {"learning_rate": 0.04, "update_period": rows, "target_update_period": 20, "learning_starts": 64, **settings}
     trainer = trainer_class(discount=DISCOUNT, huber_delta=None, **settings)
     spec = environment.spec
-    num_outputs = trainer.num_outputs(spec)
+    values = trainer.distribution(spec)
+    num_outputs = values.num_outputs
     layer = keras.layers.Dense(num_outputs, use_bias=False, kernel_initializer="zeros")
     model = build_model(model or keras.Sequential([keras.Input(spec.observation.shape), layer]), spec, num_outputs, 0)
-    agent = Agent(spec, Parts(model, EpsilonGreedy(1.0), trainer, memory or UniformReplay(2_000, 64)), rows, 0, "graph")
+    parts = Parts({"values": [model]}, EpsilonGreedy(1.0), trainer, memory or UniformReplay(2_000, 64))
+    agent = Agent(spec, parts, rows, 0, "graph")
     running = gear(agent, environment if gear is DeviceGear else HostedEnvironment(environment, rows), 0)
     running.start()
     running.run(turns)
-    return trainer.preferences(agent.model(np.eye(spec.observation.shape[0], dtype=np.float32))).numpy()
+    return values.of(agent.model(np.eye(spec.observation.shape[0], dtype=np.float32))).preferences.numpy()
 
 
 def is_close(found, expected, tolerance=0.05):
@@ -92,9 +94,9 @@ class PastTermination(DQN):
 class NoTargetNetwork(DQN):
     """Planted bug: the next values are the learning network's own."""
 
-    def build(self, model, spec):
-        super().build(model, spec)
-        self.target.output = functools.partial(model, training=False)
+    def build(self, setup):
+        super().build(setup)
+        self.target.output = functools.partial(self.model, training=False)
 
 
 class WrongAction(DQN):
@@ -104,16 +106,17 @@ class WrongAction(DQN):
         return super().loss(output, attrs.evolve(batch, action=1 - batch.action), seed)
 
 
-def truncation_as_termination(observation, action, timestep):
+between = Step.between
+
+
+def truncation_as_termination(decision, timestep, keep=()):
     """Planted bug: where an episode was cut off, nothing lies beyond."""
-    discount = 1.0 - tf.cast(timestep.terminated | timestep.truncated, tf.float32)
-    return Transition(observation, action, timestep.reward, discount, timestep.final_observation, timestep.target)
+    return attrs.evolve(between(decision, timestep, keep), discount=1.0 - tf.cast(timestep.ended, tf.float32))
 
 
-def first_as_next(observation, action, timestep):
+def first_as_next(decision, timestep, keep=()):
     """Planted bug: the next observation is the one to act on, of a new episode."""
-    discount = 1.0 - tf.cast(timestep.terminated, tf.float32)
-    return Transition(observation, action, timestep.reward, discount, timestep.observation, timestep.target)
+    return attrs.evolve(between(decision, timestep, keep), next_observation=timestep.observation)
 
 
 ENDS = {
@@ -148,13 +151,13 @@ def test_bootstrapping_past_termination_is_found():
 
 
 def test_truncation_taken_for_termination_is_found(monkeypatch):
-    monkeypatch.setattr(Transition, "between", staticmethod(truncation_as_termination))
+    monkeypatch.setattr(Step, "between", staticmethod(truncation_as_termination))
     assert is_close(learned(Steps(limit=1)), ENDING)
 
 
 def test_bootstrapping_from_a_new_episode_is_found(monkeypatch):
     """The mean value m of a start, in either state, is 1/2 + g m = 1; so Q(s, a) = [s = 1] + 1/2."""
-    monkeypatch.setattr(Transition, "between", staticmethod(first_as_next))
+    monkeypatch.setattr(Step, "between", staticmethod(first_as_next))
     found = learned(Steps(limit=1))  # from targets that are random now, so never quite still
     assert is_close(found, np.array([[0.5, 0.5], [1.5, 1.5]]), tolerance=0.2)
     assert not is_close(found, UNENDING, tolerance=0.3)
@@ -215,14 +218,16 @@ def test_the_values_of_two_steps(gear):
 def test_two_steps_across_a_reset_are_found(monkeypatch):
     """Planted bug: nothing tells the memory that an episode ended."""
     add = Ring.add
-    monkeypatch.setattr(Ring, "add", lambda ring, transition, ended, row: add(ring, transition, tf.zeros_like(ended), row))
+    monkeypatch.setattr(
+        Ring, "add", lambda ring, step, row: add(ring, attrs.evolve(step, ended=tf.zeros_like(step.ended)), row)
+    )
     assert not is_close(learned(Steps(limit=1), num_steps=2), UNENDING, tolerance=0.2)
 
 
 def test_two_steps_through_other_environments_are_found(monkeypatch):
     """Planted bug: the memory takes all rows for one environment."""
     add = Ring.add
-    monkeypatch.setattr(Ring, "add", lambda ring, transition, ended, row: add(ring, transition, ended, tf.zeros_like(row)))
+    monkeypatch.setattr(Ring, "add", lambda ring, step, row: add(ring, step, tf.zeros_like(row)))
     assert not is_close(learned(Steps(), num_steps=2), np.array([[1 / 3, 5 / 6], [4 / 3, 11 / 6]]), tolerance=0.2)
 
 

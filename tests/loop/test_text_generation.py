@@ -43,7 +43,7 @@ def run(tmp_path_factory):
 
 
 def writer(agent, sampler=None, num=1, seed=0, execution="graph"):
-    return Writer(agent.model, agent.spec, sampler or Greedy(), num, seed, execution)
+    return Writer(agent.model, agent.distribution, agent.spec, sampler or Greedy(), num, seed, execution)
 
 
 def numbers(agent, length, prompt="", **options):

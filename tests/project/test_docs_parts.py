@@ -14,8 +14,8 @@ import tempfile
 import pytest
 
 from agentlab import errors
-from agentlab.loop.composition import build_part
 from agentlab.registry import plugins, single_file
+from agentlab.runs.composition import build_part
 from agentlab.task import PART_KINDS, Part, Task
 from agentlab.testing.checks import probe, suites
 from paths import ROOT

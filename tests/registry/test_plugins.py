@@ -242,11 +242,12 @@ import attrs
 import keras
 import tensorflow as tf
 from agentlab import seeds
+from agentlab.distribution import ActionValues
 from agentlab.environment import DeviceEnvironment
 from agentlab.model import ModelBuilder
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.trainer import Trainer
+from agentlab.trainer import Loss, Trainer
 
 
 @attrs.frozen
@@ -277,11 +278,11 @@ class Bandit(DeviceEnvironment):
 class Averages(Trainer):
     """Learns the mean reward of each arm."""
 
-    def num_outputs(self, spec):
-        return spec.action.num_values
+    def distribution(self, spec):
+        return ActionValues(num_values=spec.action.num_values)
 
     def loss(self, output, batch, seed):
-        return tf.square(tf.gather(output, batch.action, batch_dims=1) - batch.reward), {}
+        return Loss(tf.square(tf.gather(output, batch.action, batch_dims=1) - batch.reward))
 '''
 TASK = """
 from agentlab.task import Evaluation, Task, part

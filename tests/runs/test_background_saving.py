@@ -14,10 +14,10 @@ from test_resume import FAMILIES, assert_equal
 
 import agentlab
 from agentlab import errors
-from agentlab.loop.composition import resolved
 from agentlab.runs import snapshot
 from agentlab.runs.background_saving import Committer
 from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.composition import resolved
 from agentlab.runs.session import Session
 from agentlab.system.watchdog import Watch
 from sabotage import Saboteur

@@ -16,10 +16,10 @@ from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.loop import evaluation
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.composition import make_agent
 from agentlab.loop.evaluation import Evaluator
 from agentlab.program.cli import main
 from agentlab.registry import plugins
+from agentlab.runs.composition import make_agent
 from agentlab.runs.progress import Progress
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.spec import Discrete as DiscreteSpec

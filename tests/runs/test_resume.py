@@ -21,10 +21,10 @@ import agentlab
 from agentlab import Agent, Parts, errors
 from agentlab.loop.evaluation import Evaluator
 from agentlab.loop.gears import DeviceGear
-from agentlab.model import build_model
 from agentlab.program.cli import main
+from agentlab.runs.model_building import build_model
+from agentlab.sampler import EpsilonGreedy
 from agentlab.system import clock, watchdog
-from agentlab_dqn.samplers import EpsilonGreedy
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
@@ -420,7 +420,7 @@ def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
     trainer = DQN(learning_starts=10_000)
     environment = Poisoned()
     model = build_model(MLP((8,)), environment.spec, 2, 0)
-    agent = Agent(environment.spec, Parts(model, EpsilonGreedy(1.0), trainer, UniformReplay(100, 8)), 2)
+    agent = Agent(environment.spec, Parts({"values": [model]}, EpsilonGreedy(1.0), trainer, UniformReplay(100, 8)), 2)
     gear = DeviceGear(agent, environment, 0)
     gear.start()
     told = r"^The environment cartpole failed at vector step \d+: row \d's reward is nan"

@@ -197,7 +197,7 @@ def test_a_checkpoint_that_a_run_removes_while_it_is_loaded_gives_way_to_a_newer
         return right(*arguments)
 
     monkeypatch.setattr(owner, function, meanwhile)
-    assert agentlab.load(directory).exploration.steps.numpy() == 400
+    assert agentlab.load(directory).learner.steps.numpy() == 400
 
 
 def test_stopping_writes_a_checkpoint(tmp_path):
@@ -205,7 +205,7 @@ def test_stopping_writes_a_checkpoint(tmp_path):
         agentlab.run("dqn", 0, IDENTITY, run_dir=tmp_path / "run", stop=lambda: True)
     assert lines(tmp_path / "run") == []
     assert not (tmp_path / "run" / "result.json").exists()
-    assert agentlab.load(tmp_path / "run").exploration.steps.numpy() == 40
+    assert agentlab.load(tmp_path / "run").learner.steps.numpy() == 40
 
 
 unrepeatable = pytest.mark.filterwarnings("ignore:This run is not exactly resumable.*failed at vector step 50")
@@ -288,7 +288,7 @@ def test_training_stops_once_an_evaluation_reaches_the_return_asked_for(tmp_path
     at_once = run(tmp_path, "at_once", evaluation={"episodes": 6, "period": 100, "stop_return": 0.0})
     assert at_once.result["steps"] == 100
     assert [line["step"] for line in lines(at_once.directory)] == [100]
-    assert agentlab.load(at_once.directory).exploration.steps.numpy() == 100
+    assert agentlab.load(at_once.directory).learner.steps.numpy() == 100
     with pytest.raises(errors.UsageError, match="'stop_return' needs evaluations during training: set 'period' too"):
         run(tmp_path, "no_period", evaluation={"stop_return": 3.0})
 

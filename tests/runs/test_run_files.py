@@ -224,7 +224,7 @@ def test_a_run_whose_directory_was_moved_stays_in_it(tmp_path):
     assert other.directory == place
     assert training.run.directory == moved
     assert [json.loads(line)["step"] for line in (moved / "metrics.jsonl").read_text().splitlines()] == [20, 40]
-    assert agentlab.load(moved).exploration.steps.numpy() == 40
+    assert agentlab.load(moved).learner.steps.numpy() == 40
 
 
 def test_a_run_that_fails_to_resume_says_which_checkpoint_there_is(run):

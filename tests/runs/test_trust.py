@@ -8,10 +8,10 @@ import pytest
 
 import agentlab
 from agentlab import errors, task
-from agentlab.loop.composition import build_environment, evaluation_environment, find_task
 from agentlab.program import cli
 from agentlab.registry import plugins
 from agentlab.runs import run_config
+from agentlab.runs.composition import build_environment, evaluation_environment, find_task
 from strangers import distribution
 
 MODULE = "stranger_environments"

@@ -11,7 +11,7 @@ import pytest
 import agentlab
 import untrusted
 from agentlab import errors
-from agentlab.model import weights_within
+from agentlab.runs.model_building import weights_within
 
 
 @pytest.fixture

@@ -7,29 +7,27 @@ import pytest
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.composition import build_evaluator, make_agent, resolved
 from agentlab.loop.gears import DeviceGear, HostGear
 from agentlab.memory import Latest
-from agentlab.model import RecurrentModel, build_model, forward
+from agentlab.model import RecurrentModel, as_network, infer
+from agentlab.runs.composition import build_evaluator, make_agent, resolved
+from agentlab.runs.model_building import build_model
 from agentlab.sampler import Greedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.tensors.added_losses import ForwardTape
-from agentlab.trainer import Trainer
-from agentlab.types import TimeStep, Transition
-from agentlab_dqn.target_network import TargetNetwork
+from agentlab.tensors.added_losses import sum_of_losses
+from agentlab.trainer import Loss, Recording, Trainer
+from agentlab.types import TimeStep
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.identity import Identity
+from making import build, make_batch, tensors
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(2))
 SEED = seeds.at(seeds.stream(0, "test"), 0)
 HERE, THERE = np.float32([[1, 2], [2, 1]]), np.float32([[10, 0], [0, 30]])
-BATCH = Transition(HERE, np.int64([0, 1]), np.zeros(2, np.float32), np.zeros(2, np.float32), THERE)
-
-
-def tensors(batch):
-    return tf.nest.map_structure(tf.constant, batch)
+BATCH = make_batch(HERE, np.int64([0, 1]), np.zeros(2, np.float32), np.zeros(2, np.float32), THERE)
 
 
 def penalized():
@@ -45,12 +43,9 @@ PENALTY = 5.0  # of HERE: (1 + 4 + 4 + 1) / 2
 class Twice(Trainer):
     """Calls the model again where it must not count: in training, on what comes next, before and after."""
 
-    def num_outputs(self, spec):
-        return 2
-
     def loss(self, output, batch, seed):
         self.model(batch.next_observation, training=True)
-        return tf.zeros_like(batch.reward), {}
+        return Loss(tf.zeros_like(batch.reward))
 
 
 # ---- losses that layers add --------------------------------------------------------------------------------------------
@@ -60,10 +55,10 @@ class Twice(Trainer):
 def test_the_losses_of_the_pass_that_is_learned_from_count(compiled, trainer):
     model = penalized()
     trainer = attrs.evolve(trainer, optimizer="sgd", learning_rate=0.1)
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     values = HERE[[0, 1], [0, 1]] if isinstance(trainer, DQN) else np.zeros(2)
     own = np.mean(np.where(np.abs(values) <= 1.0, values**2 / 2, np.abs(values) - 0.5))  # Huber's, delta 1
-    metrics = compiled(trainer.learn)(tensors(BATCH), SEED)
+    metrics = compiled(lambda batch, seed: trainer.learn(batch, seed).metrics)(tensors(BATCH), SEED)
     assert float(metrics["loss"]) == pytest.approx(own + PENALTY)
     # the penalty is mean(|W' x|^2), of which the gradient at W = 1 is 2 mean(x x')
     gradient = np.float32([[5, 4], [4, 5]])
@@ -72,19 +67,17 @@ def test_the_losses_of_the_pass_that_is_learned_from_count(compiled, trainer):
         np.testing.assert_allclose(model.get_weights()[0], np.eye(2) - 0.1 * scale * gradient, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [tf.GradientTape, ForwardTape])
-def test_a_pass_that_an_author_recorded_brings_its_losses(compiled, kind):
-    trainer = Twice(optimizer="sgd")
-    trainer.build(penalized(), SPEC)
+def test_a_pass_that_an_author_recorded_brings_its_losses(compiled):
+    trainer = build(Twice(optimizer="sgd"), SPEC, penalized())
 
     @compiled
     def learn(batch):
-        with kind() as tape:
+        with tf.GradientTape() as tape:
             output = trainer.model(batch.observation, training=True)
-            if kind is ForwardTape:
-                tape.add_losses(trainer.model)
-                trainer.model(batch.next_observation)  # which a tape that has the losses doesn't mind
-        return trainer.learn_from(tape, output, batch, SEED)["loss"]
+            recording = Recording(tape, output, sum_of_losses(trainer.model))
+            trainer.model(batch.next_observation)  # which a recording that has the losses doesn't mind
+        trainer.record(recording)
+        return trainer.learn(batch, SEED).metrics["loss"]
 
     assert float(learn(tensors(BATCH))) == pytest.approx(PENALTY)
 
@@ -93,13 +86,13 @@ def test_a_pass_that_an_author_recorded_brings_its_losses(compiled, kind):
 class TwiceOnTheSpot(Twice):
     def loss(self, output, batch, seed):
         self.model(batch.next_observation * 100.0, training=True)
-        return tf.zeros_like(batch.reward), {}
+        return Loss(tf.zeros_like(batch.reward))
 
 
 def agent_on_the_spot(execution, rows, spec=SPEC, model=None):
     model = build_model(model or penalized(), spec, 2, 0)
     trainer = TwiceOnTheSpot(optimizer="sgd", learning_rate=0.01)
-    return Agent(spec, Parts(model, Greedy(), trainer, Latest()), rows, 0, execution)
+    return Agent(spec, Parts({"policy": [model]}, Greedy(), trainer, Latest()), rows, 0, execution)
 
 
 def test_losses_count_in_a_loop_of_ones_own(execution):
@@ -216,9 +209,9 @@ def _of_either_size(request, monkeypatch):
 def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     trainer = DQN(target_update_period=10**6, learning_rate=0.1)
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     shown = tf.constant(HERE)
-    learn = compiled(trainer.learn)
+    learn = compiled(lambda batch, seed: trainer.learn(batch, seed).metrics)
     before, weights = trainer.target.output(shown).numpy(), values(model.variables)
     for step in range(3):
         learn(tensors(BATCH), seeds.at(7, step))
@@ -237,7 +230,7 @@ def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     for variable in model.variables:
         variable.assign(generator.integers(0, 9, variable.shape).astype(np.float32) + 1.0)
     follow, shown = compiled(target.follow), tf.constant(HERE)
-    expected = forward(model, shown, (), training=False)[0].numpy()
+    expected = infer(model, shown)[0].numpy()
     follow()
     assert np.abs(target.output(shown) - expected).max() > 0
     follow()
@@ -248,8 +241,8 @@ def test_every_weight_of_a_model_with_a_decorated_call_is_trained(compiled):
     """Whichever network is asked first: each has a trace of its own."""
     model = build_model(sequence(Decorated()), SPEC, 2, 0)
     trainer = DQN(optimizer="sgd", learning_rate=0.1, target_update_period=1)
-    trainer.build(model, SPEC)
-    shown, learn = tf.constant(HERE), compiled(trainer.learn)
+    build(trainer, SPEC, model)
+    shown, learn = tf.constant(HERE), compiled(lambda batch, seed: trainer.learn(batch, seed).metrics)
     trainer.target.output(shown)
     before = values(model.trainable_variables)
     for step in range(3):
@@ -275,8 +268,8 @@ def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     state = model.initial_state(2) if isinstance(model, RecurrentModel) else ()
     before = values(model.variables)
-    infer = compiled(lambda shown: forward(model, shown, state, training=False)[0])
-    one, other = infer(tf.constant(HERE)).numpy(), infer(tf.constant(HERE)).numpy()
+    output = compiled(lambda shown: as_network(model)(shown, state)[0])
+    one, other = output(tf.constant(HERE)).numpy(), output(tf.constant(HERE)).numpy()
     np.testing.assert_array_equal(one, other)
     assert_same(before, values(model.variables))
 
@@ -285,8 +278,8 @@ def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
 def test_bootstrapping_leaves_the_models_statistics_alone(compiled, double):
     model = sequence(Counter(), keras.layers.BatchNormalization(momentum=0.0))
     trainer = DQN(double=double, learning_rate=0.0)
-    trainer.build(model, SPEC)
-    compiled(trainer.learn)(tensors(BATCH), SEED)
+    build(trainer, SPEC, model)
+    compiled(lambda batch, seed: trainer.learn(batch, seed).metrics)(tensors(BATCH), SEED)
     assert float(model.layers[1].calls) == 1.0  # one pass, that over `observation`
 
 

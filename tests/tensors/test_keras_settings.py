@@ -12,16 +12,19 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import TimeStep, errors, seeds
-from agentlab.loop.composition import build_evaluator, make_agent, resolved
-from agentlab.model import ModelBuilder, build_model
+from agentlab.model import ModelBuilder
+from agentlab.runs.composition import build_evaluator, make_agent, resolved
+from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors.keras_settings import keras_defaults
+from agentlab.tensors.optimizers import OPTIMIZERS
 from agentlab.tensors.parameters import clipped, global_norm
+from agentlab.tensors.state import variables_of
 from agentlab.testing.checks.keras_process import settings_of_keras
-from agentlab.trainer import OPTIMIZERS, Trainer
-from agentlab.types import Transition
+from agentlab.trainer import Loss, Trainer
 from agentlab_dqn.trainer import DQN
 from agentlab_models.mlp import MLP
+from making import build, make_batch
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(2))
 HOSTILE = {
@@ -36,7 +39,7 @@ def batch(seed=0):
     generator = np.random.default_rng(seed)
     shown, following = (tf.constant(generator.normal(size=(8, 2)).astype(np.float32)) for _ in range(2))
     reward = tf.constant(generator.normal(size=8).astype(np.float32))
-    return Transition(shown, tf.constant(generator.integers(0, 2, 8)), reward, tf.ones(8), following, weight=reward**2)
+    return make_batch(shown, tf.constant(generator.integers(0, 2, 8)), reward, tf.ones(8), following, weight=reward**2)
 
 
 # ---- settings of the process -----------------------------------------------------------------------------------------
@@ -44,10 +47,10 @@ def batch(seed=0):
 
 def learned(optimizer):
     trainer = DQN(optimizer=optimizer, learning_rate=0.3, max_gradient_norm=1.0, target_update_period=1, target_update_rate=0.1)
-    trainer.build(build_model(MLP(hidden_units=(4,)), SPEC, 2, 0), SPEC)
+    build(trainer, SPEC, build_model(MLP(hidden_units=(4,)), SPEC, 2, 0))
     for step in range(3):
-        metrics = trainer.learn(batch(), seeds.at(1, step))
-    return [*trainer.model.get_weights(), *trainer.target.variables().values(), metrics["loss"]]
+        metrics = trainer.learn(batch(), seeds.at(1, step)).metrics
+    return [*trainer.model.get_weights(), *variables_of(trainer.target).values(), metrics["loss"]]
 
 
 @hostile
@@ -187,11 +190,11 @@ def test_layers_of_any_dtype_learn(compiled, optimizer, hidden):
     model = build_model(model_of(hidden), SPEC, 2, 0)
     arguments = {} if optimizer == "sgd" else {"epsilon": 1e-3}
     trainer = DQN(optimizer={"name": optimizer, **arguments}, max_gradient_norm=0.5, learning_rate=0.05)
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     learn, losses = compiled(trainer.learn), []
     frozen = trainer.target.output(batch().observation).numpy()
     for step in range(15):
-        losses.append(float(learn(batch(), seeds.at(1, step))["loss"]))
+        losses.append(float(learn(batch(), seeds.at(1, step)).metrics["loss"]))
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
     np.testing.assert_array_equal(trainer.target.output(batch().observation), frozen)
@@ -242,18 +245,15 @@ def test_a_model_with_nothing_to_train_is_told(task):
 
 
 class Half(Trainer):
-    def num_outputs(self, spec):
-        return 2
-
     def loss(self, output, batch, seed):
-        return 0.5 * tf.square(batch.reward - output[:, 0]), {}
+        return Loss(0.5 * tf.square(batch.reward - output[:, 0]))
 
 
 def test_a_layer_that_is_frozen_after_the_agent_was_made_still_learns():
     """The optimizer has its variables by then; Keras asks for `compile` again in that case."""
     model = build_model(model_of(), SPEC, 2, 0)
     trainer = Half(learning_rate=0.1)
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     before = model.get_weights()
     model.layers[0].trainable = False
     trainer.learn(batch(), seeds.at(1, 1))

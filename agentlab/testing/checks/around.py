@@ -1,19 +1,20 @@
-"""What a part is tested among: the other parts of a task, and transitions of its environment."""
+"""What a part is tested among: the other parts of a task, and steps in its environment."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import tensorflow as tf
 
-from agentlab import seeds
-from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.loop.composition import build_environment, on_host
-from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab import errors, seeds
+from agentlab.distribution import distribution_of
+from agentlab.environment import Environment
+from agentlab.loop.policy import Policy
+from agentlab.loop.turn import turn
+from agentlab.memory import Layout, Memory, Request
+from agentlab.runs.composition import build_environment, build_part, on_host
+from agentlab.spec import EnvironmentSpec
 from agentlab.task import Part, Task, part
-from agentlab.testing.checks.trajectory import random_actions
-from agentlab.types import Transition
+from agentlab.testing.checks.trajectory import going_on, random_actions
+from agentlab.types import Decision, Nest, Step, Tensor, TimeStep
 
 IDENTITY = Task(
     name="identity",
@@ -27,6 +28,7 @@ IDENTITY = Task(
     num_environments=8,
     report_period=20_000,
 )
+MEMORIES = (part("latest"), part("replay"), part("rollout"))  # of which one has what a trainer asks for
 
 
 def spec_of(environment: Part) -> EnvironmentSpec:
@@ -38,53 +40,83 @@ def spec_of(environment: Part) -> EnvironmentSpec:
     return spec
 
 
-def observations(environment: Part, rows: int) -> tf.Tensor:
+def observations(environment: Part, rows: int) -> Nest:
     """Returns an environment's observations `[rows, *O]` after a few random steps."""
-    return transitions(build_environment(environment, rows), rows, 3)[-1][0].next_observation
-
-
-def usual_outputs(spec: EnvironmentSpec) -> int:
-    """Returns K, the outputs a model is asked for where no trainer says: one per value, or per number of an action."""
-    return spec.action.num_values if isinstance(spec.action, Discrete) else spec.action.shape[-1]
-
-
-def transitions(
-    environment: Environment | DeviceEnvironment, rows: int, turns: int, seed: int = 0
-) -> list[tuple[Transition, tf.Tensor]]:
-    """Returns the transitions `[rows, ...]` of so many turns under random actions, each with which episodes ended by it."""
-    hosted = on_host(environment, rows)
+    hosted = on_host(build_environment(environment, rows), rows)
     try:
-        timestep, found = hosted.reset(seed), []
-        for action in random_actions(hosted.spec, turns, rows, seed):
-            following = hosted.step(action)
-            between = Transition.between(timestep.observation, action, following)
-            ended = following.terminated | following.truncated
-            found.append(tf.nest.map_structure(tf.convert_to_tensor, (between, ended)))
-            timestep = following
-        return found
+        actions = random_actions(hosted.spec, 3, rows)
+        timesteps = going_on(hosted, actions, hosted.reset(0).observation)
+        return tf.nest.map_structure(tf.constant, timesteps[-1].final_observation)
     finally:
         hosted.close()
 
 
-def numbered(spec: EnvironmentSpec, count: int, begin: int = 0) -> Transition:
-    """Returns transitions that can be told apart: every leaf of transition i shows i; each ends its episode.
+def usual_outputs(spec: EnvironmentSpec) -> int:
+    """Returns K, the outputs a model is asked for where no trainer says: those of the actions' usual distribution."""
+    return distribution_of(spec.action).num_outputs
 
-    With every episode one step long, a memory that sums up several steps hands them out unchanged as well.
+
+def memory_for(layout: Layout, preferred: Part) -> Memory:
+    """Returns a built memory that has what a layout asks for: the preferred one, or another that is installed.
+
+    Raises:
+        UsageError: there is none.
     """
-    numbers = np.arange(begin, begin + count)
+    refusals = []
+    for candidate in (preferred, *MEMORIES):
+        memory: Memory = build_part("memory", candidate)
+        try:
+            memory.build(layout)
+        except errors.UsageError as error:
+            refusals.append(error)
+        else:
+            return memory
+    raise refusals[0]
 
-    def leaf(shape: tuple[int, ...], dtype: str, values: np.ndarray) -> Any:
-        return tf.constant(np.broadcast_to(values.reshape(-1, *[1] * len(shape)), (count, *shape)).astype(dtype))
 
-    observed = (spec.observation.shape, spec.observation.dtype)
-    return Transition(
-        observation=leaf(*observed, numbers),
-        action=leaf(spec.action.shape, spec.action.dtype, numbers % 5),
-        reward=leaf((), "float32", numbers),
-        discount=leaf((), "float32", np.zeros(count)),
-        next_observation=leaf(*observed, numbers + 0.5),
-        target=() if spec.target is None else leaf(spec.target.shape, spec.target.dtype, numbers % 5),
-    )
+class Collector:
+    """Acts by a policy and stores where it led, as a learner does; learns nothing.
+
+    Args:
+        policy: acts, with the trainer's network.
+        memory: built.
+        request: of the trainer.
+    """
+
+    def __init__(self, policy: Policy, memory: Memory, request: Request) -> None:
+        self._policy, self._memory, self._request = policy, memory, request
+        self._turns = 0
+
+    def decide(self, observation: Nest, state: Nest) -> Decision:
+        """Returns actions for observations `[B, *O]`."""
+        observed = tf.nest.map_structure(tf.constant, observation)
+        decision = self._policy.decide(observed, state, tf.constant(self._turns, tf.int64), seed(self._turns))
+        self._turns += 1
+        return decision
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        """Stores where a decision led."""
+        step = Step.between(decision, tf.nest.map_structure(tf.constant, timestep), self._request.keep)
+        self._memory.add(step, tf.range(len(timestep.reward), dtype=tf.int64))
+
+    def restart(self, state: Nest, begun: Tensor) -> Nest:
+        """Returns the model's state with the rows reset in which an episode has begun."""
+        return self._policy.restart(state, tf.constant(begun))
+
+    def collect(self, environment: Environment, turns: int, first_seed: int = 0) -> None:
+        """Takes so many turns in an environment on the host, and closes it."""
+
+        def step_environment(nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
+            return nothing, environment.step(tf.nest.map_structure(lambda leaf: leaf.numpy(), action))
+
+        try:
+            observation = environment.reset(first_seed).observation
+            state = self._policy.initial_state(environment.num_environments)
+            for _ in range(turns):
+                _, timestep, state = turn(self, step_environment, (), observation, state)
+                observation = timestep.observation
+        finally:
+            environment.close()
 
 
 def seed(step: int = 0) -> tf.Tensor:

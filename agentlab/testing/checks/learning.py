@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
-from agentlab.loop.composition import build_environment, build_evaluator, build_part
 from agentlab.loop.gears import DeviceGear
-from agentlab.model import build_model
+from agentlab.runs.composition import build_environment, build_evaluator, build_models, build_part
 from agentlab.task import Task
 from agentlab.trainer import Trainer
 
@@ -20,9 +19,9 @@ def mean_return(task: Task, trainer: Trainer) -> float:
     if not isinstance(environment, DeviceEnvironment):
         raise TypeError(f"{task.environment.name!r} runs on the host; expected a DeviceEnvironment.")
     spec = environment.spec
-    model = build_model(build_part("model", task.model), spec, trainer.num_outputs(spec), seed=0)
-    parts = Parts(model, build_part("sampler", task.sampler), trainer, build_part("memory", task.memory))
-    agent = Agent(spec, parts, task.num_environments, seed=0, execution="graph")
+    models = build_models(task, 0, spec, trainer)
+    parts = Parts(models, build_part("sampler", task.sampler), trainer, build_part("memory", task.memory))
+    agent = Agent(spec, parts, task.num_environments, seed=0, execution="graph", steps=task.steps)
     gear = DeviceGear(agent, environment, 0)
     gear.start()
     gear.run(task.steps // task.num_environments)

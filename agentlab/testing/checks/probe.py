@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> None:
     """Imports modules one after the other and writes what each did to a file, as JSON."""
     report = next(argument.partition("=")[2] for argument in arguments if argument.startswith("--report="))
     if "--tensorflow" in arguments:
-        for name in ("agentlab.loop.composition", *HEAVY):  # what these change is not the module's doing
+        for name in ("agentlab.runs.composition", *HEAVY):  # what these change is not the module's doing
             importlib.import_module(name)
     found = {name: attrs.asdict(_observe(name)) for name in arguments if not name.startswith("--")}
     pathlib.Path(report).write_text(json.dumps(found), "utf-8")

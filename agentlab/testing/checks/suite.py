@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from agentlab import settings
 from agentlab.environment import Environment
-from agentlab.loop.composition import CONTRACTS
+from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 from agentlab.testing.checks import probe
 from agentlab.testing.checks.lines import Lines
@@ -39,9 +39,8 @@ class Suite(Lines):
 
     def test_class(self) -> None:
         """It is a class derived from its contract, with every method that the contract asks for."""
-        contract = CONTRACTS[self.kind]
-        names = " or ".join(f"{base.__module__}.{base.__name__}" for base in contract)
-        kept = inspect.isclass(self.part) and issubclass(self.part, contract)
+        names = " or ".join(KINDS[self.kind].contracts)
+        kept = inspect.isclass(self.part) and issubclass(self.part, KINDS[self.kind].contract_classes())
         expect(kept, f"a class derived from {names}", repr(self.part))
         missing = sorted(getattr(self.part, "__abstractmethods__", ()))
         expect(not missing, "every abstract method to be written", f"none of {', '.join(missing)}")

@@ -5,18 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from agentlab import errors
-from agentlab.environment import Environment
-from agentlab.memory import Latest
 from agentlab.registry import plugins
+from agentlab.registry.kinds import KINDS
 from agentlab.task import Task
 from agentlab.testing.checks import around
-from agentlab.testing.device_environment import DeviceEnvironmentTests
-from agentlab.testing.host_environment import HostEnvironmentTests
-from agentlab.testing.memory import LatestTests, MemoryTests
-from agentlab.testing.model import ModelTests
-from agentlab.testing.sampler import SamplerTests
 from agentlab.testing.task import TaskTests
-from agentlab.testing.trainer import TrainerTests
 
 
 def suite_of(offer: plugins.Offer, **attributes: Any) -> type:
@@ -40,7 +33,7 @@ def suite_of(offer: plugins.Offer, **attributes: Any) -> type:
 
 def suite_of_part(kind: str, part: Any, **attributes: Any) -> type:
     """Returns the tests for a part of a kind, as a class for pytest; `attributes` are of the tests, such as `settings`."""
-    chosen = _chosen(kind, part)
+    chosen = KINDS[kind].suite_of(part)
     return type(chosen.__name__, (chosen,), {"part": part, **attributes})
 
 
@@ -55,15 +48,3 @@ def companions(offer: plugins.Offer) -> Task:
             if isinstance(task, Task) and getattr(task, offer.kind).name.rpartition(":")[2] == offer.name:
                 return task
     return around.IDENTITY
-
-
-def _chosen(kind: str, part: Any) -> type:
-    if kind == "environment":
-        return HostEnvironmentTests if _derives(part, Environment) else DeviceEnvironmentTests
-    if kind == "memory":
-        return LatestTests if _derives(part, Latest) else MemoryTests
-    return {"model": ModelTests, "sampler": SamplerTests, "trainer": TrainerTests}[kind]
-
-
-def _derives(part: Any, contract: type) -> bool:
-    return isinstance(part, type) and issubclass(part, contract)

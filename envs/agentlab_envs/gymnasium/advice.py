@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import gymnasium
-import numpy as np
-from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Space, Tuple
+from gymnasium.spaces import Box, Space
 
 from agentlab import errors
 from agentlab.registry.environment_objects import display_name
-
-MOST_CHOICES = 1_000  # combinations of several choices that are few enough to be one choice
+from agentlab_envs.gymnasium import leaves as leaves
+from agentlab_envs.gymnasium import nests as nests
 
 
 def on_observations(id: str, space: Space, arguments: dict[str, Any]) -> str:
-    """Returns what to do about observations that are neither a Box nor Discrete.
+    """Returns what to do about observations of a space that agentlab does not know.
 
     Args:
         id: Gymnasium's.
@@ -26,30 +24,17 @@ def on_observations(id: str, space: Space, arguments: dict[str, Any]) -> str:
     inner = _source(id, arguments)
     if _flattens(space):
         return _wrapped(id, f"gymnasium.wrappers.FlattenObservation({inner})")
-    parts = space.spaces if isinstance(space, (Dict, Tuple)) else {}
-    named = parts.items() if isinstance(parts, dict) else enumerate(parts)
-    flat = [name for name, part in named if _flattens(part)]
-    if flat:
-        filtered = f"gymnasium.wrappers.FilterObservation({inner}, {flat})"
-        return _wrapped(id, f"gymnasium.wrappers.FlattenObservation({filtered})")
+    kind = nests.kind_of(space)
+    names = [] if kind is None else [key for key, part in kind.parts(space).items() if leaves.are_known(part)]
+    if names:
+        return _wrapped(id, f"gymnasium.wrappers.FilterObservation({inner}, {names})")
     shown = _wrapped(id, f"Shown({inner})")
     return f"{shown} Shown is a gymnasium.ObservationWrapper of yours that shows a Box or Discrete."
 
 
-def on_actions(id: str, space: Space, arguments: dict[str, Any]) -> str:
-    """Returns what to do about actions that are neither Discrete nor a Box; arguments are as of `on_observations`."""
-    inner = _source(id, arguments)
-    counts: list[int] = []
-    if isinstance(space, MultiDiscrete):
-        counts = space.nvec.ravel().tolist()
-    elif isinstance(space, MultiBinary):
-        counts = [2] * math.prod(space.shape)
-    if counts and math.prod(counts) <= MOST_CHOICES and _starts_at_zero(space):
-        flat = f"numpy.array(numpy.unravel_index(action, {tuple(counts)}))"
-        combined = flat if len(space.shape or ()) == 1 else f"{flat}.reshape({space.shape})"
-        choice = f"gymnasium.spaces.Discrete({math.prod(counts)})"
-        return _wrapped(id, f"gymnasium.wrappers.TransformAction({inner}, lambda action: {combined}, {choice})")
-    taken = _wrapped(id, f"Taken({inner})")
+def on_actions(id: str, arguments: dict[str, Any]) -> str:
+    """Returns what to do about actions of a space that agentlab does not know; arguments are as of `on_observations`."""
+    taken = _wrapped(id, f"Taken({_source(id, arguments)})")
     return f"{taken} Taken is a gymnasium.ActionWrapper of yours that takes Discrete actions or a Box's."
 
 
@@ -76,10 +61,6 @@ def _flattens(space: Space) -> bool:
         return isinstance(gymnasium.spaces.flatten_space(space), Box)
     except Exception:  # whatever a stranger's space raises
         return False
-
-
-def _starts_at_zero(space: Space) -> bool:
-    return not np.any(getattr(space, "start", 0))
 
 
 def _source(id: str, arguments: dict[str, Any]) -> str:

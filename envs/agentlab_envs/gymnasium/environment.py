@@ -13,18 +13,20 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from agentlab import errors
 from agentlab.checks.timesteps import CheckedTimeStep, TimeStepCheck, failure, unfit_action
-from agentlab.checks.values import Numbers, as_ends, as_rewards, finite_rewards
+from agentlab.checks.values import as_ends, as_rewards, finite_rewards
 from agentlab.environment import Environment
 from agentlab.loop import guard
 from agentlab.registry.environment_objects import display_name
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, blank, leaves_of, map_space, pairs_of
 from agentlab.system import screen
-from agentlab.types import TimeStep
+from agentlab.types import Nest, TimeStep
 from agentlab_envs.gymnasium import making as making
+from agentlab_envs.gymnasium import masks as masks
 from agentlab_envs.gymnasium import repeats as repeats
+from agentlab_envs.gymnasium.observations import Actions, Observations
 from agentlab_envs.gymnasium.pictures import picture
 from agentlab_envs.gymnasium.replay import EpisodeLog
-from agentlab_envs.gymnasium.rows import Rows, fits, mismatch
+from agentlab_envs.gymnasium.rows import Rows
 from agentlab_envs.gymnasium.workers import Workers
 
 MODES = {
@@ -38,11 +40,14 @@ DAY = 86_400.0  # seconds
 
 @attrs.define(slots=False, eq=False, on_setattr=attrs.setters.NO_OP)  # a hook at every assignment is felt at every step
 class GymnasiumEnvironment(Environment):
-    """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says; infos are dropped.
+    """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says.
 
-    Observations are those of a Box space, or one-hot float32 for a Discrete one; actions are Discrete, counted from 0 wherever
-    the space starts, or a Box's. An environment of the old gym package is "GymV26Environment-v0/ID", or
-    "GymV21Environment-v0/ID" if its `step` returns four values; `pip install 'agentlab[gym]'` brings what that takes.
+    Observations and actions are those of Box, MultiDiscrete and MultiBinary spaces, or mappings where the environment has a
+    Dict, or a Tuple, whose parts are named "0", "1", ...; Discrete observations become one-hot float32. Choices are counted
+    from 0 wherever the space starts. Infos are dropped but for masks of actions, which become the entry "action_mask" of the
+    observation, beside "observation" where that had no entries. An environment of the old gym package is
+    "GymV26Environment-v0/ID", or "GymV21Environment-v0/ID" if its `step` returns four values; `pip install 'agentlab[gym]'`
+    brings what that takes.
 
     Attributes:
         id: Gymnasium's; "module:ID" imports the module that registers it.
@@ -53,6 +58,8 @@ class GymnasiumEnvironment(Environment):
         arguments: for the environment's constructor.
         render_mode: None, "human" or "rgb_array".
         timeout: seconds that a worker process of "async" may take for a step, a reset or a picture, before it counts as hung.
+        action_mask: "info" takes masks of the allowed actions from `info["action_mask"]`; "none" doesn't; "auto" does where the
+            environment has an attribute of that name, as Gymnasium's Taxi, and isn't of a native vector class.
 
     Raises:
         UsageError: the id, its package, an argument, a space or the autoreset mode is unknown, missing or unsupported.
@@ -64,8 +71,8 @@ class GymnasiumEnvironment(Environment):
     autoreset: str = attrs.field(default="auto", validator=attrs.validators.in_(["auto", *MODES]))
     arguments: dict[str, Any] = attrs.field(factory=dict)
     render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
-
     timeout: float = attrs.field(default=8.0, validator=[attrs.validators.gt(0), attrs.validators.le(DAY)])
+    action_mask: str = attrs.field(default="auto", validator=attrs.validators.in_(list(masks.SOURCES)))
 
     def __attrs_post_init__(self) -> None:
         if "human" in (self.render_mode, self.arguments.get("render_mode")):
@@ -75,6 +82,8 @@ class GymnasiumEnvironment(Environment):
                 f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
                 f"{MOST_PROCESSES:,}, or vectorization 'sync'."
             )
+        if self.vectorization == "native" and self.action_mask == "info":
+            raise errors.UsageError("action_mask 'info' is not for vectorization 'native'; use 'sync' or 'async'.")
         self._steps = 0
         self._name = display_name(self.id)
         self._closed = self._brief = False
@@ -85,7 +94,7 @@ class GymnasiumEnvironment(Environment):
             self.close()
             raise
         by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
-        self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
+        self._step_vector: Callable[[Any], Any] = by_class[self.vectorization]
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
         self._log = None if self.vectorization == "native" else EpisodeLog(self.num_environments, self._spec.action)
         self._told_of_length = False  # that an episode is too long to be played again
@@ -96,12 +105,11 @@ class GymnasiumEnvironment(Environment):
         self._spec = making.environment_spec(self.id, self._vector, self.arguments)
         if self.vectorization != "native":
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
-        space = self._vector.single_observation_space
-        self._shape, self._dtype = (self.num_environments, *space.shape), space.dtype  # type: ignore[misc]
-        self._values = np.arange(space.start, space.start + space.n) if isinstance(space, gymnasium.spaces.Discrete) else None
-        self._action_dtype = self._vector.single_action_space.dtype
+        self._observations = Observations(self._vector.single_observation_space, self.num_environments)
+        self._outward = Actions(self._vector.single_action_space, as_batch=self.vectorization == "native").outward
         self._check = TimeStepCheck(self._spec, self.num_environments)
-        self._numbers = Numbers(making.shown_array(space), "observation")
+        self._is_single = not isinstance(self._spec.observation, dict)
+        self._all = np.ones(self.num_environments, np.bool_)
         self._ended = np.zeros(self.num_environments, np.bool_)
 
     def _unusable(self, what: str) -> errors.UsageError:
@@ -122,13 +130,12 @@ class GymnasiumEnvironment(Environment):
         if self._log is not None:
             self._log.begin(int(seed))
         observation = self._observed(self._ask(self._reset_vector, seed=int(seed))[0])
-        self._observation = observation.copy()
-        terminated, truncated, none, self._ended = np.zeros((4, self.num_environments), np.bool_)
-        first = none if self._begins_late else ()
+        self._observation = self._copy_of(observation)
+        terminated, truncated, acted, self._ended = np.zeros((4, self.num_environments), np.bool_)
         reward = np.zeros(self.num_environments, np.float32)
-        return CheckedTimeStep(observation, reward, terminated, truncated, observation, first=first)
+        return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=acted)
 
-    def step(self, action: np.ndarray) -> TimeStep:
+    def step(self, action: Nest) -> TimeStep:
         action = self._checked_action(action)
         self._steps += 1
         found, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
@@ -137,17 +144,24 @@ class GymnasiumEnvironment(Environment):
         if self._begins_late:
             previously_ended, self._ended = self._ended, ended
             self._log_step(action, previously_ended, observation)
-            return CheckedTimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
+            return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=~previously_ended)
         if np.count_nonzero(ended):
             observation, final_observation = self._begun(observation, ended, info)
         self._log_step(action, ended, observation)
-        return CheckedTimeStep(observation, reward, terminated, truncated, final_observation)
+        return CheckedTimeStep(observation, reward, terminated, truncated, final_observation, acted=self._all.copy())
 
-    def _log_step(self, action: np.ndarray, begun: np.ndarray, observation: np.ndarray) -> None:
+    def _log_step(self, action: Nest, begun: np.ndarray, observation: Nest) -> None:
         """Keeps what `state` tells of: the actions, and what they led to; whoever gets the time step may change its arrays."""
-        if self._log is not None:
-            self._log.add(action, begun if np.count_nonzero(begun) else None)
+        if self._log is None:
+            return
+        self._log.add(action, begun if np.count_nonzero(begun) else None)
+        if self._is_single:
             np.copyto(self._observation, observation)
+        else:
+            self._observation = self._copy_of(observation)
+
+    def _copy_of(self, observation: Nest) -> Nest:
+        return map_space(lambda _, array: array.copy(), self._spec.observation, observation)
 
     def inexact(self) -> str:
         if self.vectorization == "native":
@@ -166,8 +180,13 @@ class GymnasiumEnvironment(Environment):
         if not self._log.is_whole:
             self._tell_of_length(self._log.longest)
             return {}
-        now = {"steps": np.array(self._steps), "ended": self._ended.copy(), "observation": self._observation.copy()}
-        return {**self._log.state(), **now}
+        now = {"steps": np.array(self._steps), "ended": self._ended.copy()}
+        return {**self._log.state(), **now, **self._shown(self._copy_of(self._observation))}
+
+    def _shown(self, observation: Nest) -> dict[str, np.ndarray]:
+        """Returns the arrays of an observation by the names that they have in a checkpoint, "observation/camera/left"."""
+        pairs = zip(leaves_of(self._spec.observation), pairs_of(self._spec.observation, observation), strict=True)
+        return {f"observation/{path}" if path else "observation": array for path, (_, array) in pairs}
 
     def _tell_of_length(self, longest: int) -> None:
         if not self._told_of_length:
@@ -180,7 +199,7 @@ class GymnasiumEnvironment(Environment):
                 stacklevel=2,
             )
 
-    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+    def restore(self, state: dict[str, np.ndarray]) -> Nest:
         if self._log is None:
             raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
         replays = [(episode, self._outward(actions)) for episode, actions in self._log.restore(state)]
@@ -189,12 +208,11 @@ class GymnasiumEnvironment(Environment):
         if self._begins_late:
             self._ended = np.array(state["ended"], np.bool_)
             self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
-            any_action = np.zeros((self.num_environments, *self._spec.action.shape), self._spec.action.dtype)
-            self._ask(self._step_vector, self._outward(any_action))
+            self._ask(self._step_vector, self._outward(blank(self._spec.action, self.num_environments)))
         self._steps = int(state["steps"])
-        if not np.array_equal(observation, state["observation"]):
+        if not all(np.array_equal(array, state[name]) for name, array in self._shown(observation).items()):
             raise self._fault("played again from its seeds and actions, it shows something else than it did in the run.")
-        self._observation = observation.copy()
+        self._observation = self._copy_of(observation)
         return observation
 
     def render(self) -> np.ndarray | None:
@@ -219,8 +237,8 @@ class GymnasiumEnvironment(Environment):
             return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
         mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
         if self.vectorization == "sync":
-            return Rows(lambda: gymnasium.make(id, **arguments), self.num_environments, mode)
-        return Workers(id, self.num_environments, mode, arguments, self.timeout)
+            return Rows(lambda: gymnasium.make(id, **arguments), self.num_environments, mode, self.action_mask)
+        return Workers(id, self.num_environments, mode, arguments, self.timeout, self.action_mask)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""
@@ -238,12 +256,12 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
-    def _step_native(self, action: np.ndarray) -> Any:
+    def _step_native(self, action: Any) -> Any:
         """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
         found, reward, terminated, truncated, info = self._vector.step(action)
         rows = self.num_environments
         ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")
-        return self._conformed(found), as_rewards(reward, rows), *ends, info
+        return self._observations.conformed(found), as_rewards(reward, rows), *ends, info
 
     def _reset_vector(self, **arguments: Any) -> Any:
         return self._vector.reset(**arguments)
@@ -263,16 +281,12 @@ class GymnasiumEnvironment(Environment):
     def _fault(self, what: str) -> errors.EnvironmentFault:
         return failure(self._name, self._steps, what)
 
-    def _checked_action(self, action: Any) -> np.ndarray:
+    def _checked_action(self, action: Any) -> Nest:
         """Returns actions `[B, *A]` of the spec's dtype, choices counted from 0."""
         try:
             return self._check.action(action)
         except errors.EnvironmentFault as error:
             raise unfit_action(self._name, self._steps + 1, str(error)) from error
-
-    def _outward(self, action: np.ndarray) -> np.ndarray:
-        """Returns a copy of actions as the Gymnasium space counts them, which an environment may change."""
-        return np.array(self._spec.action.outward(action), self._action_dtype)
 
     def _finite(self, rewards: np.ndarray) -> np.ndarray:
         try:
@@ -280,44 +294,34 @@ class GymnasiumEnvironment(Environment):
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 
-    def _observed(self, found: Any, rows: Any = None) -> np.ndarray:
-        """Returns a copy of the observations found, of `rows` or of all, checked, and one-hot where they are Discrete."""
-        return self._copied(self._ask(self._conformed, found, rows), rows)
+    def _observed(self, found: Any) -> Nest:
+        """Returns a copy of the observations of all rows, as agents see them, checked."""
+        return self._copied(self._ask(self._observations.conformed, found))
 
-    def _conformed(self, found: Any, rows: Any = None) -> np.ndarray:
-        found = np.asarray(found)
-        shape = self._shape if rows is None else (len(rows), *self._shape[1:])
-        if found.shape != shape or not fits(found, self._dtype):
-            raise errors.EnvironmentFault(f"its vector class {mismatch(found, shape, self._dtype)}")
-        return found
-
-    def _copied(self, found: np.ndarray, rows: Any = None) -> np.ndarray:
-        array = np.array(found, self._dtype)
+    def _copied(self, found: Any, rows: np.ndarray | None = None) -> Nest:
         try:
-            self._numbers.check(array, rows)
+            return self._observations.copied(found, rows)
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
-        return array if self._values is None else self._one_hot(array, rows)
 
-    def _one_hot(self, array: np.ndarray, rows: Any) -> np.ndarray:
-        matches = array[:, None] == self._values
-        known = matches.any(1)
-        if not known.all():
-            row = int(np.argmin(known) if rows is None else rows[np.argmin(known)])
-            space = self._vector.single_observation_space
-            raise self._fault(f"row {row}'s observation {array[np.argmin(known)]} is not in its observation space, {space}.")
-        return matches.astype(np.float32)
-
-    def _begun(self, observation: np.ndarray, ended: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def _begun(self, observation: Nest, ended: np.ndarray, info: dict[str, Any]) -> tuple[Nest, Nest]:
         """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""
         rows = np.flatnonzero(ended)
-        acted_on, final_observation = observation.copy(), observation.copy()
         if self._mode is AutoresetMode.DISABLED:
-            fresh = self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0]
-            acted_on[rows] = self._observed(fresh)[rows]
-        elif "final_obs" in info:
-            finals = self._ask(np.stack, [info["final_obs"][row] for row in rows.tolist()])
-            final_observation[rows] = self._observed(finals, rows)
-        else:
+            fresh = self._observed(self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0])
+            begun = map_space(lambda _, array: array[rows], self._spec.observation, fresh)
+            return self._with(observation, rows, begun), observation
+        if "final_obs" not in info:
             raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")
-        return acted_on, final_observation
+        finals = self._copied(self._ask(self._observations.of_rows, info["final_obs"], rows), rows)
+        return observation, self._with(observation, rows, finals)
+
+    def _with(self, observation: Nest, rows: np.ndarray, part: Nest) -> Nest:
+        """Returns a copy of an observation of all rows, with those of some rows put in."""
+
+        def put(_: Any, whole: np.ndarray, some: np.ndarray) -> np.ndarray:
+            array = whole.copy()
+            array[rows] = some
+            return array
+
+        return map_space(put, self._spec.observation, observation, part)

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium.vector import VectorEnv
 
 from agentlab import errors
 from agentlab.loop import guard
 from agentlab.registry.environment_objects import display_name
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.spec import EnvironmentSpec
 from agentlab_envs.gymnasium import advice as advice
+from agentlab_envs.gymnasium import leaves as leaves
+from agentlab_envs.gymnasium import nests as nests
 
+SUPPORTED = "Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of such"
 OLD_LAYERS = ("GymV21Environment-v0", "GymV26Environment-v0")
 
 
@@ -95,71 +97,43 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
     limit = None
     if vector.spec is not None:
         limit = vector.spec.kwargs.get("max_episode_steps", vector.spec.max_episode_steps)
-    observation = _observation_spec(id, vector.single_observation_space, arguments)
-    action = _action_spec(id, vector.single_action_space, arguments)
+    observations, actions = vector.single_observation_space, vector.single_action_space
+    _check_size(id, observations, "shows observations")
+    _check_size(id, actions, "takes actions")
+    if (stranger := _stranger(observations)) is not None:
+        raise errors.UsageError(
+            f"{display_name(id)} shows observations from a {_name(observations)} space, where agentlab takes {SUPPORTED}"
+            f"{stranger}; {advice.on_observations(id, observations, arguments)}"
+        )
+    if (stranger := _stranger(actions)) is not None:
+        raise errors.UsageError(
+            f"{display_name(id)} takes actions from a {_name(actions)} space, where agentlab gives those of {SUPPORTED}"
+            f"{stranger}; {advice.on_actions(id, arguments)}"
+        )
+    observation = nests.map_leaves(lambda leaf: leaves.known(leaf).shown(leaf), observations)
+    action = nests.map_leaves(lambda leaf: leaves.known(leaf).taken(leaf), actions)
     return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
 
 
-def _observation_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array:
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return Array((int(space.n),), minimum=0.0, maximum=1.0)
-    if isinstance(space, gymnasium.spaces.Box):
-        _check_size(id, space, "shows observations")
-        return _box(space)
-    raise errors.UsageError(
-        f"{display_name(id)} shows observations from a {type(space).__name__} space, where agentlab takes Box or Discrete; "
-        f"{advice.on_observations(id, space, arguments)}"
-    )
+def _stranger(space: gymnasium.Space) -> str | None:
+    """Returns how the sentence about a space with a part that agentlab does not know goes on; None if it knows all."""
+    strangers = [(path, leaf) for path, leaf in nests.leaves_of(space).items() if leaves.kind_of(leaf) is None]
+    if not strangers:
+        return None
+    path, leaf = strangers[0]
+    return f", and {path!r} is a {_name(leaf)}" if path else ""
 
 
-def _action_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array | Discrete:
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return Discrete(int(space.n), str(space.dtype), start=int(space.start))
-    if isinstance(space, gymnasium.spaces.Box):
-        _check_size(id, space, "takes actions")
-        _check_bounds(id, space)
-        return _box(space)
-    raise errors.UsageError(
-        f"{display_name(id)} takes actions from a {type(space).__name__} space, where agentlab gives Discrete or Box ones; "
-        f"{advice.on_actions(id, space, arguments)}"
-    )
+def _name(space: gymnasium.Space) -> str:
+    return type(space).__name__
 
 
-def _check_size(id: str, space: gymnasium.spaces.Box, what: str) -> None:
-    if 0 in space.shape:
-        raise errors.UsageError(
-            f"{display_name(id)} {what} of shape {space.shape}, which hold no number; expected at least one. Mend the "
-            "environment's space."
-        )
-
-
-def _check_bounds(id: str, space: gymnasium.spaces.Box) -> None:
-    """Raises UsageError where elements of an action have bounds of their own: a spec holds one range for all."""
-    if len(np.unique(space.low)) <= 1 and len(np.unique(space.high)) <= 1:
-        return
-    low, high = (" ".join(np.array2string(bound, threshold=8).split()) for bound in (space.low, space.high))
-    if np.isfinite(space.low).all() and np.isfinite(space.high).all():
-        wrapper = f"gymnasium.wrappers.RescaleAction(gymnasium.make({id!r}), np.float32(-1), np.float32(1))"
-    else:
-        wrapper = (
-            f"gymnasium.wrappers.TransformAction(gymnasium.make({id!r}), your_function, gymnasium.spaces.Box(-1.0, 1.0, "
-            f"{space.shape})), where your_function stretches an action to these bounds"
-        )
-    raise errors.UsageError(
-        f"{id} takes actions from {low} to {high}, where agentlab has one range for all elements. Give it with one, as "
-        f"environment=lambda: {wrapper}."
-    )
-
-
-def shown_array(space: gymnasium.Space) -> Array:
-    """Returns the numbers that a space's observations are made of; of a Discrete one, before they become one-hot."""
-    if isinstance(space, gymnasium.spaces.Box):
-        return _box(space)
-    return Array((), str(space.dtype))
-
-
-def _box(space: gymnasium.spaces.Box) -> Array:
-    return Array(space.shape, str(space.dtype), float(space.low.min()), float(space.high.max()))
+def _check_size(id: str, space: gymnasium.Space, what: str) -> None:
+    spaces = nests.leaves_of(space)
+    shapes = [leaf.shape for leaf in spaces.values() if leaves.kind_of(leaf) is not None and 0 in (leaf.shape or ())]
+    if shapes or not spaces:
+        which = f"of shape {shapes[0]}, which hold no number" if shapes else "without any part"
+        raise errors.UsageError(f"{display_name(id)} {what} {which}; expected at least one. Mend the environment's space.")
 
 
 def _unknown(id: str, name: str) -> str:

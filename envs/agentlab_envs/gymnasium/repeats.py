@@ -12,8 +12,9 @@ import numpy as np
 from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.loop.guard import guarded
-from agentlab.spec import Discrete
-from agentlab.types import TimeStep
+from agentlab.spec import EnvironmentSpec, MultiDiscrete, random_values
+from agentlab.spec.environment_spec import MASK
+from agentlab.types import Nest, TimeStep
 from agentlab_envs.gymnasium.workers import Hung
 
 STEPS = 200  # to play at most before the state is taken: enough for a second episode in most
@@ -51,32 +52,39 @@ def _made(make: Callable[[], Environment], closing: contextlib.ExitStack) -> Env
     return closing.enter_context(environment)
 
 
-def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[np.ndarray], list[Any]]:
+def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[Nest], list[Any]]:
     """Returns the state somewhere in an episode, and the actions and what they led to after that."""
     generator, deadline = np.random.default_rng(0), time.monotonic() + SECONDS
     timestep, episodes, since = environment.reset(1), 0, 0
     for _ in range(STEPS):
-        timestep = environment.step(_action(environment, generator))
+        timestep = environment.step(_action(environment.spec, timestep, generator))
         since += 1
         if (timestep.terminated | timestep.truncated)[0]:
             episodes, since = episodes + 1, 0
         if (episodes and since >= AFTER) or time.monotonic() > deadline:
             break
-    state, actions = environment.state(), [_action(environment, generator) for _ in range(AFTER)]
-    return state, actions, [timestep.observation, *(environment.step(action) for action in actions)]
+    state, actions, seen = environment.state(), [], [timestep.observation]
+    for _ in range(AFTER):
+        actions.append(_action(environment.spec, timestep, generator))
+        timestep = environment.step(actions[-1])
+        seen.append(timestep)
+    return state, actions, seen
 
 
-def _action(environment: Environment, generator: np.random.Generator) -> np.ndarray:
-    action = environment.spec.action
-    shape = (1, *action.shape)
-    if isinstance(action, Discrete):
-        return generator.integers(0, action.num_values, shape).astype(action.dtype)
-    low, high = max(action.minimum, -1.0), min(action.maximum, 1.0)
-    return generator.uniform(low, high, shape).astype(action.dtype)
+def _action(spec: EnvironmentSpec, timestep: TimeStep, generator: np.random.Generator) -> Nest:
+    """Returns random actions of one row, among those that are allowed."""
+    if not spec.has_mask:
+        return random_values(spec.action, 1, generator)
+    sizes = spec.action.sizes if isinstance(spec.action, MultiDiscrete) else (spec.action.num_values,)  # type: ignore[union-attr]
+    allowed = np.split(timestep.observation[MASK][0], np.cumsum(sizes)[:-1])
+    choices = [generator.choice(np.flatnonzero(part) if part.any() else len(part)) for part in allowed]
+    return np.array(choices, spec.action.dtype).reshape(1, *spec.action.shape)  # type: ignore[union-attr]
 
 
 def _same(seen: Any, again: Any) -> bool:
     if isinstance(seen, TimeStep) and isinstance(again, TimeStep):
         parts = ("observation", "reward", "terminated", "truncated")
-        return all(np.array_equal(getattr(seen, part), getattr(again, part)) for part in parts)
+        return all(_same(getattr(seen, part), getattr(again, part)) for part in parts)
+    if isinstance(seen, dict):
+        return all(_same(seen[name], again[name]) for name in seen)
     return np.array_equal(np.asarray(seen), np.asarray(again))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 
 import numpy as np
 
 from agentlab import errors
-from agentlab.spec import Array, Discrete
+from agentlab.spec import SpaceNest, leaves_of, map_space, pairs_of
 from agentlab.system import free_memory
+from agentlab.types import Nest
 
 LOG_STEPS = 2**15  # of an episode that can be played again; the longest of Atari have 27,000
 LOG_BYTES = 2**26  # of actions at most, where rows and actions are so large that those steps would take more
@@ -38,27 +38,32 @@ class EpisodeLog:
         longest: steps of an episode that can be played again.
     """
 
-    def __init__(self, rows: int, action: Array | Discrete) -> None:
-        self._rows = rows
-        self._shape, self._dtype = (rows, *action.shape), np.dtype(action.dtype)
-        step_bytes = math.prod(self._shape) * self._dtype.itemsize
-        self.longest = max(1, min(LOG_STEPS, LOG_BYTES // max(1, step_bytes)))
+    def __init__(self, rows: int, action: SpaceNest) -> None:
+        self._rows, self._space = rows, action
+        types = {path: np.dtype((leaf.dtype, leaf.shape)) for path, leaf in leaves_of(action).items()}
+        self._paths = list(types) if isinstance(action, dict) else []  # of one array per step, an action is one of its records
+        self._dtype = np.dtype(list(types.items())) if self._paths else types[""]
+        self.longest = max(1, min(LOG_STEPS, LOG_BYTES // max(1, rows * self._dtype.itemsize)))
         self.begin(0)
 
     def begin(self, seed: int) -> None:
         """Starts anew, each row in its episode 0."""
         self._seed = seed
-        self._actions = np.empty((FIRST_ROOM, *self._shape), self._dtype)
+        self._actions = np.empty((FIRST_ROOM, self._rows), self._dtype)
         self._forgotten = 0  # steps before those in `_actions`
         self._count = 0  # steps in `_actions`
         self._starts = np.zeros(self._rows, np.int64)  # steps taken when the running episodes began
         self._episodes = np.zeros(self._rows, np.int64)
 
-    def add(self, action: np.ndarray, begun: np.ndarray | None) -> None:
+    def add(self, action: Nest, begun: np.ndarray | None) -> None:
         """Copies a step's actions `[B, *A]`; `begun` `[B]` bool are the rows that it led to a new episode, None if none."""
         if self._count == len(self._actions):
             self._make_room()
-        self._actions[self._count] = action
+        if self._paths:
+            for path, (_, array) in zip(self._paths, pairs_of(self._space, action), strict=True):
+                self._actions[path][self._count] = array
+        else:
+            self._actions[self._count] = action
         self._count += 1
         if begun is not None:
             self._starts[begun] = self._forgotten + self._count
@@ -70,7 +75,7 @@ class EpisodeLog:
         oldest = max(int(self._starts.min()), taken - self.longest)
         needed = self._actions[oldest - self._forgotten : self._count]
         room = len(self._actions) if 2 * len(needed) <= len(self._actions) else 2 * len(needed)
-        actions = np.empty((room, *self._shape), self._dtype)
+        actions = np.empty((room, self._rows), self._dtype)
         actions[: len(needed)] = needed
         self._actions, self._forgotten, self._count = actions, oldest, len(needed)
 
@@ -82,7 +87,7 @@ class EpisodeLog:
     def state(self) -> dict[str, np.ndarray]:
         """Returns seed, episodes `[B]`, lengths so far `[B]`, and the actions, row after row, `[sum of lengths, *A]`.
 
-        It is to be whole.
+        It is to be whole. Entries of actions that are mappings are named by their paths, "actions/camera/left".
         """
         begins = self._starts - self._forgotten
         taken = [self._actions[begin : self._count, row] for row, begin in enumerate(begins.tolist())]
@@ -91,39 +96,70 @@ class EpisodeLog:
             "seed": np.array(self._seed),
             "episodes": self._episodes.copy(),
             "lengths": lengths,
-            "actions": np.concatenate(taken),
+            **self._named(np.concatenate(taken)),
         }
 
-    def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, np.ndarray]]:
+    def _named(self, actions: np.ndarray) -> dict[str, np.ndarray]:
+        if not self._paths:
+            return {"actions": actions}
+        return {name: np.ascontiguousarray(actions[path]) for path, name in zip(self._paths, self._names(), strict=True)}
+
+    def _names(self) -> list[str]:
+        return [f"actions/{path}" for path in self._paths]
+
+    def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, Nest]]:
         """Goes on from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.
 
         Raises:
             EnvironmentFault: it is not such a state.
         """
-        seed, episodes, lengths, actions = (_array(state, name) for name in ("seed", "episodes", "lengths", "actions"))
-        if not self._are_sound(seed, episodes, lengths, actions):
+        seed, episodes, lengths = (_array(state, name) for name in ("seed", "episodes", "lengths"))
+        actions = self._recorded(state)
+        if actions is None or not self._are_sound(seed, episodes, lengths, actions):
             raise errors.EnvironmentFault(f"The checkpoint holds no log of the episodes of {self._rows} environments.")
         longest = int(lengths.max())
-        free_memory.check_free(longest * math.prod(self._shape) * actions.dtype.itemsize, "The log of the episodes", "run")
+        free_memory.check_free(longest * self._rows * self._dtype.itemsize, "The log of the episodes", "run")
         self.begin(int(seed))
         by_row = [taken.copy() for taken in np.split(actions, np.cumsum(lengths)[:-1])]
-        self._actions = np.zeros((max(FIRST_ROOM, longest), *self._shape), self._dtype)
+        self._actions = np.zeros((max(FIRST_ROOM, longest), self._rows), self._dtype)
         for row, taken in enumerate(by_row):
             self._actions[longest - len(taken) : longest, row] = taken
         self._count, self._starts, self._episodes = longest, longest - lengths, episodes.copy()
-        return list(zip(episodes.tolist(), by_row, strict=True))
+        return list(zip(episodes.tolist(), map(self._nest, by_row), strict=True))
+
+    def _nest(self, actions: np.ndarray) -> Nest:
+        """Returns recorded actions `[n]` as the space has them, `[n, *A]`."""
+        paths = iter(self._paths)  # in the order of the space's entries
+        return map_space(lambda _: np.ascontiguousarray(actions[next(paths)]), self._space) if self._paths else actions
+
+    def _recorded(self, state: dict[str, np.ndarray]) -> np.ndarray | None:
+        """Returns the actions in a state as records `[sum of lengths]`; None if they are none of the space's."""
+        if not self._paths:
+            actions = _array(state, "actions")
+            return actions if _are_like(actions, self._dtype) else None
+        entries = {path: _array(state, name) for path, name in zip(self._paths, self._names(), strict=True)}
+        fit = all(_are_like(array, self._dtype[path]) for path, array in entries.items())
+        if not fit or len({len(array) for array in entries.values()}) != 1:
+            return None
+        actions = np.empty(len(entries[self._paths[0]]), self._dtype)
+        for path, array in entries.items():
+            actions[path] = array
+        return actions
 
     def _are_sound(self, seed: np.ndarray, episodes: np.ndarray, lengths: np.ndarray, actions: np.ndarray) -> bool:
         """Returns whether arrays have the shapes, dtypes and ranges of a log; the lengths are added up as Python's numbers."""
         whole = all(array.dtype == np.int64 for array in (seed, episodes, lengths))
         if not whole or seed.shape or episodes.shape != (self._rows,) or lengths.shape != (self._rows,):
             return False
-        if actions.ndim == 0 or actions.shape[1:] != self._shape[1:] or actions.dtype != self._dtype:
-            return False
         positive = int(episodes.min()) >= 0 and int(lengths.min()) >= 0 and int(seed) >= 0
         if int(lengths.max()) > self.longest:
             return False
         return positive and sum(lengths.tolist()) == len(actions)
+
+
+def _are_like(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Returns whether an array holds values of a dtype and its shape, one after the other."""
+    return array.ndim > 0 and array.shape[1:] == dtype.shape and array.dtype == dtype.base
 
 
 def _array(state: dict[str, np.ndarray], name: str) -> np.ndarray:

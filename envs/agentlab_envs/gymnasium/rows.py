@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import MultiBinary
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from agentlab import errors
-from agentlab.checks.values import as_end, as_reward
+from agentlab.checks.values import as_end, as_reward, entry_name
 from agentlab.loop import guard
+from agentlab.spec.environment_spec import MASK
+from agentlab.types import Nest, Shape
+from agentlab_envs.gymnasium import leaves as leaves
+from agentlab_envs.gymnasium import masks as masks
+from agentlab_envs.gymnasium import nests as nests
 from agentlab_envs.gymnasium.replay import episode_seed
 
 RETURNS = {
@@ -27,9 +34,14 @@ OLD_GYM = (
 
 class Row(gymnasium.Wrapper):
     """One environment inside its vector: seeds each episode, so that it can be played again; names its row in faults; copies
-    what may be overwritten; drops infos nobody reads.
+    what may be overwritten; drops infos nobody reads, but for masks of actions.
 
-    It runs where the environment does, which may be a worker process, and raises only what crosses back from there.
+    Its spaces are those of `nests.named`: mappings where the environment has a Tuple. It runs where the environment does, which
+    may be a worker process, and raises only what crosses back from there.
+
+    Args:
+        env: to be one row.
+        mask: of the allowed actions, see `masks.mask_space`.
 
     Attributes:
         row: its place in the vector.
@@ -38,12 +50,20 @@ class Row(gymnasium.Wrapper):
     """
 
     row = 0
-    replaying: tuple[int, np.ndarray] | None = None
+    replaying: tuple[int, Any] | None = None
     standing: bool | None = None
 
-    def __init__(self, env: gymnasium.Env) -> None:
+    def __init__(self, env: gymnasium.Env, mask: str = "none") -> None:
         super().__init__(env)
-        self._shape, self._dtype = env.observation_space.shape, env.observation_space.dtype
+        self._inner = env.observation_space, env.action_space
+        self._mask = masks.mask_space(env, mask)
+        self._form: Callable[[Any], Nest] | None = None
+        if leaves.are_known(self._inner[0]):  # others are refused by whoever looks at them
+            self._form = former(self._inner[0])
+            space = nests.named(self._inner[0])
+            self.observation_space = space if self._mask is None else masks.with_mask(space, self._mask)
+        self.action_space = nests.named(self._inner[1])
+        self._is_several = nests.kind_of(self._inner[1]) is not None
         self._seed: int | None = None
         self._episode = 0
         self._observation: Any = None
@@ -59,12 +79,13 @@ class Row(gymnasium.Wrapper):
             )
             if not isinstance(answer, (tuple, list)) or len(answer) != RETURNS["reset"][0]:  # two numbers would unpack, too
                 raise errors.EnvironmentFault(f"row {self.row}'s reset returned {_counted(answer)}{_expected('reset')}")
-            observation = answer[0]
+            observation, info = answer
+            self._check_mask(info)
             for action in () if replayed is None else replayed[1]:
-                observation = self.env.step(action)[0]
+                observation, _, _, _, info = self.env.step(self._spread(action) if self._is_several else action)
         except BaseException as error:
             raise self._fault(error, "reset") from error
-        self._observation = self._checked(observation)
+        self._observation = self._checked(observation, info)
         return self._observation, {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -72,24 +93,38 @@ class Row(gymnasium.Wrapper):
             ended, self.standing = self.standing, None
             return self._observation, 0.0, ended, False, {}
         try:
-            observation, reward, terminated, truncated, _ = self.env.step(action)
+            observation, reward, terminated, truncated, info = self.env.step(
+                self._spread(action) if self._is_several else action
+            )
         except BaseException as error:
             raise self._fault(error, "step") from error
         ends = as_end(terminated, self.row, "terminated"), as_end(truncated, self.row, "truncated")
-        return self._checked(observation), as_reward(reward, self.row), *ends, {}
+        return self._checked(observation, info), as_reward(reward, self.row), *ends, {}
 
-    def _checked(self, observation: Any) -> Any:
-        if self._shape is None:  # a space of several parts, which the spec refuses
+    def _spread(self, action: Any) -> Any:
+        return nests.spread(self._inner[1], action)
+
+    def _checked(self, observation: Any, info: Any) -> Nest:
+        """Returns a copy of an observation of the right shapes and kinds of numbers, with the mask if there are masks."""
+        if self._form is None:
             return observation
         try:
-            array = np.array(observation)
-        except (ValueError, TypeError) as error:  # lists of different lengths
+            value = self._form(observation)
+            return value if self._mask is None else masks.join(value, self._allowed(info, self._mask))
+        except errors.EnvironmentFault as fault:
+            raise errors.EnvironmentFault(f"row {self.row} {fault}") from fault.__cause__
+
+    def _allowed(self, info: Any, space: MultiBinary) -> np.ndarray:
+        """Returns the mask in an info; all actions are allowed where there is none, as at an episode's end."""
+        mask = masks.mask_of(info)
+        return np.ones(space.shape, np.int8) if mask is None else Form(space, path=MASK).array(mask)
+
+    def _check_mask(self, info: Any) -> None:
+        if self._mask is not None and masks.mask_of(info) is None:
             raise errors.EnvironmentFault(
-                f"row {self.row} returned an observation that is no array: {errors.first_line(error)}."
-            ) from error
-        if array.shape != self._shape or not fits(array, self._dtype):
-            raise errors.EnvironmentFault(f"row {self.row} {mismatch(array, self._shape, self._dtype)}")
-        return array
+                f"row {self.row}'s reset returned an info without {MASK!r}; set environment.action_mask to 'none' if "
+                "there are no masks."
+            )
 
     def _fault(self, error: BaseException, method: str) -> BaseException:
         if isinstance(error, gymnasium.error.DependencyNotInstalled):
@@ -104,19 +139,20 @@ class Row(gymnasium.Wrapper):
 class Rows(SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv` of `Row`s, with a step that takes a quarter of the time.
 
-    Gymnasium's looks up the kind of space anew at every step, and collects infos; and its observations may be of several parts.
+    Gymnasium's looks up the kind of space anew at every step, and collects infos.
 
     Args:
         make: returns a new environment.
         count: of environments.
         mode: how they are reset.
+        mask: of the allowed actions, see `masks.mask_space`.
     """
 
-    def __init__(self, make: Callable[[], gymnasium.Env], count: int, mode: AutoresetMode) -> None:
+    def __init__(self, make: Callable[[], gymnasium.Env], count: int, mode: AutoresetMode, mask: str = "none") -> None:
         made: list[Row] = []
 
         def make_row() -> Row:
-            made.append(Row(make()))
+            made.append(Row(make(), mask))
             return made[-1]
 
         try:
@@ -132,17 +168,19 @@ class Rows(SyncVectorEnv):
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
         found: Any = self._observations
+        put = functools.partial(_put, found) if isinstance(found, dict) else found.__setitem__
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
         for row, env in enumerate(self.envs):
             if self._next_step and self._autoreset_envs[row]:
-                found[row], _ = env.reset()
+                put(row, env.reset()[0])
                 continue
-            found[row], rewards[row], terminated[row], truncated[row], _ = env.step(actions[row])
+            observation, rewards[row], terminated[row], truncated[row], _ = env.step(actions[row])
             if self._same_step and (terminated[row] or truncated[row]):
-                finals[row] = found[row].copy()
-                found[row], _ = env.reset()
+                finals[row] = observation
+                observation, _ = env.reset()
+            put(row, observation)
         self._autoreset_envs = terminated | truncated
         return found, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
 
@@ -195,11 +233,52 @@ def _misshapen(error: BaseException, method: str) -> str:
     return f"returned {returned}{_expected(method)}" if "unpack" in text else ""
 
 
-def fits(array: np.ndarray, dtype: Any) -> bool:
-    """Returns whether the values are of the same kind of number as `dtype`'s, which is what Gymnasium itself converts."""
-    return array.dtype == dtype or np.can_cast(array.dtype, dtype, "same_kind")
+def _put(found: Nest, row: int, observation: Nest) -> None:
+    """Writes one row's observation into those of all."""
+    for name, array in found.items():
+        if isinstance(array, dict):
+            _put(array, row, observation[name])
+        else:
+            array[row] = observation[name]
 
 
-def mismatch(array: np.ndarray, shape: Any, dtype: Any) -> str:
-    """Returns what is wrong with an observation."""
-    return f"returned an observation {array.dtype}{list(array.shape)}; its observation space says {dtype}{list(shape)}."
+class Form:
+    """The shape and the kind of numbers of one array of observations.
+
+    Args:
+        space: of one observation.
+        lead: the axes of a batch.
+        path: of the array in an observation of several.
+    """
+
+    __slots__ = ("dtype", "name", "shape")  # looked up at every step, where Gymnasium's spaces compute them
+
+    def __init__(self, space: gymnasium.Space, lead: Shape = (), path: str = "") -> None:
+        self.shape = (*lead, *space.shape)  # type: ignore[misc]
+        self.dtype: Any = space.dtype
+        self.name = entry_name("observation", path)
+
+    def array(self, found: Any, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
+        """Returns what an environment showed as an array, a new one by default.
+
+        Raises:
+            EnvironmentFault: its shape or kind of numbers is another; the message is a clause without a subject.
+        """
+        try:
+            array = make(found)
+        except (ValueError, TypeError) as error:  # lists of different lengths
+            raise errors.EnvironmentFault(f"returned an {self.name} that is no array: {errors.first_line(error)}.") from error
+        if array.shape == self.shape and (array.dtype == self.dtype or np.can_cast(array.dtype, self.dtype, "same_kind")):
+            return array
+        raise errors.EnvironmentFault(
+            f"returned an {self.name} {array.dtype}{list(array.shape)}; its observation space says "
+            f"{self.dtype}{list(self.shape)}."
+        )
+
+
+def former(space: gymnasium.Space, lead: Shape = (), make: Callable[[Any], np.ndarray] = np.array) -> Callable[[Any], Nest]:
+    """Returns what makes of an environment's observations a mapping of arrays, or one array, see `Form`."""
+    forms = {path: Form(leaf, lead, path) for path, leaf in nests.leaves_of(space).items()}
+    if "" in forms and nests.kind_of(space) is None:
+        return forms[""].array if make is np.array else lambda found: forms[""].array(found, make)
+    return lambda found: nests.gather(space, found, lambda _, value, path: forms[path].array(value, make), "observation")

@@ -22,7 +22,9 @@ MADE = 0  # the number of the answer that nobody asked for
 FINE, FAULT, MISSING = "fine", "fault", "missing"  # kinds of answers: a result, what went wrong, the package that is missing
 
 
-def work(make: CloudpickleWrapper, row: int, pipe: Connection, parents_end: Connection, memory: Any, same_step: bool) -> None:
+def work(
+    make: CloudpickleWrapper, row: int, pipe: Connection, parents_end: Connection, memory: Any, same_step: bool, mask: str
+) -> None:
     """Answers requests `(number, command, data)` by `(number, kind, result)` until it has answered "close".
 
     Signals that a terminal or a service sends to all processes of a program are the parent's to act on.
@@ -33,18 +35,18 @@ def work(make: CloudpickleWrapper, row: int, pipe: Connection, parents_end: Conn
     end_with_parent()
     parents_end.close()
     with contextlib.suppress(EOFError, OSError):  # the parent is through with this process
-        _answer_all(make.fn, row, pipe, memory, same_step)
+        _answer_all(lambda: Servant(make.fn(), row, memory, same_step, mask), row, pipe)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(0)  # whatever threads the environment has left
 
 
-def _answer_all(make: Callable[[], gymnasium.Env], row: int, pipe: Connection, memory: Any, same_step: bool) -> None:
+def _answer_all(make: Callable[[], Servant], row: int, pipe: Connection) -> None:
     made: list[Servant] = []
 
     def serve() -> Any:
-        made.append(Servant(make(), row, memory, same_step))
+        made.append(make())
         return made[0].spaces()
 
     _send(pipe, row, MADE, *_tried(row, serve))
@@ -83,13 +85,14 @@ class Servant:
         row: its place in the vector.
         memory: for observations, shared with the parent.
         same_step: whether an episode's end and the next one's beginning are one step.
+        mask: of the allowed actions, see `masks.mask_space`.
     """
 
-    def __init__(self, env: gymnasium.Env, row: int, memory: Any, same_step: bool) -> None:
-        self._env = Row(env)
+    def __init__(self, env: gymnasium.Env, row: int, memory: Any, same_step: bool, mask: str) -> None:
+        self._env = Row(env, mask)
         self._env.row = row
         self._row, self._memory, self._same_step = row, memory, same_step
-        self._space = env.observation_space
+        self._space = self._env.observation_space
 
     def spaces(self) -> Any:
         """Returns the spaces of observations and actions."""

@@ -14,14 +14,15 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_shared_memory, read_from_shared_memory
 
 from agentlab import errors
 from agentlab.loop import guard
 from agentlab.system.patience import Patience
+from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium.parent import start
+from agentlab_envs.gymnasium.rows import Row
 from agentlab_envs.gymnasium.worker import FAULT, MADE, MISSING, work
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
@@ -45,18 +46,21 @@ class Workers(VectorEnv):
         mode: how they are reset.
         arguments: for `gymnasium.make`.
         seconds: that an answer may take.
+        mask: of the allowed actions, see `masks.mask_space`.
 
     Attributes:
         processes: the workers.
     """
 
-    def __init__(self, id: str, count: int, mode: AutoresetMode, arguments: dict[str, Any], seconds: float) -> None:
+    def __init__(
+        self, id: str, count: int, mode: AutoresetMode, arguments: dict[str, Any], seconds: float, mask: str = "none"
+    ) -> None:
         if multiprocessing.current_process().daemon:
             raise gymnasium.error.UnsupportedMode(
                 "this process is daemonic, as those of multiprocessing.Pool are, and may start none of its own; use "
                 "vectorization 'sync', or concurrent.futures.ProcessPoolExecutor"
             )
-        self.num_envs, self._mode, self._seconds = count, mode, seconds
+        self.num_envs, self._mode, self._seconds, self._mask = count, mode, seconds, mask
         self.processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
         self._number = MADE  # of the request under way; late answers have another
@@ -65,7 +69,7 @@ class Workers(VectorEnv):
         self._end = Finalize(self, _kill, (self.processes,), exitpriority=0)  # before Python itself would wait for them
         began = time.monotonic()
         self._describe(gymnasium.make(id, **arguments))
-        if not isinstance(self.single_observation_space, (Box, Discrete)):
+        if not leaves.are_known(self.single_observation_space):
             return  # whoever looks at the spaces refuses them; not all have a shared memory
         try:
             self._start(self._maker(arguments), MAKE_SECONDS + count * (time.monotonic() - began))
@@ -77,7 +81,8 @@ class Workers(VectorEnv):
         """Takes from one environment, which is closed again, what is the same of all."""
         self.metadata = {**env.metadata, "autoreset_mode": self._mode}
         self.render_mode, self.spec = env.render_mode, env.spec
-        self.single_observation_space, self.single_action_space = env.observation_space, env.action_space
+        row = Row(env, self._mask)
+        self.single_observation_space, self.single_action_space = row.observation_space, row.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         guard.close(env.spec.id if env.spec is not None else str(env), env.close, guard.BRIEF_SECONDS)
@@ -93,7 +98,7 @@ class Workers(VectorEnv):
         self._observations = read_from_shared_memory(self.single_observation_space, memory, self.num_envs)
         for row in range(self.num_envs):
             ours, theirs = context.Pipe()
-            arguments = (CloudpickleWrapper(make), row, theirs, ours, memory, self._mode is AutoresetMode.SAME_STEP)
+            arguments = (CloudpickleWrapper(make), row, theirs, ours, memory, self._mode is AutoresetMode.SAME_STEP, self._mask)
             process = context.Process(target=work, args=arguments, name=f"environment {row}", daemon=True)
             start(process)
             theirs.close()

@@ -12,7 +12,7 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.vocabulary import Bytes, Characters, Vocabulary
+from agentlab.spec.vocabulary import Bytes, Characters, Vocabulary
 from agentlab_envs.text import texts
 
 NOT_JUDGED = -1  # the target at a position where no answer is right or wrong

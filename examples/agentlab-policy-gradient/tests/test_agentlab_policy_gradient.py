@@ -1,20 +1,24 @@
-"""The contracts' tests, and returns, losses and values worked out by hand."""
+"""The contracts' tests, and targets, losses and values worked out by hand."""
 
 import math
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import agentlab
-from agentlab import AgentlabError, Transition, seeds
+from agentlab import AgentlabError, seeds
+from agentlab.distribution import Categorical
+from agentlab.memory import Layout
+from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.testing import MemoryTests, TaskTests, TrainerTests
-from agentlab.types import Horizon
-from agentlab_policy_gradient.actor_critic import ActorCritic, policy_loss
+from agentlab.testing import TaskTests, TrainerTests
+from agentlab.trainer import Setup
+from agentlab.types import Batch, Step
+from agentlab_memories.rollout import Rollout
+from agentlab_models.mlp import MLP
+from agentlab_policy_gradient.actor_critic import ActorCritic, policy_loss, targets
 from agentlab_policy_gradient.reinforce import Reinforce
-from agentlab_policy_gradient.rollout import Rollout, returns
 from agentlab_policy_gradient.tasks import actor_critic_cartpole, reinforce_cartpole
 
 SPEC = EnvironmentSpec("example", Array((1,)), Discrete(2))
@@ -31,10 +35,6 @@ class TestReinforce(TrainerTests):
     learns = False  # 20,000 steps are five updates; that it learns is shown below
 
 
-class TestRollout(MemoryTests):
-    part = Rollout
-
-
 class TestActorCriticTask(TaskTests):
     name = "agentlab-policy-gradient:actor-critic-cartpole"
 
@@ -43,62 +43,66 @@ class TestReinforceTask(TaskTests):
     name = "agentlab-policy-gradient:reinforce-cartpole"
 
 
-def test_returns_go_to_the_next_end():
-    reward = tf.constant([[1.0], [2.0], [4.0], [8.0], [16.0]])
-    ends = tf.constant([[False], [True], [False], [False], [True]])
-    sums, end = returns(reward, ends, 0.5)
-    assert sums.numpy().ravel().tolist() == [1 + 0.5 * 2, 2.0, 4 + 0.5 * 8 + 0.25 * 16, 8 + 0.5 * 16, 16.0]
-    assert end.numpy().ravel().tolist() == [1, 1, 4, 4, 4]
+def rollout(reward, discount, ended):
+    """Returns sequences `[B, T]` in which nothing is shown."""
+    reward, discount, ended = tf.constant(reward), tf.constant(discount), tf.constant(ended)
+    observation, action = tf.zeros([*reward.shape, 1]), tf.zeros(reward.shape, tf.int64)
+    return Batch(observation, action, reward, discount, observation, ended, tf.ones_like(ended))
 
 
-def test_a_rollout_knows_where_episodes_ended():
-    """Two rows: one terminates after its second turn, the other is cut off after its first and begins elsewhere."""
-    memory = Rollout(turns=3)
-    memory.build(SPEC, 2, Horizon(1, 0.5))
-    shown = [[0.0, 10.0], [1.0, 50.0], [5.0, 51.0]]
-    led_to = [[1.0, 11.0], [2.0, 51.0], [6.0, 52.0]]
-    discount = [[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]
-    ended = [[False, True], [True, False], [False, False]]
-    for turn in range(3):
-        observation, following = (tf.constant(rows[turn])[:, None] for rows in (shown, led_to))
-        action = tf.zeros([2], tf.int64)
-        transition = Transition(observation, action, tf.constant([1.0, 4.0]), tf.constant(discount[turn]), following)
-        memory.add(transition, tf.constant(ended[turn]), tf.range(2, dtype=tf.int64))
-    batch = memory.sample(seeds.at(0, 0))
-    assert batch.observation.numpy().ravel().tolist() == [0.0, 10.0, 1.0, 50.0, 5.0, 51.0]
-    assert batch.reward.numpy().tolist() == [1.5, 4.0, 1.0, 6.0, 1.0, 4.0]
-    assert batch.discount.numpy().tolist() == [0.0, 1.0, 0.0, 0.5, 1.0, 1.0]
-    assert batch.next_observation.numpy().ravel().tolist() == [2.0, 11.0, 2.0, 52.0, 6.0, 52.0]
+def test_targets_go_to_the_next_end_and_look_beyond_what_was_cut_off_only():
+    """One row is terminated after its second step, the other truncated after its first; then the rollout ends."""
+    batch = rollout(
+        [[1.0, 1.0, 1.0], [4.0, 4.0, 4.0]],
+        [[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]],
+        [[False, True, False], [True, False, False]],
+    )
+    next_values = tf.constant([[100.0, 100.0, 8.0], [16.0, 100.0, 2.0]])
+    expected = [[1 + 0.5 * 1, 1.0, 1 + 0.5 * 8], [4 + 0.5 * 16, 4 + 0.5 * 4 + 0.25 * 2, 4 + 0.5 * 2]]
+    assert targets(batch, next_values, 0.5).numpy().tolist() == expected
+
+
+def test_with_one_step_a_target_is_the_reward_and_the_value_of_what_follows():
+    batch = rollout([[1.0], [1.0]], [[1.0], [0.0]], [[False], [True]])
+    assert targets(batch, tf.constant([[8.0], [8.0]]), 0.5).numpy().tolist() == [[1 + 0.5 * 8], [1.0]]
 
 
 def test_what_was_better_than_expected_becomes_more_likely():
-    loss, entropy = policy_loss(tf.zeros([2, 2]), tf.constant([0, 1]), tf.constant([1.0, -3.0]))
+    even = Categorical(num_values=2).of(tf.zeros([2, 2]))
+    loss, entropy = policy_loss(even, tf.constant([0, 1]), tf.constant([1.0, -3.0]))
     np.testing.assert_allclose(loss, [math.log(2), -3 * math.log(2)], rtol=1e-6)
     np.testing.assert_allclose(entropy, [math.log(2)] * 2, rtol=1e-6)
 
 
-def test_the_target_of_a_value_looks_beyond_what_was_cut_off_only():
-    trainer = ActorCritic(discount=0.5)
-    trainer.build(keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)]), SPEC)
-    trainer.critic.layers[-1].bias.assign([8.0])  # the value of everything, as the last weights are 0
-    shown = tf.zeros([2, 1])
-    batch = Transition(shown, tf.constant([0, 1]), tf.constant([1.0, 1.0]), tf.constant([1.0, 0.0]), shown)
-    assert trainer.targets(batch).numpy().tolist() == [1 + 0.5 * 8, 1.0]
-
-
-@pytest.mark.parametrize("trainer", [ActorCritic, Reinforce])
-def test_arrays_as_actions_are_refused(trainer):
-    with pytest.raises(AgentlabError, match="needs one choice per step"):
-        trainer().num_outputs(EnvironmentSpec("arm", Array((3,)), Array((2,))))
+@pytest.mark.parametrize("action", [Discrete(2), Array((3,))], ids=str)
+def test_an_update_moves_the_policy_and_the_critic(action):
+    spec = EnvironmentSpec("example", Array((1,)), action)
+    trainer, memory = ActorCritic(rollout_steps=4), Rollout()
+    models = {
+        name: [build_model(MLP((8,)), network.input_spec(spec), network.num_outputs, index)]
+        for index, (name, network) in enumerate(trainer.networks(spec).items())
+    }
+    trainer.build(Setup(spec, models, num_environments=2))
+    memory.build(Layout(spec, 2, trainer.request(), trainer.update_schedule(2)))
+    for turn in range(4):
+        shown, going = tf.fill([2, 1], float(turn)), tf.constant([False, False])
+        taken = tf.zeros([2, *action.shape], action.dtype)
+        reward = tf.constant([1.0, -1.0])
+        memory.add(Step(shown, taken, reward, tf.ones([2]), shown + 1.0, going, ~going), tf.range(2, dtype=tf.int64))
+    before = {name: trainer.trained[name].models[0].get_weights() for name in models}
+    update = trainer.update(memory, seeds.at(0, 0))
+    assert tuple(sorted(update.metrics)) == tuple(sorted(trainer.metric_names))
+    assert all(np.isfinite(value) for value in update.metrics.values())
+    for name, weights in before.items():
+        pairs = zip(weights, trainer.trained[name].models[0].get_weights(), strict=True)
+        assert any(np.any(old != new) for old, new in pairs), name
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"memory": {"turns": 64}}, "what happened in 2,048 steps, with 32 environments; the trainer updates every 4,096. Set"),
-        ({"trainer": {"update_period": 2_048}}, "what happened in 4,096 steps, .* Set trainer.update_period=4096"),
-        ({"num_environments": 16}, "what happened in 2,048 steps, with 16 environments; the trainer updates every 4,096"),
-        ({"memory": {"name": "replay"}}, "Reinforce learns from what the present policy does; UniformReplay hands out"),
+        ({"memory": {"name": "replay"}}, "learns from everything since its last update"),
+        ({"trainer": {"update_period": 2_048}}, "Reinforce learns from every 128 steps of each environment"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_before_training(tmp_path, changes, sentence):

@@ -1,5 +1,6 @@
 """DQN against numbers worked by hand, with linear models, by every execution."""
 
+import attrs
 import keras
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from agentlab.model import RecurrentModel
 from agentlab.schedules import Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors.parameters import FUSED_SIZE
-from agentlab.types import TimeStep, Transition
+from agentlab.types import Batch, Decision, Step, TimeStep
 from agentlab_dqn.returns import huber, td_targets
 from agentlab_dqn.trainer import DQN
+from making import build, make_batch, tensors
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(2))
 SEED = seeds.at(seeds.stream(0, "trainer"), 0)
@@ -21,7 +23,7 @@ MODEL = np.float32([[1, 2], [3, 5]])  # values: [1, 0] -> [1, 2]; [0, 1] -> [3, 
 TARGET = np.float32([[10, 0], [0, 20]])  # values: [1, 0] -> [10, 0]; [0, 1] -> [0, 20]; [1, 1] -> [10, 20]
 
 # Row by row: bootstraps where the networks disagree; where they agree; terminated; terminated, and a small error.
-BATCH = Transition(
+BATCH = make_batch(
     observation=np.float32([[1, 0], [0, 1], [1, 1], [1, 0]]),
     action=np.int64([0, 1, 0, 1]),
     reward=np.float32([1, 2, -1, 1.5]),
@@ -48,17 +50,13 @@ def built(model=None, target=TARGET, **settings):
     if target is not None:
         model.set_weights([target])
     trainer = DQN(**{"discount": 0.5, "optimizer": "sgd", "learning_rate": 1.0, **settings})
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     model.set_weights(weights)
     return trainer, model
 
 
-def tensors(structure):
-    return tf.nest.map_structure(tf.constant, structure)
-
-
 def target_weights(trainer):
-    (held,) = (variable for name, variable in trainer.variables().items() if name.startswith("target/"))
+    (held,) = (variable for name, variable in trainer.variables().items() if name.startswith("target/held"))
     return held.numpy().reshape(2, 2)
 
 
@@ -103,17 +101,19 @@ def test_losses_by_hand(compiled):
     def losses(batch):
         return [trainer.loss(trainer.model(batch.observation), batch, SEED) for trainer in trainers.values()]
 
-    for (double, delta), (loss, metrics) in zip(LOSSES, compiled(losses)(tensors(BATCH)), strict=True):
-        np.testing.assert_allclose(loss, LOSSES[double, delta], rtol=1e-6)
-        assert {name: value.numpy().tolist() for name, value in metrics.items()} == {"q_mean": 3.0, "error": ERRORS[double]}
+    for (double, delta), loss in zip(LOSSES, compiled(losses)(tensors(BATCH)), strict=True):
+        np.testing.assert_allclose(loss.value, LOSSES[double, delta], rtol=1e-6)
+        metrics = {name: value.numpy().tolist() for name, value in loss.metrics.items()}
+        assert metrics == {"q_mean": 3.0, "error": ERRORS[double]}
+        assert loss.priority.numpy().tolist() == ERRORS[double]
 
 
 def test_the_next_action_is_the_first_of_equal_ones():
     trainer, _ = built(linear_model(np.zeros((2, 2), np.float32)), discount=1.0)
-    batch = tensors(Transition(np.eye(2), np.int64([0, 0]), np.zeros(2), np.ones(2), np.eye(2)))
-    batch = tf.nest.map_structure(lambda leaf: tf.cast(leaf, tf.float32) if leaf.dtype == tf.float64 else leaf, batch)
-    loss, _ = trainer.loss(trainer.model(batch.observation), batch, SEED)
-    np.testing.assert_allclose(loss, [9.5, 0.0])  # bootstraps from action 0: the target network's values 10 and 0
+    eye, zeros = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
+    batch = tensors(make_batch(eye, np.int64([0, 0]), zeros, zeros + 1, eye))
+    loss = trainer.loss(trainer.model(batch.observation), batch, SEED)
+    np.testing.assert_allclose(loss.value, [9.5, 0.0])  # bootstraps from action 0: the target network's values 10 and 0
 
 
 def test_terminated_rows_do_not_bootstrap_and_truncated_ones_do(compiled):
@@ -121,13 +121,14 @@ def test_terminated_rows_do_not_bootstrap_and_truncated_ones_do(compiled):
     terminated, truncated = np.array([False, True, False, True]), np.array([False, False, True, True])
     fresh = np.full((4, 2), 1000.0, np.float32)  # the next episode's first observation must not matter
     final = np.float32([[0, 1]] * 4)  # worth 20 to the target network
-    timestep = TimeStep(fresh, np.zeros(4, np.float32), terminated, truncated, final)
+    timestep = TimeStep(fresh, np.zeros(4, np.float32), terminated, truncated, final, acted=np.ones(4, np.bool_))
     observation, action = np.float32([[1, 0]] * 4), np.zeros(4, np.int64)  # worth 1 to the model
 
     @compiled
     def loss(observation, action, timestep):
-        batch = Transition.between(observation, action, timestep)
-        return batch.discount, trainer.loss(trainer.model(batch.observation), batch, SEED)[0]
+        step = Step.between(Decision(observation, (), action, (), ()), timestep)
+        batch = Batch(**attrs.asdict(step, recurse=False))
+        return batch.discount, trainer.loss(trainer.model(batch.observation), batch, SEED).value
 
     discount, losses = loss(tf.constant(observation), tf.constant(action), tensors(timestep))
     assert discount.numpy().tolist() == [1, 0, 1, 0]
@@ -136,7 +137,7 @@ def test_terminated_rows_do_not_bootstrap_and_truncated_ones_do(compiled):
 
 def test_one_update_by_hand(compiled):
     trainer, model = built(target_update_period=10)
-    metrics = compiled(trainer.learn)(tensors(BATCH), SEED)
+    metrics = compiled(trainer.learn)(tensors(BATCH), SEED).metrics
     assert tuple(sorted(metrics)) == tuple(sorted(trainer.metric_names))
     assert float(metrics["loss"]) == pytest.approx(11.125 / 4)
     assert float(metrics["gradient_norm"]) == pytest.approx(NORM)
@@ -147,7 +148,7 @@ def test_one_update_by_hand(compiled):
 @pytest.mark.parametrize(("limit", "scale"), [(0.1, 0.1 / NORM), (1.0, 1.0)])
 def test_gradients_are_clipped_to_their_global_norm(compiled, limit, scale):
     trainer, model = built(max_gradient_norm=limit)
-    metrics = compiled(trainer.learn)(tensors(BATCH), SEED)
+    metrics = compiled(trainer.learn)(tensors(BATCH), SEED).metrics
     assert float(metrics["gradient_norm"]) == pytest.approx(NORM)  # before clipping
     np.testing.assert_allclose(model.get_weights()[0], MODEL - scale * GRADIENT, rtol=1e-6)
 
@@ -161,7 +162,7 @@ def test_the_target_network_is_copied_at_its_period(compiled):
         learn(tensors(BATCH), SEED)
         copy = model.get_weights()[0] if update % 3 == 0 else copy
         np.testing.assert_array_equal(target_weights(trainer), copy)
-    assert trainer.variables()["target_updates"].numpy() == 7
+    assert trainer.variables()["target/updates"].numpy() == 7
 
 
 @pytest.mark.usefixtures("_of_either_size")
@@ -174,7 +175,7 @@ def test_polyak_averaging_by_hand(compiled):
 
 def test_learning_rate_schedules_count_updates(compiled):
     trainer, model = built(learning_rate=Linear(1.0, 0.0, 4))
-    far = Transition(
+    far = make_batch(
         np.float32([[1, 0]]), np.int64([0]), np.float32([1000]), np.float32([0]), np.float32([[0, 1]])
     )  # an error beyond Huber's delta: the gradient is -1
     learn, values = compiled(trainer.learn), []
@@ -233,7 +234,7 @@ def test_any_keras_model_learns(compiled, make):
 
     @compiled
     def learn(batch):
-        metrics = trainer.learn(batch, SEED)
+        metrics = trainer.learn(batch, SEED).metrics
         return metrics, trainer.target.output(observation), model(observation, training=False)
 
     np.testing.assert_allclose(trainer.target.output(observation), model(observation, training=False), rtol=1e-6)
@@ -260,13 +261,13 @@ def test_batch_normalisation_learns_its_moving_means(compiled):
 def test_continuous_actions_are_refused():
     spec = EnvironmentSpec("arm", Array((2,)), Array((3,)))
     with pytest.raises(errors.UsageError) as failure:
-        DQN().num_outputs(spec)
+        DQN().networks(spec)
     assert str(failure.value) == (
         "DQN needs discrete actions; environment 'arm' takes a float32 array of shape (3,). "
         "A wrapper makes those of a Gymnasium environment discrete: agentlab.run('dqn', environment=lambda: "
         "gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5))."
     )
-    assert DQN().num_outputs(SPEC) == 2
+    assert [network.num_outputs for network in DQN().networks(SPEC).values()] == [2]
 
 
 @pytest.mark.parametrize(
@@ -293,4 +294,4 @@ class Stateful(RecurrentModel):
 
 def test_a_model_with_a_state_is_refused():
     with pytest.raises(errors.UsageError, match="DQN values single observations; model 'memento' carries a state"):
-        DQN().build(Stateful(name="memento"), SPEC)
+        build(DQN(), SPEC, Stateful(name="memento"))

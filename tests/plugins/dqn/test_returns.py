@@ -6,12 +6,13 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors, seeds
-from agentlab.loop.composition import build_part
+from agentlab.memory import Request
+from agentlab.runs.composition import build_part
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import part
-from agentlab.types import Horizon, Transition
 from agentlab_dqn.returns import Categorical, projected
 from agentlab_dqn.trainer import DQN
+from making import build, make_batch, tensors
 
 SEED = seeds.at(seeds.stream(0, "trainer"), 0)
 SPEC = EnvironmentSpec("point", Array((1,)), Discrete(2))
@@ -48,10 +49,12 @@ OUTPUT = np.float32([[LOG2, 0, 0, 0, 0, LOG2]])  # two actions, three returns: p
 
 
 def test_expected_values_by_hand(compiled):
-    values = compiled(Categorical(3, 0.0, 2.0).values)(tf.constant(OUTPUT))
-    np.testing.assert_allclose(values, [[0.75, 1.25]], rtol=1e-6)
-    values = compiled(Categorical(3, -4.0, 4.0).values)(tf.constant(np.tile(OUTPUT, (2, 1))))
-    np.testing.assert_allclose(values, [[-1, 1], [-1, 1]], rtol=1e-6)
+    def values(minimum, maximum, output):
+        distribution = Categorical(3, minimum, maximum).distribution(2)
+        return compiled(lambda output: distribution.of(output).preferences)(tf.constant(output))
+
+    np.testing.assert_allclose(values(0.0, 2.0, OUTPUT), [[0.75, 1.25]], rtol=1e-6)
+    np.testing.assert_allclose(values(-4.0, 4.0, np.tile(OUTPUT, (2, 1))), [[-1, 1], [-1, 1]], rtol=1e-6)
 
 
 def test_losses_by_hand(compiled):
@@ -59,7 +62,15 @@ def test_losses_by_hand(compiled):
     rows = [np.repeat(leaf, 2, axis=0) for leaf in (OUTPUT, np.int64([0]), np.float32([1]))]
     discount = np.float32([0.5, 0.0])  # where the task ended, all of it lies at 1
     other = [np.repeat(leaf, 2, axis=0) for leaf in (OUTPUT, np.int64([1]))]
-    loss, error = compiled(Categorical(3, 0.0, 2.0).compare)(*map(tf.constant, (*rows, discount, *other)))
+    returns = Categorical(3, 0.0, 2.0)
+    distribution = returns.distribution(2)
+
+    @compiled
+    def compare(output, action, reward, discount, next_output, next_action):
+        values, next_values = distribution.of(output), distribution.of(next_output)
+        return returns.compare(values, action, reward, discount, next_values, next_action)
+
+    loss, error = compare(*map(tf.constant, (*rows, discount, *other)))
     # the action taken has 1/2 1/4 1/4: log 4 either way
     np.testing.assert_allclose(loss, [2 * LOG2, 2 * LOG2], rtol=1e-6)
     entropy = -(3 / 8 * np.log(3 / 8) + 5 / 8 * np.log(5 / 8))
@@ -78,16 +89,15 @@ def test_the_next_action_is_the_one_expected_to_return_most(double, action):
     """The model prefers action 0, the target network action 1, whose distributions the latter has as above."""
     model = linear(OUTPUT)
     trainer = DQN(num_atoms=3, minimum_return=0.0, maximum_return=2.0, discount=1.0, double=double)
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     model.set_weights([np.float32([[0, 0, LOG3, 0, 0, 0]])])
     one = np.float32([[1]])
-    batch = Transition(one, np.int64([1]), np.float32([0]), np.float32([1]), one)
-    batch = tf.nest.map_structure(tf.constant, batch)
-    loss, metrics = trainer.loss(model(batch.observation), batch, SEED)
+    batch = tensors(make_batch(one, np.int64([1]), np.float32([0]), np.float32([1]), one))
+    loss = trainer.loss(model(batch.observation), batch, SEED)
     beyond = [[0.5, 0.25, 0.25], [0.25, 0.25, 0.5]][action]
-    np.testing.assert_allclose(loss, [LOG3], rtol=1e-6)  # the action taken is thought to be uniform
-    np.testing.assert_allclose(metrics["error"], [LOG3 + sum(p * np.log(p) for p in beyond)], rtol=1e-5)
-    np.testing.assert_allclose(metrics["q_mean"], 1.0)
+    np.testing.assert_allclose(loss.value, [LOG3], rtol=1e-6)  # the action taken is thought to be uniform
+    np.testing.assert_allclose(loss.metrics["error"], [LOG3 + sum(p * np.log(p) for p in beyond)], rtol=1e-5)
+    np.testing.assert_allclose(loss.metrics["q_mean"], 1.0)
 
 
 def test_one_update_moves_the_distribution_to_the_target(compiled):
@@ -95,20 +105,23 @@ def test_one_update_moves_the_distribution_to_the_target(compiled):
     trainer = DQN(
         num_atoms=3, minimum_return=0.0, maximum_return=2.0, optimizer="sgd", learning_rate=1.0, target_update_period=9
     )
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     one = np.float32([[1]])
-    batch = Transition(one, np.int64([0]), np.float32([2]), np.float32([0]), one)
-    compiled(trainer.learn)(tf.nest.map_structure(tf.constant, batch), SEED)
+    batch = make_batch(one, np.int64([0]), np.float32([2]), np.float32([0]), one)
+    compiled(trainer.learn)(tensors(batch), SEED)
     # the gradient of the cross-entropy by the logits is the probabilities, 1/3 each, less the target, all at 2
     np.testing.assert_allclose(model.get_weights()[0], [[-1 / 3, -1 / 3, 2 / 3, 0, 0, 0]], rtol=1e-5)
 
 
-def test_outputs_horizon_and_preferences_are_the_trainers():
+def test_outputs_request_and_distribution_are_the_trainers():
     trainer = DQN(num_atoms=3, minimum_return=0, maximum_return=2, num_steps=4, discount=0.9)
-    assert trainer.num_outputs(SPEC) == 6
-    assert trainer.horizon() == Horizon(4, 0.9)
-    np.testing.assert_allclose(trainer.preferences(tf.constant(OUTPUT)), [[0.75, 1.25]], rtol=1e-6)
-    np.testing.assert_array_equal(DQN().preferences(tf.constant(OUTPUT)), OUTPUT)
+    assert [network.num_outputs for network in trainer.networks(SPEC).values()] == [6]
+    assert trainer.request() == Request(4, 0.9, priority=True)
+    values = trainer.distribution(SPEC).of(tf.constant(OUTPUT))
+    np.testing.assert_allclose(values.preferences, [[0.75, 1.25]], rtol=1e-6)
+    assert values.mode().numpy().tolist() == [1]
+    plain = np.float32([[3.0, -1.0]])
+    np.testing.assert_array_equal(DQN().distribution(SPEC).of(tf.constant(plain)).preferences, plain)
 
 
 WRONG = {

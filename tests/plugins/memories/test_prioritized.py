@@ -1,5 +1,6 @@
 """Prioritised replay: the tree's sums, what is drawn how often, and the weights that make up for it."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,14 +9,19 @@ from hypothesis import strategies as st
 
 import agentlab
 from agentlab import errors, seeds
-from agentlab.loop.composition import build_part
+from agentlab.loop.agent import Agent, Parts
+from agentlab.memory import Request
+from agentlab.runs.composition import build_part
+from agentlab.sampler import Greedy
 from agentlab.schedules import Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import part
 from agentlab.tensors import execution
-from agentlab.types import Horizon, Transition
+from agentlab.tensors.state import variables_of
+from agentlab.trainer import Loss, Trainer
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.sum_tree import FANOUT, SumTree
+from making import make_layout, make_step, tensors
 
 SPEC = EnvironmentSpec("numbers", Array((1,)), Discrete(1_000))
 KEY = seeds.stream(0, "memory")
@@ -62,7 +68,7 @@ PUT = {
 @given(data=st.data())
 def test_a_tree_is_a_list_of_weights(size, data):
     tree, kept = TREES[size], np.zeros(size)
-    for variable in tree.variables().values():
+    for variable in variables_of(tree).values():
         variable.assign(tf.zeros_like(variable))
     for _ in range(data.draw(st.integers(1, 4))):
         changed = data.draw(st.dictionaries(st.integers(0, size - 1), st.integers(0, 9), min_size=1, max_size=20))
@@ -104,31 +110,31 @@ def test_among_a_million_each_has_its_share(compiled):
 # ---- the memory --------------------------------------------------------------------------------------------------------
 
 
-def make(horizon=None, rows=1, **settings):
+THREE_STEPS = {"num_steps": 3, "discount": 0.5}
+
+
+def make(request=None, rows=1, **settings):
     memory = PrioritizedReplay(
         **{"capacity": 8, "batch_size": 4, "smallest_error": 0.0625, "priority_exponent": 1.0, **settings}
     )
-    memory.build(SPEC, rows, horizon or Horizon())
+    memory.build(make_layout(SPEC, rows, priority=True, **(request or {})))
     return memory
 
 
-def put(memory, numbers, ended=None, row=None):
-    """Adds transitions by number."""
+def put(memory, numbers, **leaves):
+    """Adds steps by number, of one environment."""
     number = np.asarray(numbers, np.float32)
-    batch = Transition(number[:, None], number.astype(np.int64), number, np.ones_like(number), number[:, None])
-    ended = np.zeros(len(number), bool) if ended is None else np.asarray(ended)
-    row = np.zeros(len(number), np.int64) if row is None else np.asarray(row)
-    memory.add(*tf.nest.map_structure(tf.convert_to_tensor, (batch, ended, row)))
+    step = make_step(number[:, None], number.astype(np.int64), number, np.ones_like(number), number[:, None], **leaves)
+    memory.add(*tensors((step, np.zeros(len(number), np.int64))))
 
 
 def priorities(memory):
-    return memory.variables()["tree/0"].numpy().ravel()[: memory.capacity].tolist()
+    return memory.variables()["tree/levels/000"].numpy().ravel()[: memory.capacity].tolist()
 
 
 def learn(memory, slots, error):
     """Tells the memory of the errors `[N]` in those slots, as after an update."""
-    slots, error = tf.convert_to_tensor(slots, tf.int64), tf.convert_to_tensor(error, tf.float32)
-    memory.learned(Transition(error[:, None], slots, error, error, error[:, None], slot=slots), {"error": error})
+    memory.update_priorities(tf.convert_to_tensor(slots, tf.int64), tf.convert_to_tensor(error, tf.float32))
 
 
 def test_priorities_by_hand(compiled):
@@ -160,7 +166,7 @@ def test_a_batch_by_hand(compiled):
     seen = [set() for _ in range(4)]
     for step in range(40):
         batch = sample(seeds.at(KEY, step))
-        drawn = batch.slot.numpy()
+        drawn = batch.place.numpy()
         np.testing.assert_array_equal(batch.action, drawn)
         weight = np.array([1.0, 4.0, 3.0])[drawn] ** -0.5
         np.testing.assert_allclose(batch.weight, weight / weight.max(), rtol=1e-6)
@@ -175,7 +181,7 @@ def test_draws_are_as_frequent_as_priorities_say(exponent, assert_frequencies):
     put(memory, range(8))
     error = np.float32([1, 4, 9, 16, 0.25, 1, 1, 4])
     learn(memory, range(8), error)
-    draw = execution.compiled(lambda steps: tf.map_fn(lambda step: memory.sample(seeds.at(KEY, step)).slot[0], steps), "graph")
+    draw = execution.compiled(lambda steps: tf.map_fn(lambda step: memory.sample(seeds.at(KEY, step)).place[0], steps), "graph")
     drawn = draw(tf.range(3_000, dtype=tf.int64))
     assert_frequencies(drawn, error**exponent / (error**exponent).sum())
 
@@ -198,12 +204,12 @@ def test_the_weights_exponent_counts_batches(compiled):
     sample = compiled(memory.sample)
     found = [sample(seeds.at(KEY, step)) for step in range(4)]
     for batch, exponent in zip(found, [0.0, 0.5, 1.0, 1.0], strict=True):
-        expected = np.array([1.0, 4.0])[batch.slot.numpy()] ** -exponent
+        expected = np.array([1.0, 4.0])[batch.place.numpy()] ** -exponent
         np.testing.assert_allclose(batch.weight, expected / expected.max(), rtol=1e-6)
 
 
 def test_of_several_steps_only_whole_ones_have_a_priority(compiled):
-    memory = make(Horizon(3, 0.5), rows=1, capacity=8)
+    memory = make(THREE_STEPS, rows=1, capacity=8)
     add = compiled(lambda numbers: put_tensors(memory, numbers))
     for count, expected in [
         (1, [0, 0, 0, 0, 0, 0, 0, 0]),
@@ -218,12 +224,19 @@ def test_of_several_steps_only_whole_ones_have_a_priority(compiled):
 
 def put_tensors(memory, number):
     action = tf.cast(number, tf.int64)
-    batch = Transition(number[:, None], action, number, tf.ones_like(number), number[:, None])
-    memory.add(batch, tf.zeros_like(number, tf.bool), tf.zeros_like(action))
+    step = make_step(number[:, None], action, number, tf.ones_like(number), number[:, None])
+    memory.add(step, tf.zeros_like(action))
+
+
+def test_rows_that_were_only_being_reset_have_no_priority():
+    memory = make()
+    put(memory, [0, 1, 2], acted=np.array([True, False, True]))
+    assert priorities(memory) == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert set(memory.sample(seeds.at(KEY, 0)).action.numpy()) == {0, 2}
 
 
 def test_a_batch_before_any_is_whole_is_of_the_first():
-    memory = make(Horizon(3, 0.5))
+    memory = make(THREE_STEPS)
     put(memory, [7])
     batch = memory.sample(seeds.at(KEY, 0))
     assert batch.action.numpy().tolist() == [7] * 4
@@ -234,17 +247,42 @@ def test_a_batch_is_a_function_of_the_seed(compiled):
     memory = make(capacity=200, batch_size=32)
     put(memory, range(150))
     sample = compiled(memory.sample)
-    one, same, other = (sample(seeds.at(KEY, step)).slot.numpy().tolist() for step in (0, 0, 1))
-    assert one == same == memory.sample(seeds.at(KEY, 0)).slot.numpy().tolist()
+    one, same, other = (sample(seeds.at(KEY, step)).place.numpy().tolist() for step in (0, 0, 1))
+    assert one == same == memory.sample(seeds.at(KEY, 0)).place.numpy().tolist()
     assert one != other
 
 
-def test_a_trainer_without_errors_is_refused():
+def test_a_trainer_without_priorities_is_refused():
+    agent = agentlab.make_agent("classifier-digits", changes={"memory": {"name": "prioritized-replay"}})
     with pytest.raises(errors.UsageError) as failure:
-        agentlab.make_agent("classifier-digits", changes={"memory": {"name": "prioritized-replay"}})
+        agent.learner.prepare()
     assert str(failure.value) == (
-        "PrioritizedReplay needs the trainer's 'error' on each transition; it has only loss, gradient_norm. "
-        "Choose another memory, or a trainer with that."
+        "Prioritised replay draws by how far off the trainer was on each transition, which this trainer doesn't tell. "
+        "Choose another memory, such as 'replay', or another trainer."
+    )
+
+
+class Silent(Trainer):
+    """Promises priorities and gives none."""
+
+    def request(self):
+        return Request(priority=True)
+
+    def loss(self, output, batch, seed):
+        return Loss(tf.reduce_sum(output, axis=1))
+
+
+def test_a_promise_of_priorities_that_is_not_kept_is_refused():
+    spec = EnvironmentSpec("numbers", Array((1,)), Discrete(2))
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    agent = Agent(spec, Parts({"policy": [model]}, Greedy(), Silent(), PrioritizedReplay(8, 4)))
+    agent.learner.prepare()
+    put(agent.learner.memory, [0])
+    with pytest.raises(errors.UsageError) as failure:
+        agent.learner.update()
+    assert str(failure.value) == (
+        "Silent asks for priority=True, but its update came without priorities; expected Loss(..., priority=...), or "
+        "Update(..., priority=...)."
     )
 
 

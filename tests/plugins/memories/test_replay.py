@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from agentlab import seeds
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors import execution
-from agentlab.types import Horizon, Transition
+from agentlab.types import Step
 from agentlab_memories.replay import UniformReplay
+from making import make_layout, make_step, tensors
 
 SPECS = {
     "float32": EnvironmentSpec("vector", Array((2,)), Discrete(3)),
@@ -26,51 +27,50 @@ KEY = seeds.stream(0, "memory")
 
 def make(spec, capacity, batch_size=4):
     memory = UniformReplay(capacity, batch_size)
-    memory.build(spec, 1, Horizon())
+    memory.build(make_layout(spec))
     return memory
 
 
-def put(memory, batch):
-    """Adds transitions of one environment that goes on and on."""
-    count = tf.shape(batch.reward)[0]
-    batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
-    memory.add(batch, tf.zeros([count], tf.bool), tf.zeros([count], tf.int64))
+def put(memory, steps):
+    """Adds steps of one environment that goes on and on."""
+    memory.add(tensors(steps), tf.zeros(tf.shape(steps.reward), tf.int64))
 
 
-def transitions(spec, begin, count):
-    """Returns transitions numbered from `begin`, each leaf telling its transition's number."""
+def steps_of(spec, begin, count):
+    """Returns steps numbered from `begin`, each leaf telling its step's number."""
     numbers = np.arange(begin, begin + count)
 
     def leaf(like, offset):
         values = (numbers + offset).reshape(-1, *([1] * len(like.shape)))
         return np.broadcast_to(values, (count, *like.shape)).astype(like.dtype)
 
-    return Transition(
+    return make_step(
         leaf(spec.observation, 0),
         leaf(spec.action, 10),
         leaf(Array(()), 20),
         leaf(Array(()), 30),
         leaf(spec.observation, 40),
-        () if spec.target is None else leaf(spec.target, 50),
+        target=() if spec.target is None else leaf(spec.target, 50),
     )
 
 
 def signature(spec):
-    def leaf(like):
-        return tf.TensorSpec([None, *like.shape], like.dtype)
-
-    number, target = tf.TensorSpec([None], tf.float32), () if spec.target is None else leaf(spec.target)
-    return Transition(leaf(spec.observation), leaf(spec.action), number, number, leaf(spec.observation), target)
+    return tf.nest.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), steps_of(spec, 0, 1))
 
 
-def rows(batch):
-    """Returns transitions as a list of tuples of plain values, and checks that all leaves have as many."""
-    leaves = [np.asarray(getattr(batch, name)).tolist() for name in LEAVES if not isinstance(getattr(batch, name), tuple)]
+def rows(step):
+    """Returns steps as a list of tuples of plain values, and checks that all leaves have as many."""
+    leaves = [np.asarray(getattr(step, name)).tolist() for name in LEAVES if not isinstance(getattr(step, name), tuple)]
     return list(zip(*leaves, strict=True))
 
 
+def held(memory):
+    """Returns the memory's variables by the names of the leaves that they hold."""
+    return {name.rpartition("/")[2]: variable for name, variable in memory.variables().items()}
+
+
 def stored(memory):
-    return rows(Transition(**{name: memory.variables().get(name, ()) for name in LEAVES}))
+    return rows(Step(**{name: held(memory).get(name, ()) for name in LEAVES}, ended=(), acted=()))
 
 
 def in_ring(kept, added, capacity):
@@ -93,12 +93,12 @@ def test_contents_are_those_of_a_deque(graph_memory, counts):
         variable.assign(tf.zeros_like(variable))
     kept, added = deque(maxlen=memory.capacity), 0
     for count in counts:
-        batch = transitions(spec, added, count)
+        batch = steps_of(spec, added, count)
         add(tf.nest.map_structure(tf.constant, batch))
         kept.extend(rows(batch))
         added += count
         assert stored(memory)[: len(kept)] == in_ring(kept, added, memory.capacity)
-    assert memory.variables()["added"].numpy() == added
+    assert memory.variables()["ring/added"].numpy() == added
 
 
 def test_contents_by_every_execution(compiled):
@@ -106,7 +106,7 @@ def test_contents_by_every_execution(compiled):
     memory = make(spec, 5)
     add = compiled(lambda batch: put(memory, batch))
     for count in (3, 3, 8, 3, 8, 8):
-        batch = transitions(spec, added, count)
+        batch = steps_of(spec, added, count)
         add(tf.nest.map_structure(tf.constant, batch))
         kept.extend(rows(batch))
         added += count
@@ -116,7 +116,7 @@ def test_contents_by_every_execution(compiled):
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_leaves_keep_their_dtypes_and_shapes(spec):
     memory = make(spec, 6, batch_size=3)
-    put(memory, transitions(spec, 0, 4))
+    put(memory, steps_of(spec, 0, 4))
     batch = memory.sample(seeds.at(KEY, 0))
     assert batch.observation.dtype == batch.next_observation.dtype == spec.observation.dtype
     assert batch.observation.shape == (3, *spec.observation.shape)
@@ -127,22 +127,22 @@ def test_leaves_keep_their_dtypes_and_shapes(spec):
         assert batch.target == ()
     else:
         assert batch.target.dtype == spec.target.dtype
-    assert ("target" in memory.variables()) == (spec.target is not None)
+    assert ("ring/stored/target" in memory.variables()) == (spec.target is not None)
 
 
 def test_uint8_observations_take_one_byte_each():
     memory = make(SPECS["uint8"], 3)
-    batch = transitions(SPECS["uint8"], 253, 3)  # whose next observations wrap around
+    batch = steps_of(SPECS["uint8"], 253, 3)  # whose next observations wrap around
     put(memory, batch)
     assert stored(memory) == rows(batch)
-    assert memory.variables()["observation"].dtype == tf.uint8
+    assert memory.variables()["ring/observations/observation"].dtype == tf.uint8
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("added", [1, 4, 10, 14])
 def test_only_stored_transitions_are_drawn_whole(spec, added):
     memory = make(spec, 10, batch_size=200)
-    batch = transitions(spec, 1, added)
+    batch = steps_of(spec, 1, added)
     put(memory, batch)
     assert set(map(str, rows(memory.sample(seeds.at(KEY, 0))))) == set(map(str, rows(batch)[-10:]))
 
@@ -150,7 +150,7 @@ def test_only_stored_transitions_are_drawn_whole(spec, added):
 @pytest.mark.parametrize("added", [4, 10, 17])
 def test_draws_are_uniform(assert_frequencies, added):
     memory = make(SPECS["float32"], 10, batch_size=1000)
-    put(memory, transitions(SPECS["float32"], 0, added))
+    put(memory, steps_of(SPECS["float32"], 0, added))
     drawn = np.concatenate([memory.sample(seeds.at(KEY, step)).action for step in range(20)]) - 10
     number = min(added, 10)
     assert drawn.min() == added - number
@@ -159,7 +159,7 @@ def test_draws_are_uniform(assert_frequencies, added):
 
 def test_a_batch_is_a_function_of_the_seed(compiled):
     memory = make(SPECS["float32"], 100, batch_size=32)
-    put(memory, transitions(SPECS["float32"], 0, 80))
+    put(memory, steps_of(SPECS["float32"], 0, 80))
     sample = compiled(memory.sample)
     first, same, next_step, other_run = (
         rows(sample(seeds.at(key, step))) for key, step in [(KEY, 0), (KEY, 0), (KEY, 1), (seeds.stream(1, "memory"), 0)]

@@ -8,13 +8,12 @@ import tensorflow as tf
 import agentlab
 from agentlab import errors, seeds
 from agentlab.loop.agent import Agent, Parts
-from agentlab.loop.composition import build_part
-from agentlab.model import build_model
+from agentlab.runs.composition import build_part
+from agentlab.runs.model_building import build_model
 from agentlab.sampler import Greedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import part
 from agentlab.tensors import noise
-from agentlab.types import Transition
 from agentlab_dqn.trainer import DQN
 from agentlab_memories.replay import UniformReplay
 from agentlab_models.cnn import CNN
@@ -22,6 +21,7 @@ from agentlab_models.heads import Dueling
 from agentlab_models.mlp import MLP, FunctionalMLP, SubclassedMLP
 from agentlab_models.nature import NatureCNN
 from agentlab_models.noisy import NoisyDense
+from making import build, make_batch
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(3))
 KEY = seeds.stream(0, "test")
@@ -133,12 +133,12 @@ def test_what_is_learned_does_not_depend_on_how_many_layers_were_made_before(amp
     generator = np.random.default_rng(0)
     shown, following = (tf.constant(generator.random((32, 10, 10, 4), np.float32)) for _ in range(2))
     action, reward = tf.constant(generator.integers(0, 6, 32)), tf.constant(generator.normal(size=32).astype(np.float32))
-    batch = Transition(shown, action, reward, tf.ones([32]), following)
+    batch = make_batch(shown, action, reward, tf.ones([32]), following)
 
     def learned():
         trainer = DQN(num_atoms=51, optimizer="sgd")
         settings = {"convolutions": ((16, 3, 1),), "hidden_units": (32,), "dueling": True, "noise": amplitude}
-        trainer.build(build_model(NatureCNN(**settings), spec, trainer.num_outputs(spec), 0), spec)
+        build(trainer, spec, build_model(NatureCNN(**settings), spec, trainer.distribution(spec).num_outputs, 0))
         learn = tf.function(trainer.learn)
         for step in range(3):
             learn(batch, seeds.at(KEY, step))
@@ -182,10 +182,11 @@ def test_the_first_amplitudes_are_the_papers():
 
 def test_an_agent_explores_by_noise_and_is_judged_without():
     trainer = DQN(num_atoms=5, optimizer="sgd")
-    model = build_model(MLP(hidden_units=(8,), noise=3.0, dueling=True), SPEC, trainer.num_outputs(SPEC), 0)
-    agent = Agent(SPEC, Parts(model, Greedy(), trainer, UniformReplay(10, 4)), 2)
+    num_outputs = trainer.distribution(SPEC).num_outputs
+    model = build_model(MLP(hidden_units=(8,), noise=3.0, dueling=True), SPEC, num_outputs, 0)
+    agent = Agent(SPEC, Parts({"values": [model]}, Greedy(), trainer, UniformReplay(10, 4)), 2)
     observation = tf.ones([2, 2])
-    decided = [agent.decide(observation, ()).action.numpy() for _ in range(50)]
+    decided = [agent.learner.decide(observation, ()).action.numpy() for _ in range(50)]
     assert {tuple(actions) for actions in decided} == {(0, 0), (1, 1), (2, 2)}, "every step has its own noise, for all its rows"
     assert len({tuple(agent.act(observation.numpy())) for _ in range(50)}) == 1
     with noise.drawn_from(SEED):
@@ -208,9 +209,9 @@ def test_the_networks_of_an_update_have_noise_of_their_own():
     watched = Watched()
     model = keras.Sequential([keras.Input((2,)), watched, keras.layers.Dense(3)])
     trainer = DQN(double=True)
-    trainer.build(model, SPEC)
+    build(trainer, SPEC, model)
     watched.seeds.clear()
-    batch = Transition(tf.ones([4, 2]), tf.zeros([4], tf.int64), tf.zeros([4]), tf.ones([4]), tf.ones([4, 2]))
+    batch = make_batch(tf.ones([4, 2]), tf.zeros([4], tf.int64), tf.zeros([4]), tf.ones([4]), tf.ones([4, 2]))
     trainer.learn(batch, SEED)
     assert len({tuple(seed.numpy()) for seed in watched.seeds}) == len(watched.seeds) == 3
 

@@ -1,7 +1,6 @@
 """Built-in models as plain Keras models: saved, loaded and cloned by Keras, and the same under any of its settings."""
 
 import json
-import pathlib
 import subprocess
 import sys
 
@@ -11,16 +10,18 @@ import pytest
 import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.loop.composition import build_part
-from agentlab.model import build_model, forward, initial_state
+from agentlab.model import as_network
 from agentlab.registry import plugins
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.runs.composition import build_part
+from agentlab.runs.model_building import build_model
+from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete, map_space
 from agentlab.task import part
 from agentlab.tensors import noise
 from agentlab.testing.checks.keras_process import settings_of_keras
 from agentlab_models.gpt import Block, CachedAttention
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentStack, UnitDropout
+from paths import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, as it saves
 
@@ -28,10 +29,19 @@ FRAMES = EnvironmentSpec("frames", Array((3, 9, 10), "uint8", 0, 255), Discrete(
 IMAGES = EnvironmentSpec("images", Array((9, 10, 3), "float32", 0.0, 1.0), Discrete(4))
 TEXT = EnvironmentSpec("text", Array((6,), "int64", 0, 4), Discrete(5, shape=(6,)))
 LETTER = EnvironmentSpec("letter", Array((1,), "int64", 0, 4), Discrete(5))
+SIDES = {"left": Array((2, 2), "uint8", 0, 255), "right": Discrete(3)}
+SEVERAL = EnvironmentSpec("several", {"one": SIDES, "other": SIDES, "switches": MultiBinary((2,))}, Discrete(4))
+CHOICES = EnvironmentSpec("choices", MultiDiscrete((2, 3)), Discrete(4))
+MASKED = EnvironmentSpec("masked", {"position": Array((3,)), "action_mask": MultiBinary((4,))}, Discrete(4))
 SMALL = {"convolutions": ((2, 3, 1),), "hidden_units": (5,)}
 CASES = {  # of every installed model at least one
     "linear": (IMAGES, {"initializer": "glorot_uniform"}),
     "mlp": (IMAGES, {"hidden_units": (5, 4)}),
+    "linear, choices": (CHOICES, {"initializer": "glorot_uniform"}),
+    "mlp, masked": (MASKED, {"hidden_units": (5,)}),
+    "mlp, several": (SEVERAL, {"hidden_units": (5,)}),
+    "mlp-functional, several": (SEVERAL, {"hidden_units": (5,), "dueling": True, "noise": 0.5}),
+    "mlp-subclassed, several": (SEVERAL, {"hidden_units": (5,)}),
     "mlp, dueling and noisy": (IMAGES, {"hidden_units": (5, 4), "dueling": True, "noise": 0.5}),
     "mlp-functional": (IMAGES, {"hidden_units": (5,), "activation": "gelu", "noise": 0.5}),
     "mlp-functional, dueling": (IMAGES, {"hidden_units": (5,), "dueling": True}),
@@ -72,12 +82,14 @@ def trained(case):
 
 
 def observations(spec):
-    return np.random.default_rng(1).integers(0, 2, (2, *spec.observation.shape)).astype(spec.observation.dtype)
+    generator = np.random.default_rng(1)
+    return map_space(lambda leaf: generator.integers(0, 2, (2, *leaf.shape)).astype(leaf.dtype), spec.seen)
 
 
 def outputs(model, spec, seed=None):
     with noise.drawn_from(seed):
-        return forward(model, tf.constant(observations(spec)), initial_state(model, 2), training=False)[0].numpy()
+        network = as_network(model)
+        return network(tf.nest.map_structure(tf.constant, observations(spec)), network.initial_state(2))[0].numpy()
 
 
 def as_json(config):
@@ -142,7 +154,7 @@ def test_keras_loads_models_in_another_process(tmp_path):
         model = trained(case)
         model.save(tmp_path / f"{index}.keras")
         np.savez(tmp_path / f"{index}.npz", shown=observations(spec_of(case)), expected=outputs(model, spec_of(case)))
-    program = pathlib.Path(__file__).parent / "loading_models.py"
+    program = ROOT / "tests" / "helpers" / "loading_models.py"
     loaded = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True)
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout == f"{len(CASES)} models\n"

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.loop import composition
 from agentlab.loop.gears import DeviceGear
-from agentlab.model import build_model
 from agentlab.registry.plugins import load
+from agentlab.runs import composition
+from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab_envs.data.images import Images
 from paths import ROOT
@@ -256,7 +256,7 @@ def test_dqn_learns_to_classify_from_reward_alone(tmp_path):
 
 @pytest.mark.parametrize("environment", [{"name": "cartpole"}, {"name": "gymnasium", "id": "CartPole-v1"}])
 def test_supervised_learning_without_answers_is_refused(tmp_path, environment):
-    sentence = "Supervised learning needs the right answers; environment '.*' pays rewards and doesn't tell them"
+    sentence = "Supervised learning needs the right answers; environment '.*' pays rewards and has no targets"
     with pytest.raises(errors.UsageError, match=sentence):
         run(tmp_path, environment=environment)
     assert not (tmp_path / "run").exists()

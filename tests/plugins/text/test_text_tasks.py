@@ -8,12 +8,14 @@ import pytest
 import tensorflow as tf
 
 import agentlab
-from agentlab import errors, model
-from agentlab.loop import composition, gears
-from agentlab.model import build_model
+from agentlab import errors
+from agentlab.loop import gears
+from agentlab.model import as_network
 from agentlab.registry import plugins
+from agentlab.runs import composition
+from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.types import Transition
+from agentlab.types import Batch
 from agentlab_envs.text.text import Text
 from agentlab_models.gpt import GPT, rotated
 from agentlab_models.recurrent import GRUBuilder, LSTMBuilder
@@ -92,7 +94,7 @@ def test_nothing_is_seen_before_its_time_and_everything_before_is(name):
 def test_the_state_of_one_row_begins_anew_while_others_go_on(name):
     network = build(name)
     _, state = network(symbols(2, 8), network.initial_state(2))
-    state = model.restarted(network, state, tf.constant([True, False]))
+    state = as_network(network).restart(state, tf.constant([True, False]))
     outputs = network(symbols(2, 8, seed=1), state)[0].numpy()
     fresh = network(symbols(2, 8, seed=1), network.initial_state(2))[0].numpy()
     np.testing.assert_allclose(outputs[0], fresh[0], atol=1e-6)
@@ -190,29 +192,30 @@ def test_loss_by_hand(compiled):
 
 
 def batch_of(target):
-    return Transition((), (), (), (), (), tf.constant(target, tf.int64))
+    return Batch(*[()] * 7, target=target)
 
 
 def test_all_positions_judged_weigh_alike():
     trainer, output = NextSymbol(), tf.Variable(np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32))
     with tf.GradientTape() as tape:
-        loss, metrics = trainer.loss(output, batch_of([[1, 2, 3], [0, -1, -1]]), None)
-        objective = tf.reduce_mean(loss)
+        loss = trainer.loss(output, batch_of(tf.constant([[1, 2, 3], [0, -1, -1]], tf.int64)), None)
+        objective = tf.reduce_mean(loss.value)
     log_chances = tf.nn.log_softmax(output).numpy()
     expected = -(log_chances[0, 0, 1] + log_chances[0, 1, 2] + log_chances[0, 2, 3] + log_chances[1, 0, 0]) / 4
     assert float(objective) == pytest.approx(expected, rel=1e-5)
-    assert float(metrics["bits_per_character"]) == pytest.approx(expected / math.log(2), rel=1e-5)
+    assert float(loss.metrics["bits_per_character"]) == pytest.approx(expected / math.log(2), rel=1e-5)
     gradient = tape.gradient(objective, output).numpy()
     assert not gradient[1, 1:].any()
-    assert float(tf.reduce_mean(trainer.loss(output, batch_of([[-1] * 3] * 2), None)[0])) == 0.0
+    nothing = trainer.loss(output, batch_of(tf.constant([[-1] * 3] * 2, tf.int64)), None)
+    assert float(tf.reduce_mean(nothing.value)) == 0.0
 
 
 def test_score_by_hand():
     score = SymbolScore()
     output = np.log(np.float32([[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]]))
-    score.add(output, Transition((), (), (), (), (), np.array([[1, 1]])))
-    score.add(output, Transition((), (), (), (), (), np.array([[0, -1]])))
-    score.add(output[:0], Transition((), (), (), (), (), np.zeros((0, 2), np.int64)))
+    score.add(output, batch_of(np.array([[1, 1]])))
+    score.add(output, batch_of(np.array([[0, -1]])))
+    score.add(output[:0], batch_of(np.zeros((0, 2), np.int64)))
     nats = -(math.log(0.25) + math.log(0.8) + math.log(0.5)) / 3
     assert score.result() == {
         "loss": pytest.approx(nats, rel=1e-6),
@@ -224,7 +227,7 @@ def test_score_by_hand():
 
 def test_the_trainer_needs_to_be_told_the_right_symbols():
     with pytest.raises(errors.UsageError, match=r"environment 'cartpole' has no target. Choose environment 'text'"):
-        NextSymbol().num_outputs(EnvironmentSpec("cartpole", Array((4,)), Discrete(2)))
+        NextSymbol().networks(EnvironmentSpec("cartpole", Array((4,)), Discrete(2)))
 
 
 # ---- evaluation ---------------------------------------------------------------------------------------------------------
@@ -301,10 +304,10 @@ def test_what_follows_an_a_is_learned_with_the_state_of_the_window_before(tmp_pa
 
 
 def test_without_the_state_of_the_window_before_it_is_not(tmp_path, monkeypatch):
-    def always(network, state, ended):
-        return network.initial_state(ended.shape[0])
+    def always(network, state, begun):
+        return network.initial_state(begun.shape[0])
 
-    monkeypatch.setattr("agentlab.loop.turn.restarted", always)
+    monkeypatch.setattr("agentlab.model.Network.restart", always)
     assert accuracy_after_learning(tmp_path, "lstm") < 0.75
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.types import Nest, Seed, Tensor
 
 
 @attrs.frozen
@@ -34,15 +33,15 @@ class Corridor(DeviceEnvironment):
         places = Array((self.length + 2,), minimum=0.0, maximum=1.0)
         return EnvironmentSpec("corridor", places, Discrete(2), self.max_episode_steps)
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Tensor:
         return 1 + seeds.integers(seed, [batch], self.length)  # the state is the place, [B] int64
 
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Tensor, action: Tensor, seed: Seed) -> tuple[Tensor, Tensor, Tensor, Nest]:
         slipped = seeds.uniform(seed, state.shape) < self.slip
         right = tf.not_equal(tf.equal(action, 1), slipped)
         state = state + tf.where(right, tf.ones_like(state), -tf.ones_like(state))
         arrived = tf.equal(state, self.length + 1)
         return state, tf.cast(arrived, tf.float32), arrived | tf.equal(state, 0), ()
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Tensor) -> Tensor:
         return tf.one_hot(state, self.length + 2)

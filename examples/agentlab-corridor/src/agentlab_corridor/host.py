@@ -35,9 +35,7 @@ class HostCorridor(Environment):
         self._seed, self._turns = seed, 0
         self._place = self._starts()
         self._elapsed = np.zeros(self.num_environments, np.int64)
-        ended = np.zeros(self.num_environments, np.bool_)
-        observation = self._observed()
-        return TimeStep(observation, np.zeros(self.num_environments, np.float32), ended, ended, observation)
+        return TimeStep.reset(self._observed())
 
     def step(self, action: np.ndarray) -> TimeStep:
         self._turns += 1
@@ -51,7 +49,9 @@ class HostCorridor(Environment):
         ended = terminated | truncated
         self._place = np.where(ended, self._starts(), self._place)
         self._elapsed[ended] = 0
-        return TimeStep(self._observed(), arrived.astype(np.float32), terminated, truncated, final_observation)
+        acted = np.ones(self.num_environments, np.bool_)
+        reward = arrived.astype(np.float32)
+        return TimeStep(self._observed(), reward, terminated, truncated, final_observation, acted=acted)
 
     def inexact(self) -> str:
         return ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import attrs
 import tensorflow as tf
 
-from agentlab.sampler import Sampler, Temperature
+from agentlab import errors
+from agentlab.distribution import Categorical
+from agentlab.sampler import Sampler
+from agentlab.types import Seed, Tensor
 
 
 @attrs.frozen
@@ -25,7 +27,12 @@ class MinP(Sampler):
     min_p: float = attrs.field(default=0.1, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
     temperature: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
 
-    def sample(self, output: Any, step: Any, seed: Any) -> Any:
-        below = output - tf.reduce_max(output, axis=-1, keepdims=True)  # log of the probability beside the largest
-        kept = tf.where(below >= self.temperature * math.log(self.min_p), output, -math.inf)
-        return Temperature(self.temperature).sample(kept, step, seed)
+    def sample(self, distribution: Categorical, step: Tensor, seed: Seed) -> Tensor:  # type: ignore[override]
+        if not isinstance(distribution, Categorical):
+            raise errors.UsageError(
+                f"Min-p needs choices of one kind; actions are drawn from a {type(distribution).__name__}. "
+                "Choose another sampler, such as 'stochastic'."
+            )
+        below = distribution.logits - tf.reduce_max(distribution.logits, axis=-1, keepdims=True)  # as the log of the share
+        likely = below >= self.temperature * math.log(self.min_p)
+        return distribution.masked(likely).tempered(self.temperature).sample(seed)

@@ -1,1 +1,1 @@
-"""REINFORCE with baseline, advantage actor-critic, and the memory that sums up returns."""
+"""REINFORCE with baseline, and advantage actor-critic."""

@@ -2,92 +2,99 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
-import keras
 import tensorflow as tf
 
-from agentlab import errors
-from agentlab.spec import Discrete, EnvironmentSpec
-from agentlab.tensors.parameters import Updater
-from agentlab.trainer import Trainer, fraction, positive
-from agentlab.types import Horizon, Transition
+from agentlab.algorithms.advantages import discounted_sums
+from agentlab.algorithms.minibatches import merge_time
+from agentlab.distribution import Distribution
+from agentlab.memory import Memory, Request
+from agentlab.model import infer
+from agentlab.schedules import Schedule
+from agentlab.seeds import child
+from agentlab.spec import EnvironmentSpec
+from agentlab.spec.environment_spec import MASK
+from agentlab.trainer import Loss, Network, Trainer, Update, fraction, positive
+from agentlab.types import Batch, Nest, Seed, Tensor
 
 
-def policy_loss(output: Any, action: Any, advantage: Any) -> tuple[Any, Any]:
-    """Returns `-log pi(action) * advantage` and the policy's entropy, `[N]` each, for logits `[N, A]`."""
-    log_policy = tf.nn.log_softmax(output)
-    entropy = -tf.reduce_sum(tf.exp(log_policy) * log_policy, axis=-1)
-    return -tf.gather(log_policy, action, batch_dims=1) * tf.stop_gradient(advantage), entropy
+def policy_loss(policy: Distribution, action: Nest, advantage: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns `-log pi(action) * advantage` and the policy's entropy, `[N]` each."""
+    return -policy.log_probability(action) * tf.stop_gradient(advantage), policy.entropy()
+
+
+def targets(batch: Batch, next_values: Tensor, factor: float) -> Tensor:
+    """Returns what the values of the observations should have been, `[B, T]`: discounted rewards, and what is beyond them.
+
+    Rewards count up to the end of the episode or of the rollout. Beyond that are the `next_values` of what the last action led
+    to, or nothing where the task terminated.
+
+    Args:
+        batch: leaves `[B, T, ...]`.
+        next_values: `[B, T]` float32, of what the actions led to.
+        factor: discount factor, 0 to 1.
+    """
+    last = tf.range(batch.reward.shape[1]) == batch.reward.shape[1] - 1  # [T]
+    goes_on = tf.where(batch.ended | last, 0.0, 1.0)
+    beyond = (1.0 - goes_on) * batch.discount * next_values
+    return discounted_sums(batch.reward + factor * beyond, factor * goes_on)
 
 
 @attrs.define(slots=False, eq=False)
 class ActorCritic(Trainer):
     """Advantage actor-critic (Sutton and Barto 2018, section 13.5; Mnih et al. 2016, arXiv:1602.01783).
 
-    The model's outputs are the logits of a policy, to be drawn from by the sampler "temperature". The critic, a network of the
-    trainer's own, learns the value of an observation; the advantage is `reward + discount * value(next) - value`. With memory
-    "latest" that is one step at a time; with "rollout", the reward is the sum of several.
+    The policy acts, to be drawn from by the sampler "stochastic". The critic, a network of the same kind, learns the value of
+    an observation; the advantage is the sum of the rewards in the rollout and the value beyond them, less the value.
 
     Attributes:
+        rollout_steps: T, steps of every environment that an update learns from.
         discount: discount factor of the return, 0 to 1.
         entropy_weight: what an even policy is worth, in units of the return; 0 or greater.
-        critic_units: units of the critic's two hidden layers.
-        critic_learning_rate: of the critic's Adam.
+        critic_learning_rate: of the critic's optimizer; a schedule counts updates.
     """
 
-    metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "entropy", "critic_loss")
-    on_policy: ClassVar[bool] = True
+    metric_names: ClassVar[tuple[str, ...]] = (
+        *("policy_loss", "policy_gradient_norm", "entropy"),
+        *("critic_loss", "critic_gradient_norm"),
+    )
 
+    rollout_steps: int = positive(1)
     discount: float = fraction(0.99)
     entropy_weight: float = attrs.field(default=0.01, validator=attrs.validators.ge(0))
-    critic_units: int = positive(64)
-    critic_learning_rate: float = positive(3e-3)
+    critic_learning_rate: float | Schedule = 3e-3
 
-    def num_outputs(self, spec: EnvironmentSpec) -> int:
-        if not isinstance(spec.action, Discrete) or spec.action.shape:
-            raise errors.UsageError(
-                f"A policy gradient here needs one choice per step; environment {spec.name!r} takes a {spec.action}. "
-                "Choose another trainer or an environment with such actions."
-            )
-        return spec.action.num_values
+    def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
+        policy = Network(self.distribution(spec).num_outputs)
+        return {"policy": policy, "critic": Network(1, learning_rate=self.critic_learning_rate)}
 
-    def horizon(self) -> Horizon:
-        return Horizon(1, self.discount)  # by which a rollout sums rewards up
+    def request(self) -> Request:
+        return Request(length=self.rollout_steps, order="all")
 
-    def build(self, model: keras.Model, spec: EnvironmentSpec) -> None:
-        super().build(model, spec)
-        shown = keras.Input(spec.observation.shape, dtype=spec.observation.dtype)
-        hidden = keras.layers.Flatten()(shown)
-        for _ in range(2):  # their weights are drawn from the run's seed, as the model's are
-            hidden = keras.layers.Dense(self.critic_units, activation="tanh")(hidden)
-        self.critic = keras.Model(shown, keras.layers.Dense(1, kernel_initializer="zeros")(hidden))
-        self._critic_updater = Updater(keras.optimizers.Adam(self.critic_learning_rate), self.critic.trainable_variables)
+    def update(self, memory: Memory, seed: Seed) -> Update:
+        rollout = memory.sample(child(seed, "memory"))  # leaves [B, T, ...]
 
-    def values(self, observation: Any) -> Any:
+        # [B * T] rows, and what their values should have been.
+        next_values = tf.reshape(self.values(merge_time(rollout.next_observation)), rollout.reward.shape)
+        batch, expected = merge_time((rollout, targets(rollout, next_values, self.discount)))
+
+        policy, _ = self.minimize("policy", lambda: self._policy_loss(batch, expected), child(seed, "policy"))
+        critic, _ = self.minimize("critic", lambda: self._critic_loss(batch, expected), child(seed, "critic"))
+        return Update({**policy, **critic})
+
+    def values(self, observation: Nest) -> Tensor:
         """Returns the critic's values `[N]` of observations `[N, *O]`."""
-        return self.critic(observation)[:, 0]
+        return infer(self.trained["critic"].models[0], self.spec.see(observation))[0][:, 0]
 
-    def targets(self, batch: Transition) -> Any:
-        """Returns what the values `[N]` should have been; nothing lies beyond a terminated episode."""
-        return batch.reward + self.discount * batch.discount * tf.stop_gradient(self.values(batch.next_observation))
+    def _policy_loss(self, batch: Batch, expected: Tensor) -> Loss:
+        policy = self.distribution(self.spec).of(self.trained["policy"](self.spec.see(batch.observation), training=True))
+        if self.spec.has_mask:
+            policy = policy.masked(batch.observation[MASK])
+        loss, entropy = policy_loss(policy, batch.action, expected - self.values(batch.observation))
+        return Loss(loss - self.entropy_weight * entropy, {"entropy": tf.reduce_mean(entropy)}, weight=batch.weight)
 
-    def loss(self, output: Any, batch: Transition, seed: Any) -> tuple[Any, dict[str, Any]]:
-        advantage = self.targets(batch) - self.values(batch.observation)
-        loss, entropy = policy_loss(output, batch.action, advantage)
-        return loss - self.entropy_weight * entropy, {"entropy": tf.reduce_mean(entropy)}
-
-    def learn_from(self, tape: tf.GradientTape, output: Any, batch: Transition, seed: Any) -> dict[str, Any]:
-        metrics = super().learn_from(tape, output, batch, seed)
-        targets = self.targets(batch)
-        with tf.GradientTape() as critic_tape:
-            critic_loss = tf.reduce_mean(tf.square(targets - self.values(batch.observation)))
-        variables = [variable.value for variable in self.critic.trainable_variables]
-        self._critic_updater.apply(critic_tape.gradient(critic_loss, variables))
-        return {**metrics, "critic_loss": critic_loss}
-
-    def variables(self) -> dict[str, Any]:
-        critic = {f"critic/{index:03d}": variable.value for index, variable in enumerate(self.critic.variables)}
-        optimizer = {f"critic_optimizer/{name}": variable for name, variable in self._critic_updater.variables().items()}
-        return {**super().variables(), **critic, **optimizer}
+    def _critic_loss(self, batch: Batch, expected: Tensor) -> Loss:
+        values = self.trained["critic"](self.spec.see(batch.observation), training=True)[:, 0]
+        return Loss(tf.square(expected - values), weight=batch.weight)

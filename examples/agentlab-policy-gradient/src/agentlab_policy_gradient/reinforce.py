@@ -13,12 +13,12 @@ from agentlab_policy_gradient.actor_critic import ActorCritic
 class Reinforce(ActorCritic):
     """REINFORCE with baseline (Williams 1992, doi:10.1007/BF00992696; Sutton and Barto 2018, section 13.4).
 
-    Learns from returns to the end of the episode, as the memory "rollout" sums them up; the critic is the baseline only. It
-    stands in for what is beyond where a rollout ends or an episode was cut off, and nowhere else.
+    Learns from returns to the end of the episode; the critic is the baseline only. It stands in for what is beyond where a
+    rollout ends or an episode was cut off, and nowhere else.
 
     Attributes:
-        update_period: environment steps from one update to the next: those of a rollout, turns times environments.
+        rollout_steps: T, steps of every environment that an update learns from: many, so that most episodes end in a rollout.
     """
 
     learning_rate: float | Schedule = 1e-2  # of few updates, each from much
-    update_period: int = positive(1_024)
+    rollout_steps: int = positive(128)

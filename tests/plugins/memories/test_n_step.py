@@ -10,27 +10,25 @@ from hypothesis import strategies as st
 from agentlab import errors, seeds
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors import execution
-from agentlab.types import Horizon, Transition
+from agentlab.tensors.state import variables_of
 from agentlab_memories.replay import UniformReplay
 from agentlab_memories.ring import Ring, Whole
+from making import make_layout, make_step, tensors
 
 SPEC = EnvironmentSpec("numbers", Array((1,)), Discrete(1_000))
 SEED = seeds.at(seeds.stream(0, "memory"), 0)
 
 
-def make(capacity, rows, horizon):
-    return Ring(SPEC, capacity, rows, horizon, Whole)
+def make(capacity, rows, num_steps, discount=0.5):
+    return Ring(make_layout(SPEC, rows, num_steps=num_steps, discount=discount), capacity, Whole)
 
 
-def transitions(number, reward, terminated):
-    """Returns transitions that lead from observation `number` to `number + 0.5`, by the action `number`."""
+def steps_from(number, reward, terminated, ended):
+    """Returns steps that lead from observation `number` to `number + 0.5`, by the action `number`."""
     number = np.asarray(number, np.float32)
     discount = 1 - np.asarray(terminated, np.float32)
-    return Transition(number[:, None], number.astype(np.int64), np.float32(reward), discount, number[:, None] + 0.5)
-
-
-def tensors(structure):
-    return tf.nest.map_structure(tf.convert_to_tensor, structure)
+    arrays = (number[:, None], number.astype(np.int64), np.float32(reward), discount, number[:, None] + 0.5)
+    return make_step(*arrays, ended=np.asarray(ended, bool))
 
 
 def read(ring, slots):
@@ -58,22 +56,22 @@ def test_three_steps_by_hand(compiled, ends, at_once):
     terminates, truncates, reward, discount, beyond = ends
     terminated = np.isin(np.arange(6), terminates)
     ended = terminated | np.isin(np.arange(6), truncates)
-    ring = make(10, 1, Horizon(3, 0.5))
+    ring = make(10, 1, 3)
     add = compiled(ring.add)
-    whole = transitions(np.arange(6), 2.0 ** np.arange(6), terminated)
+    whole = steps_from(np.arange(6), 2.0 ** np.arange(6), terminated, ended)
     for begin in range(0, 6, at_once):
-        part = tf.nest.map_structure(lambda leaf, begin=begin: leaf[begin : begin + at_once], (whole, ended))
-        add(*tensors(part), tf.zeros([at_once], tf.int64))
+        part = tf.nest.map_structure(lambda leaf, begin=begin: leaf[begin : begin + at_once], whole)
+        add(tensors(part), tf.zeros([at_once], tf.int64))
     assert read(ring, range(6)) == [list(range(6)), list(range(6)), reward, discount, beyond]
     assert [int(bound) for bound in ring.bounds()] == [0, 4]  # of the last two, three steps are not known yet
 
 
 def test_environments_do_not_mix_by_hand():
     """Two environments in turn; the second one's episode is cut off with its first step."""
-    ring = make(10, 2, Horizon(2, 0.5))
+    ring = make(10, 2, 2)
     for turn, (ended, rewards) in enumerate([((False, True), (1, 10)), ((False, False), (2, 20)), ((False, False), (4, 40))]):
-        batch = transitions([2 * turn, 2 * turn + 1], rewards, (False, False))
-        ring.add(*tensors((batch, np.array(ended), np.arange(2))))
+        step = steps_from([2 * turn, 2 * turn + 1], rewards, (False, False), ended)
+        ring.add(*tensors((step, np.arange(2))))
     found = read(ring, range(6))
     assert found[2] == [2, 10, 4, 40, 4, 40]
     assert found[3] == [0.5, 1, 0.5, 0.5, 1, 1]
@@ -81,8 +79,21 @@ def test_environments_do_not_mix_by_hand():
     assert [int(bound) for bound in ring.bounds()] == [0, 4]
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_rows_that_were_only_being_reset_are_not_stored(compiled, ended):
+    """Environment 1 is reset in the second turn, in a call with the turns before and after; or it merely pauses there."""
+    ring = make(10, 2, 2)
+    step = steps_from(range(6), [1, 10, 2, 99, 4, 40], [0] * 6, [False, ended, False, True, False, False])
+    step = attrs.evolve(step, acted=np.array([True, True, True, False, True, True]))
+    count = compiled(ring.add)(*tensors((step, np.arange(6) % 2)))
+    assert (int(count), int(ring.added())) == (5, 5)
+    found = read(ring, range(5))
+    assert found[0] == [0, 1, 2, 4, 5]
+    assert found[2] == [2, 10 if ended else 30, 4, 4, 40]
+
+
 @attrs.frozen
-class Step:
+class Happened:
     """What one environment went through at one step."""
 
     number: int
@@ -91,34 +102,26 @@ class Step:
     ended: bool
 
 
-def walked(history, index, horizon):
+def walked(history, index, request):
     """Returns (reward, discount, next observation, is complete) of the n steps from `history[index]`, one environment's."""
     steps = [history[index]]
-    while len(steps) < horizon.num_steps and not steps[-1].ended and index + len(steps) < len(history):
+    while len(steps) < request.num_steps and not steps[-1].ended and index + len(steps) < len(history):
         steps.append(history[index + len(steps)])
-    factors = [horizon.discount**k for k in range(len(steps))]
+    factors = [request.discount**k for k in range(len(steps))]
     reward = sum(factor * step.reward for factor, step in zip(factors, steps, strict=True))
     return (
         reward,
         factors[-1] * (not steps[-1].terminated),
         steps[-1].number + 0.5,
-        len(steps) == horizon.num_steps or steps[-1].ended,
+        len(steps) == request.num_steps or steps[-1].ended,
     )
 
 
-CASES = {(rows, steps): make(40, rows, Horizon(steps, 0.5)) for rows in (1, 3) for steps in (2, 5)}
-ADD = {
-    case: execution.Compiled(
-        ring.add,
-        "graph",
-        [
-            tf.nest.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), transitions([0], [0], [0])),
-            tf.TensorSpec([None], tf.bool),
-            tf.TensorSpec([None], tf.int64),
-        ],
-    )
-    for case, ring in CASES.items()
-}
+CASES = {(rows, steps): make(40, rows, steps) for rows in (1, 3) for steps in (2, 5)}
+SIGNATURE = tf.nest.map_structure(
+    lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), (steps_from([0], [0], [0], [0]), np.array([0]))
+)
+ADD = {case: execution.Compiled(ring.add, "graph", list(SIGNATURE)) for case, ring in CASES.items()}
 ENDINGS = ("terminated", "truncated", "both")
 EVENTS = st.sampled_from(["goes on", "goes on", "goes on", *ENDINGS, "is being reset"])  # the last only after an end
 
@@ -127,49 +130,51 @@ EVENTS = st.sampled_from(["goes on", "goes on", "goes on", *ENDINGS, "is being r
 @given(data=st.data())
 def test_n_steps_are_those_of_a_walk(case, data):
     rows, ring = case[0], CASES[case]
-    for variable in ring.variables().values():
-        variable.assign(-tf.ones_like(variable) if variable.name.startswith("newest") else tf.zeros_like(variable))
+    for name, variable in variables_of(ring).items():
+        variable.assign(-tf.ones_like(variable) if name == "newest" else tf.zeros_like(variable))
     histories, where, number = [[] for _ in range(rows)], {}, 0
     for turns in data.draw(st.lists(st.integers(1, 12), max_size=8)):
-        steps, row = [], []
+        steps, acted, row = [], [], []
         for event, environment in [(data.draw(EVENTS), index % rows) for index in range(turns * rows)]:
             history = histories[environment]
-            if event == "is being reset" and history and history[-1].ended:
+            row.append(environment)
+            acted.append(not (event == "is being reset" and history and history[-1].ended))
+            if not acted[-1]:
+                steps.append(Happened(-1, 99.0, False, True))
                 continue
-            step = Step(number, float(number % 7), event in ("terminated", "both"), event in ENDINGS)
+            step = Happened(number, float(number % 7), event in ("terminated", "both"), event in ENDINGS)
             where[number] = (environment, len(history))
             history.append(step)
             steps.append(step)
-            row.append(environment)
             number += 1
-        columns = ([getattr(step, name) for step in steps] for name in ("number", "reward", "terminated"))
-        batch = transitions(*columns)
-        ADD[case](*tensors((batch, np.array([step.ended for step in steps], bool), np.array(row, np.int64))))
+        columns = ([getattr(step, name) for step in steps] for name in ("number", "reward", "terminated", "ended"))
+        happened = attrs.evolve(steps_from(*columns), acted=np.array(acted))
+        ADD[case](*tensors((happened, np.array(row, np.int64))))
     kept = range(max(number - ring.capacity, 0), number)
     found = read(ring, [index % ring.capacity for index in kept])
-    expected = [walked(histories[where[index][0]], where[index][1], ring.horizon) for index in kept]
+    expected = [walked(histories[where[index][0]], where[index][1], ring.request) for index in kept]
     assert found[0] == list(kept)
     assert list(zip(*found[2:], strict=True)) == [steps[:3] for steps in expected]
     begin, end = (int(bound) for bound in ring.bounds())
     assert begin == kept.start
-    if number > (ring.horizon.num_steps - 1) * rows:
+    if number > (ring.request.num_steps - 1) * rows:
         assert all(steps[3] for index, steps in zip(kept, expected, strict=True) if index < end), "whole, or ended"
 
 
 def test_only_whole_ones_are_drawn():
     memory = UniformReplay(100, 500)
-    memory.build(SPEC, 2, Horizon(3, 0.5))
+    memory.build(make_layout(SPEC, 2, num_steps=3, discount=0.5))
     for turn in range(10):
-        memory.add(*tensors((transitions([turn, turn], [0, 0], [0, 0]), np.zeros(2, bool), np.arange(2))))
+        memory.add(*tensors((steps_from([turn, turn], [0, 0], [0, 0], [0, 0]), np.arange(2))))
     assert set(memory.sample(SEED).action.numpy()) == set(range(8))
 
 
 def test_too_small_a_ring_is_refused():
     memory = UniformReplay(12)
     with pytest.raises(errors.UsageError) as failure:
-        memory.build(SPEC, 4, Horizon(3, 0.5))
+        memory.build(make_layout(SPEC, 4, num_steps=3, discount=0.5))
     assert str(failure.value) == (
         "A replay of 12 transitions can't hold 3 steps of 4 environments each; expected a capacity greater than 12. "
         "Set memory.capacity so."
     )
-    memory.build(SPEC, 4, Horizon())
+    memory.build(make_layout(SPEC, 4))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
-from agentlab.model import infer
+from agentlab.model import as_network
 from agentlab.tensors.parameters import flatten, is_small, unflatten
+from agentlab.types import Nest, Tensor
 
 
 class TargetNetwork:
@@ -30,6 +30,7 @@ class TargetNetwork:
 
     def __init__(self, model: keras.Model, period: int, rate: float) -> None:
         self.model = model
+        self._network = as_network(model)
         self.period = period
         self.rate = rate
         self._variables = _by_kind(model.variables)
@@ -39,13 +40,17 @@ class TargetNetwork:
         self._updates = tf.Variable(0, dtype=tf.int64, name="target_updates")
         self._held = [tf.Variable(value, trainable=False, name="target") for value in self._newest()]
 
-    def output(self, observation: Any) -> Any:
-        """Returns its outputs `[N, K]` for observations `[N, *O]`."""
-        return infer(self.model, observation, variables=self.values())[0]
+    def output(self, observation: Nest) -> Tensor:
+        """Returns its outputs `[N, K]` for observations `[N, *O]`; of a model that carries a state, use `unroll`."""
+        return self._network.infer(observation, variables=self.values())[0]
 
-    def values(self) -> list[tuple[keras.Variable, Any]]:
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor) -> Tensor:
+        """Returns its outputs `[N, T, ..., K]` for sequences; see `agentlab.model.Network.unroll`."""
+        return self._network.unroll(observation, state, begun, variables=self.values())[0]
+
+    def values(self) -> list[tuple[keras.Variable, Tensor]]:
         """Returns the model's variables, each with the value that it has here."""
-        held: list[Any] = list(self._held)
+        held: list[Tensor] = list(self._held)
         if self._vector:
             held = [*unflatten(held[0], self._vector), *held[1:]]
         return list(zip(self._variables, held, strict=True))
@@ -63,24 +68,20 @@ class TargetNetwork:
         else:
             tf.cond(due, self._move, lambda: 0)
 
-    def variables(self) -> dict[str, Any]:
-        """Returns the tf.Variables by name."""
-        return {f"target/{index:03d}": held for index, held in enumerate(self._held)} | {"target_updates": self._updates}
-
     def _move(self) -> int:
         """Moves all that is held; returns 0, since branches of a graph have to return something."""
         for held, moved in zip(self._held, self._moved(), strict=True):
             held.assign(moved)
         return 0
 
-    def _moved(self) -> list[Any]:
+    def _moved(self) -> list[Tensor]:
         return [self._between(held, newest) for held, newest in zip(self._held, self._newest(), strict=True)]
 
-    def _between(self, held: Any, newest: Any) -> Any:
+    def _between(self, held: Tensor, newest: Tensor) -> Tensor:
         averaged = self.rate != 1.0 and newest.dtype.is_floating
         return held + tf.cast(self.rate, newest.dtype) * (newest - held) if averaged else newest
 
-    def _newest(self) -> list[Any]:
+    def _newest(self) -> list[Tensor]:
         """Returns the model's values as they are held: the vector if there is one, then the variables that are not in it."""
         values = [tf.convert_to_tensor(variable.value) for variable in self._variables]
         count = len(self._vector)

@@ -14,31 +14,27 @@ import tensorflow as tf
 
 from agentlab import errors, settings
 from agentlab.checks import scalars
+from agentlab.distribution import Distribution
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.loop import guard
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.evaluation import Evaluator, Show
-from agentlab.loop.policy import Policy
-from agentlab.memory import Latest, Memory
-from agentlab.model import ModelBuilder, build_model
+from agentlab.model import ModelBuilder
 from agentlab.registry import environment_objects, plugins
 from agentlab.registry import task_changes as changing
-from agentlab.sampler import Sampler, check_actions
+from agentlab.registry.kinds import KINDS
+from agentlab.runs.model_building import build_model
+from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
-from agentlab.spec import LARGEST, Discrete, EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, choices_of, describe, leaves_of, map_space
+from agentlab.spec.environment_spec import LARGEST
 from agentlab.system import forks, free_memory
 from agentlab.task import PART_KINDS, Part, Task, merged
-from agentlab.tensors import execution, model_footprint
+from agentlab.tensors import execution as executions
+from agentlab.tensors import model_footprint
 from agentlab.trainer import Trainer
 
-CONTRACTS: dict[str, tuple[type, ...]] = {
-    "environment": (Environment, DeviceEnvironment),
-    "model": (ModelBuilder,),
-    "trainer": (Trainer,),
-    "sampler": (Sampler,),
-    "memory": (Latest, Memory),
-}
 # Environments side by side, at most. Ten times as many spare an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
 EVALUATION_ROWS = 100
 FLOAT = 4  # bytes
@@ -53,9 +49,8 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
         UsageError: it is of another kind, or a setting is wrong.
     """
     cls = plugins.load(kind, part.reference)
-    contract = CONTRACTS[kind]
-    if not (isinstance(cls, type) and issubclass(cls, contract)):
-        expected = " or ".join(f"agentlab.{base.__module__.rpartition('.')[2]}.{base.__name__}" for base in contract)
+    if not (isinstance(cls, type) and issubclass(cls, KINDS[kind].contract_classes())):
+        expected = " or ".join(KINDS[kind].contracts)
         raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
     return settings.build(cls, {**part.settings, **given}, f"{kind} {part.name!r}")
 
@@ -98,12 +93,13 @@ def _check_imports(cls: Any, part: Part) -> None:
 
 def _check_room(spec: EnvironmentSpec, rows: int) -> None:
     """Raises UsageError if observations are larger than any array, or there is no memory for those of all rows."""
-    size = math.prod(spec.observation.shape)
-    outputs = math.prod(spec.action.shape) * (spec.action.num_values if isinstance(spec.action, Discrete) else 1)
+    shown, taken = leaves_of(spec.observation).values(), leaves_of(spec.action).values()
+    size, outputs = sum(math.prod(leaf.shape) for leaf in shown), sum(leaf.num_features for leaf in taken)
     for count, what in ((size, f"observations of {size:,} numbers"), (outputs, f"actions of {outputs:,} outputs")):
         if count > LARGEST:
             raise errors.UsageError(f"Environment {spec.name!r} has {what}; expected at most {LARGEST:,}. Lower its settings.")
-    needed = rows * (size * np.dtype(spec.observation.dtype).itemsize + FLOAT * outputs) * COPIES
+    observed = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in shown)
+    needed = rows * (observed + FLOAT * outputs) * COPIES
     free_memory.check_free(needed, f"A step of {rows:,} environments {spec.name!r}", "num_environments")
 
 
@@ -128,17 +124,70 @@ def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environm
 def build_agent(
     task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
 ) -> Agent:
-    """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
+    """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own.
+
+    Raises:
+        UsageError: parts do not fit together.
+    """
     forks.check()
     trainer = build_part("trainer", task.trainer)
-    source = model if model is not None else build_part("model", task.model)
-    num_outputs = trainer.num_outputs(spec)
-    built = build_model(source, spec, num_outputs, seed, bool(task.model.from_file))
+    models = build_models(task, seed, spec, trainer, model)
     samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
     for sampler in samplers:
-        check_actions(sampler, spec, trainer.preferences(tf.zeros([1, *spec.action.choices, num_outputs])))
-    parts = Parts(built, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
-    return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
+        check_actions(sampler, trainer.distribution(spec), spec)
+    parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
+    acting = next(iter(models.values()))[0]
+    execution = executions.resolve(task.execution, acting, gear)
+    return Agent(spec, parts, task.num_environments, seed, execution, task.steps)
+
+
+def build_models(
+    task: Task, seed: int, spec: EnvironmentSpec, trainer: Trainer, model: keras.Model | ModelBuilder | None = None
+) -> dict[str, list[keras.Model]]:
+    """Returns the models of the trainer's networks, each with weights from a stream of its own; `model` is the acting one's.
+
+    Raises:
+        UsageError: the task names a network that the trainer does not have, or a model does not fit.
+    """
+    networks = trainer.networks(spec)
+    if unknown := [name for name in task.models if name not in networks]:
+        raise errors.UsageError(errors.unknown("network", unknown[0], networks, f"Networks of trainer {task.trainer.name!r}"))
+    acting, models = next(iter(networks)), {}
+    for name, network in networks.items():
+        part = task.models.get(name, task.model)
+        source = model if model is not None and name == acting else build_part("model", part)
+        input_spec = network.input_spec(spec)
+        key = seed if name == acting else stream(seed, f"network {name}")
+        keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
+        models[name] = [build_model(source, input_spec, network.num_outputs, own, bool(part.from_file)) for own in keys]
+    return models
+
+
+def check_actions(sampler: Sampler, distribution: Distribution, spec: EnvironmentSpec) -> None:
+    """Draws one action from blank outputs.
+
+    Raises:
+        UsageError: it is not of the shape that the environment takes, or can't be drawn from such outputs.
+    """
+    output = tf.zeros([1, *choices_of(spec.action), distribution.num_outputs])
+    try:
+        action = sampler.sample(distribution.of(output), tf.constant(0, tf.int64), at(0, 0))
+    except errors.AgentlabError:
+        raise
+    except Exception as error:
+        raise errors.UsageError(
+            f"Sampler {type(sampler).__name__} can't draw an action of {spec.name!r} from a {type(distribution).__name__} of "
+            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {errors.first_line(error)}. "
+            "Choose another sampler, in training (sampler.name) and evaluation (evaluation.sampler.name)."
+        ) from error
+    shapes = tf.nest.map_structure(lambda leaf: tuple(leaf.shape[1:]), action)
+    expected = map_space(lambda space: space.shape, spec.action)
+    if shapes != expected:
+        raise errors.UsageError(
+            f"Sampler {type(sampler).__name__} draws actions of shape {shapes} from a {type(distribution).__name__}; environment "
+            f"{spec.name!r} takes a {describe(spec.action)}. Choose 'greedy' or 'stochastic' in training (sampler.name) and "
+            "evaluation (evaluation.sampler.name)."
+        )
 
 
 def make_agent(
@@ -200,14 +249,13 @@ def build_evaluator(
     part = evaluation_environment(task)
     chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
-    key, read = stream(seed, "evaluation"), agent.trainer.preferences
-    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
     model_footprint.check(agent.model, rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
+    actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "evaluation"))
     try:
-        return Evaluator(environment, policy, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
+        return Evaluator(environment, actor, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
     except BaseException:
         environment.close()
         raise
@@ -232,7 +280,8 @@ def with_packages(task: Task) -> Task:
     parts: dict[str, Any] = {kind: settled(kind, getattr(task, kind)) for kind in PART_KINDS}
     judged = {kind: getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
     judged = {kind: part and settled(kind, part) for kind, part in judged.items()}
-    return attrs.evolve(task, **parts, evaluation=attrs.evolve(task.evaluation, **judged))
+    models = {name: settled("model", part) for name, part in task.models.items()}
+    return attrs.evolve(task, **parts, models=models, evaluation=attrs.evolve(task.evaluation, **judged))
 
 
 def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:

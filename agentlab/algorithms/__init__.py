@@ -1,0 +1,1 @@
+"""Pure pieces that trainers share: returns and advantages, losses, target networks."""

@@ -1,0 +1,535 @@
+"""The Distribution contract: what a model's outputs say about the action; and a distribution for every space."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Any, ClassVar, Self
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of
+from agentlab.types import Nest, Seed, Shape, Tensor
+
+COLDEST = 1e-6  # temperature that stands in for 0 where it divides
+FORBIDDEN = -1e9  # logit of an action that a mask forbids: its probability is 0 in float32, without any infinity
+LOG_STD_RANGE = (-20.0, 2.0)  # of a normal distribution's outputs, as in Haarnoja et al. (2018), arXiv:1801.01290
+
+# Points at which a function of a standard normal number is added up to its mean. An even spacing converges faster than any
+# power of it where the function is smooth: the log-slope of tanh is, also at the largest standard deviation.
+POINTS = np.linspace(-5.0, 5.0, 41, dtype=np.float32)
+SHARES = np.exp(-0.5 * POINTS**2) / np.sum(np.exp(-0.5 * POINTS**2))
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Distribution(abc.ABC):
+    """The distribution of actions that outputs stand for.
+
+    An instance says how outputs are read; `of(output)` returns the same with outputs, which the methods are about.
+    A row's action may have several elements: probabilities are of all of them together.
+
+    Attributes:
+        output: `[B, ..., K]` float32, the model's outputs; None before `of`.
+    """
+
+    output: Tensor = None
+
+    @property
+    @abc.abstractmethod
+    def num_outputs(self) -> int:
+        """K, the outputs that the model needs."""
+
+    def of(self, output: Tensor) -> Self:
+        """Returns this distribution for a model's outputs `[B, ..., K]`."""
+        return attrs.evolve(self, output=output)
+
+    @abc.abstractmethod
+    def mode(self) -> Nest:
+        """Returns the most probable actions `[B, *A]`."""
+
+    @abc.abstractmethod
+    def sample(self, seed: Seed) -> Nest:
+        """Returns actions `[B, *A]`, an independent draw for each row; differentiable where actions are numbers."""
+
+    @abc.abstractmethod
+    def log_probability(self, action: Nest) -> Tensor:
+        """Returns the logarithm of the probability (density) of actions `[B, *A]`, `[B]` float32."""
+
+    @abc.abstractmethod
+    def entropy(self) -> Tensor:
+        """Returns the entropy in nats, `[B]` float32; to two digits where there is no closed form."""
+
+    def tempered(self, temperature: Tensor) -> Self:
+        """Returns this distribution with probabilities `p**(1 / temperature)`, normalised; a temperature of 0 is the mode.
+
+        Raises:
+            UsageError: this distribution has no temperature.
+        """
+        raise errors.UsageError(_unable(self, "has no temperature", "'greedy' or 'stochastic'"))
+
+    def restricted(self, top_k: int | None, top_p: float | None) -> Distribution:
+        """Returns this distribution with only the most probable actions left, see `agentlab.sampler.Temperature`.
+
+        Raises:
+            UsageError: this distribution can't be restricted.
+        """
+        raise errors.UsageError(_unable(self, "is not one of single choices, which top_k and top_p need", "'stochastic'"))
+
+    def masked(self, mask: Tensor) -> Self:
+        """Returns this distribution with only the actions left that `mask` (`[B, ..., K]` bool) allows.
+
+        Raises:
+            UsageError: this distribution can't be masked.
+        """
+        raise errors.UsageError(_unable(self, "can't be masked", "an environment without an action mask"))
+
+    def explore(self, choices: Tensor, seed: Seed) -> Tensor:
+        """Returns uniformly random actions, int64 in the shape `choices` `[B, ...]`; needs no outputs.
+
+        Raises:
+            UsageError: actions are no choices.
+        """
+        raise errors.UsageError(_unable(self, "has no uniformly random action", "'stochastic' or 'greedy'"))
+
+
+def _unable(distribution: Distribution, reason: str, remedy: str) -> str:
+    return f"The distribution {type(distribution).__name__} {reason}. Choose {remedy}."
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Categorical(Distribution):
+    """One choice among `num_values`, by logits; with several choices in an action, one after the other.
+
+    Attributes:
+        num_values: A, values to choose among.
+        temperature: logits are divided by it; None for 1.
+        mask: `[B, ..., A]` bool, the allowed values; None for all.
+        actions: `[B, ..., k]`, the values that k outputs stand for; None where they are all values in order.
+    """
+
+    num_values: int
+    temperature: Tensor = None
+    mask: Tensor = None
+    actions: Tensor = None
+
+    @property
+    def num_outputs(self) -> int:
+        return self.num_values
+
+    @property
+    def preferences(self) -> Tensor:
+        """What the logits are made from, `[B, ..., A]`: by default the outputs."""
+        return self.output
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits `[B, ..., A]` before temperature, FORBIDDEN where the mask forbids."""
+        preferences = self.preferences
+        return preferences if self.mask is None else tf.where(self.mask, preferences, FORBIDDEN)
+
+    def mode(self) -> Tensor:
+        return self._chosen(tf.argmax(self.logits, axis=-1))
+
+    def sample(self, seed: Seed) -> Tensor:
+        return self._chosen(draw(self.logits, self.temperature, seed))
+
+    def log_probability(self, action: Tensor) -> Tensor:
+        log_policy = tf.nn.log_softmax(self._tempered_logits())
+        chosen = tf.cast(action, tf.int64)
+        if self.actions is None:
+            nats = tf.gather(log_policy, chosen, batch_dims=len(chosen.shape))
+        else:
+            same = tf.equal(tf.cast(self.actions, tf.int64), chosen[..., None])
+            nats = tf.reduce_max(tf.where(same, log_policy, FORBIDDEN), axis=-1)
+        return _total(nats, nats.shape.rank)
+
+    def entropy(self) -> Tensor:
+        log_policy = tf.nn.log_softmax(self._tempered_logits())
+        entropy = -tf.reduce_sum(tf.exp(log_policy) * log_policy, axis=-1)
+        return _total(entropy, entropy.shape.rank)
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+    def restricted(self, top_k: int | None, top_p: float | None) -> Categorical:
+        logits = self.logits
+        values, actions = tf.math.top_k(logits, min(top_k or logits.shape[-1], logits.shape[-1]))  # in descending order
+        if top_p is not None:
+            values = tf.where(_nucleus(values, self.temperature, top_p), values, FORBIDDEN)
+        return Categorical(num_values=self.num_values, output=values, temperature=self.temperature, actions=actions)
+
+    def masked(self, mask: Tensor) -> Self:
+        return attrs.evolve(self, mask=tf.cast(mask, tf.bool))
+
+    def explore(self, choices: Tensor, seed: Seed) -> Tensor:
+        if self.mask is None:
+            return seeds.integers(seed, choices, self.num_values)
+        return draw(tf.where(self.mask, 0.0, FORBIDDEN), None, seed)
+
+    def _tempered_logits(self) -> Tensor:
+        return self.logits if self.temperature is None else self.logits / tf.maximum(self.temperature, COLDEST)
+
+    def _chosen(self, index: Tensor) -> Tensor:
+        if self.actions is None:
+            return index
+        return tf.cast(tf.gather(self.actions, index, batch_dims=len(index.shape)), tf.int64)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class ActionValues(Categorical):
+    """One output per action, its value: the mode is the best action, and a sample is drawn from the values' softmax."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class MultiCategorical(Distribution):
+    """Several independent choices among different numbers of values, their logits side by side.
+
+    Attributes:
+        sizes: values to choose among, one number per choice.
+        parts: the distribution of each choice, made by `of`.
+    """
+
+    sizes: tuple[int, ...]
+    parts: tuple[Categorical, ...] = ()
+
+    @property
+    def num_outputs(self) -> int:
+        return sum(self.sizes)
+
+    def of(self, output: Tensor) -> Self:
+        logits = tf.split(output, self.sizes, axis=-1)
+        parts = [Categorical(num_values=size, output=part) for size, part in zip(self.sizes, logits, strict=True)]
+        return attrs.evolve(self, output=output, parts=tuple(parts))
+
+    def mode(self) -> Tensor:
+        return tf.stack([part.mode() for part in self.parts], axis=-1)
+
+    def sample(self, seed: Seed) -> Tensor:
+        draws = [part.sample(seeds.child(seed, f"choice {index}")) for index, part in enumerate(self.parts)]
+        return tf.stack(draws, axis=-1)
+
+    def log_probability(self, action: Tensor) -> Tensor:
+        actions = tf.unstack(action, axis=-1)
+        return sum(part.log_probability(chosen) for part, chosen in zip(self.parts, actions, strict=True))
+
+    def entropy(self) -> Tensor:
+        return sum(part.entropy() for part in self.parts)
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, parts=tuple(part.tempered(temperature) for part in self.parts))
+
+    def masked(self, mask: Tensor) -> Self:
+        masks = tf.split(tf.cast(mask, tf.bool), self.sizes, axis=-1)
+        return attrs.evolve(self, parts=tuple(part.masked(own) for part, own in zip(self.parts, masks, strict=True)))
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Bernoulli(Distribution):
+    """Independent choices between 0 and 1, by the logit of 1.
+
+    Attributes:
+        shape: of an action.
+        temperature: logits are divided by it; None for 1.
+    """
+
+    shape: Shape
+    temperature: Tensor = None
+
+    @property
+    def num_outputs(self) -> int:
+        return _last(self.shape)
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits of 1, `[B, *A]`."""
+        return _shaped(self.output, self.shape)
+
+    def mode(self) -> Tensor:
+        return tf.cast(self.logits > 0.0, tf.int64)
+
+    def sample(self, seed: Seed) -> Tensor:
+        logits = self.logits
+        drawn = tf.cast(seeds.uniform(seed, tf.shape(logits)) < tf.sigmoid(self._tempered(logits)), tf.int64)
+        if self.temperature is None:
+            return drawn
+        return tf.where(self.temperature > 0.0, drawn, self.mode())
+
+    def log_probability(self, action: Tensor) -> Tensor:
+        logits = self._tempered(self.logits)
+        nats = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(action, tf.float32), logits)
+        return -_total(nats, nats.shape.rank)
+
+    def entropy(self) -> Tensor:
+        logits = self._tempered(self.logits)
+        nats = tf.nn.sigmoid_cross_entropy_with_logits(tf.sigmoid(logits), logits)
+        return _total(nats, nats.shape.rank)
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+    def _tempered(self, logits: Tensor) -> Tensor:
+        return logits if self.temperature is None else logits / tf.maximum(self.temperature, COLDEST)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Deterministic(Distribution):
+    """The outputs themselves are the action.
+
+    Attributes:
+        shape: of an action.
+    """
+
+    shape: Shape
+
+    @property
+    def num_outputs(self) -> int:
+        return _last(self.shape)
+
+    def mode(self) -> Tensor:
+        return _shaped(self.output, self.shape)
+
+    def sample(self, seed: Seed) -> Tensor:
+        return self.mode()
+
+    def log_probability(self, action: Tensor) -> Tensor:
+        raise errors.UsageError(_unable(self, "has no probabilities", "a trainer that needs none"))
+
+    def entropy(self) -> Tensor:
+        raise errors.UsageError(_unable(self, "has no entropy", "a trainer that needs none"))
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Normal(Distribution):
+    """Independent normal distributions: outputs are the means, then the logarithms of the standard deviations.
+
+    Attributes:
+        shape: of an action.
+        temperature: by which variances are multiplied; None for 1.
+    """
+
+    shape: Shape
+    temperature: Tensor = None
+    noise_scale: ClassVar[float] = 0.5 * math.log(2.0 * math.pi)
+
+    @property
+    def num_outputs(self) -> int:
+        return 2 * _last(self.shape)
+
+    @property
+    def mean(self) -> Tensor:
+        """`[B, *A]`."""
+        return _shaped(self.output[..., : self.num_outputs // 2], self.shape)
+
+    @property
+    def log_std(self) -> Tensor:
+        """`[B, *A]`, of the outputs within LOG_STD_RANGE, and tempered."""
+        log_std = tf.clip_by_value(_shaped(self.output[..., self.num_outputs // 2 :], self.shape), *LOG_STD_RANGE)
+        if self.temperature is None:
+            return log_std
+        # p**(1 / t) of a normal distribution is one of variance t times as large.
+        return log_std + 0.5 * tf.math.log(tf.maximum(self.temperature, COLDEST**2))
+
+    def mode(self) -> Tensor:
+        return self.mean
+
+    def sample(self, seed: Seed) -> Tensor:
+        mean = self.mean
+        std = tf.exp(self.log_std)
+        if self.temperature is not None:
+            std = tf.where(self.temperature > 0.0, std, 0.0)
+        return mean + std * seeds.normal(seed, tf.shape(mean))
+
+    def log_probability(self, action: Tensor) -> Tensor:
+        log_std = self.log_std
+        normalized = (tf.cast(action, tf.float32) - self.mean) * tf.exp(-log_std)
+        density = -0.5 * tf.square(normalized) - log_std - self.noise_scale
+        return _total(density, density.shape.rank)
+
+    def entropy(self) -> Tensor:
+        nats = self.log_std + 0.5 + self.noise_scale
+        return _total(nats, nats.shape.rank)
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class SquashedNormal(Distribution):
+    """A normal distribution squashed by tanh into the bounds of the action (Haarnoja et al. 2018, arXiv:1801.01290).
+
+    It is tempered before it is squashed.
+
+    Attributes:
+        shape: of an action.
+        low: the smallest action, an array of that shape.
+        high: the largest.
+        temperature: of the normal distribution; None for 1.
+    """
+
+    shape: Shape
+    low: np.ndarray
+    high: np.ndarray
+    temperature: Tensor = None
+
+    @property
+    def num_outputs(self) -> int:
+        return 2 * _last(self.shape)
+
+    def mode(self) -> Tensor:
+        return self._squashed(self._normal().mean)
+
+    def sample(self, seed: Seed) -> Tensor:
+        return self._squashed(self._normal().sample(seed))
+
+    def sample_with_log_probability(self, seed: Seed) -> tuple[Tensor, Tensor]:
+        """Returns actions `[B, *A]` and their log-densities `[B]`, exact where the squashed action is rounded to a bound."""
+        raw = self._normal().sample(seed)
+        return self._squashed(raw), self._density(raw)
+
+    def log_probability(self, action: Tensor) -> Tensor:
+        unit = (tf.cast(action, tf.float32) - self.low) / (self.high - self.low) * 2.0 - 1.0
+        limit = 1.0 - 1e-6  # beyond which float32 can't tell how far out an action was
+        return self._density(tf.atanh(tf.clip_by_value(unit, -limit, limit)))
+
+    def entropy(self) -> Tensor:
+        # The normal's own, and the mean change of volume, which has no closed form.
+        normal = self._normal()
+        raw = normal.mean[..., None] + tf.exp(normal.log_std)[..., None] * POINTS  # [B, *A, points]
+        volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
+        return normal.entropy() + _total(volume, volume.shape.rank)
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+    def _normal(self) -> Normal:
+        return Normal(shape=self.shape, output=self.output, temperature=self.temperature)
+
+    def _squashed(self, raw: Tensor) -> Tensor:
+        middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
+        return tf.clip_by_value(middle + half * tf.tanh(raw), self.low, self.high)
+
+    def _density(self, raw: Tensor) -> Tensor:
+        """Returns log-densities `[B]` of the actions that `raw` `[B, *A]` are squashed to."""
+        volume = self._log_half() + _log_slope(raw)
+        return self._normal().log_probability(raw) - _total(volume, volume.shape.rank)
+
+    def _log_half(self) -> np.ndarray:
+        """Returns the logarithm of half the width of the bounds, in the action's shape."""
+        return np.log((self.high - self.low) / 2.0).astype(np.float32)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Joint(Distribution):
+    """Independent distributions of the entries of a mapping, their outputs side by side.
+
+    Attributes:
+        entries: the distribution of each entry, by name.
+        choices: the axes of each entry's outputs before the last, by name.
+    """
+
+    entries: dict[str, Distribution]
+    choices: dict[str, Shape]
+
+    @property
+    def num_outputs(self) -> int:
+        return sum(self._sizes())
+
+    def of(self, output: Tensor) -> Self:
+        parts = tf.split(output, self._sizes(), axis=-1)
+        entries = {}
+        for (name, entry), part in zip(self.entries.items(), parts, strict=True):
+            axes = self.choices[name]
+            entries[name] = entry.of(tf.reshape(part, [-1, *axes, entry.num_outputs]) if axes else part)
+        return attrs.evolve(self, output=output, entries=entries)
+
+    def _sizes(self) -> list[int]:
+        return [math.prod(self.choices[name]) * entry.num_outputs for name, entry in self.entries.items()]
+
+    def mode(self) -> Nest:
+        return {name: entry.mode() for name, entry in self.entries.items()}
+
+    def sample(self, seed: Seed) -> Nest:
+        return {name: entry.sample(seeds.child(seed, name)) for name, entry in self.entries.items()}
+
+    def log_probability(self, action: Nest) -> Tensor:
+        return sum(entry.log_probability(action[name]) for name, entry in self.entries.items())
+
+    def entropy(self) -> Tensor:
+        return sum(entry.entropy() for entry in self.entries.values())
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, entries={name: entry.tempered(temperature) for name, entry in self.entries.items()})
+
+
+def distribution_of(space: SpaceNest) -> Distribution:
+    """Returns the distribution that is usual for actions of a space: by logits for choices, normal for numbers."""
+    if isinstance(space, dict):
+        names = sorted(space)
+        axes = {name: choices_of(space[name]) for name in names}
+        return Joint(entries={name: distribution_of(space[name]) for name in names}, choices=axes)
+    return _USUAL[type(space)](space)
+
+
+def squashed_or_normal(space: Array) -> Distribution:
+    """Returns a normal distribution squashed into the bounds of `space`, or one without bounds where it has none."""
+    if not space.is_bounded:
+        return Normal(shape=space.shape)
+    return SquashedNormal(shape=space.shape, low=space.low, high=space.high)
+
+
+_USUAL: dict[type[Space], Any] = {
+    Array: lambda space: Normal(shape=space.shape),
+    Discrete: lambda space: Categorical(num_values=space.num_values),
+    MultiBinary: lambda space: Bernoulli(shape=space.shape),
+    MultiDiscrete: lambda space: MultiCategorical(sizes=space.sizes),
+}
+
+
+def draw(logits: Tensor, temperature: Tensor, seed: Seed) -> Tensor:
+    """Returns draws `[B, ...]` int64 from the softmax of `logits / temperature`; the first largest at temperature 0.
+
+    One uniform number per draw falls into one of A intervals as long as the probabilities, which costs a third of a Gumbel
+    noise for each of A outputs. What has no probability is never drawn, wherever rounding puts the point.
+    """
+    ends = tf.cumsum(_chances(logits, temperature), axis=-1)
+    whole = ends[..., -1:]
+    point = seeds.uniform(seed, tf.shape(whole)) * whole
+    reached, last = (tf.reduce_sum(tf.cast(below, tf.int64), axis=-1) for below in (ends <= point, ends < whole))
+    drawn = tf.minimum(reached, last)
+    return drawn if temperature is None else tf.where(temperature > 0.0, drawn, tf.argmax(logits, axis=-1))
+
+
+def _nucleus(values: Tensor, temperature: Tensor, probability: float) -> Tensor:
+    """Returns which of `values` `[..., K]`, in descending order, it takes to make up a probability; bool, the first always."""
+    chances = _chances(values, temperature)
+    before = tf.cumsum(chances, axis=-1, exclusive=True)
+    return before < probability * tf.reduce_sum(chances, axis=-1, keepdims=True)
+
+
+def _chances(logits: Tensor, temperature: Tensor) -> Tensor:
+    """Returns numbers `[..., K]` float32 in proportion to the probabilities, the largest 1."""
+    below = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
+    return tf.exp(below if temperature is None else below / tf.maximum(temperature, COLDEST))
+
+
+def _log_slope(raw: Tensor) -> Tensor:
+    """Returns the logarithm of the slope of tanh: `1 - tanh(x)**2 = 4 / (e**x + e**-x)**2`, without overflow."""
+    return 2.0 * (math.log(2.0) - raw - tf.nn.softplus(-2.0 * raw))
+
+
+def _last(shape: Shape) -> int:
+    """Returns the number of elements along an action's last axis; a scalar has one."""
+    return shape[-1] if shape else 1
+
+
+def _shaped(values: Tensor, shape: Shape) -> Tensor:
+    """Returns numbers `[B, ..., K]`, one per element of an action, in the action's shape `[B, *A]`."""
+    return values if shape else values[..., 0]
+
+
+def _total(values: Tensor, rank: int) -> Tensor:
+    """Returns the sums `[B]` of `values` `[B, ...]` of a rank."""
+    return values if rank == 1 else tf.reduce_sum(values, axis=list(range(1, rank)))

@@ -1,0 +1,174 @@
+"""Learner: acts, remembers, and makes its trainer's updates when they are due."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab.checks.frozen_settings import freeze
+from agentlab.loop.policy import Policy
+from agentlab.loop.statistics import Means
+from agentlab.memory import Layout, Memory
+from agentlab.tensors.added_losses import sum_of_losses
+from agentlab.tensors.execution import repeat
+from agentlab.tensors.state import variables_of
+from agentlab.trainer import Recording, Trainer, Update, output_signature
+from agentlab.types import Decision, Nest, Seed, Step, Tensor, TimeStep
+
+
+class Learner:
+    """Acts, remembers and learns; the owner of the counters of steps and updates.
+
+    Args:
+        policy: acts while it learns.
+        trainer: improves the policy's network; built.
+        memory: stores what was experienced; `prepare` builds it.
+        num_environments: B.
+        seed: of all draws made for acting and learning.
+
+    Attributes:
+        steps: int64 variable, environment steps taken.
+        updates: int64 variable, updates made.
+        means: of the training metrics since the last report.
+    """
+
+    def __init__(self, policy: Policy, trainer: Trainer, memory: Memory, num_environments: int, seed: int) -> None:
+        self.policy = policy
+        self.trainer = trainer
+        self.memory = memory
+        self.num_environments = num_environments
+        self.steps = tf.Variable(0, dtype=tf.int64, name="steps")
+        self.updates = tf.Variable(0, dtype=tf.int64, name="updates")
+        self.means = Means(trainer.metric_names)
+        self.update_schedule = trainer.update_schedule(num_environments)
+        self.request = trainer.request()
+        self._policy_key = seeds.stream(seed, "sampler")
+        self._trainer_key = seeds.stream(seed, "trainer")
+        self._is_prepared = False
+
+    def prepare(self) -> None:
+        """Allocates the memory, which acting doesn't need; before anything is traced."""
+        if not self._is_prepared:
+            self.memory.build(self.layout())
+            freeze(self.memory)
+            self._is_prepared = True
+
+    def layout(self) -> Layout:
+        """Returns what the memory is to store."""
+        spec, keep = self.policy.spec, self.request.keep
+        network = next(iter(self.trainer.networks(spec).values()))
+        state = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.initial_state(1))
+        return Layout(
+            spec,
+            self.num_environments,
+            self.request,
+            self.update_schedule,
+            output_signature(spec, network) if "output" in keep else (),
+            state if "state" in keep else (),
+        )
+
+    def decide(self, observation: Nest, state: Nest) -> Decision:
+        """Acts on observations `[B, *O]`, exploring; traceable."""
+        step = self.steps.read_value()
+        decision = self.decide_at(observation, state, step)
+        self.steps.assign(step + self.num_environments)
+        return decision
+
+    def decide_at(self, observation: Nest, state: Nest, step: Tensor) -> Decision:
+        """As `decide`, at `step` (int64 scalar); counts nothing. Where that is what is learned from, the pass is recorded."""
+        seed = self.policy_seed(step)
+        if not self.memory.records_acting:
+            return self.policy.decide(observation, state, step, seed)
+        with tf.GradientTape() as tape:
+            decision = self.policy.decide(observation, state, step, seed, training=True)
+            losses = sum_of_losses(self.policy.network.model)
+        self.trainer.record(Recording(tape, decision.output, losses))
+        return decision
+
+    def policy_seed(self, step: Tensor) -> Seed:
+        """Returns the seed `[2]` int64 of acting at `step` (int64 scalar)."""
+        return seeds.at(self._policy_key, step)
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        """Takes in where a decision led and learns when due; traceable."""
+        self.remember(self.step_between(decision, timestep), tf.range(self.num_environments, dtype=tf.int64))
+        if not _nobody(timestep.acted):
+            self.learn(self.update_schedule.due(self.steps.read_value(), self.num_environments))
+
+    def step_between(self, decision: Decision, timestep: TimeStep) -> Step:
+        """Returns what the memory stores of a turn."""
+        return Step.between(decision, timestep, self.request.keep)
+
+    def remember(self, step: Step, row: Tensor) -> None:
+        """Adds N steps to the memory, `row` `[N]` int64 being the environment of each; traceable."""
+        self.memory.add(step, row)
+
+    def learn(self, count: Tensor) -> None:
+        """Makes `count` (int64 scalar) updates; traceable."""
+        if self.memory.records_acting:  # then an update is due at every turn
+            self.update()
+            return
+
+        def update(carry: Tensor) -> Tensor:
+            self.update()
+            return carry
+
+        repeat(update, (), count)
+
+    def update(self) -> None:
+        """Makes one update and accounts for it; traceable."""
+        seed = seeds.at(self._trainer_key, self.updates.read_value())
+        with _advising(self.trainer, self.memory):
+            update = self.trainer.update(self.memory, seed)
+        self.trainer.record(None)
+        self._take_priorities(update)
+        self.means.add(update.metrics)
+        self.updates.assign_add(1)
+
+    def _take_priorities(self, update: Update) -> None:
+        if not self.request.priority:
+            return
+        if isinstance(update.priority, tuple):
+            raise errors.UsageError(
+                f"{type(self.trainer).__name__} asks for priority=True, but its update came without priorities; expected "
+                "Loss(..., priority=...), or Update(..., priority=...)."
+            )
+        self.memory.update_priorities(update.place, update.priority)
+
+    def restart(self, state: Nest, begun: Tensor) -> Nest:
+        """Returns the model's state with the rows reset in which an episode has begun; traceable."""
+        return self.policy.restart(state, begun)
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """Returns the tf.Variables that acting and learning change, by name; not the memory's."""
+        counters = {"steps": self.steps, "updates": self.updates}
+        return variables_of({"model": self.trainer.model, "trainer": self.trainer.built(), **counters, "means": self.means})
+
+    def memory_variables(self) -> dict[str, tf.Variable]:
+        """Returns the memory's tf.Variables by name; `prepare` has allocated them."""
+        self.prepare()
+        return self.memory.variables()
+
+
+@contextlib.contextmanager
+def _advising(trainer: Trainer, memory: Memory) -> Iterator[None]:
+    """Raises UsageError for what a trainer raises over batches that it can't learn from; mostly as the loop is traced."""
+    try:
+        yield
+    except tf.errors.OperatorNotAllowedInGraphError:  # is traced again, with Python's control flow converted
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
+        raise errors.UsageError(
+            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {errors.first_line(error)}. "
+            "Choose another memory, or mend the trainer."
+        ) from error
+
+
+def _nobody(acted: Tensor) -> bool:
+    """Returns whether it is known before running that no row acted: then there is nothing to learn from."""
+    static = tf.get_static_value(acted)
+    return static is not None and not np.any(static)
