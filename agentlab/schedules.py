@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 from typing import Any, TypeVar
 
 import attrs
@@ -95,6 +96,10 @@ def spanning(value: Any, total: int | None) -> Any:
 
 def spanning_settings(part: Part, total: int | None) -> Part:
     """Returns a part whose schedules without a length span `total`."""
+    if not attrs.has(type(part)):  # a plain class keeps its settings as it likes
+        spanned = copy.copy(part)
+        vars(spanned).update({name: spanning(value, total) for name, value in vars(part).items()})
+        return spanned
     fields = {field.alias or field.name: getattr(part, field.name) for field in attrs.fields(type(part)) if field.init}  # type: ignore[arg-type]
     changes = {name: spanning(value, total) for name, value in fields.items()}
     return attrs.evolve(part, **changes) if any(changes[name] is not fields[name] for name in fields) else part  # type: ignore[misc]

@@ -173,7 +173,7 @@ class Task:
         return found
 
 
-PART_KINDS = tuple(field.name for field in attrs.fields(Task) if field.type == "Part")  # the annotation's text
+PART_KINDS = tuple(field.name for field in attrs.fields(Task) if str(field.type) == "Part")
 TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
 
 

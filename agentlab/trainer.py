@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, schedules, seeds
+from agentlab.algorithms.optimizers import make_optimizer
 from agentlab.distribution import Distribution, distribution_of
 from agentlab.memory import Memory, Request, UpdateSchedule
 from agentlab.model import Network as RunnableNetwork
@@ -22,7 +23,6 @@ from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import compiled
 from agentlab.tensors.keras_settings import keras_defaults
-from agentlab.tensors.optimizers import make_optimizer
 from agentlab.tensors.parameters import Updater, clipped, global_norm
 from agentlab.tensors.state import variables_of
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor

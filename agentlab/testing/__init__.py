@@ -42,7 +42,10 @@ __all__ = [
 ]
 
 _CHECKS = ("suite.Suite", "violation.Violation", "violation.expect")
-_NAMES = [*(suite for kind in KINDS.values() for suite in kind.suites), *(f"agentlab.testing.checks.{name}" for name in _CHECKS)]
+_NAMES = [
+    *(suite for kind in KINDS.values() for suite in kind.suites),
+    *(f"agentlab.testing.checks.{name}" for name in _CHECKS),
+]
 _HOMES = {name.rpartition(".")[2]: name for name in _NAMES}
 
 

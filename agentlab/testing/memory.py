@@ -91,12 +91,15 @@ class MemoryTests(Suite):
 
     def test_ragged_turns(self) -> None:
         """In a turn some rows, or all, may be no transition; what it hands out of the others is what they went through."""
-        for request in (self._request(), Request(3, 0.5)):
+        usual = self._request()
+        for request in (usual, attrs.evolve(usual, num_steps=3, discount=0.5), attrs.evolve(usual, length=LENGTH)):
             memory, layout = self.make(), layout_of(PLAIN, request, ROWS)
             if not is_built(memory, layout):
                 continue  # it hands out single steps only, or none
             for turn, numbers in enumerate(_ragged_turns(memory, layout)):
-                _expect_sums(memory.sample(around.seed(turn)), numbers, layout)
+                batch = memory.sample(around.seed(turn))
+                _expect_weightless(batch)
+                _expect_sums(batch, numbers, layout)
 
     def test_priorities(self) -> None:
         """It takes in how far off the trainer was on each row of a batch, and hands out what was stored."""
@@ -285,9 +288,7 @@ def _ends(turn: int) -> bool:
 
 def _expect_leaves(batch: Batch, layout: Layout, axes: tuple[int, ...]) -> None:
     """Raises a Violation unless the leaves of a batch are those of a step in shape and dtype, after the batch's `axes`."""
-    one, other = (
-        leaves({name: getattr(value, name) for name in LEAVES}) for value in (numbered(layout, 1), batch)
-    )
+    one, other = (leaves({name: getattr(value, name) for name in LEAVES}) for value in (numbered(layout, 1), batch))
     expect(one.keys() == other.keys(), f"the leaves {sorted(one)}", sorted(other))
     for name, value in other.items():
         like = one[name]
@@ -343,6 +344,13 @@ def _ragged_turns(memory: Memory, layout: Layout) -> Iterator[list[list[int]]]:
             tf.range(ROWS, dtype=tf.int64),
         )
         yield numbers
+
+
+def _expect_weightless(batch: Batch) -> None:
+    """Raises a Violation unless what is no transition weighs nothing."""
+    weight, acted = np.asarray(weight_of(batch)), np.asarray(batch.acted)
+    counted = (weight.reshape(*weight.shape, *[1] * (acted.ndim - weight.ndim)) > 0.0) & ~acted
+    expect(not counted.any(), "rows that are no transition (`acted` False) to weigh nothing", f"a weight of {weight.max():g}")
 
 
 def _expect_sums(batch: Batch, numbers: list[list[int]], layout: Layout) -> None:

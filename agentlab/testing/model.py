@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import tempfile
 import warnings
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import numpy as np

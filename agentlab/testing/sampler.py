@@ -7,91 +7,114 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from agentlab.sampler import best_unless
+from agentlab import schedules
+from agentlab.sampler import Sampler, best_unless
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
+from agentlab.testing.checks.distributions import (
+    MASKED,
+    TWO,
+    Case,
+    allowed_cases,
+    draw,
+    drawn_dtype,
+    leaves_with_values,
+)
 from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.suite import Suite
+from agentlab.testing.checks.trajectory import bounds, expect_between
 from agentlab.testing.checks.untouched import untouched
-from agentlab.testing.checks.violation import expect, expect_same, shape_and_dtype
+from agentlab.testing.checks.violation import expect, expect_same, is_same, shape_and_dtype
+from agentlab.types import Nest, Tensor
 
-SHAPES = ((1, 2), (7, 1), (256, 5), (3, 4, 6))
+SIZES = (1, 7, 256)  # rows
 MANY = 20_000  # rows, for counting draws
+BUDGET = 1_000_000  # steps of the run that it is part of
 
 
 class SamplerTests(Suite):
-    """Tests of what draws actions; derive, and name your class as `part`."""
+    """Tests of what chooses actions from distributions; derive, and name your class as `part`.
+
+    It is tried on every distribution of agentlab's that it can draw from, one at least.
+    """
 
     kind: ClassVar[str] = "sampler"
 
     def test_actions(self) -> None:
-        """It draws one int64 action per row and choice, 0 to K - 1; or float32 numbers, each from `outputs_per_number`."""
-        for shape in SHAPES:
-            output = self._outputs(shape)
-            drawn = self._sample(output)
-            expect(tf.is_tensor(drawn), "a tensor of actions", shape_and_dtype(drawn))
-            if drawn.dtype == tf.float32:
-                self._expect_numbers(drawn, shape)
-                continue
-            kept = drawn.dtype == tf.int64 and tuple(drawn.shape) == shape[:-1]
-            wanted = f"actions in int64 of shape {shape[:-1]} for an output of shape {tuple(output.shape)}"
-            expect(kept, wanted, shape_and_dtype(drawn))
-            values = drawn.numpy()
-            kept = values.min() >= 0 and values.max() < output.shape[-1]
-            expect(kept, f"actions from 0 to {output.shape[-1] - 1}", f"actions from {values.min()} to {values.max()}")
+        """It draws one action per row: int64 for every choice, 0 to K - 1; float32 for every number, within its bounds."""
+        for case in self._cases():
+            for rows in SIZES:
+                output = case.normal_outputs(rows)
+                self._expect_actions(case, self._sample(case, output), output)
 
     def test_any_step(self) -> None:
         """It draws at any step of a run, the first and the billionth, and from outputs of any size."""
-        for step in (0, 1, 10**9):
-            for scale in (0.0, 1e-6, 1e6):
-                drawn = self._sample(self._outputs((64, 4)) * scale, step)
-                if drawn.dtype == tf.int64:
-                    last = 4 * self._width() - 1
-                    kept = int(tf.reduce_min(drawn)) >= 0 and int(tf.reduce_max(drawn)) <= last
-                    expect(kept, f"actions from 0 to {last} at step {step:,} of outputs around {scale:g}", drawn.numpy()[:8])
-                else:
-                    expect(np.isfinite(drawn.numpy()).all(), f"finite actions at step {step:,}", drawn.numpy()[0])
+        for case in self._cases():
+            for step in (0, 1, 10**9):
+                for scale in (0.0, 1e-6, 1e6):
+                    drawn = self._sample(case, case.normal_outputs(64, scale), step)
+                    where = f" at step {step:,} of outputs around {scale:g}"
+                    self._expect_range(case, drawn, where)
 
     def test_seed(self) -> None:
         """Draws are a function of the seed: the same one, the same actions; and of nothing else."""
-        output = self._outputs((256, 5))
-        expect_same(self._sample(output).numpy(), self._sample(output).numpy(), "the same actions for the same seed")
+        for case in self._cases():
+            output = case.normal_outputs(256)
+            one, again = self._sample(case, output), self._sample(case, output)
+            expect_same(one, again, "the same actions for the same seed")
         kinds = self._draws()
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         if kinds.stateless:
-            output = tf.tile([[0.0, 0.1]], [MANY, self._width()])
-            draws = [self._sample(output, 0, around.seed(step)).numpy() for step in range(2)]
-            expect(np.any(draws[0] != draws[1]), "other draws for another seed", "the same")
+            draws = [
+                [self._sample(case, case.equal_outputs(MANY), 0, around.seed(step)) for case in self._cases()]
+                for step in (0, 1)
+            ]
+            expect(not is_same(*draws), "other draws for another seed", "the same")
 
     def test_rows(self) -> None:
         """Every row is drawn on its own: of equal outputs, two neighbours agree as often as chance has it."""
         if not self._draws().stateless:
             self.not_applicable("it draws nothing")
             return
-        output = tf.tile([[0.0, 0.1]], [MANY, self._width()])
-        drawn = self._sample(output).numpy()
-        if drawn.dtype != np.int64:
-            expect(np.any(drawn[1:] != drawn[:1]), "a draw of its own for every row", "one draw for all rows")
+        for case in self._cases():
+            output = case.equal_outputs(MANY)
+            drawn = self._sample(case, output)
+            if all(np.all(values == values[:1]) for _, values in leaves_with_values(case, drawn)):
+                again = [self._sample(case, output, 0, around.seed(step)) for step in range(8)]
+                by_rule = all(is_same(other, drawn) for other in again)  # not by chance
+                expect(by_rule, "a draw of its own for every row", "one draw for all rows")
+            elif case is TWO:
+                _expect_independent(np.asarray(drawn))
+
+    def test_mask(self) -> None:
+        """Where a mask allows some actions only, it draws among those."""
+        cases = [case for case in self._cases() if case in MASKED]
+        if not cases:
+            self.not_applicable("it draws from no distribution that has a mask")
             return
-        if drawn.min() == drawn.max():
-            again = [self._sample(output, 0, around.seed(step)).numpy() for step in range(8)]
-            expect(all(np.all(each == drawn[0]) for each in again), "a draw of its own for every row", "one draw for all rows")
-            return  # by rule, not by chance
-        share = float(drawn.mean())
-        pairs = np.bincount(drawn[0::2] * 2 + drawn[1::2], minlength=4) / (MANY // 2)
-        expected = np.array([(1 - share) ** 2, (1 - share) * share, share * (1 - share), share**2])
-        kept = np.abs(pairs - expected).max() < 4.5 * 0.5 / (MANY // 2) ** 0.5
-        expect(kept, f"pairs of neighbours in the shares {expected.round(3)}, drawn independently", pairs.round(3))
+        for case in cases:
+            output = case.normal_outputs(256)
+            mask = np.random.default_rng(0).random(output.shape) < 0.4
+            mask[..., -1] |= ~mask.any(-1)  # one at least
+            for step in (0, 10**9):
+                distribution = case.distribution.of(output).masked(tf.constant(mask))
+                drawn = np.asarray(self._made().sample(distribution, tf.constant(step, tf.int64), around.seed()))
+                right = np.take_along_axis(mask, drawn[..., None], -1)
+                expect(right.all(), f"actions that the mask allows at step {step:,}", f"{(~right).sum()} others")
 
     def test_explore(self) -> None:
-        """What it tells to draw before there are outputs, it draws; and elsewhere the largest output's."""
-        output = self._outputs((256, 5))
-        for step in (0, 10**9):
-            explored = self.make().explore((256,), output.shape[-1], tf.constant(step, tf.int64), around.seed())
-            if explored is None:
-                self.not_applicable("its draws depend on outputs")
-                return
-            expect_same(self._sample(output, step), best_unless(explored, output), "the actions that 'explore' told of")
+        """What it tells to draw before there are outputs, it draws; and elsewhere the mode."""
+        told = False
+        for case in self._cases():
+            for step in (0, 10**9):
+                explored = self._explore(case, step)
+                if explored is not None:
+                    told = True
+                    output = case.normal_outputs(256)
+                    expected = best_unless(explored, case.distribution.of(output).mode())
+                    expect_same(self._sample(case, output, step), expected, "the actions that 'explore' told of")
+        if not told:
+            self.not_applicable("its draws depend on outputs")
 
     def test_graph(self) -> None:
         """Run as a graph, it draws what it draws eagerly."""
@@ -104,47 +127,67 @@ class SamplerTests(Suite):
     def test_drawing_touches_nothing(self) -> None:
         """Drawing leaves random states and other global state alone."""
         with untouched("drawing"):
-            self._sample(self._outputs((7, 3)))
+            for case in self._cases():
+                self._sample(case, case.normal_outputs(7))
 
-    def _width(self) -> int:
-        """Returns how many outputs it is given for each number of an action, or for each choice."""
-        return int(self.part.outputs_per_number)
+    def _made(self) -> Sampler:
+        """Returns a new sampler, in a run of so many steps that schedules without a length span them."""
+        return schedules.spanning_settings(self.make(), BUDGET)
 
-    def _outputs(self, shape: tuple[int, ...]) -> Any:
-        """Returns outputs, for actions that are arrays of the numbers `shape`."""
-        return _outputs((*shape[:-1], shape[-1] * self._width()))
+    def _cases(self) -> list[Case]:
+        """Returns the cases of the distributions that it can draw from."""
+        return self._once("_allowed", lambda: allowed_cases(self._made()))
 
-    def _expect_numbers(self, drawn: Any, shape: tuple[int, ...]) -> None:
-        """Raises a Violation unless `drawn` are actions of the numbers `shape`."""
-        width = self._width()
-        outputs = (*shape[:-1], shape[-1] * width)
-        remedy = "" if width > 1 else "; or outputs_per_number, if it draws each number from several outputs"
-        expect(
-            tuple(drawn.shape) == shape,
-            f"actions of shape {shape} for an output of shape {outputs}{remedy}",
-            shape_and_dtype(drawn),
-        )
+    def _explore(self, case: Case, step: int) -> Tensor | None:
+        """Returns what it explores in the actions of a case; None if it doesn't tell, or they are no single array."""
+        if isinstance(case.space, dict):
+            return None
+        shape = (256, *case.space.shape)
+        return self._made().explore(case.distribution, shape, tf.constant(step, tf.int64), around.seed())
 
-    def _sample(self, output: Any, step: int = 0, seed: Any = None) -> Any:
-        return self.make().sample(output, tf.constant(step, tf.int64), around.seed() if seed is None else seed)
+    def _expect_actions(self, case: Case, drawn: Nest, output: Tensor) -> None:
+        """Raises a Violation unless `drawn` are actions of a case, for these outputs."""
+        tensors = all(tf.is_tensor(leaf) for leaf in tf.nest.flatten(drawn))
+        expect(tensors, "a tensor of actions", shape_and_dtype(drawn))
+        for space, values in leaves_with_values(case, drawn):
+            dtype, shape = drawn_dtype(space.dtype), (output.shape[0], *space.shape)
+            expected = f"actions in {dtype} of shape {shape} for an output of shape {tuple(output.shape)}"
+            expect(values.dtype == dtype and values.shape == shape, expected, shape_and_dtype(values))
+        self._expect_range(case, drawn, "")
+
+    def _expect_range(self, case: Case, drawn: Nest, where: str) -> None:
+        for space, values in leaves_with_values(case, drawn):
+            expect(np.isfinite(values).all(), f"finite actions{where}", values[0])
+            expect_between(values, *bounds(space), "actions", where)
+
+    def _sample(self, case: Case, output: Tensor, step: int = 0, seed: Any = None) -> Nest:
+        return draw(self._made(), case, output, step, seed)
 
     def _expect_compiled(self, mode: str) -> None:
-        sampler = self.make()
-        draw = execution.compiled(lambda output, step: sampler.sample(output, step, around.seed()), mode)
-        for shape in SHAPES[1:3]:
-            output = self._outputs(shape)
-            found = draw(output, tf.constant(3, tf.int64)).numpy()
-            expect_same(found, self._sample(output, 3).numpy(), f"the same draws eagerly and by {mode}", exact=False)
+        sampler, cases = self._made(), self._cases()
+
+        def draws(outputs: list[Tensor], step: Tensor) -> list[Nest]:
+            return [draw(sampler, case, output, step) for case, output in zip(cases, outputs, strict=True)]
+
+        outputs = [case.normal_outputs(rows) for case, rows in zip(cases, SIZES * len(cases), strict=False)]
+        found = execution.compiled(draws, mode)(outputs, tf.constant(3, tf.int64))
+        for case, output, drawn in zip(cases, outputs, found, strict=True):
+            expected = f"the same draws eagerly and by {mode}"
+            expect_same(drawn, self._sample(case, output, 3), expected, exact=False)
 
     def _draws(self) -> Any:
-        sampler = self.make()
-        signature = (
-            tf.TensorSpec([8, 3 * self._width()], tf.float32),
-            tf.TensorSpec([], tf.int64),
-            tf.TensorSpec([2], tf.int64),
-        )
-        return kinds_of_draws(sampler.sample, *signature)
+        sampler, cases = self._made(), self._cases()
+
+        def draws(step: Tensor, seed: Tensor) -> list[Nest]:
+            return [draw(sampler, case, case.equal_outputs(8), step, seed) for case in cases]
+
+        return self._once("_kinds", lambda: kinds_of_draws(draws, tf.TensorSpec([], tf.int64), tf.TensorSpec([2], tf.int64)))
 
 
-def _outputs(shape: tuple[int, ...]) -> Any:
-    return tf.random.stateless_normal(shape, [1, 2])
+def _expect_independent(drawn: np.ndarray) -> None:
+    """Raises a Violation unless neighbours among draws of 0 and 1 are pairs as chance has it."""
+    share = float(drawn.mean())
+    pairs = np.bincount(drawn[0::2] * 2 + drawn[1::2], minlength=4) / (MANY // 2)
+    expected = np.array([(1 - share) ** 2, (1 - share) * share, share * (1 - share), share**2])
+    kept = np.abs(pairs - expected).max() < 4.5 * 0.5 / (MANY // 2) ** 0.5
+    expect(kept, f"pairs of neighbours in the shares {expected.round(3)}, drawn independently", pairs.round(3))

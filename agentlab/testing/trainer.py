@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import attrs
-import keras
 import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.distribution import Distribution
 from agentlab.loop.statistics import check_names
-from agentlab.memory import Latest
-from agentlab.model import forward, initial_state
-from agentlab.runs.composition import build_environment, build_part
-from agentlab.runs.model_building import build_model
+from agentlab.memory import Layout, Request, UpdateSchedule
 from agentlab.spec import EnvironmentSpec
-from agentlab.task import Task, part
+from agentlab.task import Task
 from agentlab.tensors import execution
-from agentlab.tensors.added_losses import ForwardTape
 from agentlab.testing.checks import around
 from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.learning import mean_return
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.untouched import untouched
-from agentlab.testing.checks.violation import expect, expect_same, leaves, shape_and_dtype
-from agentlab.testing.checks.watched import told_apart, watched
-from agentlab.trainer import Trainer, build_trainer
-from agentlab.types import Transition
+from agentlab.testing.checks.updates import ROWS, Collected, Learning, Way, collected, reversed_rows
+from agentlab.testing.checks.violation import expect, expect_same, shape_and_dtype
+from agentlab.trainer import Loss, Network, Trainer, Update
+from agentlab.types import Batch, Tensor
 
-ROWS, TURNS, UPDATES = 8, 8, 3
+UPDATES = 3
+OWN_UPDATES = "it makes updates of its own, without `loss`"
 
 
 class TrainerTests(Suite):
-    """Tests of what improves a model; derive, and name your class as `part`.
+    """Tests of what improves networks; derive, and name your class as `part`.
 
     Attributes:
-        among: a task with the environment, model, sampler and memory that go with it.
+        among: a task with the environment, models, sampler and memory that go with it. Of memories that have not what it asks
+            for, another one takes the place.
         learns: whether it is asked to learn to name the symbol that `identity` shows, if it accepts that environment.
     """
 
@@ -44,32 +42,41 @@ class TrainerTests(Suite):
     among: ClassVar[Task] = around.IDENTITY
     learns: ClassVar[bool] = True
 
-    def test_num_outputs(self) -> None:
-        """`num_outputs` is a whole number of at least 1, or a UsageError that says what it needs."""
+    def test_networks(self) -> None:
+        """It names its networks, outputs and their distribution; or raises a UsageError that says what it needs."""
         for name in (self.among.environment.name, "identity"):
             spec = self._spec() if name == self.among.environment.name else around.spec_of(around.IDENTITY.environment)
             try:
-                count = self.make().num_outputs(spec)
+                networks, distribution = self.make().networks(spec), self.make().distribution(spec)
             except errors.UsageError as error:
                 expect(name != self.among.environment.name, f"to accept {name!r}, among whose parts it is tested", str(error))
                 continue
-            expect(isinstance(count, int) and count >= 1, f"a number of outputs for {name!r}", repr(count))
+            expect(isinstance(distribution, Distribution), f"an agentlab Distribution for {name!r}", repr(distribution)[:80])
+            _expect_networks(networks, distribution, name)
+
+    def test_request(self) -> None:
+        """`request` says what it learns from, and `update_schedule` when."""
+        request = self.make().request()
+        expect(isinstance(request, Request), "an agentlab.memory.Request", repr(request)[:80])
+        schedule = self.make().update_schedule(ROWS)
+        kept = isinstance(schedule, UpdateSchedule) and schedule.period >= 1 and schedule.count >= 1
+        expect(kept, "an UpdateSchedule of at least one update a period", repr(schedule)[:80])
 
     def test_loss(self) -> None:
-        """`loss` returns one finite float32 loss per row, or their mean, and metrics by name: scalars or one a row."""
+        """`loss` returns a Loss: one finite float32 a row, or their mean, and metrics by name: scalars or one a row."""
+        if not self._has_loss():
+            self.not_applicable(OWN_UPDATES)
+            return
         learning = self._learning()
-        output = learning.forward()
-        returned = learning.trainer.loss(output, learning.batch, around.seed())
-        kept = isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], dict)
-        expect(kept, "a tuple (loss [N], metrics)", type(returned).__name__)
-        loss, metrics = returned
-        rows = len(learning.batch.reward)
-        kept = tf.is_tensor(loss) and loss.dtype == tf.float32 and tuple(loss.shape) in ((rows,), ())
-        expect(kept, f"losses in float32 of shape ({rows},), or a scalar", shape_and_dtype(loss))
-        expect(np.isfinite(loss.numpy()).all(), "finite losses", loss.numpy())
-        for name, value in metrics.items():
-            known = np.shape(value) in ((), (rows,))
-            expect(known, f"a metric {name!r} that is a scalar or of shape ({rows},)", shape_and_dtype(value))
+        loss = learning.loss(around.seed())
+        expect(isinstance(loss, Loss), "an agentlab.trainer.Loss", type(loss).__name__)
+        shapes = (tuple(learning.batch.reward.shape[:1]), tuple(learning.batch.reward.shape))
+        kept = tf.is_tensor(loss.value) and loss.value.dtype == tf.float32 and tuple(loss.value.shape) in (*shapes, ())
+        expect(kept, f"losses in float32 of shape {shapes[0]}, or a scalar", shape_and_dtype(loss.value))
+        expect(np.isfinite(loss.value.numpy()).all(), "finite losses", loss.value.numpy())
+        for name, value in loss.metrics.items():
+            known = np.shape(value) in ((), *shapes)
+            expect(known, f"a metric {name!r} that is a scalar or of shape {shapes[0]}", shape_and_dtype(value))
 
     def test_metrics(self) -> None:
         """An update returns the metrics that `metric_names` announces, all of them finite."""
@@ -79,23 +86,42 @@ class TrainerTests(Suite):
         except errors.UsageError as error:
             expect(False, "metric_names that are no other column of metrics.jsonl", str(error))
         for way in self._ways():
-            metrics = self._learning(way).update()
+            update = self._learning(way).update()
+            expect(isinstance(update, Update), f"an agentlab.trainer.Update from `{way}`", type(update).__name__)
+            metrics = update.metrics
             expect(isinstance(metrics, dict), f"metrics by name from `{way}`", type(metrics).__name__)
             expect(set(metrics) == set(names), f"the metrics {sorted(names)}", f"{sorted(metrics)} from `{way}`")
             for name, value in metrics.items():
                 expect(bool(np.isfinite(value).all()), f"a finite {name!r} from `{way}`", value)
 
+    def test_priority(self) -> None:
+        """If its request says that it tells how far off it was, an update does so for each row: finite, 0 or greater."""
+        if not self.make().request().priority:
+            self.not_applicable("its request doesn't say that it tells how far off it was")
+            return
+        for way in self._ways():
+            learning = self._learning(way)
+            priority = learning.update().priority
+            rows = learning.batch.reward.shape[:1]
+            kept = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
+            expect(kept, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
+            kept = np.isfinite(priority).all() and np.min(priority) >= 0.0
+            expect(kept, f"finite priorities of at least 0 from `{way}`", np.asarray(priority)[:4])
+
     def test_update(self) -> None:
-        """An update changes the model's trainable weights, and leaves them finite."""
+        """Updates change the trainable weights of every network, the acting one's first of all, and leave them finite."""
         for way in self._ways():
             learning = self._learning(way)
             before = learning.trainable_weights()
+            acting = next(iter(before))
             learning.update()
-            after = learning.trainable_weights()
-            changed = any(np.any(one != other) for one, other in zip(before, after, strict=True))
-            expect(changed, "weights that change", f"none by `{way}`")
-            finite = all(np.isfinite(weight).all() for weight in after)
-            expect(finite, "finite weights after an update", f"nan or infinity by `{way}`")
+            expect(_changed(before[acting], learning.trainable_weights()[acting]), "weights that change", f"none by `{way}`")
+            for step in range(1, UPDATES):
+                learning.update(step)
+            for name, after in learning.trainable_weights().items():
+                expect(_changed(before[name], after), "weights that change", f"none of network {name!r} by `{way}`")
+                finite = all(np.isfinite(weight).all() for weight in after)
+                expect(finite, "finite weights after an update", f"nan or infinity by `{way}`")
 
     def test_added_losses(self) -> None:
         """The losses that layers add, as by activity regularization, count: those of the pass over `observation`."""
@@ -115,17 +141,21 @@ class TrainerTests(Suite):
 
     def test_terminated(self) -> None:
         """Where the task terminated (discount 0), nothing beyond counts: next_observation changes no loss."""
-        learning = self._learning()
-        batch = attrs.evolve(learning.batch, discount=tf.zeros_like(learning.batch.discount))
-        other = attrs.evolve(batch, next_observation=tf.reverse(batch.next_observation, [0]))
-        output = learning.forward()
-        one, changed = (learning.trainer.loss(output, each, around.seed())[0].numpy() for each in (batch, other))
-        expect_same(one, changed, "the same losses whatever lies beyond a terminated episode")
+        batch = self._experience().batch
+        ends = tf.ones_like(batch.reward, tf.bool)
+        batch = attrs.evolve(batch, discount=tf.zeros_like(batch.discount), ended=ends)
+        other = attrs.evolve(batch, next_observation=reversed_rows(batch.next_observation))
+        if self._has_loss():
+            one, changed = (self._learning().loss(around.seed(), each).value.numpy() for each in (batch, other))
+            expect_same(one, changed, "the same losses whatever lies beyond a terminated episode")
+            return
+        one, changed = (self._weights_after(each) for each in (batch, other))
+        expect_same(one, changed, "the same weights whatever lies beyond a terminated episode")
 
     def test_seed(self) -> None:
         """Updates are a function of the batch and the seed: the same ones, the same weights."""
         learning = self._learning()
-        kinds = kinds_of_draws(lambda seed: learning.loss(seed), tf.TensorSpec([2], tf.int64))
+        kinds = kinds_of_draws(lambda seed: self._drawn(learning, seed), tf.TensorSpec([2], tf.int64))
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         for way in self._ways():
             one, other = self._learning(way), self._learning(way)
@@ -135,7 +165,7 @@ class TrainerTests(Suite):
             expect_same(one.weights(), other.weights(), f"the same weights after the same updates by `{way}`")
 
     def test_variables(self) -> None:
-        """`variables()` names all that training changes besides the model: restored with it, training goes on the same."""
+        """`variables()` names all that training changes besides the models: restored with it, training goes on the same."""
         for way in self._ways():
             one, other = self._learning(way), self._learning(way)
             for step in range(UPDATES):
@@ -175,117 +205,71 @@ class TrainerTests(Suite):
     def _spec(self) -> EnvironmentSpec:
         return around.spec_of(self.among.environment)
 
+    def _has_loss(self) -> bool:
+        return getattr(self.part, "loss", None) is not Trainer.loss
+
     def _ways(self) -> tuple[Way, ...]:
-        """Returns the methods by which the trainer makes an update here.
+        """Returns the ways in which an update is made here: with a pass of its own, and from the one that acted."""
+        return ("update", "record") if self._experience().records_acting else ("update",)
 
-        Memories call `learn`, which calls `learn_from` unless it is overridden; memory `latest` calls `learn_from`.
-        """
-        if not isinstance(self.part, type) or getattr(self.part, "learn", None) is Trainer.learn:
-            return ("learn_from",)
-        latest = isinstance(build_part("memory", self.among.memory), Latest)
-        return ("learn", "learn_from") if latest else ("learn",)
+    def _experience(self) -> Collected:
+        """Returns what the trainer learns from, collected once for all tests of the class."""
+        return self._once("_collected", lambda: collected(self.make(), self.among))
 
-    def _learning(self, way: Way | None = None, is_watched: bool = False) -> _Learning:
-        return _Learning(self.make(), self.among, self._once("_shown", lambda: _shown(self.among)), way, is_watched)
+    def _learning(self, way: Way = "update", is_watched: bool = False) -> Learning:
+        return Learning(self.make(), self.among, self._experience(), way, is_watched)
+
+    def _weights_after(self, batch: Batch) -> list[np.ndarray]:
+        """Returns the weights after an update from a batch."""
+        learning = self._learning()
+        learning.traced(around.seed(), batch)
+        return learning.weights()
+
+    def _drawn(self, learning: Learning, seed: Tensor) -> Any:
+        """Returns what may be drawn for: the loss of a batch, or what an update without one comes to; traceable."""
+        return learning.loss(seed).value if self._has_loss() else learning.traced(seed, learning.batch).metrics
 
     def _identity(self) -> Task | None:
         """Returns the task of learning `identity` with this trainer, or None if it refuses that environment."""
+        spec, trainer, rows = around.spec_of(around.IDENTITY.environment), self.make(), self.among.num_environments
         try:
-            self.make().num_outputs(around.spec_of(around.IDENTITY.environment))
+            trainer.networks(spec)
         except errors.UsageError:
             return None
-        trainer = self.make()
-        at_once = (trainer.update_period, trainer.updates_per_period, trainer.learning_starts) == (None, 1, 0)
-        usual = part("latest") if at_once else part("replay")
-        memory = self.among.memory if self.among is not around.IDENTITY else usual
-        rows = self.among.num_environments
+        schedule = trainer.update_schedule(rows)
+        layout = Layout(spec, rows, trainer.request(), schedule)
         return attrs.evolve(
             around.IDENTITY,
             sampler=self.among.sampler,
-            memory=memory,
+            memory=around.memory_part_for(layout, self.among.memory),
             num_environments=rows,
-            steps=max(around.IDENTITY.steps, 1_000 * rows, 100 * (trainer.update_period or 0)),
+            steps=max(around.IDENTITY.steps, 1_000 * rows, 100 * schedule.period),
         )
 
     def _expect_compiled(self, mode: str) -> None:
         for way in self._ways():
             one, other = self._learning(way), self._learning(way)
-            update = execution.compiled(other.traced, mode)  # of tensors whose values Python can't see, as in the loop
+            # Of tensors whose values Python can't see, as in the loop.
+            update = execution.compiled(lambda seed, batch, other=other: other.traced(seed, batch).metrics, mode)
             for step in range(UPDATES):
-                wanted, got = leaves(one.update(step)), leaves(update(around.seed(step), other.batch))
+                wanted, got = one.update(step).metrics, update(around.seed(step), other.batch)
                 for name, value in wanted.items():
                     close = np.allclose(value, got[name], rtol=1e-2, atol=1e-3)
                     expected = f"the same {name} of update {step + 1} by `{way}` eagerly and by {mode}"
                     expect(close, expected, f"{value} and {got[name]}")
 
 
-Way = Literal["learn", "learn_from"]
-Shown = tuple[EnvironmentSpec, list[tuple[Transition, tf.Tensor]]]
+def _changed(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
+    return any(np.any(one != other) for one, other in zip(before, after, strict=True))
 
 
-def _shown(among: Task) -> Shown:
-    """Returns the spec of a task's environment, and transitions of it."""
-    environment = build_environment(among.environment, ROWS)
-    return environment.spec, around.transitions(environment, ROWS, TURNS)
-
-
-class _Learning:
-    """A trainer with a model, watched if that is asked for, and a batch, as they would be in a task."""
-
-    def __init__(self, trainer: Trainer, among: Task, shown: Shown, way: Way | None = None, is_watched: bool = False) -> None:
-        spec, _ = shown
-        self.trainer = trainer
-        self.model: keras.Model = build_model(build_part("model", among.model), spec, trainer.num_outputs(spec), seed=0)
-        self._memory = build_part("memory", among.memory)
-        self.batch = self._sampled(*shown)
-        if is_watched:
-            self.batch = told_apart(self.batch)
-            self.model = build_model(watched(self.model, self.batch.observation[0]), spec, trainer.num_outputs(spec), seed=0)
-        build_trainer(trainer, self.model, spec, seed=0)
-        self._way: Way = way or ("learn_from" if isinstance(self._memory, Latest) else "learn")
-
-    def _sampled(self, spec: EnvironmentSpec, found: list[tuple[Transition, tf.Tensor]]) -> Transition:
-        if isinstance(self._memory, Latest):
-            return found[-1][0]
-        self._memory.build(spec, ROWS, self.trainer.horizon())
-        for transition, ended in found:
-            self._memory.add(transition, ended, tf.range(ROWS, dtype=tf.int64))
-        return self._memory.sample(around.seed())
-
-    def forward(self) -> Any:
-        """Returns the model's outputs for the batch."""
-        state = initial_state(self.model, self.batch.observation.shape[0])
-        return forward(self.model, self.batch.observation, state, training=True)[0]
-
-    def loss(self, seed: Any) -> Any:
-        """Returns the losses; traceable."""
-        return self.trainer.loss(self.forward(), self.batch, seed)[0]
-
-    def traced(self, seed: Any, batch: Transition) -> dict[str, Any]:
-        """Makes one update from a batch, by the way named or the one that memories call; returns its metrics; traceable."""
-        if self._way == "learn":
-            return self.trainer.learn(batch, seed)
-        state = initial_state(self.model, self.batch.observation.shape[0])
-        with ForwardTape() as tape:
-            output = forward(self.model, batch.observation, state, training=True)[0]
-            tape.add_losses(self.model)
-        return self.trainer.learn_from(tape, output, batch, seed)
-
-    def update(self, step: int = 0) -> dict[str, Any]:
-        """Makes one update, with the seed of `step`, and returns its metrics."""
-        return self.traced(around.seed(step), self.batch)
-
-    def weights(self) -> list[np.ndarray]:
-        """Returns the model's weights."""
-        return [variable.numpy() for variable in self.model.variables]
-
-    def trainable_weights(self) -> list[np.ndarray]:
-        """Returns the weights that are to be trained."""
-        return [variable.numpy() for variable in self.model.trainable_variables]
-
-    def copy_to(self, other: _Learning) -> None:
-        """Gives another one the weights and what the trainer's `variables()` names."""
-        for mine, its in zip(self.model.variables, other.model.variables, strict=True):
-            its.assign(mine)
-        for name, variable in other.trainer.variables().items():
-            variable.assign(self.trainer.variables()[name])
+def _expect_networks(networks: Any, distribution: Distribution, name: str) -> None:
+    """Raises a Violation unless there are networks with outputs, the first of as many as the distribution reads."""
+    kept = isinstance(networks, dict) and networks and all(isinstance(network, Network) for network in networks.values())
+    expect(kept, f"networks by name for {name!r}, one at least", repr(networks)[:80])
+    for network in networks.values():
+        count = network.num_outputs
+        expect(isinstance(count, int) and count >= 1, f"a number of outputs for {name!r}", repr(count))
+    first = next(iter(networks.values())).num_outputs
+    needed = distribution.num_outputs
+    expect(first >= needed, f"at least the {needed} outputs for {name!r} that the distribution reads", first)

@@ -11,17 +11,6 @@ from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiDiscrete, Space
 from agentlab.types import Nest, Tensor
 
 
-def inputs_of(spec: EnvironmentSpec) -> Any:
-    """Returns Keras inputs for what models see of an environment: one, or a mapping of such."""
-    return _inputs(spec.seen, None)
-
-
-def _inputs(space: SpaceNest, name: str | None) -> Any:
-    if isinstance(space, dict):
-        return {key: _inputs(space[key], key) for key in sorted(space)}
-    return keras.Input(space.shape, dtype=space.dtype, name=name)
-
-
 def is_flat(space: SpaceNest) -> bool:
     """Returns whether observations are features as they are: one list of floating-point numbers."""
     return isinstance(space, Array) and len(space.shape) == 1

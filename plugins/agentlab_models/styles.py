@@ -8,22 +8,24 @@ from typing import Any
 import keras
 
 from agentlab.spec import EnvironmentSpec
-from agentlab_models.features import inputs_of
 
 Layers = Sequence[keras.layers.Layer]
 
 
 def sequential(spec: EnvironmentSpec, layers: Layers) -> keras.Model:
-    """Returns the layers as a Sequential model of the environment's observations."""
-    inputs = inputs_of(spec)
-    if isinstance(inputs, dict):  # which a Sequential model does not take
-        return functional(spec, layers)
-    return keras.Sequential([inputs, *layers])
+    """Returns the layers as a Sequential model of the environment's observations; of a mapping, as a subclassed one."""
+    space = spec.seen
+    if isinstance(space, dict):  # whose entries Keras would have to name inputs after: not with '/', nor twice in a nest
+        return Subclassed(layers)
+    return keras.Sequential([keras.Input(space.shape, dtype=space.dtype), *layers])
 
 
 def functional(spec: EnvironmentSpec, layers: Layers) -> keras.Model:
-    """Returns the layers as a Functional model of the environment's observations."""
-    inputs = outputs = inputs_of(spec)
+    """Returns the layers as a Functional model of the environment's observations; of a mapping, as a subclassed one."""
+    space = spec.seen
+    if isinstance(space, dict):
+        return Subclassed(layers)
+    inputs = outputs = keras.Input(space.shape, dtype=space.dtype)
     for layer in layers:
         outputs = layer(outputs)
     return keras.Model(inputs, outputs)
@@ -51,6 +53,14 @@ class Subclassed(keras.Model):
     def __init__(self, chain: Layers, **options: Any) -> None:
         super().__init__(**options)
         self.chain = list(chain)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights for inputs of a shape `[B, *O]`, or of a mapping of shapes."""
+        shape = input_shape if isinstance(input_shape, dict) else tuple(input_shape)
+        for layer in self.chain:
+            if not layer.built:  # Keras restores layers built
+                layer.build(shape)
+            shape = layer.compute_output_shape(shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Returns the last layer's output `[B, ..., K]` for inputs `[B, *O]`."""

@@ -18,7 +18,7 @@ import attrs
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
+from gymnasium.spaces import Box, Dict, Discrete, Sequence, Text, Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -527,8 +527,16 @@ def test_numbers_of_the_same_kind_are_converted_and_others_are_not() -> None:
 @pytest.mark.parametrize(
     ("spaces", "sentence"),
     [
-        ((Dict({"a": UNLIMITED}), Discrete(2)), "shows observations from a Dict space, .* Box or Discrete; register it with"),
-        ((UNLIMITED, MultiBinary(2)), "takes actions from a MultiBinary space, .* Discrete or Box ones; register it with"),
+        ((Text(3), Discrete(2)), "shows observations from a Text space, .* takes Box, .* or Tuple of such; register it with"),
+        (
+            (Dict({"a": UNLIMITED, "b": Sequence(UNLIMITED)}), Discrete(2)),
+            r"from a Dict space, .* of such, and 'b' is a Sequence; register .*FilterObservation\(.*, \['a'\]\)\)\.$",
+        ),
+        (
+            (UNLIMITED, Tuple((Text(2), Discrete(2)))),
+            "takes actions from a Tuple space, .*, and '0' is a Text; register it with",
+        ),
+        ((Dict({}), Discrete(2)), "shows observations without any part; expected at least one"),
     ],
 )
 def test_unsupported_spaces_are_refused(spaces: Any, sentence: str) -> None:

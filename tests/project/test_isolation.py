@@ -145,16 +145,16 @@ from agentlab.task import Evaluation, Task, part
 class SecondBest(Sampler):
     """Takes the action with the second largest output."""
 
-    def sample(self, output, step, seed):
-        return tf.math.top_k(output, 2).indices[..., 1]
+    def sample(self, distribution, step, seed):
+        return tf.math.top_k(distribution.preferences, 2).indices[..., 1]
 
 
 @attrs.frozen
 class Broken(SecondBest):
     """Draws int32, which is wrong."""
 
-    def sample(self, output, step, seed):
-        return super().sample(output, step, seed)
+    def sample(self, distribution, step, seed):
+        return super().sample(distribution, step, seed)
 
 
 second_best = Task(

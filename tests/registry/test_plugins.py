@@ -348,8 +348,8 @@ Greedy = plugins.load("sampler", "agentlab:greedy")  # another package's part, t
 class Second(Sampler):
     """The file's."""
 
-    def sample(self, output, step, seed):
-        return tf.math.top_k(output, 2).indices[..., 1]
+    def sample(self, distribution, step, seed):
+        return tf.math.top_k(distribution.preferences, 2).indices[..., 1]
 
 
 @attrs.frozen

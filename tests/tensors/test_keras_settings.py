@@ -12,12 +12,12 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import TimeStep, errors, seeds
+from agentlab.algorithms.optimizers import OPTIMIZERS
 from agentlab.model import ModelBuilder
 from agentlab.runs.composition import build_evaluator, make_agent, resolved
 from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors.keras_settings import keras_defaults
-from agentlab.tensors.optimizers import OPTIMIZERS
 from agentlab.tensors.parameters import clipped, global_norm
 from agentlab.tensors.state import variables_of
 from agentlab.testing.checks.keras_process import settings_of_keras

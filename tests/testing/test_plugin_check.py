@@ -12,16 +12,18 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.memory import Memory
-from agentlab.model import ModelBuilder
+from agentlab.memory import Memory, Request
+from agentlab.model import ModelBuilder, RecurrentModel, unroll_steps
 from agentlab.sampler import Sampler
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary
 from agentlab.task import part
 from agentlab.testing import DeviceEnvironmentTests, HostEnvironmentTests, MemoryTests, ModelTests, SamplerTests, TrainerTests
 from agentlab.testing.checks import around, probe, report, waiting
-from agentlab.trainer import Trainer
-from agentlab.types import Horizon, TimeStep, Transition
+from agentlab.trainer import Loss, Network, Trainer, Update
+from agentlab.types import Batch, TimeStep
+from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
+from agentlab_memories.rollout import Rollout
 
 
 @attrs.frozen
@@ -178,8 +180,7 @@ class Corridor(Environment):
         self.generator = np.random.default_rng(seed)
         self.place = self.generator.uniform(size=(self.num_environments, 1)).astype(np.float32)
         self.steps = np.zeros(self.num_environments, int)
-        nothing = np.zeros(self.num_environments, bool)
-        return TimeStep(self.place.copy(), np.zeros(len(nothing), np.float32), nothing, nothing, self.place.copy())
+        return TimeStep.reset(self.place.copy())
 
     def step(self, action):
         self.steps += 1
@@ -189,7 +190,7 @@ class Corridor(Environment):
         if self.reset_when_ended:
             self.place[ended] = self.generator.uniform(size=(ended.sum(), 1))
             self.steps[ended] = 0
-        return TimeStep(self.place.copy(), final[:, 0], terminated, truncated, final)
+        return TimeStep(self.place.copy(), final[:, 0], terminated, truncated, final, acted=np.ones(len(final), bool))
 
 
 class WrongHost:
@@ -260,60 +261,140 @@ class WrongHost:
         def render(self):
             return np.zeros((4, 4, 3))
 
+    class NobodyActs(Corridor):
+        def step(self, action):
+            return attrs.evolve(super().step(action), acted=True)
+
+    class ActsAtOnce(Corridor):
+        def reset(self, seed):
+            return attrs.evolve(super().reset(seed), acted=np.ones(self.num_environments, bool))
+
     class ATuple(Corridor):
         def step(self, action):
             found = super().step(action)
             return found.observation, found.reward, found.terminated, found.truncated, {}
 
 
+class Choices(Environment):
+    """An environment of mappings: a picture and a mask of the allowed choices; an arm and a hand as actions.
+
+    Args:
+        num_environments: rows.
+    """
+
+    def __init__(self, num_environments: int = 1) -> None:
+        self.num_environments = num_environments
+
+    @property
+    def spec(self):
+        picture = {"left": Array((2, 2), "uint8"), "right": Array((1,), minimum=-50.0, maximum=50.0)}
+        observation = {"action_mask": MultiBinary((3,)), "picture": picture}
+        return EnvironmentSpec("choices", observation, Discrete(3), 10)
+
+    def reset(self, seed):
+        self.generator = np.random.default_rng(seed)
+        self.place = self.generator.integers(0, 3, self.num_environments)
+        self.steps = np.zeros(self.num_environments, int)
+        return TimeStep.reset(self.shown())
+
+    def shown(self):
+        mask = (np.arange(3) != self.place[:, None] % 3).astype(np.int8)
+        left = np.broadcast_to(self.place[:, None, None], (len(mask), 2, 2)).astype(np.uint8)
+        return {"action_mask": mask, "picture": {"left": left, "right": self.place[:, None].astype(np.float32)}}
+
+    def step(self, action):
+        if np.any(action == self.place % 3):
+            raise ValueError("a choice that the mask forbids")
+        self.place = self.place + action
+        self.steps += 1
+        final, truncated = self.shown(), self.steps >= 10
+        self.place[truncated] = self.generator.integers(0, 3, truncated.sum())
+        self.steps[truncated] = 0
+        never, everybody = np.zeros_like(truncated), np.ones_like(truncated)
+        return TimeStep(self.shown(), action.astype(np.float32), never, truncated, final, acted=everybody)
+
+
+class WrongChoices:
+    class AnEntryTooFew(Choices):
+        def shown(self):
+            shown = super().shown()
+            return {**shown, "picture": {"left": shown["picture"]["left"]}}
+
+    class AnEntryTooLarge(Choices):
+        def shown(self):
+            shown = super().shown()
+            return {**shown, "picture": {**shown["picture"], "right": shown["picture"]["right"] + 100}}
+
+    class FinalPictureOfTheNext(Choices):
+        def step(self, action):
+            timestep = super().step(action)
+            final = timestep.final_observation
+            picture = {**final["picture"], "left": 0 * final["picture"]["left"]}
+            return attrs.evolve(timestep, final_observation={**final, "picture": picture})
+
+
 @attrs.frozen
 class Chance(Sampler):
     """Draws among the actions, all alike."""
 
-    def sample(self, output, step, seed):
-        return seeds.integers(seed, output.shape[:-1], output.shape[-1])
+    def sample(self, distribution, step, seed):
+        logits = distribution.logits
+        return seeds.integers(seed, logits.shape[:-1], logits.shape[-1])
+
+
+@attrs.frozen
+class Allowed(Sampler):
+    """Draws among the actions that are allowed, all alike."""
+
+    def sample(self, distribution, step, seed):
+        if not hasattr(distribution, "mask"):
+            raise errors.UsageError("Allowed draws single choices.")
+        return distribution.explore(tf.shape(distribution.logits)[:-1], seed)
 
 
 class WrongSampler:
-    class InInt32(Chance):
-        def sample(self, output, step, seed):
-            return tf.cast(super().sample(output, step, seed), tf.int32)
+    class InInt32(Allowed):
+        def sample(self, distribution, step, seed):
+            return tf.cast(super().sample(distribution, step, seed), tf.int32)
 
-    class OneTooFar(Chance):
-        def sample(self, output, step, seed):
-            return super().sample(output, step, seed) + 1
+    class OneTooFar(Allowed):
+        def sample(self, distribution, step, seed):
+            return super().sample(distribution, step, seed) + 1
 
     class OneForAll(Chance):
-        def sample(self, output, step, seed):
-            return tf.zeros(output.shape[:-1], tf.int64) + seeds.integers(seed, [], output.shape[-1])
+        def sample(self, distribution, step, seed):
+            logits = distribution.logits
+            return tf.zeros(logits.shape[:-1], tf.int64) + seeds.integers(seed, [], logits.shape[-1])
 
     class DrawsOfTensorFlow(Chance):
-        def sample(self, output, step, seed):
-            return tf.random.uniform(output.shape[:-1], 0, output.shape[-1], tf.int64, seed=1)
+        def sample(self, distribution, step, seed):
+            logits = distribution.logits
+            return tf.random.uniform(logits.shape[:-1], 0, logits.shape[-1], tf.int64, seed=1)
 
-    class Narrow(Sampler):
-        """Draws a number from a mean and a standard deviation, and doesn't say so."""
+    class OneGaussianForAll(Sampler):
+        """Draws numbers from means and the logarithms of standard deviations, all rows the same."""
 
-        def sample(self, output, step, seed):
-            mean, deviation = tf.split(output, 2, axis=-1)
-            return mean + tf.exp(tf.clip_by_value(deviation, -5.0, 2.0)) * seeds.normal(seed, tf.shape(mean))
+        def sample(self, distribution, step, seed):
+            mean = distribution.mean
+            return mean + tf.exp(distribution.log_std) * seeds.normal(seed, [1, mean.shape[-1]])
 
-    class OneGaussianForAll(Narrow):
-        outputs_per_number = 2
+    class NotAtBillions(Allowed):
+        def sample(self, distribution, step, seed):
+            return super().sample(distribution, step, seed) + tf.cast(step > 10**8, tf.int64) * distribution.logits.shape[-1]
 
-        def sample(self, output, step, seed):
-            mean, deviation = tf.split(output, 2, axis=-1)
-            return mean + tf.exp(tf.clip_by_value(deviation, -5.0, 2.0)) * seeds.normal(seed, [1, mean.shape[-1]])
+    class NoneAtAll(Sampler):
+        """Draws from nothing."""
 
-    class NotAtBillions(Chance):
-        def sample(self, output, step, seed):
-            return super().sample(output, step, seed) + tf.cast(step > 10**8, tf.int64) * output.shape[-1]
+        def sample(self, distribution, step, seed):
+            raise errors.UsageError("It draws from nothing.")
 
 
-class Gaussian(WrongSampler.Narrow):
+class Gaussian(Sampler):
     """Draws numbers from means and the logarithms of standard deviations."""
 
-    outputs_per_number = 2
+    def sample(self, distribution, step, seed):
+        mean = distribution.mean
+        return mean + tf.exp(distribution.log_std) * seeds.normal(seed, tf.shape(mean))
 
 
 class Ring(Memory):
@@ -321,43 +402,39 @@ class Ring(Memory):
 
     size = 8
 
-    def build(self, spec, num_environments, horizon):
-        if horizon.num_steps > 1:
+    def build(self, layout):
+        if layout.request.num_steps > 1 or layout.request.length:
             raise errors.UsageError("One step at a time.")
 
-        def ring(space, dtype=None):
-            return tf.Variable(tf.zeros([self.size, *getattr(space, "shape", ())], dtype or space.dtype))
+        def ring(leaf):
+            return tf.Variable(tf.zeros([self.size, *leaf.shape], leaf.dtype))
 
-        target = () if spec.target is None else ring(spec.target)
-        rewards, discounts = (ring(None, "float32") for _ in range(2))
-        self.kept = Transition(
-            ring(spec.observation), ring(spec.action), rewards, discounts, ring(spec.observation), target
-        )  # fmt: skip
+        signature = layout.step_signature()
+        self.kept = tf.nest.map_structure(ring, attrs.asdict(signature, recurse=False))
         self.added = tf.Variable(0, dtype=tf.int64)
 
-    def add(self, transition, ended, row):
-        count = transition.reward.shape[0]
-        newest = tf.range(max(count - self.size, 0), count, dtype=tf.int64)
-        slots = (self.added + newest) % self.size
+    def add(self, step, row):
+        newest = tf.where(step.acted)[:, 0][-self.size :]
+        slots = (self.added + tf.range(tf.size(newest), dtype=tf.int64)) % self.size
         tf.nest.map_structure(
-            lambda ring, new: ring.scatter_update(tf.IndexedSlices(tf.gather(new, newest), slots)), self.kept, transition
+            lambda ring, new: ring.scatter_update(tf.IndexedSlices(tf.gather(new, newest), slots)),
+            self.kept,
+            attrs.asdict(step, recurse=False),
         )
-        self.added.assign_add(count)
+        self.added.assign_add(tf.size(newest, tf.int64))
 
     def sample(self, seed):
         chosen = seeds.integers(seed, [4], tf.minimum(self.added.read_value(), self.size))
-        return tf.nest.map_structure(lambda ring: tf.gather(ring, chosen), self.kept)
+        return self.read(chosen)
 
-    def variables(self):
-        rings = attrs.asdict(self.kept, recurse=False)
-        return {"added": self.added, **{name: ring for name, ring in rings.items() if not isinstance(ring, tuple)}}
+    def read(self, chosen):
+        return Batch(**tf.nest.map_structure(lambda ring: tf.gather(ring, chosen), self.kept))
 
 
 class WrongMemory:
     class BlankRows(Ring):
         def sample(self, seed):
-            chosen = seeds.integers(seed, [4], self.size)
-            return tf.nest.map_structure(lambda ring: tf.gather(ring, chosen), self.kept)
+            return self.read(seeds.integers(seed, [4], self.size))
 
     class MixedLeaves(Ring):
         def sample(self, seed):
@@ -365,33 +442,37 @@ class WrongMemory:
             return attrs.evolve(batch, reward=tf.roll(batch.reward, 1, axis=0))
 
     class KeepsWhatItWasGiven(Ring):
-        def add(self, transition, ended, row):
-            super().add(transition, ended, row)
-            self.newest = transition
+        def add(self, step, row):
+            super().add(step, row)
+            self.newest = step
 
         def sample(self, seed):
-            return tf.nest.map_structure(lambda leaf: leaf[-4:], self.newest)
+            return tf.nest.map_structure(lambda leaf: leaf[-4:], Batch(**attrs.asdict(self.newest, recurse=False)))
 
     class CountsFullTurns(Ring):
-        def add(self, transition, ended, row):
-            super().add(transition, ended, row)
+        def add(self, step, row):
+            super().add(step, row)
             self.added.assign(-(-self.added // 4) * 4)
+
+    class TakesWhatIsNoTransition(Ring):
+        def add(self, step, row):
+            super().add(attrs.evolve(step, acted=tf.ones_like(step.acted)), row)
 
     class HalfOfItsVariables(Ring):
         def variables(self):
             return {"added": self.added}
 
     class PythonState(Ring):
-        def add(self, transition, ended, row):
-            super().add(transition, ended, row)
+        def add(self, step, row):
+            super().add(step, row)
             self.latest = getattr(self, "latest", 0) + 1
 
         def sample(self, seed):
             return super().sample(seed + self.latest)
 
     class OneStepForAll(Ring):
-        def build(self, spec, num_environments, horizon):
-            super().build(spec, num_environments, Horizon())
+        def build(self, layout):
+            super().build(attrs.evolve(layout, request=Request()))
 
     class GoesOnAnyway(UniformReplay):
         def cut(self, row):
@@ -401,6 +482,28 @@ class WrongMemory:
         def sample(self, seed):
             return attrs.evolve(super().sample(seed), target=())
 
+    class NoOutput(Ring):
+        def sample(self, seed):
+            return attrs.evolve(super().sample(seed), output=())
+
+    class SequencesOfAnyRows(Ring):
+        def build(self, layout):
+            self.length = layout.request.length
+            super().build(attrs.evolve(layout, request=Request()))
+
+        def sample(self, seed):
+            if self.length is None:
+                return super().sample(seed)
+            return self.read(seeds.integers(seed, [4, self.length], self.size))
+
+    class OutOfOrder(Rollout):
+        def sample(self, seed):
+            return tf.nest.map_structure(lambda leaf: tf.reverse(leaf, [1]), super().sample(seed))
+
+    class LosesPriorities(PrioritizedReplay):
+        def update_priorities(self, place, priority):
+            self._tree.put(tf.range(self.capacity, dtype=tf.int64), tf.ones([self.capacity]))
+
 
 @attrs.define(slots=False, eq=False)
 class Reward(Trainer):
@@ -408,18 +511,30 @@ class Reward(Trainer):
 
     learning_rate: float = 1e-2
 
-    def num_outputs(self, spec):
-        return spec.action.num_values
-
     def loss(self, output, batch, seed):
-        return tf.square(tf.gather(output, batch.action, batch_dims=1) - batch.reward), {}
+        return Loss(tf.square(tf.gather(output, batch.action, batch_dims=1) - batch.reward))
+
+
+HIDDEN = {}  # where nobody looks for variables
 
 
 class WrongTrainer:
     class LooksBeyondTheEnd(Reward):
         def loss(self, output, batch, seed):
             beyond = tf.reduce_max(self.model(batch.next_observation), axis=-1)
-            return tf.square(tf.gather(output, batch.action, batch_dims=1) - batch.reward - 0.9 * beyond), {}
+            return Loss(tf.square(tf.gather(output, batch.action, batch_dims=1) - batch.reward - 0.9 * beyond))
+
+    class UpdatesLookBeyondTheEnd(LooksBeyondTheEnd):
+        loss = Trainer.loss
+
+        def update(self, memory, seed):
+            batch = memory.sample(seed)
+            return Update(self.minimize("policy", lambda: self._loss(batch), seed)[0])
+
+        def _loss(self, batch):
+            return WrongTrainer.LooksBeyondTheEnd.loss(self, self.model(batch.observation), batch, None)
+
+        metric_names = ("policy_loss", "policy_gradient_norm")
 
     class WrongWay(Reward):
         def loss(self, output, batch, seed):
@@ -427,42 +542,76 @@ class WrongTrainer:
 
     class SecretMetric(Reward):
         def loss(self, output, batch, seed):
-            return super().loss(output, batch, seed)[0], {"secret": tf.constant(1.0)}
+            return attrs.evolve(super().loss(output, batch, seed), metrics={"secret": tf.constant(1.0)})
 
     class SecretState(Reward):
-        def build(self, model, spec):
-            super().build(model, spec)
-            self.bias = tf.Variable(0.0)
+        def build(self, setup):
+            super().build(setup)
+            HIDDEN[id(self)] = tf.Variable(0.0)
 
         def loss(self, output, batch, seed):
-            self.bias.assign_add(1.0)
-            return super().loss(output + self.bias, batch, seed)
+            bias = HIDDEN[id(self)]
+            bias.assign_add(1.0)
+            return super().loss(output + bias, batch, seed)
 
     class OneLossTooFew(Reward):
         def loss(self, output, batch, seed):
-            return super().loss(output, batch, seed)[0][1:], {}
+            return Loss(super().loss(output, batch, seed).value[1:])
+
+    class ATupleForALoss(Reward):
+        def loss(self, output, batch, seed):
+            return super().loss(output, batch, seed).value, {}
 
     class NoOutputs(Reward):
-        def num_outputs(self, spec):
-            return None
+        def networks(self, spec):
+            return {"policy": Network(None)}
+
+    class FewerOutputsThanAreRead(Reward):
+        def networks(self, spec):
+            return {"policy": Network(1)}
+
+    class NoNetworks(Reward):
+        def networks(self, spec):
+            return {}
+
+    class NoDistribution(Reward):
+        def networks(self, spec):
+            return {"policy": Network(spec.action.num_values)}
+
+        def distribution(self, spec):
+            return "categorical"
+
+    class NoRequest(Reward):
+        def request(self):
+            return {"num_steps": 1}
+
+    class TellsNoPriority(Reward):
+        def request(self):
+            return Request(priority=True)
+
+    class NegativePriority(TellsNoPriority):
+        def loss(self, output, batch, seed):
+            return attrs.evolve(super().loss(output, batch, seed), priority=-tf.ones_like(batch.reward))
 
     class DrawsOfTensorFlow(Reward):
         def loss(self, output, batch, seed):
             return super().loss(output + tf.random.normal(tf.shape(output), seed=3), batch, seed)
 
     class ObjectiveOfItsOwn(Reward):
-        def learn_from(self, tape, output, batch, seed):
-            with tape:
-                loss = tf.reduce_mean(self.loss(output, batch, seed)[0])
-            return {"loss": loss, "gradient_norm": self.apply_gradients(tape, loss)}
+        def learn(self, batch, seed):
+            recording = self.forward(batch, seed)
+            with recording.tape:
+                loss = tf.reduce_mean(self.loss(recording.output, batch, seed).value)
+            return Update({"loss": loss, "gradient_norm": self.apply_gradients(recording.tape, loss)})
 
     class LossesOfAnotherPass(Reward):
-        def learn_from(self, tape, output, batch, seed):
-            with tape:
-                loss = tf.reduce_mean(self.loss(output, batch, seed)[0])
+        def learn(self, batch, seed):
+            recording = self.forward(batch, seed)
+            with recording.tape:
+                loss = tf.reduce_mean(self.loss(recording.output, batch, seed).value)
                 self.model(batch.next_observation)
                 loss += sum(self.model.losses)
-            return {"loss": loss, "gradient_norm": self.apply_gradients(tape, loss)}
+            return Update({"loss": loss, "gradient_norm": self.apply_gradients(recording.tape, loss)})
 
     class TrainsOnWhatFollows(Reward):
         def loss(self, output, batch, seed):
@@ -473,37 +622,45 @@ class WrongTrainer:
         """Which works eagerly, and not in the loop."""
 
         def loss(self, output, batch, seed):
-            return super().loss(output, batch, seed)[0] / len(batch.reward), {}
+            return Loss(super().loss(output, batch, seed).value / len(batch.reward))
 
     class LearnsInItsOwnWay(Reward):
-        """What memories call, overridden: as `learn_from` is right, only that can be wrong."""
+        """The pass that acted is learned from as usual, so that only the trainer's own pass can be wrong."""
 
-        def learn(self, batch, seed):
-            return {**super().learn(batch, seed), "epochs": tf.constant(1.0)}
+        def update(self, memory, seed):
+            usual = super().update(memory, seed)
+            if self._recorded is not None:
+                return usual
+            return attrs.evolve(usual, metrics={**usual.metrics, "epochs": tf.constant(1.0)})
 
-    class LearnStandsStill(Reward):
-        def learn(self, batch, seed):
-            return dict.fromkeys(self.metric_names, tf.constant(0.0))
+    class UpdateStandsStill(Reward):
+        def update(self, memory, seed):
+            return Update(dict.fromkeys(self.metric_names, tf.constant(0.0)))
 
-    class LearnDrawsOfTensorFlow(Reward):
+    class OneNetworkStandsStill(Reward):
+        def networks(self, spec):
+            return {**super().networks(spec), "value": Network(1)}
+
+    class UpdateDrawsOfTensorFlow(Reward):
         def learn(self, batch, seed):
             return super().learn(attrs.evolve(batch, reward=batch.reward + tf.random.normal(tf.shape(batch.reward))), seed)
 
-    class LearnKeepsItsState(Reward):
-        def build(self, model, spec):
-            super().build(model, spec)
-            self.count = tf.Variable(0.0)
+    class UpdateKeepsItsState(Reward):
+        def build(self, setup):
+            super().build(setup)
+            HIDDEN[id(self)] = tf.Variable(0.0)
 
         def learn(self, batch, seed):
-            self.count.assign_add(1.0)
-            return super().learn(attrs.evolve(batch, reward=batch.reward * self.count), seed)
+            count = HIDDEN[id(self)]
+            count.assign_add(1.0)
+            return super().learn(attrs.evolve(batch, reward=batch.reward * count), seed)
 
-    class LearnFromIsLeftBehind(LearnsInItsOwnWay):
+    class RecordIsLeftBehind(LearnsInItsOwnWay):
         metric_names = (*Reward.metric_names, "epochs")
 
     class StandsStill(Reward):
         def loss(self, output, batch, seed):
-            return 0.0 * super().loss(output, batch, seed)[0], {}
+            return Loss(0.0 * super().loss(output, batch, seed).value)
 
 
 class Halved(keras.layers.Layer):
@@ -532,7 +689,48 @@ class Layer(ModelBuilder):
         return keras.Sequential([keras.Input(spec.observation.shape), keras.layers.Dense(num_outputs)])
 
 
+class Sums(RecurrentModel):
+    """A dense layer of the sum of all observations of the episode."""
+
+    def __init__(self, num_outputs):
+        super().__init__()
+        self.dense = keras.layers.Dense(num_outputs)
+
+    def initial_state(self, batch_size):
+        return tf.zeros([batch_size, 4])
+
+    def call(self, observation, state, training=False):
+        state = state + tf.reshape(observation, [-1, 4])
+        return self.dense(state), state
+
+
+@attrs.frozen
+class Sum(ModelBuilder):
+    """Sums observations up."""
+
+    model = Sums
+
+    def build(self, spec, num_outputs):
+        return self.model(num_outputs)
+
+
 class WrongModel:
+    class GoesOnAnyway(Sum):
+        class model(Sums):
+            def unroll(self, observation, state, begun, training=False):
+                return unroll_steps(self, observation, state, tf.zeros_like(begun), training)
+
+    class ForgetsTheState(Sum):
+        class model(Sums):
+            def unroll(self, observation, state, begun, training=False):
+                return unroll_steps(self, observation, tf.zeros_like(state), begun, training)
+
+    class TimeFirst(Sum):
+        class model(Sums):
+            def unroll(self, observation, state, begun, training=False):
+                outputs, state = unroll_steps(self, observation, state, begun, training)
+                return tf.transpose(outputs, [1, 0, 2]), state
+
     class OneOutputTooMany(Layer):
         def build(self, spec, num_outputs):
             return super().build(spec, num_outputs + 1)
@@ -589,7 +787,9 @@ class WrongModel:
 
 DEVICE, HOST = (DeviceEnvironmentTests, Walk), (HostEnvironmentTests, Corridor)
 GAUSSIAN = (SamplerTests, Gaussian)
-SAMPLER, MEMORY, TRAINER, MODEL = (SamplerTests, Chance), (MemoryTests, Ring), (TrainerTests, Reward), (ModelTests, Layer)
+CHOICES, ANY, RECURRENT = (HostEnvironmentTests, Choices), (SamplerTests, Chance), (ModelTests, Sum)
+REPLAY, ROLLOUT = (MemoryTests, UniformReplay), (MemoryTests, Rollout)
+SAMPLER, MEMORY, TRAINER, MODEL = (SamplerTests, Allowed), (MemoryTests, Ring), (TrainerTests, Reward), (ModelTests, Layer)
 CASES = [
     (DEVICE, Wrong.RewardInFloat64, "transition", "expected a reward in float32 of shape (4,); got float64 of shape (4,)"),
     (DEVICE, Wrong.NoTarget, "transition", "expected a tuple (state, reward, terminated, target); got tuple of length 3"),
@@ -622,32 +822,51 @@ CASES = [
     (HOST, WrongHost.NoneForAReward, "rewards_and_ends", "expected reward in float32 of shape (4,); got object of shape (4,)"),
     (HOST, WrongHost.GlobalDraws, "begins_again", "expected the same trajectory after another reset with the same seed"),
     (HOST, WrongHost.GlobalDraws, "running_touches_nothing", "got changed: NumPy's random state"),
+    (HOST, WrongHost.NobodyActs, "rewards_and_ends", "expected the same shape of acted at every step; got (4,) and ()"),
+    (HOST, WrongHost.ActsAtOnce, "reset", "expected no acted after a reset; got [ True"),
+    (CHOICES, WrongChoices.AnEntryTooFew, "observations", "expected observation 'picture' with the entries ['left', 'right']"),
+    (CHOICES, WrongChoices.AnEntryTooLarge, "observations", "expected observation 'picture/right' from -50.0 to 50.0; got"),
+    (CHOICES, WrongChoices.FinalPictureOfTheNext, "final_observation", "expected final_observation to be the observation"),
     (HOST, WrongHost.ATuple, "observations", "expected an agentlab.TimeStep from every reset and step; got (array("),
     (HOST, WrongHost.ClosesOnce, "close", "expected `close` to be called as often as one likes; got RuntimeError"),
     (HOST, WrongHost.ClosesUnusedOnly, "close", "expected `close` to be called as often as one likes; got SystemExit: 0"),
     (HOST, WrongHost.DrawsInFloats, "render", "expected a picture uint8 [height, width, 3], or None; got float64[4, 4, 3]"),
     (SAMPLER, WrongSampler.InInt32, "actions", "expected actions in int64 of shape (1,) for an output of shape (1, 2); got"),
     (SAMPLER, WrongSampler.OneTooFar, "actions", "expected actions from 0 to"),
-    (SAMPLER, WrongSampler.OneForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
-    (SAMPLER, WrongSampler.DrawsOfTensorFlow, "seed", "expected the same actions for the same seed"),
-    (SAMPLER, WrongSampler.NotAtBillions, "any_step", "expected actions from 0 to 3 at step 1,000,000,000"),
-    (GAUSSIAN, WrongSampler.Narrow, "actions", "for an output of shape (1, 2); or outputs_per_number, if it draws each number"),
+    (ANY, WrongSampler.OneForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
+    (ANY, WrongSampler.DrawsOfTensorFlow, "seed", "expected the same actions for the same seed"),
+    (SAMPLER, WrongSampler.NotAtBillions, "any_step", "expected actions from 0 to 1 at step 1,000,000,000"),
+    (SAMPLER, WrongSampler.NoneAtAll, "actions", "expected no error; got UsageError: It draws from nothing"),
+    (SAMPLER, Chance, "mask", "expected actions that the mask allows at step 0; got"),
     (GAUSSIAN, WrongSampler.OneGaussianForAll, "rows", "expected a draw of its own for every row; got one draw for all rows"),
     (MEMORY, WrongMemory.BlankRows, "what_was_stored", "expected transitions that were stored, rewards from 1 to"),
     (MEMORY, WrongMemory.MixedLeaves, "what_was_stored", "of the transition that the reward belongs to; got values that"),
     (MEMORY, WrongMemory.KeepsWhatItWasGiven, "keeps_its_hands_off", "expected transitions that were stored, rewards from 1"),
     (MEMORY, WrongMemory.CountsFullTurns, "ragged_turns", "expected observations that were stored; got 0.0"),
+    (MEMORY, WrongMemory.TakesWhatIsNoTransition, "ragged_turns", "expected observations that were stored; got -1.0"),
+    (MEMORY, WrongMemory.NoOutput, "kept", "expected the output of the transition that the reward belongs to"),
+    (REPLAY, WrongMemory.SequencesOfAnyRows, "sequences", "expected consecutive steps of one environment"),
+    (ROLLOUT, WrongMemory.OutOfOrder, "everything_in_order", "expected the last 4 steps of every environment in order"),
     (MEMORY, WrongMemory.HalfOfItsVariables, "variables", "expected the same batches from a memory restored by its"),
     (MEMORY, WrongMemory.PythonState, "graph", "expected the same batch eagerly and by graph"),
     (MEMORY, WrongMemory.OneStepForAll, "several_steps", "expected the reward of three steps"),
     (MEMORY, WrongMemory.GoesOnAnyway, "given_up", "expected rewards of one episode, given up or not"),
-    (MEMORY, WrongMemory.NoTarget, "batches", "expected the leaves ['action', 'discount', 'next_observation', 'observation'"),
+    (MEMORY, WrongMemory.NoTarget, "batches", "expected the leaves ['acted', 'action', 'discount', 'ended', 'next_observation'"),
     (TRAINER, WrongTrainer.LooksBeyondTheEnd, "terminated", "expected the same losses whatever lies beyond a terminated"),
     (TRAINER, WrongTrainer.WrongWay, "learns", "expected a mean return of at least 15 of 16 after 20,000 steps; got"),
     (TRAINER, WrongTrainer.SecretMetric, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['gradient_norm',"),
     (TRAINER, WrongTrainer.SecretState, "variables", "expected the same weights from a trainer restored by its variables()"),
     (TRAINER, WrongTrainer.OneLossTooFew, "loss", "expected losses in float32 of shape (8,), or a scalar; got float32 of"),
-    (TRAINER, WrongTrainer.NoOutputs, "num_outputs", "expected a number of outputs for 'identity'; got None"),
+    (TRAINER, WrongTrainer.ATupleForALoss, "loss", "expected an agentlab.trainer.Loss; got tuple"),
+    (TRAINER, WrongTrainer.UpdatesLookBeyondTheEnd, "terminated", "expected the same weights whatever lies beyond a"),
+    (TRAINER, WrongTrainer.FewerOutputsThanAreRead, "networks", "expected at least the 4 outputs for 'identity'"),
+    (TRAINER, WrongTrainer.NoNetworks, "networks", "expected networks by name for 'identity', one at least; got {}"),
+    (TRAINER, WrongTrainer.NoDistribution, "networks", "expected an agentlab Distribution for 'identity'; got 'categorical'"),
+    (TRAINER, WrongTrainer.NoRequest, "request", "expected an agentlab.memory.Request; got {'num_steps': 1}"),
+    (TRAINER, WrongTrainer.NegativePriority, "priority", "expected finite priorities of at least 0 from `update`; got"),
+    (TRAINER, WrongTrainer.TellsNoPriority, "priority", "expected priorities in float32 of shape (8,) from `update`; got ()"),
+    (TRAINER, WrongTrainer.OneNetworkStandsStill, "update", "expected weights that change; got none of network 'value'"),
+    (TRAINER, WrongTrainer.NoOutputs, "networks", "expected a number of outputs for 'identity'; got None"),
     (TRAINER, WrongTrainer.DrawsOfTensorFlow, "seed", "expected draws by agentlab.seeds, from the seed given; got the"),
     (TRAINER, WrongTrainer.StandsStill, "update", "expected weights that change; got none"),
     (TRAINER, WrongTrainer.ObjectiveOfItsOwn, "added_losses", "be part of what is minimised; got a loss without them"),
@@ -658,10 +877,13 @@ CASES = [
     (MODEL, WrongModel.ReadsASetting, "settings_of_keras", "expected the same output whatever Keras's settings are"),
     (TRAINER, WrongTrainer.CountsRowsInPython, "graph", "expected no error; got TypeError: len is not well defined"),
     (TRAINER, WrongTrainer.LearnsInItsOwnWay, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['epochs',"),
-    (TRAINER, WrongTrainer.LearnStandsStill, "update", "expected weights that change; got none by `learn`"),
-    (TRAINER, WrongTrainer.LearnDrawsOfTensorFlow, "seed", "expected the same weights after the same updates by `learn`"),
-    (TRAINER, WrongTrainer.LearnKeepsItsState, "variables", "expected the same weights from a trainer restored by its"),
-    (TRAINER, WrongTrainer.LearnFromIsLeftBehind, "metrics", "got ['gradient_norm', 'loss'] from `learn_from`"),
+    (TRAINER, WrongTrainer.UpdateStandsStill, "update", "expected weights that change; got none by `update`"),
+    (TRAINER, WrongTrainer.UpdateDrawsOfTensorFlow, "seed", "expected the same weights after the same updates by `update`"),
+    (TRAINER, WrongTrainer.UpdateKeepsItsState, "variables", "expected the same weights from a trainer restored by its"),
+    (TRAINER, WrongTrainer.RecordIsLeftBehind, "metrics", "got ['gradient_norm', 'loss'] from `record`"),
+    (RECURRENT, WrongModel.GoesOnAnyway, "unroll", "expected the same outputs `[N, T, ..., K]` from `unroll` and from the"),
+    (RECURRENT, WrongModel.ForgetsTheState, "unroll", "expected the same outputs `[N, T, ..., K]` from `unroll` and from the"),
+    (RECURRENT, WrongModel.TimeFirst, "unroll", "one by one, to one part in a thousand; got float32 of shape (3, 5, 4) and"),
     (MODEL, WrongModel.ALayer, "model", "expected a keras.Model; got <Dense"),
     (MODEL, WrongModel.ItsOwnSeed, "seed", "expected other weights for another seed; got the same"),
     (MODEL, WrongModel.AlwaysTheSameOne, "model", "expected a new model, with weights of its own, from every build; got the"),
@@ -682,7 +904,7 @@ def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     if (part, name) == (Ring, "given_up"):
         assert (kept.state, kept.problem) == ("not applicable", "it hands out single steps only")
     elif kept.state == "not applicable":
-        assert (part, name) == (Corridor, "restore")  # which says why it can't be resumed
+        assert (part, name) in [(Corridor, "restore"), (Reward, "priority")]  # which say why they can't, or don't
     else:
         assert (kept.state, kept.problem) == ("kept", "")
     broken = line(tests, wrong, name)
@@ -702,11 +924,12 @@ def test_everything_of_a_good_part_is_kept(imported):
     assert len(lines) > 20
 
 
-def test_a_sampler_of_fewer_numbers_than_outputs_keeps_its_contract(imported):
+def test_a_sampler_of_numbers_alone_keeps_its_contract(imported):
     states = {each.text: each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Gaussian}))}
     assert set(states.values()) == {"kept", "not applicable"}
     assert [text for text, state in states.items() if state == "not applicable"] == [
-        "What it tells to draw before there are outputs, it draws; and elsewhere the largest output's."
+        "Where a mask allows some actions only, it draws among those.",
+        "What it tells to draw before there are outputs, it draws; and elsewhere the mode.",
     ]
 
 
@@ -764,8 +987,8 @@ def test_a_pipe_gets_each_line_as_its_check_ends(monkeypatch, capsys):
     assert seen[0].err == ""
 
 
-def test_a_trainer_with_a_memory_is_held_to_learn_alone():
+def test_a_trainer_with_a_memory_is_held_to_its_own_pass_alone():
     """It is never asked to learn from the pass that acted, whose metrics may be others."""
     among = attrs.evolve(around.IDENTITY, memory=part("replay", batch_size=8))
-    found = type("Tests", (TrainerTests,), {"part": WrongTrainer.LearnFromIsLeftBehind, "among": among})
+    found = type("Tests", (TrainerTests,), {"part": WrongTrainer.RecordIsLeftBehind, "among": among})
     assert report.run_line(found, "test_metrics").state == "kept"

@@ -62,15 +62,25 @@ def memory_for(layout: Layout, preferred: Part) -> Memory:
     Raises:
         UsageError: there is none.
     """
+    memory: Memory = build_part("memory", memory_part_for(layout, preferred))
+    memory.build(layout)
+    return memory
+
+
+def memory_part_for(layout: Layout, preferred: Part) -> Part:
+    """Returns the memory of `memory_for`.
+
+    Raises:
+        UsageError: there is none.
+    """
     refusals = []
     for candidate in (preferred, *MEMORIES):
-        memory: Memory = build_part("memory", candidate)
         try:
-            memory.build(layout)
+            build_part("memory", candidate).build(layout)
         except errors.UsageError as error:
             refusals.append(error)
         else:
-            return memory
+            return candidate
     raise refusals[0]
 
 

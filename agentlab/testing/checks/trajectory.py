@@ -150,7 +150,7 @@ def bounds(space: Space) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expect_between(array: np.ndarray, low: Any, high: Any, name: str, where: str = "") -> None:
-    """Raises a Violation unless the elements of `array` `[..., *shape]` are from `low` to `high`, which broadcast to `shape`."""
+    """Raises a Violation unless the elements of `array` `[..., *shape]` are from `low` to `high`, which broadcast to it."""
     right = (array >= low) & (array <= high)
     if right.all():
         return

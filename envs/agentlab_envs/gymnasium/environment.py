@@ -143,18 +143,19 @@ class GymnasiumEnvironment(Environment):
         reward, ended = self._finite(rewards), terminated | truncated
         if self._begins_late:
             previously_ended, self._ended = self._ended, ended
-            self._log_step(action, previously_ended, observation)
+            self._log_step(action, previously_ended if np.count_nonzero(previously_ended) else None, observation)
             return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=~previously_ended)
-        if np.count_nonzero(ended):
+        any_ended = np.count_nonzero(ended)
+        if any_ended:
             observation, final_observation = self._begun(observation, ended, info)
-        self._log_step(action, ended, observation)
+        self._log_step(action, ended if any_ended else None, observation)
         return CheckedTimeStep(observation, reward, terminated, truncated, final_observation, acted=self._all.copy())
 
-    def _log_step(self, action: Nest, begun: np.ndarray, observation: Nest) -> None:
+    def _log_step(self, action: Nest, begun: np.ndarray | None, observation: Nest) -> None:
         """Keeps what `state` tells of: the actions, and what they led to; whoever gets the time step may change its arrays."""
         if self._log is None:
             return
-        self._log.add(action, begun if np.count_nonzero(begun) else None)
+        self._log.add(action, begun)
         if self._is_single:
             np.copyto(self._observation, observation)
         else:

@@ -62,7 +62,8 @@ class Row(gymnasium.Wrapper):
             self._form = former(self._inner[0])
             space = nests.named(self._inner[0])
             self.observation_space = space if self._mask is None else masks.with_mask(space, self._mask)
-        self.action_space = nests.named(self._inner[1])
+        if leaves.are_known(self._inner[1]):
+            self.action_space = nests.named(self._inner[1])
         self._is_several = nests.kind_of(self._inner[1]) is not None
         self._seed: int | None = None
         self._episode = 0
@@ -181,7 +182,8 @@ class Rows(SyncVectorEnv):
                 finals[row] = observation
                 observation, _ = env.reset()
             put(row, observation)
-        self._autoreset_envs = terminated | truncated
+        if self._next_step:
+            self._autoreset_envs = terminated | truncated
         return found, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
 
     def close(self, **_: Any) -> None:

@@ -14,7 +14,7 @@ from agentlab.model import as_network
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_part
 from agentlab.runs.model_building import build_model
-from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete, map_space
+from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete, leaves_of, map_space, pairs_of
 from agentlab.task import part
 from agentlab.tensors import noise
 from agentlab.testing.checks.keras_process import settings_of_keras
@@ -30,7 +30,7 @@ IMAGES = EnvironmentSpec("images", Array((9, 10, 3), "float32", 0.0, 1.0), Discr
 TEXT = EnvironmentSpec("text", Array((6,), "int64", 0, 4), Discrete(5, shape=(6,)))
 LETTER = EnvironmentSpec("letter", Array((1,), "int64", 0, 4), Discrete(5))
 SIDES = {"left": Array((2, 2), "uint8", 0, 255), "right": Discrete(3)}
-SEVERAL = EnvironmentSpec("several", {"one": SIDES, "other": SIDES, "switches": MultiBinary((2,))}, Discrete(4))
+SEVERAL = EnvironmentSpec("several", {"one": SIDES, "other": SIDES, "a/b": MultiBinary((2,))}, Discrete(4))
 CHOICES = EnvironmentSpec("choices", MultiDiscrete((2, 3)), Discrete(4))
 MASKED = EnvironmentSpec("masked", {"position": Array((3,)), "action_mask": MultiBinary((4,))}, Discrete(4))
 SMALL = {"convolutions": ((2, 3, 1),), "hidden_units": (5,)}
@@ -153,7 +153,10 @@ def test_keras_loads_models_in_another_process(tmp_path):
     for index, case in enumerate(CASES):
         model = trained(case)
         model.save(tmp_path / f"{index}.keras")
-        np.savez(tmp_path / f"{index}.npz", shown=observations(spec_of(case)), expected=outputs(model, spec_of(case)))
+        seen, shown = spec_of(case).seen, observations(spec_of(case))
+        names = [f"shown/{path}" if path else "shown" for path in leaves_of(seen)]
+        leaves = dict(zip(names, (value for _, value in pairs_of(seen, shown)), strict=True))
+        np.savez(tmp_path / f"{index}.npz", expected=outputs(model, spec_of(case)), **leaves)
     program = ROOT / "tests" / "helpers" / "loading_models.py"
     loaded = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True)
     assert loaded.returncode == 0, loaded.stderr

@@ -1,0 +1,177 @@
+"""A trainer with its networks and a batch, as they would be in a task, and the ways in which it makes an update."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agentlab import schedules
+from agentlab.loop.learner import Learner
+from agentlab.loop.policy import Policy
+from agentlab.memory import Layout, Memory, Request
+from agentlab.model import as_network
+from agentlab.runs.composition import build_environment, build_models, build_part, on_host
+from agentlab.runs.model_building import build_model
+from agentlab.spec import EnvironmentSpec
+from agentlab.task import Task
+from agentlab.tensors.added_losses import sum_of_losses
+from agentlab.testing.checks import around
+from agentlab.testing.checks.watched import told_apart, watched
+from agentlab.trainer import Loss, Recording, Setup, Trainer, Update, build_trainer
+from agentlab.types import Batch, Nest, Seed, Step, Tensor
+
+ROWS, TURNS = 8, 8
+
+# "update" makes the forward pass it learns from; "record" is given the pass that acted, as by memory `latest`.
+Way = Literal["update", "record"]
+
+
+class Holding(Memory):
+    """Hands out one batch, whatever is stored."""
+
+    batch: Batch
+
+    def build(self, layout: Layout) -> None:
+        pass
+
+    def add(self, step: Step, row: Tensor) -> None:
+        pass
+
+    def sample(self, seed: Seed) -> Batch:
+        return self.batch
+
+
+@attrs.frozen(eq=False)
+class Collected:
+    """What a trainer learns from in a task.
+
+    Attributes:
+        spec: of the environment.
+        batch: of a memory that has what it asks for.
+        records_acting: whether that memory learns from the pass that acted.
+    """
+
+    spec: EnvironmentSpec
+    batch: Batch
+    records_acting: bool
+
+
+def collected(trainer: Trainer, among: Task) -> Collected:
+    """Returns a batch of what the untrained policy of a task experiences.
+
+    Raises:
+        UsageError: no memory has what the trainer asks for.
+    """
+    environment = on_host(build_environment(among.environment, ROWS), ROWS)
+    spec = environment.spec
+    build_trainer(trainer, _setup(among, spec, build_models(among, 0, spec, trainer)))
+    sampler = schedules.spanning_settings(build_part("sampler", among.sampler), among.steps)
+    policy = Policy(as_network(trainer.model), trainer.distribution(spec), sampler, spec)
+    memory = around.memory_for(Learner(policy, trainer, Holding(), ROWS, 0).layout(), among.memory)
+    request = trainer.request()
+    around.Collector(policy, memory, request).collect(environment, turns_for(request))
+    return Collected(spec, memory.sample(around.seed()), memory.records_acting)
+
+
+def _setup(among: Task, spec: EnvironmentSpec, models: dict[str, list[keras.Model]]) -> Setup:
+    return Setup(spec, models, ROWS, steps=max(among.steps, 1_000 * ROWS))
+
+
+def turns_for(request: Request) -> int:
+    """Returns how many turns it takes until there is a batch of what is asked for."""
+    if request.order == "all":
+        return request.length or 1
+    return max(TURNS, 2 * (request.num_steps + (request.length or 1)))
+
+
+class Learning:
+    """A trainer with networks, the acting one watched if that is asked for, and a batch.
+
+    Args:
+        trainer: not yet built.
+        among: a task with what goes with it.
+        experience: to learn from.
+        way: of updating.
+        is_watched: whether the acting network tells which passes are learned from.
+    """
+
+    def __init__(
+        self, trainer: Trainer, among: Task, experience: Collected, way: Way = "update", is_watched: bool = False
+    ) -> None:
+        spec = experience.spec
+        self.trainer, self.batch = trainer, experience.batch
+        models = build_models(among, 0, spec, trainer)
+        name, network = next(iter(trainer.networks(spec).items()))
+        if is_watched:
+            self.batch = told_apart(self.batch)
+            row = tf.nest.map_structure(lambda leaf: leaf[(0,) * len(self.batch.reward.shape)], self.batch.observation)
+            watching = watched(models[name][0], spec.see(row))
+            models[name][0] = build_model(watching, spec, network.num_outputs, seed=0)
+        build_trainer(trainer, _setup(among, spec, models))
+        self.models = models
+        self.model = models[name][0]
+        self._memory = Holding()
+        self._way = way
+
+    def forward(self) -> Recording:
+        """Returns the acting network's pass over the batch."""
+        return self.trainer.forward(self.batch, around.seed())
+
+    def loss(self, seed: Seed, batch: Batch | None = None) -> Loss:
+        """Returns the loss of the batch, or another one; traceable."""
+        chosen = self.batch if batch is None else batch
+        return self.trainer.loss(self.trainer.forward(chosen, seed).output, chosen, seed)
+
+    def traced(self, seed: Seed, batch: Batch) -> Update:
+        """Makes one update from a batch; traceable."""
+        self._memory.batch = batch
+        if self._way == "record":
+            self.trainer.record(self._acted(batch))
+        try:
+            return self.trainer.update(self._memory, seed)
+        finally:
+            self.trainer.record(None)
+
+    def _acted(self, batch: Batch) -> Recording:
+        """Returns the pass that acted, recorded as the loop does."""
+        network = as_network(self.model)
+        state = batch.state if tf.nest.flatten(batch.state) else network.initial_state(batch.reward.shape[0])
+        with tf.GradientTape() as tape:
+            output, _ = network(self.trainer.spec.see(batch.observation), state, training=True)
+            losses = sum_of_losses(self.model)
+        return Recording(tape, output, losses)
+
+    def update(self, step: int = 0) -> Update:
+        """Makes one update, with the seed of `step`."""
+        return self.traced(around.seed(step), self.batch)
+
+    def weights(self) -> list[np.ndarray]:
+        """Returns the weights of all networks."""
+        return [variable.numpy() for model in self._all_models() for variable in model.variables]
+
+    def trainable_weights(self) -> dict[str, list[np.ndarray]]:
+        """Returns the weights that are to be trained, by network."""
+        return {
+            name: [variable.numpy() for model in models for variable in model.trainable_variables]
+            for name, models in self.models.items()
+        }
+
+    def copy_to(self, other: Learning) -> None:
+        """Gives another one the weights and what the trainer's `variables()` names."""
+        for mine, its in zip(self._all_models(), other._all_models(), strict=True):
+            for value, variable in zip(mine.variables, its.variables, strict=True):
+                variable.assign(value)
+        for name, variable in other.trainer.variables().items():
+            variable.assign(self.trainer.variables()[name])
+
+    def _all_models(self) -> list[Any]:
+        return [model for models in self.models.values() for model in models]
+
+
+def reversed_rows(value: Nest) -> Nest:
+    """Returns leaves `[N, ...]` with the rows in reverse."""
+    return tf.nest.map_structure(lambda leaf: tf.reverse(leaf, [0]), value)
