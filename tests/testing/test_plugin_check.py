@@ -851,7 +851,7 @@ CASES = [
     (MEMORY, WrongMemory.PythonState, "graph", "expected the same batch eagerly and by graph"),
     (MEMORY, WrongMemory.OneStepForAll, "several_steps", "expected the reward of three steps"),
     (MEMORY, WrongMemory.GoesOnAnyway, "given_up", "expected rewards of one episode, given up or not"),
-    (MEMORY, WrongMemory.NoTarget, "batches", "expected the leaves ['acted', 'action', 'discount', 'ended', 'next_observation'"),
+    (MEMORY, WrongMemory.NoTarget, "batches", "expected the leaves ['acted', 'action', 'discount', 'ended',"),
     (TRAINER, WrongTrainer.LooksBeyondTheEnd, "terminated", "expected the same losses whatever lies beyond a terminated"),
     (TRAINER, WrongTrainer.WrongWay, "learns", "expected a mean return of at least 15 of 16 after 20,000 steps; got"),
     (TRAINER, WrongTrainer.SecretMetric, "metrics", "expected the metrics ['gradient_norm', 'loss']; got ['gradient_norm',"),
@@ -941,7 +941,7 @@ def test_a_line_that_does_not_apply_says_so_and_why():
     assert shown.endswith("\n          not applicable: its `inexact` says why not")
 
 
-def test_what_follows_from_a_broken_line_is_left_open():
+def test_what_follows_from_a_broken_line_is_left_open(imported):
     lines = {each.text: each for each in report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Wrong.NoTarget}))}
     broken = [each for each in lines.values() if each.state == "broken"]
     assert "tuple of length 3" in " ".join(each.problem for each in broken)
@@ -949,7 +949,7 @@ def test_what_follows_from_a_broken_line_is_left_open():
     assert any(each.state == "open" for each in lines.values())
 
 
-def test_of_what_is_no_part_only_that_is_said():
+def test_of_what_is_no_part_only_that_is_said(imported):
     states = [each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Walk}))]
     assert states == ["broken"] + ["open"] * (len(states) - 1)
 
