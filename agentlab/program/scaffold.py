@@ -46,6 +46,7 @@ def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
         "ANOTHER": f"; use the {kind} in another task by its name" if kind != "task" else "",
         "USAGE": _replaced(_usage(kind), names),
         "YEAR": str(datetime.date.today().year),
+        "API_VERSION": str(plugins.API),
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)

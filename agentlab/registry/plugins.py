@@ -15,7 +15,7 @@ from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 
 GROUPS = {name: kind.group for name, kind in KINDS.items()}
-API = 1  # of plugins; it grows when a contract changes so that plugins have to
+API = 2  # of plugins; it grows when a contract changes so that plugins have to
 API_GROUP = "agentlab.api"
 GYMNASIUM_GROUPS = ("gymnasium.envs", "gym.envs")
 CHOICE = "AGENTLAB_PLUGINS"
@@ -257,16 +257,18 @@ def _offers_of(distribution: importlib.metadata.Distribution, package: str, vers
         unreadable = f"its entry_points.txt can't be read: {errors.first_line(error)}"
     if unreadable:
         return [Offer("package", package, package, version, "", unreadable)]
-    problem = problem or _api_problem([point.name for point in entry_points if point.group == API_GROUP])
+    declared = [point.name for point in entry_points if point.group == API_GROUP]
+    problem = problem or (_api_problem(declared) if normalized(package) != "agentlab" else "")
     offered = [point for point in entry_points if point.group in kinds]
     return [Offer(kinds[point.group], point.name, package, version, point.value, problem) for point in offered]
 
 
 def _api_problem(declared: list[str]) -> str:
     """Returns what is wrong with the plugin API versions that a package declares; one that declares none is of version 1."""
-    if declared in ([], [str(API)]):
+    versions = declared or ["1"]
+    if versions == [str(API)]:
         return ""
-    return f"it is made for plugin API {' and '.join(sorted(declared))}, this agentlab has {API}: upgrade one of the two"
+    return f"it is made for plugin API {' and '.join(sorted(versions))}, this agentlab has {API}: upgrade one of the two"
 
 
 def _choice() -> list[str]:

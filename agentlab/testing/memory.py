@@ -98,8 +98,8 @@ class MemoryTests(Suite):
                 continue  # it hands out single steps only, or none
             for turn, numbers in enumerate(_ragged_turns(memory, layout)):
                 batch = memory.sample(around.seed(turn))
-                _expect_weightless(batch)
                 _expect_sums(batch, numbers, layout)
+                _expect_weightless(batch)
 
     def test_priorities(self) -> None:
         """It takes in how far off the trainer was on each row of a batch, and hands out what was stored."""

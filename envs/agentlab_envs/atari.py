@@ -144,7 +144,7 @@ class Atari(Environment):
         """Plays all actions since `reset` again: ALE's vector class gives out no state, and a seed and actions determine it."""
         timestep = self.reset(int(state["seed"]))
         for action in state["actions"]:
-            timestep = self.step(action.astype(self.spec.action.dtype))
+            timestep = self.step(action)  # cast to the dtype of the spec there
         if not np.array_equal(timestep.observation, state["observation"]):
             raise errors.EnvironmentFault(
                 f"{self.game}, played again from its seed and {len(state['actions']):,} actions, shows something else than in "

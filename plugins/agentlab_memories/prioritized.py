@@ -88,7 +88,10 @@ class PrioritizedReplay(UniformReplay):
         any_complete = priorities > 0.0
         slots = tf.where(any_complete, found, begin % self.capacity)
         weight = tf.where(any_complete, weight, 1.0)
-        return attrs.evolve(self._ring.read(slots), weight=weight, place=slots)
+        batch = self._ring.read(slots)
+        if not isinstance(batch.weight, tuple):  # [N, T] of sequences
+            weight = weight[:, None] * batch.weight
+        return attrs.evolve(batch, weight=weight, place=slots)
 
     def update_priorities(self, place: Nest, priority: Tensor) -> None:
         priorities = tf.pow(priority + self.smallest_error, self.priority_exponent)

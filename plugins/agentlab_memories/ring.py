@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.memory import Layout
+from agentlab.memory import Layout, weight_of
 from agentlab.system.free_memory import check_free
 from agentlab.types import Batch, Nest, Step, Tensor
 
@@ -218,7 +218,7 @@ class Ring:
         slots = tf.stack(along, axis=1)
         repeated = tf.equal(slots[:, 1:], slots[:, :-1])  # of an environment that has gone no further
         acted = tf.concat([tf.ones_like(slots[:, :1], tf.bool), ~repeated], axis=1)
-        return attrs.evolve(self._read_steps(slots), acted=acted)
+        return attrs.evolve(self._read_steps(slots), acted=acted, weight=weight_of(acted))
 
     def _read_steps(self, slots: Tensor) -> Batch:
         """Returns the transitions of n steps that begin in `slots` `[...]`."""

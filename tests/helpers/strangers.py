@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+from agentlab.registry import plugins
+
 
 def distribution(path, package, modules, version="1.2", **groups):
     """Writes a distribution's files: its modules, and what pip would leave of its metadata."""
@@ -14,6 +16,7 @@ def distribution(path, package, modules, version="1.2", **groups):
     info = path / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    groups = {"api": [f"{plugins.API} = {package}"], **groups}
     sections = [f"[agentlab.{kind}]\n" + "\n".join(lines) for kind, lines in groups.items()]
     (info / "entry_points.txt").write_text("\n".join(sections) + "\n")
 

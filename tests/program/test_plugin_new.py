@@ -95,7 +95,8 @@ def test_what_is_written(tmp_path, kind):
     }
     assert common | {"src/my_own_thing/tasks.py", "tests/test_my_own_thing.py"} <= names
     text = {str(path.relative_to(root)): path.read_text("utf-8") for path in files}
-    for word in ("my-plugin", "my_plugin", "MyPlugin", "KIND", "ENTRY_POINTS", "USAGE", "OFFER", "ANOTHER", "YEAR"):
+    places = ("my-plugin", "my_plugin", "MyPlugin")
+    for word in (*places, "KIND", "ENTRY_POINTS", "USAGE", "OFFER", "ANOTHER", "YEAR", "API_VERSION"):
         assert word not in "".join(text.values())
     for name, source in text.items():
         if name.endswith(".py"):

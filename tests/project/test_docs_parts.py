@@ -65,7 +65,7 @@ for page, parts in FOUND.items():
             task = among(page, kind, name) if kind in ("model", "trainer") else None
             attributes = {"among": task} if task is not None else {}
             if (kind, name) == ("trainer", "ppo"):
-                attributes |= {"settings": {"epochs": 2, "minibatches": 2}, "pytestmark": pytest.mark.slow}
+                attributes |= {"settings": {"num_epochs": 2, "num_minibatches": 2}, "pytestmark": pytest.mark.slow}
             globals()[f"Test_{page.partition('.')[0]}_{kind}_{name}"] = suites.suite_of_part(kind, part, **attributes)
 
 
@@ -104,7 +104,7 @@ def test_there_are_parts_of_every_kind():
     assert ("sampler", "second-best") in FOUND["plugins.md"]
     assert ("environment", "ladder") in FOUND["time.md"]
     assert {kind for kind, _ in FOUND["parts.md"]} == set(plugins.GROUPS)
-    assert {kind for kind, _ in FOUND["algorithm.md"]} == {"memory", "task", "trainer"}
+    assert {kind for kind, _ in FOUND["algorithm.md"]} == {"task", "trainer"}
 
 
 def test_a_part_that_breaks_its_contract_would_be_seen(tmp_path):
@@ -112,7 +112,8 @@ def test_a_part_that_breaks_its_contract_would_be_seen(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
         "```python\nimport tensorflow as tf\nfrom agentlab.sampler import Sampler\nprint(1 / 0)\n"
-        "class Narrow(Sampler):\n    def sample(self, output, step, seed): return tf.argmax(output, -1, tf.int32)\n```\n"
+        "class Narrow(Sampler):\n"
+        "    def sample(self, distribution, step, seed): return tf.argmax(distribution.logits, -1, tf.int32)\n```\n"
     )
     (part,) = parts_of(page).values()
     with pytest.raises(AssertionError, match="expected actions in int64"):

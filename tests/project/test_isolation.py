@@ -28,7 +28,7 @@ def test_listing_among_twenty_hostile_plugins(path):
         assert ("can't be loaded: " in line) is bool(reason)
     assert lines["good", "good-one"].endswith("A part of good make.")
     assert "Deep Q-network" in lines["dqn", "agentlab"]
-    assert "made for plugin API 2, this agentlab has 1" in lines["later", "hostile-later"]
+    assert "made for plugin API 3, this agentlab has 2" in lines["later", "hostile-later"]
     assert "its entry_points.txt can't be read" in lines["hostile-garbage", "hostile-garbage"]
     assert "choose it as hostile-distant:same" in found.stdout
 
@@ -55,7 +55,7 @@ CHOSEN = {
     "wrong-type": "is 3; expected a class derived from agentlab.trainer.Trainer",
     "falsy": "expected a class derived from agentlab.trainer.Trainer",
     "falsy-object": "expected a class derived from agentlab.trainer.Trainer",
-    "later": "it is made for plugin API 2, this agentlab has 1: upgrade one of the two",
+    "later": "it is made for plugin API 3, this agentlab has 2: upgrade one of the two",
     "same": "offer a trainer named 'same'",
     "twice": "offer a trainer named 'twice'",
 }
@@ -118,11 +118,12 @@ def test_a_name_that_the_environment_leaves_out_is_told_so(path, monkeypatch):
 @pytest.mark.parametrize(
     ("declared", "problem"),
     [
-        ([], ""),
-        (["1 = stranger_one"], ""),
-        (["2 = stranger_one"], "made for plugin API 2, this agentlab has 1: upgrade one of the two"),
-        (["1 = stranger_one", "3 = stranger_one"], "made for plugin API 1 and 3, this agentlab has 1: upgrade one of the two"),
-        (["next = stranger_one"], "made for plugin API next, this agentlab has 1: upgrade one of the two"),
+        (["2 = stranger_one"], ""),
+        ([], "made for plugin API 1, this agentlab has 2: upgrade one of the two"),
+        (["1 = stranger_one"], "made for plugin API 1, this agentlab has 2: upgrade one of the two"),
+        (["3 = stranger_one"], "made for plugin API 3, this agentlab has 2: upgrade one of the two"),
+        (["1 = stranger_one", "3 = stranger_one"], "made for plugin API 1 and 3, this agentlab has 2: upgrade one of the two"),
+        (["next = stranger_one"], "made for plugin API next, this agentlab has 2: upgrade one of the two"),
     ],
 )  # fmt: skip
 def test_the_api_version_is_read_without_an_import(path, declared, problem):

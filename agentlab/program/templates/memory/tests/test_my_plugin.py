@@ -3,10 +3,10 @@
 import pytest
 import tensorflow as tf
 
-from agentlab import Transition, errors, seeds
+from agentlab import AgentlabError, Step, seeds
+from agentlab.memory import Layout, Request
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.testing import MemoryTests, TaskTests
-from agentlab.types import Horizon
 from my_plugin.memory import MyPlugin
 
 SPEC = EnvironmentSpec("example", Array((1,)), Discrete(2))
@@ -21,15 +21,15 @@ class TestTask(TaskTests):
 
 
 def add(memory, *rewards):
-    """Adds transitions of one environment, told apart by their rewards."""
+    """Adds steps of one environment, told apart by their rewards."""
     count, shown = len(rewards), tf.zeros([len(rewards), 1])
-    batch = Transition(shown, tf.zeros([count], tf.int64), tf.constant(rewards), tf.ones([count]), shown)
-    memory.add(batch, ended=tf.zeros([count], tf.bool), row=tf.zeros([count], tf.int64))
+    action, going_on = tf.zeros([count], tf.int64), tf.zeros([count], tf.bool)
+    memory.add(Step(shown, action, tf.constant(rewards), tf.ones([count]), shown, going_on, ~going_on), row=action)
 
 
 def test_the_last_ones_are_handed_out():
     memory = MyPlugin(size=3)
-    memory.build(SPEC, 1, Horizon())
+    memory.build(Layout(SPEC, 1))
     add(memory, 1.0, 2.0)
     assert memory.sample(seeds.at(0, 0)).reward.numpy().tolist() == [1.0, 2.0, 1.0]
     add(memory, 3.0, 4.0)
@@ -37,5 +37,5 @@ def test_the_last_ones_are_handed_out():
 
 
 def test_several_steps_are_refused():
-    with pytest.raises(errors.UsageError, match="single steps"):
-        MyPlugin().build(SPEC, 1, Horizon(3))
+    with pytest.raises(AgentlabError, match="single steps"):
+        MyPlugin().build(Layout(SPEC, 1, Request(3)))

@@ -6,7 +6,7 @@ import attrs
 import keras
 
 from agentlab.model import ModelBuilder
-from agentlab.spec import EnvironmentSpec
+from agentlab.spec import EnvironmentSpec, array_of
 
 
 @attrs.frozen
@@ -22,7 +22,8 @@ class MyPlugin(ModelBuilder):
     blocks: int = attrs.field(default=2, validator=attrs.validators.ge(0))
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-        observation = keras.Input(spec.observation.shape, dtype=spec.observation.dtype)
+        seen = array_of(spec.seen, "Model 'my-plugin'", spec.name)
+        observation = keras.Input(seen.shape, dtype=seen.dtype)
         hidden = keras.layers.Dense(self.units)(keras.layers.Flatten()(observation))
         for _ in range(self.blocks):
             added = keras.layers.Dense(self.units, activation="relu")(hidden)

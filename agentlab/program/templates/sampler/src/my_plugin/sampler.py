@@ -1,27 +1,27 @@
-"""A sampler turns a model's output into an action: exploring, evaluating and generating text differ in it alone."""
+"""A sampler chooses actions from distributions: exploring, evaluating and generating text differ in it alone."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import attrs
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab.distribution import FORBIDDEN, Distribution
 from agentlab.sampler import Sampler
+from agentlab.types import Nest, Seed, Tensor
 
 
 @attrs.frozen
 class MyPlugin(Sampler):
-    """Draws among the k largest outputs, each of them as likely as the others.
+    """Draws among the k best actions, each of them as likely as the others; of equally good ones, among all.
 
     Attributes:
-        k: how many outputs; of fewer, all.
+        k: how many actions; of fewer, all.
     """
 
     k: int = attrs.field(default=2, validator=attrs.validators.ge(1))
 
-    def sample(self, output: Any, step: Any, seed: Any) -> Any:
-        best = tf.math.top_k(output, min(self.k, output.shape[-1])).indices  # [B, ..., k]
-        place = seeds.integers(seed, tf.shape(output)[:-1], best.shape[-1])  # a draw of its own for every row
-        return tf.cast(tf.gather(best, place, batch_dims=len(output.shape) - 1), tf.int64)
+    def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
+        logits = distribution.logits  # [B, ..., A]; FORBIDDEN where a mask forbids
+        worst = tf.math.top_k(logits, min(self.k, logits.shape[-1])).values[..., -1:]
+        among_best = (logits >= worst) & (logits > FORBIDDEN / 2)
+        return distribution.masked(among_best).explore(tf.shape(logits)[:-1], seed)

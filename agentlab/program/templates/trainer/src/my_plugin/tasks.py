@@ -8,7 +8,7 @@ my_plugin = Task(
     environment=part("identity"),
     model=part("mlp", hidden_units=(32,)),
     trainer=part("my-plugin"),
-    sampler=part("temperature"),
+    sampler=part("stochastic"),
     memory=part("latest"),
     steps=32_000,
     num_environments=16,
