@@ -16,7 +16,8 @@ def distribution(path, package, modules, version="1.2", **groups):
     info = path / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    groups = {"api": [f"{plugins.API} = {package}"], **groups}
+    if groups:  # it offers something
+        groups = {"api": [f"{plugins.API} = {package}"], **groups}
     sections = [f"[agentlab.{kind}]\n" + "\n".join(lines) for kind, lines in groups.items()]
     (info / "entry_points.txt").write_text("\n".join(sections) + "\n")
 
