@@ -1,5 +1,6 @@
 """One thread, one TensorFlow set-up for all tests; what several of them use."""
 
+import fnmatch
 import os
 import sys
 
@@ -38,9 +39,28 @@ def pytest_addoption(parser):
 WHOLE_PROGRAMS = ("test_readme.py", "test_examples.py", "test_plugin_new.py", "test_docs.py", "test_supervised_docs.py")
 
 
-def pytest_collection_modifyitems(items):
-    """Puts the tests that take longest at the beginning, so that at the end no process waits for another's."""
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(config, items):
+    """Marks the cases that the quick suite leaves out; puts the tests that take longest at the beginning.
+
+    Those so that at the end no process waits for another's.
+    """
+    unused = _mark_slow_cases(items)
+    if unused and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"No case is named as a marker 'quick' says: {sorted(unused)}")
     items.sort(key=lambda item: item.path.name not in WHOLE_PROGRAMS)
+
+
+def _mark_slow_cases(items):
+    """Marks as slow what a marker `quick(pattern, ...)` does not name; returns the patterns that name no case."""
+    patterns, used = set(), set()
+    for item in items:
+        here = {(item.nodeid.partition("[")[0], pattern) for marker in item.iter_markers("quick") for pattern in marker.args}
+        naming = {(test, pattern) for test, pattern in here if fnmatch.fnmatchcase(item.callspec.id, pattern)}
+        if here and not naming:
+            item.add_marker("slow")
+        patterns, used = patterns | here, used | naming
+    return patterns - used
 
 
 @pytest.fixture

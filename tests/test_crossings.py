@@ -476,6 +476,7 @@ def test_environments_that_write_over_what_crossed_change_nothing_of_the_agents(
 
 @pytest.mark.parametrize("execution", ["eager", "graph"])
 @pytest.mark.parametrize("task", ["dqn", "classifier-digits"])  # with a memory, and learning on the spot
+@pytest.mark.quick("dqn-graph", "classifier-digits-graph")
 def test_what_the_caller_changes_after_a_step_changes_nothing_of_the_agents(task, execution):
     def steps(careless):
         settings = {"trainer": {"learning_starts": 4, "update_period": 2}} if task == "dqn" else {"gear": "host"}
@@ -523,6 +524,7 @@ class Numbered(gymnasium.Env):
 
 
 @pytest.mark.parametrize("start", [1, -2, 7])
+@pytest.mark.quick("-2")
 def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers(tmp_path, start):
     changes = {"steps": 60, "trainer": {"learning_starts": 30}, "evaluation": {"episodes": 2}}
     environment = Numbered(start)

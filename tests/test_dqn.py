@@ -224,6 +224,7 @@ MODELS = {
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.quick("large-graph-*", "small-graph-functional", "large-xla-normalised", "large-eager-frozen")
 def test_any_keras_model_learns(compiled, make):
     with seeds.keras_initializers(0):
         model = make()
@@ -249,6 +250,7 @@ def test_any_keras_model_learns(compiled, make):
         np.testing.assert_array_equal(old[0], layer.get_weights()[0])
 
 
+@pytest.mark.quick("xla")
 def test_batch_normalisation_learns_its_moving_means(compiled):
     model = MODELS["normalised"]()
     trainer, _ = built(model, target=None)

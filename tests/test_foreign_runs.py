@@ -411,6 +411,7 @@ def test_spaces_without_a_number_are_refused(which, monkeypatch):
 
 
 @pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4"])
+@pytest.mark.quick("ALE/*")
 def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     with pytest.MonkeyPatch.context() as unregistered:
         unregistered.delitem(gymnasium.registry, id, raising=False)

@@ -213,6 +213,7 @@ def _of_either_size(request, monkeypatch):
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-xla-batch*", "large-eager-decorated")
 def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     trainer = DQN(target_update_period=10**6, learning_rate=0.1)
@@ -230,6 +231,7 @@ def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-xla-batch*", "large-eager-decorated")
 def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     target = TargetNetwork(model, 2, 1.0)
@@ -244,6 +246,7 @@ def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     np.testing.assert_allclose(target.output(shown), expected, rtol=1e-6)
 
 
+@pytest.mark.quick("graph", "xla")
 def test_every_weight_of_a_model_with_a_decorated_call_is_trained(compiled):
     """Whichever network is asked first: each has a trace of its own."""
     model = build_model(sequence(Decorated()), SPEC, 2, 0)
@@ -282,6 +285,7 @@ def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
 
 
 @pytest.mark.parametrize("double", [True, False])
+@pytest.mark.quick("graph-*", "xla-True")
 def test_bootstrapping_leaves_the_models_statistics_alone(compiled, double):
     model = sequence(Counter(), keras.layers.BatchNormalization(momentum=0.0))
     trainer = DQN(double=double, learning_rate=0.0)

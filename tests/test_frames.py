@@ -108,6 +108,7 @@ ENDS = st.sampled_from(["", "", "", "", "terminated", "truncated", "both"])
 
 
 @given(data=st.data())
+@pytest.mark.quick("(3, 3, 30)")
 def test_what_is_read_is_what_a_naive_buffer_reads(pair, data):
     rows, rings, adds = pair
     for ring in rings:

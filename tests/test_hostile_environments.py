@@ -109,6 +109,7 @@ def test_the_users_own_ctrl_c_is_not_the_environments():
 
 @pytest.mark.parametrize("way", ["hang", "hang in a library", "spin"])
 @pytest.mark.parametrize("where", ["reset", "step", "render"])
+@pytest.mark.quick("reset-spin", "step-hang", "render-hang in a library")
 def test_a_worker_that_hangs_for_good_is_told_of_in_time(where, way):
     environment = make("async", timeout=0.5, way=way, where=where, at=1)
     with soon():
@@ -266,6 +267,7 @@ def program(way):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_time_for_which_all_processes_are_stopped_does_not_count():
     with program("") as (process, _):
         time.sleep(0.5)

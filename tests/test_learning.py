@@ -195,6 +195,7 @@ FAMILY = {
 @pytest.mark.parametrize(
     "settings", [*list(FAMILY.values())[:-1], pytest.param(FAMILY["all"], marks=pytest.mark.slow)], ids=FAMILY
 )
+@pytest.mark.quick("prioritised-*", "categorical-*")
 def test_the_family_learns_the_same_values(settings, gear):
     assert is_close(learned(Steps(limit=3), gear=gear, **settings), UNENDING, tolerance=0.1)
 

@@ -201,6 +201,7 @@ def test_the_weights_exponent_counts_batches(compiled):
         np.testing.assert_allclose(batch.weight, expected / expected.max(), rtol=1e-6)
 
 
+@pytest.mark.quick("graph", "xla")
 def test_of_several_steps_only_whole_ones_have_a_priority(compiled):
     memory = make(Horizon(3, 0.5), rows=1, capacity=8)
     add = compiled(lambda numbers: put_tensors(memory, numbers))

@@ -155,6 +155,7 @@ def test_a_run_stopped_again_and_again_comes_to_the_same_bits(tmp_path, wholes, 
 
 
 @pytest.mark.parametrize("family", ["device", "host"])
+@pytest.mark.quick("host")
 def test_a_larger_budget_goes_on_from_where_the_run_ended(tmp_path, family):
     task, changes = FAMILIES[family]
     whole = agentlab.run(task, 1, changes, run_dir=tmp_path / "whole")
@@ -183,6 +184,7 @@ def begun(tmp_path, tmp_path_factory):
 
 
 @pytest.mark.parametrize("more", [{"checkpoint_period": 0}, {"checkpoint_period": 40, "report_period": 90}])
+@pytest.mark.quick("more1")
 def test_the_final_state_does_not_depend_on_how_many_checkpoints_and_reports_there_are(tmp_path, wholes, more):
     task, changes = FAMILIES["device"]
     one = wholes("device")
@@ -245,6 +247,7 @@ def test_a_run_that_ended_is_not_begun_anew_because_its_checkpoints_were_lost(tm
 
 
 @pytest.mark.parametrize("stream", ["evaluation during training", "evaluation"])
+@pytest.mark.quick("evaluation during training")
 def test_an_evaluation_ends_when_asked_to_and_is_done_anew(tmp_path, monkeypatch, stream):
     task, changes = FAMILIES["device"]
     changes = {**changes, "evaluation": {"episodes": 4, "period": 300}}
@@ -552,6 +555,7 @@ def test_a_checkpoint_without_seconds_is_resumed_from(begun, wholes):
 
 
 @pytest.mark.parametrize("seconds", [3, {"train": "long"}, {"train": -1.0}, {"train": True}])
+@pytest.mark.quick("3", "seconds2")
 def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
     directory = begun(5)
     newest = max(directory.glob("checkpoints/*/manifest.json"), key=lambda path: int(path.parent.name[5:]))

@@ -214,6 +214,7 @@ unrepeatable = pytest.mark.filterwarnings("ignore:This run is not exactly resuma
 @pytest.mark.parametrize(
     ("way", "sentence"), [("raise", "the motor is on fire"), ("shape", r"float32\[3\]"), ("not a number", "nan")]
 )
+@pytest.mark.quick("raise-*")
 def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, sentence):
     environment = {"name": "gymnasium", "id": "failing_environment:Failing-v0", "arguments": {"way": way}}
     changes = {"environment": environment, "steps": 100, "report_period": 20, "trainer": {"learning_starts": 10}}
