@@ -10,12 +10,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # of processes that tests s
 import hypothesis
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from agentlab import execution as executions
 from agentlab import plugins
-
-tf.config.threading.set_intra_op_parallelism_threads(1)
 
 hypothesis.settings.register_profile("agentlab", derandomize=True, database=None, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("agentlab")
@@ -34,6 +30,13 @@ def _no_waiting_for_the_disk():
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="random faults in full numbers, as the documentation quotes them")
+
+
+def pytest_collectstart():
+    """Imports TensorFlow in the processes that collect, not in the one that only hands tests out to them and would be late."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 WHOLE_PROGRAMS = ("test_readme.py", "test_examples.py", "test_plugin_new.py", "test_docs.py", "test_supervised_docs.py")
@@ -77,6 +80,8 @@ def execution(request):
 @pytest.fixture
 def compiled(execution):
     """Wraps a function so that it runs by this test's execution."""
+    from agentlab import execution as executions
+
     return lambda function: executions.compiled(function, execution)
 
 
