@@ -298,6 +298,7 @@ with program.stop_on_signals():
 
 
 @pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT"), ("SIGINT", "SIGTERM")])
+@pytest.mark.quick("SIGTERM-SIGINT")
 def test_a_second_signal_ends_a_compilation(first, second):
     numbers = [int(getattr(signal, name)) for name in (first, second)]
     found = subprocess.run([sys.executable, "-c", TWO_SIGNALS.format(*numbers)], capture_output=True, timeout=20)

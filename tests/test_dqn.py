@@ -153,6 +153,7 @@ def test_gradients_are_clipped_to_their_global_norm(compiled, limit, scale):
 
 
 @pytest.mark.usefixtures("_of_either_size")
+@pytest.mark.quick("large-*", "small-graph")
 def test_the_target_network_is_copied_at_its_period(compiled):
     trainer, model = built(target_update_period=3)
     learn = compiled(trainer.learn)

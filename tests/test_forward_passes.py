@@ -57,6 +57,7 @@ class Twice(Trainer):
 
 
 @pytest.mark.parametrize("trainer", [DQN(double=True), DQN(double=False), Twice(), Twice(max_gradient_norm=0.1)], ids=repr)
+@pytest.mark.quick("eager-*", "graph-*")
 def test_the_losses_of_the_pass_that_is_learned_from_count(compiled, trainer):
     model = penalized()
     trainer = attrs.evolve(trainer, optimizer="sgd", learning_rate=0.1)
@@ -115,6 +116,7 @@ def test_losses_count_in_a_loop_of_ones_own(execution):
 
 
 @pytest.mark.parametrize("kind", [DeviceGear, HostGear])
+@pytest.mark.quick("graph-*")
 def test_losses_count_in_both_gears(execution, kind):
     """Identity shows one-hot symbols: each costs the square of its output, so the weights shrink by (1 - 2 / 4 * rate)."""
     environment = Identity(num_symbols=2)
@@ -274,6 +276,7 @@ def test_statistics_move_by_the_rate_and_whole_numbers_are_copied(compiled):
 
 
 @pytest.mark.parametrize("make", [*MODELS.values(), Carrying], ids=[*MODELS, "recurrent"])
+@pytest.mark.quick("eager-*", "graph-*")
 def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     state = model.initial_state(2) if isinstance(model, RecurrentModel) else ()
