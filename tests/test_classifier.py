@@ -45,6 +45,7 @@ def test_the_loop_gives_kerass_numbers(tmp_path, execution):
         np.testing.assert_allclose(our_weight, their_weight, rtol=1e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_a_plain_keras_model(tmp_path):
     found = run(tmp_path)
     x, y = Images("digits", split="test").arrays()
@@ -304,6 +305,7 @@ def test_arrays_of_ones_own_are_evaluated_on_their_own_test_split(tmp_path):
     assert found.result["evaluation"]["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits(tmp_path):
     one, again, other = (
         run(tmp_path, str(number), seed=seed, steps=960, evaluation={"episodes": 20}) for number, seed in enumerate((0, 0, 1))

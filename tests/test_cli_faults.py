@@ -253,6 +253,7 @@ def test_a_reader_that_leaves_does_not_end_the_training(here):
     assert json.loads((here / "run" / "result.json").read_text())["steps"] == 256
 
 
+@pytest.mark.slow
 def test_a_signal_is_heard_when_nobody_reads_what_is_said_to_it(here):
     command = ["run", "dqn", *SMALL[1:], "--environment", "identity", "--steps", "1000000", "--run-dir", "run"]
     command += ["--set", "report_period=64"]

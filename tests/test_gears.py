@@ -80,7 +80,7 @@ RAINBOW_BY_XLA = pytest.param(("device", "xla", "rainbow"), marks=pytest.mark.sl
 
 
 @pytest.mark.parametrize("way", [*EVERY_WAY, ("host", "graph", "rainbow"), RAINBOW_BY_XLA], ids="-".join)
-@pytest.mark.quick("device-graph", "device-xla", "host-graph")
+@pytest.mark.quick("device-graph", "host-graph")
 def test_the_size_of_chunks_changes_no_bit(way):
     whole, episodes = from_the_start([30], *way)
     parts, episodes_in_parts = from_the_start([1, 2, 20, 0, 7], *way)
@@ -208,7 +208,7 @@ def branching_eagerly():
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
-@pytest.mark.quick("graph")
+@pytest.mark.slow
 def test_python_control_flow_in_a_plugin_compiles(execution):
     expected = branching_eagerly()
     found, _ = trained([12], Branching(), execution=execution)

@@ -193,6 +193,7 @@ def test_one_text_is_written_without_ado(run, capsys):
     assert text == "the " + run.agent.generate(150, "the ", temperature=0.5, seed=4)[0] + "\n"
 
 
+@pytest.mark.slow
 def test_several_temperatures_make_a_table(run, capsys):
     _, text, _ = sample(capsys, run.directory, "--length", 20, "--temperature", 0.2, 0.5, 1.0, 1.2, "--top-k", 9)
     expected = ""

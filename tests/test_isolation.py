@@ -185,6 +185,7 @@ def test_a_file_offers_its_parts_to_a_command(file, capsys):
     assert "No task named 'second-best'" in missing.stderr
 
 
+@pytest.mark.slow
 def test_a_part_of_a_file_is_described_and_checked(file, capsys):
     assert main(["info", "broken", "--plugin", file]) == 0
     assert "Draws int32, which is wrong." in capsys.readouterr().out

@@ -164,6 +164,7 @@ def test_a_wrong_action_is_found():
     assert not is_close(learned(Steps(), WrongAction), UNENDING)
 
 
+@pytest.mark.slow
 def test_a_missing_target_network_is_found():
     """A target network that never moves keeps its initial values, 0: what is learned is the reward alone."""
     frozen = {"target_update_period": 10**9}
@@ -220,6 +221,7 @@ def test_two_steps_across_a_reset_are_found(monkeypatch):
     assert not is_close(learned(Steps(limit=1), num_steps=2), UNENDING, tolerance=0.2)
 
 
+@pytest.mark.slow
 def test_two_steps_through_other_environments_are_found(monkeypatch):
     """Planted bug: the memory takes all rows for one environment."""
     add = Ring.add

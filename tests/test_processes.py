@@ -115,6 +115,7 @@ def test_a_fork_of_a_process_that_used_tensorflow_is_told_instead_of_hanging(tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake():
     """TensorFlow takes it before its first operation only: a second run in one process can't have another."""
     script = (

@@ -343,6 +343,7 @@ class Drifting(gymnasium.Env):
 gymnasium.register("Drifting-v0", Drifting, disable_env_checker=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_resumed_exactly_is_labelled_before_it_begins(tmp_path):
     changes = {**SMALL_DQN, "environment": {"name": "gymnasium", "id": "Drifting-v0"}, "steps": 100, "checkpoint_period": 30}
     with pytest.warns(errors.RunWarning, match="not exactly resumable.*'Drifting-v0', .*shows something else"):
@@ -486,6 +487,7 @@ def test_the_program_says_that_a_run_is_finished_and_how_to_extend_it(tmp_path, 
     assert "604 steps" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_result_that_is_damaged_is_made_again(tmp_path, wholes):
     directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
     (directory / "result.json").write_text('{"steps": "many"')
@@ -514,6 +516,7 @@ def test_a_budget_only_grows(tmp_path, begun):
     assert main([*advice.split(), "--episodes", "1"]) == 0
 
 
+@pytest.mark.slow
 def test_an_extension_that_was_interrupted_is_not_taken_for_finished(tmp_path, wholes):
     directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
     with pytest.raises(errors.Interrupted):
@@ -564,6 +567,7 @@ def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
         agentlab.resume(directory)
 
 
+@pytest.mark.slow
 def test_each_run_in_a_process_has_a_clock_of_its_own(tmp_path):
     task, changes = FAMILIES["device"]
     with clock.of_program(50.0):

@@ -264,6 +264,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, finished):
         agentlab.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_embedding_touches_no_global_state(tmp_path):
     import logging
     import random
