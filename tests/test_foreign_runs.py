@@ -363,6 +363,7 @@ def follow(sentence):
 
 @pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array|.*precision lowered")
 @pytest.mark.parametrize("name", SPACES)
+@pytest.mark.quick("dict", "several choices", "actions of several rows", "actions by numbers")
 def test_the_advice_on_spaces_leads_on(name, here):
     told = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     with pytest.raises(errors.UsageError) as refused:

@@ -52,6 +52,7 @@ def learned(optimizer):
 
 @hostile
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, {"name": "adam", "amsgrad": True}], ids=str)
+@pytest.mark.quick("adam-*", "sgd-mixed float16")
 def test_updates_are_the_same_under_any_settings(settings, optimizer):
     expected = learned(optimizer)
     with settings_of_keras(**settings):

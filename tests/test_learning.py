@@ -126,6 +126,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.quick("cut", "terminating", "both")
 def test_values_are_those_by_hand(ends):
     environment, expected = ENDS[ends]
     assert is_close(learned(environment), expected)
@@ -172,6 +173,7 @@ def test_a_missing_target_network_is_found():
     assert is_close(learned(Steps(), NoTargetNetwork, **frozen), UNENDING)
 
 
+@pytest.mark.slow
 def test_polyak_averaging_moves_the_target_network():
     assert is_close(learned(Steps(), target_update_period=1, target_update_rate=0.05), UNENDING)
 
@@ -237,6 +239,7 @@ def test_the_values_of_identity():
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_run_of_identity_reaches_the_optimum(tmp_path, seed):
     changes = {
         "environment": {"name": "identity"},

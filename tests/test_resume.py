@@ -307,6 +307,7 @@ def test_a_smaller_budget_than_was_used_up_is_told(tmp_path, begun):
     agentlab.resume(directory, steps=int(re.search(r"--steps (\d+)", str(refusal.value))[1]))
 
 
+@pytest.mark.slow
 def test_another_machine_is_told_of(tmp_path, begun):
     directory = begun()
     config = json.loads((directory / "config.json").read_text())
