@@ -728,7 +728,7 @@ def test_a_line_that_does_not_apply_says_so_and_why():
     assert shown.endswith("\n          not applicable: its `inexact` says why not")
 
 
-def test_what_follows_from_a_broken_line_is_left_open():
+def test_what_follows_from_a_broken_line_is_left_open(imported):
     lines = {each.text: each for each in report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Wrong.NoTarget}))}
     broken = [each for each in lines.values() if each.state == "broken"]
     assert "tuple of length 3" in " ".join(each.problem for each in broken)
@@ -736,7 +736,7 @@ def test_what_follows_from_a_broken_line_is_left_open():
     assert any(each.state == "open" for each in lines.values())
 
 
-def test_of_what_is_no_part_only_that_is_said():
+def test_of_what_is_no_part_only_that_is_said(imported):
     states = [each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Walk}))]
     assert states == ["broken"] + ["open"] * (len(states) - 1)
 

@@ -119,7 +119,7 @@ def test_gradient_is_the_slope(kind, every_position, compiled):
 
 
 @COVERAGE
-@pytest.mark.quick("graph-*", "xla-False")
+@pytest.mark.quick("graph-True")
 def test_stack_as_two_keras_layers(every_position, compiled):
     stack = RecurrentStack([LSTM(UNITS, SYMBOLS), GRU(UNITS)], return_sequences=every_position)
     stack.build((BATCH, LENGTH))
