@@ -240,7 +240,9 @@ def test_agents_learn_in_threads_as_they_do_alone(tmp_path):
     found = {}
 
     def run(seed, where):
-        found[where] = agentlab.run("dqn-cartpole", seed, SMALL, run_dir=tmp_path / where).model.get_weights()
+        found[where] = agentlab.run(
+            "dqn-cartpole", seed, {**SMALL, "steps": 1_000}, run_dir=tmp_path / where
+        ).model.get_weights()
 
     for seed in range(2):
         run(seed, f"alone-{seed}")

@@ -88,6 +88,7 @@ def test_tensorboard_reads_the_events(finished):
     assert losses == pytest.approx([line["loss"] for line in lines(found.directory)])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_whatever_is_evaluated_and_reported(tmp_path, finished):
     plain = weights(finished)
     watched = run(tmp_path, "watched", report_period=48, evaluation={"episodes": 3, "period": 64})
