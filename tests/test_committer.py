@@ -49,24 +49,25 @@ def run(directory):
     return agentlab.run(task, 3, {**changes, "steps": 300}, run_dir=directory)
 
 
-def test_a_disk_that_is_full_ends_the_run_whichever_call_of_a_save_it_comes_to(tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
+@pytest.mark.quick("middle")
+def test_a_disk_that_is_full_ends_the_run_whichever_call_of_a_save_it_comes_to(tmp_path, monkeypatch, place):
     with monkeypatch.context() as counted:
         saboteur = Saboteur(-1, thread="checkpoint")
         saboteur.install(counted)
         whole = run(tmp_path / "whole").directory
     assert saboteur.count > 40  # three checkpoints, of which the first doesn't stay
-    for which in (0, saboteur.count // 2, saboteur.count - 1):
-        directory = tmp_path / f"full-{which}"
-        with monkeypatch.context() as sabotaged:
-            Saboteur(which, FULL, "checkpoint").install(sabotaged)
-            with pytest.raises(errors.WriteFault, match="No space left on device"):
-                run(directory)
-        assert not (directory / "result.json").exists()
-        assert not list(directory.glob("checkpoints/.saving-*"))
-        anew = not list(directory.glob("checkpoints/step-*"))
-        with pytest.warns(errors.RunWarning, match="begins anew at step 0") if anew else contextlib.nullcontext():
-            agentlab.resume(directory)
-        assert_equal(whole, directory)
+    directory = tmp_path / "full"
+    with monkeypatch.context() as sabotaged:
+        Saboteur(int(place * (saboteur.count - 1)), FULL, "checkpoint").install(sabotaged)
+        with pytest.raises(errors.WriteFault, match="No space left on device"):
+            run(directory)
+    assert not (directory / "result.json").exists()
+    assert not list(directory.glob("checkpoints/.saving-*"))
+    anew = not list(directory.glob("checkpoints/step-*"))
+    with pytest.warns(errors.RunWarning, match="begins anew at step 0") if anew else contextlib.nullcontext():
+        agentlab.resume(directory)
+    assert_equal(whole, directory)
 
 
 class Directory:

@@ -233,7 +233,7 @@ def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-xla-batch*", "large-eager-decorated")
+@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-eager-decorated")
 def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     target = TargetNetwork(model, 2, 1.0)

@@ -176,6 +176,7 @@ def test_an_episode_of_still_pictures_outlives_the_frames_of_others():
     assert [int(bound) for bound in ring.bounds()] == [340, 400]
 
 
+@pytest.mark.quick("eager", "graph")
 def test_every_execution_keeps_the_same(compiled):
     rings = [Ring(SPEC, 10, 2, Horizon(2, 0.5), kind) for kind in (Frames, Whole)]
     films = [Film(seed, "black", 256) for seed in range(2)]

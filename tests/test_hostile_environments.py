@@ -199,6 +199,7 @@ def test_a_vector_class_whose_spaces_raise_is_refused_and_closed():
 
 @pytest.mark.parametrize("way", ["hang", "raise"])
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.quick("sync-*", "async-raise")
 def test_the_copy_that_is_tried_out_may_fail_to_close(vectorization, way, monkeypatch):
     monkeypatch.setattr(guard, "BRIEF_SECONDS", 0.3)
     monkeypatch.setattr(gymnasium_repeats, "STEPS", 20)

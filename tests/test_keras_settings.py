@@ -82,6 +82,7 @@ def regression(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.quick("None", "kl_divergence", "huber")
 def test_losses_and_metrics_are_the_same_under_any_settings(loss):
     expected = regression(loss)
     with settings_of_keras(floatx="float64", epsilon=0.3):

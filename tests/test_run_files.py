@@ -160,6 +160,7 @@ LEFT = {
 
 @pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
 @pytest.mark.parametrize("named", [True, False])
+@pytest.mark.quick("True-*", "False-half a config")
 def test_a_directory_whose_process_was_killed_before_its_config_is_taken(tmp_path, monkeypatch, left, named):
     monkeypatch.chdir(tmp_path)
     directory = pathlib.Path("runs/linear-regression/0-1")
