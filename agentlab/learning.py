@@ -61,6 +61,10 @@ class Learner(abc.ABC):
         """Returns the tf.Variables of what is remembered, by name."""
         return {}
 
+    def written_rows(self) -> dict[str, int]:
+        """Returns as `Memory.written_rows` does."""
+        return {}
+
     def _trainer_seed(self) -> Any:
         return seeds.at(self._trainer_key, self.updates.read_value())
 
@@ -174,6 +178,9 @@ class MemoryLearner(Learner):
     def memory_variables(self) -> dict[str, Any]:
         self.prepare()
         return self.memory.variables()
+
+    def written_rows(self) -> dict[str, int]:
+        return self.memory.written_rows()
 
 
 def _check_period(trainer: Trainer, memory: Memory, num_environments: int) -> None:

@@ -17,18 +17,31 @@ def copied(variable: tf.Variable) -> np.ndarray:
     return np.asarray(variable.value().numpy())
 
 
-def copied_by_rows(ring: tf.Variable) -> np.ndarray:
-    """Returns a copy of what a memory's variable holds, a large one made block by block.
+def copied_by_rows(ring: tf.Variable, count: int | None = None) -> np.ndarray:
+    """Returns a copy of what a memory's variable holds, a large one made block by block, of its first `count` rows only.
 
     For variables that are read and written by rows anyway: TensorFlow makes every whole read of one a copy from then on.
     """
-    blocks = _blocks(ring)
+    blocks, rows = _blocks(ring), ring.shape[0] if ring.shape.rank else None
     if not blocks:
-        return copied(ring)
-    whole = np.empty(ring.shape, ring.dtype.as_numpy_dtype)
+        return copied(ring) if count in (None, rows) else ring.sparse_read(tf.range(count)).numpy()
+    count = rows if count is None else count
+    whole = np.empty([count, *ring.shape[1:]], ring.dtype.as_numpy_dtype)
     for rows in blocks:
-        whole[rows.start : rows.stop] = ring.sparse_read(tf.range(rows.start, rows.stop)).numpy()
+        stop = min(rows.stop, count)
+        if rows.start < stop:
+            whole[rows.start : stop] = ring.sparse_read(tf.range(rows.start, stop)).numpy()
     return whole
+
+
+def used_rows(ring: tf.Variable) -> int | None:
+    """Returns how many rows of a large variable come before the zeros at its end, to a block of rows; None of a small one."""
+    blocks = _blocks(ring)
+    for rows in reversed(blocks):
+        block = ring.sparse_read(tf.range(rows.start, rows.stop)).numpy()
+        if block.view(np.uint8).any():  # -0.0 is no zero bit by bit
+            return rows.stop
+    return 0 if blocks else None
 
 
 def assign(file: ArrayFile, variables: Mapping[str, tf.Variable]) -> None:

@@ -124,6 +124,9 @@ class Frames(Observations):
         kept = (self._frames, self._numbers, self._newest, self._stored, self._begin)
         return {variable.name.partition(":")[0]: variable for variable in kept}
 
+    def written_rows(self, stored: int) -> dict[str, int]:
+        return {"frames": min(int(self._stored.numpy()), self._room), "frame_numbers": stored}
+
     @staticmethod
     def num_bytes(spec: EnvironmentSpec, capacity: int, num_environments: int) -> int:
         shown = spec.observation

@@ -57,6 +57,9 @@ class UniformReplay(Memory):
     def variables(self) -> dict[str, Any]:
         return self._ring.variables()
 
+    def written_rows(self) -> dict[str, int]:
+        return self._ring.written_rows()
+
 
 def _observed_bytes(spec: EnvironmentSpec) -> int:
     """Returns the bytes of what was acted on and what that led to."""

@@ -58,6 +58,10 @@ class Observations(abc.ABC):
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables of the storage by name."""
 
+    @abc.abstractmethod
+    def written_rows(self, stored: int) -> dict[str, int]:
+        """Returns how many rows have been written, `stored` transitions being kept; see `agentlab.memory.Memory`."""
+
 
 class Whole(Observations):
     """Keeps every observation as it is, twice: once as what was acted on, once as what an action led to."""
@@ -86,6 +90,9 @@ class Whole(Observations):
 
     def variables(self) -> dict[str, Any]:
         return dict(self._rings)
+
+    def written_rows(self, stored: int) -> dict[str, int]:
+        return dict.fromkeys(self._rings, stored)
 
 
 class Ring:
@@ -214,6 +221,12 @@ class Ring:
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables of the storage by name."""
         return {**self._observations.variables(), **self._rings, **self._links, "added": self._added}
+
+    def written_rows(self) -> dict[str, int]:
+        """Returns how many rows have been written, by variable; see `agentlab.memory.Memory`."""
+        stored = min(int(self._added.numpy()), self.capacity)
+        names = [*self._rings, *(name for name in self._links if name == "ended")]
+        return {**self._observations.written_rows(stored), **dict.fromkeys(names, stored)}
 
 
 def _other_bytes(spec: EnvironmentSpec, horizon: Horizon) -> int:
