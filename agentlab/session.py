@@ -195,6 +195,8 @@ class Session:
             except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
                 self._save_aside()
                 raise
+            except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
+                raise
             except errors.AgentlabError as error:
                 if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
                     error.args = (f"{str(error).rstrip('.')}. {self._committer.told()}", *error.args[1:])

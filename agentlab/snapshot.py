@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from agentlab import arrays, errors, variables
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
 from agentlab.files import UnwritableError
 from agentlab.gears import Gear, Groups
+from agentlab.ranges import CheckedFile, Range
 
 SPARE_ROWS = 1_000  # that a memory may write beyond a row for each step and one for every twenty, as for frames
 
@@ -38,17 +40,21 @@ def check_room(agent: Agent, steps: int, free: int | None) -> None:
     Raises:
         UsageError: there is not.
     """
-    rings = agent.memory_variables()
-    most = steps + steps // 20 + SPARE_ROWS
-    held = sum(math.prod(ring.shape) * ring.dtype.size for ring in rings.values())
-    rows = {name: math.prod(ring.shape[1:]) * ring.dtype.size for name, ring in rings.items() if ring.shape.rank}
-    own = sum(math.prod(variable.shape) * variable.dtype.size for variable in agent.variables().values())
-    copied = own + sum(size * min(rings[name].shape[0], most) for name, size in rows.items())
-    if free is not None and held + copied > free:
+    rings, own = agent.memory_variables(), sum(map(_num_bytes, agent.variables().values()))
+    kept = own + sum(map(_num_bytes, rings.values()))
+    copied = own + sum(_num_bytes(ring, steps + steps // 20 + SPARE_ROWS) for ring in rings.values())
+    if free is not None and kept + copied > free:
         raise errors.UsageError(
-            f"The memory takes {held:,} bytes, and what a checkpoint copies up to {copied:,} more ({(held + copied) / 1e9:.1f} GB "
-            f"in all); only {free:,} ({free / 1e9:.1f} GB) are free. Set a smaller memory.capacity."
+            f"The agent and its memory take {kept:,} bytes, and what a checkpoint copies up to {copied:,} more "
+            f"({(kept + copied) / 1e9:.1f} GB in all); only {free:,} ({free / 1e9:.1f} GB) are free. "
+            f"Set a smaller {'memory.capacity' if rings else 'model'}."
         )
+
+
+def _num_bytes(variable: Any, rows: int | None = None) -> int:
+    """Returns the bytes of a variable, or of its first `rows`."""
+    size = math.prod(variable.shape) * variable.dtype.size
+    return size if rows is None or not variable.shape.rank else size * min(rows, variable.shape[0]) // max(variable.shape[0], 1)
 
 
 def without_unused_rows(groups: Groups) -> Groups:
@@ -60,18 +66,22 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
     """Assigns what a checkpoint holds, once names, shapes and dtypes of all of it were found to be right.
 
     Raises:
-        UnreadableError: something in it is not of this agent or gear.
+        UnreadableError: something in it is not of this agent or gear, or a number is out of its range.
         EnvironmentFault: the environment can't be brought to where it was.
     """
     own, remembered, state = agent.variables(), agent.memory_variables(), gear.state()
     for group, held in {"agent": own, "memory": remembered, "loop": state["loop"]}.items():
         checkpoint.file(group).check(held, short=group == "memory")
-    variables.assign(checkpoint.file("agent"), own)
-    variables.assign_by_rows(checkpoint.file("memory"), remembered)
-    groups: Groups = {"loop": {name: checkpoint.file("loop").read(name, like) for name, like in state["loop"].items()}}
+    taken, limits = Range(checkpoint.step, checkpoint.step), gear.ranges()
+    variables.assign(checkpoint.file("agent"), own, {**agent.ranges(), "steps": taken})
+    variables.assign_by_rows(checkpoint.file("memory"), remembered, agent.learner.memory_ranges())
+    loop = CheckedFile(checkpoint.file("loop"), limits["loop"])
+    groups: Groups = {"loop": {name: loop.read(name, like) for name, like in state["loop"].items()}}
     if checkpoint.has("environment"):
-        checkpoint.file("environment").check_rows(state.get("environment", {}), agent.num_environments)
-        groups["environment"] = checkpoint.file("environment").read_all()
+        environment = checkpoint.file("environment")
+        environment.check_rows(state.get("environment", {}), agent.num_environments)
+        checked = CheckedFile(environment, limits["environment"])
+        groups["environment"] = {name: checked.read(name, like) for name, like in environment.likes("").items()}
     gear.restore(groups)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,9 @@ import tensorflow as tf
 
 from agentlab import arrays
 from agentlab.arrays import ArrayFile
+from agentlab.ranges import CheckedFile, Range
+
+NO_RANGES: Mapping[str, Range] = types.MappingProxyType({})
 
 
 def copied(variable: tf.Variable) -> np.ndarray:
@@ -22,15 +26,16 @@ def copied_by_rows(ring: tf.Variable, count: int | None = None) -> np.ndarray:
 
     For variables that are read and written by rows anyway: TensorFlow makes every whole read of one a copy from then on.
     """
-    blocks, rows = _blocks(ring), ring.shape[0] if ring.shape.rank else None
-    if not blocks:
-        return copied(ring) if count in (None, rows) else ring.sparse_read(tf.range(count)).numpy()
+    rows = ring.shape[0] if ring.shape.rank else 0
     count = rows if count is None else count
+    blocks = _blocks(ring)
+    if not blocks:
+        return copied(ring) if count == rows else ring.sparse_read(tf.range(count)).numpy()
     whole = np.empty([count, *ring.shape[1:]], ring.dtype.as_numpy_dtype)
-    for rows in blocks:
-        stop = min(rows.stop, count)
-        if rows.start < stop:
-            whole[rows.start : stop] = ring.sparse_read(tf.range(rows.start, stop)).numpy()
+    for block in blocks:
+        if block.start < count:
+            stop = min(block.stop, count)
+            whole[block.start : stop] = ring.sparse_read(tf.range(block.start, stop)).numpy()
     return whole
 
 
@@ -44,30 +49,33 @@ def used_rows(ring: tf.Variable) -> int | None:
     return 0 if blocks else None
 
 
-def assign(file: ArrayFile, variables: Mapping[str, tf.Variable]) -> None:
+def assign(file: ArrayFile, variables: Mapping[str, tf.Variable], ranges: Mapping[str, Range] = NO_RANGES) -> None:
     """Assigns variables what a file holds.
 
     Raises:
-        UnreadableError: names, shapes or dtypes are different, or the file was changed since it was opened.
+        UnreadableError: names, shapes or dtypes are different, a number is out of its range, or the file was changed since it
+            was opened.
     """
     file.check(variables)
+    checked = CheckedFile(file, ranges)
     for name, variable in variables.items():
-        variable.assign(file.read(name, variable))
+        variable.assign(checked.read(name, variable))
 
 
-def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable]) -> None:
+def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable], ranges: Mapping[str, Range] = NO_RANGES) -> None:
     """Assigns a memory's variables what a file holds, large ones block by block; for which see `copied_by_rows`.
 
     Raises:
-        UnreadableError: names, shapes or dtypes are different, or the file was changed since it was opened.
+        UnreadableError: as of `assign`.
     """
     file.check(rings, short=True)
+    checked = CheckedFile(file, ranges)
     for name, ring in rings.items():
         blocks = _blocks(ring)
         if not blocks:
-            ring.assign(file.read(name, ring))
+            ring.assign(checked.read(name, ring))
         for rows in blocks:
-            ring.scatter_update(tf.IndexedSlices(file.read(name, ring, rows), tf.range(rows.start, rows.stop)))
+            ring.scatter_update(tf.IndexedSlices(checked.read(name, ring, rows), tf.range(rows.start, rows.stop)))
 
 
 def _blocks(variable: tf.Variable) -> list[range]:

@@ -185,9 +185,8 @@ def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
 def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "free_bytes", lambda: 90_000_000)
     changes = {**LARGE, "evaluation": {"episodes": 1}}
-    with pytest.raises(
-        errors.UsageError, match=r"The memory takes [\d,]+ bytes, and what a checkpoint copies up to [\d,]+"
-    ) as told:
+    message = r"The agent and its memory take [\d,]+ bytes, and what a checkpoint copies up to [\d,]+ more"
+    with pytest.raises(errors.UsageError, match=message) as told:
         agentlab.run("dqn", 0, {**changes, "steps": 2_000_000}, run_dir=tmp_path / "run")
     held, copied = (int(figure.replace(",", "")) for figure in re.findall(r"([\d,]{6,}) (?:bytes, and|more)", str(told.value)))
     assert held < 90_000_000 < held + copied
