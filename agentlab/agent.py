@@ -17,6 +17,7 @@ from agentlab.learning import make_learner
 from agentlab.memory import Latest, Memory
 from agentlab.own_loop import TimeStepReader
 from agentlab.policy import Policy
+from agentlab.ranges import COUNT, FINITE, Range
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
 from agentlab.stepper import Stepper, make_stepper
@@ -167,6 +168,10 @@ class Agent:
             self._stepper.settle()
         counters = {"steps": self.exploration.steps, "acts": self.policy.steps}
         return {**model_variables(self.model), **self.learner.variables(), **counters}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {**dict.fromkeys(model_variables(self.model), FINITE), **self.learner.ranges(), "steps": COUNT, "acts": COUNT}
 
     def memory_variables(self) -> dict[str, Any]:
         """Returns the memory's tf.Variables by name; allocated by the first call, or when learning begins."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from agentlab.errors import EnvironmentFault, first_line
+from agentlab.ranges import FINITE, Range
 from agentlab.spec import Array, Discrete
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -38,6 +39,19 @@ def limits(space: Array | Discrete) -> tuple[int, int] | None:
     if space.minimum <= least and space.maximum >= largest:
         return None
     return int(max(space.minimum, least)), int(min(space.maximum, largest))
+
+
+def range_of(space: Array | Discrete) -> Range:
+    """Returns the range of the numbers of a space."""
+    bounds = limits(space)
+    return FINITE if bounds is None else Range(*bounds)
+
+
+def without_least(space: Array | Discrete) -> Array | Discrete:
+    """Returns the space of targets: of choices, a negative one means that there is nothing to be right about."""
+    if isinstance(space, Array):
+        return space
+    return Array(space.shape, space.dtype, maximum=space.num_values - 1)
 
 
 def complaint(row: int, name: str, element: list[int], value: Any, space: Array | Discrete) -> str:

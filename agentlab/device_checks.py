@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.checks import REWARD, complaint, limits
+from agentlab.ranges import Range
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import TimeStep
 
@@ -33,6 +34,11 @@ class FirstFault:
     def none(cls) -> FirstFault:
         """Returns what stands for no fault, as NumPy numbers."""
         return cls(np.int64(0), np.int64(0), np.int64(0), np.float64(0))
+
+    @classmethod
+    def ranges(cls) -> FirstFault:
+        """Returns what the numbers of each field can be in a checkpoint, which is of no state with a fault."""
+        return cls(*(Range(0, 0) for _ in attrs.fields(cls)))
 
 
 class LoopChecks:

@@ -12,9 +12,10 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import seeds, variables
+from agentlab import autoreset, seeds, variables
 from agentlab.agent import Agent
 from agentlab.autoreset import Autoreset
+from agentlab.checks import range_of
 from agentlab.device_checks import FirstFault, LoopChecks
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.errors import AgentlabError, EnvironmentFault, first_line
@@ -22,12 +23,14 @@ from agentlab.execution import Compiled, compiled, repeat
 from agentlab.guard import guarded
 from agentlab.loop import turn
 from agentlab.metrics import EpisodeStatistics
-from agentlab.model import initial_state
+from agentlab.model import initial_state, state_ranges
+from agentlab.ranges import COUNT, Range
 from agentlab.stepper import make_stepper
 from agentlab.timestep_checks import EnvironmentCheck, failure, unfit_action
 from agentlab.types import TimeStep, numbered
 
 Groups = dict[str, dict[str, np.ndarray]]
+Ranges = dict[str, dict[str, Range]]
 
 
 class Gear(abc.ABC):
@@ -64,6 +67,10 @@ class Gear(abc.ABC):
         """Returns what `restore` needs besides the agent's variables, by group ("loop", on the host "environment") and name."""
 
     @abc.abstractmethod
+    def ranges(self) -> Ranges:
+        """Returns what the numbers of those can be, by the same groups and names."""
+
+    @abc.abstractmethod
     def restore(self, groups: Groups) -> None:
         """Goes on from where `state` was taken, after `start`, the agent's variables having been assigned.
 
@@ -87,6 +94,12 @@ class _Carry:
     statistics: EpisodeStatistics
     index: Any
     fault: FirstFault
+
+
+def _named(carry: Any) -> dict[str, Any]:
+    """Returns the leaves of what looks like a `_Carry` by name."""
+    fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
+    return {name: leaf for leaves in fields for name, leaf in leaves.items()}
 
 
 class DeviceGear(Gear):
@@ -135,15 +148,23 @@ class DeviceGear(Gear):
         return summary
 
     def state(self) -> Groups:
-        return {"loop": {name: variables.copied(variable) for name, variable in self._named().items()}}
+        return {"loop": {name: variables.copied(variable) for name, variable in _named(self._variables).items()}}
+
+    def ranges(self) -> Ranges:
+        carry = _Carry(
+            episodes=(),
+            observation=range_of(self._agent.spec.observation),
+            recurrent=state_ranges(self._agent.model),
+            statistics=EpisodeStatistics.ranges(),
+            index=COUNT,
+            fault=FirstFault.ranges(),
+        )
+        episodes = autoreset.ranges(self._autoreset.environment, self._variables.episodes)
+        return {"loop": {**_named(carry), **episodes}}
 
     def restore(self, groups: Groups) -> None:
-        for name, variable in self._named().items():
+        for name, variable in _named(self._variables).items():
             variable.assign(groups["loop"][name])
-
-    def _named(self) -> dict[str, tf.Variable]:
-        fields = [numbered(field.name, getattr(self._variables, field.name)) for field in attrs.fields(_Carry)]
-        return {name: leaf for leaves in fields for name, leaf in leaves.items()}
 
     def trace_count(self) -> int:
         """Returns how often the loop was traced; 0 if it runs eagerly."""
@@ -219,6 +240,10 @@ class HostGear(Gear):
         statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
         environment = {name: np.array(value) for name, value in self._environment.state().items()}
         return {"loop": {**statistics, **self._stepper.state()}, "environment": environment}
+
+    def ranges(self) -> Ranges:
+        statistics = {f"statistics/{name}": span for name, span in attrs.asdict(EpisodeStatistics.ranges()).items()}
+        return {"loop": {**statistics, **self._stepper.ranges()}, "environment": self._environment.ranges()}
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]

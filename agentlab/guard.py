@@ -13,6 +13,7 @@ import numpy as np
 
 from agentlab import errors, patience
 from agentlab.environment import Environment
+from agentlab.ranges import Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 from agentlab.watch import Watch
@@ -135,6 +136,9 @@ class Guarded(Environment):
 
     def state(self) -> dict[str, np.ndarray]:
         return self._call("state", self._inner.state)
+
+    def ranges(self) -> dict[str, Range]:
+        return self._call("ranges", self._inner.ranges)
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         return self._call("restore", self._inner.restore, state)

@@ -18,6 +18,7 @@ from agentlab.memory import Latest, Memory
 from agentlab.metrics import Means
 from agentlab.model import RecurrentModel
 from agentlab.policy import Policy
+from agentlab.ranges import COUNT, Range, prefixed
 from agentlab.trainer import Trainer
 from agentlab.types import Decision, TimeStep, Transition
 
@@ -54,11 +55,24 @@ class Learner(abc.ABC):
         means = {f"means/{name}": variable for name, variable in self.means.variables().items()}
         return {**trainer, **means, "updates": self.updates}
 
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        trainer, means = prefixed("trainer/", self.trainer.ranges()), prefixed("means/", self.means.ranges())
+        return {**trainer, **means, "updates": COUNT}
+
     def prepare(self) -> None:  # noqa: B027 - the latest batch needs nothing
         """Allocates what learning needs and acting doesn't; before anything is traced."""
 
     def memory_variables(self) -> dict[str, Any]:
         """Returns the tf.Variables of what is remembered, by name."""
+        return {}
+
+    def memory_ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {}
+
+    def written_rows(self) -> dict[str, int]:
+        """Returns as `Memory.written_rows` does."""
         return {}
 
     def _trainer_seed(self) -> Any:
@@ -174,6 +188,13 @@ class MemoryLearner(Learner):
     def memory_variables(self) -> dict[str, Any]:
         self.prepare()
         return self.memory.variables()
+
+    def memory_ranges(self) -> dict[str, Range]:
+        self.prepare()
+        return self.memory.ranges()
+
+    def written_rows(self) -> dict[str, int]:
+        return self.memory.written_rows()
 
 
 def _check_period(trainer: Trainer, memory: Memory, num_environments: int) -> None:

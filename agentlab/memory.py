@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from agentlab.ranges import Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Horizon, Transition
 
@@ -67,6 +68,21 @@ class Memory(abc.ABC):
     @abc.abstractmethod
     def variables(self) -> dict[str, Any]:
         """Returns every tf.Variable of the storage by a name that is the same in every process."""
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be, by the names of `variables`.
+
+        A checkpoint with others is refused; variables that are not named are believed. Name at least those that are used as
+        places in others: TensorFlow ends the program, or reads anything, at a place that there isn't.
+        """
+        return {}
+
+    def written_rows(self) -> dict[str, int]:
+        """Returns how many rows have been written, by the names of those variables that are filled from the first row on.
+
+        A checkpoint copies no other rows of theirs, which are zeros. It looks through variables that are not named.
+        """
+        return {}
 
 
 @attrs.frozen

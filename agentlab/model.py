@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from agentlab import arrays, budget, errors, footprint, room, seeds
 from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
+from agentlab.ranges import FINITE
 from agentlab.spec import EnvironmentSpec
 from agentlab.traced_calls import forget_traces, traced_anew
 
@@ -34,6 +35,13 @@ class RecurrentModel(keras.Model, abc.ABC):
     def initial_state(self, batch_size: int) -> Any:
         """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
 
+    def state_ranges(self) -> Any:
+        """Returns a structure like a state, of an `agentlab.ranges.Range` for each tensor; by default all are finite.
+
+        A checkpoint whose state holds other numbers is refused.
+        """
+        return tf.nest.map_structure(lambda _: FINITE, self.initial_state(1))
+
     @abc.abstractmethod
     def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them, shaped like `state`."""
@@ -42,6 +50,11 @@ class RecurrentModel(keras.Model, abc.ABC):
 def initial_state(model: keras.Model, batch_size: int) -> Any:
     """Returns a model's state before the first step, `()` if it carries none."""
     return model.initial_state(batch_size) if isinstance(model, RecurrentModel) else ()
+
+
+def state_ranges(model: keras.Model) -> Any:
+    """Returns what the numbers of a model's state can be, a structure like it."""
+    return model.state_ranges() if isinstance(model, RecurrentModel) else ()
 
 
 def forward(model: keras.Model, observation: Any, state: Any, training: bool) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab.adam import Adam
+from agentlab.ranges import COUNT, FINITE, Range
 
 ELEMENTWISE = (Adam, keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
 FUSED_SIZE = 50_000  # elements up to which the copies into and out of one vector cost less than separate operations
@@ -89,6 +90,13 @@ class Updater:
     def variables(self) -> dict[str, Any]:
         """Returns the optimizer's tf.Variables by a name that is the same in every process."""
         return {f"{index:03d}": variable.value for index, variable in enumerate(self.optimizer.variables)}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        counted = self.optimizer.iterations
+        return {
+            f"{index:03d}": COUNT if variable is counted else FINITE for index, variable in enumerate(self.optimizer.variables)
+        }
 
 
 def _fusible(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> bool:

@@ -19,6 +19,7 @@ from agentlab.checkpoint import Checkpoint, Checkpoints
 from agentlab.composition import build_agent, resolved
 from agentlab.files import UnreadableError
 from agentlab.model import ModelBuilder, weights_within
+from agentlab.ranges import CheckedFile
 from agentlab.report import CHECKPOINTS, CONFIG, RESULT, RunDirectory
 from agentlab.run_config import RunConfig, config_bytes, open_run, read_config
 from agentlab.session import Run, Session
@@ -276,12 +277,13 @@ def _loaded(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
     wanted = agent.variables()
     if not acting:
-        variables.assign(file, wanted)
+        variables.assign(file, wanted, agent.ranges())
         return agent
     kept = {name: variable for name, variable in wanted.items() if not name.startswith(OPTIMIZER)}
     file.check({**file.likes(OPTIMIZER), **kept})
+    checked = CheckedFile(file, {name: span for name, span in agent.ranges().items() if name in kept})
     for name, variable in kept.items():
-        variable.assign(file.read(name, variable))
+        variable.assign(checked.read(name, variable))
     return agent
 
 
@@ -426,6 +428,9 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
             checkpoint.close()
 
 
-def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UsageError:
+def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UnfitCheckpoint:
     where = str(checkpoint.path) if checkpoint else "the checkpoint"
-    return errors.UsageError(f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged?")
+    return errors.UnfitCheckpoint(
+        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged? Bring the right "
+        "one back, or remove the checkpoint to go on from the one before it."
+    )

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, machine, snapshot
+from agentlab import errors, machine, room, snapshot
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
 from agentlab.clock import Clock
@@ -101,7 +101,7 @@ class Session:
 
     def _build(self, model: keras.Model | ModelBuilder | None) -> None:
         """Makes the environments, the agent, and what runs and judges it."""
-        task, seed = self._task, self._seed
+        task, seed, free = self._task, self._seed, room.free_bytes()
         with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
             environment = build_training_environment(task)
             failing.callback(close_environment, environment)
@@ -112,6 +112,7 @@ class Session:
                 self._gear = DeviceGear(self.agent, environment, seed)
             else:
                 self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
+            snapshot.check_room(self.agent, task.total_steps, free)
             self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
             failing.pop_all()
 
@@ -193,6 +194,8 @@ class Session:
                 return self.finish()
             except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
                 self._save_aside()
+                raise
+            except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
                 raise
             except errors.AgentlabError as error:
                 if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
@@ -342,6 +345,7 @@ class Session:
         """Takes the present state and begins to commit it, if that wasn't done yet."""
         if self._committer.handed_over == self._step:
             return
+        self._committer.wait()  # so that there are never two copies
         written, seconds = self._directory.metrics_bytes(), self._clock.as_data()
         facts = {"metrics_bytes": written, "best": self._best, "exact": self._exact, "seconds": seconds, **self._machine}
         groups = snapshot.take(self.agent, self._gear)

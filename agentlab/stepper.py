@@ -12,7 +12,8 @@ from agentlab.added_losses import ForwardTape, sum_of_losses
 from agentlab.execution import GraphCall, compiled
 from agentlab.foresight import Foresight
 from agentlab.learning import ImmediateLearner, Learner, MemoryLearner
-from agentlab.model import initial_state, restarted
+from agentlab.model import initial_state, restarted, state_ranges
+from agentlab.ranges import Range
 from agentlab.stage import Stage
 from agentlab.types import Decision, TimeStep, numbered
 
@@ -37,6 +38,10 @@ class Stepper(abc.ABC):
     @abc.abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """Returns by name what `restore` needs besides the learner's variables; not while an action is under way."""
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {}
 
     @abc.abstractmethod
     def restore(self, state: dict[str, np.ndarray]) -> None:
@@ -75,6 +80,9 @@ class ImmediateStepper(Stepper):
 
     def state(self) -> dict[str, np.ndarray]:
         return {name: np.asarray(leaf) for name, leaf in numbered("recurrent", self._recurrent).items()}
+
+    def ranges(self) -> dict[str, Range]:
+        return numbered("recurrent", state_ranges(self._learner.policy.model))
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         leaves = [tf.constant(state[name]) for name in numbered("recurrent", self._recurrent)]

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 import numpy as np
 
-from agentlab.checks import Numbers, as_array, as_ends, as_rewards, is_missing, short
+from agentlab.checks import Numbers, as_array, as_ends, as_rewards, is_missing, short, without_least
 from agentlab.errors import EnvironmentFault, UsageError
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 
 
@@ -31,7 +31,7 @@ class TimeStepCheck:
         self._rows = rows
         self._observation = Numbers(spec.observation, "observation")
         self._final_observation = Numbers(spec.observation, "final_observation")
-        self._target = None if spec.target is None else Numbers(_without_least(spec.target), "target")
+        self._target = None if spec.target is None else Numbers(without_least(spec.target), "target")
         self._action = Numbers(spec.action, "action")
 
     def beginning(self, timestep: Any) -> TimeStep:
@@ -153,10 +153,3 @@ def failure(name: str, turn: int, clause: str) -> EnvironmentFault:
 def unfit_action(name: str, turn: int, clause: str) -> UsageError:
     """Returns what tells of actions that an environment doesn't take, at its vector step `turn`."""
     return UsageError(f"{name} can't take its actions at vector step {turn}: {clause}")
-
-
-def _without_least(space: Array | Discrete) -> Array | Discrete:
-    """Returns the space of targets: of choices, a negative one means that there is nothing to be right about."""
-    if isinstance(space, Array):
-        return space
-    return Array(space.shape, space.dtype, maximum=space.num_values - 1)

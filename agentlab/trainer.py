@@ -16,6 +16,7 @@ from agentlab.adam import Adam
 from agentlab.added_losses import ForwardTape, sum_of_losses
 from agentlab.keras_settings import keras_defaults
 from agentlab.parameters import Updater, clipped, global_norm
+from agentlab.ranges import Range, prefixed
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Horizon, Transition
 
@@ -191,6 +192,10 @@ class Trainer(abc.ABC):
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables that training changes besides the model's, by a name that is the same in every process."""
         return {f"optimizer/{name}": variable for name, variable in self._updater.variables().items()}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be, by the names of `variables`; see `Memory.ranges`."""
+        return prefixed("optimizer/", self._updater.ranges())
 
     def updates_due(self, steps: int | Any, taken: int) -> Any:
         """Returns how many updates are due when `steps` (int or int64 scalar) is reached by the last `taken` steps."""

@@ -4,9 +4,11 @@ import contextlib
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from sabotage import Saboteur
 from test_resume import FAMILIES, assert_equal
 
 import agentlab
-from agentlab import errors, snapshot
+from agentlab import errors, room, snapshot
 from agentlab.checkpoint import Checkpoints
 from agentlab.committer import Committer
 from agentlab.composition import resolved
@@ -152,3 +154,60 @@ def test_a_program_that_ends_in_the_middle_of_its_training_leaves_a_checkpoint(t
     subprocess.run([sys.executable, "-c", ABANDONED, str(tmp_path / "run")], check=True, timeout=60)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")]
     assert agentlab.load(tmp_path / "run").act(np.zeros(4, np.float32)) in (0, 1)
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------------
+
+LARGE = {"environment": {"name": "identity"}, "memory": {"capacity": 1_000_000}, "execution": "graph", "gear": "host"}
+REPLAYS = [{"name": "replay"}, {"name": "prioritized-replay"}]
+
+
+def session(steps, memory=None):
+    changes = {**LARGE, "steps": steps, "memory": {**LARGE["memory"], **(memory or {})}}
+    return Session(resolved("dqn", changes, None), 3, None, quiet=True, stop=bool)
+
+
+@pytest.mark.parametrize("memory", REPLAYS, ids=lambda memory: memory["name"])
+def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
+    """The memory's room is 60 MB and more."""
+    training = session(200, memory)
+    training._gear.start()
+    training._gear.run(100)
+    tracemalloc.start()
+    taken = snapshot.take(training.agent, training._gear)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    training.close()
+    assert len(taken["memory"]["observation"]) == 100
+    held = sum(np.prod(ring.shape) * ring.dtype.size for ring in training.agent.memory_variables().values())
+    assert held > 50e6
+    assert peak < 20e6
+
+
+def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "free_bytes", lambda: 90_000_000)
+    changes = {**LARGE, "evaluation": {"episodes": 1}}
+    message = r"The agent and its memory take [\d,]+ bytes, and what a checkpoint copies up to [\d,]+ more"
+    with pytest.raises(errors.UsageError, match=message) as told:
+        agentlab.run("dqn", 0, {**changes, "steps": 2_000_000}, run_dir=tmp_path / "run")
+    held, copied = (int(figure.replace(",", "")) for figure in re.findall(r"([\d,]{6,}) (?:bytes, and|more)", str(told.value)))
+    assert held < 90_000_000 < held + copied
+    assert "Set a smaller memory.capacity" in str(told.value)
+    assert not (tmp_path / "run").exists()
+    agentlab.run("dqn", 0, {**changes, "steps": 64}, run_dir=tmp_path / "short")  # which stores little
+    session(2_000_000, {"capacity": 500_000}).close()  # as it advises
+
+
+def test_only_one_copy_is_held_at_a_time(tmp_path, monkeypatch):
+    """A checkpoint is not taken before the one before it is on disk."""
+    events, take, save = [], snapshot.take, Checkpoints.save
+    monkeypatch.setattr(snapshot, "take", lambda *given: events.append("take") or take(*given))
+
+    def saved(*given):
+        found = save(*given)
+        events.append("saved")
+        return found
+
+    monkeypatch.setattr(Checkpoints, "save", saved)
+    run(tmp_path / "run")
+    assert events == ["take", "saved"] * 3

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import agentlab
-from agentlab import errors, generation
+from agentlab import errors, generation, screen
 from agentlab.cli import main
 from agentlab.generation import CHUNK, LONG, Writer, execution_for
 from agentlab.sampler import Greedy, Temperature
@@ -252,3 +252,16 @@ def test_a_closed_pipe_ends_it_quietly(run):
     assert process.wait(60) == 0
     assert complaint == b""
     process.stderr.close()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--video", "a.gif"]], ids=["window", "video"])
+def test_playing_text_advises_what_shows_it(run, capsys, monkeypatch, tmp_path, arguments):
+    """With or without a screen: a picture in a file can't be had either."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(screen, "_opens", lambda: False)
+    assert main(["play", str(run.directory), *arguments]) == 2
+    complaint = capsys.readouterr().err
+    assert "has no pictures to show" in complaint
+    advice = complaint.rpartition("'agentlab ")[2].partition("'")[0]
+    assert main([*advice.split(), "--length", "5"]) == 0
+    assert not list(tmp_path.iterdir())

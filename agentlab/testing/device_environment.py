@@ -13,7 +13,7 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.testing import trajectory
 from agentlab.testing.draws import kinds_of_draws
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.violation import expect, expect_same, shape_and_dtype
+from agentlab.testing.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.types import TimeStep
 
 SEED = (7, 1)
@@ -86,6 +86,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
         found = trajectory.on_host(hosted, 0, actions)
         expect_same(found, trajectory.on_device(environment, 0, actions), expected)
         expect_same(found, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
+        expect_in_range(hosted.ranges(), hosted.state())  # as `state_ranges` says
 
     def _expect_compiled(self, mode: str) -> None:
         environment, actions = self.make(), self.actions()

@@ -16,7 +16,7 @@ from agentlab.testing import around
 from agentlab.testing.draws import kinds_of_draws
 from agentlab.testing.suite import Suite
 from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_same, is_same, leaves, shape_and_dtype
+from agentlab.testing.violation import expect, expect_in_range, expect_same, is_same, leaves, shape_and_dtype
 from agentlab.types import Horizon, Transition
 
 PLAIN = EnvironmentSpec("plain", Array((3,)), Discrete(5))
@@ -151,11 +151,19 @@ class MemoryTests(Suite):
         self._expect_compiled("xla")
 
     def test_variables(self) -> None:
-        """`variables()` names all it keeps: copied into another memory, they bring the same batches."""
+        """`variables()` names all it keeps: copied into another memory, they bring the same batches.
+
+        `written_rows()` and `ranges()` are true of them.
+        """
         one, other = self._filled(PLAIN, 64), self._filled(PLAIN, 8)
         kept = {name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)}
         expect(not kept, "tf.Variables by name", kept)
         expect(one.variables().keys() == other.variables().keys(), "the same names in every process", "others")
+        for name, count in one.written_rows().items():
+            expect(name in one.variables(), "written_rows() of variables()", name)
+            rest = one.variables()[name][count:].numpy()
+            expect(not rest.any(), f"zeros in {name} after its {count} written rows", rest)
+        expect_in_range(one.ranges(), one.variables())
         for name, variable in other.variables().items():
             variable.assign(one.variables()[name])
         for step in range(3):

@@ -22,7 +22,7 @@ from agentlab.testing.draws import kinds_of_draws
 from agentlab.testing.learning import mean_return
 from agentlab.testing.suite import Suite
 from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_same, leaves, shape_and_dtype
+from agentlab.testing.violation import expect, expect_in_range, expect_same, leaves, shape_and_dtype
 from agentlab.testing.watched import told_apart, watched
 from agentlab.trainer import Trainer, build_trainer
 from agentlab.types import Transition
@@ -140,6 +140,7 @@ class TrainerTests(Suite):
                 one.update(step)
             names = one.trainer.variables().keys()
             expect(names == other.trainer.variables().keys(), "the same names in every process", "others")
+            expect_in_range(one.trainer.ranges(), one.trainer.variables())
             one.copy_to(other)
             for learning in (one, other):
                 for step in range(UPDATES, 2 * UPDATES):

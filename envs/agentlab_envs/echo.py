@@ -8,6 +8,7 @@ import attrs
 import tensorflow as tf
 
 from agentlab.environment import DeviceEnvironment
+from agentlab.ranges import Range
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 
 
@@ -37,6 +38,9 @@ class Echo(DeviceEnvironment):
     def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
         rows = state.shape[0]
         return tf.reshape(action, [rows, 1]), tf.zeros([rows]), tf.zeros([rows], tf.bool), ()
+
+    def state_ranges(self) -> Any:
+        return Range(0, self.num_symbols - 1)
 
     def observe(self, state: Any) -> Any:
         return state

@@ -12,9 +12,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from agentlab import errors, guard, screen
-from agentlab.checks import Numbers, as_ends, as_rewards, finite_rewards
+from agentlab.checks import Numbers, as_ends, as_rewards, finite_rewards, range_of
 from agentlab.environment import Environment
 from agentlab.objects import display_name
+from agentlab.ranges import COUNT, Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.timestep_checks import CheckedTimeStep, TimeStepCheck, failure, unfit_action
 from agentlab.types import TimeStep
@@ -177,6 +178,11 @@ class GymnasiumEnvironment(Environment):
                 errors.RunWarning,
                 stacklevel=2,
             )
+
+    def ranges(self) -> dict[str, Range]:
+        if self._log is None:
+            return {}
+        return {**self._log.ranges(), "steps": COUNT, "observation": range_of(self._spec.observation)}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         if self._log is None:

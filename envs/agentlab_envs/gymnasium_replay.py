@@ -7,7 +7,9 @@ import math
 
 import numpy as np
 
-from agentlab import errors, room
+from agentlab import errors, room, seeds
+from agentlab.checks import range_of
+from agentlab.ranges import COUNT, Range
 from agentlab.spec import Array, Discrete
 
 LOG_STEPS = 2**15  # of an episode that can be played again; the longest of Atari have 27,000
@@ -39,6 +41,7 @@ class EpisodeLog:
 
     def __init__(self, rows: int, action: Array | Discrete) -> None:
         self._rows = rows
+        self._action_range = range_of(action)
         self._shape, self._dtype = (rows, *action.shape), np.dtype(action.dtype)
         step_bytes = math.prod(self._shape) * self._dtype.itemsize
         self.longest = max(1, min(LOG_STEPS, LOG_BYTES // max(1, step_bytes)))
@@ -91,6 +94,15 @@ class EpisodeLog:
             "episodes": self._episodes.copy(),
             "lengths": lengths,
             "actions": np.concatenate(taken),
+        }
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {
+            "seed": seeds.HOST_SEEDS,
+            "episodes": COUNT,
+            "lengths": Range(0, self.longest),
+            "actions": self._action_range,
         }
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, np.ndarray]]:

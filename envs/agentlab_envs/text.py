@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
+from agentlab.ranges import Range
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.vocabulary import Bytes, Characters, Vocabulary
 from agentlab_envs import texts
@@ -143,6 +144,10 @@ class Text(DeviceEnvironment):
         target = tf.where(places < state.end[:, tf.newaxis], self._at(places + 1), NOT_JUDGED)
         reward = tf.reduce_sum(tf.cast(tf.equal(action, target), tf.float32), axis=-1)
         return following, reward, following.position >= state.end, target
+
+    def state_ranges(self) -> Streams:
+        place = Range(0, self._length)
+        return Streams(place, place, place)
 
     def observe(self, state: Streams) -> Any:
         return self._at(self._places(state))

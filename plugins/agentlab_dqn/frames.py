@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.checks import range_of
 from agentlab.execution import repeat
+from agentlab.ranges import COUNT, Range
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.types import Transition
 from agentlab_dqn.ring import Observations, ring
@@ -46,6 +48,7 @@ class Frames(Observations):
                 f"{shown}. Choose memory.observations='whole', or preprocess the frames."
             )
         self._capacity = capacity
+        self._range = range_of(shown)
         self._depth, *frame = shown.shape
         self._room = _room(shown, capacity, num_environments)
         self._window = 2 * (self._depth + 1) * num_environments  # transitions farther apart need frames in their own order
@@ -123,6 +126,14 @@ class Frames(Observations):
         """Returns the tf.Variables of the storage by name."""
         kept = (self._frames, self._numbers, self._newest, self._stored, self._begin)
         return {variable.name.partition(":")[0]: variable for variable in kept}
+
+    def ranges(self) -> dict[str, Range]:
+        stored = "frames_stored"
+        numbers = {"frame_numbers": Range(0, stored), "newest_frames": Range(-1, stored)}
+        return {"frames": self._range, **numbers, stored: COUNT, "frames_begin": Range(0, "added")}
+
+    def written_rows(self, stored: int) -> dict[str, int]:
+        return {"frames": min(int(self._stored.numpy()), self._room), "frame_numbers": stored}
 
     @staticmethod
     def num_bytes(spec: EnvironmentSpec, capacity: int, num_environments: int) -> int:

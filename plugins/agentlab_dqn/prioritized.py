@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.execution import repeat
+from agentlab.ranges import COUNT, Range
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import fraction, positive
@@ -103,3 +104,6 @@ class PrioritizedReplay(UniformReplay):
             "largest_priority": self._largest,
             "batches": self._drawn,
         }
+
+    def ranges(self) -> dict[str, Range]:
+        return {**super().ranges(), **self._tree.ranges(), "largest_priority": Range(0), "batches": COUNT}

@@ -10,6 +10,7 @@ import numpy as np
 
 from agentlab import seeds
 from agentlab.memory import Memory
+from agentlab.ranges import Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import positive
 from agentlab.types import Horizon, Transition
@@ -56,6 +57,12 @@ class UniformReplay(Memory):
 
     def variables(self) -> dict[str, Any]:
         return self._ring.variables()
+
+    def ranges(self) -> dict[str, Range]:
+        return self._ring.ranges()
+
+    def written_rows(self) -> dict[str, int]:
+        return self._ring.written_rows()
 
 
 def _observed_bytes(spec: EnvironmentSpec) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.checks import range_of, without_least
+from agentlab.ranges import COUNT, FINITE, Range
 from agentlab.room import check_free
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Horizon, Transition
@@ -58,12 +60,21 @@ class Observations(abc.ABC):
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables of the storage by name."""
 
+    @abc.abstractmethod
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be; the ring's own are "added", the transitions that were put."""
+
+    @abc.abstractmethod
+    def written_rows(self, stored: int) -> dict[str, int]:
+        """Returns how many rows have been written, `stored` transitions being kept; see `agentlab.memory.Memory`."""
+
 
 class Whole(Observations):
     """Keeps every observation as it is, twice: once as what was acted on, once as what an action led to."""
 
     def __init__(self, spec: EnvironmentSpec, capacity: int, num_environments: int) -> None:
         self._capacity = capacity
+        self._range = range_of(spec.observation)
         shown, names = spec.observation, ("observation", "next_observation")
         self._rings = {name: ring(capacity, shown.shape, shown.dtype, name) for name in names}
 
@@ -86,6 +97,12 @@ class Whole(Observations):
 
     def variables(self) -> dict[str, Any]:
         return dict(self._rings)
+
+    def ranges(self) -> dict[str, Range]:
+        return dict.fromkeys(self._rings, self._range)
+
+    def written_rows(self, stored: int) -> dict[str, int]:
+        return dict.fromkeys(self._rings, stored)
 
 
 class Ring:
@@ -134,8 +151,10 @@ class Ring:
         self._added = tf.Variable(0, dtype=tf.int64, name="added")
         number = Array(())
         self._rings = {"action": of(spec.action, "action"), "reward": of(number, "reward"), "discount": of(number, "discount")}
+        self._ranges = {"action": range_of(spec.action), "reward": FINITE, "discount": Range(0, 1), "added": COUNT}
         if spec.target is not None:
             self._rings["target"] = of(spec.target, "target")
+            self._ranges["target"] = range_of(without_least(spec.target))
         self._links: dict[str, tf.Variable] = {}
         if horizon.num_steps > 1:
             self._links = {
@@ -214,6 +233,17 @@ class Ring:
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables of the storage by name."""
         return {**self._observations.variables(), **self._rings, **self._links, "added": self._added}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be; see `agentlab.memory.Memory.ranges`."""
+        links = {"following": Range(0, self.capacity - 1), "newest": Range(-1, "added")} if self._links else {}
+        return {**self._observations.ranges(), **self._ranges, **links}
+
+    def written_rows(self) -> dict[str, int]:
+        """Returns how many rows have been written, by variable; see `agentlab.memory.Memory`."""
+        stored = min(int(self._added.numpy()), self.capacity)
+        names = [*self._rings, *(name for name in self._links if name == "ended")]
+        return {**self._observations.written_rows(stored), **dict.fromkeys(names, stored)}
 
 
 def _other_bytes(spec: EnvironmentSpec, horizon: Horizon) -> int:

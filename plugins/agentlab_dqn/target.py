@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agentlab.model import infer
 from agentlab.parameters import flatten, is_small, unflatten
+from agentlab.ranges import COUNT, FINITE, Range
 
 
 class TargetNetwork:
@@ -66,6 +67,10 @@ class TargetNetwork:
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables by name."""
         return {f"target/{index:03d}": held for index, held in enumerate(self._held)} | {"target_updates": self._updates}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {**dict.fromkeys(self.variables(), FINITE), "target_updates": COUNT}
 
     def _move(self) -> int:
         """Moves all that is held; returns 0, since branches of a graph have to return something."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agentlab import errors, noise, seeds
 from agentlab.model import RecurrentModel, infer
+from agentlab.ranges import Range
 from agentlab.spec import Discrete, EnvironmentSpec
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
@@ -108,3 +109,6 @@ class DQN(Trainer):
 
     def variables(self) -> dict[str, Any]:
         return {**super().variables(), **self.target.variables()}
+
+    def ranges(self) -> dict[str, Range]:
+        return {**super().ranges(), **self.target.ranges()}

@@ -8,7 +8,9 @@ import attrs
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.checks import range_of
 from agentlab.memory import Memory
+from agentlab.ranges import COUNT, FINITE, Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import positive
 from agentlab.types import Horizon, Transition
@@ -83,6 +85,7 @@ class Rollout(Memory):
             target=() if target is None else ring(target.shape, target.dtype),
         )
         self._added = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._action_range = range_of(acted)
 
     def add(self, transition: Transition, ended: Any, row: Any) -> None:
         rows = tf.shape(transition.reward, out_type=tf.int64)[0]
@@ -117,6 +120,9 @@ class Rollout(Memory):
         rings = attrs.asdict(self._kept, recurse=False)
         stored = {name: ring for name, ring in rings.items() if not isinstance(ring, tuple)}
         return {"added": self._added, "ended": self._ended, **stored}
+
+    def ranges(self) -> dict[str, Range]:
+        return {"added": COUNT, "action": self._action_range, "reward": FINITE, "discount": Range(0, 1)}
 
     def _by_turn(self, values: Any) -> Any:
         return tf.reshape(values, [self.turns, self._rows])
