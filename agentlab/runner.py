@@ -19,6 +19,7 @@ from agentlab.checkpoint import Checkpoint, Checkpoints
 from agentlab.composition import build_agent, resolved
 from agentlab.files import UnreadableError
 from agentlab.model import ModelBuilder, weights_within
+from agentlab.part_faults import parts_guarded
 from agentlab.report import CHECKPOINTS, CONFIG, RESULT, RunDirectory
 from agentlab.run_config import RunConfig, config_bytes, open_run, read_config
 from agentlab.session import Run, Session
@@ -75,6 +76,7 @@ def run(
     return _finished(training, on_report)
 
 
+@parts_guarded()
 def train(
     task: str | Task,
     seed: int = 0,
@@ -106,13 +108,14 @@ def train(
     def begin() -> None:
         try:
             session.begin(directory, inexact)
-        except errors.UsageError:  # such as of parts that don't suit each other, seen as the loop is compiled
+        except (errors.UsageError, errors.PartFault, errors.EnvironmentFault):  # mostly seen as the loop is compiled
             directory.discard()
             raise
 
     return Training(session, directory, begin)
 
 
+@parts_guarded()
 def resume(
     run_dir: str | os.PathLike[str],
     *,
@@ -238,6 +241,7 @@ def load(
     return load_run(run_dir, step, model=model, objects=objects, trust=trust)[2]
 
 
+@parts_guarded()
 def load_run(
     run_dir: str | os.PathLike[str],
     step: int | None = None,

@@ -30,6 +30,7 @@ from agentlab.composition import (
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
 from agentlab.model import ModelBuilder
+from agentlab.part_faults import parts_guarded
 from agentlab.progress import Progress
 from agentlab.report import RunDirectory
 from agentlab.soundness import check_learning
@@ -115,6 +116,7 @@ class Session:
             self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
             failing.pop_all()
 
+    @parts_guarded()
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
         self._start(directory, inexact, 0)
@@ -188,9 +190,10 @@ class Session:
             leaving.callback(lambda: self._committer.wait())
             leaving.callback(self.close)
             try:
-                start()
-                yield from self.reports()
-                return self.finish()
+                with parts_guarded():
+                    start()
+                    yield from self.reports()
+                    return self.finish()
             except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
                 self._save_aside()
                 raise
