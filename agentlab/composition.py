@@ -65,7 +65,7 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     """
     cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
-    _check_imports(cls, part)
+    check_imports(cls, part)
     rows = {"num_environments": num_environments, **given} if host else {}
 
     def fault(error: BaseException) -> errors.UsageError:
@@ -81,7 +81,7 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     return checked
 
 
-def _check_imports(cls: Any, part: Part) -> None:
+def check_imports(cls: Any, part: Part) -> None:
     """Raises UsageError if a file has a module imported that no installed package registers environments from."""
     if not part.from_file or not hasattr(cls, "imported_modules"):
         return

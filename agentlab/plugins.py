@@ -49,6 +49,7 @@ class Offer:
 
 
 _FROM_FILES: dict[Offer, Any] = {}
+_FILES: dict[Offer, str] = {}  # where they are
 
 
 def every() -> list[Offer]:
@@ -126,7 +127,8 @@ def find(kind: str, reference: str) -> Offer:
         choices = " and ".join(f"{offer.package} {offer.version}".strip() for offer in found)
         raise errors.PluginError(
             f"Several packages offer a {kind} named {name!r}: {choices}. "
-            f"Choose one as {found[0].package}:{name}, or uninstall the others."
+            f"Choose one as {found[0].package}:{name}, or leave the others out, as by uninstalling them or by setting "
+            f"{CHOICE}=-{found[-1].package} in the environment."
         )
     return found[0]
 
@@ -138,6 +140,14 @@ def package_of(kind: str, reference: str) -> str:
     except errors.PluginError:
         return ""
     return "" if offer in _FROM_FILES else offer.package
+
+
+def file_of(kind: str, reference: str) -> str:
+    """Returns the single file whose part `find` finds; empty where there is none, or it is of a package."""
+    try:
+        return _FILES.get(find(kind, reference), "")
+    except errors.PluginError:
+        return ""
 
 
 def load(kind: str, reference: str) -> Any:
@@ -170,7 +180,8 @@ def add_file(path: str | os.PathLike[str]) -> list[Offer]:
     for (kind, name), part in plugin_file.parts_of(path).items():
         summary = getattr(part, "description", None) or (part.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         target = f"{part.__module__}:{part.__name__}" if isinstance(part, type) else f"{path}:{name}"
-        _FROM_FILES[Offer(kind, name, os.path.basename(path), "", target, summary=summary)] = part  # noqa: PTH119
+        offer = Offer(kind, name, os.path.basename(path), "", target, summary=summary)  # noqa: PTH119
+        _FROM_FILES[offer], _FILES[offer] = part, os.fspath(path)
         added.add((kind, name))
     return [offer for offer in every() if (offer.kind, offer.name) in added and offer not in _FROM_FILES]
 

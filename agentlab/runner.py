@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, files, limits, machine, scalars, settings, snapshot, variables
+from agentlab import errors, files, limits, machine, resuming, scalars, settings, snapshot, variables
 from agentlab import task as tasks
 from agentlab.agent import MODEL, Agent, model_variables
 from agentlab.checkpoint import Checkpoint, Checkpoints
@@ -100,7 +100,7 @@ def train(
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)))
+        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)), _or_resume)
     except BaseException:
         session.close()
         raise
@@ -113,6 +113,10 @@ def train(
             raise
 
     return Training(session, directory, begin)
+
+
+def _or_resume(path: pathlib.Path) -> str:
+    return f", or '{resuming.command_of('resume', path)}' goes on with it" if (path / CONFIG).is_file() else ""
 
 
 @parts_guarded()
@@ -190,7 +194,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
     if steps < task.steps:
         raise errors.UsageError(
             f"--steps is {steps:,}, less than the run's budget of {task.steps:,}, which can only grow. Leave --steps out to "
-            f"finish the run; 'agentlab evaluate {path}' evaluates what it has learned so far."
+            f"finish the run; '{resuming.command('evaluate', path, task)}' evaluates what it has learned so far."
         )
     return attrs.evolve(task, steps=steps)
 
@@ -260,7 +264,9 @@ def load_run(
     while True:
         checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
         if checkpoint is None:
-            raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
+            raise errors.UsageError(
+                f"{str(path)!r} holds no checkpoint yet; '{resuming.command('resume', path, task)}' trains it."
+            )
         try:
             agent = _loaded(task, config, checkpoint, model)
         except UnreadableError as error:

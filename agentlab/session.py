@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, machine, snapshot
+from agentlab import errors, machine, resuming, snapshot
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
 from agentlab.clock import Clock
@@ -88,6 +88,7 @@ class Session:
         self._task = task
         self._seed = seed
         self._stop = stop
+        self._own_model = model is not None
         self._progress = Progress(task.total_steps, quiet)
         with self._clock.phase("build"):
             self._build(model)
@@ -185,6 +186,7 @@ class Session:
     def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
         """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
         self._committer = Committer(directory, self._task.checkpoints_kept)
+        directory.advise(resuming.command("resume", directory.path, self._task, self.agent.model, self._own_model))
         with contextlib.ExitStack() as leaving:
             leaving.callback(directory.close)
             leaving.callback(lambda: self._committer.wait())
