@@ -117,20 +117,25 @@ def find(kind: str, reference: str) -> Offer:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
     """
     package, _, name = reference.rpartition(":")
-    known = offers(kind)
-    found = [offer for offer in known if offer.name == name and normalized(package) in ("", normalized(offer.package))]
-    found = [offer for offer in found if offer in _FROM_FILES] or found
+    found = candidates(kind, reference)
     if not found:
+        known = offers(kind)
         names = {offer.name for offer in known} if not package else {f"{offer.package}:{offer.name}" for offer in known}
         raise errors.PluginError(errors.unknown(kind, reference, names, "Installed") + _hidden())
     if len(found) > 1:
         choices = " and ".join(f"{offer.package} {offer.version}".strip() for offer in found)
         raise errors.PluginError(
             f"Several packages offer a {kind} named {name!r}: {choices}. "
-            f"Choose one as {found[0].package}:{name}, or leave the others out, as by uninstalling them or by setting "
-            f"{CHOICE}=-{found[-1].package} in the environment."
+            f"Choose one as {found[0].package}:{name}, or uninstall the others."
         )
     return found[0]
+
+
+def candidates(kind: str, reference: str) -> list[Offer]:
+    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else all."""
+    package, _, name = reference.rpartition(":")
+    found = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
+    return [offer for offer in found if offer in _FROM_FILES] or found
 
 
 def package_of(kind: str, reference: str) -> str:
