@@ -13,7 +13,7 @@ import pytest
 from strangers import distribution
 
 import agentlab
-from agentlab import cli, errors, plugins, run_config, task
+from agentlab import cli, errors, plugins, resuming, run_config, task
 from agentlab.composition import build_environment, evaluation_environment, find_task
 
 MODULE = "stranger_environments"
@@ -240,7 +240,6 @@ class Shy(Greedy):
         (["--config", "config.json", "--trust"], True),
         (["dqn", "--set", "environment.id=CartPole-v1"], False),
         (["dqn", "--config", "plain.toml"], False),
-        (["dqn", "--set", "environment.id=CartPole-v1", "--set", "num_environments=16400", "--steps", "40000"], True),
     ],
 )
 def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked, trusted, tmp_path, capsys, monkeypatch):
@@ -248,11 +247,17 @@ def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked,
     (tmp_path / "changes.toml").write_text(f'environment.id = "{ID}"\n')
     (tmp_path / "plain.toml").write_text('environment.id = "CartPole-v1"\n')
     shutil.copy(run / "config.json", tmp_path)
-    steps = SETTINGS if "40000" not in asked else SETTINGS[2:]
-    advice = interrupted([*asked, *steps, "--run-dir", "my runs/the $first"], capsys)
+    advice = interrupted([*asked, *SETTINGS, "--run-dir", "my runs/the $first"], capsys)
     assert ("--trust" in advice) is trusted
     assert follow(advice) == 0
     assert (tmp_path / "my runs" / "the $first" / "result.json").is_file()
+
+
+@pytest.mark.parametrize(("number", "trusted"), [(16_384, False), (16_400, True)])
+def test_a_run_that_only_a_user_may_ask_for_is_resumed_on_trust(number, trusted):
+    asked = task.changed(find_task("dqn"), {"num_environments": number, "environment": {"id": "CartPole-v1"}})
+    words = ["agentlab", "resume", "run", *(["--trust"] if trusted else [])]
+    assert resuming.command("resume", "run", asked) == " ".join(words)
 
 
 def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys, monkeypatch):
