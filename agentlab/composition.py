@@ -20,11 +20,13 @@ from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.evaluation import Evaluator, Show
 from agentlab.memory import Latest, Memory
 from agentlab.model import ModelBuilder, build_model
+from agentlab.part_faults import parts_guarded
 from agentlab.policy import Policy
 from agentlab.sampler import Sampler, check_actions
 from agentlab.seeds import at, stream
 from agentlab.spec import LARGEST, Discrete, EnvironmentSpec
 from agentlab.task import PART_KINDS, Part, Task, merged
+from agentlab.tracebacks import told
 from agentlab.trainer import Trainer
 
 CONTRACTS: dict[str, tuple[type, ...]] = {
@@ -63,11 +65,11 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     """
     cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
-    _check_imports(cls, part)
+    check_imports(cls, part)
     rows = {"num_environments": num_environments, **given} if host else {}
 
-    def fault(what: str) -> errors.UsageError:
-        return errors.UsageError(f"Environment {part.name!r} can't be made: {what}.")
+    def fault(error: BaseException) -> errors.UsageError:
+        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {told(error)}.")
 
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
     checked = guard.guarded(built) if isinstance(built, Environment) else built
@@ -79,7 +81,7 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     return checked
 
 
-def _check_imports(cls: Any, part: Part) -> None:
+def check_imports(cls: Any, part: Part) -> None:
     """Raises UsageError if a file has a module imported that no installed package registers environments from."""
     if not part.from_file or not hasattr(cls, "imported_modules"):
         return
@@ -136,6 +138,7 @@ def build_agent(
     return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
 
 
+@parts_guarded()
 def make_agent(
     task: str | Task,
     seed: int = 0,
@@ -184,6 +187,7 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
     return "device" if on_device and task.gear != "host" else "host"
 
 
+@parts_guarded()
 def build_evaluator(
     task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
 ) -> Evaluator:

@@ -89,6 +89,10 @@ class EnvironmentFault(AgentlabError):
     """An environment raised, or returned something that its own spec rules out."""
 
 
+class PartFault(AgentlabError):
+    """A trainer, model, sampler, memory or other part raised."""
+
+
 class TrainingFault(AgentlabError):
     """Learning produced a number that is not finite."""
 

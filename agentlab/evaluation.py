@@ -16,6 +16,7 @@ from agentlab.guard import guarded
 from agentlab.keras_settings import keras_defaults
 from agentlab.metrics import EpisodeStatistics
 from agentlab.model import initial_state, restarted
+from agentlab.part_faults import parts_guarded
 from agentlab.policy import Policy
 from agentlab.spec import Array, Discrete
 from agentlab.timestep_checks import EnvironmentCheck
@@ -81,6 +82,7 @@ class Evaluator:
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
         self._seed = seed
 
+    @parts_guarded()
     def run(self, stream: str = "evaluation", stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Returns `episodes`, `return_mean`, `return_std`, `episode_length_mean` and the entries of the trainer's score.
 

@@ -19,6 +19,7 @@ from agentlab.metrics import Means
 from agentlab.model import RecurrentModel
 from agentlab.policy import Policy
 from agentlab.ranges import COUNT, Range, prefixed
+from agentlab.tracebacks import told
 from agentlab.trainer import Trainer
 from agentlab.types import Decision, TimeStep, Transition
 
@@ -216,8 +217,7 @@ def _suiting(trainer: Trainer, batches: str) -> Iterator[None]:
         raise
     except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
         raise errors.UsageError(
-            f"{type(trainer).__name__} can't learn from {batches}: {errors.first_line(error)}. Choose another memory, or mend "
-            "the trainer."
+            f"{type(trainer).__name__} can't learn from {batches}: {told(error)}. Choose another memory, or mend the trainer."
         ) from error
 
 

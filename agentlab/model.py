@@ -17,6 +17,7 @@ from agentlab import arrays, budget, errors, footprint, room, seeds
 from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.ranges import FINITE
 from agentlab.spec import EnvironmentSpec
+from agentlab.tracebacks import place, told
 from agentlab.traced_calls import forget_traces, traced_anew
 
 MOST_LAYERS = 1_000  # of a model that settings describe
@@ -76,7 +77,7 @@ def infer(
         state: the model's own `[B, ...]`; `()` for a model without.
         variables: pairs of a variable of the model and the value that it has in this pass instead of its own.
     """
-    with traced_anew(model), keras.StatelessScope(variables):
+    with traced_anew(model), keras.StatelessScope(variables, initialize_variables=False):
         return _called(model, observation, state, training=False)
 
 
@@ -164,10 +165,8 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
     except errors.AgentlabError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise errors.UsageError(
-            f"{type(builder).__name__} can't build a model for {spec.name!r}: {type(error).__name__}: {reason}. "
-            "Change the model's settings."
+            f"{type(builder).__name__} can't build a model for {spec.name!r}: {told(error)}. Change the model's settings."
         ) from error
 
 
@@ -265,7 +264,7 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
     try:
         output, _ = _called(model, tf.zeros(shape, spec.observation.dtype), initial_state(model, 1), training=False)
     except Exception as error:
-        reason = _reason(error)
+        reason = _reason(error) + place(error)
         raise errors.UsageError(
             f"Model {model.name!r} refused an observation of shape {shape} and dtype {spec.observation.dtype} "
             f"from {spec.name!r}: {reason}. Expected a model that takes it; choose another model or change its input."

@@ -16,11 +16,13 @@ from agentlab.environment import Environment
 from agentlab.evaluation import LONGEST
 from agentlab.guard import Guarded
 from agentlab.metrics import EpisodeStatistics
+from agentlab.part_faults import parts_guarded
 from agentlab.runner import load_run
 from agentlab.task import Task
 from agentlab.timestep_checks import EnvironmentCheck
 
 
+@parts_guarded()
 def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None, *, trust: bool = False) -> list[float]:
     """Plays whole episodes of a run's agent, in a window or into `video`, a GIF, and returns their returns.
 

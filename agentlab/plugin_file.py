@@ -13,6 +13,7 @@ from typing import Any
 
 from agentlab import errors, limits
 from agentlab.task import Task
+from agentlab.tracebacks import told
 
 CONTRACTS = {  # by name: looking for them must not import TensorFlow
     "agentlab.environment.Environment": "environment",
@@ -68,5 +69,5 @@ def _imported(path: pathlib.Path) -> types.ModuleType:
         raise
     except BaseException as error:  # SystemExit too: a plugin does not end the program
         sys.modules.pop(name, None)
-        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {errors.first_line(error)}. Mend it.") from error
+        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {told(error)}. Mend it.") from error
     return module

@@ -12,13 +12,14 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, files, limits, machine, scalars, settings, snapshot, variables
+from agentlab import errors, files, limits, machine, resuming, scalars, settings, snapshot, variables
 from agentlab import task as tasks
 from agentlab.agent import MODEL, Agent, model_variables
 from agentlab.checkpoint import Checkpoint, Checkpoints
 from agentlab.composition import build_agent, resolved
 from agentlab.files import UnreadableError
 from agentlab.model import ModelBuilder, weights_within
+from agentlab.part_faults import parts_guarded
 from agentlab.ranges import CheckedFile
 from agentlab.report import CHECKPOINTS, CONFIG, RESULT, RunDirectory
 from agentlab.run_config import RunConfig, config_bytes, open_run, read_config
@@ -76,6 +77,7 @@ def run(
     return _finished(training, on_report)
 
 
+@parts_guarded()
 def train(
     task: str | Task,
     seed: int = 0,
@@ -99,7 +101,7 @@ def train(
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)))
+        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)), _or_resume)
     except BaseException:
         session.close()
         raise
@@ -107,13 +109,18 @@ def train(
     def begin() -> None:
         try:
             session.begin(directory, inexact)
-        except errors.UsageError:  # such as of parts that don't suit each other, seen as the loop is compiled
+        except (errors.UsageError, errors.PartFault, errors.EnvironmentFault):  # mostly seen as the loop is compiled
             directory.discard()
             raise
 
     return Training(session, directory, begin)
 
 
+def _or_resume(path: pathlib.Path) -> str:
+    return f", or '{resuming.command_of('resume', path)}' goes on with it" if (path / CONFIG).is_file() else ""
+
+
+@parts_guarded()
 def resume(
     run_dir: str | os.PathLike[str],
     *,
@@ -188,7 +195,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
     if steps < task.steps:
         raise errors.UsageError(
             f"--steps is {steps:,}, less than the run's budget of {task.steps:,}, which can only grow. Leave --steps out to "
-            f"finish the run; 'agentlab evaluate {path}' evaluates what it has learned so far."
+            f"finish the run; '{resuming.command('evaluate', path, task)}' evaluates what it has learned so far."
         )
     return attrs.evolve(task, steps=steps)
 
@@ -239,6 +246,7 @@ def load(
     return load_run(run_dir, step, model=model, objects=objects, trust=trust)[2]
 
 
+@parts_guarded()
 def load_run(
     run_dir: str | os.PathLike[str],
     step: int | None = None,
@@ -257,7 +265,9 @@ def load_run(
     while True:
         checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
         if checkpoint is None:
-            raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
+            raise errors.UsageError(
+                f"{str(path)!r} holds no checkpoint yet; '{resuming.command('resume', path, task)}' trains it."
+            )
         try:
             agent = _loaded(task, config, checkpoint, model)
         except UnreadableError as error:

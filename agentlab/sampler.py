@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.schedules import Schedule, as_schedule, values_of
 from agentlab.spec import EnvironmentSpec
+from agentlab.tracebacks import told
 
 COLDEST = 1e-6  # temperature that stands in for 0 where it divides
 
@@ -142,7 +143,7 @@ def check_actions(sampler: Sampler, spec: EnvironmentSpec, output: Any) -> None:
     except Exception as error:
         raise errors.UsageError(
             f"Sampler {type(sampler).__name__} can't draw an action of {spec.name!r} from {output.shape[-1]} outputs, which is "
-            f"what the trainer asks of the model: {errors.first_line(error)}. Choose another sampler, in training "
+            f"what the trainer asks of the model: {told(error)}. Choose another sampler, in training "
             "(sampler.name) and evaluation (evaluation.sampler.name)."
         ) from error
     got, expected = tuple(action.shape[1:]), spec.action.shape

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, machine, room, snapshot
+from agentlab import errors, machine, resuming, room, snapshot
 from agentlab.agent import Agent
 from agentlab.checkpoint import Checkpoint
 from agentlab.clock import Clock
@@ -30,6 +30,7 @@ from agentlab.composition import (
 from agentlab.environment import DeviceEnvironment
 from agentlab.gears import DeviceGear, Gear, HostGear
 from agentlab.model import ModelBuilder
+from agentlab.part_faults import parts_guarded
 from agentlab.progress import Progress
 from agentlab.report import RunDirectory
 from agentlab.soundness import check_learning
@@ -87,6 +88,7 @@ class Session:
         self._task = task
         self._seed = seed
         self._stop = stop
+        self._own_model = model is not None
         self._progress = Progress(task.total_steps, quiet)
         with self._clock.phase("build"):
             self._build(model)
@@ -116,6 +118,7 @@ class Session:
             self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
             failing.pop_all()
 
+    @parts_guarded()
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
         self._start(directory, inexact, 0)
@@ -184,14 +187,16 @@ class Session:
     def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
         """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
         self._committer = Committer(directory, self._task.checkpoints_kept)
+        directory.advise(resuming.command("resume", directory.path, self._task, self.agent.model, self._own_model))
         with contextlib.ExitStack() as leaving:
             leaving.callback(directory.close)
             leaving.callback(lambda: self._committer.wait())
             leaving.callback(self.close)
             try:
-                start()
-                yield from self.reports()
-                return self.finish()
+                with parts_guarded():
+                    start()
+                    yield from self.reports()
+                    return self.finish()
             except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
                 self._save_aside()
                 raise

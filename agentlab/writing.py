@@ -11,10 +11,12 @@ import numpy as np
 from agentlab import errors, settings
 from agentlab.agent import Agent
 from agentlab.generation import Writer, execution_for
+from agentlab.part_faults import parts_guarded
 from agentlab.runner import load_run
 from agentlab.sampler import Temperature
 
 
+@parts_guarded()
 def write(
     run_dir: str | os.PathLike[str],
     length: int,

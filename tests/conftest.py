@@ -115,6 +115,7 @@ def path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     known = set(sys.modules)
     monkeypatch.setattr(plugins, "_FROM_FILES", {})
+    monkeypatch.setattr(plugins, "_FILES", {})
     yield where
     for name in set(sys.modules) - known:
         if name.startswith("stranger"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agentlab import guard
+from agentlab import tracebacks
 from agentlab.arrays import ArrayFile, write
 from agentlab.environment import Environment
 from agentlab.files import UnreadableError, UnwritableError
@@ -167,7 +167,7 @@ class HostEnvironmentTests(EnvironmentTests):
                 try:
                     environment.close()
                 except BaseException as error:
-                    raise Violation("`close` to be called as often as one likes", guard.described(error)) from error
+                    raise Violation("`close` to be called as often as one likes", tracebacks.told(error)) from error
 
     def _in_new(self, use: Any) -> Any:
         """Returns what `use` returns of a new environment, which is closed afterwards."""

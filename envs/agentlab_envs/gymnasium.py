@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from agentlab import errors, guard, screen
+from agentlab import errors, guard, screen, tracebacks
 from agentlab.checks import Numbers, as_ends, as_rewards, finite_rewards, range_of
 from agentlab.environment import Environment
 from agentlab.objects import display_name
@@ -103,10 +103,11 @@ class GymnasiumEnvironment(Environment):
         self._numbers = Numbers(making.shown_array(space), "observation")
         self._ended = np.zeros(self.num_environments, np.bool_)
 
-    def _unusable(self, what: str) -> errors.UsageError:
+    def _unusable(self, error: BaseException) -> errors.UsageError:
         native = self.vectorization == "native"
         remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
-        return errors.UsageError(f"{self._name} does not say what it shows and takes: {what}; {remedy}.")
+        raised = f"it raised {tracebacks.described(error)}"
+        return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
 
     @classmethod
     def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
@@ -262,7 +263,7 @@ class GymnasiumEnvironment(Environment):
         except BaseException as error:
             if guard.is_interrupt(error):
                 raise
-            raise self._fault(f"it raised {guard.described(error)}") from error
+            raise self._fault(f"it raised {tracebacks.told(error)}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
         return failure(self._name, self._steps, what)

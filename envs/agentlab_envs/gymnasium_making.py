@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from agentlab import errors, guard
+from agentlab import errors, guard, tracebacks
 from agentlab.objects import display_name
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab_envs import gymnasium_advice as advice
@@ -56,7 +56,7 @@ def _not_made(id: str, arguments: dict[str, Any], error: BaseException, render_m
         return f"{name} cannot be made: {str(error).rstrip('.')}."
     given = f" with the arguments {arguments}" if arguments else ""
     cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
-    return f"{name} cannot be made{given}: {guard.described(cause)}."
+    return f"{name} cannot be made{given}: {tracebacks.told(cause)}."
 
 
 def _is_of_pictures(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from agentlab import errors, guard
+from agentlab import errors, guard, tracebacks
 from agentlab.checks import as_end, as_reward
 from agentlab_envs.gymnasium_replay import episode_seed
 
@@ -97,7 +97,7 @@ class Row(gymnasium.Wrapper):
             return error
         if misshapen := _misshapen(error, method):
             return errors.EnvironmentFault(f"row {self.row}'s {method} {misshapen}")
-        return errors.EnvironmentFault(f"row {self.row} raised {guard.described(error)}")
+        return errors.EnvironmentFault(f"row {self.row} raised {tracebacks.told(error)}")
 
 
 class Rows(SyncVectorEnv):
@@ -161,7 +161,7 @@ class Rows(SyncVectorEnv):
             except BaseException as error:
                 if guard.is_interrupt(error):
                     raise
-                reasons.append(f"row {row} raised {guard.described(error)}")
+                reasons.append(f"row {row} raised {tracebacks.told(error)}")
         if reasons:
             raise errors.EnvironmentFault(f"{'; '.join(reasons)}.")
 

@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector.utils import CloudpickleWrapper, write_to_shared_memory
 
-from agentlab import errors, guard
+from agentlab import errors, tracebacks
 from agentlab_envs.gymnasium_parent import end_with_parent
 from agentlab_envs.gymnasium_rows import Row
 
@@ -62,7 +62,7 @@ def _tried(row: int, function: Callable[[], Any]) -> tuple[str, Any]:
     except errors.EnvironmentFault as fault:
         return FAULT, str(fault)
     except BaseException as error:
-        return FAULT, f"row {row} raised {guard.described(error)}"
+        return FAULT, f"row {row} raised {tracebacks.told(error)}"
 
 
 def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> None:
@@ -71,7 +71,7 @@ def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> No
     except OSError:
         raise
     except Exception as error:  # what can't be pickled
-        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {guard.described(error)}"))
+        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {tracebacks.told(error)}"))
 
 
 class Servant:
