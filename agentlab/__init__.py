@@ -9,16 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from agentlab.errors import AgentlabError
-from agentlab.keras_settings import importing_keras
+from agentlab.tensors.keras_settings import importing_keras
 
 if TYPE_CHECKING:
     __version__: str
-    from agentlab.agent import Agent, Parts
-    from agentlab.composition import make_agent
-    from agentlab.runner import load, resume, run, train
-    from agentlab.session import Run
+    from agentlab.loop.agent import Agent, Parts
+    from agentlab.loop.composition import make_agent
+    from agentlab.runs.runner import load, resume, run, train
+    from agentlab.runs.session import Run
+    from agentlab.runs.training import Training
     from agentlab.task import Evaluation, Part, Task, part
-    from agentlab.training import Training
     from agentlab.types import TimeStep, Transition
 
 __all__ = [
@@ -42,21 +42,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Agent": "agent",
+    "Agent": "loop.agent",
     "Evaluation": "task",
     "Part": "task",
-    "Parts": "agent",
-    "Run": "session",
+    "Parts": "loop.agent",
+    "Run": "runs.session",
     "Task": "task",
     "TimeStep": "types",
-    "Training": "training",
+    "Training": "runs.training",
     "Transition": "types",
-    "load": "runner",
-    "make_agent": "composition",
+    "load": "runs.runner",
+    "make_agent": "loop.composition",
     "part": "task",
-    "resume": "runner",
-    "run": "runner",
-    "train": "runner",
+    "resume": "runs.runner",
+    "run": "runs.runner",
+    "train": "runs.runner",
 }
 
 

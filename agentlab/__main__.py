@@ -2,6 +2,6 @@
 
 import sys
 
-from agentlab.cli import main
+from agentlab.program.cli import main
 
 sys.exit(main())

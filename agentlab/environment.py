@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from agentlab.ranges import Range
+from agentlab.checks.ranges import Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 
@@ -92,7 +92,7 @@ class Environment(_WithSettings, abc.ABC):
 class DeviceEnvironment(_WithSettings, abc.ABC):
     """An environment as pure, batch-first TensorFlow functions, so that whole training loops compile into one program.
 
-    Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.autoreset`.
+    Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.loop.autoreset`.
     `seed` is `[2]` int64, for `agentlab.seeds.uniform` and `integers`; a state is any structure of tensors `[B, ...]`.
     """
 
@@ -120,7 +120,7 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
         """Returns `(state, reward [B] float32, terminated [B] bool, target [B, *A] or ())`."""
 
     def state_ranges(self) -> Any:
-        """Returns a structure like a state, of an `agentlab.ranges.Range` for each tensor; None for no limits, the default.
+        """Returns a structure like a state, of an `agentlab.checks.ranges.Range` for each tensor; None for no limits, the default.
 
         A checkpoint whose state holds other numbers is refused: name at least those that are used as places in tensors.
         """

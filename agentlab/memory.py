@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from agentlab.ranges import Range
+from agentlab.checks.ranges import Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import Horizon, Transition
 

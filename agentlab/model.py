@@ -13,12 +13,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab import arrays, budget, errors, footprint, room, seeds
-from agentlab.keras_settings import check_backend, dtype_settings, keras_defaults
-from agentlab.ranges import FINITE
+from agentlab import errors, seeds
+from agentlab.checks.ranges import FINITE
 from agentlab.spec import EnvironmentSpec
-from agentlab.tracebacks import place, told
-from agentlab.traced_calls import forget_traces, traced_anew
+from agentlab.system import arrays, free_memory
+from agentlab.system.tracebacks import place, told
+from agentlab.tensors import keras_budget, model_footprint
+from agentlab.tensors.keras_settings import check_backend, dtype_settings, keras_defaults
+from agentlab.tensors.traced_calls import forget_traces, traced_anew
 
 MOST_LAYERS = 1_000  # of a model that settings describe
 MOST_WEIGHTS_OF_FILE = 2**26  # a quarter of a gigabyte
@@ -37,7 +39,7 @@ class RecurrentModel(keras.Model, abc.ABC):
         """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
 
     def state_ranges(self) -> Any:
-        """Returns a structure like a state, of an `agentlab.ranges.Range` for each tensor; by default all are finite.
+        """Returns a structure like a state, of an `agentlab.checks.ranges.Range` for each tensor; by default all are finite.
 
         A checkpoint whose state holds other numbers is refused.
         """
@@ -149,7 +151,7 @@ def _built_within_reason(
         with seeds.keras_initializers(seed):
             model = _built(builder, spec, num_outputs)
             output = _traced(model, spec)
-        footprint.check(model, 1, "model", of_file)
+        model_footprint.check(model, 1, "model", of_file)
         if output is not None:
             _check_built(model, output, spec, num_outputs)
             return model
@@ -199,7 +201,7 @@ def weights_within(limit: int | None, check: Callable[[keras.Model], None] | Non
     if entry is not None:
         _checks.append(entry)
     try:
-        with budget.at_most(refusal, weights=limit):
+        with keras_budget.at_most(refusal, weights=limit):
             yield
     finally:
         if entry is not None:
@@ -214,20 +216,20 @@ def _within_reason(of_file: bool) -> Iterator[None]:
     Raises:
         UsageError: more are asked for.
     """
-    free, limit = room.free_bytes(), math.inf
+    free, limit = free_memory.free_bytes(), math.inf
     if free is not None:
         limit = free // (FLOAT * KEPT)
-    if of_file and not budget.is_limited("weights"):
+    if of_file and not keras_budget.is_limited("weights"):
         limit = min(limit, MOST_WEIGHTS_OF_FILE)
 
     def refusal() -> errors.UsageError:
-        advice = footprint.ADVICE if of_file else "lower the model's settings"
+        advice = model_footprint.ADVICE if of_file else "lower the model's settings"
         return errors.UsageError(
             f"The model's settings ask for more than {MOST_LAYERS:,} layers, or for more than {limit:,} weights, which is "
             f"{'what a file may ask for' if of_file else f'what the {free:,} bytes of free memory have room for'}: {advice}."
         )
 
-    with budget.at_most(refusal, weights=limit, layers=MOST_LAYERS):
+    with keras_budget.at_most(refusal, weights=limit, layers=MOST_LAYERS):
         yield
 
 
@@ -241,9 +243,9 @@ def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
         return forward(model, observation, initial_state(model, 1), training=False)[0]
 
     try:
-        output = footprint.trace(model, call, tf.TensorSpec((1, *spec.observation.shape), spec.observation.dtype))
+        output = model_footprint.trace(model, call, tf.TensorSpec((1, *spec.observation.shape), spec.observation.dtype))
     except Exception:  # what is wrong is told by a call; or it can only be called eagerly
-        if budget.refused():
+        if keras_budget.refused():
             raise
         return None
     return output if isinstance(output, tf.TensorSpec) and output.shape.is_fully_defined() else None

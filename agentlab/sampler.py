@@ -12,7 +12,7 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.schedules import Schedule, as_schedule, values_of
 from agentlab.spec import EnvironmentSpec
-from agentlab.tracebacks import told
+from agentlab.system.tracebacks import told
 
 COLDEST = 1e-6  # temperature that stands in for 0 where it divides
 

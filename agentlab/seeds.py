@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agentlab.ranges import Range
+from agentlab.checks.ranges import Range
 
 PHILOX = 1  # TensorFlow's number for the algorithm
 SCRAMBLE = np.array([0x02461E293EC8F720], np.uint64)  # the key with which its stateless_random_ops.cc scrambles seeds

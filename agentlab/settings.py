@@ -11,7 +11,9 @@ from typing import Any, Literal, Union
 
 import attrs
 
-from agentlab import errors, limits, scalars, schedules, source
+from agentlab import errors, schedules
+from agentlab.checks import limits, scalars
+from agentlab.system import source_text
 
 OBJECT = "python_object"  # the only key of the table that stands in a config.json for what JSON can't hold
 
@@ -36,7 +38,7 @@ class Setting:
 def describe(part: type) -> list[Setting]:
     """Returns the settings of a part's class, in order."""
     hints = _hints(part)
-    texts = source.documented(inspect.getdoc(part) or "")
+    texts = source_text.documented(inspect.getdoc(part) or "")
     return [
         Setting(name, hints.get(name, Any), _default(part, name, parameter.default), texts.get(name, ""))
         for name, parameter in inspect.signature(part).parameters.items()

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import attrs
 
-from agentlab import errors, files, limits, scalars, schedules, settings, toml
+from agentlab import errors, schedules, settings
+from agentlab.checks import limits, scalars, toml
+from agentlab.system import files
 
 MOST_THREADS = 1_024  # more than processors have; with millions, TensorFlow ends the process
 NAME_BYTES = 200  # of a task's name, a directory's; file systems take 255
@@ -35,7 +37,7 @@ class Part:
 
     @property
     def reference(self) -> str:
-        """What `agentlab.plugins` finds it by."""
+        """What `agentlab.registry.plugins` finds it by."""
         return f"{self.package}:{self.name}" if self.package and ":" not in self.name else self.name
 
 

@@ -11,13 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, noise, schedules, seeds
-from agentlab.adam import Adam
-from agentlab.added_losses import ForwardTape, sum_of_losses
-from agentlab.keras_settings import keras_defaults
-from agentlab.parameters import Updater, clipped, global_norm
-from agentlab.ranges import Range, prefixed
+from agentlab import errors, schedules, seeds
+from agentlab.checks.ranges import Range, prefixed
 from agentlab.spec import EnvironmentSpec
+from agentlab.tensors import noise
+from agentlab.tensors.adam import Adam
+from agentlab.tensors.added_losses import ForwardTape, sum_of_losses
+from agentlab.tensors.keras_settings import keras_defaults
+from agentlab.tensors.parameters import Updater, clipped, global_norm
 from agentlab.types import Horizon, Transition
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {

@@ -21,18 +21,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab import execution, seeds
-from agentlab.generation import Writer
+from agentlab import seeds
+from agentlab.loop.text_generation import Writer
 from agentlab.model import build_model
-from agentlab.parameters import Updater
 from agentlab.sampler import Temperature
-from agentlab_char_rnn import recurrent
-from agentlab_char_rnn.models import GRUBuilder, LSTMBuilder
-from agentlab_envs.text import Text
+from agentlab.tensors import execution
+from agentlab.tensors.parameters import Updater
+from agentlab_envs.text.text import Text
+from agentlab_models import recurrent_layers
+from agentlab_models.recurrent import GRUBuilder, LSTMBuilder
 
 VOCABULARY, UNITS, UPDATES, CHARACTERS, TEMPERATURE = 57, 256, 30, 4_000, 0.5
 SHAPES = ((50, 40, False), (256, 40, False), (64, 64, True))
-LAYERS = {"lstm": recurrent.LSTM, "gru": recurrent.GRU}
+LAYERS = {"lstm": recurrent_layers.LSTM, "gru": recurrent_layers.GRU}
 BUILDERS = {"lstm": LSTMBuilder, "gru": GRUBuilder}
 
 

@@ -19,10 +19,10 @@ import tomllib
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from agentlab.program import scaffold  # noqa: E402
+from agentlab.registry import plugins  # noqa: E402
 from hostile import install_hostile  # noqa: E402 - the very ones that the tests install
 from strangers import distribution  # noqa: E402
-
-from agentlab import plugins, scaffold  # noqa: E402
 
 COMMANDS = {
     "agentlab list": ["-m", "agentlab", "list"],

@@ -16,14 +16,16 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from agentlab import arrays, seeds, variables
-from agentlab.checkpoint import Checkpoints
-from agentlab.execution import Compiled, GraphCall, compiled, repeat
+from agentlab import seeds
 from agentlab.memory import Memory
+from agentlab.runs.checkpoints import Checkpoints
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system import arrays
+from agentlab.tensors import variables
+from agentlab.tensors.execution import Compiled, GraphCall, compiled, repeat
 from agentlab.types import Horizon, Transition
-from agentlab_dqn.prioritized import PrioritizedReplay
-from agentlab_dqn.replay import UniformReplay
+from agentlab_memories.prioritized import PrioritizedReplay
+from agentlab_memories.replay import UniformReplay
 
 CARTPOLE = EnvironmentSpec("cartpole", Array((4,)), Discrete(2))
 ATARI = EnvironmentSpec("atari", Array((4, 84, 84), "uint8", 0, 255), Discrete(4))

@@ -109,7 +109,7 @@ def keras_goes_on(options: argparse.Namespace) -> None:
     import keras
 
     import agentlab
-    from agentlab.composition import build_part
+    from agentlab.loop.composition import build_part
 
     with tempfile.TemporaryDirectory() as runs:
         run = agentlab.run(options.task, run_dir=f"{runs}/run")

@@ -11,7 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from agentlab import plugins
+from agentlab.registry import plugins
 
 hypothesis.settings.register_profile("agentlab", derandomize=True, database=None, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("agentlab")
@@ -80,7 +80,7 @@ def execution(request):
 @pytest.fixture
 def compiled(execution):
     """Wraps a function so that it runs by this test's execution."""
-    from agentlab import execution as executions
+    from agentlab.tensors import execution as executions
 
     return lambda function: executions.compiled(function, execution)
 

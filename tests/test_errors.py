@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import agentlab
-from agentlab import errors, plugins, settings
-from agentlab.cli import main
-from agentlab.metrics import NonFinite
+from agentlab import errors, settings
+from agentlab.loop.statistics import NonFinite
 from agentlab.model import ModelBuilder, build_model
+from agentlab.program.cli import main
+from agentlab.registry import plugins
 from agentlab.spec import Array, Discrete, EnvironmentSpec, conform
 from agentlab.trainer import Trainer
 
@@ -89,7 +90,7 @@ COMPOSED = {
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_no_message_has_a_doubled_full_stop(name, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("agentlab.cli.listing.rows", raises("Never.", RuntimeError))
+    monkeypatch.setattr("agentlab.program.cli.listing.rows", raises("Never.", RuntimeError))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

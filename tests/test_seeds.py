@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agentlab import execution as executions
 from agentlab import seeds
+from agentlab.tensors import execution as executions
 
 SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4)]
 RANGES = [(0.0, 1.0), (-0.05, 0.05), (0.1, 0.7), (-3.0, 1e3)]

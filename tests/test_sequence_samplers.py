@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agentlab import errors, plugins, seeds, settings
+from agentlab import errors, seeds, settings
+from agentlab.registry import plugins
 from agentlab.sampler import Greedy, Temperature, TopK, TopP
 
 DRAWS = 100_000

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentlab import errors, plugins, settings
+from agentlab import errors, settings
+from agentlab.registry import plugins
 from agentlab.schedules import Constant, Exponential, Linear, Schedule
 from agentlab.task import Evaluation, Part, Task, changed, dotted, merged, part, read_config, with_objects
 

@@ -7,15 +7,16 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentlab import composition, errors, seeds
-from agentlab.adam import Adam
-from agentlab.agent import Agent, Parts
+from agentlab import errors, seeds
+from agentlab.loop import composition
+from agentlab.loop.agent import Agent, Parts
 from agentlab.memory import Latest
-from agentlab.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.sampler import Greedy
 from agentlab.schedules import Exponential
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import merged
+from agentlab.tensors.adam import Adam
+from agentlab.tensors.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.trainer import Trainer
 from agentlab.types import Transition
 

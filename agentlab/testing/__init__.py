@@ -17,15 +17,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentlab.testing.checks.suite import Suite
+    from agentlab.testing.checks.violation import Violation, expect
     from agentlab.testing.device_environment import DeviceEnvironmentTests
     from agentlab.testing.host_environment import HostEnvironmentTests
     from agentlab.testing.memory import LatestTests, MemoryTests
     from agentlab.testing.model import ModelTests
     from agentlab.testing.sampler import SamplerTests
-    from agentlab.testing.suite import Suite
     from agentlab.testing.task import TaskTests
     from agentlab.testing.trainer import TrainerTests
-    from agentlab.testing.violation import Violation, expect
 
 __all__ = [
     "DeviceEnvironmentTests",

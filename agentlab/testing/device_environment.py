@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agentlab import execution, seeds
-from agentlab.autoreset import HostedEnvironment
+from agentlab import seeds
+from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.spec import EnvironmentSpec
-from agentlab.testing import trajectory
-from agentlab.testing.draws import kinds_of_draws
+from agentlab.tensors import execution
+from agentlab.testing.checks import trajectory
+from agentlab.testing.checks.draws import kinds_of_draws
+from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.types import TimeStep
 
 SEED = (7, 1)

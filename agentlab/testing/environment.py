@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.testing import trajectory
-from agentlab.testing.suite import Suite
-from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_same, is_same
+from agentlab.testing.checks import trajectory
+from agentlab.testing.checks.suite import Suite
+from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.checks.violation import expect, expect_same, is_same
 from agentlab.types import TimeStep
 
 ROWS = 4

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agentlab import tracebacks
-from agentlab.arrays import ArrayFile, write
 from agentlab.environment import Environment
-from agentlab.files import UnreadableError, UnwritableError
 from agentlab.spec import EnvironmentSpec
-from agentlab.testing import trajectory
+from agentlab.system import tracebacks
+from agentlab.system.arrays import ArrayFile, write
+from agentlab.system.files import UnreadableError, UnwritableError
+from agentlab.testing.checks import trajectory
+from agentlab.testing.checks.violation import Violation, expect, expect_same, leaves
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.violation import Violation, expect, expect_same, leaves
 from agentlab.types import TimeStep
 
 

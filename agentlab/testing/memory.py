@@ -9,14 +9,15 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, execution
+from agentlab import errors
 from agentlab.memory import Memory
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.testing import around
-from agentlab.testing.draws import kinds_of_draws
-from agentlab.testing.suite import Suite
-from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_in_range, expect_same, is_same, leaves, shape_and_dtype
+from agentlab.tensors import execution
+from agentlab.testing.checks import around
+from agentlab.testing.checks.draws import kinds_of_draws
+from agentlab.testing.checks.suite import Suite
+from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, is_same, leaves, shape_and_dtype
 from agentlab.types import Horizon, Transition
 
 PLAIN = EnvironmentSpec("plain", Array((3,)), Discrete(5))

@@ -11,16 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import execution
-from agentlab.composition import build_part
+from agentlab.loop.composition import build_part
 from agentlab.model import RecurrentModel, build_model, forward, initial_state
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
-from agentlab.testing import around
-from agentlab.testing.keras_process import settings_of_keras
-from agentlab.testing.suite import Suite
-from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import Violation, expect, expect_same, shape_and_dtype
+from agentlab.tensors import execution
+from agentlab.testing.checks import around
+from agentlab.testing.checks.keras_process import settings_of_keras
+from agentlab.testing.checks.suite import Suite
+from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.checks.violation import Violation, expect, expect_same, shape_and_dtype
 
 ROWS = 3
 

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from agentlab import execution
 from agentlab.sampler import best_unless
-from agentlab.testing import around
-from agentlab.testing.draws import kinds_of_draws
-from agentlab.testing.suite import Suite
-from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_same, shape_and_dtype
+from agentlab.tensors import execution
+from agentlab.testing.checks import around
+from agentlab.testing.checks.draws import kinds_of_draws
+from agentlab.testing.checks.suite import Suite
+from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.checks.violation import expect, expect_same, shape_and_dtype
 
 SHAPES = ((1, 2), (7, 1), (256, 5), (3, 4, 6))
 MANY = 20_000  # rows, for counting draws

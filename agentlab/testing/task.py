@@ -9,14 +9,16 @@ import tempfile
 import warnings
 from typing import Any, ClassVar
 
-from agentlab import errors, plugins, source
+from agentlab import errors
 from agentlab import task as tasks
-from agentlab.composition import build_part
+from agentlab.loop.composition import build_part
+from agentlab.registry import plugins
+from agentlab.system import source_text
 from agentlab.task import PART_KINDS, Task
-from agentlab.testing import probe
-from agentlab.testing.lines import Lines
-from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_same
+from agentlab.testing.checks import probe
+from agentlab.testing.checks.lines import Lines
+from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.checks.violation import expect, expect_same
 
 
 class TaskTests(Lines):
@@ -54,7 +56,7 @@ class TaskTests(Lines):
         if target.endswith(".py"):
             self.not_applicable("it is of a plugin file, which is imported whole when it is named")
             return
-        module = target if source.locate(target) else str(getattr(sys.modules.get(target), "__file__", target))
+        module = target if source_text.locate(target) else str(getattr(sys.modules.get(target), "__file__", target))
         found = probe.observed(module, tensorflow=False)
         expect(not found.error, "an import without error", found.error)
         expect(not found.heavy, "an import without TensorFlow, Keras or Gymnasium", f"{', '.join(found.heavy)} imported")
@@ -80,7 +82,7 @@ class TaskTests(Lines):
 
     def test_run(self) -> None:
         """It runs: a few turns of the loop and one evaluation, finite, that leave the files of a run and nothing global."""
-        from agentlab import runner
+        from agentlab.runs import runner
 
         short = self._short()
         with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
@@ -92,7 +94,7 @@ class TaskTests(Lines):
 
     def test_resume(self) -> None:
         """Ended halfway and resumed from its files, it comes to the same weights, bit by bit, as if it had not been."""
-        from agentlab import runner
+        from agentlab.runs import runner
 
         whole = self._short()
         half = tasks.changed(whole, {"steps": max(1, whole.steps // 2)})

@@ -9,21 +9,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors, execution
-from agentlab.added_losses import ForwardTape
-from agentlab.composition import build_environment, build_part
+from agentlab import errors
+from agentlab.loop.composition import build_environment, build_part
+from agentlab.loop.statistics import check_names
 from agentlab.memory import Latest
-from agentlab.metrics import check_names
 from agentlab.model import build_model, forward, initial_state
 from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task, part
-from agentlab.testing import around
-from agentlab.testing.draws import kinds_of_draws
-from agentlab.testing.learning import mean_return
-from agentlab.testing.suite import Suite
-from agentlab.testing.untouched import untouched
-from agentlab.testing.violation import expect, expect_in_range, expect_same, leaves, shape_and_dtype
-from agentlab.testing.watched import told_apart, watched
+from agentlab.tensors import execution
+from agentlab.tensors.added_losses import ForwardTape
+from agentlab.testing.checks import around
+from agentlab.testing.checks.draws import kinds_of_draws
+from agentlab.testing.checks.learning import mean_return
+from agentlab.testing.checks.suite import Suite
+from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, leaves, shape_and_dtype
+from agentlab.testing.checks.watched import told_apart, watched
 from agentlab.trainer import Trainer, build_trainer
 from agentlab.types import Transition
 

@@ -12,12 +12,12 @@ import gymnasium
 import numpy as np
 
 from agentlab import errors, seeds
-from agentlab.checks import range_of
+from agentlab.checks.ranges import Range
+from agentlab.checks.values import range_of
 from agentlab.environment import Environment
-from agentlab.ranges import Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
-from agentlab_envs.gymnasium import GymnasiumEnvironment
+from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 
 COMMON = {
     "frameskip": 4,  # frames that an action lasts

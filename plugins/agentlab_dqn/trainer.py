@@ -8,14 +8,15 @@ import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import errors, noise, seeds
+from agentlab import errors, seeds
+from agentlab.checks.ranges import Range
 from agentlab.model import RecurrentModel, infer
-from agentlab.ranges import Range
 from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.tensors import noise
 from agentlab.trainer import Trainer, fraction, optional_positive, positive
 from agentlab.types import Horizon, Transition
 from agentlab_dqn.returns import Categorical, Expected, Returns
-from agentlab_dqn.target import TargetNetwork
+from agentlab_dqn.target_network import TargetNetwork
 
 MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
 LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends

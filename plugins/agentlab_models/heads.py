@@ -9,8 +9,9 @@ import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import errors, keras_names
+from agentlab import errors
 from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.tensors import keras_names
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.styles import restored, serialized
 

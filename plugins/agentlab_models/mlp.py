@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 import keras
 
-from agentlab import keras_names
 from agentlab.model import ModelBuilder
 from agentlab.spec import EnvironmentSpec
+from agentlab.tensors import keras_names
 from agentlab.trainer import optional_positive
 from agentlab_models.heads import Dense, dense_layers
 from agentlab_models.styles import Subclassed, functional, sequential

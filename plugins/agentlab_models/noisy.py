@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab import keras_names, noise, seeds
+from agentlab import seeds
+from agentlab.tensors import keras_names, noise
 
 
 @keras.saving.register_keras_serializable(package="agentlab_models")
@@ -16,7 +17,7 @@ class NoisyDense(keras.layers.Layer):
 
     `y = (W + S * outer(f(e), f(d))) x + b + s * f(e)`, with `f(z) = sign(z) sqrt(|z|)` of standard normal d per input and e per
     output; W, b, S and s are learned. The rows of a batch share one draw, as in the paper's algorithm 1: to draw for every row
-    takes longer than all else of an update. Where the call is to be free of noise (see `agentlab.noise`), as in evaluation,
+    takes longer than all else of an update. Where the call is to be free of noise (see `agentlab.tensors.noise`), as in evaluation,
     `y = W x + b`.
 
     Args:

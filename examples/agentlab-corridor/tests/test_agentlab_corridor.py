@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.autoreset import HostedEnvironment
+from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.testing import DeviceEnvironmentTests, HostEnvironmentTests, TaskTests
 from agentlab_corridor.device import Corridor
 from agentlab_corridor.host import HostCorridor

@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.parameters import Updater
 from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.tensors.parameters import Updater
 from agentlab.trainer import Trainer, fraction, positive
 from agentlab.types import Horizon, Transition
 

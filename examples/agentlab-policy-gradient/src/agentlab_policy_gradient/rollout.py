@@ -8,9 +8,9 @@ import attrs
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.checks import range_of
+from agentlab.checks.ranges import COUNT, FINITE, Range
+from agentlab.checks.values import range_of
 from agentlab.memory import Memory
-from agentlab.ranges import COUNT, FINITE, Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import positive
 from agentlab.types import Horizon, Transition

@@ -1,0 +1,1 @@
+"""Checks of what comes from outside: values, time steps, settings, files, and how much they ask for."""

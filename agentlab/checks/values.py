@@ -1,0 +1,200 @@
+"""Checks of what crosses between an environment, an agent and a program's own loop: shapes, dtypes, ranges, finite numbers.
+
+Each function raises an `EnvironmentFault` whose message is a clause that names the row; the caller adds who and when.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from agentlab.checks.ranges import FINITE, Range
+from agentlab.errors import EnvironmentFault, first_line
+from agentlab.spec import Array, Discrete
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+REWARD = Array(())
+
+
+def expectation(space: Array | Discrete) -> str:
+    """Returns what a number of a space must be, for messages."""
+    if isinstance(space, Discrete):
+        return f"0 to {space.num_values - 1}"
+    if limits(space) is not None:
+        return f"{space.minimum:g} to {space.maximum:g}"
+    return f"a finite {space.dtype} number"
+
+
+def limits(space: Array | Discrete) -> tuple[int, int] | None:
+    """Returns the least and the largest whole number of a space, None where its dtype alone decides or it isn't of those.
+
+    Numbers with fractions have no limits here: environments overstep those by rounding, and by design.
+    """
+    if isinstance(space, Discrete):
+        return 0, space.num_values - 1
+    if np.dtype(space.dtype).kind not in "iu":
+        return None
+    least, largest = (int(limit) for limit in (np.iinfo(space.dtype).min, np.iinfo(space.dtype).max))
+    if space.minimum <= least and space.maximum >= largest:
+        return None
+    return int(max(space.minimum, least)), int(min(space.maximum, largest))
+
+
+def range_of(space: Array | Discrete) -> Range:
+    """Returns the range of the numbers of a space."""
+    bounds = limits(space)
+    return FINITE if bounds is None else Range(*bounds)
+
+
+def without_least(space: Array | Discrete) -> Array | Discrete:
+    """Returns the space of targets: of choices, a negative one means that there is nothing to be right about."""
+    if isinstance(space, Array):
+        return space
+    return Array(space.shape, space.dtype, maximum=space.num_values - 1)
+
+
+def complaint(row: int, name: str, element: list[int], value: Any, space: Array | Discrete) -> str:
+    """Returns the clause that says which number is wrong, and what was expected."""
+    return f"row {row}'s {name}{element or ''} is {value}; expected {expectation(space)}."
+
+
+class Numbers:
+    """Whether the numbers of an array are those of a space: finite, and within the limits of whole ones.
+
+    Args:
+        space: of one row.
+        name: of the array, for messages.
+    """
+
+    def __init__(self, space: Array | Discrete, name: str) -> None:
+        self.space = space
+        self._name = name
+        self._limits = limits(space)
+
+    def check(self, array: np.ndarray, rows: Any = None) -> None:
+        """Raises a fault unless all numbers are right.
+
+        Args:
+            array: `[N, *shape]` of the space's dtype.
+            rows: `[N]`, the rows they are of, if not 0 to N - 1.
+        """
+        if self._limits is not None:
+            low, high = self._limits
+            right = (array >= low) & (array <= high)
+        elif array.dtype.kind == "f":
+            right = np.isfinite(array)
+        else:
+            return
+        if np.count_nonzero(right) != array.size:  # a fifth of what all() takes
+            self.fail(array, right, rows)
+
+    def fail(self, array: np.ndarray, right: np.ndarray, rows: Any = None) -> None:
+        """Raises the fault of the first number that isn't `right` (bool, of the array's shape)."""
+        row, *element = np.argwhere(~right)[0].tolist()
+        value = array[(row, *element)]
+        raise EnvironmentFault(complaint(row if rows is None else int(rows[row]), self._name, element, value, self.space))
+
+
+_REWARDS = Numbers(REWARD, "reward")
+
+
+def as_reward(value: Any, row: int) -> float:
+    """Returns one row's reward as a float, finite or not; an array of one element is taken as its number."""
+    if value.__class__ is float:
+        return value
+    number = _single(value, "biufO")
+    try:
+        return float(number)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EnvironmentFault(complaint(row, "reward", [], short(value), REWARD)) from error
+
+
+def as_end(value: Any, row: int, name: str) -> bool:
+    """Returns one row's `terminated`, `truncated` or `first` as a bool; 0 and 1 are taken as such."""
+    if value is True or value is False:
+        return value
+    number = _single(value, "biuf")
+    if number not in (0, 1):
+        raise EnvironmentFault(f"row {row}'s {name} is {short(value)}; expected True or False.")
+    return bool(number)
+
+
+def as_rewards(values: Any, rows: int) -> np.ndarray:
+    """Returns the rewards of all rows, a new array `[B]` float32."""
+    array = _vector(values, rows, "reward")
+    if array.dtype.kind not in "biuf":
+        array = np.array([as_reward(value, row) for row, value in enumerate(_items(values, array))])
+    return finite_rewards(array)
+
+
+def finite_rewards(array: np.ndarray) -> np.ndarray:
+    """Returns numbers `[B]` as a new array of float32, into which all of them must fit."""
+    right = np.abs(array) <= FLOAT32_MAX  # nan compares as False
+    if np.count_nonzero(right) != array.size:
+        _REWARDS.fail(array, right)
+    return array.astype(np.float32)
+
+
+def as_ends(values: Any, rows: int, name: str) -> np.ndarray:
+    """Returns `terminated`, `truncated` or `first` of all rows, a new array `[B]` bool."""
+    array = _vector(values, rows, name)
+    if array.dtype == np.bool_:
+        return array.copy()
+    return np.array([as_end(value, row, name) for row, value in enumerate(_items(values, array))], np.bool_)
+
+
+def as_array(values: Any, space: Array | Discrete, rows: int, name: str) -> np.ndarray:
+    """Returns `values` as an array `[B, *shape]` of the space's dtype, the same one if it is that already."""
+    array = _any_array(values, name)
+    shape = (rows, *space.shape)
+    if array.shape != shape:
+        raise EnvironmentFault(f"its {name} has shape {array.shape}; expected {shape}.")
+    if array.dtype != space.dtype and not np.can_cast(array.dtype, space.dtype, "same_kind"):
+        raise EnvironmentFault(f"its {name} has dtype {array.dtype}; expected {space.dtype}.")
+    with np.errstate(over="ignore"):  # what becomes infinite is found by `Numbers`
+        return array.astype(space.dtype, copy=False)
+
+
+def is_missing(leaf: Any) -> bool:
+    """Whether a leaf of a time step is `()`."""
+    return isinstance(leaf, tuple) and not leaf
+
+
+def _vector(values: Any, rows: int, name: str) -> np.ndarray:
+    """Returns `values` as an array `[B]`; of one row, a number alone will do."""
+    array = _any_array(values, name)
+    if array.shape == (rows,):
+        return array
+    if array.size == rows == 1:
+        return array.reshape(1)
+    raise EnvironmentFault(f"its {name} has shape {array.shape}; expected {(rows,)}.")
+
+
+def _items(values: Any, array: np.ndarray) -> list[Any]:
+    """Returns the elements of a vector as they were given: in one array, NumPy would make text of numbers beside a text."""
+    return list(values) if isinstance(values, (list, tuple)) else array.tolist()
+
+
+def _any_array(values: Any, name: str) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:  # lists of different lengths
+        raise EnvironmentFault(f"its {name} is no array: {first_line(error)}.") from error
+
+
+def _single(value: Any, kinds: str) -> Any:
+    """Returns the number that a scalar or an array of one element holds, None if it holds another kind or more of them."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        return None
+    return array.item() if array.size == 1 and array.dtype.kind in kinds else None
+
+
+def short(value: Any) -> str:
+    """Returns a value as text of one line and bounded length, as messages show it."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

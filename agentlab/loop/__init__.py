@@ -1,0 +1,1 @@
+"""The step/reward loop: one turn, and everything that runs it."""

@@ -1,0 +1,148 @@
+"""Time limit, auto-reset and final observation, written once for every DeviceEnvironment; and its host face."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import seeds
+from agentlab.checks.ranges import COUNT, Range
+from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.model import where_rows
+from agentlab.spec import EnvironmentSpec
+from agentlab.tensors.execution import compiled
+from agentlab.types import TimeStep, numbered
+
+
+@attrs.frozen(eq=False)
+class Episodes:
+    """B running episodes: the environment's `state`, and the steps `elapsed` `[B]` int64 since each one's start."""
+
+    state: Any
+    elapsed: Any
+
+
+def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
+    """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
+    *names, elapsed = numbered("episodes", episodes)
+    said = environment.state_ranges()
+    limited = {} if said is None else dict(zip(names, tf.nest.flatten(said), strict=True))
+    return {**limited, elapsed: COUNT}
+
+
+class Autoreset:
+    """Runs a DeviceEnvironment through episode after episode, as pure functions of (episodes, action, index).
+
+    Args:
+        environment: what to run.
+        num_environments: B.
+        seed: the run's seed; initial states are drawn from the stream "environment.initial", transitions from
+            "environment.transition".
+    """
+
+    def __init__(self, environment: DeviceEnvironment, num_environments: int, seed: int) -> None:
+        self.environment = environment
+        self.num_environments = num_environments
+        self._initial_key = seeds.stream(seed, "environment.initial")
+        self._transition_key = seeds.stream(seed, "environment.transition")
+
+    def reset(self) -> tuple[Episodes, TimeStep]:
+        """Returns B new episodes and their first time step."""
+        state = self.environment.initial(seeds.at(self._initial_key, 0), self.num_environments)
+        observation = self.environment.observe(state)
+        rows = [self.num_environments]
+        ended = tf.zeros(rows, tf.bool)
+        target = self._empty_target(rows)
+        return Episodes(state, tf.zeros(rows, tf.int64)), TimeStep(
+            observation, tf.zeros(rows), ended, ended, observation, target
+        )
+
+    def step(self, episodes: Episodes, action: Any, index: Any) -> tuple[Episodes, TimeStep]:
+        """Takes one step in every row.
+
+        Args:
+            episodes: from `reset` or the previous `step`.
+            action: `[B, *A]`.
+            index: int64 scalar, the number of this step since `reset`, from 1; it seeds the step.
+        """
+        environment = self.environment
+        state, reward, terminated, target = environment.transition(
+            episodes.state, action, seeds.at(self._transition_key, index)
+        )
+        elapsed = episodes.elapsed + 1
+        limit = environment.spec.max_episode_steps
+        truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
+        final_observation = environment.observe(state)
+        ended = terminated | truncated
+        fresh = environment.restart(state, seeds.at(self._initial_key, index))
+        state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
+        following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))
+        observation = environment.observe(state)
+        return following, TimeStep(observation, reward, terminated, truncated, final_observation, target)
+
+    def _empty_target(self, rows: list[int]) -> Any:
+        spec = self.environment.spec.target
+        return () if spec is None else tf.zeros([*rows, *spec.shape], spec.dtype)
+
+
+class HostedEnvironment(Environment):
+    """Any DeviceEnvironment as a host Environment: the same episodes, step by step, for the host gear and evaluation.
+
+    Args:
+        environment: what to run.
+        num_environments: B.
+        execution: of each step: "eager", "graph" or "xla".
+    """
+
+    watched = False  # the first step compiles
+
+    def __init__(self, environment: DeviceEnvironment, num_environments: int = 1, execution: str = "graph") -> None:
+        self.environment = environment
+        self.num_environments = num_environments
+        self._execution = execution
+        self._seed: int | None = None
+        self._episodes: Any = None
+        self._index = 0
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self.environment.spec
+
+    def reset(self, seed: int) -> TimeStep:
+        if seed != self._seed:  # what was compiled stays good: evaluations begin from the same seed again and again
+            self._runner = Autoreset(self.environment, self.num_environments, seed)
+            self._step = compiled(self._runner.step, self._execution)
+            self._seed = seed
+        self._episodes, timestep = self._runner.reset()
+        self._index = 0
+        return _as_numpy(timestep)
+
+    def inexact(self) -> str:
+        return ""
+
+    def state(self) -> dict[str, np.ndarray]:
+        leaves = {name: leaf.numpy() for name, leaf in numbered("episodes", self._episodes).items()}
+        return {**leaves, "seed": np.array(self._seed), "index": np.array(self._index)}
+
+    def ranges(self) -> dict[str, Range]:
+        return {**ranges(self.environment, self._episodes), "seed": seeds.HOST_SEEDS, "index": COUNT}
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        self.reset(int(state["seed"]))
+        leaves = [tf.constant(state[name]) for name in numbered("episodes", self._episodes)]
+        self._episodes, self._index = tf.nest.pack_sequence_as(self._episodes, leaves), int(state["index"])
+        return self.environment.observe(self._episodes.state).numpy()
+
+    def step(self, action: np.ndarray) -> TimeStep:
+        self._index += 1
+        self._episodes, timestep = self._step(
+            self._episodes, tf.constant(action, self.spec.action.dtype), tf.constant(self._index, tf.int64)
+        )
+        return _as_numpy(timestep)
+
+
+def _as_numpy(timestep: TimeStep) -> TimeStep:
+    return tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)

@@ -1,0 +1,271 @@
+"""Composition: from a task's part names and settings to the objects that run."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import types
+from typing import Any
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors, settings
+from agentlab.checks import scalars
+from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.loop import guard
+from agentlab.loop.agent import Agent, Parts
+from agentlab.loop.autoreset import HostedEnvironment
+from agentlab.loop.evaluation import Evaluator, Show
+from agentlab.loop.policy import Policy
+from agentlab.memory import Latest, Memory
+from agentlab.model import ModelBuilder, build_model
+from agentlab.registry import environment_objects, plugins
+from agentlab.registry import task_changes as changing
+from agentlab.runs.part_faults import parts_guarded
+from agentlab.sampler import Sampler, check_actions
+from agentlab.seeds import at, stream
+from agentlab.spec import LARGEST, Discrete, EnvironmentSpec
+from agentlab.system import forks, free_memory
+from agentlab.system.tracebacks import told
+from agentlab.task import PART_KINDS, Part, Task, merged
+from agentlab.tensors import execution, model_footprint
+from agentlab.trainer import Trainer
+
+CONTRACTS: dict[str, tuple[type, ...]] = {
+    "environment": (Environment, DeviceEnvironment),
+    "model": (ModelBuilder,),
+    "trainer": (Trainer,),
+    "sampler": (Sampler,),
+    "memory": (Latest, Memory),
+}
+# Environments side by side, at most. Ten times as many spare an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
+EVALUATION_ROWS = 100
+FLOAT = 4  # bytes
+COPIES = 3  # of an observation: shown, led to, and on its way
+
+
+def build_part(kind: str, part: Part, **given: Any) -> Any:
+    """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
+
+    Raises:
+        PluginError: it cannot be loaded.
+        UsageError: it is of another kind, or a setting is wrong.
+    """
+    cls = plugins.load(kind, part.reference)
+    contract = CONTRACTS[kind]
+    if not (isinstance(cls, type) and issubclass(cls, contract)):
+        expected = " or ".join(f"agentlab.{base.__module__.rpartition('.')[2]}.{base.__name__}" for base in contract)
+        raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
+    return settings.build(cls, {**part.settings, **given}, f"{kind} {part.name!r}")
+
+
+def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
+    """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
+
+    Raises:
+        UsageError: it can't be made.
+    """
+    cls = plugins.load("environment", part.reference)
+    host = isinstance(cls, type) and issubclass(cls, Environment)
+    check_imports(cls, part)
+    rows = {"num_environments": num_environments, **given} if host else {}
+
+    def fault(error: BaseException) -> errors.UsageError:
+        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {told(error)}.")
+
+    built = guard.ask(lambda: build_part("environment", part, **rows), fault)
+    checked = guard.guarded(built) if isinstance(built, Environment) else built
+    try:
+        _check_room(checked.spec, num_environments)
+    except BaseException:
+        close_environment(checked)
+        raise
+    return checked
+
+
+def check_imports(cls: Any, part: Part) -> None:
+    """Raises UsageError if a file has a module imported that no installed package registers environments from."""
+    if not part.from_file or not hasattr(cls, "imported_modules"):
+        return
+    for module in cls.imported_modules({name: part.settings[name] for name in part.from_file}):
+        if not plugins.registers_environments(module):
+            raise errors.UsageError(
+                f"The file that asks for environment {part.name!r} would have the module {module!r} imported, from which no "
+                "installed package registers environments. If you know what it does, say so: --trust, or trust=True in Python."
+            )
+
+
+def _check_room(spec: EnvironmentSpec, rows: int) -> None:
+    """Raises UsageError if observations are larger than any array, or there is no memory for those of all rows."""
+    size = math.prod(spec.observation.shape)
+    outputs = math.prod(spec.action.shape) * (spec.action.num_values if isinstance(spec.action, Discrete) else 1)
+    for count, what in ((size, f"observations of {size:,} numbers"), (outputs, f"actions of {outputs:,} outputs")):
+        if count > LARGEST:
+            raise errors.UsageError(f"Environment {spec.name!r} has {what}; expected at most {LARGEST:,}. Lower its settings.")
+    needed = rows * (size * np.dtype(spec.observation.dtype).itemsize + FLOAT * outputs) * COPIES
+    free_memory.check_free(needed, f"A step of {rows:,} environments {spec.name!r}", "num_environments")
+
+
+def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
+    """Returns what a task learns in.
+
+    Raises:
+        UsageError: it is not for so many environments side by side; told before a run begins.
+    """
+    forks.check()
+    environment = build_environment(task.environment, task.num_environments)
+    if isinstance(environment, DeviceEnvironment):
+        environment.initial(at(0, 0), task.num_environments)
+    return environment
+
+
+def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environment:
+    """Returns `environment` itself, or a DeviceEnvironment's host face."""
+    return HostedEnvironment(environment, rows) if isinstance(environment, DeviceEnvironment) else environment
+
+
+def build_agent(
+    task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
+) -> Agent:
+    """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own."""
+    forks.check()
+    trainer = build_part("trainer", task.trainer)
+    source = model if model is not None else build_part("model", task.model)
+    num_outputs = trainer.num_outputs(spec)
+    built = build_model(source, spec, num_outputs, seed, bool(task.model.from_file))
+    samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
+    for sampler in samplers:
+        check_actions(sampler, spec, trainer.preferences(tf.zeros([1, *spec.action.choices, num_outputs])))
+    parts = Parts(built, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
+    return Agent(spec, parts, task.num_environments, seed, execution.resolve(task.execution, built, gear))
+
+
+@parts_guarded()
+def make_agent(
+    task: str | Task,
+    seed: int = 0,
+    changes: dict[str, Any] | None = None,
+    *,
+    model: keras.Model | ModelBuilder | None = None,
+    environment: Any = None,
+) -> Agent:
+    """Returns a task's agent, untrained, for a loop of your own.
+
+    Args:
+        task: its name, or a task of your own.
+        seed: determines its weights and draws.
+        changes: to the task, as nested tables: `{"num_environments": 8, "trainer": {"discount": 0.98}}`.
+        model: a Keras model of your own, or what builds one, instead of the task's.
+        environment: the Gymnasium environment of your loop, if it isn't the task's: an object, or a function that makes one.
+
+    Raises:
+        UsageError: the task, a part or a setting is wrong.
+    """
+    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    with contextlib.ExitStack() as closing:
+        built = build_training_environment(found)
+        closing.callback(close_environment, built)
+        return build_agent(found, seed, built.spec, model)
+
+
+def close_environment(environment: Environment | DeviceEnvironment) -> None:
+    """Releases what an environment on the host holds; one of TensorFlow functions holds nothing."""
+    if isinstance(environment, Environment):
+        environment.close()
+
+
+def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str:
+    """Returns "host" or "device" for the task's gear.
+
+    Raises:
+        UsageError: the device gear is asked for an environment that lives on the host.
+    """
+    on_device = isinstance(environment, DeviceEnvironment)
+    if task.gear == "device" and not on_device:
+        raise errors.UsageError(
+            f"The device gear compiles the environment into the loop; {task.environment.name!r} runs on the host. "
+            "Use gear host."
+        )
+    return "device" if on_device and task.gear != "host" else "host"
+
+
+@parts_guarded()
+def build_evaluator(
+    task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
+) -> Evaluator:
+    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
+
+    Neither given, a finite data set is read through once, and other environments play 100 episodes.
+    """
+    seed = scalars.whole(seed, "The seed")
+    part = evaluation_environment(task)
+    chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
+    rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
+    key, read = stream(seed, "evaluation"), agent.trainer.preferences
+    policy = Policy(agent.model, agent.parts.evaluation_sampler, agent.spec, key, agent.execution, read)
+    model_footprint.check(agent.model, rows, "evaluation.episodes")
+    built = build_environment(part, rows)
+    count = chosen or built.spec.num_episodes or EVALUATION_ROWS
+    environment = on_host(built, min(count, rows))
+    try:
+        return Evaluator(environment, policy, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
+    except BaseException:
+        environment.close()
+        raise
+
+
+def evaluation_environment(task: Task) -> Part:
+    """Returns where the agent is judged: what isn't said of the same environment is as in training, such as its data."""
+    part = task.evaluation.environment or task.environment
+    if part.name != task.environment.name:
+        return part
+    inherited = task.environment.from_file - part.settings.keys()
+    whole = merged(task.environment.settings, part.settings)
+    return Part(part.name, whole, part.package or task.environment.package, inherited | part.from_file)
+
+
+def with_packages(task: Task) -> Task:
+    """Returns the task with the package that each of its parts is of, for the record; parts of single files have none."""
+
+    def settled(kind: str, part: Part) -> Part:
+        return attrs.evolve(part, package=part.package or plugins.package_of(kind, part.name))
+
+    parts: dict[str, Any] = {kind: settled(kind, getattr(task, kind)) for kind in PART_KINDS}
+    judged = {kind: getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
+    judged = {kind: part and settled(kind, part) for kind, part in judged.items()}
+    return attrs.evolve(task, **parts, evaluation=attrs.evolve(task.evaluation, **judged))
+
+
+def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:
+    """Returns the task of a name, or `task` itself, in an environment given as an object if one is, with changes.
+
+    Raises:
+        UsageError: there is no such task, or an argument is of another kind.
+    """
+    if not isinstance(task, (str, Task)):
+        raise errors.UsageError(
+            f"The task is {errors.quoted(task)}; expected the name of one, such as 'dqn-cartpole', or an agentlab.Task."
+        )
+    if not isinstance(changes, (dict, types.NoneType)):
+        raise errors.UsageError(
+            f'The changes are {errors.quoted(changes)}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
+        )
+    found = find_task(task) if isinstance(task, str) else task
+    if environment is not None:
+        found = environment_objects.with_environment(found, environment)
+    return changing.changed(found, changes or {})
+
+
+def find_task(name: str) -> Task:
+    """Returns the task that an entry point names.
+
+    Raises:
+        PluginError: there is none, or what it names is not a task.
+    """
+    found = plugins.load("task", name)
+    if not isinstance(found, Task):
+        raise errors.PluginError(f"The task {name!r} is {found!r}; expected an agentlab.task.Task.")
+    return found

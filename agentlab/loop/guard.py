@@ -1,0 +1,173 @@
+"""Guard: the one way to what strangers wrote. Whatever an environment raises is its fault, and told as such."""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from agentlab import errors
+from agentlab.checks.ranges import Range
+from agentlab.environment import Environment
+from agentlab.spec import EnvironmentSpec
+from agentlab.system import patience
+from agentlab.system.tracebacks import described as described
+from agentlab.system.tracebacks import told
+from agentlab.system.watchdog import Watch
+from agentlab.types import TimeStep
+
+CLOSE_SECONDS = 5.0  # that what an environment holds may take to close
+BRIEF_SECONDS = 1.0  # the same of one that was only asked for its spaces, or tried out
+SLOWEST_CLOSE = 2 * CLOSE_SECONDS  # of an environment that has such a limit itself, for what it holds
+
+T = TypeVar("T")
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Returns whether an exception is ours or the user's, and merely met foreign code: Ctrl-C, or a time limit.
+
+    Ctrl-C raises KeyboardInterrupt between two instructions, wherever the program is; one that a `raise` statement raised was
+    the code's own idea.
+    """
+    if isinstance(error, patience.Overdue):
+        return True
+    if type(error) is not KeyboardInterrupt or error.__traceback__ is None:
+        return False
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] != dis.opmap["RAISE_VARARGS"]
+
+
+def ask(function: Callable[[], T], fault: Callable[[BaseException], Exception]) -> T:
+    """Returns what foreign code returns; `fault` makes the error to raise from what it raised.
+
+    Errors and warnings of agentlab's own, which already say what is wrong, and Ctrl-C go through.
+    """
+    try:
+        return function()
+    except (errors.AgentlabError, errors.RunWarning):
+        raise
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise fault(error) from error
+
+
+def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECONDS) -> None:
+    """Closes something of an environment's; if that fails or takes too long, this is a warning, for the run is done with it."""
+    try:
+        ended = patience.within(seconds, function)
+        reason = "" if ended else f"it has not ended within {seconds:g} seconds and was left as it is"
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {told(error)}"
+    if reason:
+        warnings.warn(
+            f"Closing the environment {name} failed: {reason}. Nothing of a run is lost by that.",
+            errors.RunWarning,
+            stacklevel=2,
+        )
+
+
+class Guarded(Environment):
+    """An environment of somebody else's: what it raises, `SystemExit` included, is an EnvironmentFault; closing it can't fail.
+
+    Entered, it is watched: a call that takes long is told of.
+
+    Args:
+        environment: to be called through this.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._inner = environment
+        self._name = type(environment).__name__
+        self._begun = 0  # turns when the environment was reset
+        self._closed = False
+        self._spec: EnvironmentSpec = self._ask("spec", lambda: environment.spec)
+        self._name = self._spec.name
+        self.num_environments = self._ask("num_environments", lambda: environment.num_environments)
+        self._watch = Watch(self._name)
+        self._watch.call = ""
+        self._watching = self._watch if environment.watched else contextlib.nullcontext()
+        self._step = environment.step
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self._spec
+
+    def reset(self, seed: int) -> TimeStep:
+        try:
+            return self._call("reset", self._inner.reset, seed)
+        finally:
+            self._begun = self._watch.turns
+
+    def step(self, action: np.ndarray) -> TimeStep:
+        watch = self._watch
+        watch.call = "vector step"
+        try:
+            return self._step(action)
+        except (errors.AgentlabError, errors.RunWarning):
+            raise
+        except BaseException as error:  # as `ask`, written out: this is called at every step
+            if is_interrupt(error):
+                raise
+            raise self._fault("step", f"it raised {told(error)}") from error
+        finally:
+            watch.call = ""
+            watch.turns += 1
+
+    def inexact(self) -> str:
+        return self._call("inexact", self._inner.inexact)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return self._call("state", self._inner.state)
+
+    def ranges(self) -> dict[str, Range]:
+        return self._call("ranges", self._inner.ranges)
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        return self._call("restore", self._inner.restore, state)
+
+    def render(self) -> np.ndarray | None:
+        return self._call("render", self._inner.render)
+
+    def close(self) -> None:
+        """Closes it, once, however often this is called; what goes wrong there is warned of."""
+        if not self._closed:
+            self._closed = True
+            self._call("close", close, self._name, self._inner.close, SLOWEST_CLOSE)
+
+    def __enter__(self) -> Guarded:
+        self._watching.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._watching.__exit__(kind, error, trace)
+
+    def _call(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Returns what a method returns, watched and guarded."""
+        with self:
+            self._watch.call = name
+            try:
+                return self._ask(name, lambda: function(*arguments))
+            finally:
+                self._watch.call = ""
+
+    def _ask(self, name: str, function: Callable[[], T]) -> T:
+        return ask(function, lambda error: self._fault(name, f"it raised {told(error)}"))
+
+    def _fault(self, name: str, what: str) -> errors.EnvironmentFault:
+        when = f"vector step {self._watch.turns - self._begun + 1}" if name == "step" else name
+        return errors.EnvironmentFault(f"The environment {self._name} failed at {when}: {what}.")
+
+
+def guarded(environment: Environment) -> Guarded:
+    """Returns an environment behind the guard, if it isn't yet."""
+    return environment if isinstance(environment, Guarded) else Guarded(environment)

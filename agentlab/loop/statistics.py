@@ -1,0 +1,185 @@
+"""Episode statistics and means of training metrics, kept inside the compiled loop and read once a chunk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors
+from agentlab.checks.ranges import COUNT, FINITE, Range
+
+
+@attrs.frozen(eq=False)
+class EpisodeStatistics:
+    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, so that no small reward is lost.
+
+    Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
+
+    Attributes:
+        running_return: the sum of rewards of the episode that is under way.
+        running_length: its steps.
+        episodes: how many ended since the last report.
+        return_sum: of those episodes.
+        length_sum: of those episodes.
+    """
+
+    running_return: Any
+    running_length: Any
+    episodes: Any
+    return_sum: Any
+    length_sum: Any
+
+    @classmethod
+    def start(cls, num_environments: int) -> EpisodeStatistics:
+        """Returns the statistics of nothing yet, as NumPy arrays."""
+        return cls(*(np.zeros(num_environments) for _ in attrs.fields(cls)))
+
+    @classmethod
+    def ranges(cls) -> EpisodeStatistics:
+        """Returns what the numbers of each field can be."""
+        return cls(FINITE, COUNT, COUNT, FINITE, COUNT)
+
+    def after(self, reward: Any, ended: Any, acted: Any = 1.0) -> EpisodeStatistics:
+        """Returns the statistics one step later; `ended` and `acted` (not being reset) are bool `[B]`, or 0 or 1."""
+        return self.continued(reward, acted).closed(ended)
+
+    def continued(self, reward: Any, acted: Any = 1.0) -> EpisodeStatistics:
+        """Returns the statistics one step later, whether or not an episode ended there."""
+        running_return = self.running_return + _as_float64(reward)
+        running_length = self.running_length + _as_float64(acted)
+        return EpisodeStatistics(running_return, running_length, self.episodes, self.return_sum, self.length_sum)
+
+    def closed(self, ended: Any) -> EpisodeStatistics:
+        """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
+        ended = _as_float64(ended)
+        going_on = 1.0 - ended
+        return EpisodeStatistics(
+            self.running_return * going_on,
+            self.running_length * going_on,
+            self.episodes + ended,
+            self.return_sum + self.running_return * ended,
+            self.length_sum + self.running_length * ended,
+        )
+
+    def reported(self) -> EpisodeStatistics:
+        """Returns these statistics with the ended episodes forgotten, as after a report."""
+        return attrs.evolve(
+            self, episodes=self.episodes * 0.0, return_sum=self.return_sum * 0.0, length_sum=self.length_sum * 0.0
+        )
+
+    def summary(self) -> dict[str, float | None]:
+        """Returns `episodes`, `return_mean` and `episode_length_mean` since the last report; None where none ended."""
+        count = float(np.sum(self.episodes))
+        means = {
+            "return_mean": float(np.sum(self.return_sum)) / count if count else None,
+            "episode_length_mean": float(np.sum(self.length_sum)) / count if count else None,
+        }
+        return {"episodes": int(count), **means}
+
+
+def _as_float64(values: Any) -> Any:
+    """Returns numbers of which sums are exact for longer than any run; NumPy converts its arrays by itself."""
+    return tf.cast(values, tf.float64) if tf.is_tensor(values) else values
+
+
+COLUMNS = ("step", "update", "episodes", "return_mean", "episode_length_mean", "steps_per_second", "seconds")
+EVALUATION = "evaluation_"  # how the columns of evaluations during training begin
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises UsageError if a line of metrics can't have columns of these names besides its own."""
+    for name in names:
+        if not isinstance(name, str) or not name.isprintable() or not name.strip():
+            raise errors.UsageError(f"A metric is named {name!r}; expected a text of printable characters. Rename it.")
+        if name in COLUMNS or name.startswith(EVALUATION) or list(names).count(name) > 1:
+            raise errors.UsageError(
+                f"A metric is named {name!r}, as another column of metrics.jsonl is. Rename it in the trainer's metric_names "
+                f"and where it is returned; also taken are {', '.join(COLUMNS)} and what begins with {EVALUATION!r}."
+            )
+
+
+class Means:
+    """Means of scalar metrics over the updates since the last report, summed up in float64 in tf.Variables.
+
+    Args:
+        names: of all metrics that every call of `add` brings.
+
+    Raises:
+        UsageError: a name is that of another column.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        check_names(names)
+        self._names = tuple(names)
+        self._sums = tf.Variable(tf.zeros(len(names) + 1, tf.float64), trainable=False)  # the last counts the updates
+        self._finite = tf.Variable(tf.zeros([], tf.int64), trainable=False)  # updates up to the first that was not
+
+    def add(self, metrics: dict[str, Any]) -> None:
+        """Adds one update's metrics, each a scalar, or `[N]` of which the mean counts; traceable.
+
+        Raises:
+            UsageError: the names are not those declared.
+        """
+        if set(metrics) != set(self._names):
+            raise errors.UsageError(
+                f"An update returned the metrics {sorted(metrics)}; expected {sorted(self._names)}: "
+                "name them in the trainer's metric_names."
+            )
+        values = [tf.reduce_mean(tf.cast(metrics[name], tf.float32)) for name in self._names]
+        sums = self._sums + tf.cast(tf.stack([*values, tf.constant(1.0)]), tf.float64)
+        self._sums.assign(sums)
+        # A sum that is not finite stays so, and this count with it.
+        self._finite.assign_add(tf.cast(tf.reduce_all(tf.math.is_finite(sums)), tf.int64))
+
+    def count(self) -> int:
+        """Returns the updates since the last report."""
+        return int(self._sums.numpy()[-1])
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables by name."""
+        return {"sums": self._sums, "finite": self._finite}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {"sums": FINITE, "finite": COUNT}
+
+    def check(self) -> None:
+        """Looks at the sums without starting anew.
+
+        Raises:
+            NonFinite: a metric was not.
+        """
+        for name, total in zip(self._names, self._sums.numpy().tolist(), strict=False):
+            if not math.isfinite(total):
+                raise NonFinite(name, total, int(self._finite.numpy()) + 1)
+
+    def collect(self) -> dict[str, float]:
+        """Returns the means since the last call, empty if there was no update, and starts anew.
+
+        Raises:
+            NonFinite: a metric was not.
+        """
+        self.check()
+        *sums, count = self._sums.numpy().tolist()
+        self._sums.assign(tf.zeros_like(self._sums))
+        self._finite.assign(tf.zeros_like(self._finite))
+        return {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}
+
+
+class NonFinite(errors.TrainingFault):
+    """A metric was not finite.
+
+    Attributes:
+        name: of the metric.
+        value: its sum: nan or an infinity.
+        update: the first such update, counted from 1 at the last report.
+    """
+
+    def __init__(self, name: str, value: float, update: int) -> None:
+        super().__init__(f"{name} became {value} at update {update} since the last report.")
+        self.name, self.value, self.update = name, value, update

@@ -1,0 +1,151 @@
+"""Generation: the trained agent acts in `echo`, where the next observation is its last action, and so writes text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab.checks import scalars
+from agentlab.loop.autoreset import Autoreset
+from agentlab.loop.policy import Policy
+from agentlab.loop.turn import turn
+from agentlab.model import RecurrentModel, forward, initial_state
+from agentlab.registry import plugins
+from agentlab.sampler import Sampler
+from agentlab.spec import Discrete, EnvironmentSpec
+from agentlab.tensors.execution import compiled, repeat
+from agentlab.types import TimeStep
+from agentlab.vocabulary import Vocabulary
+
+CHUNK = 128  # characters that a compiled call writes
+LONG = 20_000  # characters from which on XLA's faster loop makes up for the seconds it takes to compile
+
+
+@attrs.frozen(eq=False)
+class _Pen:
+    """What one turn of writing hands to the next: echo's episodes, the observation, the model's state, the turn's number."""
+
+    episodes: Any
+    observation: Any
+    recurrent: Any
+    index: Any
+    written: Any
+
+
+class Writer:
+    """Writes texts with a trained model, `num` of them side by side: the loop of `agentlab.loop.turn`, compiled, in `echo`.
+
+    Args:
+        model: trained on text; carries a state, so that no window is computed again for the next character.
+        spec: of the environment it was trained in.
+        sampler: draws the characters.
+        num: B, how many texts.
+        seed: determines them.
+        execution: "eager", "graph" or "xla".
+
+    Raises:
+        UsageError: the model was not trained on text, or carries no state.
+    """
+
+    def __init__(
+        self, model: keras.Model, spec: EnvironmentSpec, sampler: Sampler, num: int = 1, seed: int = 0, execution: str = "graph"
+    ) -> None:
+        num, seed = scalars.whole(num, "The number of texts", 1), scalars.whole(seed, "The seed")
+        self.vocabulary = vocabulary_of(model, spec)
+        echo = plugins.load("environment", "agentlab:echo")(self.vocabulary.size, windowed=spec.action.choices != ())
+        self._policy = Policy(model, sampler, echo.spec, seeds.stream(seed, "generation"), execution)
+        self._echo = Autoreset(echo, num, seed)
+        self._num = num
+        self._read = compiled(self._read_traceable, "eager" if execution == "eager" else "graph")  # prompts vary in length
+        self._write = compiled(self._write_traceable, execution)
+
+    def write(self, length: int, prompt: str = "") -> Iterator[np.ndarray]:
+        """Yields `length` numbers of characters for each text, in chunks `[B, n]` int64, as they are drawn.
+
+        Args:
+            length: characters to write.
+            prompt: what every text goes on from; by default from a line break.
+
+        Raises:
+            UsageError: the length is less than 1, or the prompt has characters that the model has not seen.
+        """
+        length = scalars.whole(length, "The length", 1)
+        beginning = self.vocabulary.encode(prompt) if prompt else self.vocabulary.start()
+        unseen = self.vocabulary.unseen(prompt)
+        if unseen:
+            shown = ", ".join(map(repr, unseen[:5]))
+            raise errors.UsageError(f"The prompt has characters that the training text does not have: {shown}. Leave them out.")
+        return self._chunks(length, beginning)
+
+    def _chunks(self, length: int, beginning: np.ndarray) -> Iterator[np.ndarray]:
+        self._policy.steps.assign(0)
+        rows = tf.constant(np.tile(beginning, (self._num, 1)))
+        recurrent = self._read(rows[:, :-1], initial_state(self._policy.model, self._num))
+        episodes, _ = self._echo.reset()
+        episodes, timestep = self._step(episodes, rows[:, -1], tf.constant(0, tf.int64))
+        carry = (episodes, timestep.observation, recurrent, tf.constant(0, tf.int64))
+        for begin in range(0, length, CHUNK):
+            carry, written = self._write(carry)
+            yield written.numpy()[:, : length - begin]
+
+    def _step(self, episodes: Any, action: Any, index: Any) -> tuple[Any, TimeStep]:
+        return self._echo.step(episodes, action, index)
+
+    def _read_traceable(self, numbers: Any, recurrent: Any) -> Any:
+        """Returns the model's state after the numbers `[B, P]`."""
+
+        def read_one(carry: Any) -> Any:
+            index, recurrent = carry
+            window = tf.reshape(numbers[:, index], [self._num, 1])
+            return index + 1, forward(self._policy.model, window, recurrent, training=False)[1]
+
+        start = (tf.constant(0, tf.int64), recurrent)
+        return repeat(read_one, start, tf.shape(numbers, out_type=tf.int64)[1])[1]
+
+    def _write_traceable(self, carry: Any) -> tuple[Any, Any]:
+        """Returns what the next chunk goes on from, and the numbers `[B, CHUNK]` of this one."""
+        episodes, observation, recurrent, index = carry
+        written = tf.zeros([CHUNK, self._num], tf.int64)
+
+        def take_turn(pen: _Pen) -> _Pen:
+            def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+                return self._step(episodes, action, pen.index)
+
+            episodes, timestep, recurrent = turn(self._policy, step_environment, pen.episodes, pen.observation, pen.recurrent)
+            place = tf.reshape(pen.index % CHUNK, [1, 1])
+            character = tf.reshape(timestep.observation, [1, self._num])
+            written = tf.tensor_scatter_nd_update(pen.written, place, character)
+            return _Pen(episodes, timestep.observation, recurrent, pen.index + 1, written)
+
+        pen = repeat(take_turn, _Pen(episodes, observation, recurrent, index, written), tf.constant(CHUNK, tf.int64))
+        return (pen.episodes, pen.observation, pen.recurrent, pen.index), tf.transpose(pen.written)
+
+
+def execution_for(length: int, execution: str) -> str:
+    """Returns how to run a writer of texts of `length` characters, given the agent's own execution."""
+    return "xla" if length >= LONG and execution == "graph" else execution
+
+
+def vocabulary_of(model: keras.Model, spec: EnvironmentSpec) -> Vocabulary:
+    """Returns the vocabulary of text that a model can write.
+
+    Raises:
+        UsageError: it was not trained on text, or carries no state.
+    """
+    if spec.vocabulary is None or not isinstance(spec.action, Discrete):
+        raise errors.UsageError(
+            f"The agent was not trained on text: {spec.name!r} shows a {spec.observation} and takes a {spec.action}. "
+            "Generating needs a run of a sequence task, such as char-rnn."
+        )
+    if not isinstance(model, RecurrentModel):
+        raise errors.UsageError(
+            f"Model {model.name!r} carries no state from character to character, which generating needs. "
+            "Train a model such as lstm, gru or gpt."
+        )
+    return spec.vocabulary

@@ -1,0 +1,341 @@
+"""The command line program `agentlab`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import agentlab
+from agentlab import errors
+from agentlab.program import listing, plugin_commands, process, tensorflow_setup
+from agentlab.program.argument_parser import Parser
+from agentlab.system import clock, console, machine
+
+LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
+EXAMPLES = """examples:
+  agentlab run dqn-cartpole                                train CartPole in seconds
+  agentlab run dqn --set environment.id=Acrobot-v1         any Gymnasium environment
+  agentlab play runs/dqn-cartpole/0-1 --video cartpole.gif
+  agentlab sample runs/char-rnn/0-1 --temperature 0.2 0.5 1.0 1.2
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted."""
+    age, code = machine.process_age() if arguments is None else 0.0, 1
+    process.prepare_streams()
+    try:
+        with clock.of_program(age):
+            code = _run_command(sys.argv[1:] if arguments is None else arguments)
+            return code
+    finally:
+        process.end_streams()
+        if arguments is None:
+            process.limit_ending(code)
+
+
+def _run_command(arguments: list[str]) -> int:
+    """Runs a command and returns the program's exit code, having told of what went wrong."""
+    debug, code = "--debug" in arguments, 0
+    try:
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        training = options.command in (_run, _resume)  # that nobody can be told of it ends no run
+        with contextlib.nullcontext() if training else process.checked_output():
+            plugin_commands.add_files(options.plugin)
+            code = options.command(options) or 0
+    except errors.AgentlabError as error:
+        if debug:
+            raise
+        _print_error(" ".join(str(error).split()))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _print_error("Interrupted; nothing was saved.")
+        return 130
+    except BrokenPipeError:  # whoever read us left; the rest has no reader
+        pass
+    except Exception as error:
+        if debug:
+            raise
+        text = errors.printable(" ".join(str(error).split())[:300])
+        _print_error(errors.sentence(f"Unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback."))
+        code = 1
+    return code
+
+
+def _print_error(sentence: str) -> None:
+    console.print_line(f"agentlab: {sentence}", sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="agentlab",
+        description="Reinforcement learning and sequence agents, run by one step/reward loop.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="show the version")
+    parser.set_defaults(command=_show_help, parser=parser, plugin=[])
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+
+    def command(
+        name: str, function: Callable[[argparse.Namespace], int], text: str, among: Any = commands
+    ) -> argparse.ArgumentParser:
+        added = among.add_parser(name, help=text, description=function.__doc__)
+        _add_common(added)
+        added.set_defaults(command=function, parser=added)
+        return added
+
+    _add_run(command("run", _run, "train a task and evaluate it"))
+    resume = command("resume", _resume, "go on with a run that was interrupted, or has ended")
+    resume.add_argument("run", metavar="RUN", help="a run's directory")
+    resume.add_argument("--steps", type=int, help="a larger budget in environment steps, to extend the run")
+    resume.add_argument("--quiet", action="store_true", help="show no progress")
+    evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
+    evaluate.add_argument("run", metavar="RUN", help="a run's directory")
+    evaluate.add_argument("--step", type=int, metavar="N", help="of the checkpoint step-N (default: the newest that is whole)")
+    evaluate.add_argument("--episodes", type=int, help="how many (default: as the task says)")
+    evaluate.add_argument("--seed", type=int, help="of the episodes (default: the run's)")
+    play = command("play", _play, "watch a trained agent")
+    play.add_argument("run", metavar="RUN", help="a run's directory")
+    play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
+    play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+    sample = command("sample", _sample, "write text with an agent trained on text")
+    _add_sample(sample)
+    for opening in (resume, evaluate, play, sample):
+        _add_trust(opening, "the run's config.json")
+    listed = command("list", _list, "list installed tasks and parts")
+    listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
+    listed.add_argument("--json", action="store_true", help="for programs")
+    info = command("info", _info, "describe a task or part")
+    info.add_argument("name", metavar="NAME", help="of a task or part, PACKAGE:NAME, or a package")
+    kit = commands.add_parser("plugin", help="write a plugin, or check one", description="Writes or checks plugins.")
+    kit.set_defaults(command=_show_help, parser=kit)
+    plugin_commands.add(kit.add_subparsers(metavar="COMMAND", parser_class=Parser), command)
+    return parser
+
+
+def _show_help(options: argparse.Namespace) -> int:
+    """Shows what there is, or the version, where no command is named."""
+    print(f"agentlab {agentlab.__version__}" if options.version else options.parser.format_help().rstrip())
+    return 0
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--debug", action="store_true", help="show tracebacks")
+    command.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE.py", help="offer the parts of a file too; may be repeated"
+    )
+
+
+def _add_trust(command: argparse.ArgumentParser, file: str) -> None:
+    command.add_argument(
+        "--trust", action="store_true",
+        help=f"import any module that {file} names, and build what only a user may ask for",
+    )  # fmt: skip
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("task", nargs="?", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
+    run.add_argument("--seed", type=int, help="determines all randomness (default: 0, or that of a config.json)")
+    run.add_argument("--steps", type=int, help="budget in environment steps")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated"
+    )
+    for kind in ("environment", "model", "trainer", "sampler", "memory"):
+        run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
+    run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
+    run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
+    run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
+    run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
+    run.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_trust(run, "the file of --config")
+
+
+def _add_sample(sample: argparse.ArgumentParser) -> None:
+    sample.add_argument("run", metavar="RUN", help="a run's directory")
+    sample.add_argument("--length", type=int, default=400, help="characters to write (default: 400)")
+    sample.add_argument(
+        "--temperature", type=float, nargs="+", default=[1.0], metavar="T",
+        help="0 is greedy, 1 as the model says, more is more varied; several for a text at each (default: 1)",
+    )  # fmt: skip
+    sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K most probable characters")
+    sample.add_argument("--top-p", type=float, metavar="P", help="draw among the most probable that make up P, 0 to 1")
+    sample.add_argument("--prompt", default="", metavar="TEXT", help="what to go on from (default: a line break)")
+    sample.add_argument("--seed", type=int, default=0, help="determines the text (default: 0)")
+    sample.add_argument(
+        "--num", type=int, default=1, metavar="N", help="texts at each temperature, written at once (default: 1)"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Trains a task within its budget, evaluates it, and leaves the run's files in a new directory.
+
+    Without TASK, the config.json of a run says which task with which seed.
+    """
+    from agentlab import task
+
+    found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
+    runner = tensorflow_setup.runner(found if isinstance(found, task.Task) else None)
+    with process.stop_on_signals() as stop, process.plain_warnings():
+        if options.config and options.config.endswith(".json"):
+            runner.warn_of_differences(options.config)
+        run = runner.run(found, seed, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop))
+    _print_result(run)
+    return 0
+
+
+def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
+    """Returns the task, with all changes, and the seed."""
+    from agentlab import task
+    from agentlab.registry import plugins, task_changes
+
+    of_file: dict[str, Any] = {}
+    if options.config and options.config.endswith(".json"):
+        found, seed, _ = task.read_run_config(pathlib.Path(options.config), options.trust)
+        if options.task is not None and options.task.rpartition(":")[2] != found.name:
+            raise errors.UsageError(
+                f"TASK is {options.task!r}, but {options.config!r} is of a run of {found.name!r}; leave TASK out to run that."
+            )
+    elif options.task is None:
+        options.parser.error("the following arguments are required: TASK")
+    else:
+        found, seed = plugins.load("task", options.task), 0
+        of_file = task.read_config(options.config, options.trust) if options.config else {}
+    if not isinstance(found, task.Task):
+        return options.task, options.seed or 0
+    found = task_changes.changed(found, _changes(options), of_file)
+    return task.trusted(found) if options.trust else found, seed if options.seed is None else options.seed
+
+
+def _resume(options: argparse.Namespace) -> int:
+    """Goes on with a run from its newest checkpoint that is whole, to the same bits as if it had never been interrupted.
+
+    With --steps, a run that has ended goes on to a larger budget.
+    """
+    _check_positive("--steps", options.steps)
+    runner = tensorflow_setup.runner_of(options.run)
+    with process.stop_on_signals() as stop, process.plain_warnings():
+        run = runner.resume(options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop))
+    _print_result(run)
+    if run.finished_before:
+        console.print_line(f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it.")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
+    _check_positive("--episodes", options.episodes)
+    runner = tensorflow_setup.runner_of(options.run)
+    with process.plain_warnings():
+        found, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
+        from agentlab.loop import composition
+        from agentlab.runs.progress import Progress
+
+        seed = seed if options.seed is None else options.seed
+        judge = composition.build_evaluator(found, seed, agent, options.episodes, Progress(0).evaluation)
+        try:
+            result = judge.run()
+        finally:
+            judge.close()
+    print(f"{found.name}: {_evaluation_text(result)}")
+    return 0
+
+
+def _play(options: argparse.Namespace) -> int:
+    """Shows a run's agent at play, in a window or in a GIF."""
+    _check_positive("--episodes", options.episodes)
+    if options.video is not None:
+        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    tensorflow_setup.runner_of(options.run)
+    from agentlab.program import play
+
+    with process.plain_warnings():
+        returns = play.play(options.run, options.episodes, options.video, trust=options.trust)
+    where = f" Written to {options.video}." if options.video else ""
+    print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    """Writes text with a run's agent: it acts in `echo`, where the next observation is its last action."""
+    _check_positive("--length", options.length)
+    _check_positive("--num", options.num)
+    tensorflow_setup.runner_of(options.run)
+    from agentlab.program import sample
+
+    narrowed = {"top_k": options.top_k, "top_p": options.top_p}
+    chosen = {"prompt": options.prompt, "seed": options.seed, "num": options.num, "trust": options.trust}
+    sample.write(options.run, options.length, options.temperature, sys.stdout, **narrowed, **chosen)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    """Lists tasks and parts with the package that offers them, from metadata only: nothing is imported."""
+    rows = listing.rows(options.kind)
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print(listing.table(rows, color=sys.stdout.isatty()))
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    """Describes a task or part: what it is, where it comes from and its settings, read from its source text."""
+    print(listing.describe(options.name))
+    return 0
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the user's changes to a task: first whole parts, then single settings."""
+    from agentlab import task
+
+    tree: dict[str, Any] = {}
+    swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
+    plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
+    for changes in ({**swaps, **plain}, task.dotted(options.set)):
+        tree = task.merged(tree, task_changes)
+    return tree
+
+
+def _print_result(run: Any) -> None:
+    result = run.result
+    error = console.print_line(
+        f"{run.task.name}: {_evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "
+        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all\nFiles in {run.directory}"
+    )
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        _print_error(f"warning: {console.output_fault(error)} The run is complete: its files are in {run.directory}.")
+
+
+def _evaluation_text(evaluation: dict[str, Any]) -> str:
+    """Returns the figures that the trainer's score adds, or the returns where it adds none."""
+    if "bits_per_character" in evaluation:
+        bits, nats = evaluation["bits_per_character"], evaluation["loss"]
+        return f"{bits:.4f} bits per character ({nats:.4f} nats) over {evaluation['characters']:,} characters"
+    if "accuracy" in evaluation:
+        return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
+    returns = ("return_mean", "return_std", "episode_length_mean")
+    added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
+    if added:
+        return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in added.items())
+    return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
+
+
+def _check_positive(option: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise errors.UsageError(f"{option} is {value}; expected a whole number of at least 1.")
+    if value is not None and value > LARGEST:
+        raise errors.UsageError(f"{option} is {value:,}; expected at most {LARGEST:,}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

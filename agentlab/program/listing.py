@@ -1,0 +1,107 @@
+"""What `agentlab list` and `agentlab info` print, from metadata and source text; nothing but a chosen task is imported."""
+
+from __future__ import annotations
+
+import collections
+import json
+from typing import Any
+
+import attrs
+
+from agentlab import errors
+from agentlab import task as tasks
+from agentlab.registry import plugins
+from agentlab.system import source_text
+
+
+def rows(kind: str | None = None) -> list[dict[str, Any]]:
+    """Returns every offer as a table row; offers of one name by several packages have that as their problem.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    offers = plugins.every()
+    kinds = dict.fromkeys([*plugins.GROUPS, *(offer.kind for offer in offers)])
+    chosen = [one for one in kinds if kind in (None, one, _plural(one))]
+    if kind is not None and not chosen:
+        raise errors.UsageError(errors.unknown("kind", kind, kinds, "Kinds"))
+    offers = [offer for offer in offers if offer.kind in chosen]
+    times = collections.Counter((offer.kind, offer.name) for offer in offers if not plugins.is_hidden(offer))
+    return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
+
+
+def table(found: list[dict[str, Any]], color: bool = False) -> str:
+    """Returns rows as a table for people."""
+    if not found:
+        return "Nothing is installed."
+    lines = []
+    width = max(len(row["name"]) for row in found)
+    packages = max(len(f"{row['package']} {row['version']}") for row in found)
+    for kind in dict.fromkeys(row["kind"] for row in found):
+        lines.append(_plural(kind))
+        for row in (row for row in found if row["kind"] == kind):
+            text = errors.printable(f"can't be loaded: {row['problem']}" if row["problem"] else row["summary"])
+            shown = f"\033[31m{text}\033[0m" if color and row["problem"] else text
+            package = f"{row['package']} {row['version']}"
+            offered = errors.printable(f"{row['name']:<{width}}  {package:<{packages}}")
+            lines.append(f"  {offered}  {shown}".rstrip())
+    return "\n".join(lines)
+
+
+def describe(reference: str) -> str:
+    """Returns what there is to know of every task or part with this name, or of this package.
+
+    Raises:
+        PluginError: nothing has this name, or a task cannot be loaded.
+    """
+    return errors.printable("\n\n".join(_described(offer) for offer in plugins.named(reference)))
+
+
+def _plural(kind: str) -> str:
+    return f"{kind}s".replace("memorys", "memories")
+
+
+def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:
+    problem = offer.problem
+    if plugins.is_hidden(offer):
+        problem = f"a plugin file offers this name; choose this one as {offer.package}:{offer.name}"
+    elif twice:
+        problem = f"two packages offer this name; choose it as {offer.package}:{offer.name}"
+    return attrs.asdict(attrs.evolve(offer, problem=problem))
+
+
+def _described(offer: plugins.Offer) -> str:
+    head = plugins.described(offer)
+    if offer.problem:
+        return f"{head}\n\ncan't be loaded: {offer.problem}"
+    if offer.kind == "task":
+        task = plugins.load("task", f"{offer.package}:{offer.name}")
+        if not isinstance(task, tasks.Task):
+            raise errors.PluginError(f"The task {offer.name!r} is {task!r}; expected an agentlab.task.Task.")
+        return f"{head}\n\n{task.description}\n\n" + "\n".join(_leaves(task.as_data()))
+    try:
+        definition = source_text.find(offer.target)
+    except source_text.UnreadableError as error:
+        return f"{head}\n\ncan't be loaded: {error}"
+    if definition is None:
+        return head
+    text = definition.text.split("\nAttributes:")[0].split("\nArgs:")[0].strip()
+    lines = [_setting(field) for field in definition.fields]
+    return f"{head}\n\n{text}" + ("\n\nsettings\n" + "\n".join(lines) if lines else "")
+
+
+def _setting(field: source_text.Field) -> str:
+    value = f"{field.name} = {field.default}" if field.default else f"{field.name}, which has no default"
+    return f"  {value}   ({field.annotation}) {field.text}".rstrip()
+
+
+def _leaves(data: dict[str, Any], prefix: str = "") -> list[str]:
+    """Returns a task's settings as `--set` takes them."""
+    lines = []
+    for name, value in data.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, dict) and value:
+            lines += _leaves(value, f"{path}.")
+        elif path not in ("name", "description"):
+            lines.append(f"  {path} = {json.dumps(value) if value is not None else 'none'}")
+    return lines

@@ -1,0 +1,67 @@
+"""The commands for plugin authors: `agentlab plugin new` and `check`; and single-file plugins for every command."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from agentlab import task
+from agentlab.program import tensorflow_setup
+from agentlab.registry import plugins
+
+
+def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Adds the commands to `commands`, a set of subparsers, by `command(name, function, text, commands)`."""
+    written = command("new", new, "write a package that plugs in, ready to publish", commands)
+    written.add_argument("name", metavar="NAME", help="of the package, such as my-plugin")
+    written.add_argument("--kind", choices=tuple(plugins.GROUPS), default="environment", help="of part (default: environment)")
+    written.add_argument("--directory", metavar="DIR", default=".", help="where the new directory NAME goes (default: here)")
+    checked = command("check", check, "hold a plugin to its contracts, line by line", commands)
+    checked.add_argument("name", metavar="NAME", help="of a package, task or part, or PACKAGE:NAME")
+    checked.add_argument("--kind", choices=tuple(plugins.GROUPS), help="of the part, where NAME is of several kinds")
+    checked.add_argument(
+        "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the part to check it with; may be repeated"
+    )
+
+
+def add_files(files: list[str]) -> None:
+    """Offers the parts of single files in this process, and says which parts of packages they stand in front of."""
+    for file in files:
+        with tensorflow_setup.quietly():
+            hidden = plugins.add_file(file)
+        for offer in hidden:
+            package = f"{offer.package} {offer.version}"
+            print(
+                f"agentlab: The {offer.kind} {offer.name!r} is that of {file}, not of {package}, which is "
+                f"{offer.package}:{offer.name}.",
+                file=sys.stderr,
+            )
+
+
+def new(options: argparse.Namespace) -> int:
+    """Writes a package with one working part, its tests, a task that shows it, and all that publishing takes."""
+    from agentlab.program import scaffold
+
+    files = scaffold.write(options.name, options.kind, pathlib.Path(options.directory))
+    place = pathlib.Path(options.directory) / options.name
+    print(f"Wrote {len(files)} files to {place}. Go on with:")
+    print(f"  cd {shlex.quote(str(place))} && pip install -e '.[test]' && pytest")
+    print(f"  agentlab run {options.name}")
+    print(f"  agentlab plugin check {options.name}")
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Holds parts and tasks to their contracts, line by line; the exit code is 1 if a line is broken."""
+    settings = task.dotted(options.set)
+    from agentlab.testing.checks import waiting
+
+    with waiting.shown("  importing TensorFlow"):
+        tensorflow_setup.runner()
+        from agentlab.testing.checks import report
+
+    return report.check(options.name, settings, debug=options.debug, kind=options.kind)

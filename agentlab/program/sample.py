@@ -1,0 +1,78 @@
+"""Writing: prints what a run's agent writes, character by character, as the `sample` command does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+import numpy as np
+
+from agentlab import errors, settings
+from agentlab.loop.agent import Agent
+from agentlab.loop.text_generation import Writer, execution_for
+from agentlab.runs.part_faults import parts_guarded
+from agentlab.runs.runner import load_run
+from agentlab.sampler import Temperature
+
+
+@parts_guarded()
+def write(
+    run_dir: str | os.PathLike[str],
+    length: int,
+    temperatures: Sequence[float],
+    out: TextIO,
+    *,
+    prompt: str = "",
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    num: int = 1,
+    trust: bool = False,
+) -> None:
+    """Writes texts of a run's agent to `out`: one alone as its characters come, several under a line that says which.
+
+    Args:
+        run_dir: of a run trained on text.
+        length: of each text.
+        temperatures: to write at, one after the other.
+        out: where to.
+        prompt: what the texts go on from; it is written too.
+        top_k: as of `agentlab.sampler.Temperature`.
+        top_p: likewise.
+        seed: determines the texts.
+        num: texts at each temperature.
+        trust: as of `agentlab.resume`.
+
+    Raises:
+        UsageError: the run was not trained on text, or an argument is out of its range.
+    """
+    if reconfigure := getattr(out, "reconfigure", None):
+        reconfigure(errors="replace")  # terminals that lack a character of the text
+    shown = errors.printable if out.isatty() else str  # the characters are those of a file
+    given = [settings.build(Temperature, {"temperature": t, "top_k": top_k, "top_p": top_p}, "sample") for t in temperatures]
+    agent = load_run(run_dir, trust=trust)[2]
+    for sampler in given:
+        writer = _writer(agent, sampler, num, seed, length)
+        if num == 1:
+            if len(given) > 1:
+                out.write(f"----- temperature {sampler.temperature:g}\n")
+            _stream(writer, length, prompt, out, shown)
+            continue
+        numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
+        for index, row in enumerate(numbers, 1):
+            out.write(f"----- temperature {sampler.temperature:g}, text {index} of {num}\n")
+            out.write(f"{prompt}{shown(writer.vocabulary.decode(row))}\n")
+
+
+def _writer(agent: Agent, sampler: Temperature, num: int, seed: int, length: int) -> Writer:
+    return Writer(agent.model, agent.spec, sampler, num, seed, execution_for(length, agent.execution))
+
+
+def _stream(writer: Writer, length: int, prompt: str, out: TextIO, shown: Callable[[str], str]) -> None:
+    chunks = writer.write(length, prompt)
+    out.write(prompt)
+    for text in writer.vocabulary.texts(chunk[0] for chunk in chunks):
+        out.write(shown(text))
+        out.flush()
+    out.write("\n")

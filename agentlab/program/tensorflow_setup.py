@@ -1,0 +1,73 @@
+"""Importing TensorFlow as the command line program wants it: set up for a task, without greetings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from agentlab import errors
+from agentlab.checks import limits
+from agentlab.system import machine
+from agentlab.tensors.keras_settings import importing_keras
+
+if TYPE_CHECKING:
+    from agentlab.task import Task
+
+
+def runner(task: Task | None = None) -> Any:
+    """Imports and returns the runner, and so TensorFlow, with the kernels and threads that a task wants."""
+    if task is not None:
+        os.environ.setdefault(machine.ONEDNN, str(int(task.onednn)))
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 - there is no home, for which pathlib raises
+        os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118 - else it makes one named "~" here
+    with quietly():
+        from agentlab.runs import runner
+        from agentlab.tensors import execution
+    if task is not None:
+        execution.use_threads(task.threads)
+    return runner
+
+
+def runner_of(directory: str) -> Any:
+    """Imports and returns the runner as the task of a run wants it; whoever needs the run's files tells if they are wrong."""
+    from agentlab.task import read_run_config
+
+    limits.check_path(directory)
+    config = pathlib.Path(directory) / "config.json"
+    return runner(read_run_config(config, trust=True)[0] if config.is_file() else None)  # for its threads and kernels only
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keeps back what TensorFlow's native code says on standard error whatever the log level, unless an import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with contextlib.suppress(OSError, ValueError):  # nobody may be reading any more
+        sys.stderr.flush()
+    saved = os.dup(2)
+    with _scratch() as greetings:
+        os.dup2(greetings.fileno(), 2)
+        try:
+            with importing_keras():
+                yield
+        except errors.AgentlabError:
+            raise
+        except BaseException:
+            greetings.seek(0)
+            os.write(saved, greetings.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _scratch() -> Any:
+    """Returns a file that lasts until it is closed: in memory where there is no directory for such files."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.memfd_create("greetings"), "w+b") if hasattr(os, "memfd_create") else open(os.devnull, "w+b")  # noqa: PTH123

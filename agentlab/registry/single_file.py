@@ -1,0 +1,74 @@
+"""Plugins of a single file, for experiments: what `--plugin FILE.py` offers."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import pathlib
+import re
+import sys
+import types
+from typing import Any
+
+from agentlab import errors
+from agentlab.checks import limits
+from agentlab.system.tracebacks import told
+from agentlab.task import Task
+
+CONTRACTS = {  # by name: looking for them must not import TensorFlow
+    "agentlab.environment.Environment": "environment",
+    "agentlab.environment.DeviceEnvironment": "environment",
+    "agentlab.model.ModelBuilder": "model",
+    "agentlab.trainer.Trainer": "trainer",
+    "agentlab.sampler.Sampler": "sampler",
+    "agentlab.memory.Memory": "memory",
+    "agentlab.memory.Latest": "memory",
+}
+
+
+def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
+    """Imports a file and returns the parts and tasks it defines by kind and name.
+
+    Raises:
+        PluginError: it cannot be imported, or defines none.
+    """
+    module = _imported(pathlib.Path(path))
+    found: dict[tuple[str, str], Any] = {}
+    for value in vars(module).values():
+        if isinstance(value, Task):
+            found["task", value.name] = value
+        elif isinstance(value, type) and value.__module__ == module.__name__ and not inspect.isabstract(value):
+            for kind in _kinds(value):
+                found[kind, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", value.__name__).lower()] = value
+    if not found:
+        raise errors.PluginError(
+            f"Plugin file {str(path)!r} offers nothing; expected an agentlab.Task, or a class derived from a contract such as "
+            "agentlab.trainer.Trainer with all its methods."
+        )
+    return found
+
+
+def _kinds(part: type) -> set[str]:
+    names = (f"{base.__module__}.{base.__qualname__}" for base in part.__mro__)
+    return {CONTRACTS[name] for name in names if name in CONTRACTS}
+
+
+def _imported(path: pathlib.Path) -> types.ModuleType:
+    limits.check_path(path)
+    if path.suffix != ".py" or not path.is_file():
+        raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is no Python file; name a file ending in .py.")
+    name = f"agentlab_plugin_file_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise errors.PluginError(f"Plugin file {str(path)!r} can't be imported; expected Python source text.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where annotations of its classes are looked up
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin does not end the program
+        sys.modules.pop(name, None)
+        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {told(error)}. Mend it.") from error
+    return module

@@ -1,0 +1,78 @@
+"""Changes to a task, from wherever they were given; a setting that lacks the part it is of gets that suggested."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from agentlab import errors
+from agentlab import task as tasks
+from agentlab.registry import plugins
+from agentlab.system import source_text
+from agentlab.task import PART_KINDS, Part, Task
+
+
+def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
+    """Returns the task with changes, those that a file asks for first; see `agentlab.task.changed`.
+
+    Raises:
+        UsageError: one is wrong.
+    """
+    try:
+        return tasks.changed(task, changes, of_file)
+    except errors.UnknownSetting as error:
+        everything = tasks.merged(of_file or {}, changes)
+        if error.name not in everything:
+            raise
+        near = qualified(task, error.name, everything)
+        if not near:
+            raise
+        raise errors.UsageError(
+            f"No setting named {error.name!r} of the task itself; those of a part are named with the part."
+            f"{errors.suggestion(near)}"
+        ) from error
+
+
+def qualified(task: Task, name: str, changes: dict[str, Any]) -> list[str]:
+    """Returns the settings of parts that a name without its part may have meant, such as "trainer.learning_rate".
+
+    Args:
+        task: of those parts.
+        name: of no setting of the task's own.
+        changes: to the task, which may exchange parts.
+    """
+    places = collections.defaultdict(list)
+    for path, kind, part in _parts(task, changes):
+        for setting in _settings(kind, part):
+            places[setting].append(f"{path}.{setting}")
+    for setting in tasks.EVALUATION_SETTINGS:
+        places[setting].append(f"evaluation.{setting}")
+    if name in places:
+        return places[name]
+    near = errors.closest(name, [*places, *tasks.TASK_SETTINGS])
+    return places[near[0]] if near and near[0] in places else []
+
+
+def _parts(task: Task, changes: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Returns where each part of the changed task stands, its kind and its name."""
+    parts: dict[str, Part | None] = {kind: getattr(task, kind) for kind in PART_KINDS}
+    parts |= {f"evaluation.{kind}": getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
+    found = []
+    for path, part in parts.items():
+        change: Any = changes
+        for key in path.split("."):
+            change = change.get(key) if isinstance(change, dict) else None
+        name = change.get("name") if isinstance(change, dict) else None
+        name = name if isinstance(name, str) else part.name if part is not None else None
+        if name is not None:
+            found.append((path, path.rpartition(".")[2], name))
+    return found
+
+
+def _settings(kind: str, name: str) -> list[str]:
+    """Returns the names of a part's settings, from its source text; none where that can't be had."""
+    try:
+        definition = source_text.find(plugins.find(kind, name).target)
+    except (errors.PluginError, source_text.UnreadableError):
+        return []
+    return [field.name for field in definition.fields] if definition is not None else []

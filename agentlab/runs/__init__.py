@@ -1,0 +1,1 @@
+"""A run and its files: begin, resume, load, checkpoints."""

@@ -1,0 +1,112 @@
+"""Committer: puts a run's checkpoints on disk on a thread of its own, while training goes on."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from agentlab import errors
+from agentlab.loop.gears import Groups
+from agentlab.runs import snapshot
+from agentlab.runs.run_directory import RunDirectory
+from agentlab.system import threads
+from agentlab.system.files import UnreadableError
+
+
+class Committer:
+    """Commits a run's checkpoints one after the other, and removes those that are not to stay.
+
+    A disk takes its time without needing the processor, so what was taken of a run is written on a thread, of which there is
+    one at most. What goes wrong there is raised by the next call here, once.
+
+    Args:
+        directory: of the run; open until `wait` has returned.
+        num_kept: the newest checkpoints that stay.
+        newest: the step of the newest there is; -1 for none.
+
+    Attributes:
+        committed: the step of the newest that is on disk; -1 for none.
+        handed_over: the step of the newest that was handed over; -1 for none.
+    """
+
+    def __init__(self, directory: RunDirectory, num_kept: int, newest: int = -1) -> None:
+        self.committed = self.handed_over = newest
+        self._directory = directory
+        self._num_kept = num_kept
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def begin(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
+        """Begins to commit what nobody changes any more, as soon as what was begun before is committed.
+
+        Args:
+            step: at which it was taken.
+            groups: of `snapshot.take`.
+            facts: of the manifest, with `metrics_bytes` and `best`.
+
+        Raises:
+            WriteFault: the one before can't be written.
+        """
+        self.wait()
+        self.handed_over = step
+        thread = threading.Thread(target=self._attempt, args=(step, groups, facts), name="checkpoint")
+        if threads.start(thread):
+            self._thread = thread
+        else:
+            self._attempt(step, groups, facts)
+
+    def check(self) -> None:
+        """Looks, without waiting, whether something went wrong.
+
+        Raises:
+            WriteFault: a checkpoint can't be written, or an old one not removed.
+        """
+        if self._thread is not None and not self._thread.is_alive():
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when all that was begun is committed.
+
+        Raises:
+            WriteFault: a checkpoint can't be written, or an old one not removed.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def told(self) -> str:
+        """Returns a sentence about what there is to go on from, having waited until that is certain."""
+        try:
+            self.wait()
+        except errors.WriteFault as error:
+            return str(error)
+        newest = self.newest()
+        if newest < 0:
+            return "No checkpoint had been written yet."
+        return f"The newest checkpoint is of step {newest:,}: '{self._directory.resume_command}' goes on from it."
+
+    def newest(self) -> int:
+        """Returns the step of the newest checkpoint, of this process or before it; -1 for none."""
+        if self.committed >= 0:
+            return self.committed
+        try:
+            return max(self._directory.checkpoints.steps(), default=-1)
+        except (OSError, UnreadableError):
+            return -1
+
+    def _attempt(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
+        try:
+            self._commit(step, groups, facts)
+        except BaseException as error:  # raised where somebody is told of it
+            self._error = error
+
+    def _commit(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
+        checkpoints = self._directory.checkpoints
+        self._directory.sync_metrics()  # of which the manifest counts the bytes
+        checkpoints.save(step, snapshot.without_unused_rows(groups), facts)
+        self.committed = step
+        kept = [known for known in checkpoints.steps() if known <= step][-self._num_kept :]
+        checkpoints.prune([*kept, *([facts["best"]["step"]] if facts["best"] else [])])

@@ -1,0 +1,79 @@
+"""TensorBoard's event file: one summary of scalars per report. Viewing it needs TensorBoard, writing it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import secrets
+import time
+from typing import Any
+
+from agentlab.system.folder import Folder
+
+MASK = 0xA282EAD8  # what TensorFlow's record format adds to a checksum
+
+
+class EventFile:
+    """A new event file in a folder, in TensorFlow's record format.
+
+    Args:
+        folder: of the run's event files.
+        first_step: where a resumed run goes on from; 0 for one from the start.
+
+    Raises:
+        OSError: it can't be written.
+    """
+
+    def __init__(self, folder: Folder, first_step: int) -> None:
+        import tensorflow as tf
+
+        self._v1 = tf.compat.v1
+        name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{secrets.token_hex(4)}"  # which nobody can predict
+        self._opened = folder.create(name)
+        try:
+            self._begin(first_step)
+        except BaseException:
+            with contextlib.suppress(OSError):  # which is raised already
+                self.close()
+            raise
+
+    def _begin(self, first_step: int) -> None:
+        self._write(file_version="brain.Event:2")
+        if first_step:
+            started = self._v1.SessionLog(status=self._v1.SessionLog.START)
+            self._write(step=first_step, session_log=started)  # TensorBoard then forgets what came after
+
+    def write(self, step: int, line: dict[str, Any]) -> None:
+        """Writes the numbers of a line of metrics, and hands them to the system."""
+        Value = self._v1.Summary.Value  # noqa: N806 - a class
+        values = [Value(tag=tag, simple_value=value) for tag, value in line.items() if isinstance(value, float)]
+        self._write(step=step, summary=self._v1.Summary(value=values))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._opened.close()
+
+    def _write(self, **fields: Any) -> None:
+        data = self._v1.Event(wall_time=time.time(), **fields).SerializeToString()
+        length = len(data).to_bytes(8, "little")
+        self._opened.write(length + _masked_checksum(length) + data + _masked_checksum(data))
+        self._opened.flush()
+
+
+def _masked_checksum(data: bytes) -> bytes:
+    """Returns the CRC-32C of some bytes, rotated and masked as the record format asks for."""
+    checksum = 0xFFFFFFFF
+    for byte in data:
+        checksum = _TABLE[(checksum ^ byte) & 0xFF] ^ (checksum >> 8)
+    checksum ^= 0xFFFFFFFF
+    rotated = (checksum >> 15) | (checksum << 17)
+    return ((rotated + MASK) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _table_entry(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)  # Castagnoli's polynomial, its bits in reverse
+    return byte
+
+
+_TABLE = [_table_entry(byte) for byte in range(256)]

@@ -1,0 +1,32 @@
+"""Soundness: whether what was learned is made of numbers; no checkpoint of anything else is ever written."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agentlab import errors
+from agentlab.loop.agent import Agent
+from agentlab.loop.statistics import NonFinite
+from agentlab.tensors import variables
+
+REMEDY = "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
+
+
+def check_learning(agent: Agent, step: int) -> None:
+    """Looks at the metrics since the last report, and at every weight, when `step` is reached.
+
+    Raises:
+        TrainingFault: one is not finite.
+    """
+    learner = agent.learner
+    try:
+        learner.means.check()
+    except NonFinite as error:
+        before = int(learner.updates.numpy()) - learner.means.count()
+        raise errors.TrainingFault(
+            f"Learning became non-finite by step {step:,}: {error.name} is {error.value} "
+            f"at update {before + error.update:,}. {REMEDY}"
+        ) from error
+    for weight in agent.model.variables:
+        if not np.isfinite(variables.copied(weight.value)).all():
+            raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: so is weight {weight.path}. {REMEDY}")

@@ -1,0 +1,116 @@
+"""A run's config.json: read, and written so that it can be read back."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import attrs
+
+from agentlab import errors
+from agentlab import task as tasks
+from agentlab.checks import limits
+from agentlab.registry import plugins
+from agentlab.runs.run_directory import CONFIG, is_blank
+from agentlab.spec import EnvironmentSpec
+from agentlab.system import files
+from agentlab.system.files import UnreadableError, UnwritableError
+from agentlab.system.folder import Folder
+from agentlab.task import Task
+
+
+@attrs.frozen
+class RunConfig:
+    """What config.json says.
+
+    Attributes:
+        task: that is run.
+        seed: of the run.
+        spec: of the environment.
+        inexact: why the run can't be resumed to the same bits; empty if it can.
+        told: all of it, such as what the run was begun on.
+    """
+
+    task: Task
+    seed: int
+    spec: EnvironmentSpec
+    inexact: str
+    told: dict[str, Any]
+
+
+def open_run(path: pathlib.Path) -> Folder:
+    """Opens a run's directory.
+
+    Raises:
+        UsageError: there is none, or it holds no config.
+    """
+    limits.check_path(path)
+    try:
+        folder = Folder.open(path)
+        if folder.has(CONFIG):
+            return folder
+        begun = "; its process was killed before it wrote one: 'agentlab run' takes it" if is_blank(folder) else ""
+    except (OSError, ValueError, UnreadableError):
+        begun = ""
+    raise errors.UsageError(f"{str(path)!r} is not a run: it holds no {CONFIG}{begun}. Name a directory such as runs/TASK/0-1.")
+
+
+def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunConfig:
+    """Returns what the config.json in a run's directory says.
+
+    Args:
+        folder: the directory.
+        path: of the directory, for messages.
+        trust: whether it may ask for what only a user may ask for.
+
+    Raises:
+        UsageError: it can't be read, doesn't say of which package a part is that several offer, or asks for more than a file
+            may.
+    """
+    try:
+        data = folder.read_json(CONFIG)
+    except UnreadableError as error:
+        raise tasks.unusable_config(path / CONFIG, error) from error
+    config = _config_of(data, path / CONFIG)
+    _check_packages(config.task, path / CONFIG)
+    if trust:
+        return attrs.evolve(config, task=tasks.trusted(config.task))
+    limits.check_asked(config.task.as_data(), str(path / CONFIG))
+    return config
+
+
+def _check_packages(task: Task, file: pathlib.Path) -> None:
+    """Raises UsageError if a part that has no package, as in older configs, is offered by several that are installed."""
+    judged = [(kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
+    for kind, part in [*((kind, getattr(task, kind)) for kind in tasks.PART_KINDS), *judged]:
+        offers = plugins.candidates(kind, part.reference) if part is not None and ":" not in part.reference else []
+        if len(offers) > 1:
+            packages = [offer.package for offer in offers]
+            raise errors.UsageError(
+                f"{str(file)!r} doesn't say of which package its {kind} {part.name!r} is, and several are installed that offer "
+                f'one: {" and ".join(packages)}. Say it there, by "package": "{packages[0]}" beside "name": "{part.name}"; or '
+                f"leave the others out, such as by {plugins.CHOICE}=-{packages[-1]} in front of the command."
+            )
+
+
+def config_bytes(config: dict[str, Any]) -> bytes:
+    """Returns the content of a config.json, having read it back.
+
+    Raises:
+        UsageError: it could not be read back.
+    """
+    try:
+        data = files.json_bytes(config, CONFIG)
+    except UnwritableError as error:
+        raise errors.UsageError(
+            f"This run can't be recorded: {error}. Change that setting; large data goes into a file that a setting names."
+        ) from error
+    _config_of(files.parse_json(data.decode("ascii"), CONFIG), pathlib.Path(CONFIG))
+    return data
+
+
+def _config_of(data: dict[str, Any], file: pathlib.Path) -> RunConfig:
+    task, seed = tasks.task_and_seed(data, file)
+    inexact = data.get("inexact", "")
+    spec = EnvironmentSpec.from_data(data.get("spec") or {})
+    return RunConfig(task, seed, spec, inexact if isinstance(inexact, str) else "", data)

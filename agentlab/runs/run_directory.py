@@ -1,0 +1,280 @@
+"""The files a run leaves: config.json, metrics.jsonl, result.json, TensorBoard's events, and where its checkpoints are."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import pathlib
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from agentlab import errors
+from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.event_file import EventFile
+from agentlab.system import files
+from agentlab.system.files import UnreadableError, UnwritableError
+from agentlab.system.folder import Folder
+from agentlab.system.lock import FILE as LOCK
+from agentlab.system.lock import DirectoryLock
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+RESULT = "result.json"
+EVENTS = "events"
+CHECKPOINTS = "checkpoints"
+BEGINNINGS = (f".{CONFIG}", METRICS, LOCK)  # what a process may leave that is killed before it has written config.json
+COPY_BYTES = 2**20  # of metrics at once
+
+
+class RunDirectory:
+    """A run's directory, held open and under its lock until it is closed.
+
+    Everything is written to the directory itself: one that takes its place under its name is left alone, and a link
+    in it is not followed.
+
+    Args:
+        folder: the directory.
+        lock: of the directory.
+        metrics_bytes: the length of its metrics.jsonl.
+    """
+
+    def __init__(self, folder: Folder, lock: DirectoryLock, metrics_bytes: int = 0) -> None:
+        self.folder = folder
+        self.checkpoints = Checkpoints(folder.path / CHECKPOINTS, folder)
+        self._lock = lock
+        self._is_new = False
+        self._metrics: BinaryIO | None = None
+        self._metrics_bytes = metrics_bytes
+        self._events: EventFile | None = None
+        self._first_step = 0
+        self.advise(f"agentlab resume {shlex.quote(str(folder.path))}")
+
+    def advise(self, command: str) -> None:
+        """Takes the command that goes on with this run, which messages give."""
+        self.resume_command = self.checkpoints.resume_command = command
+
+    @property
+    def path(self) -> pathlib.Path:
+        """Where the directory is."""
+        return self.folder.path
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str] | None,
+        task: str,
+        seed: int,
+        config: bytes,
+        or_resume: Callable[[pathlib.Path], str] = lambda _: "",
+    ) -> RunDirectory:
+        """Makes a new directory with a config; None takes the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
+
+        A directory in which nothing is written yet counts as new: a process may have been killed right after it made it.
+
+        Args:
+            path: of the directory.
+            task: the name of its task.
+            seed: of the run.
+            config: the content of config.json.
+            or_resume: returns the end of the advice where there is a run already: how to go on with it.
+
+        Raises:
+            UsageError: `path` exists, or cannot be written.
+        """
+        where = str(path or f"runs/{task}")
+        try:
+            folder, lock = _claimed(pathlib.Path(path)) if path is not None else _next_free(pathlib.Path("runs") / task, seed)
+        except FileExistsError as error:
+            raise errors.UsageError(
+                f"Run directory {where!r} exists; runs are never overwritten: name another{or_resume(pathlib.Path(where))}."
+            ) from error
+        except (OSError, ValueError, UnreadableError) as error:
+            raise _unusable(where, error, "Name another with --run-dir DIR.") from error
+        return cls(folder, lock)._begun(config)
+
+    @classmethod
+    def open(cls, path: pathlib.Path) -> RunDirectory:
+        """Opens a run's directory to go on with the run.
+
+        Raises:
+            UsageError: another process holds it, it cannot be written, or a part of it is a symbolic link.
+        """
+        lock = None
+        try:
+            folder = Folder.open(path)
+            lock = DirectoryLock(folder)
+            for name in (EVENTS, CHECKPOINTS):
+                if folder.has(name):
+                    folder.folder(name)
+            return cls(folder, lock, _length_of_metrics(folder))
+        except (OSError, UnreadableError) as error:
+            if lock is not None:
+                lock.release()
+            remedy = "Remove that." if isinstance(error, UnreadableError) else "Mend its permissions or copy it."
+            raise _unusable(str(path), error, remedy) from error
+
+    def _begun(self, config: bytes) -> RunDirectory:
+        """Returns this new directory with its first files; removes it where they can't be written."""
+        self._is_new = True
+        try:
+            self.write_config(config)
+            self.rewind(0, 0)
+        except BaseException:
+            self.discard()
+            raise
+        return self
+
+    def discard(self) -> None:
+        """Closes a directory that nothing was trained in, and removes it if it was made for this run."""
+        if self._is_new:
+            _discard(self.folder)
+        self.close()
+
+    def write_config(self, config: bytes) -> None:
+        """Writes config.json, all that it takes to run the task again."""
+        with self._writing(CONFIG):
+            self.folder.replace(CONFIG, [config]).close()
+
+    def write_metrics(self, line: dict[str, Any]) -> None:
+        """Appends one report's metrics to metrics.jsonl and TensorBoard's events; null stands for what is not finite."""
+        with self._writing(METRICS):
+            written = files.json_bytes(files.with_nulls(line), "a line of metrics", indent=None)
+            metrics = self._opened_metrics()
+            metrics.write(written)
+            metrics.flush()
+        with self._writing(EVENTS):
+            if self._events is None:
+                self._events = EventFile(self.folder.make_folder(EVENTS), self._first_step)
+            self._events.write(line["step"], line)
+
+    def sync_metrics(self) -> None:
+        """Puts on disk what metrics.jsonl holds by now; another thread may be writing to it."""
+        with self._writing(METRICS):
+            os.fsync(self._opened_metrics().fileno())
+
+    def rewind(self, metrics_bytes: int, step: int) -> None:
+        """Forgets the metrics after the first `metrics_bytes`, which `step` was reached with."""
+        with self._writing(METRICS):
+            before, self._metrics = self._metrics, self._shortened(metrics_bytes)
+            if before is not None:
+                before.close()
+        self._first_step = step
+
+    def metrics_bytes(self) -> int:
+        """Returns the length of metrics.jsonl."""
+        return self._metrics_bytes if self._metrics is None else os.fstat(self._metrics.fileno()).st_size
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Writes result.json; null stands for what is not finite."""
+        with self._writing(RESULT):
+            self.folder.replace(RESULT, [files.json_bytes(files.with_nulls(result), RESULT)]).close()
+
+    def close(self) -> None:
+        """Closes the files that are still open, and lets others have the directory."""
+        for file in (self._metrics, self._events):
+            with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
+                if file is not None:
+                    file.close()
+        self._lock.release()
+
+    def _opened_metrics(self) -> BinaryIO:
+        if self._metrics is None:
+            self._metrics = self._shortened(self._metrics_bytes)
+        return self._metrics
+
+    def _shortened(self, length: int) -> BinaryIO:
+        """Returns a new metrics.jsonl, open at its end, with the first bytes of the one there is."""
+        return self.folder.replace(METRICS, _beginning(self.folder, length))
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, UnreadableError, UnwritableError) as error:
+            remedy = "Make room or mend the disk" if isinstance(error, OSError) else "Mend that"
+            raise errors.WriteFault(
+                f"{str(self.path / name)!r} can't be written: {getattr(error, 'strerror', None) or error}. {remedy}, then "
+                f"'{self.resume_command}'."
+            ) from error
+
+
+def _claimed(path: pathlib.Path) -> tuple[Folder, DirectoryLock]:
+    """Makes a directory, or takes one in which nothing is written yet; returns it and the lock on it.
+
+    Raises:
+        FileExistsError: there is something of this name, be it a symbolic link.
+        UsageError: another process is about to write it.
+        UnreadableError: what a killed process has left there is no plain file.
+        OSError: it can't be made.
+    """
+    if not path.name:  # the current directory, or the root
+        raise FileExistsError
+    existed = os.path.lexists(path)
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        folder = Folder.open(path, follow=False)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EMLINK):
+            raise FileExistsError from error
+        raise
+    if not is_blank(folder):
+        raise FileExistsError
+    try:
+        lock = DirectoryLock(folder)
+    except OSError:
+        if not existed:
+            _discard(folder)
+        raise
+    if not is_blank(folder):  # another process was quicker, and has ended by now
+        lock.release()
+        raise FileExistsError
+    return folder, lock
+
+
+def _next_free(parent: pathlib.Path, seed: int) -> tuple[Folder, DirectoryLock]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError, errors.UsageError):  # taken, or about to be
+            return _claimed(parent / f"{seed}-{number}")
+    raise AssertionError("there is always another number")
+
+
+def is_blank(folder: Folder) -> bool:
+    """Returns whether nothing but what a process leaves that is killed before its config is written is in a directory."""
+    return set(folder.names()) <= set(BEGINNINGS) and not _length_of_metrics(folder)
+
+
+def _discard(folder: Folder) -> None:
+    """Removes a new directory that can't be used, as far as nobody else has written to it."""
+    with contextlib.suppress(OSError):
+        for name in (CONFIG, *BEGINNINGS):
+            folder.remove(name)
+        folder.path.rmdir()
+
+
+def _length_of_metrics(folder: Folder) -> int:
+    if not folder.has(METRICS):
+        return 0
+    with folder.open_file(METRICS) as opened:
+        return os.fstat(opened.fileno()).st_size
+
+
+def _beginning(folder: Folder, length: int) -> Iterator[bytes]:
+    """Yields the first bytes of a run's metrics."""
+    if not length:
+        return
+    with folder.open_file(METRICS) as opened:
+        while length and (piece := opened.read(min(COPY_BYTES, length))):
+            length -= len(piece)
+            yield piece
+
+
+def _unusable(where: str, error: Exception, remedy: str) -> errors.UsageError:
+    reason = getattr(error, "strerror", None) or error
+    return errors.UsageError(f"Run directory {where!r} can't be written: {reason}. {remedy}")

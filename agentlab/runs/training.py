@@ -1,0 +1,92 @@
+"""Training: a run under way, a line of metrics at a time."""
+
+from __future__ import annotations
+
+import inspect
+import pathlib
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from agentlab import errors
+from agentlab.loop.agent import Agent
+from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.session import Run, Session
+
+
+class Training(Iterator[dict[str, Any]]):
+    """Trains while it is iterated, and yields the line of metrics of each report: step, update, return_mean, loss, ...
+
+    After the last one the agent is evaluated and result.json written. A loop that is left early, by `break`, leaves neither:
+    `finish` ends the run there, evaluated; `close`, or the end of a `with` block, leaves a checkpoint from which
+    `agentlab.resume` goes on.
+
+    Attributes:
+        agent: under training; it may act between two lines.
+        directory: of the run's files.
+    """
+
+    def __init__(self, session: Session, directory: RunDirectory, start: Callable[[], None]) -> None:
+        self.agent: Agent = session.agent
+        self.directory: pathlib.Path = directory.path
+        self._session, self._opened = session, directory
+        self._lines = session.lines(directory, start)
+        weakref.finalize(self, self._lines.close)  # also before the interpreter ends, when no thread can be started any more
+        self._begun = False
+        self._run: Run | None = None
+
+    @property
+    def run(self) -> Run:
+        """The finished run.
+
+        Raises:
+            UsageError: it isn't finished.
+        """
+        if self._run is None:
+            raise errors.UsageError("The training isn't finished; take its lines to the last one before asking for the run.")
+        return self._run
+
+    def __iter__(self) -> Training:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        self._begun = True
+        try:
+            return next(self._lines)
+        except StopIteration as ended:
+            if ended.value is not None:
+                self._run = ended.value
+            raise
+
+    def finish(self) -> Run:
+        """Ends the training before its budget is used up, evaluates the agent, writes result.json and returns the run.
+
+        Raises:
+            UsageError: nothing has been trained yet, or the training was closed.
+        """
+        if self._run is None and (not self._begun or inspect.getgeneratorstate(self._lines) == inspect.GEN_CLOSED):
+            raise errors.UsageError(
+                "The training can't be finished here: it has not begun, or was closed. Take a line of metrics before, or "
+                f"'{self._opened.resume_command}' goes on from its checkpoint."
+            )
+        self._session.end_here()
+        for _ in self:
+            pass  # there are no more lines but one that is due by now
+        return self.run
+
+    def close(self) -> None:
+        """Ends the training; what has been learned is in a checkpoint."""
+        self._lines.close()
+        if not self._begun:
+            self._begun = True
+            self._session.close()
+            self._opened.discard()
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: types.TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,314 @@
+"""Named arrays in safetensors files: written without a copy in memory, and read only as far as they are what they should be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import pathlib
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import attrs
+import ml_dtypes  # noqa: F401 - tells NumPy of bfloat16
+import numpy as np
+
+from agentlab.system import files
+from agentlab.system.files import UnreadableError, UnwritableError
+
+DTYPES = {
+    "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "U16",
+    "uint32": "U32", "uint64": "U64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
+}  # fmt: skip
+DTYPE_OF = {name: dtype for dtype, name in DTYPES.items()}
+BLOCK = 2**24  # bytes written, hashed, read or looked through at once
+HEADER_LENGTH = 8  # bytes that hold the length of the header
+AXES = 32  # of an array, at most
+CHANGED = "changed while it was read"
+
+
+def header(arrays: Mapping[str, Any]) -> bytes:
+    """Returns the beginning of a file of arrays, or of variables, by name.
+
+    Raises:
+        UnwritableError: the file could not be read back: an array has a dtype that safetensors doesn't know or too many
+            axes, or there are too many arrays.
+    """
+    entries, offset = {}, 0
+    for name, array in arrays.items():
+        dtype, shape = _dtype_of(array), [int(size) for size in array.shape]
+        if dtype.name not in DTYPES or len(shape) > AXES:
+            raise UnwritableError(f"{name} is an array of {dtype} and shape {tuple(shape)}; expected {', '.join(DTYPES)}")
+        end = offset + math.prod(shape) * dtype.itemsize
+        entries[str(name)] = {"dtype": DTYPES[dtype.name], "shape": shape, "data_offsets": [offset, end]}
+        offset = end
+    head = json.dumps(entries).encode()
+    head += b" " * (-len(head) % HEADER_LENGTH)
+    if len(head) > files.TEXT_LIMIT or len(entries) != len(arrays):
+        raise UnwritableError(
+            f"{len(arrays):,} arrays have names of {len(head):,} bytes; expected {files.TEXT_LIMIT:,} at most"
+        )
+    return len(head).to_bytes(HEADER_LENGTH, "little") + head
+
+
+def write(opened: BinaryIO, arrays: Mapping[str, np.ndarray]) -> tuple[int, str]:
+    """Writes arrays by name to a new file and puts it on disk; returns its size in bytes and its sha256.
+
+    Raises:
+        UnwritableError: they are not what `header` takes.
+        OSError: the file can't be written.
+    """
+    digest, size = hashlib.sha256(), 0
+    for piece in (memoryview(header(arrays)), *(_bytes(array) for array in arrays.values())):
+        for begin in range(0, len(piece), BLOCK):
+            opened.write(piece[begin : begin + BLOCK])
+            digest.update(piece[begin : begin + BLOCK])
+        size += len(piece)
+    files.sync(opened)
+    return size, digest.hexdigest()
+
+
+def without_zeros(array: np.ndarray) -> np.ndarray:
+    """Returns `array` without the trailing rows that are zeros bit by bit, such as a replay has that is not full yet."""
+    if array.ndim == 0 or not array.nbytes:
+        return array
+    rows = np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
+    end, step, most = len(rows), 1, max(1, BLOCK // rows.shape[1])
+    while end:  # a ring that is full is seen to be so by its last row
+        begin = max(0, end - step)
+        used = np.flatnonzero(rows[begin:end].any(axis=1))
+        if len(used):
+            return array[: begin + int(used[-1]) + 1]
+        end, step = begin, min(step * 8, most)
+    return array[:0]
+
+
+@attrs.frozen
+class _Entry:
+    """Where an array lies in a file, in bytes from its beginning."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@attrs.frozen
+class _Like:
+    """The dtype and shape of an array."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+class ArrayFile:
+    """An open safetensors file: hashed when it is opened, and each block hashed again when it is read.
+
+    So what is read is what was verified, whatever others do to the file in the meantime. It is not mapped into memory,
+    where a file that is shortened ends the program.
+
+    Args:
+        opened: the file; closed with this, or when nobody refers to this any more.
+        name: for messages.
+        size: in bytes that it has to have; None for any.
+
+    Attributes:
+        sha256: of the file.
+
+    Raises:
+        UnreadableError: it has another size, or is no safetensors file.
+    """
+
+    def __init__(self, opened: BinaryIO, name: str, size: int | None = None) -> None:
+        self.name = name
+        self._opened = opened
+        weakref.finalize(self, opened.close).atexit = False
+        self._size = os.fstat(opened.fileno()).st_size
+        if size not in (None, self._size):
+            raise UnreadableError(f"{name} has {self._size:,} bytes instead of {size:,}")
+        self._block = BLOCK
+        self.sha256, self._digests = self._hashes()
+        self._held = -1, b""  # the number of the block that was read last, and its bytes
+        self._entries = _entries(*self._header(), name)
+
+    @classmethod
+    def open(cls, path: pathlib.Path) -> ArrayFile:
+        """Opens a file by its path."""
+        return cls(files.open_plain(path), path.name)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._opened.close()
+
+    def num_weights(self) -> int:
+        """Returns how many weights the arrays can be together: of single bytes, four make up one."""
+        sizes = {1: 4}
+        entries = self._entries.values()
+        return sum((entry.end - entry.begin) // sizes.get(entry.dtype.itemsize, entry.dtype.itemsize) for entry in entries)
+
+    def likes(self, prefix: str) -> dict[str, Any]:
+        """Returns the dtypes and shapes of the arrays whose names begin with `prefix`, as `check` takes them."""
+        return {name: _Like(entry.dtype, entry.shape) for name, entry in self._entries.items() if name.startswith(prefix)}
+
+    def check(self, expected: Mapping[str, Any], short: bool = False, prefix: str = "") -> None:
+        """Compares names, shapes and dtypes with those of the `expected` variables or arrays; reads no array.
+
+        Args:
+            expected: by name.
+            short: whether an array may have fewer rows, as `without_zeros` leaves it.
+            prefix: how the names begin of the arrays that are compared; by default all are.
+
+        Raises:
+            UnreadableError: something is different.
+        """
+        differing = sorted({name for name in self._entries if name.startswith(prefix)} ^ set(expected))
+        if differing:
+            raise UnreadableError(f"{self.name} doesn't fit this agent: {', '.join(differing[:5])} on one side only")
+        for name, like in expected.items():
+            entry, shape, dtype = self._entries[name], tuple(like.shape), _dtype_of(like)
+            fewer = short and entry.shape[1:] == shape[1:] and 0 < len(entry.shape) == len(shape) and entry.shape[0] < shape[0]
+            if not (entry.shape == shape or fewer) or entry.dtype != dtype:
+                held = f"{DTYPES[entry.dtype.name]} {entry.shape}"
+                raise UnreadableError(f"{self.name} has {name} as {held}; expected {dtype.name} {shape}")
+
+    def check_rows(self, expected: Mapping[str, Any], rows: int) -> None:
+        """Compares names, dtypes and shapes as `check`; the first axis may have any length unless it is expected to be `rows`.
+
+        Raises:
+            UnreadableError: something is different.
+        """
+        self.check({name: _Like(_dtype_of(like), self._with_own_rows(name, like, rows)) for name, like in expected.items()})
+
+    def _with_own_rows(self, name: str, like: Any, rows: int) -> tuple[int, ...]:
+        shape = tuple(like.shape)
+        own = self._entries[name].shape if name in self._entries else shape
+        return own[:1] + shape[1:] if shape and own and shape[0] != rows else shape
+
+    def read(self, name: str, like: Any, rows: range | None = None) -> np.ndarray:
+        """Returns an array that `check` has approved of, or some of its rows; those that `without_zeros` left out are zeros.
+
+        Args:
+            name: of the array.
+            like: the variable or array that `check` compared it with.
+            rows: which; None for all.
+
+        Raises:
+            UnreadableError: the file was changed since it was opened.
+        """
+        entry = self._entries[name]
+        if entry.shape == tuple(like.shape) and rows is None:
+            return self._array(name, entry.shape, entry.begin)
+        wanted = range(like.shape[0]) if rows is None else rows
+        end = max(wanted.start, min(wanted.stop, entry.shape[0]))
+        row_bytes = math.prod(entry.shape[1:]) * entry.dtype.itemsize
+        whole = np.zeros((len(wanted), *entry.shape[1:]), entry.dtype)
+        stored = (end - wanted.start, *entry.shape[1:])
+        whole[: stored[0]] = self._array(name, stored, entry.begin + wanted.start * row_bytes)
+        return whole
+
+    def read_all(self) -> dict[str, np.ndarray]:
+        """Returns the arrays, whatever their names and shapes; they take as much memory as the file takes room.
+
+        Raises:
+            UnreadableError: the file was changed since it was opened.
+        """
+        return {name: self._array(name, entry.shape, entry.begin) for name, entry in self._entries.items()}
+
+    def _array(self, name: str, shape: tuple[int, ...], begin: int) -> np.ndarray:
+        array = np.empty(shape, self._entries[name].dtype)
+        flat = array.reshape(-1).view(np.uint8)  # [bytes]
+        place = 0
+        for piece in self._pieces(begin, begin + array.nbytes):
+            flat[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
+            place += len(piece)
+        if array.dtype == np.bool_ and flat.size and flat.max() > 1:
+            raise UnreadableError(f"{self.name} has bytes in {name} that are neither true nor false")
+        return array
+
+    def _pieces(self, begin: int, end: int) -> Iterator[memoryview]:
+        """Yields the bytes from `begin` to `end`, verified, block by block."""
+        while begin < end:
+            number, offset = divmod(begin, self._block)
+            piece = memoryview(self._verified(number))[offset : offset + end - begin]
+            yield piece
+            begin += len(piece)
+
+    def _verified(self, number: int) -> bytes:
+        if self._held[0] != number:
+            data = self._read(number)
+            if hashlib.sha256(data).digest() != self._digests[number]:
+                raise UnreadableError(f"{self.name} {CHANGED}")
+            self._held = number, data
+        return self._held[1]
+
+    def _read(self, number: int) -> bytes:
+        """Returns a block's bytes; raises UnreadableError if there are fewer than there were."""
+        begin = number * self._block
+        length = min(self._block, self._size - begin)
+        try:
+            data = os.pread(self._opened.fileno(), length, begin)
+            while data and len(data) < length:  # Linux reads 2 GiB at once, at most; other systems less
+                more = os.pread(self._opened.fileno(), length - len(data), begin + len(data))
+                data = data + more if more else b""
+        except OSError as error:
+            raise UnreadableError(files.reason(self.name, error)) from error
+        if len(data) < length:
+            raise UnreadableError(f"{self.name} {CHANGED}")
+        return data
+
+    def _hashes(self) -> tuple[str, list[bytes]]:
+        """Returns the sha256 of the file, and that of each of its blocks."""
+        whole, digests = hashlib.sha256(), []
+        count = -(-self._size // self._block)
+        for number in range(count):
+            data = self._read(number)
+            whole.update(data)
+            digests.append(hashlib.sha256(data).digest() if count > 1 else whole.digest())
+        return whole.hexdigest(), digests
+
+    def _header(self) -> tuple[dict[str, Any], int, int]:
+        """Returns what the header says, and where the arrays begin and end in the file."""
+        head = b"".join(self._pieces(0, min(HEADER_LENGTH, self._size)))
+        length = int.from_bytes(head, "little")
+        begin = HEADER_LENGTH + length
+        if len(head) < HEADER_LENGTH or length > files.TEXT_LIMIT or begin > self._size:
+            raise UnreadableError(f"{self.name} can't be read: it is no safetensors file")
+        text = files.decoded(b"".join(self._pieces(HEADER_LENGTH, begin)), self.name)
+        return files.parse_json(text, f"{self.name} can't be read: its header"), begin, self._size
+
+
+def _entries(said: dict[str, Any], begin: int, end: int, name: str) -> dict[str, _Entry]:
+    """Returns where the arrays of a file lie, one after the other from `begin` to `end`, by name."""
+    described = [key for key in said if key != "__metadata__"]
+    arrays = {key: entry for key in described if (entry := _entry(said[key], begin)) is not None}
+    place = begin
+    for entry in sorted(arrays.values(), key=lambda entry: (entry.begin, entry.end)):
+        place = entry.end if entry.begin == place else -1
+    if place != end or len(arrays) != len(described):
+        raise UnreadableError(f"{name} can't be read: its header doesn't describe what is in it")
+    return arrays
+
+
+def _entry(value: Any, start: int) -> _Entry | None:
+    """Returns what a header says of an array whose bytes are counted from `start`; None if it is not well formed."""
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
+        return None
+    name, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    whole = all(isinstance(numbers, list) and all(type(number) is int for number in numbers) for numbers in (shape, offsets))
+    if not whole or not isinstance(name, str) or name not in DTYPE_OF or len(shape) > AXES or len(offsets) != 2:
+        return None
+    dtype = np.dtype(DTYPE_OF[name])
+    begin, end = offsets
+    if not 0 <= begin <= end or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != end - begin:
+        return None
+    return _Entry(dtype, tuple(shape), start + begin, start + end)
+
+
+def _dtype_of(array: Any) -> np.dtype:
+    return np.dtype(getattr(array.dtype, "as_numpy_dtype", array.dtype))
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

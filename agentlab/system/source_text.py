@@ -1,0 +1,223 @@
+"""What a plugin's source text says of it: `list` and `info` read files instead of importing them, and so TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import pathlib
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from agentlab.system import files, source_defaults
+
+
+class UnreadableError(Exception):
+    """The text cannot be found or parsed, or does not define what it should."""
+
+
+@attrs.frozen
+class Field:
+    """A setting as the text declares it: its name, annotation, default and description, as written; no default is ""."""
+
+    name: str
+    annotation: str
+    default: str
+    text: str = ""
+
+
+@attrs.frozen
+class Definition:
+    """A class, or an object such as a task, as its source text defines it.
+
+    Attributes:
+        summary: the first paragraph of a class's docstring, or a `description=` keyword.
+        text: the docstring.
+        read_fields: returns `fields`, which takes reading the base classes too; a listing does without.
+    """
+
+    summary: str
+    text: str = ""
+    read_fields: Callable[[], tuple[Field, ...]] = tuple
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Annotated class attributes, those of base classes first; or the parameters of a constructor that is written out."""
+        return self.read_fields()
+
+
+def find(target: str) -> Definition | None:
+    """Returns the definition of `module:attribute`, or None where only an import could tell (a compiled module).
+
+    Raises:
+        UnreadableError: the module is not installed, does not parse, or has no such attribute.
+    """
+    return _found(target, ())
+
+
+def _found(target: str, behind: tuple[str, ...]) -> Definition | None:
+    """Returns the definition of a target that the targets `behind` import it as, which must not be one of them."""
+    module, _, attribute = (part.strip() for part in target.partition("[")[0].partition(":"))
+    if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        raise UnreadableError(f"{target!r} is not of the form module:attribute")
+    if target in behind:
+        raise UnreadableError(f"{target!r} is imported from itself")
+    file = locate(module) or getattr(sys.modules.get(module), "__file__", None)  # the second of a single file in use
+    if file is None:
+        raise UnreadableError(f"module {module!r} is not installed")
+    return _defined(_Module(module, file, _parsed(file)), attribute, (*behind, target)) if file.endswith(".py") else None
+
+
+def locate(module: str) -> str | None:
+    """Returns the file of a module without importing it or its parents, or None where there is none."""
+    path: Any = None
+    name, spec = "", None
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    for part in module.split("."):
+        if name and path is None:
+            return None  # what is no package has no modules
+        name = f"{name}.{part}" if name else part
+        specs = (finder.find_spec(name, path) for finder in finders)
+        spec = next((found for found in specs if found is not None), None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec.origin if spec else None
+
+
+def documented(text: str) -> dict[str, str]:
+    """Returns what a docstring's "Attributes:" or "Args:" section says, by name."""
+    section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text + "\n", re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section.group(1), re.MULTILINE) if section else []
+    return {name: " ".join(words.split()) for name, words in entries}
+
+
+def _parsed(file: str) -> ast.Module:
+    try:
+        facts = pathlib.Path(file).stat()
+        return _tree(file, facts.st_mtime_ns, facts.st_size)
+    except files.UnreadableError as error:
+        raise UnreadableError(str(error)) from error
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of text nested too deep
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+@functools.lru_cache(maxsize=1_024)
+def _tree(file: str, _changed: int, _size: int) -> ast.Module:
+    """Returns a file's syntax tree, parsed once as long as it stays as it is: many offers share a file, or a base class."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
+        return ast.parse(files.read_bytes(pathlib.Path(file), follow=True))
+
+
+@attrs.frozen
+class _Module:
+    """A module's full name, file and syntax tree."""
+
+    name: str
+    file: str
+    tree: ast.Module
+
+    def absolute(self, node: ast.ImportFrom) -> str:
+        """Returns the full name of the module that a `from` of this one imports from."""
+        if not node.level:
+            return node.module or ""
+        parts = self.name.split(".")
+        up = node.level - (pathlib.Path(self.file).name == "__init__.py")
+        return ".".join([*parts[: len(parts) - up], *filter(None, [node.module])])
+
+    def mentions(self, name: str) -> bool:
+        """Whether running the module may bind `name` in a way that reading it does not follow."""
+        names = {name, "*", "__getattr__", "globals", "setattr", "exec"}
+        return any({getattr(node, key, None) for key in ("id", "name", "asname")} & names for node in ast.walk(self.tree))
+
+
+def _defined(module: _Module, attribute: str, behind: tuple[str, ...]) -> Definition:
+    for node in _statements(module.tree):
+        if isinstance(node, ast.ClassDef) and node.name == attribute:
+            return _class(module, node, behind)
+        if isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == attribute for name in node.targets):
+            return Definition(_keyword(node.value, "description"))
+        if isinstance(node, ast.ImportFrom):
+            original = next((alias.name for alias in node.names if (alias.asname or alias.name) == attribute), None)
+            if original:
+                return _found(f"{module.absolute(node)}:{original}", behind) or Definition("")
+    if "." in attribute or module.mentions(attribute):
+        return Definition("")
+    raise UnreadableError(f"{module.name!r} defines no {attribute!r}")
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yields the statements that run when a module is imported, those inside `if`, `try` and `with` too."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if isinstance(node, (ast.If, ast.Try, ast.With, ast.ExceptHandler)):
+            yield from _statements(node)
+
+
+def _class(module: _Module, node: ast.ClassDef, behind: tuple[str, ...]) -> Definition:
+    text = inspect.cleandoc(ast.get_docstring(node) or "")
+    return Definition(text.split("\n\n")[0].replace("\n", " "), text, lambda: _fields(module, node, behind, documented(text)))
+
+
+def _fields(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], texts: dict[str, str]) -> tuple[Field, ...]:
+    fields = {field.name: field for base in node.bases for field in _inherited(module, node, base, behind)}
+    for item in node.body:
+        if (
+            isinstance(item, ast.AnnAssign)
+            and isinstance(item.target, ast.Name)
+            and "ClassVar" not in ast.unparse(item.annotation)
+        ):
+            name = item.target.id
+            inherited = fields[name].text if name in fields else ""
+            default = source_defaults.text_of(item.value, lambda name: _binding(module, name))
+            fields[name] = Field(name, ast.unparse(item.annotation), default, texts.get(name, inherited))
+        elif isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            fields = {field.name: field for field in _parameters(item, texts)}
+    return tuple(fields.values())
+
+
+def _parameters(constructor: ast.FunctionDef, texts: dict[str, str]) -> Iterator[Field]:
+    """Yields the settings of a class that writes its own constructor: the parameters but the first, `self`."""
+    values = source_defaults.parameter_defaults(constructor.args)
+    for parameter in [*constructor.args.posonlyargs, *constructor.args.args, *constructor.args.kwonlyargs][1:]:
+        name, value = parameter.arg, values.get(parameter.arg)
+        annotation = ast.unparse(parameter.annotation) if parameter.annotation else "Any"
+        yield Field(name, annotation, ast.unparse(value) if value else "", texts.get(name, ""))
+
+
+def _binding(module: _Module, name: str, behind: tuple[str, ...] = ()) -> ast.FunctionDef | ast.expr | None:
+    """Returns the function or value that a module gives a name, itself or by importing it; None if its text doesn't tell."""
+    for node in _statements(module.tree):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return node.value  # type: ignore[attr-defined]
+        if isinstance(node, ast.ImportFrom) and name not in behind:
+            original = next((alias.name for alias in node.names if (alias.asname or alias.name) == name), None)
+            file = locate(module.absolute(node)) if original else None
+            if original and file and file.endswith(".py"):
+                return _binding(_Module(module.absolute(node), file, _parsed(file)), original, (*behind, name))
+    return None
+
+
+def _inherited(module: _Module, node: ast.ClassDef, base: ast.expr, behind: tuple[str, ...]) -> tuple[Field, ...]:
+    if not isinstance(base, ast.Name) or base.id == node.name:
+        return ()
+    try:
+        return _defined(module, base.id, behind).fields
+    except UnreadableError:
+        return ()  # a base such as `abc.ABC`, from a module that is no plugin's business
+
+
+def _keyword(call: ast.expr, name: str) -> str:
+    value = source_defaults.argument(call, name) if isinstance(call, ast.Call) else None
+    if isinstance(value, ast.Constant):
+        return str(value.value)
+    return ast.unparse(value) if value else ""

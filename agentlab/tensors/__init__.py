@@ -1,0 +1,1 @@
+"""TensorFlow mechanics: execution, optimizers, variables, noise, shuffling."""

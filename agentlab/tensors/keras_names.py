@@ -1,0 +1,185 @@
+"""Keras's own losses, metrics, activations and initializers by name: closed tables, and nothing of Keras's deserialisation.
+
+`keras.metrics.get` and its like build whatever a table names, functions of any module of Keras among it. What a file or a
+command line names is looked up here instead, and gets plain arguments only.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import keras
+
+from agentlab import errors
+from agentlab.tensors import keras_budget
+
+ABBREVIATIONS = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "bce": "binary_crossentropy",
+}
+LOSS_ABBREVIATIONS = {**ABBREVIATIONS, "kld": "kl_divergence"}
+INITIALIZER_ABBREVIATIONS = {"zero": "zeros", "one": "ones", "normal": "random_normal", "uniform": "random_uniform"}
+LARGEST_ARGUMENT = 10_000  # such as thresholds or classes
+LONGEST_ARGUMENT = 255  # characters, or elements of a list
+MOST_ELEMENTS = 2**24  # that the variables of all metrics of a trainer may have
+
+
+def loss(given: Any) -> Callable[[Any, Any], Any]:
+    """Returns the loss of a name, or of a table with `name` and arguments; an object that can be called, itself.
+
+    Raises:
+        UsageError: there is none, or it does not take the arguments.
+    """
+    return _resolve(given, "loss", _losses(), "mean_absolute_error")
+
+
+def metrics(given: Sequence[Any]) -> list[keras.metrics.Metric]:
+    """Returns the metrics of names, or of tables with `name` and arguments; of objects, what measures by them.
+
+    Raises:
+        UsageError: there is no such metric, it does not take the arguments, or they take too much memory.
+    """
+
+    def refusal() -> errors.UsageError:
+        return errors.UsageError(
+            f"The metrics ask for more than {MOST_ELEMENTS:,} numbers to count with. Lower their classes or thresholds."
+        )
+
+    with keras_budget.at_most(refusal, metrics=MOST_ELEMENTS):
+        return [_as_metric(_resolve(metric, "metric", _metrics(), "mean_absolute_error")) for metric in given]
+
+
+def activation(name: str) -> Callable[[Any], Any]:
+    """Returns the activation of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _named(name, "activation", _public(keras.activations, inspect.isfunction), "relu")
+
+
+def initializer(name: str) -> keras.initializers.Initializer:
+    """Returns the initializer of a name.
+
+    Raises:
+        UsageError: there is none, or it needs arguments.
+    """
+    kind = keras.initializers.Initializer
+    table = _public(keras.initializers, lambda value: inspect.isclass(value) and issubclass(value, kind) and value is not kind)
+    whole = INITIALIZER_ABBREVIATIONS.get(name, name)
+    return _called(_named(whole, "initializer", table, "zeros"), {}, "initializer", name)
+
+
+def _public(module: ModuleType, belongs: Callable[[Any], bool]) -> dict[str, Any]:
+    """Returns what a module of Keras offers under public names, but what turns names or tables into objects."""
+    doors = ("get", "serialize", "deserialize")
+    return {name: value for name, value in vars(module).items() if name[:1] != "_" and name not in doors and belongs(value)}
+
+
+@functools.cache
+def _losses() -> dict[str, Any]:
+    kind = keras.losses.Loss
+    classes = _public(keras.losses, lambda value: inspect.isclass(value) and issubclass(value, kind) and value is not kind)
+    functions = _public(keras.losses, inspect.isfunction)
+    return _with_abbreviations({**classes, **functions}, LOSS_ABBREVIATIONS)
+
+
+@functools.cache
+def _metrics() -> dict[str, Any]:
+    """Classes also by their names in lower case; functions only where there is no such class."""
+    classes = _public(keras.metrics, _measures)
+    snaked = {_snake(name): value for name, value in classes.items()}
+    return _with_abbreviations({**_public(keras.metrics, inspect.isfunction), **classes, **snaked}, ABBREVIATIONS)
+
+
+def _measures(value: Any) -> bool:
+    """Whether it is a class of metrics of (target, output) whose arguments are plain."""
+    if not inspect.isclass(value) or not issubclass(value, keras.metrics.Metric):
+        return False
+    kind: Any = value
+    return "y_true" in inspect.signature(kind.update_state).parameters and "fn" not in inspect.signature(kind).parameters
+
+
+def _with_abbreviations(table: dict[str, Any], abbreviations: dict[str, str]) -> dict[str, Any]:
+    short = {name: table[whole] for name, whole in abbreviations.items()}
+    return {**table, **short, **{name.upper(): value for name, value in short.items()}}
+
+
+def _snake(name: str) -> str:
+    """Returns a class's name as Keras writes it in lower case."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+
+
+def _resolve(given: Any, kind: str, table: dict[str, Any], example: str) -> Any:
+    if not isinstance(given, (str, dict)):
+        if callable(given):
+            return given() if inspect.isclass(given) else given
+        raise _unknown(kind, given, example)
+    name, arguments = (given, {}) if isinstance(given, str) else _read(given)
+    found = _named(name, kind, table, example)
+    return _called(found, arguments, kind, name) if inspect.isclass(found) or arguments else found
+
+
+def _read(table: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Returns the name and the arguments in a table: `{"name": ..., ARGUMENT: ...}`, or as Keras writes it."""
+    if table.keys() == {"class_name", "config"} and isinstance(table["config"], dict):
+        return table["class_name"], table["config"]
+    arguments = dict(table)
+    return arguments.pop("name", None), arguments
+
+
+def _named(name: Any, kind: str, table: dict[str, Any], example: str) -> Any:
+    if not isinstance(name, str) or name not in table:
+        raise _unknown(kind, name, example)
+    return table[name]
+
+
+def _called(found: Any, arguments: dict[str, Any], kind: str, name: str) -> Any:
+    """Returns `found(**arguments)`, once they were checked."""
+    known = [] if inspect.isfunction(found) else list(inspect.signature(found).parameters)
+    for argument, value in arguments.items():
+        if argument not in known:
+            raise errors.UsageError(errors.unknown("argument", argument, known, f"Arguments of Keras's {kind} {name!r}"))
+        if not _is_plain(value):
+            raise errors.UsageError(
+                f"Argument {argument!r} of Keras's {kind} {name!r} is {errors.quoted(value)}; expected a number of at most "
+                f"{LARGEST_ARGUMENT:,}, a short text, true, false, none, or a list of numbers."
+            )
+    try:
+        return found(**arguments)
+    except (TypeError, ValueError) as error:
+        raise errors.UsageError(
+            f"Keras's {kind} {name!r} does not take {errors.quoted(arguments)}: {errors.first_line(error)}"
+        ) from error
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_ARGUMENT and value.isprintable()
+    if isinstance(value, (list, tuple)):
+        return len(value) <= LONGEST_ARGUMENT and all(isinstance(item, (int, float)) and _is_plain(item) for item in value)
+    is_number = isinstance(value, (int, float)) and abs(value) <= LARGEST_ARGUMENT  # nan is not
+    return value is None or is_number
+
+
+def _as_metric(found: Any) -> keras.metrics.Metric:
+    if isinstance(found, keras.metrics.Metric):
+        return found
+    return keras.metrics.MeanMetricWrapper(found, name=getattr(found, "__name__", "metric"))
+
+
+def _unknown(kind: str, given: Any, example: str) -> errors.UsageError:
+    if kind in ("activation", "initializer"):
+        return errors.UsageError(f"Keras has no {kind} {errors.quoted(given)}; expected its name, such as {example!r}.")
+    return errors.UsageError(
+        f"Keras has no {kind} {errors.quoted(given)}; expected its name, such as {example!r}, a table of a name and plain "
+        "arguments, or an object called with (target, output)."
+    )

@@ -1,0 +1,1 @@
+"""How the conformance suites check: probes, draws, reports."""

@@ -1,0 +1,33 @@
+"""Learning where the best behaviour is known: a part that learns must get there."""
+
+from __future__ import annotations
+
+from agentlab.environment import DeviceEnvironment
+from agentlab.loop.agent import Agent, Parts
+from agentlab.loop.composition import build_environment, build_evaluator, build_part
+from agentlab.loop.gears import DeviceGear
+from agentlab.model import build_model
+from agentlab.task import Task
+from agentlab.trainer import Trainer
+
+
+def mean_return(task: Task, trainer: Trainer) -> float:
+    """Returns the mean return, greedy, of an agent that learned by a trainer with the other parts of a task.
+
+    Nothing is written to disk. The task's environment is a DeviceEnvironment.
+    """
+    environment = build_environment(task.environment, task.num_environments)
+    if not isinstance(environment, DeviceEnvironment):
+        raise TypeError(f"{task.environment.name!r} runs on the host; expected a DeviceEnvironment.")
+    spec = environment.spec
+    model = build_model(build_part("model", task.model), spec, trainer.num_outputs(spec), seed=0)
+    parts = Parts(model, build_part("sampler", task.sampler), trainer, build_part("memory", task.memory))
+    agent = Agent(spec, parts, task.num_environments, seed=0, execution="graph")
+    gear = DeviceGear(agent, environment, 0)
+    gear.start()
+    gear.run(task.steps // task.num_environments)
+    judge = build_evaluator(task, 0, agent, episodes=20)
+    try:
+        return float(judge.run()["return_mean"])
+    finally:
+        judge.close()

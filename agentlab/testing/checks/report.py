@@ -1,0 +1,138 @@
+"""The report of `agentlab plugin check`: every line of the contracts of what a package offers, kept or broken."""
+
+from __future__ import annotations
+
+import collections
+import inspect
+import traceback
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import attrs
+
+from agentlab import errors
+from agentlab.registry import plugins
+from agentlab.testing.checks import suites, waiting
+from agentlab.testing.checks.violation import Violation
+
+
+@attrs.frozen
+class Line:
+    """What became of one line of a contract.
+
+    Attributes:
+        text: what it asks for.
+        state: "kept", "broken", "not applicable", or "open": not told, because of another line that is broken.
+        problem: what was expected, and what the part did instead; or why the line does not apply.
+        error: an exception that the part raised, for its traceback.
+    """
+
+    text: str
+    state: Literal["kept", "broken", "not applicable", "open"]
+    problem: str = ""
+    error: BaseException | None = None
+
+
+def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: str | None = None) -> int:
+    """Prints a report of what `reference` names, and returns the exit code: 1 if a line is broken, else 0.
+
+    Args:
+        reference: a package, task or part, or PACKAGE:NAME.
+        settings: to check the part with, or changes to the task for its trial run.
+        debug: print the traceback of what a part raised.
+        kind: of what is checked; None for every kind.
+
+    Raises:
+        PluginError: nothing has this name, or is of this kind.
+        UsageError: settings are given for more than one part.
+    """
+    named = plugins.named(reference)
+    offers = [offer for offer in named if kind in (None, offer.kind)]
+    if not offers:
+        raise errors.PluginError(f"{reference!r} names no {kind}, but {_listed(named)}. Choose --kind among theirs.")
+    if settings and len(offers) > 1:
+        several_kinds = len({offer.kind for offer in offers}) == len(offers)
+        remedy = f"choose one by --kind, such as --kind {offers[0].kind}" if several_kinds else "name one as PACKAGE:NAME"
+        raise errors.UsageError(f"--set is for one part, but {reference!r} names {_listed(offers)}; {remedy}.")
+    broken = 0
+    for offer in offers:
+        print(plugins.described(offer))
+        lines = []
+        for line in lines_of(offer, settings):
+            lines.append(line)
+            print(_text(line), flush=True)
+            if debug and line.error is not None:
+                traceback.print_exception(line.error)
+        count = sum(line.state == "broken" for line in lines)
+        print(f"  {_summary(lines)}\n")
+        broken += count
+    return 1 if broken else 0
+
+
+def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
+    """Yields what becomes of each line of an offer's contract, one after the other."""
+    loaded = "It can be loaded."
+    try:
+        if offer.kind == "package":
+            raise errors.PluginError(offer.problem)
+        given = {"changes" if offer.kind == "task" else "settings": settings}
+        tests = suites.suite_of(offer, **given)
+    except errors.AgentlabError as error:
+        yield Line(loaded, "broken", str(error))
+        return
+    yield Line(loaded, "kept")
+    yield from run(tests)
+
+
+def run(tests: type) -> Iterator[Line]:
+    """Yields what becomes of each line of a class of tests.
+
+    What a test raises in another way than by a Violation is mostly the consequence of a line that is broken already; so it is
+    told as a fault of its own only where no line was.
+    """
+    names = [name for base in reversed(tests.__mro__) for name in vars(base) if name.startswith("test_")]
+    found: list[Line] = []
+    for name in dict.fromkeys(names):
+        line = run_line(tests, name)
+        already = any(each.state == "broken" for each in found)
+        if already and (line.error is not None or found[0].state == "broken"):  # the first is what the part is at all
+            line = Line(line.text, "open")
+        found.append(line)
+        yield line
+
+
+def run_line(tests: type, name: str) -> Line:
+    """Returns what becomes of the line that the test `name` stands for."""
+    text = (inspect.getdoc(getattr(tests, name)) or name).replace("\n", " ")
+    instance = tests()
+    try:
+        with waiting.shown(f"  checking  {text}"):
+            getattr(instance, name)()
+    except Violation as violation:
+        return Line(text, "broken", str(violation))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's part raises is a line of the report
+        return Line(text, "broken", f"expected no error; got {errors.first_line(error)}", error)
+    if reason := getattr(instance, "inapplicable", ""):
+        return Line(text, "not applicable", reason)
+    return Line(text, "kept")
+
+
+def _summary(lines: list[Line]) -> str:
+    counts = collections.Counter(line.state for line in lines)
+    if counts["broken"]:
+        return f"{counts['broken']} of {len(lines)} lines broken"
+    others = f", {counts['not applicable']} not applicable" if counts["not applicable"] else ""
+    return f"all {counts['kept']} lines kept{others}"
+
+
+def _listed(offers: list[plugins.Offer]) -> str:
+    names = [f"{offer.kind} {offer.package}:{offer.name}" for offer in offers[:4]]
+    return " and ".join([*names, f"{len(offers) - 4} others"] if len(offers) > 4 else names)
+
+
+def _text(line: Line) -> str:
+    mark = {"kept": "kept  ", "broken": "BROKEN", "not applicable": "n/a   ", "open": "open  "}[line.state]
+    problem = f"not applicable: {line.problem}" if line.state == "not applicable" else line.problem
+    return f"  {mark}  {line.text}" + (f"\n          {problem}" if problem else "")

@@ -1,0 +1,118 @@
+"""What the tests of every kind of part have in common: the part under test, and the lines it is held to."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from agentlab import settings
+from agentlab.environment import Environment
+from agentlab.loop.composition import CONTRACTS
+from agentlab.system import source_text
+from agentlab.testing.checks import probe
+from agentlab.testing.checks.lines import Lines
+from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.checks.violation import expect
+
+IMPORT_SECONDS = 10.0  # beyond TensorFlow's and agentlab's own
+
+
+class Suite(Lines):
+    """The lines of a contract that a part of any kind is held to.
+
+    Attributes:
+        kind: "environment", "model", ...
+        part: the class under test.
+        settings: constructor arguments to test it with; needed for those without a default.
+    """
+
+    kind: ClassVar[str]
+    part: ClassVar[Any]
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def make(self, **given: Any) -> Any:
+        """Returns a new part with the settings to test it with, and those `given`."""
+        return settings.build(self.part, {**self.settings, **given}, f"{self.kind} {self.part.__name__!r}")
+
+    def test_class(self) -> None:
+        """It is a class derived from its contract, with every method that the contract asks for."""
+        contract = CONTRACTS[self.kind]
+        names = " or ".join(f"{base.__module__}.{base.__name__}" for base in contract)
+        kept = inspect.isclass(self.part) and issubclass(self.part, contract)
+        expect(kept, f"a class derived from {names}", repr(self.part))
+        missing = sorted(getattr(self.part, "__abstractmethods__", ()))
+        expect(not missing, "every abstract method to be written", f"none of {', '.join(missing)}")
+
+    def test_described(self) -> None:
+        """Its docstring says what it is, and every setting under "Attributes:" or "Args:"."""
+        expect(vars(self.part).get("__doc__"), "a docstring", "none")
+        texts = "\n".join(inspect.getdoc(base) or "" for base in self.part.__mro__)
+        silent = [setting.name for setting in settings.describe(self.part) if f"{setting.name}: " not in texts]
+        expect(not silent, "every setting in the docstring", f"nothing of {', '.join(silent)}")
+
+    def test_settings(self) -> None:
+        """Every setting has a type, and a default unless there can be none."""
+        annotated = inspect.signature(self.part).parameters
+        for setting in settings.describe(self.part):
+            typed = annotated[setting.name].annotation is not inspect.Parameter.empty
+            expect(typed, f"a type of the setting {setting.name!r}", "no annotation")
+            given = setting.name in {**self.settings, **self.given()}
+            kept = given or setting.default is not inspect.Parameter.empty
+            expect(kept, f"a default of the setting {setting.name!r}, or a value to test with", "none")
+
+    def test_settings_survive_json(self) -> None:
+        """Settings written to a run's config.json and read again build the same part."""
+        defaults = {setting.name: setting.default for setting in settings.describe(self.part)}
+        values = {**defaults, **self.settings, **self.given()}
+        data = json.loads(json.dumps(settings.as_data(values)))
+        built = [settings.build(self.part, each, self.kind) for each in (values, data)]
+        for name, value in values.items():
+            kept = [settings.as_data(getattr(part, name, value)) for part in built]
+            given = settings.as_data(value)
+            expect(kept == [given, given], f"{name} = {given!r} kept as an attribute", " and ".join(map(repr, kept)))
+        for part in built:
+            if isinstance(part, Environment):
+                part.close()
+
+    def test_import(self) -> None:
+        """Importing its module prints nothing, takes no more than ten seconds and leaves global state alone."""
+        if self.part.__module__ == "__main__":
+            self.not_applicable("it is defined by the program itself")
+            return
+        found = self.imported()
+        expect(not found.error, "an import without error", found.error)
+        expect(not found.printed, "an import that prints nothing", repr(found.printed))
+        expect(found.seconds < IMPORT_SECONDS, f"an import of at most {IMPORT_SECONDS:g} s", f"{found.seconds:.1f} s")
+        expect(not found.changed, "an import that leaves global state alone", f"changed: {', '.join(found.changed)}")
+
+    def test_building_touches_nothing(self) -> None:
+        """Building it leaves random states, logging, signal handlers and other global state alone."""
+        with untouched("building the part"):
+            part = self.make(**self.given())
+        if isinstance(part, Environment):
+            part.close()
+
+    def given(self) -> dict[str, Any]:
+        """Returns the constructor arguments that are the runner's business rather than settings."""
+        return {}
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Returns what `make` returned, called once for all tests of the class."""
+        cls = type(self)
+        if name not in vars(cls):
+            setattr(cls, name, make())
+        return vars(cls)[name]
+
+    def imported(self) -> probe.Import:
+        """Returns what importing the part's module does to a process that has imported agentlab's contracts."""
+        name = module_of(self.part)
+        return probe.observed(name)
+
+
+def module_of(part: Any) -> str:
+    """Returns the full name of the module that defines a class, or the module's file if it isn't on the path."""
+    name = str(part.__module__)
+    return name if source_text.locate(name) else str(getattr(sys.modules.get(name), "__file__", name))

@@ -1,0 +1,330 @@
+"""Any Gymnasium environment, by its id, as B host environments side by side."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from agentlab import errors
+from agentlab.checks.ranges import COUNT, Range
+from agentlab.checks.timesteps import CheckedTimeStep, TimeStepCheck, failure, unfit_action
+from agentlab.checks.values import Numbers, as_ends, as_rewards, finite_rewards, range_of
+from agentlab.environment import Environment
+from agentlab.loop import guard
+from agentlab.registry.environment_objects import display_name
+from agentlab.spec import EnvironmentSpec
+from agentlab.system import screen, tracebacks
+from agentlab.types import TimeStep
+from agentlab_envs.gymnasium import making as making
+from agentlab_envs.gymnasium import repeats as repeats
+from agentlab_envs.gymnasium.pictures import picture
+from agentlab_envs.gymnasium.replay import EpisodeLog
+from agentlab_envs.gymnasium.rows import Rows, fits, mismatch
+from agentlab_envs.gymnasium.workers import Workers
+
+MODES = {
+    "same_step": AutoresetMode.SAME_STEP,
+    "next_step": AutoresetMode.NEXT_STEP,
+    "disabled": AutoresetMode.DISABLED,
+}
+MOST_PROCESSES = 1_024
+DAY = 86_400.0  # seconds
+
+
+@attrs.define(slots=False, eq=False, on_setattr=attrs.setters.NO_OP)  # a hook at every assignment is felt at every step
+class GymnasiumEnvironment(Environment):
+    """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says; infos are dropped.
+
+    Observations are those of a Box space, or one-hot float32 for a Discrete one; actions are Discrete, counted from 0 wherever
+    the space starts, or a Box's. An environment of the old gym package is "GymV26Environment-v0/ID", or
+    "GymV21Environment-v0/ID" if its `step` returns four values; `pip install 'agentlab[gym]'` brings what that takes.
+
+    Attributes:
+        id: Gymnasium's; "module:ID" imports the module that registers it.
+        num_environments: B.
+        vectorization: "sync", one after the other; "async", each in a process; "native", the environment's own vector class.
+        autoreset: "same_step", "next_step" or "disabled" (ended rows are then reset here); "auto" is what a native vector
+            class declares, and same_step for the others.
+        arguments: for the environment's constructor.
+        render_mode: None, "human" or "rgb_array".
+        timeout: seconds that a worker process of "async" may take for a step, a reset or a picture, before it counts as hung.
+
+    Raises:
+        UsageError: the id, its package, an argument, a space or the autoreset mode is unknown, missing or unsupported.
+    """
+
+    id: str = "CartPole-v1"
+    num_environments: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", "async", "native"]))
+    autoreset: str = attrs.field(default="auto", validator=attrs.validators.in_(["auto", *MODES]))
+    arguments: dict[str, Any] = attrs.field(factory=dict)
+    render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
+
+    timeout: float = attrs.field(default=8.0, validator=[attrs.validators.gt(0), attrs.validators.le(DAY)])
+
+    def __attrs_post_init__(self) -> None:
+        if "human" in (self.render_mode, self.arguments.get("render_mode")):
+            screen.check("set render_mode to rgb_array or none")
+        if self.vectorization == "async" and self.num_environments > MOST_PROCESSES:
+            raise errors.UsageError(
+                f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
+                f"{MOST_PROCESSES:,}, or vectorization 'sync'."
+            )
+        self._steps = 0
+        self._name = display_name(self.id)
+        self._closed = self._brief = False
+        self._vector = making.make_vector(self.id, self.arguments, self._vectorize, self.render_mode)
+        try:
+            guard.ask(self._describe, self._unusable)
+        except BaseException:
+            self.close()
+            raise
+        by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
+        self._step_vector: Callable[[np.ndarray], Any] = by_class[self.vectorization]
+        self._begins_late = self._mode is AutoresetMode.NEXT_STEP
+        self._log = None if self.vectorization == "native" else EpisodeLog(self.num_environments, self._spec.action)
+        self._told_of_length = False  # that an episode is too long to be played again
+
+    def _describe(self) -> None:
+        """Takes from the vector what it says of itself."""
+        self._mode = self._settle_mode()
+        self._spec = making.environment_spec(self.id, self._vector, self.arguments)
+        if self.vectorization != "native":
+            self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
+        space = self._vector.single_observation_space
+        self._shape, self._dtype = (self.num_environments, *space.shape), space.dtype  # type: ignore[misc]
+        self._values = np.arange(space.start, space.start + space.n) if isinstance(space, gymnasium.spaces.Discrete) else None
+        self._action_dtype = self._vector.single_action_space.dtype
+        self._check = TimeStepCheck(self._spec, self.num_environments)
+        self._numbers = Numbers(making.shown_array(space), "observation")
+        self._ended = np.zeros(self.num_environments, np.bool_)
+
+    def _unusable(self, error: BaseException) -> errors.UsageError:
+        native = self.vectorization == "native"
+        remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
+        raised = f"it raised {tracebacks.described(error)}"
+        return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
+
+    @classmethod
+    def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
+        return making.imported_modules(settings.get("id"), settings.get("arguments"))
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self._spec
+
+    def reset(self, seed: int) -> TimeStep:
+        self._steps = 0
+        if self._log is not None:
+            self._log.begin(int(seed))
+        observation = self._observed(self._ask(self._reset_vector, seed=int(seed))[0])
+        self._observation = observation.copy()
+        terminated, truncated, none, self._ended = np.zeros((4, self.num_environments), np.bool_)
+        first = none if self._begins_late else ()
+        reward = np.zeros(self.num_environments, np.float32)
+        return CheckedTimeStep(observation, reward, terminated, truncated, observation, first=first)
+
+    def step(self, action: np.ndarray) -> TimeStep:
+        action = self._checked_action(action)
+        self._steps += 1
+        found, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
+        observation = final_observation = self._copied(found)
+        reward, ended = self._finite(rewards), terminated | truncated
+        if self._begins_late:
+            previously_ended, self._ended = self._ended, ended
+            self._log_step(action, previously_ended, observation)
+            return CheckedTimeStep(observation, reward, terminated, truncated, observation, first=previously_ended)
+        if np.count_nonzero(ended):
+            observation, final_observation = self._begun(observation, ended, info)
+        self._log_step(action, ended, observation)
+        return CheckedTimeStep(observation, reward, terminated, truncated, final_observation)
+
+    def _log_step(self, action: np.ndarray, begun: np.ndarray, observation: np.ndarray) -> None:
+        """Keeps what `state` tells of: the actions, and what they led to; whoever gets the time step may change its arrays."""
+        if self._log is not None:
+            self._log.add(action, begun if np.count_nonzero(begun) else None)
+            np.copyto(self._observation, observation)
+
+    def inexact(self) -> str:
+        if self.vectorization == "native":
+            return "its own vector class keeps its state to itself"
+        return repeats.why_not(self._copy)
+
+    def _copy(self) -> GymnasiumEnvironment:
+        """Returns another one, of one row, to be tried out."""
+        copy = attrs.evolve(self, num_environments=1, render_mode=None)
+        copy._brief = True
+        return copy
+
+    def state(self) -> dict[str, np.ndarray]:
+        if self._log is None:
+            return {}
+        if not self._log.is_whole:
+            self._tell_of_length(self._log.longest)
+            return {}
+        now = {"steps": np.array(self._steps), "ended": self._ended.copy(), "observation": self._observation.copy()}
+        return {**self._log.state(), **now}
+
+    def _tell_of_length(self, longest: int) -> None:
+        if not self._told_of_length:
+            self._told_of_length = True
+            warnings.warn(
+                f"The environment {self.id} is in an episode of more than {longest:,} steps, which is more than can "
+                "be played again. A run that is resumed from here begins new episodes, so it is not exactly resumable. "
+                "Episodes get an end by environment.arguments.max_episode_steps.",
+                errors.RunWarning,
+                stacklevel=2,
+            )
+
+    def ranges(self) -> dict[str, Range]:
+        if self._log is None:
+            return {}
+        return {**self._log.ranges(), "steps": COUNT, "observation": range_of(self._spec.observation)}
+
+    def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        if self._log is None:
+            raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
+        replays = [(episode, self._outward(actions)) for episode, actions in self._log.restore(state)]
+        self._vector.set_attr("replaying", replays)  # type: ignore[attr-defined]
+        observation = self._observed(self._ask(self._reset_vector, seed=int(state["seed"]))[0])
+        if self._begins_late:
+            self._ended = np.array(state["ended"], np.bool_)
+            self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
+            any_action = np.zeros((self.num_environments, *self._spec.action.shape), self._spec.action.dtype)
+            self._ask(self._step_vector, self._outward(any_action))
+        self._steps = int(state["steps"])
+        if not np.array_equal(observation, state["observation"]):
+            raise self._fault("played again from its seeds and actions, it shows something else than it did in the run.")
+        self._observation = observation.copy()
+        return observation
+
+    def render(self) -> np.ndarray | None:
+        return None if self.render_mode is None else self._ask(lambda: picture(self._vector.render()))
+
+    def close(self) -> None:
+        """Closes it, once; what goes wrong there is warned of."""
+        if not self._closed:
+            self._closed = True
+            seconds = guard.BRIEF_SECONDS if self._brief else guard.CLOSE_SECONDS
+            if isinstance(self._vector, Workers):
+                guard.close(self._name, lambda: self._vector.close(seconds=seconds), guard.SLOWEST_CLOSE)
+            else:
+                guard.close(self._name, self._vector.close, seconds)
+            self._vector.closed = True  # also where that failed, or the garbage collector tries it once more
+
+    def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
+        """Returns the vector; raises Gymnasium's own errors, for `make_vector` to explain."""
+        if self.vectorization == "native":
+            if id in gymnasium.registry and gymnasium.registry[id].vector_entry_point is None:
+                raise gymnasium.error.UnsupportedMode("it has no vector class of its own; use vectorization 'sync' or 'async'.")
+            return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
+        mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
+        if self.vectorization == "sync":
+            return Rows(lambda: gymnasium.make(id, **arguments), self.num_environments, mode)
+        return Workers(id, self.num_environments, mode, arguments, self.timeout)
+
+    def _settle_mode(self) -> AutoresetMode:
+        """Returns what the vector really does at an episode's end."""
+        declared = self._vector.metadata.get("autoreset_mode")
+        if not isinstance(declared, AutoresetMode):
+            raise errors.UsageError(
+                f"{self.id}'s own vector class does not say how it resets: metadata['autoreset_mode'] is {declared!r}; "
+                "use vectorization 'sync' or 'async'."
+            )
+        if self.autoreset != "auto" and MODES[self.autoreset] is not declared:
+            name = next(name for name, mode in MODES.items() if mode is declared)
+            raise errors.UsageError(
+                f"{self.id}'s own vector class resets in mode '{name}', not '{self.autoreset}'; "
+                "leave autoreset at 'auto', or use vectorization 'sync' or 'async'."
+            )
+        return declared
+
+    def _step_native(self, action: np.ndarray) -> Any:
+        """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
+        found, reward, terminated, truncated, info = self._vector.step(action)
+        rows = self.num_environments
+        ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")
+        return self._conformed(found), as_rewards(reward, rows), *ends, info
+
+    def _reset_vector(self, **arguments: Any) -> Any:
+        return self._vector.reset(**arguments)
+
+    def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+        try:
+            return function(*positional, **named)
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise errors.UsageError(making.missing(self.id, error)) from error
+        except errors.EnvironmentFault as error:
+            raise self._fault(str(error)) from error
+        except BaseException as error:
+            if guard.is_interrupt(error):
+                raise
+            raise self._fault(f"it raised {tracebacks.told(error)}") from error
+
+    def _fault(self, what: str) -> errors.EnvironmentFault:
+        return failure(self._name, self._steps, what)
+
+    def _checked_action(self, action: Any) -> np.ndarray:
+        """Returns actions `[B, *A]` of the spec's dtype, choices counted from 0."""
+        try:
+            return self._check.action(action)
+        except errors.EnvironmentFault as error:
+            raise unfit_action(self._name, self._steps + 1, str(error)) from error
+
+    def _outward(self, action: np.ndarray) -> np.ndarray:
+        """Returns a copy of actions as the Gymnasium space counts them, which an environment may change."""
+        return np.array(self._spec.action.outward(action), self._action_dtype)
+
+    def _finite(self, rewards: np.ndarray) -> np.ndarray:
+        try:
+            return finite_rewards(rewards)
+        except errors.EnvironmentFault as error:
+            raise self._fault(str(error)) from error
+
+    def _observed(self, found: Any, rows: Any = None) -> np.ndarray:
+        """Returns a copy of the observations found, of `rows` or of all, checked, and one-hot where they are Discrete."""
+        return self._copied(self._ask(self._conformed, found, rows), rows)
+
+    def _conformed(self, found: Any, rows: Any = None) -> np.ndarray:
+        found = np.asarray(found)
+        shape = self._shape if rows is None else (len(rows), *self._shape[1:])
+        if found.shape != shape or not fits(found, self._dtype):
+            raise errors.EnvironmentFault(f"its vector class {mismatch(found, shape, self._dtype)}")
+        return found
+
+    def _copied(self, found: np.ndarray, rows: Any = None) -> np.ndarray:
+        array = np.array(found, self._dtype)
+        try:
+            self._numbers.check(array, rows)
+        except errors.EnvironmentFault as error:
+            raise self._fault(str(error)) from error
+        return array if self._values is None else self._one_hot(array, rows)
+
+    def _one_hot(self, array: np.ndarray, rows: Any) -> np.ndarray:
+        matches = array[:, None] == self._values
+        known = matches.any(1)
+        if not known.all():
+            row = int(np.argmin(known) if rows is None else rows[np.argmin(known)])
+            space = self._vector.single_observation_space
+            raise self._fault(f"row {row}'s observation {array[np.argmin(known)]} is not in its observation space, {space}.")
+        return matches.astype(np.float32)
+
+    def _begun(self, observation: np.ndarray, ended: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""
+        rows = np.flatnonzero(ended)
+        acted_on, final_observation = observation.copy(), observation.copy()
+        if self._mode is AutoresetMode.DISABLED:
+            fresh = self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0]
+            acted_on[rows] = self._observed(fresh)[rows]
+        elif "final_obs" in info:
+            finals = self._ask(np.stack, [info["final_obs"][row] for row in rows.tolist()])
+            final_observation[rows] = self._observed(finals, rows)
+        else:
+            raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")
+        return acted_on, final_observation

@@ -1,0 +1,195 @@
+"""From an id and arguments to a Gymnasium vector environment and its spec, or to the one sentence that says why not."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from agentlab import errors
+from agentlab.loop import guard
+from agentlab.registry.environment_objects import display_name
+from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system import tracebacks
+from agentlab_envs.gymnasium import advice as advice
+
+OLD_LAYERS = ("GymV21Environment-v0", "GymV26Environment-v0")
+
+
+def make_vector(
+    id: str, arguments: dict[str, Any], vectorizer: Callable[[str, dict[str, Any]], VectorEnv], render_mode: str | None = None
+) -> VectorEnv:
+    """Returns `vectorizer(id, arguments)`, once what the id needs is imported.
+
+    Args:
+        id: Gymnasium's.
+        arguments: for the constructor.
+        vectorizer: raises whatever the environment does.
+        render_mode: goes to the constructor too, unless it is None.
+
+    Raises:
+        UsageError: there is no such environment, a package is missing, the arguments are not what it takes, or it has no
+            pictures.
+    """
+    inner_id, inner_arguments = _old_gym(id, arguments) if id.startswith("GymV") else (id, arguments)
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
+    try:
+        return vectorizer(inner_id, {**rendering, **inner_arguments})
+    except BaseException as error:
+        if guard.is_interrupt(error) or isinstance(error, (errors.UsageError, errors.RunWarning)):
+            raise
+        raise errors.UsageError(_not_made(id, arguments, error, render_mode)) from error
+
+
+def _not_made(id: str, arguments: dict[str, Any], error: BaseException, render_mode: str | None) -> str:
+    """Returns why an environment cannot be made, and what can be done."""
+    name = display_name(id)
+    if isinstance(error, gymnasium.error.UnregisteredEnv):
+        return _unknown(id, name)
+    if isinstance(error, (gymnasium.error.DependencyNotInstalled, ImportError)):
+        return missing(id, error if isinstance(error, gymnasium.error.DependencyNotInstalled) else error.__cause__ or error)
+    if render_mode is not None and _is_of_pictures(error):
+        return f"{name} has no pictures to show: its constructor takes no render_mode {render_mode!r}."
+    if isinstance(error, (gymnasium.error.Error, errors.EnvironmentFault)):
+        return f"{name} cannot be made: {str(error).rstrip('.')}."
+    given = f" with the arguments {arguments}" if arguments else ""
+    cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
+    return f"{name} cannot be made{given}: {tracebacks.told(cause)}."
+
+
+def _is_of_pictures(error: BaseException) -> bool:
+    """Whether a constructor failed because it knows nothing of pictures."""
+    text = f"{error} {error.__cause__ or ''}"
+    return isinstance(error, TypeError) and ("render_mode" in text or "takes no arguments" in text)
+
+
+def imported_modules(id: Any, arguments: Any) -> list[str]:
+    """Returns the modules that are imported for an id such as "module:ID", and for the id of the old gym package in it or among
+    the arguments."""
+    texts = [id, *_texts(arguments)]
+    return [text.partition(":")[0].rpartition("/")[2] for text in texts if isinstance(text, str) and ":" in text]
+
+
+def _texts(value: Any) -> list[str]:
+    """Returns all texts in nested tables and lists."""
+    if isinstance(value, str):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [text for item in items for text in _texts(item)]
+
+
+def missing(id: str, error: BaseException) -> str:
+    """Returns the sentence for a package that the environment needs."""
+    return f"{display_name(id)} needs a package that is not installed: {str(error).rstrip('.')}."
+
+
+def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> EnvironmentSpec:
+    """Returns what one environment of `vector`, made with these arguments, shows and accepts.
+
+    Raises:
+        UsageError: a space is of a kind that agentlab does not know.
+    """
+    limit = None
+    if vector.spec is not None:
+        limit = vector.spec.kwargs.get("max_episode_steps", vector.spec.max_episode_steps)
+    observation = _observation_spec(id, vector.single_observation_space, arguments)
+    action = _action_spec(id, vector.single_action_space, arguments)
+    return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
+
+
+def _observation_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array:
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return Array((int(space.n),), minimum=0.0, maximum=1.0)
+    if isinstance(space, gymnasium.spaces.Box):
+        _check_size(id, space, "shows observations")
+        return _box(space)
+    raise errors.UsageError(
+        f"{display_name(id)} shows observations from a {type(space).__name__} space, where agentlab takes Box or Discrete; "
+        f"{advice.on_observations(id, space, arguments)}"
+    )
+
+
+def _action_spec(id: str, space: gymnasium.Space, arguments: dict[str, Any]) -> Array | Discrete:
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return Discrete(int(space.n), str(space.dtype), start=int(space.start))
+    if isinstance(space, gymnasium.spaces.Box):
+        _check_size(id, space, "takes actions")
+        _check_bounds(id, space)
+        return _box(space)
+    raise errors.UsageError(
+        f"{display_name(id)} takes actions from a {type(space).__name__} space, where agentlab gives Discrete or Box ones; "
+        f"{advice.on_actions(id, space, arguments)}"
+    )
+
+
+def _check_size(id: str, space: gymnasium.spaces.Box, what: str) -> None:
+    if 0 in space.shape:
+        raise errors.UsageError(
+            f"{display_name(id)} {what} of shape {space.shape}, which hold no number; expected at least one. Mend the "
+            "environment's space."
+        )
+
+
+def _check_bounds(id: str, space: gymnasium.spaces.Box) -> None:
+    """Raises UsageError where elements of an action have bounds of their own: a spec holds one range for all."""
+    if len(np.unique(space.low)) <= 1 and len(np.unique(space.high)) <= 1:
+        return
+    low, high = (" ".join(np.array2string(bound, threshold=8).split()) for bound in (space.low, space.high))
+    if np.isfinite(space.low).all() and np.isfinite(space.high).all():
+        wrapper = f"gymnasium.wrappers.RescaleAction(gymnasium.make({id!r}), np.float32(-1), np.float32(1))"
+    else:
+        wrapper = (
+            f"gymnasium.wrappers.TransformAction(gymnasium.make({id!r}), your_function, gymnasium.spaces.Box(-1.0, 1.0, "
+            f"{space.shape})), where your_function stretches an action to these bounds"
+        )
+    raise errors.UsageError(
+        f"{id} takes actions from {low} to {high}, where agentlab has one range for all elements. Give it with one, as "
+        f"environment=lambda: {wrapper}."
+    )
+
+
+def shown_array(space: gymnasium.Space) -> Array:
+    """Returns the numbers that a space's observations are made of; of a Discrete one, before they become one-hot."""
+    if isinstance(space, gymnasium.spaces.Box):
+        return _box(space)
+    return Array((), str(space.dtype))
+
+
+def _box(space: gymnasium.spaces.Box) -> Array:
+    return Array(space.shape, str(space.dtype), float(space.low.min()), float(space.high.max()))
+
+
+def _unknown(id: str, name: str) -> str:
+    if name != id:
+        return (
+            f"The environment was given as an object ({name}), which lasted as long as the process that was given it. Register "
+            f"one by the same name to go on: gymnasium.register({id!r}, {name})."
+        )
+    return f"No Gymnasium environment named {id!r}. {advice.on_unknown(id)}"
+
+
+def _old_gym(id: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns Shimmy's id and arguments for an environment of the old gym package, written "LAYER/ID" or as Shimmy wants it.
+
+    gym 0.26 is the only gym that installs beside NumPy 2, so the 0.21 `step` goes through the layer that gym 0.26 has for it:
+    Shimmy's own sits above gym's time limit, which can no longer read what such a `step` returns.
+    """
+    layer, _, old_id = id.partition("/")
+    arguments = dict(arguments)
+    old_id = old_id or arguments.pop("env_id", "")
+    if layer not in OLD_LAYERS or not old_id:
+        known = " or ".join(f"'{name}/ID'" for name in OLD_LAYERS)
+        raise errors.UsageError(f"{id!r} names no environment of the old gym package; write {known}, ID being gym's.")
+    if not all(importlib.util.find_spec(package) for package in ("shimmy", "gym")):
+        raise errors.UsageError(f"{id} needs the old gym package and Shimmy: pip install 'agentlab[gym]'.")
+    import shimmy  # noqa: F401 - registers the layers with Gymnasium
+
+    # gym's own checker names a NumPy type that NumPy 2 has dropped; Gymnasium's checks the same outside.
+    make_arguments = {"disable_env_checker": True, **arguments.pop("make_kwargs", {}), **arguments}
+    if layer == "GymV21Environment-v0":
+        make_arguments["apply_api_compatibility"] = True
+    return "GymV26Environment-v0", {"env_id": old_id, "make_kwargs": make_arguments}

@@ -1,0 +1,242 @@
+"""Gymnasium environments each in a process: asked with a time limit, told of when they fail or die, never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_shared_memory, read_from_shared_memory
+
+from agentlab import errors
+from agentlab.loop import guard
+from agentlab.system.patience import Patience
+from agentlab_envs.gymnasium.parent import start
+from agentlab_envs.gymnasium.worker import FAULT, MADE, MISSING, work
+
+MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
+FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed: that is to be told soon
+END_SECONDS = 1.0  # that a process may take to end once its environment is closed
+
+
+class Hung(errors.EnvironmentFault):
+    """A worker takes longer to answer than it may."""
+
+
+class Workers(VectorEnv):
+    """Gymnasium's `AsyncVectorEnv` of `Row`s, for environments that hang, exit or die.
+
+    A worker answers each request by its result or a clause that says what went wrong. It outlives neither `close` nor its
+    parent process, however that ends.
+
+    Args:
+        id: Gymnasium's.
+        count: of workers.
+        mode: how they are reset.
+        arguments: for `gymnasium.make`.
+        seconds: that an answer may take.
+
+    Attributes:
+        processes: the workers.
+    """
+
+    def __init__(self, id: str, count: int, mode: AutoresetMode, arguments: dict[str, Any], seconds: float) -> None:
+        if multiprocessing.current_process().daemon:
+            raise gymnasium.error.UnsupportedMode(
+                "this process is daemonic, as those of multiprocessing.Pool are, and may start none of its own; use "
+                "vectorization 'sync', or concurrent.futures.ProcessPoolExecutor"
+            )
+        self.num_envs, self._mode, self._seconds = count, mode, seconds
+        self.processes: list[BaseProcess] = []
+        self._pipes: list[Connection] = []
+        self._number = MADE  # of the request under way; late answers have another
+        self._failed = False
+        self._ended = np.zeros(count, np.bool_)
+        self._end = Finalize(self, _kill, (self.processes,), exitpriority=0)  # before Python itself would wait for them
+        began = time.monotonic()
+        self._describe(gymnasium.make(id, **arguments))
+        if not isinstance(self.single_observation_space, (Box, Discrete)):
+            return  # whoever looks at the spaces refuses them; not all have a shared memory
+        try:
+            self._start(self._maker(arguments), MAKE_SECONDS + count * (time.monotonic() - began))
+        except BaseException:
+            self._end()
+            raise
+
+    def _describe(self, env: gymnasium.Env) -> None:
+        """Takes from one environment, which is closed again, what is the same of all."""
+        self.metadata = {**env.metadata, "autoreset_mode": self._mode}
+        self.render_mode, self.spec = env.render_mode, env.spec
+        self.single_observation_space, self.single_action_space = env.observation_space, env.action_space
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        guard.close(env.spec.id if env.spec is not None else str(env), env.close, guard.BRIEF_SECONDS)
+
+    def _maker(self, arguments: dict[str, Any]) -> Callable[[], gymnasium.Env]:
+        """Returns what makes an environment, also in a process in which its id is not registered."""
+        registered = gymnasium.registry[self.spec.id]  # type: ignore[union-attr]
+        return lambda: gymnasium.make(copy.deepcopy(registered), **arguments)
+
+    def _start(self, make: Callable[[], gymnasium.Env], seconds: float) -> None:
+        context: Any = multiprocessing.get_context()
+        memory = create_shared_memory(self.single_observation_space, self.num_envs, context)
+        self._observations = read_from_shared_memory(self.single_observation_space, memory, self.num_envs)
+        for row in range(self.num_envs):
+            ours, theirs = context.Pipe()
+            arguments = (CloudpickleWrapper(make), row, theirs, ours, memory, self._mode is AutoresetMode.SAME_STEP)
+            process = context.Process(target=work, args=arguments, name=f"environment {row}", daemon=True)
+            start(process)
+            theirs.close()
+            self._pipes.append(ours)
+            self.processes.append(process)
+        ours_are = self.single_observation_space, self.single_action_space
+        for row, spaces in enumerate(self._answers(range(self.num_envs), seconds)):
+            if spaces != ours_are:
+                raise errors.EnvironmentFault(f"row {row} has the spaces {spaces}, another one {ours_are}.")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Returns observations that the next call overwrites; rows that a `reset_mask` leaves out stay where they are."""
+        options = dict(options or {})
+        mask = options.pop("reset_mask", np.ones(self.num_envs, np.bool_))
+        rows = np.flatnonzero(mask).tolist()
+        self._ask(rows, [("reset", (None if seed is None else seed + row, options or None)) for row in rows])
+        self._ended[rows] = False
+        return self._observations, {}
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
+        late = self._ended if self._mode is AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, np.bool_)
+        requests = [("reset", (None, None)) if late[row] else ("step", actions[row]) for row in range(self.num_envs)]
+        answers = self._ask(range(self.num_envs), requests)
+        rewards = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        finals: dict[int, Any] = {}
+        for row in np.flatnonzero(~late).tolist():
+            rewards[row], terminated[row], truncated[row], final = answers[row]
+            if final is not None:
+                finals[row] = final
+        self._ended = terminated | truncated
+        return self._observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
+
+    def render(self) -> tuple[Any, ...]:
+        """Returns the picture of row 0."""
+        return tuple(self._ask([0], [("render", None)]))
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Sets an attribute of every `Row`: to one of `values` each, if they are a list."""
+        values = values if isinstance(values, (list, tuple)) else [values] * self.num_envs
+        self._ask(range(self.num_envs), [("set", (name, value)) for value in values])
+
+    def close(self, *, seconds: float = guard.CLOSE_SECONDS, **_: Any) -> None:
+        """Closes the environments and ends the processes, by force where one doesn't answer within so many seconds.
+
+        Raises:
+            EnvironmentFault: an environment didn't close.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        rows = range(len(self.processes))
+        try:
+            self._send(rows, [("close", None)] * len(rows))
+            if self._failed:  # that one doesn't answer is known
+                self._collect(rows, FAILED_CLOSE_SECONDS)
+            else:
+                self._answers(rows, seconds)
+                self._join()
+        finally:
+            self._end()
+            for pipe in self._pipes:
+                pipe.close()
+
+    def __del__(self) -> None:
+        """Leaves the processes to the finalizer, which doesn't ask them."""
+
+    def _join(self) -> None:
+        patience = Patience(END_SECONDS)
+        for process in self.processes:
+            process.join(patience.next_wait())
+
+    def _ask(self, rows: Iterable[int], requests: list[tuple[str, Any]]) -> list[Any]:
+        self._send(rows, requests)
+        try:
+            return self._answers(rows, self._seconds)
+        except Hung as fault:
+            raise Hung(f"{fault} If that is how long it takes, set environment.timeout.") from None
+
+    def _send(self, rows: Iterable[int], requests: list[tuple[str, Any]]) -> None:
+        self._number += 1
+        for row, request in zip(rows, requests, strict=True):
+            with contextlib.suppress(OSError):  # it died, which waiting for its answer tells
+                self._pipes[row].send((self._number, *request))
+
+    def _answers(self, rows: Iterable[int], seconds: float) -> list[Any]:
+        """Returns the results of the request under way.
+
+        Raises:
+            EnvironmentFault: a worker didn't answer, or by a fault.
+            DependencyNotInstalled: a package is missing.
+        """
+        answers = self._collect(rows, seconds)
+        for _, kind, result in answers:
+            if kind == FAULT:
+                raise errors.EnvironmentFault(result)
+            if kind == MISSING:
+                raise gymnasium.error.DependencyNotInstalled(result)
+        return [result for _, _, result in answers]
+
+    def _collect(self, rows: Iterable[int], seconds: float) -> list[tuple[int, str, Any]]:
+        """Returns the answers to the request under way, of those rows that answer."""
+        patience, answers, silent, dead = Patience(seconds), [], [], []
+        for row in rows:
+            try:
+                answer = self._answer(row, patience)
+            except (EOFError, OSError):
+                dead.append(row)
+                continue
+            answers.append(answer) if answer is not None else silent.append(row)
+        if (dead or silent) and not self._failed:
+            self._failed = True
+            if dead:
+                raise errors.EnvironmentFault(self._died(dead))
+            raise Hung(f"{_named(silent)} not answered for {seconds:g} seconds.")
+        return answers
+
+    def _answer(self, row: int, patience: Patience) -> tuple[int, str, Any] | None:
+        """Returns a row's answer to the request under way; None if it takes too long."""
+        pipe = self._pipes[row]
+        while True:
+            while not pipe.poll(wait := patience.next_wait()):
+                if not wait:
+                    return None
+            answer = pipe.recv()
+            if answer[0] == self._number:
+                return answer
+
+    def _died(self, rows: list[int]) -> str:
+        for row in rows:
+            self.processes[row].join(END_SECONDS)
+        codes = ", ".join(str(self.processes[row].exitcode) for row in rows)
+        return f"{_named(rows)} died, with exit code {codes}."
+
+
+def _named(rows: list[int]) -> str:
+    several = len(rows) > 1
+    return f"the worker process{'es' if several else ''} of row {', '.join(map(str, rows))} ha{'ve' if several else 's'}"
+
+
+def _kill(processes: list[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join(END_SECONDS)

@@ -1,1 +1,0 @@
-"""Character models: recurrent layers with a hand-written backward pass through time."""

@@ -1,0 +1,97 @@
+"""The target network: a model of some time ago, by which it is told what follows is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from agentlab.checks.ranges import COUNT, FINITE, Range
+from agentlab.model import infer
+from agentlab.tensors.parameters import flatten, is_small, unflatten
+
+
+class TargetNetwork:
+    """A copy of all of a model's variables, which moves to the model's from time to time (Mnih et al. 2015).
+
+    It holds whatever decides an output: trainable and frozen weights, statistics such as those of batch normalization, and the
+    state of random generators. Variables in floating point move by `rate`, the statistics like the weights that they belong to;
+    whole numbers are copied. Asking it changes neither itself nor the model.
+
+    Float32 variables, if they are small together, are held as one vector, so that moving them is one operation; large ones one
+    by one, as cutting a vector into its variables would copy it whenever the network is asked.
+
+    Args:
+        model: built; the target network begins as a copy.
+        period: updates from one move to the next.
+        rate: how far it then moves: 1, a copy; less, Polyak averaging.
+    """
+
+    def __init__(self, model: keras.Model, period: int, rate: float) -> None:
+        self.model = model
+        self.period = period
+        self.rate = rate
+        self._variables = _by_kind(model.variables)
+        self._vector = [variable for variable in self._variables if variable.dtype == "float32"]
+        if not is_small(self._vector):
+            self._vector = []
+        self._updates = tf.Variable(0, dtype=tf.int64, name="target_updates")
+        self._held = [tf.Variable(value, trainable=False, name="target") for value in self._newest()]
+
+    def output(self, observation: Any) -> Any:
+        """Returns its outputs `[N, K]` for observations `[N, *O]`."""
+        return infer(self.model, observation, variables=self.values())[0]
+
+    def values(self) -> list[tuple[keras.Variable, Any]]:
+        """Returns the model's variables, each with the value that it has here."""
+        held: list[Any] = list(self._held)
+        if self._vector:
+            held = [*unflatten(held[0], self._vector), *held[1:]]
+        return list(zip(self._variables, held, strict=True))
+
+    def follow(self) -> None:
+        """Counts an update of the model, and moves if this one is due; traceable."""
+        self._updates.assign_add(1)
+        if self.period == 1:
+            self._move()
+            return
+        due = tf.equal(self._updates.read_value() % self.period, 0)
+        if self._vector:  # then the move costs less than a branch, with which a host step's graph leaves the calling thread
+            for held, moved in zip(self._held, self._moved(), strict=True):
+                held.assign(tf.where(due, moved, held))
+        else:
+            tf.cond(due, self._move, lambda: 0)
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables by name."""
+        return {f"target/{index:03d}": held for index, held in enumerate(self._held)} | {"target_updates": self._updates}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {**dict.fromkeys(self.variables(), FINITE), "target_updates": COUNT}
+
+    def _move(self) -> int:
+        """Moves all that is held; returns 0, since branches of a graph have to return something."""
+        for held, moved in zip(self._held, self._moved(), strict=True):
+            held.assign(moved)
+        return 0
+
+    def _moved(self) -> list[Any]:
+        return [self._between(held, newest) for held, newest in zip(self._held, self._newest(), strict=True)]
+
+    def _between(self, held: Any, newest: Any) -> Any:
+        averaged = self.rate != 1.0 and newest.dtype.is_floating
+        return held + tf.cast(self.rate, newest.dtype) * (newest - held) if averaged else newest
+
+    def _newest(self) -> list[Any]:
+        """Returns the model's values as they are held: the vector if there is one, then the variables that are not in it."""
+        values = [tf.convert_to_tensor(variable.value) for variable in self._variables]
+        count = len(self._vector)
+        return [flatten(values[:count]), *values[count:]] if count else values
+
+
+def _by_kind(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+    """Returns the float32 variables, trainable ones first, then the others."""
+    return sorted(variables, key=lambda variable: (variable.dtype != "float32", not variable.trainable))

@@ -1,0 +1,1 @@
+"""Replay memories: uniform and prioritised, of whole observations or of single frames."""

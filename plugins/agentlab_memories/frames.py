@@ -1,0 +1,147 @@
+"""Observations that are stacks of frames, each frame stored once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from agentlab import errors
+from agentlab.checks.ranges import COUNT, Range
+from agentlab.checks.values import range_of
+from agentlab.spec import Array, EnvironmentSpec
+from agentlab.tensors.execution import repeat
+from agentlab.types import Transition
+from agentlab_memories.ring import Observations, ring
+
+CHANNELS = (1, 3, 4)  # what images [height, width, channels] end with
+SPARE = 20  # one frame more per so many transitions: episodes begin and end with frames of their own
+
+
+class Frames(Observations):
+    """Keeps frames, and of every transition the numbers of those its two stacks `[k, *frame]` are made of.
+
+    What was acted on is, while an episode lasts, what the action before led to, and that is mostly what was acted on then,
+    moved up by one frame: usually one frame of 2 k is new. Which ones are is decided by their content, not by what the
+    environment says of its episodes, so that whatever comes is read back bit for bit. Where frames rarely recur, they are
+    merely overwritten sooner, and the transitions that need them are no longer handed out.
+
+    Args:
+        spec: of the environments.
+        capacity: transitions kept, if their frames are.
+        num_environments: B.
+
+    Raises:
+        UsageError: observations are no stacks of frames.
+    """
+
+    sheds_early = True
+
+    def __init__(self, spec: EnvironmentSpec, capacity: int, num_environments: int) -> None:
+        shown = spec.observation
+        is_image = len(shown.shape) == 3 and shown.shape[-1] in CHANNELS and shown.shape[0] > shown.shape[-1]
+        if len(shown.shape) < 2 or shown.dtype != "uint8" or is_image:
+            raise errors.UsageError(
+                f"Frame replay keeps stacks of frames [frames, height, width] of uint8; environment {spec.name!r} shows a "
+                f"{shown}. Choose memory.observations='whole', or preprocess the frames."
+            )
+        self._capacity = capacity
+        self._range = range_of(shown)
+        self._depth, *frame = shown.shape
+        self._room = _room(shown, capacity, num_environments)
+        self._window = 2 * (self._depth + 1) * num_environments  # transitions farther apart need frames in their own order
+        self._frames = ring(self._room, tuple(frame), shown.dtype, "frames")
+        self._numbers = ring(capacity, (2 * self._depth,), "int64", "frame_numbers")
+        self._newest = tf.Variable(-tf.ones([num_environments, self._depth], tf.int64), trainable=False, name="newest_frames")
+        self._stored = tf.Variable(0, dtype=tf.int64, name="frames_stored")
+        self._begin = tf.Variable(0, dtype=tf.int64, name="frames_begin")
+
+    def put(self, numbers: Any, transition: Transition, row: Any) -> None:
+        stacks = tf.concat([transition.observation, transition.next_observation], axis=1)
+
+        def put_one(index: Any) -> Any:
+            self._put_one(numbers[index], stacks[index], row[index])
+            return index + 1
+
+        count = tf.shape(row, out_type=tf.int64)[0]
+        repeat(put_one, tf.constant(0, tf.int64), count)
+        self._retire(tf.reduce_max(tf.concat([numbers + 1, [0]], axis=0)))
+
+    def _put_one(self, number: Any, frames: Any, row: Any) -> None:
+        """Keeps one transition, `frames` being the stack that was acted on and the one that this led to, `[2 k, *frame]`."""
+        depth, stored, before = self._depth, self._stored.read_value(), tf.gather(self._newest, row)
+        held = (before >= 0) & (before >= stored + 2 * depth - self._room)  # and not overwritten here
+        known = self._same(frames[:depth], tf.gather(self._frames, tf.maximum(before, 0) % self._room)) & held
+        moved = self._same(frames[depth:-1], frames[1:depth])
+        repeated = self._same(frames[1:depth], frames[: depth - 1])
+        # Of frames that are alike, as where an episode begins, only the first is stored: it is as new as the others.
+        repeated &= ~known[1:] & ~known[:-1]
+        is_new = ~tf.concat([known[:1], known[1:] | repeated, moved, [False]], axis=0)
+        fresh = stored + tf.cumsum(tf.cast(is_new, tf.int64), axis=0) - 1
+        first = tf.where(known, before, fresh[:depth])  # a repeated frame has the number of the last new one
+        second = tf.concat([tf.where(moved, first[1:], fresh[depth:-1]), fresh[-1:]], axis=0)
+        stacked = tf.concat([first, second], axis=0)
+        self._frames.scatter_update(tf.IndexedSlices(frames, stacked % self._room))  # what is there already is the same
+        self._numbers.scatter_update(tf.IndexedSlices(stacked[None], number[None] % self._capacity))
+        self._newest.scatter_update(tf.IndexedSlices(second[None], row[None]))
+        self._stored.assign(fresh[-1] + 1)
+
+    def _same(self, one: Any, other: Any) -> Any:
+        """Returns `[n]` bool, which of n frames are equal."""
+        return tf.reduce_all(tf.equal(one, other), axis=list(range(1, len(one.shape))))
+
+    def _retire(self, added: Any) -> None:
+        """Moves the first transition that is whole past all whose frames were overwritten, `added` having been put."""
+        oldest = self._stored.read_value() - self._room
+
+        def is_lost(begin: Any) -> Any:
+            """Returns which of the numbers from `begin` on, as many as the window, have lost a frame."""
+            ahead = begin + tf.range(self._window, dtype=tf.int64)
+            needed = tf.reduce_min(tf.gather(self._numbers, ahead % self._capacity), axis=1)
+            return (needed < oldest) & (ahead < added)
+
+        def past(begin: Any) -> Any:
+            """Returns the number after the last of those."""
+            ahead = begin + tf.range(self._window, dtype=tf.int64)
+            return (tf.reduce_max(tf.where(is_lost(begin), ahead + 1, begin)),)
+
+        (begin,) = tf.while_loop(lambda begin: tf.reduce_any(is_lost(begin)), past, (self.begin(added),))
+        self._begin.assign(begin)
+
+    def begin(self, added: Any) -> Any:
+        return tf.maximum(self._begin.read_value(), added - self._capacity)
+
+    def observation(self, slots: Any) -> Any:
+        return self._stack(tf.gather(self._numbers, slots)[:, : self._depth])
+
+    def next_observation(self, slots: Any) -> Any:
+        return self._stack(tf.gather(self._numbers, slots)[:, self._depth :])
+
+    def _stack(self, numbers: Any) -> Any:
+        return tf.gather(self._frames, numbers % self._room)
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables of the storage by name."""
+        kept = (self._frames, self._numbers, self._newest, self._stored, self._begin)
+        return {variable.name.partition(":")[0]: variable for variable in kept}
+
+    def ranges(self) -> dict[str, Range]:
+        stored = "frames_stored"
+        numbers = {"frame_numbers": Range(0, stored), "newest_frames": Range(-1, stored)}
+        return {"frames": self._range, **numbers, stored: COUNT, "frames_begin": Range(0, "added")}
+
+    def written_rows(self, stored: int) -> dict[str, int]:
+        return {"frames": min(int(self._stored.numpy()), self._room), "frame_numbers": stored}
+
+    @staticmethod
+    def num_bytes(spec: EnvironmentSpec, capacity: int, num_environments: int) -> int:
+        shown = spec.observation
+        frame = math.prod(shown.shape[1:]) * np.dtype(shown.dtype).itemsize
+        return _room(shown, capacity, num_environments) * frame + capacity * 2 * shown.shape[0] * 8
+
+
+def _room(shown: Array, capacity: int, num_environments: int) -> int:
+    """Returns how many frames are kept for so many transitions."""
+    return capacity + capacity // SPARE + 2 * shown.shape[0] * num_environments

@@ -1,0 +1,96 @@
+"""A tree of sums in tf.Variables: draws an entry with probability in proportion to its weight, in a few operations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from agentlab.checks.ranges import Range
+
+FANOUT = 16  # children of a node: a million entries take 5 levels where a binary tree has 20, each a round of small operations
+SUMMED_UP = FANOUT**2  # so many sums take less to add up at each search than to keep right at each change of an entry
+EARLIER = np.triu(np.ones((FANOUT, FANOUT), np.float32), 1)  # at row i and column j, whether i comes before j
+
+
+class SumTree:
+    """Weights of `size` entries, 0 at first, and their sums by groups, groups of groups and so on.
+
+    The levels are matrices `[nodes, FANOUT]`; a row holds the children of one node of the level above it, the top has one row.
+    The top two are not stored. A sum is added up anew from its children whenever one of them changes, so that errors of
+    rounding do not build up: with a million entries it is right to one part in a million.
+
+    Args:
+        size: number of entries.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        rows = _rows(size)
+        self._levels = [tf.Variable(tf.zeros([count, FANOUT]), trainable=False, name="tree") for count in reversed(rows)]
+
+    @staticmethod
+    def num_bytes(size: int) -> int:
+        """Returns how many bytes a tree of so many entries takes."""
+        return sum(_rows(size)) * FANOUT * 4
+
+    def put(self, entries: Any, weights: Any) -> None:
+        """Sets the weights `[N]` float32, 0 or greater, of `entries` `[N]` int64, each of which is named once or alike."""
+        for index, level in reversed(list(enumerate(self._levels))):
+            nodes = entries // FANOUT
+            level.scatter_nd_update(tf.stack([nodes, entries % FANOUT], axis=-1), weights)
+            if index:
+                weights = tf.reduce_sum(tf.gather(level, nodes), axis=-1)
+                entries = nodes
+
+    def find(self, shares: Any) -> tuple[Any, Any]:
+        """Returns the entries `[N]` int64 in whose stretches `shares` `[N]` lie, and their weights `[N]` float32.
+
+        An entry's stretch is its weight's share of all weights, and they are laid end to end from 0 to 1.
+
+        Wherever rounding puts a share, an entry without weight is never found, unless there is no other.
+
+        Args:
+            shares: float64, 0 to less than 1; float32 could not tell apart neighbouring entries of a million.
+        """
+        sums = tf.reshape(tf.reduce_sum(self._levels[0], axis=-1), [-1, FANOUT])
+        top = tf.reduce_sum(sums, axis=-1)[None]
+        node, points = tf.zeros_like(shares, tf.int64), (shares * tf.cast(tf.reduce_sum(top), tf.float64))[:, None]
+        for level in (top, sums, *self._levels):
+            if level.shape[0] <= FANOUT:  # fewer rows than those to be read of them
+                begins = tf.gather(_begins(level), node)
+            else:
+                weights = tf.gather(level, node)
+                begins = _begins(weights)
+            child = tf.reduce_max(tf.where(begins <= points, tf.range(FANOUT, dtype=tf.int64), 0), axis=-1)
+            points -= tf.gather(begins, child[:, None], batch_dims=1)
+            node = node * FANOUT + child
+        return node, tf.gather(weights, child, batch_dims=1)
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the tf.Variables by name, from the fewest sums to the weights."""
+        return {f"tree/{index}": level for index, level in enumerate(self._levels)}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be: of weights and sums beyond the last entry, 0, as there is none to find."""
+        counts = [self._size]
+        for _ in self._levels[1:]:
+            counts.append(-(-counts[-1] // FANOUT))
+        return {f"tree/{index}": Range(0, used=count) for index, count in enumerate(reversed(counts))}
+
+
+def _rows(size: int) -> list[int]:
+    """Returns the rows of the levels that are stored, from the entries up."""
+    rows = [-(-size // FANOUT)]
+    while rows[-1] > SUMMED_UP:
+        rows.append(-(-rows[-1] // FANOUT))
+    rows[-1] = SUMMED_UP
+    return rows
+
+
+def _begins(weights: Any) -> Any:
+    """Returns where children begin in the stretch of their node, float64 `[N, FANOUT]`; infinity for those without weight."""
+    begins = tf.reduce_sum(weights[:, :, None] * EARLIER, axis=1)  # XLA takes several times as long for tf.cumsum
+    return tf.cast(tf.where(weights > 0.0, begins, math.inf), tf.float64)

@@ -1,0 +1,212 @@
+"""A small causal transformer whose recurrent state is what it attends back to: keys and values of the last characters."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import keras
+import tensorflow as tf
+
+from agentlab.checks.ranges import COUNT, FINITE
+from agentlab.model import ModelBuilder, RecurrentModel
+from agentlab.spec import EnvironmentSpec
+from agentlab_models.symbols import num_symbols
+
+MOST_LAYERS = 100
+WAVELENGTH = 10_000.0  # of the slowest rotation, as published
+SPREAD = 0.02  # standard deviation of initial weights, as in GPT-2
+
+
+def rotated(vectors: Any, places: Any) -> Any:
+    """Returns `vectors` `[..., N, D]` turned by angles that grow with their `places` `[N]`, so that products tell distances.
+
+    Rotary position embedding (Su et al. 2021, arXiv:2104.09864), the halves of a vector being the two axes of each turn.
+    """
+    half = vectors.shape[-1] // 2
+    speeds = WAVELENGTH ** (-tf.range(half, dtype=tf.float32) / half)
+    angles = tf.cast(places, tf.float32)[:, tf.newaxis] * speeds
+    cosine, sine = tf.cos(angles), tf.sin(angles)
+    first, second = vectors[..., :half], vectors[..., half:]
+    return tf.concat([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="agentlab_text")
+class CachedAttention(keras.layers.Layer):
+    """Attention to oneself and the `context` positions before, of which those of earlier calls are kept as state.
+
+    Whatever the number of positions in a call, each position sees the same ones: calls of one position give the numbers of a
+    call of many.
+
+    Args:
+        heads: how many.
+        units: width of the vectors, a multiple of twice the heads.
+        context: C, positions before its own that a position sees.
+        output_spread: standard deviation of the output's initial weights.
+    """
+
+    def __init__(self, heads: int, units: int, context: int, output_spread: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._heads = heads
+        self._size = units // heads
+        self._context = context
+        self._output_spread = output_spread
+        self.inward = _dense(3 * units, SPREAD, "inward", self.dtype_policy)
+        self.outward = _dense(units, output_spread, "outward", self.dtype_policy)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for vectors `[B, T, units]`."""
+        self.inward.build(input_shape)
+        self.outward.build(input_shape)
+
+    def call(self, inputs: Any, cache: Any, seen: Any) -> tuple[Any, Any]:
+        """Returns outputs `[B, T, units]` and the cache afterwards.
+
+        Args:
+            inputs: `[B, T, units]`.
+            cache: keys and values of the C positions before, `[B, 2, heads, C, units / heads]`.
+            seen: `[B]` int64, how many positions there were before.
+        """
+        batch, length = tf.shape(inputs)[0], inputs.shape[1]
+        parts = tf.reshape(self.inward(inputs), [batch, length, 3, self._heads, self._size])
+        queries, fresh = tf.transpose(parts[:, :, 0], [0, 2, 1, 3]), tf.transpose(parts[:, :, 1:], [0, 2, 3, 1, 4])
+        whole = tf.concat([cache, fresh], axis=3)  # [B, 2, heads, C + T, size]
+        places = tf.range(self._context + length)
+        keys = rotated(whole[:, 0], places)
+        scores = tf.matmul(rotated(queries, places[self._context :]), keys, transpose_b=True) / math.sqrt(self._size)
+        weights = tf.nn.softmax(tf.where(self._visible(places, length, seen), scores, -math.inf))
+        mixed = tf.transpose(tf.matmul(weights, whole[:, 1]), [0, 2, 1, 3])
+        outputs = self.outward(tf.reshape(mixed, [batch, length, self._heads * self._size]))
+        return outputs, whole[:, :, :, length:]
+
+    def _visible(self, places: Any, length: int, seen: Any) -> Any:
+        """Returns which of C + T keys each of T queries sees, `[B, 1, T, C + T]` bool."""
+        distances = tf.range(length)[:, tf.newaxis] + self._context - places
+        near = (distances >= 0) & (distances <= self._context)
+        filled = tf.cast(places, tf.int64) >= self._context - seen[:, tf.newaxis]
+        return near & filled[:, tf.newaxis, tf.newaxis, :]
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = {"heads": self._heads, "units": self._heads * self._size, "context": self._context}
+        return {**super().get_config(), **sizes, "output_spread": self._output_spread}
+
+
+@keras.saving.register_keras_serializable(package="agentlab_text")
+class Block(keras.layers.Layer):
+    """Attention, then a perceptron, each on normalized inputs and added to them (Radford et al. 2019)."""
+
+    def __init__(self, heads: int, units: int, context: int, layers: int, dropout: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._sizes = {"heads": heads, "units": units, "context": context, "layers": layers}
+        spread = SPREAD / math.sqrt(2 * layers)  # so that the sum over all layers keeps its size
+        dtype = self.dtype_policy
+        self.before_attention = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.attention = CachedAttention(heads, units, context, spread, dtype=dtype)
+        self.before_perceptron = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.wide = _dense(4 * units, SPREAD, "wide", dtype)
+        self.narrow = _dense(units, spread, "narrow", dtype)
+        self.dropout = keras.layers.Dropout(dropout, dtype=dtype)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for vectors `[B, T, units]`."""
+        for layer in (self.before_attention, self.attention, self.before_perceptron, self.wide):
+            layer.build(input_shape)
+        self.narrow.build((*input_shape[:-1], self.wide.units))
+
+    def call(self, inputs: Any, cache: Any, seen: Any, training: bool = False) -> tuple[Any, Any]:
+        attended, cache = self.attention(self.before_attention(inputs), cache, seen)
+        inputs = inputs + self.dropout(attended, training=training)
+        narrowed = self.narrow(tf.nn.gelu(self.wide(self.before_perceptron(inputs)), approximate=True))
+        return inputs + self.dropout(narrowed, training=training), cache
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self._sizes, "dropout": self.dropout.rate}
+
+
+@keras.saving.register_keras_serializable(package="agentlab_text")
+class Transformer(RecurrentModel):
+    """Symbols through blocks of attention to logits; the state is each block's cache and how many symbols there were.
+
+    Args:
+        builder: its settings.
+        symbols: how many there are.
+        num_outputs: K.
+        every_position: whether it answers at every position, `[B, T, K]`, or after the last one, `[B, K]`.
+    """
+
+    def __init__(self, builder: GPT, symbols: int, num_outputs: int, every_position: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._builder = builder
+        self._every_position = every_position
+        self._cache_shape = (2, builder.heads, builder.context, builder.units // builder.heads)
+        normal, dtype = keras.initializers.RandomNormal(stddev=SPREAD), self.dtype_policy
+        self.embedding = keras.layers.Embedding(symbols, builder.units, normal, dtype=dtype)
+        self.dropout = keras.layers.Dropout(builder.dropout, dtype=dtype)
+        sizes = (builder.heads, builder.units, builder.context, builder.layers)
+        self.blocks = [Block(*sizes, builder.dropout, dtype=dtype) for _ in range(builder.layers)]
+        self.normalization = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.head = _dense(num_outputs, SPREAD, "head", dtype)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for windows `[B, T]` of symbols."""
+        self.embedding.build(input_shape)
+        vectors = (*input_shape, self._builder.units)
+        for layer in (*self.blocks, self.normalization, self.head):
+            layer.build(vectors)
+
+    def initial_state(self, batch_size: int) -> Any:
+        caches = tuple(tf.zeros([batch_size, *self._cache_shape]) for _ in self.blocks)
+        return caches, tf.zeros([batch_size], tf.int64)
+
+    def state_ranges(self) -> Any:
+        return tuple(FINITE for _ in self.blocks), COUNT
+
+    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+        caches, seen = state
+        outputs, kept = self.dropout(self.embedding(observation), training=training), []
+        for block, cache in zip(self.blocks, caches, strict=True):
+            outputs, cache = block(outputs, cache, seen, training=training)
+            kept.append(cache)
+        if not self._every_position:
+            outputs = outputs[:, -1]
+        return self.head(self.normalization(outputs)), (tuple(kept), seen + observation.shape[1])
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = {"symbols": self.embedding.input_dim, "num_outputs": self.head.units, "every_position": self._every_position}
+        return {**super().get_config(), "builder": attrs.asdict(self._builder), **sizes}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Transformer:
+        return cls(**{**config, "builder": GPT(**config["builder"])})
+
+
+@attrs.frozen
+class GPT(ModelBuilder):
+    """A small causal transformer over symbols (Vaswani et al. 2017, arXiv:1706.03762) that carries what it attends back to.
+
+    Attributes:
+        units: width of its vectors, a multiple of twice `heads`.
+        layers: how many blocks.
+        heads: of attention in each.
+        context: symbols before its own that a position sees.
+        dropout: fraction that training leaves out of the embedding and of what each block adds.
+    """
+
+    units: int = attrs.field(default=128, validator=attrs.validators.ge(2))
+    layers: int = attrs.field(default=4, validator=[attrs.validators.ge(1), attrs.validators.le(MOST_LAYERS)])
+    heads: int = attrs.field(default=4, validator=attrs.validators.ge(1))
+    context: int = attrs.field(default=64, validator=attrs.validators.ge(1))
+    dropout: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
+
+    def __attrs_post_init__(self) -> None:
+        if self.units % (2 * self.heads):
+            raise ValueError(f"'units' must be a multiple of twice 'heads': {self.units} and {self.heads}")
+
+    def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+        return Transformer(self, num_symbols(spec), num_outputs, spec.action.choices != (), name="gpt")
+
+
+def _dense(units: int, spread: float, name: str, dtype: Any) -> keras.layers.Dense:
+    normal = keras.initializers.RandomNormal(stddev=spread)
+    return keras.layers.Dense(units, kernel_initializer=normal, name=name, dtype=dtype)

@@ -1,0 +1,1 @@
+"""Language models: the trainer of next symbols, and its tasks."""

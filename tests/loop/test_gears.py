@@ -1,0 +1,217 @@
+"""The loop body in both gears, in chunks of any size, by every execution: one result."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agentlab.loop.agent import Agent, Parts
+from agentlab.loop.autoreset import HostedEnvironment
+from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.model import build_model
+from agentlab.schedules import Linear
+from agentlab_dqn.samplers import EpsilonGreedy
+from agentlab_dqn.trainer import DQN
+from agentlab_envs.control.cartpole import CartPole
+from agentlab_envs.control.identity import Identity
+from agentlab_memories.prioritized import PrioritizedReplay
+from agentlab_memories.replay import UniformReplay
+from agentlab_models.mlp import MLP
+
+RAINBOW = {"num_steps": 3, "num_atoms": 5, "memory": PrioritizedReplay, "head": {"dueling": True, "noise": 0.5}}
+ALGORITHMS = {"dqn": {}, "rainbow": RAINBOW}
+
+
+def make_agent(environment, rows=4, seed=0, execution="graph", memory=UniformReplay, head=None, **settings):
+    trainer = DQN(**{"learning_starts": 20, "update_period": 8, "target_update_period": 3, **settings})
+    model = build_model(MLP(hidden_units=(16,), **(head or {})), environment.spec, trainer.num_outputs(environment.spec), seed)
+    sampler = EpsilonGreedy(Linear(1.0, 0.1, 200))
+    return Agent(environment.spec, Parts(model, sampler, trainer, memory(64, 16)), rows, seed, execution)
+
+
+def make_gear(environment, gear="device", seed=0, **options):
+    agent = make_agent(environment, seed=seed, **options)
+    if gear == "device":
+        made = DeviceGear(agent, environment, seed)
+    else:
+        made = HostGear(agent, HostedEnvironment(environment, agent.num_environments), seed)
+    made.start()
+    return agent, made
+
+
+def state(agent):
+    return {name: variable.numpy() for name, variable in {**agent.variables(), **agent.memory_variables()}.items()}
+
+
+def after(gear, turns):
+    """Returns the statistics after `turns` more."""
+    gear.run(turns)
+    return gear.report()
+
+
+def trained(chunks, environment=None, **options):
+    agent, gear = make_gear(environment or CartPole(), **options)
+    episodes = sum(after(gear, turns)["episodes"] for turns in chunks)
+    return state(agent), episodes
+
+
+@functools.cache
+def compiled_once(gear, execution, algorithm="dqn"):
+    """Returns an agent, its gear in CartPole, and what they were like at the start."""
+    agent, running = make_gear(CartPole(), gear, execution=execution, **ALGORITHMS[algorithm])
+    return agent, running, state(agent), running.state()
+
+
+def from_the_start(chunks, *way):
+    """Returns what `trained` does, by a gear that may have run before."""
+    agent, gear, variables, groups = compiled_once(*way)
+    for name, variable in {**agent.variables(), **agent.memory_variables()}.items():
+        variable.assign(variables[name])
+    gear.restore(groups)
+    episodes = sum(after(gear, turns)["episodes"] for turns in chunks)
+    return state(agent), episodes
+
+
+EVERY_WAY = [(gear, execution) for gear in ("device", "host") for execution in ("eager", "graph", "xla")]
+
+
+RAINBOW_BY_XLA = pytest.param(("device", "xla", "rainbow"), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("way", [*EVERY_WAY, ("host", "graph", "rainbow"), RAINBOW_BY_XLA], ids="-".join)
+@pytest.mark.quick("device-graph", "host-graph")
+def test_the_size_of_chunks_changes_no_bit(way):
+    whole, episodes = from_the_start([30], *way)
+    parts, episodes_in_parts = from_the_start([1, 2, 20, 0, 7], *way)
+    assert episodes == episodes_in_parts
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, parts[name], name)
+
+
+def test_a_gear_from_the_start_again_does_what_a_new_one_does():
+    found, episodes = from_the_start([30], "device", "graph")
+    new, episodes_of_new = trained([30])
+    assert episodes == episodes_of_new
+    for name, value in new.items():
+        np.testing.assert_array_equal(value, found[name], name)
+
+
+ENVIRONMENTS = {"ends": CartPole(), "limit": CartPole(max_episode_steps=5), "target": Identity()}
+PERIODS = [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 3}]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.quick("ends", "target")
+def test_both_gears_do_the_same(environment):
+    assert_both_gears_do_the_same(ENVIRONMENTS[environment], {})
+
+
+@pytest.mark.parametrize("settings", PERIODS[1:], ids=str)
+@pytest.mark.parametrize(
+    "environment", [pytest.param(name, marks=[] if name == "limit" else pytest.mark.slow) for name in ENVIRONMENTS]
+)
+@pytest.mark.quick("limit-{'update_period': 4, *")
+def test_both_gears_do_the_same_whenever_updates_are_due(environment, settings):
+    assert_both_gears_do_the_same(ENVIRONMENTS[environment], settings)
+
+
+@pytest.mark.parametrize("period", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_both_gears_do_the_same_with_all_improvements(period):
+    assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {**RAINBOW, "update_period": period})
+
+
+@pytest.mark.parametrize("settings", [{"update_period": 1}, {"update_period": 8, "num_steps": 3}], ids=str)
+@pytest.mark.quick("*'num_steps': 3}")
+def test_both_gears_do_the_same_in_one_environment(settings):
+    assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {"rows": 1, **settings})
+
+
+def assert_both_gears_do_the_same(environment, settings):
+    device, device_gear = make_gear(environment, "device", **settings)
+    host, host_gear = make_gear(environment, "host", **settings)
+    first, second = after(device_gear, 40), after(host_gear, 40)
+    assert first == pytest.approx(second)
+    theirs = state(host)
+    assert device.learner.updates.numpy() == host.learner.updates.numpy() > 0
+    for name, value in state(device).items():
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("way", [way for way in EVERY_WAY if way[1] != "graph"] + [RAINBOW_BY_XLA], ids="-".join)
+@pytest.mark.quick("device-xla", "host-eager")
+def test_every_execution_does_the_same(way):
+    gear, _, *algorithm = way
+    expected, _ = from_the_start([40], gear, "graph", *algorithm)
+    found, _ = from_the_start([40], *way)
+    for name, value in expected.items():
+        np.testing.assert_allclose(value, found[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+@pytest.mark.quick("graph")
+def test_a_seed_determines_everything(execution):
+    one, _ = trained([40], execution=execution)
+    again, _ = from_the_start([40], "device", execution)
+    assert all((one[name] == again[name]).all() for name in one)
+
+
+def test_another_seed_changes_everything():
+    one, _ = from_the_start([40], "device", "graph")
+    other, _ = trained([40], seed=6)
+    assert any((one[name] != other[name]).any() for name in one if name.startswith("model/"))
+
+
+def test_evaluating_and_acting_between_chunks_changes_no_bit():
+    plain, _ = from_the_start([20, 20], "device", "graph")
+    agent, gear = make_gear(CartPole())
+    gear.run(20)
+    agent.act(np.zeros((3, 4), np.float32))
+    agent.learner.means.collect()
+    gear.run(20)
+    watched = state(agent)
+    assert all((plain[name] == watched[name]).all() for name in plain if name != "acts" and not name.startswith("means/"))
+
+
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+def test_the_loop_is_traced_once(execution):
+    for turns in (1, 5, 30, 2):
+        from_the_start([turns], "device", execution)
+    assert compiled_once("device", execution)[1].trace_count() == 1
+
+
+def test_the_counts_of_steps_updates_and_episodes():
+    agent, gear = make_gear(CartPole(max_episode_steps=3))
+    summary = after(gear, 9)  # 36 steps in 4 rows
+    assert agent.exploration.steps.numpy() == 36
+    assert agent.learner.updates.numpy() == 2  # at 24 and 32; at 8 and 16 learning had not started
+    assert summary == {"episodes": 12, "return_mean": 3.0, "episode_length_mean": 3.0}
+    assert after(gear, 1) == {"episodes": 0, "return_mean": None, "episode_length_mean": None}
+
+
+class Branching(Identity):
+    """An environment whose author wrote Python control flow on tensors."""
+
+    def transition(self, state, action, seed):
+        following, reward, terminated, target = super().transition(state, action, seed)
+        if tf.reduce_sum(reward) > 1.5:
+            reward = reward * 2.0
+        count = tf.constant(0)
+        while count < 3:
+            count += 1
+        return following, reward + tf.cast(count, tf.float32), terminated, target
+
+
+@functools.cache
+def branching_eagerly():
+    return trained([12], Branching(), execution="eager")[0]
+
+
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+@pytest.mark.slow
+def test_python_control_flow_in_a_plugin_compiles(execution):
+    expected = branching_eagerly()
+    found, _ = trained([12], Branching(), execution=execution)
+    np.testing.assert_allclose(expected["reward"], found["reward"])
+    assert found["reward"][:48].min() >= 3.0
+    assert found["reward"].max() == 5.0

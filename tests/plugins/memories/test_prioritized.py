@@ -1,0 +1,266 @@
+"""Prioritised replay: the tree's sums, what is drawn how often, and the weights that make up for it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+import agentlab
+from agentlab import errors, seeds
+from agentlab.loop.composition import build_part
+from agentlab.schedules import Linear
+from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.task import part
+from agentlab.tensors import execution
+from agentlab.types import Horizon, Transition
+from agentlab_memories.prioritized import PrioritizedReplay
+from agentlab_memories.sum_tree import FANOUT, SumTree
+
+SPEC = EnvironmentSpec("numbers", Array((1,)), Discrete(1_000))
+KEY = seeds.stream(0, "memory")
+SIZES = (1, FANOUT + 1, FANOUT**3, FANOUT**3 + 1, FANOUT**4 + 1)
+
+
+def eighths(*values):
+    return tf.constant(values, tf.float64) / 8.0
+
+
+def weights(*values):
+    return tf.constant(values, tf.float32)
+
+
+def entries(*values):
+    return tf.constant(values, tf.int64)
+
+
+# ---- the tree ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [4, FANOUT**3 + 1])
+@pytest.mark.quick("eager-*", "graph-*", "xla-4")
+def test_a_tree_by_hand(compiled, size):
+    tree = SumTree(size)
+    put, search = compiled(tree.put), compiled(tree.find)
+
+    def find(*values):
+        return [found.numpy().tolist() for found in search(eighths(*values))]
+
+    put(entries(3, 0, 1), weights(5.0, 1.0, 2.0))  # stretches 0 to 1, 1 to 3, and 3 to 8; entry 2 has none
+    assert find(0.0, 0.99, 1.0, 2.99, 3.0, 7.99) == [[0, 0, 1, 1, 3, 3], [1, 1, 2, 2, 5, 5]]
+    put(entries(3, 1, 1), weights(2.5, 0.5, 0.5))
+    assert find(1.98, 2.0, 2.98, 3.0) == [[0, 1, 1, 3], [1, 0.5, 0.5, 2.5]]
+
+
+TREES = {size: SumTree(size) for size in SIZES}
+PUT = {
+    size: execution.Compiled(tree.put, "graph", [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None])])
+    for size, tree in TREES.items()
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@given(data=st.data())
+@pytest.mark.quick("1", "17", "4097")
+def test_a_tree_is_a_list_of_weights(size, data):
+    tree, kept = TREES[size], np.zeros(size)
+    for variable in tree.variables().values():
+        variable.assign(tf.zeros_like(variable))
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed = data.draw(st.dictionaries(st.integers(0, size - 1), st.integers(0, 9), min_size=1, max_size=20))
+        PUT[size](entries(*changed), weights(*changed.values()))
+        kept[list(changed)] = list(changed.values())
+    ends = np.cumsum(kept)
+    if ends[-1]:
+        inside = np.arange(0.25, ends[-1], 0.5)
+        expected = np.searchsorted(ends, inside, side="right")
+        found, found_weights = tree.find(tf.constant(inside / ends[-1]))
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found_weights, kept[expected])
+
+
+def test_rounding_never_finds_what_has_no_weight():
+    """Weights that can't be added up exactly, points at and beyond the ends of their stretches."""
+    generator = np.random.default_rng(0)
+    kept = generator.uniform(0, 1, 5_000).astype(np.float32) ** 20 * (generator.uniform(size=5_000) < 0.01)
+    tree = SumTree(5_000)
+    tree.put(tf.range(5_000, dtype=tf.int64), tf.constant(kept))
+    ends = np.cumsum(kept, dtype=np.float64)
+    tried = np.concatenate([np.linspace(0, 1 + 1e-5, 50_000), ends / ends[-1]])
+    found = tree.find(tf.constant(tried))[0].numpy()
+    assert (kept[found] > 0).all()
+
+
+def test_among_a_million_each_has_its_share(compiled):
+    """Of a hundred neighbours, as long a stretch of points as their weight; float32 could not tell such points apart."""
+    kept = np.random.default_rng(0).uniform(0.1, 1, 1_000_000).astype(np.float32)
+    tree = SumTree(len(kept))
+    tree.put(tf.range(len(kept), dtype=tf.int64), tf.constant(kept))
+    ends, first, spacing = np.cumsum(kept, dtype=np.float64), 900_000, 0.002
+    tried = np.arange(ends[first], ends[first + 101], spacing) / ends[-1]
+    found = compiled(tree.find)(tf.constant(tried))[0].numpy()
+    lengths = np.bincount(found - first)[2:100] * spacing
+    np.testing.assert_allclose(lengths, kept[first + 2 : first + 100], atol=1.01 * spacing)
+
+
+# ---- the memory --------------------------------------------------------------------------------------------------------
+
+
+def make(horizon=None, rows=1, **settings):
+    memory = PrioritizedReplay(
+        **{"capacity": 8, "batch_size": 4, "smallest_error": 0.0625, "priority_exponent": 1.0, **settings}
+    )
+    memory.build(SPEC, rows, horizon or Horizon())
+    return memory
+
+
+def put(memory, numbers, ended=None, row=None):
+    """Adds transitions by number."""
+    number = np.asarray(numbers, np.float32)
+    batch = Transition(number[:, None], number.astype(np.int64), number, np.ones_like(number), number[:, None])
+    ended = np.zeros(len(number), bool) if ended is None else np.asarray(ended)
+    row = np.zeros(len(number), np.int64) if row is None else np.asarray(row)
+    memory.add(*tf.nest.map_structure(tf.convert_to_tensor, (batch, ended, row)))
+
+
+def priorities(memory):
+    return memory.variables()["tree/0"].numpy().ravel()[: memory.capacity].tolist()
+
+
+def learn(memory, slots, error):
+    """Tells the memory of the errors `[N]` in those slots, as after an update."""
+    slots, error = tf.convert_to_tensor(slots, tf.int64), tf.convert_to_tensor(error, tf.float32)
+    memory.learned(Transition(error[:, None], slots, error, error, error[:, None], slot=slots), {"error": error})
+
+
+def test_priorities_by_hand(compiled):
+    memory = make(priority_exponent=0.5)
+    put(memory, [0, 1, 2])
+    assert priorities(memory) == [1, 1, 1, 0, 0, 0, 0, 0]  # nothing is known yet: the largest so far is 1
+    compiled(lambda slots, error: learn(memory, slots, error))(entries(0, 2), weights(3.9375, 0.0))
+    assert priorities(memory) == [2, 1, 0.25, 0, 0, 0, 0, 0]  # (3.9375 + 1/16) ** 0.5, and (0 + 1/16) ** 0.5
+    put(memory, [3])
+    assert priorities(memory) == [2, 1, 0.25, 2, 0, 0, 0, 0]  # what is new counts as the largest so far
+    compiled(lambda slots, error: learn(memory, slots, error))(entries(0), weights(0.1875))
+    put(memory, range(4, 9))
+    assert priorities(memory) == [2, 1, 0.25, 2, 2, 2, 2, 2]  # slot 0 holds another transition now
+
+
+def test_of_one_drawn_twice_the_larger_error_counts(compiled):
+    memory = make()
+    put(memory, [0, 1])
+    compiled(lambda slots, error: learn(memory, slots, error))(entries(1, 0, 1, 0), weights(1.9375, 0.9375, 5.9375, 0.1875))
+    assert priorities(memory)[:2] == [1, 6]
+
+
+def test_a_batch_by_hand(compiled):
+    """Priorities 1, 4, 3: the stretches of a batch of 4, each 2 long, hold 0 and 1; 1; 1 and 2; 2."""
+    memory = make(weight_exponent=0.5)
+    put(memory, [0, 1, 2])
+    learn(memory, [0, 1, 2], [0.9375, 3.9375, 2.9375])
+    sample = compiled(memory.sample)
+    seen = [set() for _ in range(4)]
+    for step in range(40):
+        batch = sample(seeds.at(KEY, step))
+        drawn = batch.slot.numpy()
+        np.testing.assert_array_equal(batch.action, drawn)
+        weight = np.array([1.0, 4.0, 3.0])[drawn] ** -0.5
+        np.testing.assert_allclose(batch.weight, weight / weight.max(), rtol=1e-6)
+        for stretch, slot in zip(seen, drawn.tolist(), strict=True):
+            stretch.add(slot)
+    assert seen == [{0, 1}, {1}, {1, 2}, {2}]
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_draws_are_as_frequent_as_priorities_say(exponent, assert_frequencies):
+    memory = make(priority_exponent=exponent, batch_size=1, smallest_error=1e-9)
+    put(memory, range(8))
+    error = np.float32([1, 4, 9, 16, 0.25, 1, 1, 4])
+    learn(memory, range(8), error)
+    draw = execution.compiled(lambda steps: tf.map_fn(lambda step: memory.sample(seeds.at(KEY, step)).slot[0], steps), "graph")
+    drawn = draw(tf.range(3_000, dtype=tf.int64))
+    assert_frequencies(drawn, error**exponent / (error**exponent).sum())
+
+
+def test_weights_make_up_for_what_is_drawn_less_often():
+    """With an exponent of 1 the weighted mean over many draws is the mean over the transitions, but for the scale."""
+    memory = make(weight_exponent=1.0, batch_size=8_000)
+    put(memory, range(8))
+    learn(memory, range(8), [1, 4, 9, 16, 0.25, 1, 1, 4])
+    batch = memory.sample(seeds.at(KEY, 0))
+    mean = np.average(batch.reward.numpy(), weights=batch.weight.numpy())
+    assert mean == pytest.approx(3.5, abs=0.1)
+    assert np.average(batch.reward.numpy()) != pytest.approx(3.5, abs=0.1)
+
+
+def test_the_weights_exponent_counts_batches(compiled):
+    memory = make(weight_exponent=Linear(0.0, 1.0, 2))
+    put(memory, [0, 1])
+    learn(memory, [0, 1], [0.9375, 3.9375])
+    sample = compiled(memory.sample)
+    found = [sample(seeds.at(KEY, step)) for step in range(4)]
+    for batch, exponent in zip(found, [0.0, 0.5, 1.0, 1.0], strict=True):
+        expected = np.array([1.0, 4.0])[batch.slot.numpy()] ** -exponent
+        np.testing.assert_allclose(batch.weight, expected / expected.max(), rtol=1e-6)
+
+
+@pytest.mark.quick("graph", "xla")
+def test_of_several_steps_only_whole_ones_have_a_priority(compiled):
+    memory = make(Horizon(3, 0.5), rows=1, capacity=8)
+    add = compiled(lambda numbers: put_tensors(memory, numbers))
+    for count, expected in [
+        (1, [0, 0, 0, 0, 0, 0, 0, 0]),
+        (2, [1, 0, 0, 0, 0, 0, 0, 0]),
+        (5, [1, 1, 1, 1, 1, 1, 0, 0]),
+        (1, [0, 1, 1, 1, 1, 1, 1, 0]),  # slot 0 holds number 8, of which two steps more are to come
+        (5, [1, 1, 1, 1, 0, 0, 1, 1]),
+    ]:
+        add(tf.fill([count], 1.0))
+        assert priorities(memory) == expected
+
+
+def put_tensors(memory, number):
+    action = tf.cast(number, tf.int64)
+    batch = Transition(number[:, None], action, number, tf.ones_like(number), number[:, None])
+    memory.add(batch, tf.zeros_like(number, tf.bool), tf.zeros_like(action))
+
+
+def test_a_batch_before_any_is_whole_is_of_the_first():
+    memory = make(Horizon(3, 0.5))
+    put(memory, [7])
+    batch = memory.sample(seeds.at(KEY, 0))
+    assert batch.action.numpy().tolist() == [7] * 4
+    assert batch.weight.numpy().tolist() == [1] * 4
+
+
+def test_a_batch_is_a_function_of_the_seed(compiled):
+    memory = make(capacity=200, batch_size=32)
+    put(memory, range(150))
+    sample = compiled(memory.sample)
+    one, same, other = (sample(seeds.at(KEY, step)).slot.numpy().tolist() for step in (0, 0, 1))
+    assert one == same == memory.sample(seeds.at(KEY, 0)).slot.numpy().tolist()
+    assert one != other
+
+
+def test_a_trainer_without_errors_is_refused():
+    with pytest.raises(errors.UsageError) as failure:
+        agentlab.make_agent("classifier-digits", changes={"memory": {"name": "prioritized-replay"}})
+    assert str(failure.value) == (
+        "PrioritizedReplay needs the trainer's 'error' on each transition; it has only loss, gradient_norm. "
+        "Choose another memory, or a trainer with that."
+    )
+
+
+WRONG = {
+    "alpha": ({"priority_exponent": 1.5}, "'priority_exponent' must be <= 1: 1.5"),
+    "beta": ({"weight_exponent": Linear(0.4, 2.0, 10)}, "'weight_exponent' must be 0 to 1"),
+    "smallest": ({"smallest_error": 0.0}, "'smallest_error' must be > 0: 0.0"),
+    "not a number": ({"weight_exponent": float("nan")}, "'weight_exponent' must be 0 to 1: nan"),
+}
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG.values(), ids=WRONG)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(errors.UsageError) as failure:
+        build_part("memory", part("prioritized-replay", **settings))
+    assert str(failure.value).startswith(f"Wrong setting of memory 'prioritized-replay': {message}")

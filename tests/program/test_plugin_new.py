@@ -1,0 +1,151 @@
+"""`agentlab plugin new`: for every kind, what it writes installs, passes its tests and its check, runs and is described."""
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from agentlab.program import scaffold
+from agentlab.program.cli import main
+from agentlab.registry import plugins
+from strangers import program
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """Writes a package of each kind, installs them beside what is installed, and returns the directory and their place."""
+    directory = tmp_path_factory.mktemp("packages")
+    for kind in plugins.GROUPS:
+        found = program("plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory))
+        assert (found.returncode, found.stderr) == (0, "")
+        assert found.stdout.startswith(f"Wrote {8 if kind == 'task' else 9} files to {directory / f'try-{kind}'}.")
+    site = directory / "site"
+    command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
+    places = [str(directory / f"try-{kind}") for kind in plugins.GROUPS]
+    installed = subprocess.run([sys.executable, "-m", "pip", *command, *places], capture_output=True, text=True)
+    assert installed.returncode == 0, installed.stderr
+    return directory, site
+
+
+@pytest.fixture
+def beside(packages, monkeypatch, tmp_path):
+    """Puts the packages on the path of processes, in an empty directory; returns where they were written."""
+    directory, site = packages
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.chdir(tmp_path)
+    return directory
+
+
+@pytest.mark.slow
+def test_the_tests_of_what_is_written_pass_without_an_edit(beside):
+    """In one process: TensorFlow is imported once."""
+    where = [beside / f"try-{kind}" for kind in plugins.GROUPS]
+    for path in where:
+        texts = [file.read_text("utf-8") for file in path.rglob("*.*") if file.is_file()]
+        assert "my" + "_plugin" not in "".join(texts)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib"]
+    tests = subprocess.run([*command, *map(str, where)], capture_output=True, text=True)
+    assert tests.returncode == 0, tests.stdout
+    assert int(re.search(r"(\d+) passed", tests.stdout)[1]) > 100
+
+
+@pytest.mark.slow
+def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
+    """Every command in turn: in one process, but for those that set another number of threads, as a user's shell would."""
+    script = (
+        "import pathlib, re, shlex, subprocess, sys\n"
+        "from agentlab.program.cli import main\n"
+        f"where = {str(beside)!r}\n"
+        f"for kind in {list(plugins.GROUPS)}:\n"
+        "    name = f'try-{kind}'\n"
+        "    for words in (['plugin', 'check', name], ['run', name, '--quiet', '--run-dir', name], ['info', name]):\n"
+        "        assert main(words) == 0, words\n"
+        "    readme = (pathlib.Path(where) / name / 'README.md').read_text('utf-8')\n"
+        "    for command in re.findall(r'^\\$ agentlab (run .* .*)$', readme, re.MULTILINE):\n"
+        "        advised = [*shlex.split(command), '--steps', '2000', '--quiet', '--run-dir', f'{name}-advised']\n"
+        "        sys.stdout.flush()\n"
+        "        subprocess.run([sys.executable, '-m', 'agentlab', *advised], check=True)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, ""), found.stdout
+    assert "BROKEN" not in found.stdout
+    for kind in plugins.GROUPS:
+        module = f"try_{kind}"
+        assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in found.stdout
+        assert f"\ntry-{kind}: " in found.stdout  # the line of its result
+        assert f"Files in try-{kind}-advised\n" in found.stdout
+
+
+@pytest.mark.parametrize("kind", plugins.GROUPS)
+def test_what_is_written(tmp_path, kind):
+    files = scaffold.write("My.Own_thing", kind, tmp_path)
+    root = tmp_path / "My.Own_thing"
+    names = {str(path.relative_to(root)) for path in files}
+    common = {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        ".gitignore",
+        ".github/workflows/test.yml",
+        "src/my_own_thing/__init__.py",
+    }
+    assert common | {"src/my_own_thing/tasks.py", "tests/test_my_own_thing.py"} <= names
+    text = {str(path.relative_to(root)): path.read_text("utf-8") for path in files}
+    for word in ("my-plugin", "my_plugin", "MyPlugin", "KIND", "ENTRY_POINTS", "USAGE", "OFFER", "ANOTHER", "YEAR"):
+        assert word not in "".join(text.values())
+    for name, source in text.items():
+        if name.endswith(".py"):
+            assert ast.get_docstring(ast.parse(source))
+    if kind != "task":
+        assert f'My.Own_thing = "my_own_thing.{kind}:MyOwnThing"' in text["pyproject.toml"]
+    assert f'[project.entry-points."{plugins.GROUPS[kind]}"]' in text["pyproject.toml"]
+
+
+FAULTS = {
+    "../escape": "is a path; expected a package's name such as 'my-plugin', its place as --directory DIR",
+    "/tmp/escape": "is a path",
+    "a\\b": "is a path",
+    "..": "is a path",
+    ".hidden": "is a path",
+    "": "is no name for a package",
+    "9lives": "is no name for a package",
+    "two words": "is no name for a package",
+    "plügin": "is no name for a package",
+    "hyphen-": "is no name for a package",
+    "class": "is no name for a package",
+    "x" * 101: "is no name for a package",
+    "dqn": "is taken: agentlab 0.1.0 offers the task 'dqn'",
+    "replay": "is taken: agentlab 0.1.0 offers the memory 'replay'",
+    "AgentLab": "is taken: agentlab 0.1.0 offers",
+    "numpy": "is taken: a module 'numpy' is installed",
+    "json": "is taken: a module 'json' is installed",
+    "there": "is taken: 'there' exists",
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), FAULTS.items(), ids=lambda text: text[:12] or "empty")
+def test_a_name_that_will_not_do_is_told_and_nothing_is_written(path, name, reason, capsys):
+    pathlib.Path("there").mkdir()
+    before = set(pathlib.Path().rglob("*"))
+    assert main(["plugin", "new", name]) == 2
+    complaint = capsys.readouterr().err
+    assert f"Plugin name {name!r} {reason}" in complaint
+    assert complaint.count("\n") == 1
+    assert set(pathlib.Path().rglob("*")) == before
+
+
+def test_a_kind_that_is_none_is_told(path, capsys):
+    assert main(["plugin", "new", "fine", "--kind", "trainr"]) == 2
+    assert "Did you mean 'trainer'?" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told(path, capsys):
+    pathlib.Path("file").write_text("")
+    assert main(["plugin", "new", "fine", "--directory", "file"]) == 2
+    complaint = capsys.readouterr().err
+    assert "Plugin 'fine' can't be written to 'file'" in complaint
+    assert complaint.count("\n") == 1

@@ -1,0 +1,103 @@
+"""The pages of docs/ do what they say: every block of Python runs, warnings being errors, and links lead somewhere."""
+
+import ast
+import importlib
+import os
+import re
+import subprocess
+import sys
+
+import nbclient
+import nbformat
+import pytest
+
+from paths import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = {path.name: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))}
+EXECUTED_ELSEWHERE = {"supervised.md"}  # tests/plugins/supervised/test_supervised_docs.py looks at its figures too
+
+
+def blocks(text):
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if blocks(text) and name not in EXECUTED_ELSEWHERE])
+def test_the_python_of_a_page_runs(tmp_path, page):
+    script = tmp_path / page.replace(".md", ".py")
+    script.write_text("\n\n".join(blocks(PAGES[page])), "utf-8")
+    found = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
+    """As Jupyter runs it: a process of its own, cell by cell, with the bar of progress that a notebook shows."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    notebook = nbformat.read(DOCS.parent / "examples" / "embedding.ipynb", as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("import warnings; warnings.simplefilter('error')"))
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    cells = [cell for cell in notebook.cells[1:] if cell.cell_type == "code"]
+    shown = ["".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream") for cell in cells]
+    assert len(cells) >= 3
+    assert "100%" in shown[0]
+    assert "step/s" in shown[0]
+    assert "return=" in shown[0]
+    (result,) = [output.data["text/plain"] for output in cells[0].outputs if output.output_type == "execute_result"]
+    assert result.startswith("[(16000, ")
+    assert "Did you mean 'discount'?" in shown[-1]
+    assert "Warning" not in "".join(shown)
+
+
+def test_the_pages_that_are_told_of_here_are_there():
+    assert {"plugins.md", "embedding.md", "architecture.md", "time.md", "randomness.md", "gears.md"} <= set(PAGES)
+    assert len(blocks(PAGES["plugins.md"])) >= 3
+    assert len(blocks(PAGES["embedding.md"])) >= 6
+    assert {"parts.md", "algorithm.md", "questions.md"} <= set(PAGES)
+
+
+REFERENCE = re.findall(r"^::: ([\w.]+)$", PAGES["reference.md"], re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_the_reference_names_what_there_is(name):
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except AttributeError:
+        found = importlib.import_module(name)
+    assert found.__doc__
+
+
+EXAMPLES = DOCS.parent / "examples"
+CODE = [*EXAMPLES.rglob("*.py"), *(DOCS.parent / "agentlab" / "templates").rglob("*.py")]
+IMPORTS = {
+    (node.module, alias.name)
+    for text in [*(path.read_text("utf-8") for path in CODE), *("\n".join(blocks(text)) for text in PAGES.values())]
+    for node in ast.walk(ast.parse(text))
+    if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "agentlab"
+    for alias in node.names
+}
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(IMPORTS), ids=str)
+def test_the_reference_has_what_examples_import(module, name):
+    """A name, the module it is in, or what it is by another name, such as `agentlab.TimeStep`."""
+    listed = set(REFERENCE)
+    value = getattr(importlib.import_module(module), name, None) or importlib.import_module(f"{module}.{name}")
+    home = f"{getattr(value, '__module__', module)}.{getattr(value, '__qualname__', name)}"
+    own = {f"{module}.{name}", module, home, home.rpartition(".")[0]}
+    inside = any(one.startswith(f"{module}.{name}.") for one in listed)  # a module, of which the reference has the parts
+    assert own & listed or inside, f"{module}.{name} is imported in examples, and not in docs/reference.md"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
+        assert (DOCS / target).exists(), target

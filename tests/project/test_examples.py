@@ -1,0 +1,83 @@
+"""The example packages install, and pass their own tests and their check."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from paths import ROOT
+from strangers import program
+
+EXAMPLES = ROOT / "examples"
+PACKAGES = sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Installs the packages, from copies, as building leaves files beside the source text; returns where."""
+    directory = tmp_path_factory.mktemp("examples")
+    places = [shutil.copytree(EXAMPLES / package, directory / "build" / package) for package in PACKAGES]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    found = subprocess.run([*command, "--target", str(directory / "site"), *map(str, places)], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    return directory / "site"
+
+
+LONGEST = "agentlab-policy-gradient"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packages", [[LONGEST], [each for each in PACKAGES if each != LONGEST]], ids=["longest", "others"])
+def test_examples_pass_their_tests(site, monkeypatch, packages):
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    places = [str(EXAMPLES / package) for package in packages]
+    options = ["-o", "addopts=", "-p", "no:cacheprovider", "--import-mode=importlib", "-W", "error"]
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *options, *places],
+        capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout
+    assert " passed" in found.stdout
+
+
+@pytest.mark.slow
+def test_an_example_passes_its_check(site, monkeypatch):
+    """One of them: a check puts parts to the very lines that their tests put them to."""
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    checked = program("plugin", "check", "agentlab-corridor")
+    assert checked.returncode == 0, checked.stdout
+
+
+def commands():
+    """Returns the words of every line of a README that begins with `$ agentlab`."""
+    texts = [(EXAMPLES / package / "README.md").read_text("utf-8") for package in PACKAGES]
+    return [line.split() for text in texts for line in re.findall(r"^\$ agentlab (.*)$", text, re.MULTILINE)]
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readmes_run(site, monkeypatch, tmp_path):
+    """One after the other in one process; runs with a budget of a few steps, as what they learn is tested elsewhere."""
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    assert len(commands()) >= 8
+    budget = ["--steps", "600", "--quiet", "--set", "evaluation.episodes=2"]
+    lines = [[*words, *(budget if words[0] == "run" else [])] for words in commands()]
+    script = (
+        "from agentlab import importing; importing.runner()\n"
+        "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1)\n"  # as some tasks ask, each alone
+        f"from agentlab.program.cli import main\nfor words in {lines}:\n    assert main(words) == 0, words\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+
+
+def test_there_is_an_example_of_each_thing_that_people_write():
+    assert len(PACKAGES) >= 4
+    text = "".join((EXAMPLES / package / "pyproject.toml").read_text("utf-8") for package in PACKAGES)
+    for kind in ("environments", "trainers", "samplers", "memories", "tasks"):
+        assert f"agentlab.{kind}" in text

@@ -1,0 +1,80 @@
+"""The README does what it says: its commands print what it shows, but for the digits, and its Python runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from paths import ROOT
+
+TEXT = (ROOT / "README.md").read_text("utf-8")
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "NO_COLOR": "1"}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    """Returns (command, shown output) of every line that begins with `$ agentlab`, alone or after an installation."""
+    found = []
+    for block in blocks("console"):
+        for entry in block.split("$ ")[1:]:
+            line, _, output = entry.partition("\n")
+            if "agentlab " in line:
+                found.append((line[line.index("agentlab ") :], output))
+    return found
+
+
+def masked(text):
+    return re.sub(r"[-\d.,]*\d", "#", re.sub(r" +", " ", text))
+
+
+def by_task():
+    """Returns the commands in their order by the task that they run, or whose run they are about."""
+    found = {}
+    for command, output in commands():
+        task = re.search(r"agentlab run ([\w-]+)|runs/([\w-]+)/", command)
+        found.setdefault(task[1] or task[2], []).append((command, output))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", by_task())
+def test_commands_print_what_is_shown(tmp_path, task):
+    for command, shown in by_task()[task]:
+        program = [sys.executable, "-m", *shlex.split(command)]
+        found = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+        assert masked(found.stdout + found.stderr) == masked(shown), command
+        assert found.returncode == (2 if shown.startswith("agentlab: ") else 0), command
+        if "--video" in command:
+            assert (tmp_path / "cartpole.gif").stat().st_size > 10_000
+
+
+def test_there_are_commands():
+    assert len(commands()) >= 6
+    assert any("--video cartpole.gif" in command for command, _ in commands())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", blocks("python"), ids=range(len(blocks("python"))))
+def test_python_runs(tmp_path, code):
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def test_links_lead_somewhere():
+    targets = re.findall(r"\]\(([^)#:]+)\)", TEXT)
+    assert len(targets) >= 5
+    assert all((ROOT / target).exists() for target in targets)
+
+
+def test_the_line_that_runs_the_tests_is_the_one_that_ci_runs():
+    line = next(line for line in TEXT.splitlines() if "pytest" in line)
+    assert line.startswith("$ pip install ")
+    assert line.endswith(" && pytest")

@@ -1,0 +1,297 @@
+"""Checkpoints: committed whole or not at all, whatever fails in between; what is damaged is found out."""
+
+import errno
+import json
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from safetensors.numpy import load_file
+
+from agentlab import errors
+from agentlab.runs.checkpoints import Checkpoints
+from agentlab.system import arrays, files
+from agentlab.system.arrays import ArrayFile
+from agentlab.system.files import UnreadableError
+from sabotage import Saboteur
+
+FACTS = {"metrics_bytes": 7, "best": {"step": 10, "return_mean": 0.5}, "exact": True}
+DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
+arrays_of_any_kind = st.dictionaries(
+    st.text("abc/_0", min_size=1, max_size=8),
+    st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_side=5, min_side=0))),
+    max_size=4,
+)
+
+
+def write(path, held):
+    with path.open("wb") as opened:
+        return arrays.write(opened, held)
+
+
+def groups(step):
+    generator = np.random.default_rng(step)
+    weights = {"model/000": generator.random((30, 4), np.float32), "updates": np.array(step)}
+    return {"agent": weights, "memory": {"reward": generator.random(50)}, "loop": {"index/000": np.array(step)}}
+
+
+def saved(checkpoints, *steps):
+    for step in steps:
+        checkpoints.save(step, groups(step), FACTS)
+    return checkpoints
+
+
+def newest_whole(checkpoints):
+    """Returns the step of the newest checkpoint that verifies, having compared all it holds; None if there is none."""
+    for step in reversed(checkpoints.steps()):
+        try:
+            found = checkpoints.open(step)
+            found.verify()
+        except UnreadableError:
+            continue
+        for group, expected in groups(step).items():
+            assert_same(load_file(found.path / f"{group}.safetensors"), expected)
+        assert found.facts == FACTS
+        return step
+    return None
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+
+
+@given(held=arrays_of_any_kind)
+def test_arrays_come_back_to_the_bit_and_other_readers_can_read_them(tmp_path_factory, held):
+    file = tmp_path_factory.mktemp("arrays") / "some.safetensors"
+    size, digest = write(file, held)
+    assert (file.stat().st_size, ArrayFile.open(file).sha256) == (size, digest)
+    for found in (load_file(file), ArrayFile.open(file).read_all()):
+        assert found.keys() == held.keys()
+        for name, array in held.items():
+            assert (found[name].dtype, found[name].shape, found[name].tobytes()) == (array.dtype, array.shape, array.tobytes())
+
+
+@given(kept=st.integers(0, 6), rows=st.integers(0, 6), width=st.integers(1, 3))
+def test_rows_of_zeros_at_the_end_are_left_out_and_come_back(tmp_path_factory, kept, rows, width):
+    array = np.zeros((kept + rows, width), np.float32)
+    array[:kept, -1] = -0.0  # whose bits are not zero
+    file = tmp_path_factory.mktemp("arrays") / "some.safetensors"
+    write(file, {"ring": arrays.without_zeros(array)})
+    assert load_file(file)["ring"].shape == (kept, width)
+    opened = ArrayFile.open(file)
+    opened.check({"ring": array}, short=True)
+    assert opened.read("ring", array).tobytes() == array.tobytes()
+    if rows:
+        with pytest.raises(UnreadableError, match="has ring as"):
+            opened.check({"ring": array})
+
+
+@pytest.mark.parametrize(
+    ("expected", "sentence"),
+    [
+        ({"other": np.zeros(3)}, "doesn't fit this agent: other, ring on one side only"),
+        ({"ring": np.zeros(2)}, r"has ring as F64 \(3,\); expected float64 \(2,\)"),
+        ({"ring": np.zeros((3, 1))}, r"has ring as F64 \(3,\); expected float64 \(3, 1\)"),
+        ({"ring": np.zeros(3, np.float32)}, r"has ring as F64 \(3,\); expected float32 \(3,\)"),
+    ],
+)
+def test_arrays_of_another_name_shape_or_dtype_are_refused(tmp_path, expected, sentence):
+    write(tmp_path / "some.safetensors", {"ring": np.ones(3)})
+    with pytest.raises(UnreadableError, match=sentence):
+        ArrayFile.open(tmp_path / "some.safetensors").check(expected, short=True)
+
+
+def test_a_checkpoint_of_the_same_step_takes_the_place_of_the_old_one(tmp_path):
+    checkpoints = saved(Checkpoints(tmp_path / "checkpoints"), 10, 20)
+    (tmp_path / "checkpoints" / "step-20" / "agent.safetensors").write_bytes(b"damaged")
+    assert newest_whole(saved(checkpoints, 20)) == 20
+    checkpoints.prune([20])
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-20"]
+
+
+def in_a_child(function, saboteur):
+    """Runs a function in a forked process, sabotaged; returns its exit code."""
+    child = os.fork()
+    if child == 0:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            saboteur.install(monkeypatch)
+            function()
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def prune_and_save(checkpoints):
+    checkpoints.save(30, groups(30), FACTS)
+    checkpoints.prune([20, 30])
+    checkpoints.save(20, groups(20), FACTS)  # in the place of what is there
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_crash_at_any_write_fsync_rename_or_unlink_loses_no_more_than_what_was_being_written(tmp_path):
+    for which in range(1_000):
+        directory = tmp_path / f"crash-{which}"
+        directory.mkdir()
+        checkpoints = saved(Checkpoints(directory / "checkpoints"), 10, 20)
+        code = in_a_child(lambda checkpoints=checkpoints: prune_and_save(checkpoints), Saboteur(which))
+        assert code in (0, 9)
+        checkpoints.sweep()
+        assert newest_whole(checkpoints) in (20, 30)
+        assert not [path.name for path in checkpoints.directory.iterdir() if path.name.startswith(".")]
+        assert newest_whole(saved(checkpoints, 40)) == 40
+        shutil.rmtree(directory)
+        if code == 0:
+            break
+    assert which > 40  # calls in all
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_is_full_keeps_the_old_checkpoint_and_leaves_no_temporary_file(tmp_path, code):
+    checkpoints = saved(Checkpoints(tmp_path / "checkpoints"), 10)
+    for which in range(1_000):
+        saboteur, told = Saboteur(which, OSError(code, os.strerror(code))), ""
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            saboteur.install(monkeypatch)
+            try:
+                checkpoints.save(20, groups(20), FACTS)
+            except errors.WriteFault as error:
+                told = str(error)
+        if saboteur.count <= which:
+            break
+        assert newest_whole(checkpoints) == 20 or (os.strerror(code) in told and "the newest is step-10" in told)
+        assert newest_whole(checkpoints) in (10, 20)
+        assert not [path for path in checkpoints.directory.iterdir() if path.name.startswith(".")]
+        shutil.rmtree(checkpoints.directory / "step-20", ignore_errors=True)
+    assert which > 15
+
+
+def damage(directory, generator):
+    """Damages a checkpoint in a random way and returns what it did."""
+    names = sorted(path.name for path in directory.iterdir())
+    file = directory / generator.choice(names)
+    data = bytearray(file.read_bytes())
+    way = generator.choice(["flip", "truncate", "extend", "remove", "swap", "empty", "other step", "directory", "link"])
+    if way == "flip":
+        data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+        file.write_bytes(data)
+    elif way == "truncate":
+        file.write_bytes(data[: generator.randrange(len(data))])
+    elif way == "extend":
+        file.write_bytes(data + bytes(generator.randrange(1, 9)))
+    elif way == "remove":
+        file.unlink()
+    elif way == "swap":
+        other = directory / generator.choice([name for name in names if name != file.name])
+        file.write_bytes(other.read_bytes())
+    elif way == "empty":
+        file.write_bytes(b"")
+    elif way == "other step":
+        source = generator.choice(["agent.safetensors", "loop.safetensors", "memory.safetensors", "manifest.json"])
+        shutil.copy(directory.parent / "step-10" / source, directory / source)
+    elif way == "directory":
+        file.unlink()
+        file.mkdir()
+    else:
+        file.unlink()
+        file.symlink_to(directory.parent / "step-10" / file.name)
+    return f"{way} {file.name}"
+
+
+def is_harmless(directory):
+    """Whether what was changed is no more than white space in the manifest."""
+    with (directory / "manifest.json").open("rb") as manifest:
+        found = json.load(manifest)
+    written = {name: entry["bytes"] for name, entry in found["files"].items()}
+    return written == {path.name: path.stat().st_size for path in directory.glob("*.safetensors")}
+
+
+def test_damaged_checkpoints_are_found_out_and_the_newest_whole_one_is_used(tmp_path, full):
+    generator = random.Random(0)
+    original = saved(Checkpoints(tmp_path / "original"), 10, 20).directory
+    for number in range(1_000 if full else 100):
+        checkpoints = Checkpoints(tmp_path / f"{number}")
+        shutil.copytree(original, checkpoints.directory)
+        directory = checkpoints.directory / "step-20"
+        what = damage(directory, generator)
+        found = newest_whole(checkpoints)
+        if found == 20:  # the manifest says the same with one bit more or less of white space
+            assert what == "flip manifest.json", what
+            assert is_harmless(directory), what
+        else:
+            assert found == 10, what
+        shutil.rmtree(checkpoints.directory)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[]", "holds a list"),
+        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
+        ('{"a": NaN}', "NaN is no JSON"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
+        ('{"a": ' + "9" * 10_000 + "}", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("\udcff", "can't be read"),
+    ],
+)
+def test_json_that_is_not_what_it_should_be_is_refused(tmp_path, text, sentence):
+    file = tmp_path / "some.json"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UnreadableError, match=sentence):
+        files.read_json(file)
+
+
+def test_only_plain_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    (tmp_path / "large").write_bytes(b"12345")
+    for name, sentence in [
+        ("pipe", "not a plain file"),
+        ("link", "symbolic link"),
+        ("none", "is missing"),
+        (".", "not a plain"),
+    ]:
+        with pytest.raises(UnreadableError, match=sentence):
+            files.read_text(tmp_path / name)
+    with pytest.raises(UnreadableError, match="large has 5 bytes; expected at most 4"):
+        files.read_text(tmp_path / "large", limit=4)
+
+
+def test_the_manifest_names_files_of_its_own_directory_only(tmp_path):
+    checkpoints = saved(Checkpoints(tmp_path), 10)
+    manifest = tmp_path / "step-10" / "manifest.json"
+    honest = json.loads(manifest.read_text())
+    entry = honest["files"]["loop.safetensors"]
+    for name in ("../loop.safetensors", "/etc/passwd", "a/b.safetensors", "loop", "..safetensors/../x.safetensors", ""):
+        manifest.write_text(json.dumps({**honest, "files": {name: entry}}))
+        with pytest.raises(UnreadableError, match="lists files in a way that no checkpoint does"):
+            checkpoints.open(10)
+
+
+def test_huge_shapes_are_refused_before_anything_is_allocated(tmp_path):
+    file = tmp_path / "huge.safetensors"
+    header = json.dumps({"ring": {"dtype": "F32", "shape": [2**40, 2**10], "data_offsets": [0, 4]}}).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"1234")
+    with pytest.raises(UnreadableError, match=r"huge\.safetensors can't be read"):
+        ArrayFile.open(file)
+    file.write_bytes((2**62).to_bytes(8, "little") + header)
+    with pytest.raises(UnreadableError, match=r"huge\.safetensors can't be read"):
+        ArrayFile.open(file)
+
+
+def test_the_saboteur_does_sabotage(tmp_path):
+    """A test of the tests: the calls of a save are all seen."""
+    saboteur = Saboteur(-1)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        saboteur.install(monkeypatch)
+        saved(Checkpoints(tmp_path / "checkpoints"), 10)
+    # 3 files of 3 or more pieces and the manifest, an fsync of each and of two directories, renames and a mkdir
+    assert saboteur.count >= 20

@@ -1,0 +1,54 @@
+"""A compiled call that takes NumPy arrays: what it keeps of them, and the shapes and dtypes it follows."""
+
+import concurrent.futures
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agentlab.tensors.execution import GraphCall
+
+
+def test_what_a_call_keeps_or_returns_is_not_changed_by_the_next_call():
+    kept = tf.Variable([0.0, 0.0])
+    call = GraphCall(lambda array: kept.assign(array), [tf.TensorSpec([2])])  # hands on the very memory it is given
+    array = np.array([1, 2], np.float32)
+    returned = call(array)[0].numpy()
+    array[:] = 3
+    np.testing.assert_array_equal(kept, [1, 2])
+    (later,) = call(np.array([5, 6], np.float32))
+    np.testing.assert_array_equal(returned, [1, 2])
+    call(np.array([7, 8], np.float32))
+    np.testing.assert_array_equal(later, [5, 6])
+    np.testing.assert_array_equal(kept, [7, 8])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int32", "int64", "bool"])
+def test_arrays_of_any_shape_layout_and_dtype_arrive_as_they_are(dtype):
+    call = GraphCall(lambda array: array[..., ::-1], [tf.TensorSpec([None, 3], dtype)])
+    array = np.arange(24).reshape(4, 6).astype(dtype)
+    for part in (array[:, :3], array[:1, 3:], array[:0, :3], array[::2, ::2], array.T[:6:2, 1:]):
+        (reversed_rows,) = call(part)
+        np.testing.assert_array_equal(reversed_rows, part[:, ::-1])
+
+
+def test_threads_get_the_results_of_their_own_arrays():
+    call = GraphCall(lambda array: tf.reduce_sum(array * tf.ones([50, 20_000]), axis=-1), [tf.TensorSpec([20_000])])
+
+    def wrong(number):
+        array = np.full(20_000, number, np.float32)
+        return sum(int((call(array)[0].numpy() != 20_000 * number).any()) for _ in range(20))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(wrong, range(4))) == [0, 0, 0, 0]
+
+
+def test_tensors_are_taken_as_well():
+    call = GraphCall(lambda first, second: first - second, [tf.TensorSpec([2]), tf.TensorSpec([2])])
+    np.testing.assert_array_equal(call(np.array([5, 7], np.float32), tf.constant([1.0, 2.0]))[0], [4, 5])
+
+
+def test_an_array_of_another_dtype_is_refused():
+    call = GraphCall(lambda array: array + 1.0, [tf.TensorSpec([2])])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="double"):
+        call(np.zeros(2))

@@ -1,0 +1,93 @@
+"""Every part that this distribution offers passes the tests that are shipped for everybody's."""
+
+import attrs
+import numpy as np
+import pytest
+
+from agentlab import task as tasks
+from agentlab.registry import plugins
+from agentlab.testing import TaskTests
+from agentlab.testing.checks import probe, suite, suites
+
+OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
+NEEDED = {  # settings without a default
+    "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()}
+}
+SAYING = "the quick brown fox jumps over the lazy dog, and the dog looks up. "
+OFFLINE = {  # instead of what has to be downloaded, and is long
+    "images": {"data": "digits"},
+    "text": {"text": SAYING * 30, "window": 8},
+}
+ONE_LIFE = {"name": "atari", "arguments": {"max_num_frames_per_episode": 200}}
+SMALL = {  # models and memories are spared their size where another part is looked at
+    "lstm": {"units": 4},
+    "gru": {"units": 4},
+    "gpt": {"units": 8, "layers": 1, "heads": 1, "context": 8},
+    "cnn": {"filters": (2, 2), "hidden_units": 4},
+    "cnn-normalized": {"stem": 2, "stages": ((2,),)},
+    "nature-cnn": {"convolutions": ((2, 8, 8),), "hidden_units": (4,)},
+    "replay": {"capacity": 2_000},
+    "prioritized-replay": {"capacity": 2_000},
+}
+QUICK = ("dqn", "linear-regression")  # tasks that are run and resumed in the quick suite too
+SLOW = ("atari",)  # parts whose suites it leaves out: four times four frames a turn
+LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
+
+
+def small(task):
+    """Returns the task with data that every machine has, a small model and a small memory."""
+    sizes = {"environment": OFFLINE, "model": SMALL, "memory": SMALL}
+    parts = {kind: getattr(task, kind) for kind in sizes}
+    changed = {kind: tasks.Part(part.name, {**part.settings, **sizes[kind].get(part.name, {})}) for kind, part in parts.items()}
+    return attrs.evolve(task, **changed)
+
+
+def among(offer):
+    """Returns the task that a model or trainer is tested among: one that uses it, or another style of it."""
+    like = attrs.evolve(offer, name=LIKE.get(offer.name, offer.name.removesuffix("-functional").removesuffix("-subclassed")))
+    return small(suites.companions(like))
+
+
+@pytest.mark.slow
+def slow_run(self):
+    TaskTests.test_run(self)
+
+
+@pytest.mark.slow
+def slow_resume(self):
+    TaskTests.test_resume(self)
+
+
+def suite_of(offer):
+    attributes = {"pytestmark": pytest.mark.slow} if offer.name in SLOW else {}
+    if offer.kind in ("model", "trainer"):
+        attributes["among"] = among(offer)
+    if offer.name == "atari":
+        attributes["turns"] = 60  # of four frames: some lives are lost by then
+    if offer.name in ("gpt", "nature-cnn", *NEEDED):
+        attributes["settings"] = {**NEEDED, **SMALL}[offer.name] | ({"channels": "first"} if offer.name == "nature-cnn" else {})
+    if offer.kind == "task":
+        task = small(plugins.load("task", offer.name))
+        data = task.as_data()
+        attributes["changes"] = {kind: data[kind] for kind in ("environment", "model", "memory")} | {"execution": "graph"}
+        if task.environment.name == "atari":
+            attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
+        if offer.name not in QUICK:
+            attributes |= {"test_run": slow_run, "test_resume": slow_resume}
+    return suites.suite_of(offer, **attributes)
+
+
+for each in OFFERS:
+    globals()[f"Test_{each.kind}_{each.name}"] = suite_of(each)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports():
+    """Imports all modules in one process, where each test would start one of its own."""
+    parts = {suite.module_of(plugins.load(offer.kind, offer.name)) for offer in OFFERS if offer.kind != "task"}
+    probe.observe(*parts)
+
+
+def test_there_is_a_part_of_each_kind():
+    assert {offer.kind for offer in OFFERS} == set(plugins.GROUPS)
+    assert len(OFFERS) > 30
