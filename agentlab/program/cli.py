@@ -302,7 +302,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
     plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
     for changes in ({**swaps, **plain}, task.dotted(options.set)):
-        tree = task.merged(tree, task_changes)
+        tree = task.merged(tree, changes)
     return tree
 
 

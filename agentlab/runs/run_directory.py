@@ -54,7 +54,7 @@ class RunDirectory:
 
     def advise(self, command: str) -> None:
         """Takes the command that goes on with this run, which messages give."""
-        self.resume_command = self.checkpoints.resume_command = command
+        self.resuming = self.checkpoints.resuming = command
 
     @property
     def path(self) -> pathlib.Path:
@@ -197,7 +197,7 @@ class RunDirectory:
             remedy = "Make room or mend the disk" if isinstance(error, OSError) else "Mend that"
             raise errors.WriteFault(
                 f"{str(self.path / name)!r} can't be written: {getattr(error, 'strerror', None) or error}. {remedy}, then "
-                f"'{self.resume_command}'."
+                f"'{self.resuming}'."
             ) from error
 
 

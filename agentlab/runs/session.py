@@ -27,7 +27,7 @@ from agentlab.loop.composition import (
 )
 from agentlab.loop.gears import DeviceGear, Gear, HostGear
 from agentlab.model import ModelBuilder
-from agentlab.runs import resume_command, snapshot
+from agentlab.runs import resuming, snapshot
 from agentlab.runs.background_saving import Committer
 from agentlab.runs.checkpoints import Checkpoint
 from agentlab.runs.finite_checks import check_learning
@@ -189,7 +189,7 @@ class Session:
     def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
         """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
         self._committer = Committer(directory, self._task.checkpoints_kept)
-        directory.advise(resume_command.command("resume", directory.path, self._task, self.agent.model, self._own_model))
+        directory.advise(resuming.command("resume", directory.path, self._task, self.agent.model, self._own_model))
         with contextlib.ExitStack() as leaving:
             leaving.callback(directory.close)
             leaving.callback(lambda: self._committer.wait())

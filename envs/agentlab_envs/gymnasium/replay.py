@@ -73,7 +73,7 @@ class EpisodeLog:
         oldest = max(int(self._starts.min()), taken - self.longest)
         needed = self._actions[oldest - self._forgotten : self._count]
         room = len(self._actions) if 2 * len(needed) <= len(self._actions) else 2 * len(needed)
-        actions = np.empty((free_memory, *self._shape), self._dtype)
+        actions = np.empty((room, *self._shape), self._dtype)
         actions[: len(needed)] = needed
         self._actions, self._forgotten, self._count = actions, oldest, len(needed)
 
