@@ -46,6 +46,7 @@ def failing(here):
     ("way", "sentence"),
     [("raise", "RuntimeError: the motor is on fire"), ("not a number", "observation.* is nan"), ("reward", "reward is nan")],
 )
+@pytest.mark.quick("reward-*")
 def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys, way, sentence):
     assert main([*failing, "--set", f"environment.arguments.way={way}", "--set", "report_period=20"]) == 1
     output, told = capsys.readouterr()
@@ -229,6 +230,7 @@ def test_a_reader_that_left_changes_no_exit_code(monkeypatch, doing, code, compl
         process.stderr.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_does_not_end_the_training(here):
     command = [
         "run",
@@ -252,6 +254,7 @@ def test_a_reader_that_leaves_does_not_end_the_training(here):
     assert json.loads((here / "run" / "result.json").read_text())["steps"] == 256
 
 
+@pytest.mark.slow
 def test_a_signal_is_heard_when_nobody_reads_what_is_said_to_it(here):
     command = ["run", "dqn", *SMALL[1:], "--environment", "identity", "--steps", "1000000", "--run-dir", "run"]
     command += ["--set", "report_period=64"]

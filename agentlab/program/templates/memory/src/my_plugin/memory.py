@@ -10,6 +10,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.memory import Memory
 from agentlab.spec import EnvironmentSpec
+from agentlab.system.ranges import COUNT, Range
 from agentlab.types import Horizon, Transition
 
 
@@ -63,3 +64,6 @@ class MyPlugin(Memory):
     def variables(self) -> dict[str, Any]:
         rings = attrs.asdict(self._kept, recurse=False)
         return {"added": self._added, **{name: ring for name, ring in rings.items() if not isinstance(ring, tuple)}}
+
+    def ranges(self) -> dict[str, Range]:
+        return {"added": COUNT}  # a checkpoint with other numbers is refused
