@@ -153,7 +153,8 @@ class Learner:
     def ranges(self) -> dict[str, Range]:
         """Returns what the numbers of those can be, by the same names."""
         own = {"steps": COUNT, "updates": COUNT, **prefixed("trainer/", self.trainer.ranges())}
-        return {**ranges_of({"model": self.trainer.model, "means": self.means}), **own}
+        every = {**ranges_of({"model": self.trainer.model, "means": self.means}), **own}
+        return {name: every[name] for name in self.variables() if name in every}
 
     def memory_variables(self) -> dict[str, tf.Variable]:
         """Returns the memory's tf.Variables by name; `prepare` has allocated them."""

@@ -11,9 +11,9 @@ import keras
 from agentlab import errors, settings
 from agentlab import task as tasks
 from agentlab.checks import limits
+from agentlab.registry import environment_objects, plugins
 from agentlab.runs.composition import check_imports, evaluation_environment
 from agentlab.runs.model_building import MOST_WEIGHTS_OF_FILE
-from agentlab.registry import environment_objects, plugins
 from agentlab.runs.run_directory import CONFIG
 from agentlab.system import files
 from agentlab.task import PART_KINDS, Part, Task
