@@ -36,8 +36,8 @@ class Nested(gymnasium.Env):
 
     observation_space, action_space = OBSERVATION, ACTION
 
-    def __init__(self, fault: str = "") -> None:
-        self.fault, self.row = fault, 0
+    def __init__(self, fault: str = "", fresh: bool = False) -> None:
+        self.fault, self.fresh, self.row = fault, fresh, 0
         self.image, self.numbers = np.zeros((2, 2), np.uint8), np.zeros(2, np.float32)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
@@ -46,6 +46,8 @@ class Nested(gymnasium.Env):
         return self.show(), {}
 
     def show(self) -> dict[str, Any]:
+        if self.fresh:
+            self.image, self.numbers = self.image.copy(), self.numbers.copy()
         self.image[...], self.numbers[...] = 10 * self.row + self.count, (0, -self.count)
         choices = np.array([[5, 2], [self.count % 2, -1]])
         flags = np.array([1, 0, self.count % 2], np.int8)
@@ -133,10 +135,10 @@ class SelfMasked(Masked):
 
 
 class NestedVector(SyncVectorEnv):
-    """Gymnasium's own vector class, as somebody else's."""
+    """Gymnasium's own vector class, as somebody else's; its `final_obs` holds the very arrays that environments show."""
 
     def __init__(self, num_envs: int, fault: str = "", max_episode_steps: int | None = None) -> None:
-        super().__init__([lambda: Nested(fault)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+        super().__init__([lambda: Nested(fault, fresh=True)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 ENTRIES: dict[str, Any] = {"Nested": Nested, "Masked": Masked, "SelfMasked": SelfMasked}
