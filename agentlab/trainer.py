@@ -184,7 +184,7 @@ class TrainedNetwork:
 
     def __call__(self, inputs: Nest, training: bool = False) -> Tensor:
         """Returns outputs `[N, ..., K]` for inputs `[N, ...]`; of several models, `[count, N, ..., K]`."""
-        outputs = [model(inputs, training=training) for model in self.models]
+        outputs = [as_network(model)(inputs, training=training)[0] for model in self.models]
         return outputs[0] if len(outputs) == 1 else tf.stack(outputs)
 
 
