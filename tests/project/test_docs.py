@@ -69,14 +69,15 @@ REFERENCE = re.findall(r"^::: ([\w.]+)$", PAGES["reference.md"], re.MULTILINE)
 def test_the_reference_names_what_there_is(name):
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        member = getattr(importlib.import_module(module), attribute)
     except AttributeError:
-        found = importlib.import_module(name)
-    assert found.__doc__
+        member = importlib.import_module(name)
+    assert member.__doc__
 
 
 EXAMPLES = DOCS.parent / "examples"
-CODE = [*EXAMPLES.rglob("*.py"), *(DOCS.parent / "agentlab" / "templates").rglob("*.py")]
+TEMPLATES = DOCS.parent / "agentlab" / "program" / "templates"
+CODE = [*EXAMPLES.rglob("*.py"), *TEMPLATES.rglob("*.py")]
 IMPORTS = {
     (node.module, alias.name)
     for text in [*(path.read_text("utf-8") for path in CODE), *("\n".join(blocks(text)) for text in PAGES.values())]
@@ -84,6 +85,11 @@ IMPORTS = {
     if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "agentlab"
     for alias in node.names
 }
+
+
+def test_examples_and_templates_are_read():
+    assert sum(path.is_relative_to(TEMPLATES) for path in CODE) >= 10
+    assert ("agentlab.trainer", "Trainer") in IMPORTS
 
 
 @pytest.mark.parametrize(("module", "name"), sorted(IMPORTS), ids=str)
