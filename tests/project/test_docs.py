@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import nbclient
 import nbformat
@@ -107,3 +108,30 @@ def test_the_reference_has_what_examples_import(module, name):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
         assert (DOCS / target).exists(), target
+
+
+ARCHITECTURE = PAGES["architecture.md"]
+
+
+def test_the_tree_of_the_architecture_is_the_one_there_is():
+    (tree,) = re.findall(r"^    agentlab/\n((?:      .*\n)+)", ARCHITECTURE, re.MULTILINE)
+    rows = re.findall(r"^      (\S+)", tree, re.MULTILINE)
+    entries = [f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "agentlab").iterdir()]
+    assert sorted(rows) == sorted(name for name in entries if not name.startswith("__") and name.endswith((".py", "/")))
+    packages = [path.parent.name for folder in ("plugins", "envs") for path in (ROOT / folder).glob("*/__init__.py")]
+    assert sorted(packages) == sorted(re.findall(r"^      (agentlab_\w+)/", ARCHITECTURE, re.MULTILINE))
+
+
+def test_the_floors_of_the_architecture_are_those_that_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    (table,) = re.findall(r"^\| floor, from the top .*\n\|[-|]+\n((?:\|.*\n)+)", ARCHITECTURE, re.MULTILINE)
+    floors = [sorted(re.findall(r"`(\w+)`", row.split("|")[2])) for row in table.splitlines()]
+    assert floors == [sorted(layer.split(" : ")) for layer in layers]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_pages_name_are_there(page):
+    """Those of the tree by their path from its root, in backquotes."""
+    paths = re.findall(r"`((?:agentlab|plugins|envs|benchmarks|examples|tests|docs)/[\w./-]+)`", PAGES[page])
+    assert [path for path in paths if not (ROOT / path).exists()] == []
