@@ -68,7 +68,9 @@ class Evaluator:
         self._limit_is_set = max_episode_steps is not None
         self._check = EnvironmentCheck(spec, environment.num_environments)
         self._actor = actor
-        self._new_score = new_score
+        # Without the answers that were learned from, as where a clone plays by itself, returns say it all.
+        lacks_answers = spec.target is None and actor.policy.spec.target is not None
+        self._new_score = new_score if not lacks_answers else lambda: None
         self._show = show
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
