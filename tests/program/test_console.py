@@ -292,7 +292,7 @@ def test_a_signal_is_heard_during_a_compilation(monkeypatch, number, again):
 TWO_SIGNALS = """
 import hashlib, os, signal, threading
 from agentlab.program import process
-with program.stop_on_signals():
+with process.stop_on_signals():
     for seconds, number in ((0.2, {0}), (0.5, {1})):
         threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)
@@ -335,7 +335,7 @@ def test_a_child_process_has_signals_of_its_own():
     if not hasattr(os, "fork"):
         return
     script = (
-        "import os, signal, time\nfrom agentlab import program\nwith program.stop_on_signals() as received:\n"
+        "import os, signal, time\nfrom agentlab.program import process\nwith process.stop_on_signals() as received:\n"
         "    child = os.fork()\n"
         "    if child == 0:\n        time.sleep(60)\n"
         "    time.sleep(0.2)\n    os.kill(child, signal.SIGTERM)\n"

@@ -120,7 +120,8 @@ def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake():
     """TensorFlow takes it before its first operation only: a second run in one process can't have another."""
     script = (
         "import tensorflow as tf\n"
-        "from agentlab import errors, execution\n"
+        "from agentlab import errors\n"
+        "from agentlab.tensors import execution\n"
         "execution.use_threads(1)\n"
         "tf.add(1, 1)\n"
         "execution.use_threads(1)\n"
@@ -154,7 +155,7 @@ if __name__ == "__main__":
 def test_the_program_ends_whatever_is_left_running(left, told):
     program = (
         "import atexit, concurrent.futures, sys, threading, time; "
-        "from agentlab import cli, program; program.ENDING_SECONDS = 1; "
+        "from agentlab.program import cli, process; process.ENDING_SECONDS = 1; "
         f"{left}; sys.argv[1:] = ['run']; print('before', flush=True); code = cli.main(); print('after'); sys.exit(code)"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
@@ -165,7 +166,8 @@ def test_the_program_ends_whatever_is_left_running(left, told):
 
 def test_a_program_that_calls_main_itself_is_not_ended():
     program = (
-        "import sys, threading, time; from agentlab import cli, program; program.ENDING_SECONDS = 0.1; cli.main(['run']); "
+        "import sys, threading, time; from agentlab.program import cli, process; "
+        "process.ENDING_SECONDS = 0.1; cli.main(['run']); "
         "threading.Thread(target=lambda: (time.sleep(1.5), print('whole'))).start()"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
