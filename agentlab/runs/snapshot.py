@@ -88,11 +88,12 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
 
 
 def check_writable(agent: Agent) -> None:
-    """Checks that checkpoints can hold an agent's variables.
+    """Checks that checkpoints can hold an agent's variables, having asked its parts all that a checkpoint will ask.
 
     Raises:
         UsageError: one is of a dtype that they can't hold.
     """
+    agent.ranges(), agent.learner.memory_ranges(), agent.learner.memory.written_rows()
     try:
         arrays.header({**agent.variables(), **agent.memory_variables()})
     except UnwritableError as error:

@@ -11,11 +11,11 @@ import attrs
 import gymnasium
 import numpy as np
 
-from agentlab import errors, seeds
+from agentlab import errors
 from agentlab.checks.values import ranges_of
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
-from agentlab.system.ranges import Range
+from agentlab.system.ranges import HOST_SEED, Range
 from agentlab.types import TimeStep
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 
@@ -143,7 +143,7 @@ class Atari(Environment):
             )
 
     def ranges(self) -> dict[str, Range]:
-        return {"seed": seeds.HOST_SEEDS, **ranges_of(self.spec.action, "actions")}
+        return {"seed": HOST_SEED, **ranges_of(self.spec.action, "actions")}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         """Plays all actions since `reset` again: ALE's vector class gives out no state, and a seed and actions determine it."""

@@ -14,12 +14,13 @@ TEXT = """
 import attrs, keras
 import tensorflow as tf
 from agentlab.environment import DeviceEnvironment
-from agentlab.memory import Memory
+from agentlab.memory import Memory, Request
 from agentlab.model import ModelBuilder
 from agentlab.sampler import Sampler
 from agentlab.schedules import Schedule
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.trainer import Trainer
+from agentlab.trainer import Loss, Trainer
+from agentlab.types import Batch
 
 BAD, KIND = "", RuntimeError
 
@@ -83,60 +84,90 @@ class MySampler(Sampler):
         reach("sampler's init")
         self.draws = 0
 
-    def sample(self, output, step, seed):
+    def sample(self, distribution, step, seed):
         reach("sample")
         if not tf.is_tensor(step) or not isinstance(step, tf.__internal__.EagerTensor):
             reach("sample in the loop")
         MyRate()(step)
-        return tf.argmax(output, -1)
+        return distribution.mode()
+
+    def explore(self, distribution, choices, step, seed):
+        reach("explore")
+        return None
 
 
 class MyMemory(Memory):
-    def build(self, spec, num_environments, horizon):
+    def build(self, layout):
         reach("memory's build")
-        self.seen = tf.Variable(tf.zeros([num_environments, *spec.observation.shape], spec.observation.dtype))
+        observation = layout.spec.observation
+        self.seen = tf.Variable(tf.zeros([layout.num_environments, *observation.shape], observation.dtype))
 
-    def add(self, transition, ended, row):
+    def add(self, step, row):
         reach("add")
-        self.latest = transition
+        self.newest = step
 
     def sample(self, seed):
         reach("memory's sample")
-        return self.latest
+        return Batch(**attrs.asdict(self.newest, recurse=False), place=tf.range(1))
 
-    def learned(self, batch, metrics):
-        reach("learned")
+    def update_priorities(self, place, priority):
+        reach("update_priorities")
 
     def variables(self):
         reach("memory's variables")
         return {"seen": self.seen}
 
+    def ranges(self):
+        reach("memory's ranges")
+        return super().ranges()
+
+    def written_rows(self):
+        reach("written_rows")
+        return super().written_rows()
+
 
 @attrs.define(slots=False, eq=False)
 class MyTrainer(Trainer):
-    def num_outputs(self, spec):
-        reach("num_outputs")
-        return spec.action.num_values
+    def distribution(self, spec):
+        reach("distribution")
+        return super().distribution(spec)
 
-    def preferences(self, output):
-        reach("preferences")
-        return output
+    def networks(self, spec):
+        reach("networks")
+        return super().networks(spec)
 
-    def build(self, model, spec):
+    def request(self):
+        reach("request")
+        return Request(priority=BAD == "update_priorities")
+
+    def update_schedule(self, num_environments):
+        reach("update_schedule")
+        return super().update_schedule(num_environments)
+
+    def optimizer_steps(self):
+        reach("optimizer_steps")
+        return super().optimizer_steps()
+
+    def build(self, setup):
         reach("trainer's build")
-        super().build(model, spec)
+        super().build(setup)
 
     def score(self):
         reach("score")
         return None
 
+    def update(self, memory, seed):
+        reach("update")
+        return super().update(memory, seed)
+
     def loss(self, output, batch, seed):
         reach("loss")
-        return tf.reduce_sum(output, -1), {}
+        loss = tf.reduce_sum(output, -1)
+        return Loss(loss, priority=loss)
 
-    def variables(self):
-        reach("trainer's variables")
-        return super().variables()
+    def ranges(self):
+        reach("trainer's ranges")
+        return super().ranges()
 """
 PARTS = {"environment": "bad", "model": "my-model", "trainer": "my-trainer", "sampler": "my-sampler", "memory": "latest"}
 PLACES = {
@@ -153,19 +184,30 @@ PLACES = {
     "sampler's init": "The sampler MySampler failed in its __init__",
     "sample": "Sampler MySampler can't draw an action",
     "sample in the loop": "The sampler MySampler failed in its sample",
+    "explore": "The sampler MySampler failed in its explore",
     "memory's build": "The memory MyMemory failed in its build",
     "add": "The memory MyMemory failed in its add",
     "memory's sample": "The memory MyMemory failed in its sample",
-    "learned": "The memory MyMemory failed in its learned",
+    "update_priorities": "The memory MyMemory failed in its update_priorities",
     "memory's variables": "The memory MyMemory failed in its variables",
-    "num_outputs": "The trainer MyTrainer failed in its num_outputs",
-    "preferences": "The trainer MyTrainer failed in its preferences",
+    "memory's ranges": "The memory MyMemory failed in its ranges",
+    "written_rows": "The memory MyMemory failed in its written_rows",
+    "distribution": "The trainer MyTrainer failed in its distribution",
+    "networks": "The trainer MyTrainer failed in its networks",
+    "request": "The trainer MyTrainer failed in its request",
+    "update_schedule": "The trainer MyTrainer failed in its update_schedule",
+    "optimizer_steps": "The trainer MyTrainer failed in its optimizer_steps",
     "trainer's build": "The trainer MyTrainer failed in its build",
     "score": "The trainer MyTrainer failed in its score",
+    "update": "The trainer MyTrainer failed in its update",
     "loss": "The trainer MyTrainer failed in its loss",
-    "trainer's variables": "The trainer MyTrainer failed in its variables",
+    "trainer's ranges": "The trainer MyTrainer failed in its ranges",
 }
-OF_MEMORY = ("memory's build", "add", "memory's sample", "learned", "memory's variables")
+WITHOUT_LATEST = {  # asked for where what is learned from is stored; exploration ahead of time on the host
+    **dict.fromkeys(("memory's build", "add", "memory's sample", "update_priorities"), "auto"),
+    **dict.fromkeys(("memory's variables", "memory's ranges", "written_rows"), "auto"),
+    "explore": "host",
+}
 
 
 @pytest.fixture
@@ -191,8 +233,9 @@ def line(mark):
 @pytest.mark.parametrize("where", PLACES)
 def test_a_part_that_raises_is_named_with_its_method_and_the_place(where, module, tmp_path):
     module.BAD = where
+    changed = changes("my-memory", WITHOUT_LATEST[where]) if where in WITHOUT_LATEST else changes("latest")
     with pytest.raises(errors.AgentlabError) as caught:
-        agentlab.run("dqn", 0, changes("my-memory" if where in OF_MEMORY else "latest"), run_dir=tmp_path / "run")
+        agentlab.run("dqn", 0, changed, run_dir=tmp_path / "run")
     text = str(caught.value)
     assert re.match(PLACES[where], text)
     assert "the motor is on fire. It happened in " in text
@@ -233,8 +276,8 @@ def test_an_agent_that_is_loaded_and_judged_tells_it_too(module, tmp_path, capsy
     module.BAD = "transition"
     assert cli.main(["evaluate", str(run)]) == 1
     assert "it raised RuntimeError: the motor is on fire. It happened in " in capsys.readouterr().err
-    module.BAD = "preferences"
-    with pytest.raises(errors.PartFault, match="MyTrainer failed in its preferences"):
+    module.BAD = "distribution"
+    with pytest.raises(errors.PartFault, match="MyTrainer failed in its distribution"):
         agentlab.load(run)
 
 

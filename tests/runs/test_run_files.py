@@ -473,7 +473,7 @@ def test_a_space_that_is_too_large_to_be_read_is_told_before_a_run_begins(run):
     config = json.loads((run / "config.json").read_text())
     EnvironmentSpec.from_data(config["spec"])
     config["spec"]["observation"]["shape"] = [2**30]
-    with pytest.raises(errors.UsageError, match="a shape is"):
+    with pytest.raises(errors.UsageError, match=r"shape is '\[1073741824\]'"):
         run_config.config_bytes(config)
 
 

@@ -198,7 +198,7 @@ def advised(text):
 def interrupted(arguments, capsys, code=130):
     """Runs a command that is stopped at its first slice, and returns what it advises."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.program, "stop_on_signals", lambda: contextlib.nullcontext([15]))
+        patch.setattr(cli.process, "stop_on_signals", lambda: contextlib.nullcontext([15]))
         assert cli.main(["run", *arguments, "--quiet"]) == code
     return advised(capsys.readouterr().err)
 

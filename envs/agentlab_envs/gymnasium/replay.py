@@ -6,11 +6,11 @@ import hashlib
 
 import numpy as np
 
-from agentlab import errors, seeds
+from agentlab import errors
 from agentlab.checks.values import ranges_of
 from agentlab.spec import SpaceNest, leaves_of, map_space, pairs_of
 from agentlab.system import free_memory
-from agentlab.system.ranges import COUNT, Range
+from agentlab.system.ranges import COUNT, HOST_SEED, Range
 from agentlab.types import Nest
 
 LOG_STEPS = 2**15  # of an episode that can be played again; the longest of Atari have 27,000
@@ -112,7 +112,7 @@ class EpisodeLog:
     def ranges(self) -> dict[str, Range]:
         """Returns what the numbers of those can be, by the same names."""
         counts = {"episodes": COUNT, "lengths": Range(0, self.longest)}
-        return {"seed": seeds.HOST_SEEDS, **counts, **ranges_of(self._space, "actions")}
+        return {"seed": HOST_SEED, **counts, **ranges_of(self._space, "actions")}
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, Nest]]:
         """Goes on from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.
