@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from agentlab.spec import EnvironmentSpec
+from agentlab.system.ranges import Range
 from agentlab.types import TimeStep
 
 
@@ -68,6 +69,10 @@ class Environment(_WithSettings, abc.ABC):
         """
         return {}
 
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of the arrays of `state` can be, by name; see `agentlab.memory.Memory.ranges`."""
+        return {}
+
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         """Goes on from where `state` was taken, and returns the observations `[B, *O]` to act on.
 
@@ -113,6 +118,13 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
     @abc.abstractmethod
     def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
         """Returns `(state, reward [B] float32, terminated [B] bool, target [B, *A] or ())`."""
+
+    def state_ranges(self) -> Any:
+        """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default None: no limits.
+
+        A checkpoint whose state holds other numbers is refused: name at least those that are used as places in tensors.
+        """
+        return None
 
     @abc.abstractmethod
     def observe(self, state: Any) -> Any:

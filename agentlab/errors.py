@@ -81,8 +81,16 @@ class PluginError(UsageError):
     """A plugin is missing, broken, or offered twice."""
 
 
+class UnfitCheckpoint(UsageError):
+    """A checkpoint is whole, but not of the run that it lies in: the run can't go on from it."""
+
+
 class EnvironmentFault(AgentlabError):
     """An environment raised, or returned something that its own spec rules out."""
+
+
+class PartFault(AgentlabError):
+    """A trainer, model, sampler, memory or other part raised."""
 
 
 class TrainingFault(AgentlabError):

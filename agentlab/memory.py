@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.spec import EnvironmentSpec, map_space
-from agentlab.tensors.state import variables_of
+from agentlab.system.ranges import Range
+from agentlab.tensors.state import ranges_of, variables_of, written_rows_of
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
 
 
@@ -162,6 +163,23 @@ class Memory(abc.ABC):
         """Returns every tf.Variable of the storage by name: those that its attributes hold."""
         return variables_of(self)
 
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be, by the names of `variables`.
+
+        A checkpoint with others is refused. By default floating-point numbers are finite, and what its attributes hold is as
+        their own method `ranges` says, if they have one. Name at least the whole numbers that are used as places in other
+        variables: TensorFlow ends the program, or reads anything, at a place that there isn't.
+        """
+        return ranges_of(self)
+
+    def written_rows(self) -> dict[str, int]:
+        """Returns how many rows have been written, by the names of those variables that are filled from the first row on.
+
+        A checkpoint copies no other rows of theirs, which are zeros. It looks through variables that are not named. By default
+        what its attributes hold is as their own method `written_rows` says, if they have one.
+        """
+        return written_rows_of(self)
+
 
 @attrs.define(slots=False, eq=False)
 class Latest(Memory):
@@ -179,8 +197,8 @@ class Latest(Memory):
             )
         if request.num_steps != 1 or request.length not in (None, 1):
             raise errors.UsageError(
-                f"The trainer learns from {request.num_steps * (request.length or 1)} steps in a row; memory 'latest' holds one. "
-                "Choose another memory, or 1 step."
+                f"The trainer learns from {request.num_steps * (request.length or 1)} steps in a row; memory 'latest' holds "
+                "one. Choose another memory, or 1 step."
             )
 
     def add(self, step: Step, row: Tensor) -> None:

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab.spec import EnvironmentSpec
+from agentlab.system.ranges import FINITE
 from agentlab.tensors.traced_calls import traced_anew
 from agentlab.types import Nest, Tensor
 
@@ -25,6 +26,13 @@ class RecurrentModel(keras.Model, abc.ABC):
     @abc.abstractmethod
     def initial_state(self, batch_size: int) -> Nest:
         """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
+
+    def state_ranges(self) -> Any:
+        """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default all are finite.
+
+        A checkpoint whose state holds other numbers is refused.
+        """
+        return tf.nest.map_structure(lambda _: FINITE, self.initial_state(1))
 
     @abc.abstractmethod
     def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
@@ -91,13 +99,17 @@ class Network(abc.ABC):
     def initial_state(self, rows: int) -> Nest:
         """Returns the state before the first step, tensors `[rows, ...]`."""
 
+    @abc.abstractmethod
+    def state_ranges(self) -> Any:
+        """Returns what the numbers of the state can be, see `RecurrentModel.state_ranges`."""
+
     def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them; traceable."""
         return self.call(observation, state, training=True) if training else self.infer(observation, state)
 
     def infer(self, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:
         """As a call outside training, with values of their own for some `variables` of the model."""
-        with traced_anew(self.model), keras.StatelessScope(variables):
+        with traced_anew(self.model), keras.StatelessScope(variables, initialize_variables=False):
             return self.call(observation, state, training=False)
 
     def unroll(
@@ -106,7 +118,7 @@ class Network(abc.ABC):
         """Returns the outputs `[N, T, ..., K]` for sequences `[N, T, *O]`; see `RecurrentModel.unroll`."""
         if training:
             return self._unroll(observation, state, begun, training=True)
-        with traced_anew(self.model), keras.StatelessScope(variables):
+        with traced_anew(self.model), keras.StatelessScope(variables, initialize_variables=False):
             return self._unroll(observation, state, begun, training=False)
 
     @abc.abstractmethod
@@ -129,6 +141,9 @@ class _Plain(Network):
     def initial_state(self, rows: int) -> Nest:
         return ()
 
+    def state_ranges(self) -> Any:
+        return ()
+
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
         return self.model(observation, training=training), ()
 
@@ -146,6 +161,9 @@ class _Recurrent(Network):
 
     def initial_state(self, rows: int) -> Nest:
         return self.model.initial_state(rows)
+
+    def state_ranges(self) -> Any:
+        return self.model.state_ranges()
 
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
         return self.model(observation, state, training=training)

@@ -19,12 +19,13 @@ from agentlab.memory import Memory, Request, UpdateSchedule
 from agentlab.model import Network as RunnableNetwork
 from agentlab.model import as_network
 from agentlab.spec import EnvironmentSpec, choices_of
+from agentlab.system.ranges import Range
 from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import compiled
 from agentlab.tensors.keras_settings import keras_defaults
 from agentlab.tensors.parameters import Updater, clipped, global_norm
-from agentlab.tensors.state import variables_of
+from agentlab.tensors.state import ranges_of, variables_of
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
 MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
@@ -183,7 +184,7 @@ class TrainedNetwork:
 
     def __call__(self, inputs: Nest, training: bool = False) -> Tensor:
         """Returns outputs `[N, ..., K]` for inputs `[N, ...]`; of several models, `[count, N, ..., K]`."""
-        outputs = [model(inputs, training=training) for model in self.models]
+        outputs = [as_network(model)(inputs, training=training)[0] for model in self.models]
         return outputs[0] if len(outputs) == 1 else tf.stack(outputs)
 
 
@@ -275,7 +276,8 @@ class Trainer:
     def build(self, setup: Setup) -> None:
         """Takes the models to improve and makes the optimizers' variables; called once, before anything is learned.
 
-        Only `distribution`, `networks`, `request`, `update_schedule` and `optimizer_steps` are called before. Keras layers made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
+        Only `distribution`, `networks`, `request`, `update_schedule` and `optimizer_steps` are called before. Keras
+        layers made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
 
         Raises:
             UsageError: a model has no weights to train, or the optimizer is none.
@@ -385,12 +387,16 @@ class Trainer:
 
     def built(self) -> dict[str, Any]:
         """Returns the attributes that are no settings, by name: what `build` made, and so what holds the state."""
-        settings = {field.name for field in attrs.fields(type(self)) if field.init}  # type: ignore[misc]
+        settings = {field.name for field in attrs.fields(type(self)) if field.init}
         return {name.strip("_"): value for name, value in vars(self).items() if name not in settings}
 
     def variables(self) -> dict[str, tf.Variable]:
         """Returns every tf.Variable that training changes, by name: those that its attributes hold."""
         return variables_of(self.built())
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be, by the names of `variables`; see `Memory.ranges`."""
+        return ranges_of(self.built())
 
 
 def _check_trainable(model: keras.Model) -> None:

@@ -1,5 +1,6 @@
 """One thread, one TensorFlow set-up for all tests; what several of them use."""
 
+import fnmatch
 import os
 import sys
 
@@ -9,12 +10,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # of processes that tests s
 import hypothesis
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from agentlab.registry import plugins
-from agentlab.tensors import execution as executions
-
-tf.config.threading.set_intra_op_parallelism_threads(1)
 
 hypothesis.settings.register_profile("agentlab", derandomize=True, database=None, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("agentlab")
@@ -35,12 +32,38 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="random faults in full numbers, as the documentation quotes them")
 
 
+def pytest_collectstart():
+    """Imports TensorFlow in the processes that collect, not in the one that only hands tests out to them and would be late."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
 WHOLE_PROGRAMS = ("test_readme.py", "test_examples.py", "test_plugin_new.py", "test_docs.py", "test_supervised_docs.py")
 
 
-def pytest_collection_modifyitems(items):
-    """Puts the tests that take longest at the beginning, so that at the end no process waits for another's."""
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(config, items):
+    """Marks the cases that the quick suite leaves out; puts the tests that take longest at the beginning.
+
+    Those so that at the end no process waits for another's.
+    """
+    unused = _mark_slow_cases(items)
+    if unused and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"No case is named as a marker 'quick' says: {sorted(unused)}")
     items.sort(key=lambda item: item.path.name not in WHOLE_PROGRAMS)
+
+
+def _mark_slow_cases(items):
+    """Marks as slow what a marker `quick(pattern, ...)` does not name; returns the patterns that name no case."""
+    patterns, used = set(), set()
+    for item in items:
+        here = {(item.nodeid.partition("[")[0], pattern) for marker in item.iter_markers("quick") for pattern in marker.args}
+        naming = {(test, pattern) for test, pattern in here if fnmatch.fnmatchcase(item.callspec.id, pattern)}
+        if here and not naming:
+            item.add_marker("slow")
+        patterns, used = patterns | here, used | naming
+    return patterns - used
 
 
 @pytest.fixture
@@ -57,6 +80,8 @@ def execution(request):
 @pytest.fixture
 def compiled(execution):
     """Wraps a function so that it runs by this test's execution."""
+    from agentlab.tensors import execution as executions
+
     return lambda function: executions.compiled(function, execution)
 
 
@@ -90,6 +115,7 @@ def path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     known = set(sys.modules)
     monkeypatch.setattr(plugins, "_FROM_FILES", {})
+    monkeypatch.setattr(plugins, "_FILES", {})
     yield where
     for name in set(sys.modules) - known:
         if name.startswith("stranger"):

@@ -154,7 +154,7 @@ def test_unknown_names_are_told():
     [
         ({"kind": "liner", "initial": 1.0}, "No kind of schedule named 'liner'. Known: constant, exponential, linear. Did"),
         ({"kind": 3}, "No kind of schedule named '3'."),
-        ({"initial": 1.0, "final": 0.0}, "Wrong setting of the schedule 'rate' of the example: .*steps"),
+        ({"initial": 1.0, "steps": 3}, "Wrong setting of the schedule 'rate' of the example: .*final"),
         (
             {"initial": 1.0, "final": 0.0, "steps": 0},
             "Wrong setting of the schedule 'rate' of the example: 'steps' must be >= 1",
@@ -402,7 +402,7 @@ def test_changing_leaves_the_task_as_it_was():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"stepz": 3}, "No setting named 'stepz'. Settings of the task, among 17: .* Did you mean 'steps'?"),
+        ({"stepz": 3}, "No setting named 'stepz'. Settings of the task, among 18: .* Did you mean 'steps'?"),
         ({"steps": 0}, "Wrong setting of the task: 'steps' must be >= 1: 0."),
         ({"steps": float("inf")}, "Setting 'steps' of the task is inf; expected a whole number."),
         ({"gear": "fast"}, "Setting 'gear' of the task is 'fast'; expected one of 'auto', 'host', 'device'."),

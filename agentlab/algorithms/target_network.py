@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from agentlab.model import as_network
+from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.parameters import flatten, is_small, unflatten
 from agentlab.types import Nest, Tensor
 
@@ -67,6 +68,10 @@ class TargetNetwork:
                 held.assign(tf.where(due, moved, held))
         else:
             tf.cond(due, self._move, lambda: 0)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        return {"updates": COUNT}
 
     def _move(self) -> int:
         """Moves all that is held; returns 0, since branches of a graph have to return something."""

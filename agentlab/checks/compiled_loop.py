@@ -1,4 +1,4 @@
-"""The checks of `agentlab.checks.values` in a compiled loop: the first wrong number is noted, and told when the loop ends."""
+"""Checks in a compiled loop: the first wrong number is noted, and reported when the loop ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from agentlab.checks.values import REWARD, complaint, entry_name
 from agentlab.spec import EnvironmentSpec, Space, leaves_of, pairs_of
+from agentlab.system.ranges import Range
 from agentlab.types import Nest, Tensor, TimeStep
 
 
@@ -31,6 +32,11 @@ class FirstFault:
     def none(cls) -> FirstFault:
         """Returns what stands for no fault, as NumPy numbers."""
         return cls(np.int64(0), np.int64(0), np.int64(0), np.float64(0))
+
+    @classmethod
+    def ranges(cls) -> FirstFault:
+        """Returns what the numbers of each field can be in a checkpoint, which is of no state with a fault."""
+        return cls(*(Range(0, 0) for _ in attrs.fields(cls)))
 
 
 class LoopChecks:

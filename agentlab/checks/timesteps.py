@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 import numpy as np
 
-from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short
+from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short, without_least
 from agentlab.errors import EnvironmentFault, UsageError
-from agentlab.spec import Array, EnvironmentSpec, Space, blank, describe, map_space
+from agentlab.spec import EnvironmentSpec, blank, describe, map_space
 from agentlab.types import Nest, TimeStep
 
 
@@ -32,7 +32,7 @@ class TimeStepCheck:
         self._all = np.ones(rows, np.bool_)
         self._observation = Values(spec.observation, "observation")
         self._final_observation = Values(spec.observation, "final_observation")
-        self._target = None if spec.target is None else Values(map_space(_without_least, spec.target), "target")
+        self._target = None if spec.target is None else Values(map_space(without_least, spec.target), "target")
         self._action = Values(spec.action, "action")
 
     def beginning(self, timestep: Any) -> TimeStep:
@@ -73,7 +73,9 @@ class TimeStepCheck:
             return ()
         if is_missing(target):
             if acted.any():
-                raise EnvironmentFault(f"it has no target; expected a {describe(self._spec.target or self._spec.action)} for every row.")
+                raise EnvironmentFault(
+                    f"it has no target; expected a {describe(self._spec.target or self._spec.action)} for every row."
+                )
             return self._blank_target()
         return self._target.arrays(target, self._rows)
 
@@ -140,17 +142,9 @@ class EnvironmentCheck:
 def failure(name: str, turn: int, clause: str) -> EnvironmentFault:
     """Returns the fault of an environment at its vector step `turn`, 0 being the reset."""
     when = f"vector step {turn}" if turn else "reset"
-    return EnvironmentFault(f"The environment {name} failed at {when}: {clause}")
+    return EnvironmentFault(f"The environment {name} failed at {when}: {clause.rstrip('.')}.")
 
 
 def unfit_action(name: str, turn: int, clause: str) -> UsageError:
     """Returns what tells of actions that an environment doesn't take, at its vector step `turn`."""
     return UsageError(f"{name} can't take its actions at vector step {turn}: {clause}")
-
-
-def _without_least(space: Space) -> Space:
-    """Returns the space of targets: of choices, a negative one means that there is nothing to be right about."""
-    if isinstance(space, Array) or space.limits is None:
-        return space
-    largest = np.broadcast_to(space.limits[1], space.shape)
-    return Array(space.shape, space.dtype, maximum=largest.tolist())

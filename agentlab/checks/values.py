@@ -11,10 +11,32 @@ import numpy as np
 
 from agentlab.errors import EnvironmentFault, first_line
 from agentlab.spec import Array, Space, SpaceNest, joined, leaves_of, pairs_of
+from agentlab.system.ranges import FINITE, Range
 from agentlab.types import Nest
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 REWARD = Array(())
+
+
+def range_of(space: Space) -> Range:
+    """Returns the range of the numbers of a space."""
+    if space.limits is None:
+        return FINITE
+    low, high = space.limits
+    return Range(int(np.min(low)), int(np.max(high)))
+
+
+def ranges_of(space: SpaceNest, name: str) -> dict[str, Range]:
+    """Returns the ranges of the arrays of a nest, by the names that its variables have, see `agentlab.tensors.state`."""
+    return {f"{name}/{path}" if path else name: range_of(leaf) for path, leaf in leaves_of(space).items()}
+
+
+def without_least(space: Space) -> Space:
+    """Returns the space of targets: of choices, a negative one means that there is nothing to be right about."""
+    if isinstance(space, Array) or space.limits is None:
+        return space
+    largest = np.broadcast_to(space.limits[1], space.shape)
+    return Array(space.shape, space.dtype, maximum=largest.tolist())
 
 
 def complaint(row: int, name: str, element: list[int], value: Any, space: Space) -> str:
@@ -78,7 +100,7 @@ class Values:
             numbers.check(array)
 
     def arrays(self, value: Nest, rows: int) -> Nest:
-        """Returns a nest of values as arrays `[B, *shape]` of the spaces' dtypes, checked; the same ones if they are that already.
+        """Returns a nest of values as arrays `[B, *shape]` of the spaces' dtypes, checked; the same ones where they are that.
 
         Raises:
             EnvironmentFault: something is wrong with it; the message is a clause.

@@ -23,6 +23,7 @@ from agentlab.memory import Memory
 from agentlab.model import as_network
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
+from agentlab.system.ranges import COUNT, Range
 from agentlab.trainer import Setup, Trainer, build_trainer
 from agentlab.types import Nest, TimeStep
 
@@ -183,6 +184,10 @@ class Agent:
         if self._host_actor is not None:
             self._host_actor.settle()
         return {**self.learner.variables(), "acts": self.policy.steps}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {**self.learner.ranges(), "acts": COUNT}
 
     def memory_variables(self) -> dict[str, Any]:
         """Returns the memory's tf.Variables by name; allocated by the first call, or when learning begins."""

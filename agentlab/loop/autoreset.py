@@ -12,6 +12,7 @@ from agentlab import seeds
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec, blank, map_space
+from agentlab.system.ranges import COUNT, HOST_SEED, Range
 from agentlab.tensors.execution import compiled
 from agentlab.types import Nest, TimeStep, numbered
 
@@ -22,6 +23,14 @@ class Episodes:
 
     state: Any
     elapsed: Any
+
+
+def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
+    """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
+    *names, elapsed = numbered("episodes", episodes)
+    said = environment.state_ranges()
+    limited = {} if said is None else dict(zip(names, tf.nest.flatten(said), strict=True))
+    return {**limited, elapsed: COUNT}
 
 
 class Autoreset:
@@ -117,6 +126,9 @@ class HostedEnvironment(Environment):
     def state(self) -> dict[str, np.ndarray]:
         leaves = {name: leaf.numpy() for name, leaf in numbered("episodes", self._episodes).items()}
         return {**leaves, "seed": np.array(self._seed), "index": np.array(self._index)}
+
+    def ranges(self) -> dict[str, Range]:
+        return {**ranges(self.environment, self._episodes), "seed": HOST_SEED, "index": COUNT}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         self.reset(int(state["seed"]))

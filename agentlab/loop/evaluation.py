@@ -14,8 +14,9 @@ from agentlab import seeds
 from agentlab.checks.timesteps import EnvironmentCheck
 from agentlab.environment import Environment
 from agentlab.errors import Interrupted, RunWarning, UsageError
+from agentlab.foreign.guard import guarded
+from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.acting import HostPolicyActor, PolicyActor
-from agentlab.loop.guard import guarded
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
 from agentlab.spec import EnvironmentSpec, copied, describe, spaces_alike
@@ -67,12 +68,15 @@ class Evaluator:
         self._limit_is_set = max_episode_steps is not None
         self._check = EnvironmentCheck(spec, environment.num_environments)
         self._actor = actor
-        self._new_score = new_score
+        # Without the answers that were learned from, as where a clone plays by itself, returns say it all.
+        lacks_answers = spec.target is None and actor.policy.spec.target is not None
+        self._new_score = new_score if not lacks_answers else lambda: None
         self._show = show
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
         self._seed = seed
 
+    @parts_guarded()
     def run(self, stream: str = "evaluation", stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Returns `episodes`, `return_mean`, `return_std`, `episode_length_mean` and the entries of the trainer's score.
 

@@ -6,6 +6,7 @@ import abc
 import contextlib
 import gc
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 import numpy as np
@@ -14,19 +15,24 @@ import tensorflow as tf
 from agentlab import seeds
 from agentlab.checks.compiled_loop import FirstFault, LoopChecks
 from agentlab.checks.timesteps import EnvironmentCheck, failure, unfit_action
+from agentlab.checks.values import range_of
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.errors import AgentlabError, EnvironmentFault, first_line
+from agentlab.foreign.guard import guarded
+from agentlab.loop import autoreset
 from agentlab.loop.agent import Agent
 from agentlab.loop.autoreset import Autoreset
-from agentlab.loop.guard import guarded
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.spec import copied
+from agentlab.model import as_network
+from agentlab.spec import copied, map_space
+from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors import variables
 from agentlab.tensors.execution import Compiled, compiled, repeat
 from agentlab.types import Nest, Tensor, TimeStep, numbered
 
 Groups = dict[str, dict[str, np.ndarray]]
+Ranges = dict[str, dict[str, Range]]
 
 
 class Gear(abc.ABC):
@@ -63,6 +69,10 @@ class Gear(abc.ABC):
         """Returns what `restore` needs besides the agent's variables, by group ("loop", on the host "environment") and name."""
 
     @abc.abstractmethod
+    def ranges(self) -> Ranges:
+        """Returns what the numbers of those can be, by the same groups and names."""
+
+    @abc.abstractmethod
     def restore(self, groups: Groups) -> None:
         """Goes on from where `state` was taken, after `start`, the agent's variables having been assigned.
 
@@ -86,6 +96,12 @@ class _Carry:
     statistics: EpisodeStatistics
     index: Tensor
     fault: FirstFault
+
+
+def _named(carry: Any) -> dict[str, Any]:
+    """Returns the leaves of what looks like a `_Carry` by name."""
+    fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
+    return {name: leaf for leaves in fields for name, leaf in leaves.items()}
 
 
 class DeviceGear(Gear):
@@ -134,15 +150,23 @@ class DeviceGear(Gear):
         return summary
 
     def state(self) -> Groups:
-        return {"loop": {name: variables.copied(variable) for name, variable in self._named().items()}}
+        return {"loop": {name: variables.copied(variable) for name, variable in _named(self._variables).items()}}
+
+    def ranges(self) -> Ranges:
+        carry = _Carry(
+            episodes=(),
+            observation=map_space(range_of, self._agent.spec.observation),
+            state=as_network(self._agent.model).state_ranges(),
+            statistics=EpisodeStatistics.ranges(),
+            index=COUNT,
+            fault=FirstFault.ranges(),
+        )
+        episodes = autoreset.ranges(self._autoreset.environment, self._variables.episodes)
+        return {"loop": {**_named(carry), **episodes}}
 
     def restore(self, groups: Groups) -> None:
-        for name, variable in self._named().items():
+        for name, variable in _named(self._variables).items():
             variable.assign(groups["loop"][name])
-
-    def _named(self) -> dict[str, tf.Variable]:
-        fields = [numbered(field.name, getattr(self._variables, field.name)) for field in attrs.fields(_Carry)]
-        return {name: leaf for leaves in fields for name, leaf in leaves.items()}
 
     def trace_count(self) -> int:
         """Returns how often the loop was traced; 0 if it runs eagerly."""
@@ -221,6 +245,11 @@ class HostGear(Gear):
         state = {name: np.asarray(leaf) for name, leaf in numbered("state", self._state).items()}
         environment = {name: np.array(value) for name, value in self._environment.state().items()}
         return {"loop": {**statistics, **state}, "environment": environment}
+
+    def ranges(self) -> Ranges:
+        statistics = {f"statistics/{name}": span for name, span in attrs.asdict(EpisodeStatistics.ranges()).items()}
+        state = numbered("state", self._learner.policy.network.state_ranges())
+        return {"loop": {**statistics, **state}, "environment": self._environment.ranges()}
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]

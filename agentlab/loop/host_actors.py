@@ -37,7 +37,7 @@ class HostActor(abc.ABC):
 
     @abc.abstractmethod
     def decide(self, observation: Nest, state: Nest) -> Decision:
-        """Returns actions `[B, *A]` for observations `[B, *O]`, exploring; whoever has the observations may change them after."""
+        """Returns actions `[B, *A]` for observations `[B, *O]`, exploring; the observations may be changed afterwards."""
 
     @abc.abstractmethod
     def observe(self, decision: Decision, timestep: TimeStep) -> None:

@@ -13,9 +13,11 @@ from agentlab.checks.frozen_settings import freeze
 from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
+from agentlab.system.ranges import COUNT, Range, prefixed
+from agentlab.system.tracebacks import told
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import repeat
-from agentlab.tensors.state import variables_of
+from agentlab.tensors.state import ranges_of, variables_of
 from agentlab.trainer import Recording, Trainer, Update, output_signature
 from agentlab.types import Decision, Nest, Seed, Step, Tensor, TimeStep
 
@@ -148,10 +150,21 @@ class Learner:
         counters = {"steps": self.steps, "updates": self.updates}
         return variables_of({"model": self.trainer.model, "trainer": self.trainer.built(), **counters, "means": self.means})
 
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        own = {"steps": COUNT, "updates": COUNT, **prefixed("trainer/", self.trainer.ranges())}
+        every = {**ranges_of({"model": self.trainer.model, "means": self.means}), **own}
+        return {name: every[name] for name in self.variables() if name in every}
+
     def memory_variables(self) -> dict[str, tf.Variable]:
         """Returns the memory's tf.Variables by name; `prepare` has allocated them."""
         self.prepare()
         return self.memory.variables()
+
+    def memory_ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        self.prepare()
+        return self.memory.ranges()
 
 
 @contextlib.contextmanager
@@ -163,7 +176,7 @@ def _advising(trainer: Trainer, memory: Memory) -> Iterator[None]:
         raise
     except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
         raise errors.UsageError(
-            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {errors.first_line(error)}. "
+            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {told(error)}. "
             "Choose another memory, or mend the trainer."
         ) from error
 

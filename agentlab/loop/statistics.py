@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.system.ranges import COUNT, FINITE, Range
 
 
 @attrs.frozen(eq=False)
@@ -37,6 +38,11 @@ class EpisodeStatistics:
     def start(cls, num_environments: int) -> EpisodeStatistics:
         """Returns the statistics of nothing yet, as NumPy arrays."""
         return cls(*(np.zeros(num_environments) for _ in attrs.fields(cls)))
+
+    @classmethod
+    def ranges(cls) -> EpisodeStatistics:
+        """Returns what the numbers of each field can be."""
+        return cls(FINITE, COUNT, COUNT, FINITE, COUNT)
 
     def after(self, reward: Any, ended: Any, acted: Any = 1.0) -> EpisodeStatistics:
         """Returns the statistics one step later; `ended` and `acted` (not being reset) are bool `[B]`, or 0 or 1."""
@@ -137,6 +143,10 @@ class Means:
     def variables(self) -> dict[str, Any]:
         """Returns the tf.Variables by name."""
         return {"sums": self._sums, "finite": self._finite}
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        return {"sums": FINITE, "finite": COUNT}
 
     def check(self) -> None:
         """Looks at the sums without starting anew.

@@ -151,8 +151,8 @@ def vocabulary_of(model: keras.Model, spec: EnvironmentSpec) -> Vocabulary:
     """
     if spec.vocabulary is None:
         raise errors.UsageError(
-            f"The agent was not trained on text: {spec.name!r} shows a {describe(spec.observation)} and takes a {describe(spec.action)}. "
-            "Generating needs a run of a sequence task, such as char-rnn."
+            f"The agent was not trained on text: {spec.name!r} shows a {describe(spec.observation)} and takes a "
+            f"{describe(spec.action)}. Generating needs a run of a sequence task, such as char-rnn."
         )
     if not tf.nest.flatten(as_network(model).initial_state(1)):
         raise errors.UsageError(

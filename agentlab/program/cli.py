@@ -28,13 +28,16 @@ EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted."""
-    age = machine.process_age() if arguments is None else 0.0
+    age, code = machine.process_age() if arguments is None else 0.0, 1
     process.prepare_streams()
     try:
         with clock.of_program(age):
-            return _run_command(sys.argv[1:] if arguments is None else arguments)
+            code = _run_command(sys.argv[1:] if arguments is None else arguments)
+            return code
     finally:
         process.end_streams()
+        if arguments is None:
+            process.limit_ending(code)
 
 
 def _run_command(arguments: list[str]) -> int:

@@ -13,9 +13,10 @@ from agentlab import errors, seeds
 from agentlab.checks import limits, scalars
 from agentlab.checks.timesteps import EnvironmentCheck
 from agentlab.environment import Environment
+from agentlab.foreign.guard import Guarded
+from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST
-from agentlab.loop.guard import Guarded
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_environment, evaluation_environment
@@ -24,6 +25,7 @@ from agentlab.system import screen
 from agentlab.task import Task
 
 
+@parts_guarded()
 def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None, *, trust: bool = False) -> list[float]:
     """Plays whole episodes of a run's agent, in a window or into `video`, a GIF, and returns their returns.
 
@@ -33,11 +35,12 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
     episodes = scalars.whole(episodes, "The number of episodes", 1)
-    if video is None:
-        screen.check("write a GIF instead: --video FILE.gif")
-    else:
+    if video is not None:
         _check_writable(video)
     task, seed, agent = load_run(run_dir, trust=trust)
+    _check_drawable(task, "" if agent.spec.vocabulary is None else f" 'agentlab sample {run_dir}' shows what it writes.")
+    if video is None:
+        _check_screen(task)
     environment = _environment(task, "human" if video is None else "rgb_array")
     try:
         limit = task.evaluation.max_episode_steps or LONGEST
@@ -50,14 +53,41 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     return returns
 
 
-def _environment(task: Task, render_mode: str) -> Guarded:
+def _check_screen(task: Task) -> None:
+    """Checks that there is a screen to open a window on.
+
+    Raises:
+        UsageError: there is none; or the environment has no pictures that could be written instead.
+    """
+    try:
+        screen.check("write a GIF instead: --video FILE.gif")
+    except errors.UsageError:
+        _environment(task, "rgb_array").close()
+        raise
+
+
+def _check_drawable(task: Task, instead: str) -> None:
+    """Checks that a task's environment is of a kind that can have pictures.
+
+    Args:
+        task: of the run.
+        instead: what else can be done, as a sentence after a space, or nothing.
+
+    Raises:
+        UsageError: it isn't.
+    """
     part = evaluation_environment(task)
+    name = part.name
     cls = plugins.load("environment", part.reference)
     if not (isinstance(cls, type) and issubclass(cls, Environment)):
         raise errors.UsageError(
-            f"Environment {part.name!r} has no pictures to show; play needs a run that is evaluated in a Gymnasium environment."
+            f"Environment {name!r} has no pictures to show; play needs a run that is evaluated in a Gymnasium environment."
+            f"{instead}"
         )
-    return build_environment(part, 1, render_mode=render_mode)  # type: ignore[return-value]
+
+
+def _environment(task: Task, render_mode: str) -> Guarded:
+    return build_environment(evaluation_environment(task), 1, render_mode=render_mode)  # type: ignore[return-value]
 
 
 def _episodes(

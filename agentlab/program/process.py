@@ -9,14 +9,17 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from agentlab import errors
-from agentlab.system import console, threads
+from agentlab.system import console, patience, threads
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+ENDING_SECONDS = 5.0  # that Python may take to end once a command has
 
 
 def prepare_streams() -> None:
@@ -53,6 +56,31 @@ def end_streams() -> None:
             stream.flush()
         except (OSError, ValueError):
             console.give_up(stream)
+
+
+def limit_ending(code: int) -> None:
+    """Sees to it that this program ends, with an exit code, once its main thread has: whatever is left running.
+
+    Python waits for the threads that somebody else's code has left, and for the processes it has begun; all that a command
+    writes is written by then.
+    """
+    watching = threading.Thread(target=_end, args=(code, ENDING_SECONDS), name="ending", daemon=True)  # ends with Python itself
+    threads.start(watching)
+
+
+def _end(code: int, seconds: float) -> None:
+    threading.main_thread().join()  # which Python ends first as it shuts down
+    waiting = patience.Patience(seconds)
+    while wait := waiting.next_wait():
+        time.sleep(wait)
+    left = [repr(thread.name) for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
+    what = f"the threads {', '.join(left)}" if left else "what an environment or plugin has left running"
+    console.print_line(
+        f"agentlab: warning: Python does not end for {what}, {seconds:g} seconds after all was written; the program was ended.",
+        sys.stderr,
+    )
+    end_streams()
+    os._exit(code)
 
 
 @contextlib.contextmanager

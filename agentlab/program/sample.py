@@ -9,12 +9,14 @@ from typing import TextIO
 import numpy as np
 
 from agentlab import errors, settings
+from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
 from agentlab.loop.text_generation import Writer, execution_for
 from agentlab.runs.runner import load_run
 from agentlab.sampler import Temperature
 
 
+@parts_guarded()
 def write(
     run_dir: str | os.PathLike[str],
     length: int,

@@ -45,6 +45,7 @@ class Offer:
 
 
 _FROM_FILES: dict[Offer, Any] = {}
+_FILES: dict[Offer, str] = {}  # where they are
 
 
 def every() -> list[Offer]:
@@ -112,10 +113,9 @@ def find(kind: str, reference: str) -> Offer:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
     """
     package, _, name = reference.rpartition(":")
-    known = offers(kind)
-    found = [offer for offer in known if offer.name == name and normalized(package) in ("", normalized(offer.package))]
-    found = [offer for offer in found if offer in _FROM_FILES] or found
+    found = candidates(kind, reference)
     if not found:
+        known = offers(kind)
         names = {offer.name for offer in known} if not package else {f"{offer.package}:{offer.name}" for offer in known}
         raise errors.PluginError(errors.unknown(kind, reference, names, "Installed") + _hidden())
     if len(found) > 1:
@@ -127,6 +127,13 @@ def find(kind: str, reference: str) -> Offer:
     return found[0]
 
 
+def candidates(kind: str, reference: str) -> list[Offer]:
+    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else all."""
+    package, _, name = reference.rpartition(":")
+    found = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
+    return [offer for offer in found if offer in _FROM_FILES] or found
+
+
 def package_of(kind: str, reference: str) -> str:
     """Returns the package whose part `find` finds; empty where there is none, or it is of a single file."""
     try:
@@ -134,6 +141,14 @@ def package_of(kind: str, reference: str) -> str:
     except errors.PluginError:
         return ""
     return "" if offer in _FROM_FILES else offer.package
+
+
+def file_of(kind: str, reference: str) -> str:
+    """Returns the single file whose part `find` finds; empty where there is none, or it is of a package."""
+    try:
+        return _FILES.get(find(kind, reference), "")
+    except errors.PluginError:
+        return ""
 
 
 def load(kind: str, reference: str) -> Any:
@@ -166,7 +181,8 @@ def add_file(path: str | os.PathLike[str]) -> list[Offer]:
     for (kind, name), part in single_file.parts_of(path).items():
         summary = getattr(part, "description", None) or (part.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         target = f"{part.__module__}:{part.__name__}" if isinstance(part, type) else f"{path}:{name}"
-        _FROM_FILES[Offer(kind, name, os.path.basename(path), "", target, summary=summary)] = part  # noqa: PTH119
+        offer = Offer(kind, name, os.path.basename(path), "", target, summary=summary)  # noqa: PTH119
+        _FROM_FILES[offer], _FILES[offer] = part, os.fspath(path)
         added.add((kind, name))
     return [offer for offer in every() if (offer.kind, offer.name) in added and offer not in _FROM_FILES]
 

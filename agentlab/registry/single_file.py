@@ -14,6 +14,7 @@ from typing import Any
 from agentlab import errors
 from agentlab.checks import limits
 from agentlab.registry.kinds import kind_of_contract
+from agentlab.system.tracebacks import told
 from agentlab.task import Task
 
 
@@ -60,5 +61,5 @@ def _imported(path: pathlib.Path) -> types.ModuleType:
         raise
     except BaseException as error:  # SystemExit too: a plugin does not end the program
         sys.modules.pop(name, None)
-        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {errors.first_line(error)}. Mend it.") from error
+        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {told(error)}. Mend it.") from error
     return module

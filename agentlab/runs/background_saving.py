@@ -86,7 +86,7 @@ class Committer:
         newest = self.newest()
         if newest < 0:
             return "No checkpoint had been written yet."
-        return f"The newest checkpoint is of step {newest:,}: 'agentlab resume {self._directory.path}' goes on from it."
+        return f"The newest checkpoint is of step {newest:,}: '{self._directory.resuming}' goes on from it."
 
     def newest(self) -> int:
         """Returns the step of the newest checkpoint, of this process or before it; -1 for none."""

@@ -106,6 +106,7 @@ class Checkpoints:
     def __init__(self, directory: pathlib.Path, run: Folder | None = None) -> None:
         self._run = run or Folder.open(directory.parent)
         self._name = directory.name
+        self.resuming = f"agentlab resume {directory.parent}"  # which messages give
 
     @property
     def directory(self) -> pathlib.Path:
@@ -145,7 +146,7 @@ class Checkpoints:
             raise errors.WriteFault(
                 f"The checkpoint of step {step:,} can't be written to {str(self.directory)!r}: "
                 f"{getattr(error, 'strerror', None) or error}; {self._newest()}. {_remedy(error)} "
-                f"'agentlab resume {self.directory.parent}'."
+                f"'{self.resuming}'."
             ) from error
         return self.directory / f"step-{step}"
 

@@ -16,7 +16,8 @@ from agentlab import errors, settings
 from agentlab.checks import scalars
 from agentlab.distribution import Distribution
 from agentlab.environment import DeviceEnvironment, Environment
-from agentlab.loop import guard
+from agentlab.foreign import guard
+from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.evaluation import Evaluator, Show
@@ -30,6 +31,7 @@ from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec, choices_of, describe, leaves_of, map_space
 from agentlab.spec.environment_spec import LARGEST
 from agentlab.system import forks, free_memory
+from agentlab.system.tracebacks import told
 from agentlab.task import PART_KINDS, Part, Task, merged
 from agentlab.tensors import execution as executions
 from agentlab.tensors import model_footprint
@@ -63,11 +65,11 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     """
     cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
-    _check_imports(cls, part)
+    check_imports(cls, part)
     rows = {"num_environments": num_environments, **given} if host else {}
 
-    def fault(what: str) -> errors.UsageError:
-        return errors.UsageError(f"Environment {part.name!r} can't be made: {what}.")
+    def fault(error: BaseException) -> errors.UsageError:
+        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {told(error)}.")
 
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
     checked = guard.guarded(built) if isinstance(built, Environment) else built
@@ -79,7 +81,7 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     return checked
 
 
-def _check_imports(cls: Any, part: Part) -> None:
+def check_imports(cls: Any, part: Part) -> None:
     """Raises UsageError if a file has a module imported that no installed package registers environments from."""
     if not part.from_file or not hasattr(cls, "imported_modules"):
         return
@@ -177,19 +179,20 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
     except Exception as error:
         raise errors.UsageError(
             f"Sampler {type(sampler).__name__} can't draw an action of {spec.name!r} from a {type(distribution).__name__} of "
-            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {errors.first_line(error)}. "
+            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {told(error)}. "
             "Choose another sampler, in training (sampler.name) and evaluation (evaluation.sampler.name)."
         ) from error
     shapes = tf.nest.map_structure(lambda leaf: tuple(leaf.shape[1:]), action)
     expected = map_space(lambda space: space.shape, spec.action)
     if shapes != expected:
         raise errors.UsageError(
-            f"Sampler {type(sampler).__name__} draws actions of shape {shapes} from a {type(distribution).__name__}; environment "
-            f"{spec.name!r} takes a {describe(spec.action)}. Choose 'greedy' or 'stochastic' in training (sampler.name) and "
-            "evaluation (evaluation.sampler.name)."
+            f"Sampler {type(sampler).__name__} draws actions of shape {shapes} from a {type(distribution).__name__}; "
+            f"environment {spec.name!r} takes a {describe(spec.action)}. Choose 'greedy' or 'stochastic' in "
+            "training (sampler.name) and evaluation (evaluation.sampler.name)."
         )
 
 
+@parts_guarded()
 def make_agent(
     task: str | Task,
     seed: int = 0,
@@ -238,6 +241,7 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
     return "device" if on_device and task.gear != "host" else "host"
 
 
+@parts_guarded()
 def build_evaluator(
     task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
 ) -> Evaluator:

@@ -16,6 +16,7 @@ from agentlab import errors, seeds
 from agentlab.model import ModelBuilder, as_network
 from agentlab.spec import EnvironmentSpec, blank, choices_of, describe, map_space
 from agentlab.system import arrays, free_memory
+from agentlab.system.tracebacks import place, told
 from agentlab.tensors import keras_budget, model_footprint
 from agentlab.tensors.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.tensors.traced_calls import forget_traces
@@ -82,10 +83,8 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
     except errors.AgentlabError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise errors.UsageError(
-            f"{type(builder).__name__} can't build a model for {spec.name!r}: {type(error).__name__}: {reason}. "
-            "Change the model's settings."
+            f"{type(builder).__name__} can't build a model for {spec.name!r}: {told(error)}. Change the model's settings."
         ) from error
 
 
@@ -184,8 +183,8 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
         output, _ = network.call(observation, network.initial_state(1), training=False)
     except Exception as error:
         raise errors.UsageError(
-            f"Model {model.name!r} refused an observation of {spec.name!r}, a {describe(spec.seen)}: {_reason(error)}. "
-            "Expected a model that takes it; choose another model or change its input."
+            f"Model {model.name!r} refused an observation of {spec.name!r}, a {describe(spec.seen)}: {_reason(error)}"
+            f"{place(error)}. Expected a model that takes it; choose another model or change its input."
         ) from error
     _check_built(model, output, spec, num_outputs)
 

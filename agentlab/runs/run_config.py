@@ -10,6 +10,7 @@ import attrs
 from agentlab import errors
 from agentlab import task as tasks
 from agentlab.checks import limits
+from agentlab.registry import plugins
 from agentlab.runs.run_directory import CONFIG, is_blank
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import files
@@ -63,17 +64,33 @@ def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunC
         trust: whether it may ask for what only a user may ask for.
 
     Raises:
-        UsageError: it can't be read, or asks for more than a file may.
+        UsageError: it can't be read, doesn't say of which package a part is that several offer, or asks for more than a file
+            may.
     """
     try:
         data = folder.read_json(CONFIG)
     except UnreadableError as error:
         raise tasks.unusable_config(path / CONFIG, error) from error
     config = _config_of(data, path / CONFIG)
+    _check_packages(config.task, path / CONFIG)
     if trust:
         return attrs.evolve(config, task=tasks.trusted(config.task))
     limits.check_asked(config.task.as_data(), str(path / CONFIG))
     return config
+
+
+def _check_packages(task: Task, file: pathlib.Path) -> None:
+    """Raises UsageError if a part that has no package, as in older configs, is offered by several that are installed."""
+    judged = [(kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
+    for kind, part in [*((kind, getattr(task, kind)) for kind in tasks.PART_KINDS), *judged]:
+        offers = plugins.candidates(kind, part.reference) if part is not None and ":" not in part.reference else []
+        if len(offers) > 1:
+            packages = [offer.package for offer in offers]
+            raise errors.UsageError(
+                f"{str(file)!r} doesn't say of which package its {kind} {part.name!r} is, and several are installed that offer "
+                f'one: {" and ".join(packages)}. Say it there, by "package": "{packages[0]}" beside "name": "{part.name}"; or '
+                f"leave the others out, such as by {plugins.CHOICE}=-{packages[-1]} in front of the command."
+            )
 
 
 def config_bytes(config: dict[str, Any]) -> bytes:

@@ -7,7 +7,8 @@ import errno
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from agentlab import errors
@@ -49,6 +50,11 @@ class RunDirectory:
         self._metrics_bytes = metrics_bytes
         self._events: EventFile | None = None
         self._first_step = 0
+        self.advise(f"agentlab resume {shlex.quote(str(folder.path))}")
+
+    def advise(self, command: str) -> None:
+        """Takes the command that goes on with this run, which messages give."""
+        self.resuming = self.checkpoints.resuming = command
 
     @property
     def path(self) -> pathlib.Path:
@@ -56,7 +62,14 @@ class RunDirectory:
         return self.folder.path
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str] | None, task: str, seed: int, config: bytes) -> RunDirectory:
+    def create(
+        cls,
+        path: str | os.PathLike[str] | None,
+        task: str,
+        seed: int,
+        config: bytes,
+        or_resume: Callable[[pathlib.Path], str] = lambda _: "",
+    ) -> RunDirectory:
         """Makes a new directory with a config; None takes the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
 
         A directory in which nothing is written yet counts as new: a process may have been killed right after it made it.
@@ -66,6 +79,7 @@ class RunDirectory:
             task: the name of its task.
             seed: of the run.
             config: the content of config.json.
+            or_resume: returns the end of the advice where there is a run already: how to go on with it.
 
         Raises:
             UsageError: `path` exists, or cannot be written.
@@ -75,7 +89,7 @@ class RunDirectory:
             folder, lock = _claimed(pathlib.Path(path)) if path is not None else _next_free(pathlib.Path("runs") / task, seed)
         except FileExistsError as error:
             raise errors.UsageError(
-                f"Run directory {where!r} exists; runs are never overwritten: name another, or 'agentlab resume' it."
+                f"Run directory {where!r} exists; runs are never overwritten: name another{or_resume(pathlib.Path(where))}."
             ) from error
         except (OSError, ValueError, UnreadableError) as error:
             raise _unusable(where, error, "Name another with --run-dir DIR.") from error
@@ -183,7 +197,7 @@ class RunDirectory:
             remedy = "Make room or mend the disk" if isinstance(error, OSError) else "Mend that"
             raise errors.WriteFault(
                 f"{str(self.path / name)!r} can't be written: {getattr(error, 'strerror', None) or error}. {remedy}, then "
-                f"'agentlab resume {self.path}'."
+                f"'{self.resuming}'."
             ) from error
 
 

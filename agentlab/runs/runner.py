@@ -15,9 +15,10 @@ import keras
 from agentlab import errors, settings
 from agentlab import task as tasks
 from agentlab.checks import limits, scalars
+from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
 from agentlab.model import ModelBuilder
-from agentlab.runs import snapshot
+from agentlab.runs import resuming, snapshot
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.composition import build_agent, resolved
 from agentlab.runs.model_building import weights_within
@@ -27,6 +28,7 @@ from agentlab.runs.session import Run, Session
 from agentlab.runs.training import Training
 from agentlab.system import files, machine
 from agentlab.system.files import UnreadableError
+from agentlab.system.ranges import CheckedFile
 from agentlab.task import Task
 from agentlab.tensors import variables
 from agentlab.trainer import is_of_updater
@@ -79,6 +81,7 @@ def run(
     return _finished(training, on_report)
 
 
+@parts_guarded()
 def train(
     task: str | Task,
     seed: int = 0,
@@ -102,7 +105,7 @@ def train(
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)))
+        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)), _or_resume)
     except BaseException:
         session.close()
         raise
@@ -110,13 +113,18 @@ def train(
     def begin() -> None:
         try:
             session.begin(directory, inexact)
-        except errors.UsageError:  # such as of parts that don't suit each other, seen as the loop is compiled
+        except (errors.UsageError, errors.PartFault, errors.EnvironmentFault):  # mostly seen as the loop is compiled
             directory.discard()
             raise
 
     return Training(session, directory, begin)
 
 
+def _or_resume(path: pathlib.Path) -> str:
+    return f", or '{resuming.command_of('resume', path)}' goes on with it" if (path / CONFIG).is_file() else ""
+
+
+@parts_guarded()
 def resume(
     run_dir: str | os.PathLike[str],
     *,
@@ -191,7 +199,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
     if steps < task.steps:
         raise errors.UsageError(
             f"--steps is {steps:,}, less than the run's budget of {task.steps:,}, which can only grow. Leave --steps out to "
-            f"finish the run; 'agentlab evaluate {path}' evaluates what it has learned so far."
+            f"finish the run; '{resuming.command('evaluate', path, task)}' evaluates what it has learned so far."
         )
     return attrs.evolve(task, steps=steps)
 
@@ -242,6 +250,7 @@ def load(
     return load_run(run_dir, step, model=model, objects=objects, trust=trust)[2]
 
 
+@parts_guarded()
 def load_run(
     run_dir: str | os.PathLike[str],
     step: int | None = None,
@@ -260,7 +269,9 @@ def load_run(
     while True:
         checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
         if checkpoint is None:
-            raise errors.UsageError(f"{str(path)!r} holds no checkpoint yet; 'agentlab resume {path}' trains it.")
+            raise errors.UsageError(
+                f"{str(path)!r} holds no checkpoint yet; '{resuming.command('resume', path, task)}' trains it."
+            )
         try:
             agent = _loaded(task, config, checkpoint, model)
         except UnreadableError as error:
@@ -280,12 +291,13 @@ def _loaded(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
     wanted = agent.variables()
     if not acting:
-        variables.assign(file, wanted)
+        variables.assign(file, wanted, agent.ranges())
         return agent
     needed = {name: variable for name, variable in wanted.items() if not is_of_updater(name)}
     file.check({**file.likes(is_of_updater), **needed})
+    checked = CheckedFile(file, {name: span for name, span in agent.ranges().items() if name in needed})
     for name, variable in needed.items():
-        variable.assign(file.read(name, variable))
+        variable.assign(checked.read(name, variable))
     return agent
 
 
@@ -430,6 +442,9 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
             checkpoint.close()
 
 
-def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UsageError:
+def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UnfitCheckpoint:
     where = str(checkpoint.path) if checkpoint else "the checkpoint"
-    return errors.UsageError(f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged?")
+    return errors.UnfitCheckpoint(
+        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged? Bring the right "
+        "one back, or remove the checkpoint to go on from the one before it."
+    )

@@ -15,10 +15,11 @@ import keras
 
 from agentlab import errors
 from agentlab.environment import DeviceEnvironment
+from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
 from agentlab.loop.gears import DeviceGear, Gear, HostGear
 from agentlab.model import ModelBuilder
-from agentlab.runs import snapshot
+from agentlab.runs import resuming, snapshot
 from agentlab.runs.background_saving import Committer
 from agentlab.runs.checkpoints import Checkpoint
 from agentlab.runs.composition import (
@@ -34,7 +35,7 @@ from agentlab.runs.finite_checks import check_learning
 from agentlab.runs.progress import Progress
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.spec import leaves_of
-from agentlab.system import machine
+from agentlab.system import free_memory, machine
 from agentlab.system.clock import Clock
 from agentlab.task import Task
 
@@ -89,6 +90,7 @@ class Session:
         self._task = task
         self._seed = seed
         self._stop = stop
+        self._own_model = model is not None
         self._progress = Progress(task.total_steps, quiet)
         with self._clock.phase("build"):
             self._build(model)
@@ -103,7 +105,7 @@ class Session:
 
     def _build(self, model: keras.Model | ModelBuilder | None) -> None:
         """Makes the environments, the agent, and what runs and judges it."""
-        task, seed = self._task, self._seed
+        task, seed, free = self._task, self._seed, free_memory.free_bytes()
         with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
             environment = build_training_environment(task)
             failing.callback(close_environment, environment)
@@ -114,9 +116,11 @@ class Session:
                 self._gear = DeviceGear(self.agent, environment, seed)
             else:
                 self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
+            snapshot.check_room(self.agent, task.total_steps, free)
             self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
             failing.pop_all()
 
+    @parts_guarded()
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
         self._start(directory, inexact, 0)
@@ -185,16 +189,20 @@ class Session:
     def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
         """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
         self._committer = Committer(directory, self._task.checkpoints_kept)
+        directory.advise(resuming.command("resume", directory.path, self._task, self.agent.model, self._own_model))
         with contextlib.ExitStack() as leaving:
             leaving.callback(directory.close)
             leaving.callback(lambda: self._committer.wait())
             leaving.callback(self.close)
             try:
-                start()
-                yield from self.reports()
-                return self.finish()
+                with parts_guarded():
+                    start()
+                    yield from self.reports()
+                    return self.finish()
             except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
                 self._save_aside()
+                raise
+            except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
                 raise
             except errors.AgentlabError as error:
                 if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
@@ -273,7 +281,9 @@ class Session:
             with self._clock.phase("train"):
                 self._gear.run(turns)
         except (errors.EnvironmentFault, errors.UsageError):  # of the environment, or of actions that it doesn't take
-            if any(leaf.limits is None for leaf in leaves_of(self.agent.spec.action).values()):  # actions that grew without bound are learning's fault
+            if any(
+                leaf.limits is None for leaf in leaves_of(self.agent.spec.action).values()
+            ):  # actions that grew without bound are learning's fault
                 check_learning(self.agent, step)
             raise
         self._step = step
@@ -344,6 +354,7 @@ class Session:
         """Takes the present state and begins to commit it, if that wasn't done yet."""
         if self._committer.handed_over == self._step:
             return
+        self._committer.wait()  # so that there are never two copies
         written, seconds = self._directory.metrics_bytes(), self._clock.as_data()
         facts = {"metrics_bytes": written, "best": self._best, "exact": self._exact, "seconds": seconds, **self._machine}
         groups = snapshot.take(self.agent, self._gear)

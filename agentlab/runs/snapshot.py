@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from agentlab import errors
 from agentlab.loop.agent import Agent
 from agentlab.loop.gears import Gear, Groups
 from agentlab.runs.checkpoints import Checkpoint
 from agentlab.system import arrays
 from agentlab.system.files import UnwritableError
+from agentlab.system.ranges import CheckedFile, Range
 from agentlab.tensors import variables
+
+SPARE_ROWS = 1_000  # that a memory may write beyond a row for each step and one for every twenty, as for frames
 
 
 def take(agent: Agent, gear: Gear) -> Groups:
@@ -19,8 +25,38 @@ def take(agent: Agent, gear: Gear) -> Groups:
     """
     held = {name: group for name, group in gear.state().items() if group}
     own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
-    remembered = {name: variables.copied_by_rows(ring) for name, ring in agent.memory_variables().items()}
+    rings, written = agent.memory_variables(), agent.learner.memory.written_rows()
+    counts = {name: written[name] if name in written else variables.used_rows(ring) for name, ring in rings.items()}
+    remembered = {name: variables.copied_by_rows(ring, counts[name]) for name, ring in rings.items()}
     return {"agent": own, "memory": remembered, **held}
+
+
+def check_room(agent: Agent, steps: int, free: int | None) -> None:
+    """Checks that there is room for an agent and what a checkpoint copies of it, of its memory as much as so many steps fill.
+
+    Args:
+        agent: with its memory, which takes its room already.
+        steps: that the run takes.
+        free: bytes that were free before the agent was built; None if that can't be told.
+
+    Raises:
+        UsageError: there is not.
+    """
+    rings, own = agent.memory_variables(), sum(map(_num_bytes, agent.variables().values()))
+    kept = own + sum(map(_num_bytes, rings.values()))
+    copied = own + sum(_num_bytes(ring, steps + steps // 20 + SPARE_ROWS) for ring in rings.values())
+    if free is not None and kept + copied > free:
+        raise errors.UsageError(
+            f"The agent and its memory take {kept:,} bytes, and what a checkpoint copies up to {copied:,} more "
+            f"({(kept + copied) / 1e9:.1f} GB in all); only {free:,} ({free / 1e9:.1f} GB) are free. "
+            f"Set a smaller {'memory.capacity' if rings else 'model'}."
+        )
+
+
+def _num_bytes(variable: Any, rows: int | None = None) -> int:
+    """Returns the bytes of a variable, or of its first `rows`."""
+    size = math.prod(variable.shape) * variable.dtype.size
+    return size if rows is None or not variable.shape.rank else size * min(rows, variable.shape[0]) // max(variable.shape[0], 1)
 
 
 def without_unused_rows(groups: Groups) -> Groups:
@@ -32,27 +68,32 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
     """Assigns what a checkpoint holds, once names, shapes and dtypes of all of it were found to be right.
 
     Raises:
-        UnreadableError: something in it is not of this agent or gear.
+        UnreadableError: something in it is not of this agent or gear, or a number is out of its range.
         EnvironmentFault: the environment can't be brought to where it was.
     """
     own, remembered, state = agent.variables(), agent.memory_variables(), gear.state()
     for group, held in {"agent": own, "memory": remembered, "loop": state["loop"]}.items():
         checkpoint.file(group).check(held, short=group == "memory")
-    variables.assign(checkpoint.file("agent"), own)
-    variables.assign_by_rows(checkpoint.file("memory"), remembered)
-    groups: Groups = {"loop": {name: checkpoint.file("loop").read(name, like) for name, like in state["loop"].items()}}
+    taken, limits = Range(checkpoint.step, checkpoint.step), gear.ranges()
+    variables.assign(checkpoint.file("agent"), own, {**agent.ranges(), "steps": taken})
+    variables.assign_by_rows(checkpoint.file("memory"), remembered, agent.learner.memory_ranges())
+    loop = CheckedFile(checkpoint.file("loop"), limits["loop"])
+    groups: Groups = {"loop": {name: loop.read(name, like) for name, like in state["loop"].items()}}
     if checkpoint.has("environment"):
-        checkpoint.file("environment").check_rows(state.get("environment", {}), agent.num_environments)
-        groups["environment"] = checkpoint.file("environment").read_all()
+        environment = checkpoint.file("environment")
+        environment.check_rows(state.get("environment", {}), agent.num_environments)
+        checked = CheckedFile(environment, limits["environment"])
+        groups["environment"] = {name: checked.read(name, like) for name, like in environment.likes().items()}
     gear.restore(groups)
 
 
 def check_writable(agent: Agent) -> None:
-    """Checks that checkpoints can hold an agent's variables.
+    """Checks that checkpoints can hold an agent's variables, having asked its parts all that a checkpoint will ask.
 
     Raises:
         UsageError: one is of a dtype that they can't hold.
     """
+    agent.ranges(), agent.learner.memory_ranges(), agent.learner.memory.written_rows()
     try:
         arrays.header({**agent.variables(), **agent.memory_variables()})
     except UnwritableError as error:

@@ -102,7 +102,7 @@ class Array(Space):
             bounds = np.shape(getattr(self, name))
             if bounds and bounds != tuple(self.shape):
                 raise errors.UsageError(
-                    f"The {name} of an array of shape {self.shape} has the shape {bounds}; expected one number, or {self.shape}."
+                    f"The {name} of an array of shape {self.shape} has shape {bounds}; expected one number, or {self.shape}."
                 )
 
     def __str__(self) -> str:

@@ -148,8 +148,8 @@ class ArrayFile:
         entries = self._entries.values()
         return sum((entry.end - entry.begin) // sizes.get(entry.dtype.itemsize, entry.dtype.itemsize) for entry in entries)
 
-    def likes(self, is_meant: Callable[[str], bool]) -> dict[str, Any]:
-        """Returns the dtypes and shapes of the arrays whose names `is_meant` answers True for, as `check` takes them."""
+    def likes(self, is_meant: Callable[[str], bool] = lambda _: True) -> dict[str, Any]:
+        """Returns the dtypes and shapes of the arrays whose names `is_meant`, by default all, as `check` takes them."""
         return {name: _Like(entry.dtype, entry.shape) for name, entry in self._entries.items() if is_meant(name)}
 
     def check(self, expected: Mapping[str, Any], short: bool = False, prefix: str = "") -> None:

@@ -59,7 +59,7 @@ class Watch:
             if silent == SILENT_SECONDS:
                 warnings.warn(
                     f"The environment {self._name} has not answered for {silent:g} seconds at its {self.call}; still waiting. "
-                    "Ctrl-C pressed twice ends the program; 'agentlab resume' then goes on from its checkpoint.",
+                    "Ctrl-C pressed twice ends the program; a run can then be resumed from its newest checkpoint.",
                     RunWarning,
                     stacklevel=2,
                 )

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from agentlab.system.ranges import COUNT, FINITE, Range, prefixed
+
 FOREIGN = frozenset({"tensorflow", "keras", "numpy", *sys.stdlib_module_names})  # packages whose objects are not looked into
 
 
@@ -40,6 +42,41 @@ def variables_of(part: object) -> dict[str, tf.Variable]:
             path += "_"
         variables[path] = variable
     return variables
+
+
+def ranges_of(part: object) -> dict[str, Range]:
+    """Returns what the numbers of a part's variables can be, by the names of `variables_of`.
+
+    Floating-point numbers are finite. What the part holds says more by a method `ranges`, by the names of its own variables.
+    """
+    ranges = {name: FINITE for name, variable in variables_of(part).items() if variable.dtype.is_floating}
+    for path, value in _objects(part, "", set()):
+        if isinstance(value, keras.optimizers.Optimizer):
+            counted = value.iterations
+            said = {f"{index:03d}": COUNT for index, variable in enumerate(value.variables) if variable is counted}
+        else:
+            said = value.ranges() if path and hasattr(value, "ranges") else {}
+        ranges |= prefixed(f"{path}/", said)
+    return ranges
+
+
+def written_rows_of(part: object) -> dict[str, int]:
+    """Returns what the methods `written_rows` of all that a part holds say, by the names of `variables_of`."""
+    rows: dict[str, int] = {}
+    for path, value in _objects(part, "", set()):
+        if path and hasattr(value, "written_rows"):
+            rows |= {f"{path}/{name}": count for name, count in value.written_rows().items()}
+    return rows
+
+
+def _objects(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yields a value and all that it holds, with the paths that lead there; the innermost last."""
+    if id(value) in seen or isinstance(value, (tf.Variable, keras.Variable)):
+        return
+    seen.add(id(value))
+    yield path, value
+    for name, item in _items(value):
+        yield from _objects(item, f"{path}/{name}" if path else name, seen)
 
 
 def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,9 @@ import tensorflow as tf
 
 from agentlab.system import arrays
 from agentlab.system.arrays import ArrayFile
+from agentlab.system.ranges import CheckedFile, Range
+
+NO_RANGES: Mapping[str, Range] = types.MappingProxyType({})
 
 
 def copied(variable: tf.Variable) -> np.ndarray:
@@ -17,44 +21,61 @@ def copied(variable: tf.Variable) -> np.ndarray:
     return np.asarray(variable.value().numpy())
 
 
-def copied_by_rows(ring: tf.Variable) -> np.ndarray:
-    """Returns a copy of what a memory's variable holds, a large one made block by block.
+def copied_by_rows(ring: tf.Variable, count: int | None = None) -> np.ndarray:
+    """Returns a copy of what a memory's variable holds, a large one made block by block, of its first `count` rows only.
 
     For variables that are read and written by rows anyway: TensorFlow makes every whole read of one a copy from then on.
     """
+    rows = ring.shape[0] if ring.shape.rank else 0
+    count = rows if count is None else count
     blocks = _blocks(ring)
     if not blocks:
-        return copied(ring)
-    whole = np.empty(ring.shape, ring.dtype.as_numpy_dtype)
-    for rows in blocks:
-        whole[rows.start : rows.stop] = ring.sparse_read(tf.range(rows.start, rows.stop)).numpy()
+        return copied(ring) if count == rows else ring.sparse_read(tf.range(count)).numpy()
+    whole = np.empty([count, *ring.shape[1:]], ring.dtype.as_numpy_dtype)
+    for block in blocks:
+        if block.start < count:
+            stop = min(block.stop, count)
+            whole[block.start : stop] = ring.sparse_read(tf.range(block.start, stop)).numpy()
     return whole
 
 
-def assign(file: ArrayFile, variables: Mapping[str, tf.Variable]) -> None:
+def used_rows(ring: tf.Variable) -> int | None:
+    """Returns how many rows of a large variable come before the zeros at its end, to a block of rows; None of a small one."""
+    blocks = _blocks(ring)
+    for rows in reversed(blocks):
+        block = ring.sparse_read(tf.range(rows.start, rows.stop)).numpy()
+        if block.view(np.uint8).any():  # -0.0 is no zero bit by bit
+            return rows.stop
+    return 0 if blocks else None
+
+
+def assign(file: ArrayFile, variables: Mapping[str, tf.Variable], ranges: Mapping[str, Range] = NO_RANGES) -> None:
     """Assigns variables what a file holds.
 
     Raises:
-        UnreadableError: names, shapes or dtypes are different, or the file was changed since it was opened.
+        UnreadableError: names, shapes or dtypes are different, a number is out of its range, or the file was changed since it
+            was opened.
     """
     file.check(variables)
+    checked = CheckedFile(file, ranges)
     for name, variable in variables.items():
-        variable.assign(file.read(name, variable))
+        variable.assign(checked.read(name, variable))
 
 
-def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable]) -> None:
+def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable], ranges: Mapping[str, Range] = NO_RANGES) -> None:
     """Assigns a memory's variables what a file holds, large ones block by block; for which see `copied_by_rows`.
 
     Raises:
-        UnreadableError: names, shapes or dtypes are different, or the file was changed since it was opened.
+        UnreadableError: as of `assign`.
     """
     file.check(rings, short=True)
+    checked = CheckedFile(file, ranges)
     for name, ring in rings.items():
         blocks = _blocks(ring)
         if not blocks:
-            ring.assign(file.read(name, ring))
+            ring.assign(checked.read(name, ring))
         for rows in blocks:
-            ring.scatter_update(tf.IndexedSlices(file.read(name, ring, rows), tf.range(rows.start, rows.stop)))
+            ring.scatter_update(tf.IndexedSlices(checked.read(name, ring, rows), tf.range(rows.start, rows.stop)))
 
 
 def _blocks(variable: tf.Variable) -> list[range]:

@@ -13,7 +13,7 @@ from agentlab.tensors import execution
 from agentlab.testing.checks import trajectory
 from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.trajectory import Actions
-from agentlab.testing.checks.violation import expect, expect_same, shape_and_dtype
+from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.testing.environment import ROWS, EnvironmentTests
 from agentlab.types import Nest, TimeStep
 
@@ -87,6 +87,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
         found = trajectory.on_host(hosted, 0, actions)
         expect_same(found, trajectory.on_device(environment, 0, actions), expected)
         expect_same(found, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
+        expect_in_range(hosted.ranges(), hosted.state())  # as `state_ranges` says
 
     def _expect_compiled(self, mode: str) -> None:
         environment, actions = self.make(), self.actions()

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.environment import Environment
-from agentlab.loop import guard
 from agentlab.spec import EnvironmentSpec, copied
+from agentlab.system import tracebacks
 from agentlab.system.arrays import ArrayFile, write
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.testing.checks import trajectory
@@ -168,7 +168,7 @@ class HostEnvironmentTests(EnvironmentTests):
                 try:
                     environment.close()
                 except BaseException as error:
-                    raise Violation("`close` to be called as often as one likes", guard.described(error)) from error
+                    raise Violation("`close` to be called as often as one likes", tracebacks.told(error)) from error
 
     def _in_new(self, use: Any) -> Any:
         """Returns what `use` returns of a new environment, which is closed afterwards."""

@@ -17,7 +17,7 @@ from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.layouts import LENGTH, REQUESTS, is_built, layout_of, numbered, rows_of, steps_of, weight_of
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.untouched import untouched
-from agentlab.testing.checks.violation import expect, expect_same, is_same, leaves, shape_and_dtype
+from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, is_same, leaves, shape_and_dtype
 from agentlab.types import Batch, Nest, Step
 
 PLAIN = EnvironmentSpec("plain", Array((3,)), Discrete(5))
@@ -191,7 +191,10 @@ class MemoryTests(Suite):
         self._expect_compiled("xla")
 
     def test_variables(self) -> None:
-        """`variables()` names all it keeps: copied into another memory, they bring the same batches."""
+        """`variables()` names all it keeps: copied into another memory, they bring the same batches.
+
+        `written_rows()` and `ranges()` are true of them.
+        """
         (one, layout), (other, _) = self._filled(PLAIN, 64), self._filled(PLAIN, 8)
         if one.records_acting:
             self.not_applicable(TURNS_ONLY)
@@ -199,6 +202,11 @@ class MemoryTests(Suite):
         kept = {name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)}
         expect(not kept, "tf.Variables by name", kept)
         expect(one.variables().keys() == other.variables().keys(), "the same names in every process", "others")
+        for name, count in one.written_rows().items():
+            expect(name in one.variables(), "written_rows() of variables()", name)
+            rest = one.variables()[name][count:].numpy()
+            expect(not rest.any(), f"zeros in {name} after its {count} written rows", rest)
+        expect_in_range(one.ranges(), one.variables())
         for name, variable in other.variables().items():
             variable.assign(one.variables()[name])
         for step in range(3):

@@ -21,7 +21,7 @@ from agentlab.testing.checks.learning import mean_return
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.updates import ROWS, Collected, Learning, Way, collected, reversed_rows
-from agentlab.testing.checks.violation import expect, expect_same, shape_and_dtype
+from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, Tensor
 
@@ -172,6 +172,7 @@ class TrainerTests(Suite):
                 one.update(step)
             names = one.trainer.variables().keys()
             expect(names == other.trainer.variables().keys(), "the same names in every process", "others")
+            expect_in_range(one.trainer.ranges(), one.trainer.variables())
             one.copy_to(other)
             for learning in (one, other):
                 for step in range(UPDATES, 2 * UPDATES):

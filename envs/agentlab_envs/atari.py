@@ -12,8 +12,10 @@ import gymnasium
 import numpy as np
 
 from agentlab import errors
+from agentlab.checks.values import ranges_of
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
+from agentlab.system.ranges import HOST_SEED, Range
 from agentlab.types import TimeStep
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 
@@ -139,6 +141,9 @@ class Atari(Environment):
                 errors.RunWarning,
                 stacklevel=2,
             )
+
+    def ranges(self) -> dict[str, Range]:
+        return {"seed": HOST_SEED, **ranges_of(self.spec.action, "actions")}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         """Plays all actions since `reset` again: ALE's vector class gives out no state, and a seed and actions determine it."""

@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.checks.values import range_of
 from agentlab.memory import Layout
 from agentlab.spec import Array, EnvironmentSpec, describe
+from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.execution import repeat
 from agentlab.types import Step, Tensor
 from agentlab_memories.ring import Observations, rings
@@ -40,6 +42,7 @@ class Frames(Observations):
         num_environments = layout.num_environments
         shown = _stack_of(layout.spec)
         self._capacity = capacity
+        self._range = range_of(shown)
         self._depth, *frame = shown.shape
         self._num_frames = _num_frames(shown, capacity, num_environments)
         self._window = 2 * (self._depth + 1) * num_environments  # transitions farther apart need frames in their own order
@@ -112,6 +115,16 @@ class Frames(Observations):
 
     def _stack(self, numbers: Tensor) -> Tensor:
         return tf.gather(self._frames, numbers % self._num_frames)
+
+    def ranges(self) -> dict[str, Range]:
+        numbers = {"numbers": Range(0, "stored"), "newest": Range(-1, "stored")}
+        return {"frames": self._range, **numbers, "stored": COUNT}
+
+    def limits(self, added: str) -> dict[str, Range]:
+        return {"begin": Range(0, added)}
+
+    def rows(self, stored: int) -> dict[str, int]:
+        return {"frames": min(int(self._stored.numpy()), self._num_frames), "numbers": stored}
 
     @staticmethod
     def num_bytes(layout: Layout, capacity: int) -> int:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.memory import Layout
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
+from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.execution import repeat
 from agentlab.trainer import fraction, positive
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
@@ -98,3 +99,6 @@ class PrioritizedReplay(UniformReplay):
         same = tf.equal(place[:, None], place)  # of one that was drawn twice, the larger counts
         self._tree.put(place, tf.reduce_max(tf.where(same, priorities[:, None], 0.0), axis=0))
         self._largest.assign(tf.maximum(self._largest.read_value(), tf.reduce_max(priorities)))
+
+    def ranges(self) -> dict[str, Range]:
+        return {**super().ranges(), "largest": Range(0), "drawn": COUNT}

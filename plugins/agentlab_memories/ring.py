@@ -10,8 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.checks.values import ranges_of, without_least
 from agentlab.memory import Layout, weight_of
+from agentlab.spec import map_space
 from agentlab.system.free_memory import check_free
+from agentlab.system.ranges import COUNT, Range
+from agentlab.tensors.state import variables_of
 from agentlab.types import Batch, Nest, Step, Tensor
 
 STORED = ("action", "reward", "discount", "target", "output", "state")  # leaves that are stored as they are
@@ -87,6 +91,18 @@ class Observations(abc.ABC):
     def next_observation(self, slots: Tensor) -> Nest:
         """Returns what those actions led to."""
 
+    @abc.abstractmethod
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+
+    def limits(self, added: str) -> dict[str, Range]:
+        """Returns the ranges of numbers that the ring's variable `added` limits, the steps that were put."""
+        return {}
+
+    @abc.abstractmethod
+    def rows(self, stored: int) -> dict[str, int]:
+        """Returns how many rows of its variables have been written, of `stored` steps; see `agentlab.memory.Memory`."""
+
 
 class Whole(Observations):
     """Stores every observation as it is, twice: once as what was acted on, once as what an action led to."""
@@ -96,6 +112,7 @@ class Whole(Observations):
         signature = layout.step_signature()
         self._observation = rings(capacity, signature.observation)
         self._next_observation = rings(capacity, signature.next_observation)
+        self._space = layout.spec.observation
 
     @staticmethod
     def num_bytes(layout: Layout, capacity: int) -> int:
@@ -114,6 +131,12 @@ class Whole(Observations):
 
     def next_observation(self, slots: Tensor) -> Nest:
         return read(self._next_observation, slots)
+
+    def ranges(self) -> dict[str, Range]:
+        return {**ranges_of(self._space, "observation"), **ranges_of(self._space, "next_observation")}
+
+    def rows(self, stored: int) -> dict[str, int]:
+        return dict.fromkeys(variables_of(self), stored)
 
 
 class Ring:
@@ -148,6 +171,7 @@ class Ring:
         self.sheds_early = kind.sheds_early
         self._observations = kind(layout, capacity)
         self._added = tf.Variable(0, dtype=tf.int64)
+        self._spec = layout.spec
         self._stored = rings(capacity, stored)
         self._is_linked = self.reach > 1
         if self._is_linked:
@@ -242,6 +266,22 @@ class Ring:
             output=stored["output"],
             state=stored["state"],
         )
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        spec = self._spec
+        target = {} if spec.target is None else ranges_of(map_space(without_least, spec.target), "stored/target")
+        links = {"following": Range(0, self.capacity - 1), "newest": Range(-1, "added")} if self._is_linked else {}
+        stored = {**ranges_of(spec.action, "stored/action"), **target, "stored/discount": Range(0, 1), "added": COUNT}
+        observed = {f"observations/{name}": span for name, span in self._observations.limits("added").items()}
+        return {**stored, **links, **observed}
+
+    def written_rows(self) -> dict[str, int]:
+        """Returns how many rows have been written, by variable; see `agentlab.memory.Memory`."""
+        stored = min(int(self._added.numpy()), self.capacity)
+        names = [name for name in variables_of(self) if name.startswith("stored/") or name == "ended"]
+        observed = {f"observations/{name}": count for name, count in self._observations.rows(stored).items()}
+        return {**dict.fromkeys(names, stored), **observed}
 
 
 def _check(layout: Layout, capacity: int, reach: int) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from agentlab.system.ranges import Range
+
 FANOUT = 16  # children of a node: a million entries take 5 levels where a binary tree has 20, each a round of small operations
 SUMMED_UP = FANOUT**2  # so many sums take less to add up at each search than to keep right at each change of an entry
 EARLIER = np.triu(np.ones((FANOUT, FANOUT), np.float32), 1)  # at row i and column j, whether i comes before j
@@ -25,6 +27,7 @@ class SumTree:
     """
 
     def __init__(self, size: int) -> None:
+        self._size = size
         rows = _rows(size)
         self._levels = [tf.Variable(tf.zeros([count, FANOUT]), trainable=False, name="tree") for count in reversed(rows)]
 
@@ -65,6 +68,13 @@ class SumTree:
             points -= tf.gather(begins, child[:, None], batch_dims=1)
             node = node * FANOUT + child
         return node, tf.gather(weights, child, batch_dims=1)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of its variables can be: beyond the last entry 0, as there is none to draw."""
+        counts = [self._size]
+        for _ in self._levels[1:]:
+            counts.append(-(-counts[-1] // FANOUT))
+        return {f"levels/{index:03d}": Range(0, used=count) for index, count in enumerate(reversed(counts))}
 
 
 def _rows(size: int) -> list[int]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec, choices_of
+from agentlab.system.ranges import COUNT, FINITE
 from agentlab_models.symbols import num_symbols
 
 MOST_LAYERS = 100
@@ -157,6 +158,9 @@ class Transformer(RecurrentModel):
     def initial_state(self, batch_size: int) -> Any:
         caches = tuple(tf.zeros([batch_size, *self._cache_shape]) for _ in self.blocks)
         return caches, tf.zeros([batch_size], tf.int64)
+
+    def state_ranges(self) -> Any:
+        return tuple(FINITE for _ in self.blocks), COUNT
 
     def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
         caches, seen = state

@@ -15,9 +15,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 import agentlab
 from agentlab import Agent, Parts, TimeStep, errors
 from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.foreign.guard import guarded
 from agentlab.loop.evaluation import Evaluator
 from agentlab.loop.gears import DeviceGear, HostGear
-from agentlab.loop.guard import guarded
 from agentlab.program import play
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy, Greedy
@@ -146,7 +146,9 @@ class SickDevice(DeviceEnvironment):
 def agent_for(spec, rows=2, learning_starts=10_000, execution="graph"):
     model = build_model(MLP((4,)), spec, 2, 0)
     trainer = DQN(learning_starts=learning_starts, update_period=4)
-    return Agent(spec, Parts({"values": [model]}, EpsilonGreedy(0.5), trainer, UniformReplay(100, 8)), rows, execution=execution)
+    return Agent(
+        spec, Parts({"values": [model]}, EpsilonGreedy(0.5), trainer, UniformReplay(100, 8)), rows, execution=execution
+    )
 
 
 def gymnasium_environment(fault, vectorization):
@@ -208,6 +210,7 @@ CASES = [(way, fault) for way, faults in FAULTS_OF.items() for fault in faults]
 
 
 @pytest.mark.parametrize(("way", "fault"), CASES)
+@pytest.mark.quick("[!d]*", "device, eager-*", "device, graph-*", "device, xla-reward nan")
 def test_every_way_in_says_the_same_of_the_same_fault(way, fault):
     with pytest.raises(errors.AgentlabError) as caught:
         WAYS[way](fault)
@@ -475,6 +478,7 @@ def test_environments_that_write_over_what_crossed_change_nothing_of_the_agents(
 
 @pytest.mark.parametrize("execution", ["eager", "graph"])
 @pytest.mark.parametrize("task", ["dqn", "classifier-digits"])  # with a memory, and learning on the spot
+@pytest.mark.quick("dqn-graph", "classifier-digits-graph")
 def test_what_the_caller_changes_after_a_step_changes_nothing_of_the_agents(task, execution):
     def steps(careless):
         settings = {"trainer": {"learning_starts": 4, "update_period": 2}} if task == "dqn" else {"gear": "host"}
@@ -522,6 +526,7 @@ class Numbered(gymnasium.Env):
 
 
 @pytest.mark.parametrize("start", [1, -2, 7])
+@pytest.mark.quick("-2")
 def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers(tmp_path, start):
     changes = {"steps": 60, "trainer": {"learning_starts": 30}, "evaluation": {"episodes": 2}}
     environment = Numbered(start)
@@ -587,12 +592,15 @@ def test_actions_that_are_no_numbers_are_refused():
 
 
 @pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
+@pytest.mark.quick("eager", "graph")
 def test_a_sampler_that_draws_what_there_is_not_is_told_by_the_device_gear(execution):
     class OneTooFar(EpsilonGreedy):
         def sample(self, distribution, step, seed):
             return super().sample(distribution, step, seed) + tf.cast(step >= 6, tf.int64) * 2
 
-    parts = Parts({"values": [build_model(MLP((4,)), SPEC, 2, 0)]}, OneTooFar(0.0), DQN(learning_starts=10**6), UniformReplay(100, 8))
+    parts = Parts(
+        {"values": [build_model(MLP((4,)), SPEC, 2, 0)]}, OneTooFar(0.0), DQN(learning_starts=10**6), UniformReplay(100, 8)
+    )
     gear = DeviceGear(Agent(SPEC, parts, 2, execution=execution), SickDevice(), 0)
     gear.start()
     with pytest.raises(errors.UsageError, match=r"^sick can't take its actions at vector step 4: row 0's action is [23]; expe"):

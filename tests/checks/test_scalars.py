@@ -51,6 +51,7 @@ def test_what_is_no_number_stays_as_it_is(value):
 
 
 @pytest.mark.parametrize("seed", WHOLE)
+@pytest.mark.quick("seed3")
 def test_a_seed_of_any_library_is_the_same_seed(seed, tmp_path, run):
     agent = agentlab.make_agent("dqn", seed, SMALL)
     for weight, other in zip(agent.model.get_weights(), agentlab.make_agent("dqn", 3, SMALL).model.get_weights(), strict=True):

@@ -140,7 +140,9 @@ class Doubled(Sampler):
 
 def test_a_sampler_that_cannot_draw_is_told_by_name():
     check_actions(Greedy(), Normal(shape=(3,)), ARM)
-    with pytest.raises(AgentlabError, match="Sampler Paired can't draw an action of 'arm' from a Normal of 6 outputs, which is"):
+    with pytest.raises(
+        AgentlabError, match="Sampler Paired can't draw an action of 'arm' from a Normal of 6 outputs, which is"
+    ):
         check_actions(Paired(), Normal(shape=(3,)), ARM)
     with pytest.raises(AgentlabError, match=r"Sampler Doubled draws actions of shape \(6,\) from a Normal; environment 'arm'"):
         check_actions(Doubled(), Normal(shape=(3,)), ARM)

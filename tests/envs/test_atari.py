@@ -27,6 +27,7 @@ def test_it_shows_four_small_grey_frames():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.quick("deepmind")
 def test_steps_are_those_of_ales_vector_environment(preset):
     ours = Atari("breakout", 3, preset)
     theirs = AtariVectorEnv("breakout", 3, **PRESETS[preset], autoreset_mode="SameStep")
@@ -80,6 +81,7 @@ def test_a_state_is_gone_on_from():
 
 
 @pytest.mark.parametrize("grayscale", [True, False])
+@pytest.mark.quick("True")
 def test_a_lost_life_ends_an_episode_and_the_game_goes_on(grayscale):
     """What is seen and paid is that of whole games; only where episodes end differs, five times as often."""
     lives = Atari("breakout", 4, arguments={"grayscale": grayscale})
@@ -171,6 +173,7 @@ def test_a_short_run_of_the_task(tmp_path, task):
     assert lines[-1]["error"] > 0
 
 
+@pytest.mark.slow
 def test_playing_shows_the_game_that_was_learned(tmp_path):
     changes = {
         "environment": {"game": "pong"},

@@ -76,6 +76,7 @@ def assert_flags(found, theirs):
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
+@pytest.mark.quick("xla")
 def test_episodes_stay_together_by_themselves(compiled, recorded):
     """From Gymnasium's first state on by the same pushes, at most 5 s.
 
@@ -93,6 +94,7 @@ def test_episodes_stay_together_by_themselves(compiled, recorded):
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
+@pytest.mark.quick("graph")
 def test_episodes_end_where_gymnasiums_do(compiled, recorded):
     """Whole episodes, Gymnasium's state put in at each step and the steps counted by ourselves."""
     step = compiled(Autoreset(CartPole(), 1, 0).step)

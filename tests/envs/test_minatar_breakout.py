@@ -89,6 +89,7 @@ def test_a_new_game_is_the_packages(side):
     assert_same(tf.nest.map_structure(lambda leaf: leaf.numpy()[rows], states), [game] * len(rows))
 
 
+@pytest.mark.slow
 def test_whole_episodes_are_the_packages():
     """The runtime's own stepping, with sticky actions: what stuck is read off our state and given to the package's game."""
     environment, rows = MinAtarBreakout(minimal=False), 8

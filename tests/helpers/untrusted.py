@@ -21,12 +21,12 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from agentlab import errors, task
-from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import files
 from agentlab.system.arrays import ArrayFile
@@ -298,6 +298,33 @@ def exploit_checkpoint(directory: pathlib.Path, secret: pathlib.Path) -> dict[st
         "a key twice": lambda: replace(manifest, json.dumps(honest).encode()[:-1] + b', "step": 10}'),
         "a Keras archive": lambda: replace(agent, b"PK\x03\x04" + _keras_lambda()),
     }
+
+
+def with_wrong_numbers(whole: Checkpoint, folder: pathlib.Path) -> Iterator[tuple[str, str, Checkpoint]]:
+    """Yields copies of a checkpoint with one number each that no part can have written, and where: its group and name.
+
+    Names, shapes, dtypes and hashes are right. Bytes and bits are left alone, of which every value can be right.
+    """
+    groups = {group: whole.file(group).read_all() for group in ("agent", "memory", "loop", "environment") if whole.has(group)}
+    for group, arrays in groups.items():
+        for name, array in arrays.items():
+            for wrong in _wrong_numbers(array):
+                held = {**groups, group: {**arrays, name: wrong}}
+                Checkpoints(folder).save(whole.step, held, whole.facts)
+                yield group, name, Checkpoints(folder).open(whole.step)
+
+
+def _wrong_numbers(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields copies of an array with its first element, or its last, exchanged."""
+    worst: tuple[float, ...] = ()
+    if array.dtype.kind == "f":
+        worst = (np.nan, np.inf)
+    elif array.dtype.kind == "i":
+        worst = (np.iinfo(array.dtype).min, np.iinfo(array.dtype).max)
+    for place, value in zip((0, -1), worst if array.size else (), strict=False):
+        wrong = array.copy()
+        wrong.reshape(-1)[place] = value
+        yield wrong
 
 
 def _keras_lambda() -> bytes:

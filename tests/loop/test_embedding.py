@@ -83,6 +83,7 @@ def test_training_comes_to_what_run_comes_to(tmp_path, whole):
 
 
 @pytest.mark.parametrize("way", ["with", "close", "dropped"])
+@pytest.mark.quick("dropped")
 def test_training_that_is_left_early_can_be_resumed(tmp_path, whole, way):
     training = agentlab.train("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "run")
     if way == "with":
@@ -121,6 +122,7 @@ def test_what_a_callback_raises_ends_the_run_with_a_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("given", [Guess(), Guess, lambda: gymnasium.wrappers.TimeLimit(Guess(), 10)])
+@pytest.mark.quick("given0")
 def test_an_environment_of_ones_own_is_learned_in_and_judged_in(tmp_path, given):
     changes = {"steps": 2_000, "num_environments": 2, **LEARNING, "evaluation": {"episodes": 20}}
     run = agentlab.run("dqn", 0, changes, environment=given, run_dir=tmp_path / "run")
@@ -238,7 +240,9 @@ def test_agents_learn_in_threads_as_they_do_alone(tmp_path):
     found = {}
 
     def run(seed, where):
-        found[where] = agentlab.run("dqn-cartpole", seed, SMALL, run_dir=tmp_path / where).model.get_weights()
+        found[where] = agentlab.run(
+            "dqn-cartpole", seed, {**SMALL, "steps": 1_000}, run_dir=tmp_path / where
+        ).model.get_weights()
 
     for seed in range(2):
         run(seed, f"alone-{seed}")

@@ -81,6 +81,7 @@ RAINBOW_BY_XLA = pytest.param(("device", "xla", "rainbow"), marks=pytest.mark.sl
 
 
 @pytest.mark.parametrize("way", [*EVERY_WAY, ("host", "graph", "rainbow"), RAINBOW_BY_XLA], ids="-".join)
+@pytest.mark.quick("device-graph", "host-graph")
 def test_the_size_of_chunks_changes_no_bit(way):
     whole, episodes = from_the_start([30], *way)
     parts, episodes_in_parts = from_the_start([1, 2, 20, 0, 7], *way)
@@ -102,6 +103,7 @@ PERIODS = [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.quick("ends", "target")
 def test_both_gears_do_the_same(environment):
     assert_both_gears_do_the_same(ENVIRONMENTS[environment], {})
 
@@ -110,6 +112,7 @@ def test_both_gears_do_the_same(environment):
 @pytest.mark.parametrize(
     "environment", [pytest.param(name, marks=[] if name == "limit" else pytest.mark.slow) for name in ENVIRONMENTS]
 )
+@pytest.mark.quick("limit-{'update_period': 4, *")
 def test_both_gears_do_the_same_whenever_updates_are_due(environment, settings):
     assert_both_gears_do_the_same(ENVIRONMENTS[environment], settings)
 
@@ -120,6 +123,7 @@ def test_both_gears_do_the_same_with_all_improvements(period):
 
 
 @pytest.mark.parametrize("settings", [{"update_period": 1}, {"update_period": 8, "num_steps": 3}], ids=str)
+@pytest.mark.quick("*'num_steps': 3}")
 def test_both_gears_do_the_same_in_one_environment(settings):
     assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {"rows": 1, **settings})
 
@@ -136,6 +140,7 @@ def assert_both_gears_do_the_same(environment, settings):
 
 
 @pytest.mark.parametrize("way", [way for way in EVERY_WAY if way[1] != "graph"] + [RAINBOW_BY_XLA], ids="-".join)
+@pytest.mark.quick("device-xla", "host-eager")
 def test_every_execution_does_the_same(way):
     gear, _, *algorithm = way
     expected, _ = from_the_start([40], gear, "graph", *algorithm)
@@ -145,6 +150,7 @@ def test_every_execution_does_the_same(way):
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
+@pytest.mark.quick("graph")
 def test_a_seed_determines_everything(execution):
     one, _ = trained([40], execution=execution)
     again, _ = from_the_start([40], "device", execution)
@@ -202,7 +208,8 @@ def branching_eagerly():
     return trained([12], Branching(), execution="eager")[0]
 
 
-@pytest.mark.parametrize("execution", [pytest.param("graph", marks=pytest.mark.slow), "xla"])
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+@pytest.mark.slow
 def test_python_control_flow_in_a_plugin_compiles(execution):
     expected = branching_eagerly()
     found, _ = trained([12], Branching(), execution=execution)

@@ -19,8 +19,8 @@ import pytest
 import hostile_environments
 from agentlab import errors
 from agentlab.environment import Environment
-from agentlab.loop import guard
-from agentlab.loop.guard import Guarded, guarded
+from agentlab.foreign import guard
+from agentlab.foreign.guard import Guarded, guarded
 from agentlab.system import patience, watchdog
 from agentlab_envs.gymnasium import repeats, workers
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
@@ -111,6 +111,7 @@ def test_the_users_own_ctrl_c_is_not_the_environments():
 
 @pytest.mark.parametrize("way", ["hang", "hang in a library", "spin"])
 @pytest.mark.parametrize("where", ["reset", "step", "render"])
+@pytest.mark.quick("reset-spin", "step-hang", "render-hang in a library")
 def test_a_worker_that_hangs_for_good_is_told_of_in_time(where, way):
     environment = make("async", timeout=0.5, way=way, where=where, at=1)
     with soon():
@@ -200,6 +201,7 @@ def test_a_vector_class_whose_spaces_raise_is_refused_and_closed():
 
 @pytest.mark.parametrize("way", ["hang", "raise"])
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.quick("sync-*", "async-raise")
 def test_the_copy_that_is_tried_out_may_fail_to_close(vectorization, way, monkeypatch):
     monkeypatch.setattr(guard, "BRIEF_SECONDS", 0.3)
     monkeypatch.setattr(repeats, "STEPS", 20)
@@ -268,6 +270,7 @@ def program(way):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_time_for_which_all_processes_are_stopped_does_not_count():
     with program("") as (process, _):
         time.sleep(0.5)

@@ -129,6 +129,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.quick("cut", "terminating", "both")
 def test_values_are_those_by_hand(ends):
     environment, expected = ENDS[ends]
     assert is_close(learned(environment), expected)
@@ -167,6 +168,7 @@ def test_a_wrong_action_is_found():
     assert not is_close(learned(Steps(), WrongAction), UNENDING)
 
 
+@pytest.mark.slow
 def test_a_missing_target_network_is_found():
     """A target network that never moves keeps its initial values, 0: what is learned is the reward alone."""
     frozen = {"target_update_period": 10**9}
@@ -174,6 +176,7 @@ def test_a_missing_target_network_is_found():
     assert is_close(learned(Steps(), NoTargetNetwork, **frozen), UNENDING)
 
 
+@pytest.mark.slow
 def test_polyak_averaging_moves_the_target_network():
     assert is_close(learned(Steps(), target_update_period=1, target_update_rate=0.05), UNENDING)
 
@@ -198,6 +201,7 @@ FAMILY = {
 @pytest.mark.parametrize(
     "settings", [*list(FAMILY.values())[:-1], pytest.param(FAMILY["all"], marks=pytest.mark.slow)], ids=FAMILY
 )
+@pytest.mark.quick("prioritised-*", "categorical-*")
 def test_the_family_learns_the_same_values(settings, gear):
     assert is_close(learned(Steps(limit=3), gear=gear, **settings), UNENDING, tolerance=0.1)
 
@@ -224,6 +228,7 @@ def test_two_steps_across_a_reset_are_found(monkeypatch):
     assert not is_close(learned(Steps(limit=1), num_steps=2), UNENDING, tolerance=0.2)
 
 
+@pytest.mark.slow
 def test_two_steps_through_other_environments_are_found(monkeypatch):
     """Planted bug: the memory takes all rows for one environment."""
     add = Ring.add
@@ -239,6 +244,7 @@ def test_the_values_of_identity():
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_run_of_identity_reaches_the_optimum(tmp_path, seed):
     changes = {
         "environment": {"name": "identity"},

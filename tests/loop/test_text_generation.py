@@ -14,6 +14,7 @@ from agentlab.loop import text_generation
 from agentlab.loop.text_generation import CHUNK, LONG, Writer, execution_for
 from agentlab.program.cli import main
 from agentlab.sampler import Greedy, Temperature
+from agentlab.system import screen
 
 TEXT = "the quick brown fox jumps over the lazy dog;\n" * 60
 SMALL = {
@@ -74,6 +75,7 @@ def untrained(**changes):
     [{}, pytest.param({"model": {"name": "gru", "units": 8, "layers": 2}}, marks=pytest.mark.slow), {"model": GPT}, HANDBOOK],
     ids=["lstm", "gru", "gpt", "one answer per window"],
 )
+@pytest.mark.quick("graph-*", "xla-lstm")
 def test_greedy_text_is_that_of_a_naive_loop(monkeypatch, execution, changes):
     monkeypatch.setattr(text_generation, "CHUNK", 16)
     agent = untrained(**changes)
@@ -193,6 +195,7 @@ def test_one_text_is_written_without_ado(run, capsys):
     assert text == "the " + run.agent.generate(150, "the ", temperature=0.5, seed=4)[0] + "\n"
 
 
+@pytest.mark.slow
 def test_several_temperatures_make_a_table(run, capsys):
     _, text, _ = sample(capsys, run.directory, "--length", 20, "--temperature", 0.2, 0.5, 1.0, 1.2, "--top-k", 9)
     expected = ""
@@ -251,3 +254,16 @@ def test_a_closed_pipe_ends_it_quietly(run):
     assert process.wait(60) == 0
     assert complaint == b""
     process.stderr.close()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--video", "a.gif"]], ids=["window", "video"])
+def test_playing_text_advises_what_shows_it(run, capsys, monkeypatch, tmp_path, arguments):
+    """With or without a screen: a picture in a file can't be had either."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(screen, "_opens", lambda: False)
+    assert main(["play", str(run.directory), *arguments]) == 2
+    complaint = capsys.readouterr().err
+    assert "has no pictures to show" in complaint
+    advice = complaint.rpartition("'agentlab ")[2].partition("'")[0]
+    assert main([*advice.split(), "--length", "5"]) == 0
+    assert not list(tmp_path.iterdir())

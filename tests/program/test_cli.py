@@ -88,6 +88,7 @@ def _read(file):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.quick("2-130")
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, monkeypatch, capsys, number, code):
     monkeypatch.chdir(tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -109,6 +110,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, monkeypatch, capsys, 
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_program_at_once_and_the_run_goes_on_from_what_was_committed(tmp_path, capsys):
     command = [*SMALL, "--steps", "1000000", "--run-dir", "run", "--set", "checkpoint_period=200"]
     process = subprocess.Popen(
@@ -129,6 +131,7 @@ def test_a_second_signal_ends_the_program_at_once_and_the_run_goes_on_from_what_
     assert "2,000 steps" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_runs_config_runs_it_again_to_the_same_bits(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*SMALL, "--quiet", "--seed", "3", "--run-dir", "one"]) == 0

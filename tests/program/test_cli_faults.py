@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,7 @@ def failing(here):
     ("way", "sentence"),
     [("raise", "RuntimeError: the motor is on fire"), ("not a number", "observation.* is nan"), ("reward", "reward is nan")],
 )
+@pytest.mark.quick("reward-*")
 def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys, way, sentence):
     assert main([*failing, "--set", f"environment.arguments.way={way}", "--set", "report_period=20"]) == 1
     output, told = capsys.readouterr()
@@ -54,9 +56,18 @@ def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys
     assert re.match("agentlab: warning: This run is not exactly resumable: of the environment '.*Failing-v0', trying", warning)
     assert re.search(f"Failing-v0 failed at vector step 50: row 0.*{sentence}", one_sentence(complaint))
     assert [json.loads(line)["step"] for line in (here / "run" / "metrics.jsonl").read_text().splitlines()] == [20, 40]
-    assert "The newest checkpoint is of step 40: 'agentlab resume run' goes on from it." in complaint
+    assert complaint.endswith("The newest checkpoint is of step 40: 'agentlab resume run --trust' goes on from it.\n")
     assert sorted(path.name for path in (here / "run" / "checkpoints").iterdir()) == ["step-20", "step-30", "step-40"]
     assert not (here / "run" / "result.json").exists()
+
+
+def test_the_command_that_goes_on_after_an_environment_failed_works_as_it_is_advised(failing, here, capsys):
+    main([*failing, "--set", "environment.arguments.way=raise", "--steps", "80"])
+    advised = shlex.split(re.search("'agentlab (resume .*)' goes on", capsys.readouterr().err).group(1))
+    assert main([word for word in advised if word != "--trust"]) == 2  # the environment's module is in no package's metadata
+    assert "--trust" in one_sentence(capsys.readouterr().err)
+    assert main([*advised, "--quiet"]) == 0  # the environment is a new one, of 40 steps
+    assert (here / "run" / "result.json").exists()
 
 
 def test_debug_shows_the_traceback(failing):
@@ -219,7 +230,7 @@ ENDS = {
 def test_a_reader_that_left_changes_no_exit_code(monkeypatch, doing, code, complaint, both):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what was printed is written as the program ends
     fail = "def fail():\n    raise errors.TrainingFault('It broke.')\n"
-    script = f"import sys\nfrom agentlab import cli, errors\n{fail}{doing}\nsys.exit(cli.main())"
+    script = f"import sys\nfrom agentlab import errors\nfrom agentlab.program import cli\n{fail}{doing}\nsys.exit(cli.main())"
     stderr = subprocess.STDOUT if both else subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", script, "list"], stdout=subprocess.PIPE, stderr=stderr, text=True)
     process.stdout.close()
@@ -229,6 +240,7 @@ def test_a_reader_that_left_changes_no_exit_code(monkeypatch, doing, code, compl
         process.stderr.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_does_not_end_the_training(here):
     command = [
         "run",
@@ -252,6 +264,7 @@ def test_a_reader_that_leaves_does_not_end_the_training(here):
     assert json.loads((here / "run" / "result.json").read_text())["steps"] == 256
 
 
+@pytest.mark.slow
 def test_a_signal_is_heard_when_nobody_reads_what_is_said_to_it(here):
     command = ["run", "dqn", *SMALL[1:], "--environment", "identity", "--steps", "1000000", "--run-dir", "run"]
     command += ["--set", "report_period=64"]

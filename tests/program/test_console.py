@@ -97,6 +97,7 @@ def test_a_warning_and_a_log_are_told_to_nobody(monkeypatch, broken):
         handler.handle(logging.makeLogRecord({"msg": "Logged."}))
 
 
+@pytest.mark.quick("EPIPE", "missing")
 def test_a_run_ends_well_when_nobody_can_be_told(broken, tmp_path):
     with streams(broken):
         assert main([*SMALL, "--run-dir", str(tmp_path / "run")]) == 0
@@ -269,6 +270,7 @@ def send(number, seconds):
 
 
 @pytest.mark.parametrize(("number", "again"), [("SIGINT", "Pressing Ctrl-C again"), ("SIGTERM", "A second signal")])
+@pytest.mark.quick("SIGINT-*")
 def test_a_signal_is_heard_during_a_compilation(monkeypatch, number, again):
     number = getattr(signal, number)
     before, told = signal.getsignal(number), Timed()
@@ -290,7 +292,7 @@ def test_a_signal_is_heard_during_a_compilation(monkeypatch, number, again):
 TWO_SIGNALS = """
 import hashlib, os, signal, threading
 from agentlab.program import process
-with program.stop_on_signals():
+with process.stop_on_signals():
     for seconds, number in ((0.2, {0}), (0.5, {1})):
         threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)
@@ -298,6 +300,7 @@ with program.stop_on_signals():
 
 
 @pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT"), ("SIGINT", "SIGTERM")])
+@pytest.mark.quick("SIGTERM-SIGINT")
 def test_a_second_signal_ends_a_compilation(first, second):
     numbers = [int(getattr(signal, name)) for name in (first, second)]
     found = subprocess.run([sys.executable, "-c", TWO_SIGNALS.format(*numbers)], capture_output=True, timeout=20)
@@ -306,6 +309,7 @@ def test_a_second_signal_ends_a_compilation(first, second):
 
 
 @pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.quick("False")
 def test_a_hangup_stops_a_run_unless_it_is_ignored(monkeypatch, tmp_path, capsys, ignored):
     if not hasattr(signal, "SIGHUP"):
         return
@@ -331,7 +335,7 @@ def test_a_child_process_has_signals_of_its_own():
     if not hasattr(os, "fork"):
         return
     script = (
-        "import os, signal, time\nfrom agentlab import program\nwith program.stop_on_signals() as received:\n"
+        "import os, signal, time\nfrom agentlab.program import process\nwith process.stop_on_signals() as received:\n"
         "    child = os.fork()\n"
         "    if child == 0:\n        time.sleep(60)\n"
         "    time.sleep(0.2)\n    os.kill(child, signal.SIGTERM)\n"

@@ -115,11 +115,13 @@ def test_a_fork_of_a_process_that_used_tensorflow_is_told_instead_of_hanging(tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake():
     """TensorFlow takes it before its first operation only: a second run in one process can't have another."""
     script = (
         "import tensorflow as tf\n"
-        "from agentlab import errors, execution\n"
+        "from agentlab import errors\n"
+        "from agentlab.tensors import execution\n"
         "execution.use_threads(1)\n"
         "tf.add(1, 1)\n"
         "execution.use_threads(1)\n"
@@ -139,3 +141,34 @@ def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake():
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        ("threading.Thread(target=time.sleep, args=(600,), name='camera').start()", "the threads 'camera'"),
+        ("atexit.register(time.sleep, 600)", "what an environment or plugin has left running"),
+        ("concurrent.futures.ThreadPoolExecutor(2).submit(int)", ""),
+        ("threading.Thread(target=time.sleep, args=(600,), daemon=True).start()", ""),
+    ],
+)
+def test_the_program_ends_whatever_is_left_running(left, told):
+    program = (
+        "import atexit, concurrent.futures, sys, threading, time; "
+        "from agentlab.program import cli, process; process.ENDING_SECONDS = 1; "
+        f"{left}; sys.argv[1:] = ['run']; print('before', flush=True); code = cli.main(); print('after'); sys.exit(code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "before\nafter\n")
+    assert (f"Python does not end for {told}, 1 seconds after" in ended.stderr) is bool(told)
+    assert ended.stderr.count("\n") == 1 + bool(told)
+
+
+def test_a_program_that_calls_main_itself_is_not_ended():
+    program = (
+        "import sys, threading, time; from agentlab.program import cli, process; "
+        "process.ENDING_SECONDS = 0.1; cli.main(['run']); "
+        "threading.Thread(target=lambda: (time.sleep(1.5), print('whole'))).start()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "whole\n")

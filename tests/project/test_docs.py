@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import nbclient
 import nbformat
@@ -69,14 +70,15 @@ REFERENCE = re.findall(r"^::: ([\w.]+)$", PAGES["reference.md"], re.MULTILINE)
 def test_the_reference_names_what_there_is(name):
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        member = getattr(importlib.import_module(module), attribute)
     except AttributeError:
-        found = importlib.import_module(name)
-    assert found.__doc__
+        member = importlib.import_module(name)
+    assert member.__doc__
 
 
 EXAMPLES = DOCS.parent / "examples"
-CODE = [*EXAMPLES.rglob("*.py"), *(DOCS.parent / "agentlab" / "templates").rglob("*.py")]
+TEMPLATES = DOCS.parent / "agentlab" / "program" / "templates"
+CODE = [*EXAMPLES.rglob("*.py"), *TEMPLATES.rglob("*.py")]
 IMPORTS = {
     (node.module, alias.name)
     for text in [*(path.read_text("utf-8") for path in CODE), *("\n".join(blocks(text)) for text in PAGES.values())]
@@ -84,6 +86,11 @@ IMPORTS = {
     if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "agentlab"
     for alias in node.names
 }
+
+
+def test_examples_and_templates_are_read():
+    assert sum(path.is_relative_to(TEMPLATES) for path in CODE) >= 10
+    assert ("agentlab.trainer", "Trainer") in IMPORTS
 
 
 @pytest.mark.parametrize(("module", "name"), sorted(IMPORTS), ids=str)
@@ -101,3 +108,30 @@ def test_the_reference_has_what_examples_import(module, name):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
         assert (DOCS / target).exists(), target
+
+
+ARCHITECTURE = PAGES["architecture.md"]
+
+
+def test_the_tree_of_the_architecture_is_the_one_there_is():
+    (tree,) = re.findall(r"^    agentlab/\n((?:      .*\n)+)", ARCHITECTURE, re.MULTILINE)
+    rows = re.findall(r"^      (\S+)", tree, re.MULTILINE)
+    entries = [f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "agentlab").iterdir()]
+    assert sorted(rows) == sorted(name for name in entries if not name.startswith("__") and name.endswith((".py", "/")))
+    packages = [path.parent.name for folder in ("plugins", "envs") for path in (ROOT / folder).glob("*/__init__.py")]
+    assert sorted(packages) == sorted(re.findall(r"^      (agentlab_\w+)/", ARCHITECTURE, re.MULTILINE))
+
+
+def test_the_floors_of_the_architecture_are_those_that_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    (table,) = re.findall(r"^\| floor, from the top .*\n\|[-|]+\n((?:\|.*\n)+)", ARCHITECTURE, re.MULTILINE)
+    floors = [sorted(re.findall(r"`(\w+)`", row.split("|")[2])) for row in table.splitlines()]
+    assert floors == [sorted(layer.split(" : ")) for layer in layers]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_pages_name_are_there(page):
+    """Those of the tree by their path from its root, in backquotes."""
+    paths = re.findall(r"`((?:agentlab|plugins|envs|benchmarks|examples|tests|docs)/[\w./-]+)`", PAGES[page])
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import agentlab
-from agentlab import errors
+from agentlab import errors, task
 from agentlab.program.cli import main
 from agentlab.registry import plugins
 from hostile import HOSTILE, PART, install_hostile
@@ -187,6 +187,7 @@ def test_a_file_offers_its_parts_to_a_command(file, capsys):
     assert "No task named 'second-best'" in missing.stderr
 
 
+@pytest.mark.slow
 def test_a_part_of_a_file_is_described_and_checked(file, capsys):
     assert main(["info", "broken", "--plugin", file]) == 0
     assert "Draws int32, which is wrong." in capsys.readouterr().out
@@ -274,3 +275,47 @@ def test_a_run_keeps_the_packages_that_it_was_begun_with(path, capsys):
     assert agentlab.resume("run", steps=12).result["steps"] >= 12
     parts = json.loads(pathlib.Path("run/config.json").read_text())["task"]
     assert {parts[kind]["package"] for kind in ("environment", "model", "trainer", "sampler", "memory")} == {"agentlab"}
+
+
+def without_packages(run):
+    """Rewrites a run's config as one of before packages were recorded; returns its data."""
+    config = json.loads((run / "config.json").read_text())
+    for part in (*(config["task"][kind] for kind in task.PART_KINDS), config["task"]["evaluation"]["sampler"]):
+        del part["package"]
+    (run / "config.json").write_text(json.dumps(config))
+    return config
+
+
+def test_a_config_that_names_no_packages_takes_what_is_installed_unless_several_offer_it(path, capsys, monkeypatch):
+    changes = {"environment": {"id": "CartPole-v1"}, "model": {"hidden_units": [4]}, "steps": 16, "execution": "graph"}
+    changes.update(memory={"capacity": 32, "batch_size": 4}, trainer={"learning_starts": 8}, evaluation={"episodes": 1})
+    run = agentlab.run("dqn", 0, changes, run_dir="run").directory
+    config = without_packages(run)
+    assert main(["evaluate", "run"]) == 0
+
+    distribution(path, "stranger-twin", {"stranger_twin": PART}, trainers=["dqn = stranger_twin:Part"])
+    for command in (["evaluate", "run"], ["resume", "run", "--steps", "24", "--quiet"]):
+        capsys.readouterr()
+        assert main(command) == 2
+        told = capsys.readouterr().err
+        assert "doesn't say of which package its trainer 'dqn' is, and several are installed that offer one: " in told
+        assert "agentlab and stranger-twin" in told
+        assert 'by "package": "agentlab" beside "name": "dqn"' in told
+        assert "AGENTLAB_PLUGINS=-stranger-twin" in told
+    assert sorted(file.name for file in run.iterdir()) == [
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "events",
+        "metrics.jsonl",
+        "result.json",
+    ]
+
+    with monkeypatch.context() as here:  # the one advice
+        here.setenv("AGENTLAB_PLUGINS", "-stranger-twin")
+        assert main(["evaluate", "run"]) == 0
+    config["task"]["trainer"]["package"] = "agentlab"  # the other
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["resume", "run", "--steps", "24", "--quiet"]) == 0
+    assert json.loads((run / "config.json").read_text())["task"]["memory"]["package"] == "agentlab"
+    assert main(["evaluate", "run"]) == 0

@@ -324,7 +324,7 @@ def test_only_the_chosen_part_is_loaded(path):
         trainers=["a = stranger_a:Part", "b = stranger_b:Part"],
     )  # fmt: skip
     script = (
-        "import sys; from agentlab import plugins; plugins.load('trainer', 'a'); "
+        "import sys; from agentlab.registry import plugins; plugins.load('trainer', 'a'); "
         "strangers = {name for name in sys.modules if name.startswith(('stranger', 'agentlab_'))}; "
         "assert strangers == {'stranger_a'}, strangers"
     )
@@ -353,7 +353,7 @@ class Second(Sampler):
 
 
 @attrs.frozen
-class Direct(Greedy):
+class Stochastic(Greedy):
     """The file's, named like one of agentlab's."""
 '''
 
@@ -366,22 +366,22 @@ def test_what_a_file_offers_comes_before_packages_and_that_is_told(path, capsys)
     assert main(["info", "second", "--plugin", "own.py"]) == 0
     told = capsys.readouterr().err.splitlines()
     assert told == [
-        "agentlab: The sampler 'direct' is that of own.py, not of agentlab 0.1.0, which is agentlab:direct.",
+        "agentlab: The sampler 'stochastic' is that of own.py, not of agentlab 0.1.0, which is agentlab:stochastic.",
         "agentlab: The sampler 'second' is that of own.py, not of stranger-second 1.2, which is stranger-second:second.",
     ]
     assert plugins.load("sampler", "second").__doc__ == "The file's."
-    assert plugins.load("sampler", "direct").__doc__.startswith("The file's")
-    assert plugins.load("sampler", "agentlab:direct").__module__ == "agentlab.sampler"
+    assert plugins.load("sampler", "stochastic").__doc__.startswith("The file's")
+    assert plugins.load("sampler", "agentlab:stochastic").__module__ == "agentlab.sampler"
     assert plugins.find("sampler", "stranger-second:second").package == "stranger-second"
 
 
 def test_the_listing_says_which_part_a_file_stands_in_front_of(path):
     pathlib.Path("own.py").write_text(FILE)
     hidden = plugins.add_file("own.py")
-    assert [(offer.package, offer.name) for offer in hidden] == [("agentlab", "direct")]
+    assert [(offer.package, offer.name) for offer in hidden] == [("agentlab", "stochastic")]
     problems = {(row["package"], row["name"]): row["problem"] for row in listing.rows("sampler")}
-    assert problems["own.py", "direct"] == ""
-    assert problems["agentlab", "direct"] == "a plugin file offers this name; choose this one as agentlab:direct"
+    assert problems["own.py", "stochastic"] == ""
+    assert problems["agentlab", "stochastic"] == "a plugin file offers this name; choose this one as agentlab:stochastic"
     assert problems["agentlab", "greedy"] == ""
 
 

@@ -4,9 +4,11 @@ import contextlib
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from agentlab.runs.background_saving import Committer
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.composition import resolved
 from agentlab.runs.session import Session
+from agentlab.system import free_memory
 from agentlab.system.watchdog import Watch
 from sabotage import Saboteur
 
@@ -27,6 +30,7 @@ RUNS = [("device", "graph"), ("device", "xla"), ("host", "graph"), ("text", "gra
 
 
 @pytest.mark.parametrize(("family", "execution"), RUNS)
+@pytest.mark.quick("device-graph", "host-graph")
 def test_what_was_taken_does_not_change_when_training_goes_on(family, execution):
     task, changes = FAMILIES[family]
     session = Session(resolved(task, {**changes, "execution": execution}, None), 3, None, quiet=True, stop=bool)
@@ -49,24 +53,25 @@ def run(directory):
     return agentlab.run(task, 3, {**changes, "steps": 300}, run_dir=directory)
 
 
-def test_a_disk_that_is_full_ends_the_run_whichever_call_of_a_save_it_comes_to(tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
+@pytest.mark.quick("middle")
+def test_a_disk_that_is_full_ends_the_run_whichever_call_of_a_save_it_comes_to(tmp_path, monkeypatch, place):
     with monkeypatch.context() as counted:
         saboteur = Saboteur(-1, thread="checkpoint")
         saboteur.install(counted)
         whole = run(tmp_path / "whole").directory
     assert saboteur.count > 40  # three checkpoints, of which the first doesn't stay
-    for which in (0, saboteur.count // 2, saboteur.count - 1):
-        directory = tmp_path / f"full-{which}"
-        with monkeypatch.context() as sabotaged:
-            Saboteur(which, FULL, "checkpoint").install(sabotaged)
-            with pytest.raises(errors.WriteFault, match="No space left on device"):
-                run(directory)
-        assert not (directory / "result.json").exists()
-        assert not list(directory.glob("checkpoints/.saving-*"))
-        anew = not list(directory.glob("checkpoints/step-*"))
-        with pytest.warns(errors.RunWarning, match="begins anew at step 0") if anew else contextlib.nullcontext():
-            agentlab.resume(directory)
-        assert_equal(whole, directory)
+    directory = tmp_path / "full"
+    with monkeypatch.context() as sabotaged:
+        Saboteur(int(place * (saboteur.count - 1)), FULL, "checkpoint").install(sabotaged)
+        with pytest.raises(errors.WriteFault, match="No space left on device"):
+            run(directory)
+    assert not (directory / "result.json").exists()
+    assert not list(directory.glob("checkpoints/.saving-*"))
+    anew = not list(directory.glob("checkpoints/step-*"))
+    with pytest.warns(errors.RunWarning, match="begins anew at step 0") if anew else contextlib.nullcontext():
+        agentlab.resume(directory)
+    assert_equal(whole, directory)
 
 
 class Directory:
@@ -151,3 +156,60 @@ def test_a_program_that_ends_in_the_middle_of_its_training_leaves_a_checkpoint(t
     subprocess.run([sys.executable, "-c", ABANDONED, str(tmp_path / "run")], check=True, timeout=60)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")]
     assert agentlab.load(tmp_path / "run").act(np.zeros(4, np.float32)) in (0, 1)
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------------
+
+LARGE = {"environment": {"name": "identity"}, "memory": {"capacity": 1_000_000}, "execution": "graph", "gear": "host"}
+REPLAYS = [{"name": "replay"}, {"name": "prioritized-replay"}]
+
+
+def session(steps, memory=None):
+    changes = {**LARGE, "steps": steps, "memory": {**LARGE["memory"], **(memory or {})}}
+    return Session(resolved("dqn", changes, None), 3, None, quiet=True, stop=bool)
+
+
+@pytest.mark.parametrize("memory", REPLAYS, ids=lambda memory: memory["name"])
+def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
+    """The memory's room is 60 MB and more."""
+    training = session(200, memory)
+    training._gear.start()
+    training._gear.run(100)
+    tracemalloc.start()
+    taken = snapshot.take(training.agent, training._gear)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    training.close()
+    assert len(taken["memory"]["observation"]) == 100
+    held = sum(np.prod(ring.shape) * ring.dtype.size for ring in training.agent.memory_variables().values())
+    assert held > 50e6
+    assert peak < 20e6
+
+
+def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(free_memory, "free_bytes", lambda: 90_000_000)
+    changes = {**LARGE, "evaluation": {"episodes": 1}}
+    message = r"The agent and its memory take [\d,]+ bytes, and what a checkpoint copies up to [\d,]+ more"
+    with pytest.raises(errors.UsageError, match=message) as told:
+        agentlab.run("dqn", 0, {**changes, "steps": 2_000_000}, run_dir=tmp_path / "run")
+    held, copied = (int(figure.replace(",", "")) for figure in re.findall(r"([\d,]{6,}) (?:bytes, and|more)", str(told.value)))
+    assert held < 90_000_000 < held + copied
+    assert "Set a smaller memory.capacity" in str(told.value)
+    assert not (tmp_path / "run").exists()
+    agentlab.run("dqn", 0, {**changes, "steps": 64}, run_dir=tmp_path / "short")  # which stores little
+    session(2_000_000, {"capacity": 500_000}).close()  # as it advises
+
+
+def test_only_one_copy_is_held_at_a_time(tmp_path, monkeypatch):
+    """A checkpoint is not taken before the one before it is on disk."""
+    events, take, save = [], snapshot.take, Checkpoints.save
+    monkeypatch.setattr(snapshot, "take", lambda *given: events.append("take") or take(*given))
+
+    def saved(*given):
+        found = save(*given)
+        events.append("saved")
+        return found
+
+    monkeypatch.setattr(Checkpoints, "save", saved)
+    run(tmp_path / "run")
+    assert events == ["take", "saved"] * 3

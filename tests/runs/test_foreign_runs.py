@@ -365,6 +365,7 @@ def follow(sentence):
 
 @pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array|.*precision lowered")
 @pytest.mark.parametrize("name", SPACES)
+@pytest.mark.quick("dict", "several choices", "actions of several rows", "actions by numbers")
 def test_the_advice_on_spaces_leads_on(name, here):
     told = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     with pytest.raises(errors.UsageError) as refused:
@@ -413,6 +414,7 @@ def test_spaces_without_a_number_are_refused(which, monkeypatch):
 
 
 @pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4"])
+@pytest.mark.quick("ALE/*")
 def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     with pytest.MonkeyPatch.context() as unregistered:
         unregistered.delitem(gymnasium.registry, id, raising=False)

@@ -146,6 +146,7 @@ LIKE_OTHERS = ("hosted", "host-next-step", "text-on-the-host")
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.slow) if name in LIKE_OTHERS else name for name in FAMILIES]
 )
+@pytest.mark.quick("device", "text")
 def test_a_run_stopped_again_and_again_comes_to_the_same_bits(tmp_path, wholes, family):
     task, changes = FAMILIES[family]
     with pytest.raises(errors.Interrupted):
@@ -157,6 +158,7 @@ def test_a_run_stopped_again_and_again_comes_to_the_same_bits(tmp_path, wholes, 
 
 
 @pytest.mark.parametrize("family", ["device", "host"])
+@pytest.mark.quick("host")
 def test_a_larger_budget_goes_on_from_where_the_run_ended(tmp_path, family):
     task, changes = FAMILIES[family]
     whole = agentlab.run(task, 1, changes, run_dir=tmp_path / "whole")
@@ -185,6 +187,7 @@ def begun(tmp_path, tmp_path_factory):
 
 
 @pytest.mark.parametrize("more", [{"checkpoint_period": 0}, {"checkpoint_period": 40, "report_period": 90}])
+@pytest.mark.quick("more1")
 def test_the_final_state_does_not_depend_on_how_many_checkpoints_and_reports_there_are(tmp_path, wholes, more):
     task, changes = FAMILIES["device"]
     one = wholes("device")
@@ -247,6 +250,7 @@ def test_a_run_that_ended_is_not_begun_anew_because_its_checkpoints_were_lost(tm
 
 
 @pytest.mark.parametrize("stream", ["evaluation during training", "evaluation"])
+@pytest.mark.quick("evaluation during training")
 def test_an_evaluation_ends_when_asked_to_and_is_done_anew(tmp_path, monkeypatch, stream):
     task, changes = FAMILIES["device"]
     changes = {**changes, "evaluation": {"episodes": 4, "period": 300}}
@@ -306,6 +310,7 @@ def test_a_smaller_budget_than_was_used_up_is_told(tmp_path, begun):
     agentlab.resume(directory, steps=int(re.search(r"--steps (\d+)", str(refusal.value))[1]))
 
 
+@pytest.mark.slow
 def test_another_machine_is_told_of(tmp_path, begun):
     directory = begun()
     config = json.loads((directory / "config.json").read_text())
@@ -342,6 +347,7 @@ class Drifting(gymnasium.Env):
 gymnasium.register("Drifting-v0", Drifting, disable_env_checker=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_resumed_exactly_is_labelled_before_it_begins(tmp_path):
     changes = {**SMALL_DQN, "environment": {"name": "gymnasium", "id": "Drifting-v0"}, "steps": 100, "checkpoint_period": 30}
     with pytest.warns(errors.RunWarning, match="not exactly resumable.*'Drifting-v0', .*shows something else"):
@@ -485,6 +491,7 @@ def test_the_program_says_that_a_run_is_finished_and_how_to_extend_it(tmp_path, 
     assert "604 steps" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_result_that_is_damaged_is_made_again(tmp_path, wholes):
     directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
     (directory / "result.json").write_text('{"steps": "many"')
@@ -513,6 +520,7 @@ def test_a_budget_only_grows(tmp_path, begun):
     assert main([*advice.split(), "--episodes", "1"]) == 0
 
 
+@pytest.mark.slow
 def test_an_extension_that_was_interrupted_is_not_taken_for_finished(tmp_path, wholes):
     directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
     with pytest.raises(errors.Interrupted):
@@ -554,6 +562,7 @@ def test_a_checkpoint_without_seconds_is_resumed_from(begun, wholes):
 
 
 @pytest.mark.parametrize("seconds", [3, {"train": "long"}, {"train": -1.0}, {"train": True}])
+@pytest.mark.quick("3", "seconds2")
 def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
     directory = begun(5)
     newest = max(directory.glob("checkpoints/*/manifest.json"), key=lambda path: int(path.parent.name[5:]))
@@ -562,6 +571,7 @@ def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
         agentlab.resume(directory)
 
 
+@pytest.mark.slow
 def test_each_run_in_a_process_has_a_clock_of_its_own(tmp_path):
     task, changes = FAMILIES["device"]
     with clock.of_program(50.0):

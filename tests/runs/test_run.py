@@ -90,6 +90,7 @@ def test_tensorboard_reads_the_events(finished):
     assert losses == pytest.approx([line["loss"] for line in lines(found.directory)])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_whatever_is_evaluated_and_reported(tmp_path, finished):
     plain = weights(finished)
     watched = run(tmp_path, "watched", report_period=48, evaluation={"episodes": 3, "period": 64})
@@ -217,6 +218,7 @@ unrepeatable = pytest.mark.filterwarnings("ignore:This run is not exactly resuma
 @pytest.mark.parametrize(
     ("way", "sentence"), [("raise", "the motor is on fire"), ("shape", r"float32\[3\]"), ("not a number", "nan")]
 )
+@pytest.mark.quick("raise-*")
 def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, sentence):
     environment = {"name": "gymnasium", "id": "failing_environment:Failing-v0", "arguments": {"way": way}}
     changes = {"environment": environment, "steps": 100, "report_period": 20, "trainer": {"learning_starts": 10}}
@@ -266,6 +268,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, finished):
         agentlab.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_embedding_touches_no_global_state(tmp_path):
     import logging
     import random

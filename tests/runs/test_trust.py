@@ -1,16 +1,21 @@
 """What a file asks for is imported only if an installed package registers environments from it, or on the user's word."""
 
+import contextlib
 import json
+import re
+import shlex
 import shutil
 import sys
 
+import gymnasium
+import keras
 import pytest
 
 import agentlab
 from agentlab import errors, task
 from agentlab.program import cli
 from agentlab.registry import plugins
-from agentlab.runs import run_config
+from agentlab.runs import resuming, run_config
 from agentlab.runs.composition import build_environment, evaluation_environment, find_task
 from strangers import distribution
 
@@ -183,3 +188,119 @@ def test_what_a_user_asked_for_is_recorded_and_opened_on_trust(run, tmp_path):
 
 def test_marks_are_not_written(run):
     assert "from_file" not in json.dumps(json.loads((run / "config.json").read_text()))
+
+
+def advised(text):
+    """Returns the command that a message gives in quotation marks."""
+    return re.search(r"(?:: |or )'(agentlab resume .*?)' (?:goes on|trains)", " ".join(text.split())).group(1)
+
+
+def interrupted(arguments, capsys, code=130):
+    """Runs a command that is stopped at its first slice, and returns what it advises."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli.process, "stop_on_signals", lambda: contextlib.nullcontext([15]))
+        assert cli.main(["run", *arguments, "--quiet"]) == code
+    return advised(capsys.readouterr().err)
+
+
+def follow(command):
+    """Types a command, with what has been imported forgotten."""
+    sys.modules.pop(MODULE, None)
+    words = shlex.split(command)
+    assert words[0] == "agentlab"
+    return cli.main([*words[1:], "--quiet"])
+
+
+SETTINGS = [
+    "--steps", "40", "--execution", "graph", "--set", "model.hidden_units=[4]", "--set", "memory.capacity=32",
+    "--set", "memory.batch_size=4", "--set", "trainer.learning_starts=8", "--set", "evaluation.episodes=1",
+]  # fmt: skip
+JUDGED = ["--set", "evaluation.environment.name=gymnasium", "--set", f"evaluation.environment.id={ID}"]
+PART = """
+from agentlab.sampler import Greedy
+class Shy(Greedy):
+    "Takes the best."
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "trusted"),
+    [
+        (["dqn", "--set", f"environment.id={ID}"], True),
+        (
+            [
+                "dqn",
+                "--set",
+                "environment.id=CartPole-v1",
+                "--set",
+                "evaluation.environment.name=gymnasium",
+                "--set",
+                f"evaluation.environment.id={ID}",
+            ],
+            True,
+        ),
+        (["dqn", "--config", "changes.toml", "--trust"], True),
+        (["--config", "config.json", "--trust"], True),
+        (["dqn", "--set", "environment.id=CartPole-v1"], False),
+        (["dqn", "--config", "plain.toml"], False),
+    ],
+)
+def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked, trusted, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "changes.toml").write_text(f'environment.id = "{ID}"\n')
+    (tmp_path / "plain.toml").write_text('environment.id = "CartPole-v1"\n')
+    shutil.copy(run / "config.json", tmp_path)
+    advice = interrupted([*asked, *SETTINGS, "--run-dir", "my runs/the $first"], capsys)
+    assert ("--trust" in advice) is trusted
+    assert follow(advice) == 0
+    assert (tmp_path / "my runs" / "the $first" / "result.json").is_file()
+
+
+@pytest.mark.parametrize(("number", "trusted"), [(16_384, False), (16_400, True)])
+def test_a_run_that_only_a_user_may_ask_for_is_resumed_on_trust(number, trusted):
+    asked = task.changed(find_task("dqn"), {"num_environments": number, "environment": {"id": "CartPole-v1"}})
+    words = ["agentlab", "resume", "run", *(["--trust"] if trusted else [])]
+    assert resuming.command("resume", "run", asked) == " ".join(words)
+
+
+def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "_FROM_FILES", {})
+    monkeypatch.setattr(plugins, "_FILES", {})
+    (tmp_path / "my parts.py").write_text(PART)
+    own = ["--plugin", "my parts.py", "--sampler", "shy", "--set", f"environment.id={ID}"]
+    advice = interrupted(["dqn", *own, *SETTINGS, "--run-dir=-x"], capsys)
+    assert advice == "agentlab resume ./-x --trust --plugin 'my parts.py'"
+    plugins._FROM_FILES.clear()
+    assert follow(advice) == 0
+
+
+def test_a_directory_that_is_taken_tells_the_command_that_goes_on_with_its_run(run, capsys):
+    code = cli.main(["run", "dqn", *SETTINGS, "--set", "environment.id=CartPole-v1", "--run-dir", str(run)])
+    assert code == 2
+    assert follow(advised(capsys.readouterr().err)) == 0
+
+
+def test_a_directory_that_is_no_run_is_not_one_to_resume(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["run", "dqn", *SETTINGS, "--set", "environment.id=CartPole-v1", "--run-dir", str(tmp_path)]) == 2
+    assert "resume" not in capsys.readouterr().err
+
+
+def test_a_run_with_objects_is_gone_on_with_in_python(tmp_path):
+    changes = {**SMALL, "environment": {"id": "CartPole-v1"}, "trainer": {"optimizer": keras.optimizers.SGD(0.1)}}
+    model = keras.Sequential([keras.layers.Dense(2)])
+    with pytest.raises(errors.Interrupted) as ended:
+        agentlab.run("dqn", 0, changes, model=model, run_dir=tmp_path / "run", stop=lambda: True)
+    call = f"agentlab.resume({str(tmp_path / 'run')!r}, model=..., objects=...)"
+    assert f"'{call}' goes on from it" in str(ended.value)
+    again = {"trainer": {"optimizer": keras.optimizers.SGD(0.1)}}
+    agentlab.resume(tmp_path / "run", model=keras.Sequential([keras.layers.Dense(2)]), objects=again)
+
+
+def test_a_run_in_an_environment_given_as_an_object_is_gone_on_with_in_python(tmp_path):
+    changes = {name: value for name, value in SMALL.items() if name != "environment"}
+    environment = gymnasium.make("CartPole-v1")
+    with pytest.raises(errors.Interrupted, match=r"'agentlab\.resume\('.*run'\)' goes on from it"):
+        agentlab.run("dqn", 0, changes, environment=environment, run_dir=tmp_path / "run", stop=lambda: True)
+    assert agentlab.resume(str(tmp_path / "run")).result["steps"] == 16

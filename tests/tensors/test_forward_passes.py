@@ -52,6 +52,7 @@ class Twice(Trainer):
 
 
 @pytest.mark.parametrize("trainer", [DQN(double=True), DQN(double=False), Twice(), Twice(max_gradient_norm=0.1)], ids=repr)
+@pytest.mark.quick("eager-*", "graph-*")
 def test_the_losses_of_the_pass_that_is_learned_from_count(compiled, trainer):
     model = penalized()
     trainer = attrs.evolve(trainer, optimizer="sgd", learning_rate=0.1)
@@ -108,6 +109,7 @@ def test_losses_count_in_a_loop_of_ones_own(execution):
 
 
 @pytest.mark.parametrize("kind", [DeviceGear, HostGear])
+@pytest.mark.quick("graph-*")
 def test_losses_count_in_both_gears(execution, kind):
     """Identity shows one-hot symbols: each costs the square of its output, so the weights shrink by (1 - 2 / 4 * rate)."""
     environment = Identity(num_symbols=2)
@@ -206,6 +208,7 @@ def _of_either_size(request, monkeypatch):
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-xla-batch*", "large-eager-decorated")
 def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     trainer = DQN(target_update_period=10**6, learning_rate=0.1)
@@ -223,6 +226,7 @@ def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-eager-decorated")
 def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     target = TargetNetwork(model, 2, 1.0)
@@ -237,6 +241,7 @@ def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     np.testing.assert_allclose(target.output(shown), expected, rtol=1e-6)
 
 
+@pytest.mark.quick("graph", "xla")
 def test_every_weight_of_a_model_with_a_decorated_call_is_trained(compiled):
     """Whichever network is asked first: each has a trace of its own."""
     model = build_model(sequence(Decorated()), SPEC, 2, 0)
@@ -264,6 +269,7 @@ def test_statistics_move_by_the_rate_and_whole_numbers_are_copied(compiled):
 
 
 @pytest.mark.parametrize("make", [*MODELS.values(), Carrying], ids=[*MODELS, "recurrent"])
+@pytest.mark.quick("eager-*", "graph-*")
 def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     state = model.initial_state(2) if isinstance(model, RecurrentModel) else ()
@@ -275,6 +281,7 @@ def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
 
 
 @pytest.mark.parametrize("double", [True, False])
+@pytest.mark.quick("graph-*", "xla-True")
 def test_bootstrapping_leaves_the_models_statistics_alone(compiled, double):
     model = sequence(Counter(), keras.layers.BatchNormalization(momentum=0.0))
     trainer = DQN(double=double, learning_rate=0.0)

@@ -55,6 +55,7 @@ def learned(optimizer):
 
 @hostile
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, {"name": "adam", "amsgrad": True}], ids=str)
+@pytest.mark.quick("adam-*", "sgd-mixed float16")
 def test_updates_are_the_same_under_any_settings(settings, optimizer):
     expected = learned(optimizer)
     with settings_of_keras(**settings):
@@ -84,6 +85,7 @@ def regression(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.quick("None", "kl_divergence", "huber")
 def test_losses_and_metrics_are_the_same_under_any_settings(loss):
     expected = regression(loss)
     with settings_of_keras(floatx="float64", epsilon=0.3):
@@ -186,6 +188,7 @@ DTYPES = dict(zip(OPTIMIZERS, ["float64", "mixed_float16", "mixed_bfloat16", "fl
 
 
 @pytest.mark.parametrize(("optimizer", "hidden"), DTYPES.items())
+@pytest.mark.quick("graph-*", "xla-adamw-mixed_float16")
 def test_layers_of_any_dtype_learn(compiled, optimizer, hidden):
     model = build_model(model_of(hidden), SPEC, 2, 0)
     arguments = {} if optimizer == "sgd" else {"epsilon": 1e-3}

@@ -73,3 +73,23 @@ def test_reading_weights_stays_free_of_copies(tmp_path):
     variables.assign(files.ArrayFile.open(tmp_path / "file"), {"weights": weights})
     reads = [weights.read_value() for _ in range(2)]
     assert len({np.asarray(memoryview(read)).ctypes.data for read in reads}) == 1
+
+
+@pytest.mark.usefixtures("_block")
+@given(held=HELD, data=st.data())
+def test_what_is_used_is_all_but_zeros_at_the_end(held, data):
+    if held.ndim:
+        held[data.draw(st.integers(0, len(held))) :] = 0
+    ring = tf.Variable(held)
+    used = variables.used_rows(ring)
+    copied = variables.copied_by_rows(ring, used)
+    assert used is None or len(copied) == used
+    ours, theirs = files.without_zeros(copied), files.without_zeros(held)
+    assert (ours.dtype, ours.shape, ours.tobytes()) == (theirs.dtype, theirs.shape, theirs.tobytes())
+
+
+def test_a_zero_below_zero_is_something():
+    ring = tf.Variable(np.array([[0.0], [-0.0], [0.0]], np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "BLOCK", 4)
+        assert variables.used_rows(ring) == 2

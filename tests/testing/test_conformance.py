@@ -29,7 +29,8 @@ SMALL = {  # models and memories are spared their size where another part is loo
     "replay": {"capacity": 2_000},
     "prioritized-replay": {"capacity": 2_000},
 }
-QUICK = ("dqn", "linear-regression")  # tasks that are resumed in the quick suite too
+QUICK = ("dqn", "linear-regression")  # tasks that are run and resumed in the quick suite too
+SLOW = ("atari",)  # parts whose suites it leaves out: four times four frames a turn
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
@@ -48,12 +49,17 @@ def among(offer):
 
 
 @pytest.mark.slow
+def slow_run(self):
+    TaskTests.test_run(self)
+
+
+@pytest.mark.slow
 def slow_resume(self):
     TaskTests.test_resume(self)
 
 
 def suite_of(offer):
-    attributes = {}
+    attributes = {"pytestmark": pytest.mark.slow} if offer.name in SLOW else {}
     if offer.kind in ("model", "trainer"):
         attributes["among"] = among(offer)
     if offer.name == "atari":
@@ -67,7 +73,7 @@ def suite_of(offer):
         if task.environment.name == "atari":
             attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
         if offer.name not in QUICK:
-            attributes["test_resume"] = slow_resume
+            attributes |= {"test_run": slow_run, "test_resume": slow_resume}
     return suites.suite_of(offer, **attributes)
 
 

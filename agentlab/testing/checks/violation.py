@@ -7,6 +7,8 @@ from typing import Any
 import attrs
 import numpy as np
 
+from agentlab.system import ranges
+
 
 class Violation(AssertionError):
     """A part breaks a line of its contract; pytest shows it as a failure.
@@ -41,6 +43,16 @@ def expect_same(one: Any, other: Any, expected: str, exact: bool = True) -> None
     for name, value in left.items():
         difference = _difference(value, right[name], exact)
         expect(not difference, expected, f"{name or 'values'} that differ: {difference}")
+
+
+def expect_in_range(spans: dict[str, ranges.Range], arrays: dict[str, Any]) -> None:
+    """Raises a Violation unless the arrays that have a range hold numbers of it only; of each name there has to be an array."""
+    unknown = sorted(spans.keys() - arrays.keys())
+    expect(not unknown, f"ranges of {', '.join(sorted(arrays))}", ", ".join(unknown))
+    limited = ranges.resolved(spans, lambda name: int(arrays[name].numpy()))
+    clauses = {name: ranges.complaint(np.asarray(arrays[name]), span) for name, span in limited.items()}
+    wrong = [f"{name} as {clause}" for name, clause in clauses.items() if clause]
+    expect(not wrong, "numbers in their ranges, or a checkpoint could not be restored", "; ".join(wrong))
 
 
 def is_same(one: Any, other: Any) -> bool:

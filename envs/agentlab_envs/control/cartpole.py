@@ -11,6 +11,7 @@ import tensorflow as tf
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system.ranges import FINITE
 
 GRAVITY = 9.8  # m/s^2
 CART_MASS = 1.0  # kg
@@ -63,6 +64,9 @@ class CartPole(DeviceEnvironment):
         terminated = (tf.abs(position) > POSITION_LIMIT) | (tf.abs(angle) > ANGLE_LIMIT)
         state = tf.stack([position, velocity, angle, angular_velocity], axis=-1)
         return state, tf.ones_like(position, tf.float32), terminated, ()
+
+    def state_ranges(self) -> Any:
+        return FINITE
 
     def observe(self, state: Any) -> Any:
         return tf.cast(state, tf.float32)

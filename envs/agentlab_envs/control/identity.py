@@ -10,6 +10,7 @@ import tensorflow as tf
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system.ranges import Range
 
 
 @attrs.frozen
@@ -39,6 +40,9 @@ class Identity(DeviceEnvironment):
         reward = tf.cast(tf.equal(action, state), tf.float32)
         following = self.initial(seeds.child(seed, "symbol"), state.shape[0])
         return following, reward, tf.zeros_like(state, tf.bool), state
+
+    def state_ranges(self) -> Any:
+        return Range(0, self.num_symbols - 1)
 
     def observe(self, state: Any) -> Any:
         return tf.one_hot(state, self.num_symbols)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system.ranges import FINITE, Range
 
 SIDE = 10  # cells
 START = 4  # the paddle's first column
@@ -94,6 +95,20 @@ class MinAtarBreakout(DeviceEnvironment):
         sticks = seeds.uniform(seed, tf.shape(chosen)) < self.sticky
         state, reward, terminated = advance(state, tf.where(sticks, state.action, chosen))
         return state, reward, terminated, ()
+
+    def state_ranges(self) -> State:
+        cell, flag = Range(0, SIDE - 1), FINITE
+        return State(
+            ball_x=cell,
+            ball_y=cell,
+            direction=Range(0, len(STEP_X) - 1),
+            last_x=cell,
+            last_y=cell,
+            paddle=cell,
+            bricks=flag,
+            struck=flag,
+            action=Range(0, ALL_ACTIONS - 1),
+        )
 
     def observe(self, state: State) -> Any:
         paddle = _cell(state.paddle, tf.fill(tf.shape(state.paddle), tf.constant(SIDE - 1, tf.int64)))

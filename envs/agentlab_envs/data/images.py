@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system.ranges import FINITE, Range
 from agentlab_envs.data import datasets
 from agentlab_envs.data.distortion import rotated, shifted
 from agentlab_envs.data.stream import Reading, Stream
@@ -92,6 +93,10 @@ class Images(DeviceEnvironment):
     def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
         label = tf.gather(self._samples.labels, self._place(state))
         return state, tf.cast(tf.equal(action, label), tf.float32), tf.ones_like(label, tf.bool), label
+
+    def state_ranges(self) -> Any:
+        shift = Range(-self.max_shift, self.max_shift) if self.max_shift else ()
+        return _State(self._stream.ranges(), shift, FINITE if self.max_rotation else ())
 
     def observe(self, state: Any) -> Any:
         stored = tf.reshape(tf.gather(self._samples.inputs, self._place(state)), [-1, *self._dataset.shape])

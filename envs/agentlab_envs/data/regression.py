@@ -60,6 +60,9 @@ class Regression(DeviceEnvironment):
         error = tf.reduce_mean(tf.square(action - target), axis=list(range(1, len(target.shape))))
         return state, -error, tf.ones_like(error, tf.bool), target
 
+    def state_ranges(self) -> Any:
+        return self._stream.ranges()
+
     def observe(self, state: Any) -> Any:
         return tf.gather(self._inputs, state.sample)
 

@@ -8,6 +8,7 @@ import attrs
 import tensorflow as tf
 
 from agentlab import errors, seeds
+from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.shuffle import shuffled
 
 
@@ -56,6 +57,10 @@ class Stream:
         key = tf.fill([batch], seeds.integers(seeds.child(seed, "shuffle"), [], 2**62))
         position = tf.range(batch, dtype=tf.int64)
         return Reading(position, key, self._sample(position, key, seed))
+
+    def ranges(self) -> Reading:
+        """Returns what the numbers of each field of a reading can be."""
+        return Reading(COUNT, Range(0, 2**62 - 1), Range(0, self.size - 1))
 
     def following(self, reading: Reading, seed: Any) -> Reading:
         """Returns the readings after these."""

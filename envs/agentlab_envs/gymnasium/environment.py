@@ -13,12 +13,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from agentlab import errors
 from agentlab.checks.timesteps import CheckedTimeStep, TimeStepCheck, failure, unfit_action
-from agentlab.checks.values import as_ends, as_rewards, finite_rewards
+from agentlab.checks.values import as_ends, as_rewards, finite_rewards, ranges_of
 from agentlab.environment import Environment
-from agentlab.loop import guard
+from agentlab.foreign import guard
 from agentlab.registry.environment_objects import display_name
 from agentlab.spec import EnvironmentSpec, blank, leaves_of, map_space, pairs_of
-from agentlab.system import screen
+from agentlab.system import screen, tracebacks
+from agentlab.system.ranges import COUNT, Range
 from agentlab.types import Nest, TimeStep
 from agentlab_envs.gymnasium import making as making
 from agentlab_envs.gymnasium import masks as masks
@@ -112,10 +113,11 @@ class GymnasiumEnvironment(Environment):
         self._all = np.ones(self.num_environments, np.bool_)
         self._ended = np.zeros(self.num_environments, np.bool_)
 
-    def _unusable(self, what: str) -> errors.UsageError:
+    def _unusable(self, error: BaseException) -> errors.UsageError:
         native = self.vectorization == "native"
         remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
-        return errors.UsageError(f"{self._name} does not say what it shows and takes: {what}; {remedy}.")
+        raised = f"it raised {tracebacks.described(error)}"
+        return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
 
     @classmethod
     def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
@@ -200,6 +202,11 @@ class GymnasiumEnvironment(Environment):
                 stacklevel=2,
             )
 
+    def ranges(self) -> dict[str, Range]:
+        if self._log is None:
+            return {}
+        return {**self._log.ranges(), "steps": COUNT, **ranges_of(self._spec.observation, "observation")}
+
     def restore(self, state: dict[str, np.ndarray]) -> Nest:
         if self._log is None:
             raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
@@ -277,7 +284,7 @@ class GymnasiumEnvironment(Environment):
         except BaseException as error:
             if guard.is_interrupt(error):
                 raise
-            raise self._fault(f"it raised {guard.described(error)}") from error
+            raise self._fault(f"it raised {tracebacks.told(error)}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
         return failure(self._name, self._steps, what)

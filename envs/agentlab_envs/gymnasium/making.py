@@ -10,9 +10,10 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 from agentlab import errors
-from agentlab.loop import guard
+from agentlab.foreign import guard
 from agentlab.registry.environment_objects import display_name
 from agentlab.spec import EnvironmentSpec
+from agentlab.system import tracebacks
 from agentlab_envs.gymnasium import advice as advice
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium import nests as nests
@@ -59,7 +60,7 @@ def _not_made(id: str, arguments: dict[str, Any], error: BaseException, render_m
         return f"{name} cannot be made: {str(error).rstrip('.')}."
     given = f" with the arguments {arguments}" if arguments else ""
     cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
-    return f"{name} cannot be made{given}: {guard.described(cause)}."
+    return f"{name} cannot be made{given}: {tracebacks.told(cause)}."
 
 
 def _is_of_pictures(error: BaseException) -> bool:

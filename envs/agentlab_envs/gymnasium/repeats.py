@@ -11,7 +11,7 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.environment import Environment
-from agentlab.loop.guard import guarded
+from agentlab.foreign.guard import guarded
 from agentlab.spec import EnvironmentSpec, MultiDiscrete, random_values
 from agentlab.spec.environment_spec import MASK
 from agentlab.types import Nest, TimeStep

@@ -7,8 +7,10 @@ import hashlib
 import numpy as np
 
 from agentlab import errors
+from agentlab.checks.values import ranges_of
 from agentlab.spec import SpaceNest, leaves_of, map_space, pairs_of
 from agentlab.system import free_memory
+from agentlab.system.ranges import COUNT, HOST_SEED, Range
 from agentlab.types import Nest
 
 LOG_STEPS = 2**15  # of an episode that can be played again; the longest of Atari have 27,000
@@ -106,6 +108,11 @@ class EpisodeLog:
 
     def _names(self) -> list[str]:
         return [f"actions/{path}" for path in self._paths]
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of those can be, by the same names."""
+        counts = {"episodes": COUNT, "lengths": Range(0, self.longest)}
+        return {"seed": HOST_SEED, **counts, **ranges_of(self._space, "actions")}
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, Nest]]:
         """Goes on from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.

@@ -14,8 +14,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from agentlab import errors
 from agentlab.checks.values import as_end, as_reward, entry_name
-from agentlab.loop import guard
+from agentlab.foreign import guard
 from agentlab.spec.environment_spec import MASK
+from agentlab.system import tracebacks
 from agentlab.types import Nest, Shape
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium import masks as masks
@@ -134,7 +135,7 @@ class Row(gymnasium.Wrapper):
             return error
         if misshapen := _misshapen(error, method):
             return errors.EnvironmentFault(f"row {self.row}'s {method} {misshapen}")
-        return errors.EnvironmentFault(f"row {self.row} raised {guard.described(error)}")
+        return errors.EnvironmentFault(f"row {self.row} raised {tracebacks.told(error)}")
 
 
 class Rows(SyncVectorEnv):
@@ -202,7 +203,7 @@ class Rows(SyncVectorEnv):
             except BaseException as error:
                 if guard.is_interrupt(error):
                     raise
-                reasons.append(f"row {row} raised {guard.described(error)}")
+                reasons.append(f"row {row} raised {tracebacks.told(error)}")
         if reasons:
             raise errors.EnvironmentFault(f"{'; '.join(reasons)}.")
 

@@ -14,7 +14,7 @@ import gymnasium
 from gymnasium.vector.utils import CloudpickleWrapper, write_to_shared_memory
 
 from agentlab import errors
-from agentlab.loop import guard
+from agentlab.system import tracebacks
 from agentlab_envs.gymnasium.parent import end_with_parent
 from agentlab_envs.gymnasium.rows import Row
 
@@ -65,7 +65,7 @@ def _tried(row: int, function: Callable[[], Any]) -> tuple[str, Any]:
     except errors.EnvironmentFault as fault:
         return FAULT, str(fault)
     except BaseException as error:
-        return FAULT, f"row {row} raised {guard.described(error)}"
+        return FAULT, f"row {row} raised {tracebacks.told(error)}"
 
 
 def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> None:
@@ -74,7 +74,7 @@ def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> No
     except OSError:
         raise
     except Exception as error:  # what can't be pickled
-        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {guard.described(error)}"))
+        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {tracebacks.told(error)}"))
 
 
 class Servant:

@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_shared_memory, read_from_shared_memory
 
 from agentlab import errors
-from agentlab.loop import guard
+from agentlab.foreign import guard
 from agentlab.system.patience import Patience
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium.parent import start

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system.ranges import Range
 
 
 @attrs.frozen
@@ -37,6 +38,9 @@ class Echo(DeviceEnvironment):
     def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
         rows = state.shape[0]
         return tf.reshape(action, [rows, 1]), tf.zeros([rows]), tf.zeros([rows], tf.bool), ()
+
+    def state_ranges(self) -> Any:
+        return Range(0, self.num_symbols - 1)
 
     def observe(self, state: Any) -> Any:
         return state

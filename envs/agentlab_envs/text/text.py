@@ -13,6 +13,7 @@ from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.spec.vocabulary import Bytes, Characters, Vocabulary
+from agentlab.system.ranges import Range
 from agentlab_envs.text import texts
 
 NOT_JUDGED = -1  # the target at a position where no answer is right or wrong
@@ -143,6 +144,10 @@ class Text(DeviceEnvironment):
         target = tf.where(places < state.end[:, tf.newaxis], self._at(places + 1), NOT_JUDGED)
         reward = tf.reduce_sum(tf.cast(tf.equal(action, target), tf.float32), axis=-1)
         return following, reward, following.position >= state.end, target
+
+    def state_ranges(self) -> Streams:
+        place = Range(0, self._length)
+        return Streams(place, place, place)
 
     def observe(self, state: Streams) -> Any:
         return self._at(self._places(state))

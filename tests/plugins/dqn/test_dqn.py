@@ -154,6 +154,7 @@ def test_gradients_are_clipped_to_their_global_norm(compiled, limit, scale):
 
 
 @pytest.mark.usefixtures("_of_either_size")
+@pytest.mark.quick("large-*", "small-graph")
 def test_the_target_network_is_copied_at_its_period(compiled):
     trainer, model = built(target_update_period=3)
     learn = compiled(trainer.learn)
@@ -225,6 +226,7 @@ MODELS = {
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.quick("large-graph-*", "small-graph-functional", "large-eager-frozen")
 def test_any_keras_model_learns(compiled, make):
     with seeds.keras_initializers(0):
         model = make()
@@ -250,6 +252,7 @@ def test_any_keras_model_learns(compiled, make):
         np.testing.assert_array_equal(old[0], layer.get_weights()[0])
 
 
+@pytest.mark.quick("xla")
 def test_batch_normalisation_learns_its_moving_means(compiled):
     model = MODELS["normalised"]()
     trainer, _ = built(model, target=None)

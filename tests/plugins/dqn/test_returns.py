@@ -48,6 +48,7 @@ LOG2, LOG3 = np.log(2.0), np.log(3.0)
 OUTPUT = np.float32([[LOG2, 0, 0, 0, 0, LOG2]])  # two actions, three returns: probabilities 1/2 1/4 1/4 and 1/4 1/4 1/2
 
 
+@pytest.mark.quick("eager*", "graph*")
 def test_expected_values_by_hand(compiled):
     def values(minimum, maximum, output):
         distribution = Categorical(3, minimum, maximum).distribution(2)

@@ -106,6 +106,7 @@ ENDS = st.sampled_from(["", "", "", "", "terminated", "truncated", "both"])
 
 
 @given(data=st.data())
+@pytest.mark.quick("(3, 3, 30)")
 def test_what_is_read_is_what_a_naive_buffer_reads(pair, data):
     rows, rings, adds = pair
     for ring in rings:
@@ -171,6 +172,7 @@ def test_an_episode_of_still_pictures_outlives_the_frames_of_others():
     assert [int(bound) for bound in ring.bounds()] == [340, 400]
 
 
+@pytest.mark.quick("eager", "graph")
 def test_every_execution_keeps_the_same(compiled):
     rings = [Ring(make_layout(SPEC, 2, num_steps=2, discount=0.5), 10, kind) for kind in (Frames, Whole)]
     films = [Film(seed, "black", 256) for seed in range(2)]

@@ -52,6 +52,7 @@ ENDS = {
 
 @pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("at_once", [1, 2, 6])
+@pytest.mark.quick("eager-*", "graph-*", "xla-2-both")
 def test_three_steps_by_hand(compiled, ends, at_once):
     terminates, truncates, reward, discount, beyond = ends
     terminated = np.isin(np.arange(6), terminates)
@@ -128,6 +129,7 @@ EVENTS = st.sampled_from(["goes on", "goes on", "goes on", *ENDINGS, "is being r
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @given(data=st.data())
+@pytest.mark.quick("(3, 5)")
 def test_n_steps_are_those_of_a_walk(case, data):
     rows, ring = case[0], CASES[case]
     for name, variable in variables_of(ring).items():

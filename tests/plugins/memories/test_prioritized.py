@@ -44,6 +44,7 @@ def entries(*values):
 
 
 @pytest.mark.parametrize("size", [4, FANOUT**3 + 1])
+@pytest.mark.quick("eager-*", "graph-*", "xla-4")
 def test_a_tree_by_hand(compiled, size):
     tree = SumTree(size)
     put, search = compiled(tree.put), compiled(tree.find)
@@ -66,6 +67,7 @@ PUT = {
 
 @pytest.mark.parametrize("size", SIZES)
 @given(data=st.data())
+@pytest.mark.quick("1", "17", "4097")
 def test_a_tree_is_a_list_of_weights(size, data):
     tree, kept = TREES[size], np.zeros(size)
     for variable in variables_of(tree).values():
@@ -208,6 +210,7 @@ def test_the_weights_exponent_counts_batches(compiled):
         np.testing.assert_allclose(batch.weight, expected / expected.max(), rtol=1e-6)
 
 
+@pytest.mark.quick("graph", "xla")
 def test_of_several_steps_only_whole_ones_have_a_priority(compiled):
     memory = make(THREE_STEPS, rows=1, capacity=8)
     add = compiled(lambda numbers: put_tensors(memory, numbers))

@@ -127,6 +127,7 @@ def test_layers_streams_and_seeds_draw_independently():
 
 
 @pytest.mark.parametrize("amplitude", [None, 0.5])
+@pytest.mark.slow
 def test_what_is_learned_does_not_depend_on_how_many_layers_were_made_before(amplitude):
     """Counted up, noisy_dense_9 and noisy_dense_10 change places in the order of names, by which a graph is rewritten."""
     spec = EnvironmentSpec("picture", Array((10, 10, 4), "float32", 0.0, 1.0), Discrete(6))

@@ -62,6 +62,7 @@ CASES = {  # of every installed model at least one
     "gpt, letters": (LETTER, {"units": 8, "layers": 1, "heads": 1, "context": 4}),
 }
 cases = pytest.mark.parametrize("case", CASES)
+one_of_each_style = pytest.mark.quick("linear", "mlp-functional", "mlp-subclassed, dueling and noisy", "cnn", "gru", "gpt")
 
 
 def spec_of(case):
@@ -113,6 +114,7 @@ def test_every_installed_model_is_among_the_cases():
 
 
 @cases
+@one_of_each_style
 def test_keras_saves_and_loads_a_model(case, tmp_path):
     model = trained(case)
     model.save(tmp_path / "model.keras")
@@ -120,6 +122,7 @@ def test_keras_saves_and_loads_a_model(case, tmp_path):
 
 
 @cases
+@one_of_each_style
 def test_keras_makes_a_model_again_of_its_configuration(case):
     model = trained(case)
     config = as_json(keras.saving.serialize_keras_object(model))
@@ -131,6 +134,7 @@ def test_keras_makes_a_model_again_of_its_configuration(case):
 
 
 @cases
+@one_of_each_style
 def test_keras_clones_a_model(case):
     model = trained(case)
     clone = keras.models.clone_model(model)
@@ -141,6 +145,7 @@ def test_keras_clones_a_model(case):
 
 
 @cases
+@one_of_each_style
 def test_keras_saves_and_loads_weights(case, tmp_path):
     model, other = trained(case), built(case, seed=1)
     model.save_weights(tmp_path / "model.weights.h5")
@@ -199,6 +204,7 @@ def test_parts_of_the_transformer_are_made_again_of_their_configuration(layer):
 
 
 @cases
+@one_of_each_style
 def test_a_saved_model_is_the_same_under_other_settings_of_keras(case, tmp_path):
     model = trained(case)
     model.save(tmp_path / "model.keras")
@@ -207,6 +213,7 @@ def test_a_saved_model_is_the_same_under_other_settings_of_keras(case, tmp_path)
 
 
 @cases
+@one_of_each_style
 def test_a_name_stands_for_the_same_model_under_any_settings_of_keras(case):
     expected = built(case)
     for settings in ({"floatx": "float64", "data_format": "channels_first"}, {"policy": "mixed_float16"}):

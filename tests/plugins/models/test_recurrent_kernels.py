@@ -60,6 +60,7 @@ def assert_close(ours, theirs):
 
 @pytest.mark.parametrize(("kind", "kerass"), PAIRS)
 @COVERAGE
+@pytest.mark.quick("graph-*", "xla-True-LSTM-LSTM")
 def test_features_as_keras(kind, kerass, every_position, compiled):
     ours = randomized(kind(UNITS, return_sequences=every_position), (BATCH, LENGTH, FEATURES))
     theirs = kerass(UNITS, return_sequences=every_position, return_state=True)
@@ -74,6 +75,7 @@ def test_features_as_keras(kind, kerass, every_position, compiled):
 
 @pytest.mark.parametrize(("kind", "kerass"), PAIRS)
 @COVERAGE
+@pytest.mark.quick("graph-*", "xla-True-GRU-GRU")
 def test_symbols_as_keras_on_one_hot_codes(kind, kerass, every_position, compiled):
     ours = randomized(kind(UNITS, SYMBOLS, return_sequences=every_position), (BATCH, LENGTH))
     theirs = kerass(UNITS, return_sequences=every_position, return_state=True)
@@ -97,6 +99,7 @@ def test_symbols_as_keras_on_one_hot_codes(kind, kerass, every_position, compile
 
 @KINDS
 @COVERAGE
+@pytest.mark.quick("graph-*", "xla-False-GRU")
 def test_gradient_is_the_slope(kind, every_position, compiled):
     """Central differences in float64, through outputs and final state, along a random direction of each tensor in turn."""
     layer = randomized(kind(UNITS, return_sequences=every_position, dtype="float64"), (BATCH, LENGTH, FEATURES))
@@ -117,6 +120,7 @@ def test_gradient_is_the_slope(kind, every_position, compiled):
 
 
 @COVERAGE
+@pytest.mark.quick("graph-True")
 def test_stack_as_two_keras_layers(every_position, compiled):
     stack = RecurrentStack([LSTM(UNITS, SYMBOLS), GRU(UNITS)], return_sequences=every_position)
     stack.build((BATCH, LENGTH))
@@ -146,6 +150,7 @@ def test_stack_as_two_keras_layers(every_position, compiled):
 
 @KINDS
 @pytest.mark.parametrize("length", [1, LENGTH])
+@pytest.mark.quick("graph-*", "xla-5-LSTM", "eager-1-GRU")
 def test_steps_are_the_sequence(kind, length, compiled):
     stack = RecurrentStack([kind(UNITS, SYMBOLS), kind(UNITS)], return_sequences=True)
     symbols = tf.constant(np.random.default_rng(0).integers(0, SYMBOLS, (BATCH, length)))
@@ -163,6 +168,7 @@ def test_steps_are_the_sequence(kind, length, compiled):
 
 
 @KINDS
+@pytest.mark.quick("graph-*", "xla-GRU")
 def test_a_sequence_in_two_parts(kind, compiled):
     layer = randomized(kind(UNITS), (BATCH, LENGTH, FEATURES))
     (inputs,) = random_tensors([(BATCH, LENGTH, FEATURES)])

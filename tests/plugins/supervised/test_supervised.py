@@ -33,6 +33,7 @@ def dense(units=16):
 # ---- the same numbers as Keras -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick("graph", "xla")
 def test_the_loop_gives_kerass_numbers(tmp_path, execution):
     ours, theirs = dense(), dense()
     theirs.set_weights(ours.get_weights())
@@ -45,6 +46,7 @@ def test_the_loop_gives_kerass_numbers(tmp_path, execution):
         np.testing.assert_allclose(our_weight, their_weight, rtol=1e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_a_plain_keras_model(tmp_path):
     found = run(tmp_path)
     x, y = Images("digits", split="test").arrays()
@@ -112,6 +114,7 @@ def squares(y_true, y_pred):
 
 
 @pytest.mark.parametrize("loss", [HalfSquares(), squares], ids=["object", "function"])
+@pytest.mark.quick("object")
 def test_losses_and_metrics_of_ones_own(tmp_path, loss):
     metrics = [Wrong(), "accuracy", "SparseTopKCategoricalAccuracy"]
     found = run(tmp_path, trainer={"loss_function": loss, "metrics": metrics, "learning_rate": 0.003})
@@ -167,6 +170,7 @@ def test_three_styles_of_one_network(network):
     "name",
     ["mlp", "cnn-subclassed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mlp-subclassed", "cnn-functional"))],
 )
+@pytest.mark.quick("cnn-subclassed")
 def test_every_style_learns(tmp_path, name):
     settings = (
         {"hidden_units": [32]} if "mlp" in name else {"filters": [8], "kernel_size": 3, "hidden_units": 32, "dropout": 0.1}
@@ -214,6 +218,7 @@ class Deciding(keras.Model):
     "make", [Deciding, lambda: load("model", "linear")().build(Images("digits").spec, 10)], ids=["model", "loss"]
 )
 @pytest.mark.parametrize("compiled", [pytest.param("graph", marks=pytest.mark.slow), "xla"])
+@pytest.mark.quick("xla-loss")
 def test_control_flow_on_tensors_compiles(tmp_path, make, compiled):
     weights = {}
     trainer = {"loss_function": deciding, "learning_rate": 0.01}
@@ -240,6 +245,7 @@ def test_auto_picks_xla_for_dense_layers_and_a_graph_for_convolutions():
 # ---- memories, crossings, bad runs ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_learning_from_a_replay(tmp_path):
     memory = {"name": "replay", "capacity": 1_000, "batch_size": 32}
     trainer = {"learning_starts": 320, "update_period": 32, "learning_rate": 0.003}
@@ -300,6 +306,7 @@ def test_arrays_of_ones_own_are_evaluated_on_their_own_test_split(tmp_path):
     assert found.result["evaluation"]["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits(tmp_path):
     one, again, other = (
         run(tmp_path, str(number), seed=seed, steps=960, evaluation={"episodes": 20}) for number, seed in enumerate((0, 0, 1))
@@ -309,6 +316,7 @@ def test_same_seed_same_bits(tmp_path):
         assert (first != third).any()
 
 
+@pytest.mark.slow
 def test_the_example_of_parts_of_ones_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     example = runpy.run_path(str(ROOT / "examples" / "custom_parts.py"), run_name="example")

@@ -55,6 +55,7 @@ def symbols(rows, length, seed=0):
 
 
 @pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.quick("graph-*", "xla-gru")
 def test_calls_of_one_position_give_the_numbers_of_a_call_of_many(name, compiled):
     network = build(name)
     call = compiled(lambda window, state: network(window, state, training=False))
@@ -126,6 +127,7 @@ def test_products_of_rotated_vectors_tell_distances_only():
 @pytest.mark.parametrize(
     "builder", [LSTMBuilder(units=6, dropout=0.5), GPT(units=8, heads=2, layers=1, dropout=0.5)], ids=["lstm", "gpt"]
 )
+@pytest.mark.quick("graph-*", "xla-lstm")
 def test_dropout_in_training_only(builder, compiled):
     network = build_model(builder, SPEC, 5, 0)
     call = compiled(
@@ -137,6 +139,7 @@ def test_dropout_in_training_only(builder, compiled):
 
 
 @pytest.mark.parametrize("length", [8, 1])
+@pytest.mark.quick("graph-*")
 def test_dropout_leaves_out_of_what_goes_up_not_of_what_is_carried_on(length, compiled):
     spec = EnvironmentSpec("text", Array((length,), "int64", 0, 4), Discrete(5, (length,)), target=Discrete(5, (length,)))
     network = build_model(LSTMBuilder(units=6, layers=2, dropout=0.5), spec, 5, 0)
@@ -248,6 +251,7 @@ def bits_by_hand(weights, numbers):
 
 
 @pytest.mark.parametrize("length", [161, 167])  # of the test split: whole windows of 16, and a part of one
+@pytest.mark.quick("167")
 def test_bits_per_character_equal_a_numpy_computation_of_the_whole_split(tmp_path, length):
     text = TEXT[: 10 * length]
     found = agentlab.run(
@@ -299,6 +303,7 @@ def accuracy_after_learning(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
+@pytest.mark.quick("lstm")
 def test_what_follows_an_a_is_learned_with_the_state_of_the_window_before(tmp_path, name):
     assert accuracy_after_learning(tmp_path, name) > 0.95
 
@@ -317,11 +322,12 @@ def weights_after(tmp_path, gear, execution, rows=4):
     return found.model.get_weights()
 
 
-def test_both_gears_and_every_execution_learn_the_same(tmp_path):
+@pytest.mark.parametrize("way", ["host-graph", "device-xla", "device-eager"])
+@pytest.mark.quick("host-graph")
+def test_both_gears_and_every_execution_learn_the_same(tmp_path, way):
     reference = weights_after(tmp_path, "device", "graph")
-    for gear, execution in (("host", "graph"), ("device", "xla"), ("device", "eager")):
-        for ours, theirs in zip(weights_after(tmp_path, gear, execution), reference, strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    for ours, theirs in zip(weights_after(tmp_path, *way.split("-")), reference, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_the_loop_is_traced_once():
@@ -339,6 +345,7 @@ def test_the_loop_is_traced_once():
 @pytest.mark.parametrize(
     "name", ["char-rnn", "char-rnn-handbook", pytest.param("char-rnn-docs", marks=pytest.mark.slow), "char-gpt"]
 )
+@pytest.mark.quick("char-rnn")
 def test_tasks_run_on_a_text_of_ones_own(tmp_path, name):
     file = tmp_path / "text.txt"
     file.write_text(TEXT * 3, "utf-8")

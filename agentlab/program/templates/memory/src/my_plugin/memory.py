@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.memory import Layout, Memory, weight_of
+from agentlab.system.ranges import COUNT, Range
 from agentlab.types import Batch, Seed, Step, Tensor
 
 
@@ -50,3 +51,6 @@ class MyPlugin(Memory):
         slots = tf.range(self.size, dtype=tf.int64) % known
         leaves = tf.nest.map_structure(lambda ring: tf.gather(ring, slots), self._stored)
         return Batch(**leaves, weight=weight_of(leaves["acted"]))  # rows that are no transition weigh nothing
+
+    def ranges(self) -> dict[str, Range]:
+        return {**super().ranges(), "added": COUNT}  # a checkpoint with other numbers is refused

@@ -15,25 +15,17 @@ from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import patience
+from agentlab.system.ranges import Range
+from agentlab.system.tracebacks import described as described
+from agentlab.system.tracebacks import told
 from agentlab.system.watchdog import Watch
 from agentlab.types import TimeStep
 
 CLOSE_SECONDS = 5.0  # that what an environment holds may take to close
 BRIEF_SECONDS = 1.0  # the same of one that was only asked for its spaces, or tried out
 SLOWEST_CLOSE = 2 * CLOSE_SECONDS  # of an environment that has such a limit itself, for what it holds
-LONGEST_TEXT = 300  # characters of somebody else's message
 
 T = TypeVar("T")
-
-
-def described(error: BaseException) -> str:
-    """Returns an exception in one line, whatever its text: "KeyError: 'lost'", or "NotImplementedError" where there is none."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception as another:
-        text = f"its text can't be had: {type(another).__name__}"
-    text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
-    return f"{type(error).__name__}: {text}".rstrip(":. ")
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -52,8 +44,8 @@ def is_interrupt(error: BaseException) -> bool:
     return trace.tb_frame.f_code.co_code[trace.tb_lasti] != dis.opmap["RAISE_VARARGS"]
 
 
-def ask(function: Callable[[], T], fault: Callable[[str], Exception]) -> T:
-    """Returns what foreign code returns; `fault` makes the error to raise from what it raised, told as a clause.
+def ask(function: Callable[[], T], fault: Callable[[BaseException], Exception]) -> T:
+    """Returns what foreign code returns; `fault` makes the error to raise from what it raised.
 
     Errors and warnings of agentlab's own, which already say what is wrong, and Ctrl-C go through.
     """
@@ -64,7 +56,7 @@ def ask(function: Callable[[], T], fault: Callable[[str], Exception]) -> T:
     except BaseException as error:
         if is_interrupt(error):
             raise
-        raise fault(f"it raised {described(error)}") from error
+        raise fault(error) from error
 
 
 def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECONDS) -> None:
@@ -75,7 +67,7 @@ def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECO
     except BaseException as error:
         if is_interrupt(error):
             raise
-        reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {described(error)}"
+        reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {told(error)}"
     if reason:
         warnings.warn(
             f"Closing the environment {name} failed: {reason}. Nothing of a run is lost by that.",
@@ -126,7 +118,7 @@ class Guarded(Environment):
         except BaseException as error:  # as `ask`, written out: this is called at every step
             if is_interrupt(error):
                 raise
-            raise self._fault("step", f"it raised {described(error)}") from error
+            raise self._fault("step", f"it raised {told(error)}") from error
         finally:
             watch.call = ""
             watch.turns += 1
@@ -136,6 +128,9 @@ class Guarded(Environment):
 
     def state(self) -> dict[str, np.ndarray]:
         return self._call("state", self._inner.state)
+
+    def ranges(self) -> dict[str, Range]:
+        return self._call("ranges", self._inner.ranges)
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         return self._call("restore", self._inner.restore, state)
@@ -166,7 +161,7 @@ class Guarded(Environment):
                 self._watch.call = ""
 
     def _ask(self, name: str, function: Callable[[], T]) -> T:
-        return ask(function, lambda what: self._fault(name, what))
+        return ask(function, lambda error: self._fault(name, f"it raised {told(error)}"))
 
     def _fault(self, name: str, what: str) -> errors.EnvironmentFault:
         when = f"vector step {self._watch.turns - self._begun + 1}" if name == "step" else name
