@@ -195,10 +195,10 @@ class Latest(Memory):
                 f"updates every {updates.period} steps from step {updates.starts} on. Choose another memory, or set "
                 f"trainer.update_period={rows}, trainer.updates_per_period=1 and trainer.learning_starts=0."
             )
-        if request.num_steps != 1 or request.length not in (None, 1):
+        if request.num_steps != 1 or request.length is not None:
             raise errors.UsageError(
-                f"The trainer learns from {request.num_steps * (request.length or 1)} steps in a row; memory 'latest' holds "
-                "one. Choose another memory, or 1 step."
+                f"The trainer learns from {request.num_steps if request.length is None else request.length} steps in a row; "
+                "memory 'latest' hands out single steps. Choose another memory."
             )
 
     def add(self, step: Step, row: Tensor) -> None:

@@ -342,6 +342,11 @@ class Trainer:
 
     def forward(self, batch: Batch, seed: Seed) -> Recording:
         """Returns the acting network's pass over the observations of a batch, recorded; noise is drawn from `seed`."""
+        if tf.nest.flatten(self.acting.network.initial_state(1)) and not tf.nest.flatten(batch.state):
+            raise errors.UsageError(
+                f"Model {self.model.name!r} carries a state from step to step, which the batches that {type(self).__name__} "
+                "asks for do not hold. Choose memory 'latest', or a model without state."
+            )
         with tf.GradientTape() as tape, noise.drawn_from(seed):
             output, _ = self.acting.network(self.spec.see(batch.observation), batch.state, training=True)
             return Recording(tape, output, sum_of_losses(self.model))

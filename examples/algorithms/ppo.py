@@ -97,11 +97,11 @@ class PPO(Trainer):
         clipped = tf.clip_by_value(ratio, 1.0 - self.clip, 1.0 + self.clip)
         gain = tf.minimum(ratio * normalized, clipped * normalized)
         entropy = policy.entropy()
-        return Loss(-gain - self.entropy_weight * entropy, {"entropy": tf.reduce_mean(entropy)})
+        return Loss(-gain - self.entropy_weight * entropy, {"entropy": tf.reduce_mean(entropy)}, weight=batch.weight)
 
     def _value_loss(self, batch: Batch, returns: Tensor) -> Loss:
         values = self.trained["value"](self.spec.see(batch.observation), training=True)[:, 0]
-        return Loss(0.5 * tf.square(returns - values))
+        return Loss(0.5 * tf.square(returns - values), weight=batch.weight)
 
 
 ppo_cartpole = Task(

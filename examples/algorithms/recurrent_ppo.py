@@ -97,7 +97,8 @@ class RecurrentPPO(Trainer):
         gain = tf.minimum(ratio * normalized, tf.clip_by_value(ratio, 1.0 - self.clip, 1.0 + self.clip) * normalized)
         error, entropy = tf.square(returns - output[:, -1]), policy.entropy()
         loss = self.value_weight * error - gain - self.entropy_weight * entropy
-        return Loss(loss, {"entropy": tf.reduce_mean(entropy), "value_error": tf.reduce_mean(error)})
+        metrics = {"entropy": tf.reduce_mean(entropy), "value_error": tf.reduce_mean(error)}
+        return Loss(loss, metrics, weight=merge_time(batch.weight))
 
 
 class LSTMNetwork(RecurrentModel):

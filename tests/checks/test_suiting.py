@@ -54,7 +54,7 @@ REFUSED = [
     (InOrder(), UniformReplay(), "learns from everything since its last update, in order; a replay hands out draws"),
     (InOrder(), PrioritizedReplay(), "learns from everything since its last update, in order; a replay hands out draws"),
     (InOrder(), Latest(), "learned from once a turn, every 4 steps here; the trainer asks for 1 updates every 32 steps"),
-    (Sequences(), Latest(), "The trainer learns from 8 steps in a row; memory 'latest' holds one"),
+    (Sequences(), Latest(), "The trainer learns from 8 steps in a row; memory 'latest' hands out single steps"),
     (Reward(), Rollout(), "hands out everything since the last update, in steps of one; the trainer asks for draws"),
     (Reward(), PrioritizedReplay(), "draws by how far off the trainer was on each transition, which this trainer doesn't tell"),
     (Sequences(), UniformReplay(capacity=32), "can't hold 8 steps of 4 environments each; expected a capacity greater than 32"),
