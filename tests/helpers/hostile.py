@@ -38,6 +38,6 @@ def install_hostile(path):
     doubled = ["same = stranger_falsy:Part", "other = stranger_falsy:Part", "same = stranger_prints:Part"]
     distribution(path, "hostile-adjacent", {}, trainers=["twice = stranger_falsy:Part", "twice = stranger_prints:Part"])
     distribution(path, "hostile-distant", {}, trainers=doubled)
-    distribution(path, "hostile-later", {}, api=["2 = stranger_falsy"], trainers=["later = stranger_falsy:Part"])
+    distribution(path, "hostile-later", {}, api=["3 = stranger_falsy"], trainers=["later = stranger_falsy:Part"])
     distribution(path, "hostile-garbage", {}, trainers=["this is no entry point"])
     distribution(path, "good-one", {"stranger_good": PART.replace("hostile", "good")}, trainers=["good = stranger_good:Part"])
