@@ -16,12 +16,14 @@ from safetensors.numpy import load_file
 import agentlab
 from agentlab import errors, seeds
 from agentlab import task as tasks
+from agentlab.memory import Layout
 from agentlab.runs import runner
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.event_file import EventFile
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.schedules import Schedule
-from agentlab.testing.checks.around import numbered
+from agentlab.testing.checks.layouts import numbered
+from agentlab.types import Batch
 
 IDENTITY = {
     "environment": {"name": "identity"},
@@ -148,8 +150,9 @@ def test_an_agent_acts_without_the_optimizer_that_was_an_object(by_object):
     agent = agentlab.load(by_object.directory)
     observations = np.random.default_rng(0).random((4, 4), np.float32)
     np.testing.assert_array_equal(agent.act(observations), by_object.agent.act(observations))
+    batch = Batch(**attrs.asdict(numbered(Layout(agent.spec, 4), 4), recurse=False))
     with pytest.raises(errors.UsageError, match=r"without its optimizer.*so that it can't learn\. Load it with objects="):
-        agent.trainer.learn(numbered(agent.spec, 4), seeds.at(0, 0))
+        agent.trainer.learn(batch, seeds.at(0, 0))
     whole = agentlab.load(by_object.directory, objects={"trainer": {"optimizer": sgd()}})
     assert all((whole.variables()[name].numpy() == value).all() for name, value in weights(by_object).items())
 
