@@ -22,7 +22,7 @@ MEMORIES = {"latest": part("latest"), "replay": part("replay", capacity=100, bat
 
 def outcome(environment: Part, trainer: Part, memory: Part) -> str:
     """Returns "learns", or the reason for which the parts are refused, up to the remedy."""
-    sampler = part("direct" if environment.name == "regression" else "greedy")
+    sampler = part("greedy")
     task = Task(
         "crossing", "", environment, part("mlp", hidden_units=(8,)), trainer, sampler, memory, 8, 4, 8,
         evaluation=Evaluation(sampler=sampler, episodes=4), execution="eager",

@@ -27,7 +27,7 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
     if kind is not None and not chosen:
         raise errors.UsageError(errors.unknown("kind", kind, kinds, "Kinds"))
     offers = [offer for offer in offers if offer.kind in chosen]
-    times = collections.Counter((offer.kind, offer.name) for offer in offers if not plugins.is_hidden(offer))
+    times = collections.Counter((offer.kind, offer.name) for offer in offers if not (offer.problem or plugins.is_hidden(offer)))
     return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
 
 
@@ -66,7 +66,7 @@ def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:
     problem = offer.problem
     if plugins.is_hidden(offer):
         problem = f"a plugin file offers this name; choose this one as {offer.package}:{offer.name}"
-    elif twice:
+    elif twice and not problem:
         problem = f"two packages offer this name; choose it as {offer.package}:{offer.name}"
     return attrs.asdict(attrs.evolve(offer, problem=problem))
 

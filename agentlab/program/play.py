@@ -15,12 +15,14 @@ from agentlab.checks.timesteps import EnvironmentCheck
 from agentlab.environment import Environment
 from agentlab.foreign.guard import Guarded
 from agentlab.foreign.part_faults import parts_guarded
+from agentlab.loop.acting import HostPolicyActor
 from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_environment, evaluation_environment
 from agentlab.runs.runner import load_run
+from agentlab.spec import copied
 from agentlab.system import screen
 from agentlab.task import Task
 
@@ -103,18 +105,20 @@ def _episodes(
         if picture is not None and filming and steps % 2 == 0:
             frames.append((_as_frame(picture), bool((picture != picture[0, 0]).any())))
 
-    check = EnvironmentCheck(environment.spec, 1)
+    actor, check = HostPolicyActor(agent.policy), EnvironmentCheck(environment.spec, 1)
+    state = agent.policy.initial_state(1)
     with environment:
         timestep = check.begin(environment.reset(seeds.host_seed(seed, "play")))
         look()
         while len(returns) < episodes:
-            action = agent.policy.act(timestep.observation)
-            timestep = check.take(environment.step(action), action)
+            decision = actor.decide(timestep.observation, state)
+            timestep = check.take(environment.step(copied(decision.action)), decision.action)
             steps += 1
             look()
             ended = timestep.terminated | timestep.truncated
             overlong = not ended[0] and float(statistics.running_length[0]) + 1 >= limit
             statistics = statistics.reported().after(timestep.reward, ended | overlong)
+            state = actor.restart(decision.next_state, timestep.begun | overlong)
             if ended[0] or overlong:
                 returns.append(float(statistics.return_sum[0]))
             if overlong:

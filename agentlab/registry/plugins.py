@@ -16,6 +16,7 @@ from agentlab.system import source_text
 
 GROUPS = {name: kind.group for name, kind in KINDS.items()}
 API = 2  # of plugins; it grows when a contract changes so that plugins have to
+UNDECLARED = "1"  # the version of a package that declares none
 API_GROUP = "agentlab.api"
 GYMNASIUM_GROUPS = ("gymnasium.envs", "gym.envs")
 CHOICE = "AGENTLAB_PLUGINS"
@@ -128,10 +129,14 @@ def find(kind: str, reference: str) -> Offer:
 
 
 def candidates(kind: str, reference: str) -> list[Offer]:
-    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else all."""
+    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else those that can be loaded, by metadata.
+
+    Where none can be loaded, all are returned, for their problem to be told.
+    """
     package, _, name = reference.rpartition(":")
     found = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
-    return [offer for offer in found if offer in _FROM_FILES] or found
+    of_files = [offer for offer in found if offer in _FROM_FILES]
+    return of_files or [offer for offer in found if not offer.problem] or found
 
 
 def package_of(kind: str, reference: str) -> str:
@@ -240,7 +245,7 @@ def _imported(offer: Offer) -> Any:
 def _unusable(offer: Offer, reason: str) -> errors.PluginError:
     return errors.PluginError(
         f"The {offer.kind} {offer.name!r} of package {offer.package} {offer.version} can't be loaded: {reason}. "
-        "Mend or uninstall that package."
+        "Upgrade, mend or uninstall that package."
     )
 
 
@@ -281,10 +286,12 @@ def _offers_of(distribution: importlib.metadata.Distribution, package: str, vers
 
 def _api_problem(declared: list[str]) -> str:
     """Returns what is wrong with the plugin API versions that a package declares; one that declares none is of version 1."""
-    versions = declared or ["1"]
-    if versions == [str(API)]:
+    declared = sorted(declared or [UNDECLARED])
+    if declared == [str(API)]:
         return ""
-    return f"it is made for plugin API {' and '.join(sorted(versions))}, this agentlab has {API}: upgrade one of the two"
+    earlier = [str(version) for version in range(1, API)]
+    remedy = "docs/migrating.md says what to change" if declared[-1] in earlier else "upgrade one of the two"
+    return f"it is made for plugin API {' and '.join(declared)}, and this agentlab has {API}; {remedy}"
 
 
 def _choice() -> list[str]:

@@ -5,13 +5,14 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from agentlab.loop.composition import resolved
 
 import agentlab
 import untrusted
 from agentlab import errors
+from agentlab.memory import Layout, Request
 from agentlab.runs import snapshot
 from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.composition import resolved
 from agentlab.runs.session import Session
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system import arrays
@@ -19,7 +20,7 @@ from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError
 from agentlab.system.ranges import COUNT, FINITE, CheckedFile, Range, complaint, prefixed
 from agentlab.tensors import variables
-from agentlab.types import Horizon, Transition
+from agentlab.types import Step
 from agentlab_memories.prioritized import PrioritizedReplay
 
 DQN = {
@@ -94,7 +95,7 @@ def test_a_run_with_a_wrong_number_is_told_of_in_one_sentence(tmp_path):
     whole = checkpoints.open(checkpoints.steps()[-1])
     groups = {group: whole.file(group).read_all() for group in ("agent", "memory", "loop")}
     for group, name, value, use in (
-        ("memory", "added", -5, agentlab.resume),
+        ("memory", "ring/added", -5, agentlab.resume),
         ("loop", "fault/000", 1, agentlab.resume),
         ("agent", "steps", 38, agentlab.resume),
         ("agent", "steps", 2**62, agentlab.load),
@@ -114,25 +115,26 @@ def test_places_that_there_are_not_are_refused(tmp_path):
     """One beyond the last is as wrong as any."""
     spec = EnvironmentSpec("stacks", Array((2, 3, 3), "uint8", 0, 255), Discrete(2))
     memory = PrioritizedReplay(capacity=10_001, batch_size=4, observations="frames")
-    memory.build(spec, 2, Horizon(3, 0.9))
+    memory.build(Layout(spec, 2, Request(3, 0.9, priority=True)))
     pictures = tf.constant(np.random.default_rng(0).integers(0, 255, (6, 2, 3, 3)), tf.uint8)
     numbers = tf.zeros([6])
     rows = tf.constant([0, 1] * 3, tf.int64)
-    memory.add(Transition(pictures, rows, numbers, numbers, pictures), tf.zeros([6], tf.bool), rows)
+    never, always = tf.zeros([6], tf.bool), tf.ones([6], tf.bool)
+    memory.add(Step(pictures, rows, numbers, numbers, pictures, never, always), rows)
     held = {name: np.array(variable.numpy()) for name, variable in memory.variables().items()}
-    stored = int(held["frames_stored"])
+    stored = int(held["ring/observations/stored"])
     assert not refusal(tmp_path, memory, held)
     for name, place, value, expected in (
-        ("frame_numbers", 0, -1, f"0 to {stored}"),
-        ("frame_numbers", 3, stored + 1, f"0 to {stored}"),
-        ("newest_frames", 0, stored + 1, f"-1 to {stored}"),
-        ("frames_begin", 0, 7, "0 to 6"),
-        ("following", 0, 10_001, "0 to 10,000"),
-        ("newest", 1, 7, "-1 to 6"),
-        ("action", 2, 2, "0 to 1"),
-        ("tree/1", 10_001, 1.0, "0"),
-        ("tree/0", 626, 1.0, "0"),
-        ("tree/1", 0, -1.0, "a finite number of at least 0"),
+        ("ring/observations/numbers", 0, -1, f"0 to {stored}"),
+        ("ring/observations/numbers", 3, stored + 1, f"0 to {stored}"),
+        ("ring/observations/newest", 0, stored + 1, f"-1 to {stored}"),
+        ("ring/observations/begin", 0, 7, "0 to 6"),
+        ("ring/following", 0, 10_001, "0 to 10,000"),
+        ("ring/newest", 1, 7, "-1 to 6"),
+        ("ring/stored/action", 2, 2, "0 to 1"),
+        ("tree/levels/001", 10_001, 1.0, "0"),
+        ("tree/levels/000", 626, 1.0, "0"),
+        ("tree/levels/001", 0, -1.0, "a finite number of at least 0"),
     ):
         wrong = {**held, name: held[name].copy()}
         wrong[name].reshape(-1)[place] = value

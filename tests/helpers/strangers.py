@@ -8,7 +8,9 @@ from agentlab.registry import plugins
 
 
 def distribution(path, package, modules, version="1.2", **groups):
-    """Writes a distribution's files: its modules, and what pip would leave of its metadata."""
+    """Writes a distribution's files: its modules, and what pip would leave of its metadata; `api` is agentlab's by default."""
+    if groups:
+        groups = {"api": [f"{plugins.API} = {package}"], **groups}
     for name, text in modules.items():
         file = path / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,10 @@
 """Twenty hostile plugins at once; plugins chosen by the environment, by version of the API, and from single files."""
 
+import configparser
 import json
 import pathlib
 import sys
+import tomllib
 
 import pytest
 
@@ -28,7 +30,7 @@ def test_listing_among_twenty_hostile_plugins(path):
         assert ("can't be loaded: " in line) is bool(reason)
     assert lines["good", "good-one"].endswith("A part of good make.")
     assert "Deep Q-network" in lines["dqn", "agentlab"]
-    assert "made for plugin API 3, this agentlab has 2" in lines["later", "hostile-later"]
+    assert "made for plugin API 3, and this agentlab has 2" in lines["later", "hostile-later"]
     assert "its entry_points.txt can't be read" in lines["hostile-garbage", "hostile-garbage"]
     assert "choose it as hostile-distant:same" in found.stdout
 
@@ -55,7 +57,7 @@ CHOSEN = {
     "wrong-type": "is 3; expected a class derived from agentlab.trainer.Trainer",
     "falsy": "expected a class derived from agentlab.trainer.Trainer",
     "falsy-object": "expected a class derived from agentlab.trainer.Trainer",
-    "later": "it is made for plugin API 3, this agentlab has 2: upgrade one of the two",
+    "later": "it is made for plugin API 3, and this agentlab has 2; upgrade one of the two",
     "same": "offer a trainer named 'same'",
     "twice": "offer a trainer named 'twice'",
 }
@@ -118,18 +120,69 @@ def test_a_name_that_the_environment_leaves_out_is_told_so(path, monkeypatch):
 @pytest.mark.parametrize(
     ("declared", "problem"),
     [
+        ([], "made for plugin API 1, and this agentlab has 2; docs/migrating.md says what to change"),
+        (["1 = stranger_one"], "made for plugin API 1, and this agentlab has 2; docs/migrating.md says what to change"),
         (["2 = stranger_one"], ""),
-        ([], "made for plugin API 1, this agentlab has 2: upgrade one of the two"),
-        (["1 = stranger_one"], "made for plugin API 1, this agentlab has 2: upgrade one of the two"),
-        (["3 = stranger_one"], "made for plugin API 3, this agentlab has 2: upgrade one of the two"),
-        (["1 = stranger_one", "3 = stranger_one"], "made for plugin API 1 and 3, this agentlab has 2: upgrade one of the two"),
-        (["next = stranger_one"], "made for plugin API next, this agentlab has 2: upgrade one of the two"),
+        (["3 = stranger_one"], "made for plugin API 3, and this agentlab has 2; upgrade one of the two"),
+        (["2 = stranger_one", "3 = stranger_one"], "made for plugin API 2 and 3, and this agentlab has 2; upgrade one of the two"),
+        (["next = stranger_one"], "made for plugin API next, and this agentlab has 2; upgrade one of the two"),
     ],
 )  # fmt: skip
 def test_the_api_version_is_read_without_an_import(path, declared, problem):
     distribution(path, "stranger-one", {"stranger_one": PART}, api=declared, trainers=["one = stranger_one:Part"])
     assert plugins.inspected(plugins.find("trainer", "one")).problem.removeprefix("it is ") == problem
     assert "stranger_one" not in sys.modules
+
+
+@pytest.mark.parametrize("declared", [[], ["1 = stranger_one"]], ids=["nothing", "1"])
+def test_a_package_for_version_1_is_refused_by_name_with_what_to_do(path, declared, capsys):
+    distribution(path, "stranger-one", {"stranger_one": PART}, api=declared, trainers=["one = stranger_one:Part"])
+    assert main(["run", "dqn", "--trainer", "one"]) == 2
+    assert capsys.readouterr().err == (
+        "agentlab: The trainer 'one' of package stranger-one 1.2 can't be loaded: it is made for plugin API 1, and this "
+        "agentlab has 2; docs/migrating.md says what to change. Upgrade, mend or uninstall that package.\n"
+    )
+    for words in (["list"], ["list", "trainers"], ["info", "one"], ["info", "stranger-one"]):
+        assert main(words) == 0
+        assert "can't be loaded: it is made for plugin API 1, and this agentlab has 2;" in capsys.readouterr().out
+    assert main(["plugin", "check", "stranger-one"]) == 1
+    assert "it is made for plugin API 1" in capsys.readouterr().out
+    assert "stranger_one" not in sys.modules
+
+
+def test_a_package_for_version_1_takes_no_name_from_others(path, capsys):
+    """Such as one that offered in version 1 what agentlab itself offers now."""
+    entries = {"trainers": ["dqn = stranger_one:Part"], "memories": ["rollout = stranger_one:Part"]}
+    distribution(path, "stranger-one", {"stranger_one": PART}, api=["1 = stranger_one"], **entries)
+    assert plugins.load("trainer", "dqn").__name__ == "DQN"
+    assert plugins.package_of("memory", "rollout") == "agentlab"
+    with pytest.raises(errors.PluginError, match=r"package stranger-one 1\.2 can't be loaded: it is made for plugin API 1"):
+        plugins.load("trainer", "stranger-one:dqn")
+    assert main(["list", "trainers"]) == 0
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  dqn ")}
+    assert "it is made for plugin API 1" in lines["stranger-one"]
+    assert "can't be loaded" not in lines["agentlab"]
+
+
+def test_templates_and_examples_declare_the_version():
+    root = pathlib.Path(agentlab.__file__).parents[1]
+    files = [*root.glob("examples/*/pyproject.toml"), root / "agentlab/program/templates/common/pyproject.toml"]
+    assert len(files) >= 5
+    for file in files:
+        declared = tomllib.loads(file.read_text())["project"]["entry-points"]["agentlab.api"]
+        assert list(declared) == [str(plugins.API)], file
+
+
+def test_every_package_of_the_tree_is_installed():
+    """An editable installation hides one that setup.cfg doesn't list."""
+    root = pathlib.Path(agentlab.__file__).parents[1]
+    config = configparser.ConfigParser()
+    config.read(root / "setup.cfg")
+    listed = config["options"]["packages"].split()
+    folders = dict(line.split(" = ") for line in config["options"]["package_dir"].strip().splitlines())
+    files = [(name, file) for name, folder in folders.items() for file in (root / folder).rglob("__init__.py")]
+    packages = [".".join([name, *file.parent.relative_to(root / folders[name]).parts]) for name, file in files]
+    assert listed == sorted(package for package in packages if ".templates." not in package)
 
 
 # ---- single files ---------------------------------------------------------------------------------------------------------

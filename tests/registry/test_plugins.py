@@ -42,7 +42,7 @@ def test_a_plugin_that_breaks_on_import_harms_nothing_until_it_is_chosen(path, t
     with pytest.raises(errors.PluginError) as failure:
         plugins.load("trainer", "broken")
     assert str(failure.value) == (
-        f"The trainer 'broken' of package stranger-parts 1.2 can't be loaded: {reason}. Mend or uninstall that package."
+        f"The trainer 'broken' of package stranger-parts 1.2 can't be loaded: {reason}. Upgrade, mend or uninstall that package."
     )
     assert main(["run", "dqn", "--trainer", "broken"]) == 2
     complaint = capsys.readouterr().err
@@ -141,7 +141,7 @@ def test_two_packages_of_one_name(path, capsys):
 
 def test_a_package_that_doubles_a_built_in_name(path):
     distribution(path, "stranger-parts", {"stranger": "class Part: ..."}, trainers=["dqn = stranger:Part"])
-    with pytest.raises(errors.PluginError, match=r"agentlab 0\.1\.0 and stranger-parts 1\.2"):
+    with pytest.raises(errors.PluginError, match=r"agentlab 2\.0\.0 and stranger-parts 1\.2"):
         plugins.load("trainer", "dqn")
     assert plugins.load("trainer", "agentlab:dqn").__name__ == "DQN"
 
@@ -366,8 +366,8 @@ def test_what_a_file_offers_comes_before_packages_and_that_is_told(path, capsys)
     assert main(["info", "second", "--plugin", "own.py"]) == 0
     told = capsys.readouterr().err.splitlines()
     assert told == [
-        "agentlab: The sampler 'stochastic' is that of own.py, not of agentlab 0.1.0, which is agentlab:stochastic.",
         "agentlab: The sampler 'second' is that of own.py, not of stranger-second 1.2, which is stranger-second:second.",
+        "agentlab: The sampler 'stochastic' is that of own.py, not of agentlab 2.0.0, which is agentlab:stochastic.",
     ]
     assert plugins.load("sampler", "second").__doc__ == "The file's."
     assert plugins.load("sampler", "stochastic").__doc__.startswith("The file's")

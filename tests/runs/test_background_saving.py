@@ -180,7 +180,7 @@ def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     training.close()
-    assert len(taken["memory"]["observation"]) == 100
+    assert len(taken["memory"]["ring/observations/observation"]) == 100
     held = sum(np.prod(ring.shape) * ring.dtype.size for ring in training.agent.memory_variables().values())
     assert held > 50e6
     assert peak < 20e6
