@@ -129,7 +129,7 @@ def find(kind: str, reference: str) -> Offer:
 
 
 def candidates(kind: str, reference: str) -> list[Offer]:
-    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else those that can be loaded, by metadata.
+    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else those that load, by metadata.
 
     Where none can be loaded, all are returned, for their problem to be told.
     """

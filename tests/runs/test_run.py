@@ -16,7 +16,6 @@ from safetensors.numpy import load_file
 import agentlab
 from agentlab import errors, seeds
 from agentlab import task as tasks
-from agentlab.memory import Layout
 from agentlab.runs import runner
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.event_file import EventFile

@@ -1,0 +1,219 @@
+"""Distributions: probabilities add up to 1, entropies are those of the probabilities, and draws come as often as they say."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab.distribution import (
+    ActionValues,
+    Bernoulli,
+    Categorical,
+    Deterministic,
+    Joint,
+    MultiCategorical,
+    Normal,
+    SquashedNormal,
+    distribution_of,
+    squashed_or_normal,
+)
+from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete
+
+SEED = seeds.at(7, 0)
+ROWS = 60_000
+LOW, HIGH = np.float32([-1.0, 2.0]), np.float32([1.0, 5.0])
+
+
+def outputs(*shape, scale=1.0):
+    return (np.random.default_rng(3).normal(size=shape) * scale).astype(np.float32)
+
+
+# ---- choices: all actions can be written down --------------------------------------------------------------------------
+
+
+def every(*sizes):
+    return np.array(list(itertools.product(*map(range, sizes))))
+
+
+CHOICES = {  # a distribution of one row, and all its actions [M, *A]
+    "one choice": (Categorical(num_values=4), outputs(1, 4), every(4)[:, 0]),
+    "values": (ActionValues(num_values=3), outputs(1, 3), every(3)[:, 0]),
+    "several alike": (Categorical(num_values=3), outputs(1, 2, 3), every(3, 3)),
+    "several": (MultiCategorical(sizes=(2, 3, 4)), outputs(1, 9), every(2, 3, 4)),
+    "bits": (Bernoulli(shape=(3,)), outputs(1, 3), every(2, 2, 2)),
+    "tempered": (Categorical(num_values=4).tempered(tf.constant(0.5)), outputs(1, 4), every(4)[:, 0]),
+    "tempered bits": (Bernoulli(shape=(2,)).tempered(tf.constant(2.0)), outputs(1, 2), every(2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_probabilities_of_all_choices(compiled, name):
+    distribution, output, actions = CHOICES[name]
+
+    def of_all(output, actions):
+        bound = distribution.of(tf.repeat(output, actions.shape[0], axis=0))
+        return bound.log_probability(actions), bound.entropy(), bound.mode()
+
+    log_probability, entropy, mode = compiled(of_all)(tf.constant(output), tf.constant(actions))
+    probability = np.exp(log_probability.numpy().astype(np.float64))
+    assert probability.sum() == pytest.approx(1.0, abs=1e-5)
+    assert float(entropy[0]) == pytest.approx(-(probability * np.log(probability)).sum(), rel=1e-4)
+    np.testing.assert_array_equal(mode[0], actions[np.argmax(probability)])
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_draws_come_as_often_as_their_probability(name):
+    distribution, output, actions = CHOICES[name]
+    bound = distribution.of(tf.constant(np.repeat(output, ROWS, axis=0)))
+    drawn = bound.sample(SEED).numpy().reshape(ROWS, -1)
+    whole = distribution.of(tf.constant(np.repeat(output, len(actions), axis=0)))
+    expected = np.exp(whole.log_probability(tf.constant(actions)).numpy())
+    for action, probability in zip(actions.reshape(len(actions), -1), expected, strict=True):
+        share = np.mean((drawn == action).all(axis=1))
+        assert share == pytest.approx(probability, abs=5.0 * math.sqrt(0.25 / ROWS))
+
+
+def test_logits_by_hand(compiled):
+    def numbers(output):
+        bound = Categorical(num_values=3).of(output)
+        return bound.log_probability(tf.constant([2])), bound.entropy()
+
+    log_probability, entropy = compiled(numbers)(tf.math.log(tf.constant([[1.0, 2.0, 5.0]])))
+    shares = np.array([1, 2, 5]) / 8
+    assert float(log_probability[0]) == pytest.approx(math.log(5 / 8), rel=1e-5)
+    assert float(entropy[0]) == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-5)
+
+
+def test_a_mask_leaves_the_allowed_actions_in_proportion():
+    mask = tf.constant([[True, False, True]])
+    bound = Categorical(num_values=3).of(tf.math.log(tf.constant([[1.0, 5.0, 2.0]]))).masked(mask)
+    probability = [math.exp(float(bound.log_probability(tf.constant([action]))[0])) for action in range(3)]
+    np.testing.assert_allclose(probability, [1 / 3, 0, 2 / 3], atol=1e-6)
+    assert int(bound.mode()[0]) == 2
+    assert float(bound.entropy()[0]) == pytest.approx(-(math.log(1 / 3) / 3 + 2 * math.log(2 / 3) / 3), rel=1e-4)
+    many = Categorical(num_values=3).of(tf.zeros([1_000, 3])).masked(tf.repeat(mask, 1_000, axis=0))
+    assert set(many.sample(SEED).numpy().tolist()) == {0, 2}
+    assert set(many.explore(tf.constant([1_000]), SEED).numpy().tolist()) == {0, 2}
+
+
+# ---- numbers: by integration -----------------------------------------------------------------------------------------------
+
+
+def integral(distribution, output, low, high, points=2_001):
+    """Returns the sum of the density of one number over an interval, and the entropy that goes with it."""
+    ends = np.linspace(low, high, points + 1)
+    middle, width = (ends[1:] + ends[:-1]) / 2, (high - low) / points
+    bound = distribution.of(tf.constant(np.repeat(output, points, axis=0)))
+    log_density = bound.log_probability(tf.constant(middle[:, None].astype(np.float32))).numpy().astype(np.float64)
+    density = np.exp(log_density)
+    return density.sum() * width, -(density * np.where(density > 0, log_density, 0)).sum() * width
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.3])
+@pytest.mark.parametrize("log_std", [-1.0, 0.3])
+def test_a_normal_density_by_integration(mean, log_std):
+    output = np.float32([[mean, log_std]])
+    total, entropy = integral(Normal(shape=(1,)), output, mean - 12, mean + 12)
+    assert total == pytest.approx(1.0, abs=1e-4)
+    assert float(Normal(shape=(1,)).of(tf.constant(output)).entropy()[0]) == pytest.approx(entropy, abs=1e-3)
+    assert entropy == pytest.approx(log_std + 0.5 * math.log(2 * math.pi * math.e), abs=1e-3)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.8, -2.0])
+@pytest.mark.parametrize("log_std", [-1.5, 0.0])
+def test_a_squashed_density_by_integration(mean, log_std):
+    distribution = SquashedNormal(shape=(1,), low=np.float32([2.0]), high=np.float32([5.0]))
+    output = np.float32([[mean, log_std]])
+    total, entropy = integral(distribution, output, 2.0 + 1e-5, 5.0 - 1e-5, points=60_000)
+    assert total == pytest.approx(1.0, abs=5e-3)
+    assert float(distribution.of(tf.constant(output)).entropy()[0]) == pytest.approx(entropy, abs=0.02)
+
+
+def test_squashed_draws_lie_within_bounds_of_their_own_and_bring_their_density(compiled):
+    distribution = SquashedNormal(shape=(2,), low=LOW, high=HIGH)
+
+    def draw(output):
+        bound = distribution.of(output)
+        action, log_probability = bound.sample_with_log_probability(SEED)
+        return action, log_probability, bound.log_probability(action), bound.mode()
+
+    action, told, computed, mode = compiled(draw)(tf.constant(outputs(500, 4, scale=0.5)))
+    assert (action >= LOW).numpy().all()
+    assert (action <= HIGH).numpy().all()
+    np.testing.assert_allclose(told, computed, rtol=1e-3, atol=2e-3)
+    assert ((mode > LOW) & (mode < HIGH)).numpy().all()
+
+
+def test_the_slope_of_the_squashing_by_hand():
+    """Density of a = 3.5 + 1.5 tanh(x) at x = 0.5, of a standard normal x: that of x over 1.5 (1 - tanh(x)^2)."""
+    distribution = SquashedNormal(shape=(1,), low=np.float32([2.0]), high=np.float32([5.0]))
+    action = 3.5 + 1.5 * math.tanh(0.5)
+    density = math.exp(-0.5 * 0.5**2) / math.sqrt(2 * math.pi) / (1.5 * (1 - math.tanh(0.5) ** 2))
+    bound = distribution.of(tf.constant([[0.0, 0.0]]))
+    assert float(bound.log_probability(tf.constant([[action]]))[0]) == pytest.approx(math.log(density), abs=1e-4)
+
+
+def test_a_normal_draw_has_its_mean_and_deviation():
+    bound = Normal(shape=(1,)).of(tf.repeat(tf.constant([[0.7, math.log(0.5)]]), ROWS, axis=0))
+    drawn = bound.sample(SEED).numpy()
+    assert drawn.mean() == pytest.approx(0.7, abs=0.02)
+    assert drawn.std() == pytest.approx(0.5, abs=0.02)
+    cold = bound.tempered(tf.constant(0.0))
+    np.testing.assert_allclose(cold.sample(SEED), bound.mode(), atol=1e-6)
+
+
+# ---- mappings, and which distribution is usual ---------------------------------------------------------------------------
+
+
+def test_entries_of_a_mapping_are_independent(compiled):
+    space = {"arm": Array((2,)), "gear": Discrete(3)}
+    joint = distribution_of(space)
+    output = outputs(5, joint.num_outputs)
+    action = {"arm": outputs(5, 2), "gear": np.array([0, 1, 2, 0, 1])}
+
+    def numbers(output, action):
+        bound = joint.of(output)
+        return bound.log_probability(action), bound.entropy()
+
+    log_probability, entropy = compiled(numbers)(tf.constant(output), tf.nest.map_structure(tf.constant, action))
+    arm, gear = Normal(shape=(2,)).of(tf.constant(output[:, :4])), Categorical(num_values=3).of(tf.constant(output[:, 4:]))
+    alone = arm.log_probability(tf.constant(action["arm"])) + gear.log_probability(tf.constant(action["gear"]))
+    np.testing.assert_allclose(log_probability, alone, rtol=1e-5)
+    np.testing.assert_allclose(entropy, arm.entropy() + gear.entropy(), rtol=1e-5)
+    assert {name: tuple(leaf.shape) for name, leaf in joint.of(tf.constant(output)).sample(SEED).items()} == {
+        "arm": (5, 2),
+        "gear": (5,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("space", "kind", "num_outputs"),
+    [
+        (Discrete(4), Categorical, 4),
+        (Discrete(4, shape=(2,)), Categorical, 4),
+        (MultiDiscrete((2, 5)), MultiCategorical, 7),
+        (MultiBinary((3,)), Bernoulli, 3),
+        (Array((2,)), Normal, 4),
+        ({"a": Discrete(2), "b": Array((3,))}, Joint, 8),
+    ],
+)
+def test_what_is_usual_for_a_space(space, kind, num_outputs):
+    distribution = distribution_of(space)
+    assert (type(distribution), distribution.num_outputs) == (kind, num_outputs)
+
+
+def test_a_space_with_bounds_is_squashed_into_them():
+    assert isinstance(squashed_or_normal(Array((1,), minimum=-1.0, maximum=[2.0])), SquashedNormal)
+    assert isinstance(squashed_or_normal(Array((1,), minimum=0.0)), Normal)
+
+
+def test_what_a_distribution_cannot_do_is_told():
+    bound = Deterministic(shape=(2,)).of(tf.zeros([1, 2]))
+    for call in (bound.entropy, lambda: bound.log_probability(tf.zeros([1, 2])), lambda: bound.masked(tf.ones([1, 2]))):
+        with pytest.raises(errors.UsageError, match="The distribution Deterministic "):
+            call()
+    with pytest.raises(errors.UsageError, match="Normal has no uniformly random action"):
+        Normal(shape=(1,)).explore(tf.constant([1]), SEED)
