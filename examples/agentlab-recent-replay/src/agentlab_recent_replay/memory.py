@@ -29,8 +29,8 @@ class RecentReplay(Memory):
         request = layout.request
         if request.num_steps != 1 or request.length is not None:
             raise errors.UsageError(
-                f"RecentReplay hands out single steps; the trainer learns from {request.num_steps * (request.length or 1)} in a "
-                "row. Choose another memory, such as 'replay' or 'rollout'."
+                f"RecentReplay hands out single steps; the trainer learns from {request.num_steps * (request.length or 1)} "
+                "in a row. Choose another memory, such as 'replay' or 'rollout'."
             )
 
         def ring(leaf: tf.TensorSpec) -> tf.Variable:
