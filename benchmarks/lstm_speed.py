@@ -22,6 +22,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.distribution import distribution_of
 from agentlab.loop.text_generation import Writer
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Temperature
@@ -64,7 +65,7 @@ def generation(layer_name: str, streams: int, mode: str) -> Callable[[], None]:
     alphabet = "".join(chr(ord("A") + index) for index in range(VOCABULARY - 1))  # one more stands for unseen ones
     spec = Text(text=alphabet * 3, window=64, test=0.0).spec
     network = build_model(BUILDERS[layer_name](units=UNITS), spec, VOCABULARY, seed=0)
-    writer = Writer(network, spec, Temperature(TEMPERATURE), streams, execution=mode)
+    writer = Writer(network, distribution_of(spec.action), spec, Temperature(TEMPERATURE), streams, execution=mode)
 
     def generate() -> None:
         for _ in writer.write(CHARACTERS):

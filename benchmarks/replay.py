@@ -17,13 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.memory import Memory
+from agentlab.memory import Layout, Memory, Request
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system import arrays
 from agentlab.tensors import variables
 from agentlab.tensors.execution import Compiled, GraphCall, compiled, repeat
-from agentlab.types import Horizon, Transition
+from agentlab.types import Step
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
 
@@ -42,9 +42,10 @@ def turns_of(memory: Memory, execution: str) -> Compiled:
         index, total = carry
         shown = tf.fill([ROWS, 4], tf.cast(index, tf.float32))
         reward, ended = tf.ones([ROWS]), tf.zeros([ROWS], tf.bool)
-        memory.add(Transition(shown, tf.zeros([ROWS], tf.int64), reward, reward, shown), ended, row)
+        memory.add(Step(shown, tf.zeros([ROWS], tf.int64), reward, reward, shown, ended, ~ended), row)
         batch = memory.sample(seeds.at(KEY, index))
-        memory.learned(batch, {"error": tf.reduce_mean(tf.abs(batch.observation - batch.next_observation + 1.0), axis=1)})
+        error = tf.reduce_mean(tf.abs(batch.observation - batch.next_observation + 1.0), axis=1)
+        memory.update_priorities(batch.place, error)
         read = [tf.reduce_sum(tf.cast(leaf, tf.float32)) for leaf in tf.nest.flatten(batch)]  # else XLA leaves the reading out
         return index + 1, total + tf.add_n(read)
 
@@ -57,7 +58,7 @@ def cost() -> None:
         loops = {}
         for kind in (UniformReplay, PrioritizedReplay):
             memory = kind(CAPACITY, BATCH)
-            memory.build(CARTPOLE, ROWS, Horizon())
+            memory.build(Layout(CARTPOLE, ROWS, Request(priority=True)))
             loops[kind.__name__] = turns_of(memory, execution)
         times: dict[str, list[float]] = {name: [] for name in loops}
         for loop in loops.values():
@@ -77,7 +78,7 @@ def cost() -> None:
 def filled(transitions: int) -> tuple[UniformReplay, float]:
     """Returns a full frame replay of frames of noise, and how many microseconds it took to add a transition."""
     memory = UniformReplay(transitions, 32, observations="frames")
-    memory.build(ATARI, 1, Horizon())
+    memory.build(Layout(ATARI, 1))
     add = Compiled(memory.add, "graph")
     frames = np.random.default_rng(0).integers(0, 256, (BLOCK + 4, 84, 84), np.uint8)
     stacks = np.stack([frames[index : index + 4] for index in range(BLOCK + 1)])
@@ -87,8 +88,8 @@ def filled(transitions: int) -> tuple[UniformReplay, float]:
         reward = tf.fill([BLOCK], float(block))
         ended = np.zeros(BLOCK, np.bool_)
         ended[-1] = True
-        whole = Transition(tf.constant(stacks[:-1]), row, reward, tf.ones([BLOCK]), tf.constant(stacks[1:]))
-        add(whole, tf.constant(ended), row)
+        shown, led_to = tf.constant(stacks[:-1]), tf.constant(stacks[1:])
+        add(Step(shown, row, reward, tf.ones([BLOCK]), led_to, tf.constant(ended), tf.ones([BLOCK], tf.bool)), row)
     return memory, (time.perf_counter() - begin) / transitions * 1e6
 
 
@@ -121,7 +122,7 @@ def checkpoint(transitions: int) -> None:
         between = since_now()
         size = sum(path.stat().st_size for path in pathlib.Path(directory).rglob("*.safetensors"))
         other = UniformReplay(transitions, 32, observations="frames")
-        other.build(ATARI, 1, Horizon())
+        other.build(Layout(ATARI, 1))
         begin = time.perf_counter()
         found = checkpoints.open(0)
         found.verify()

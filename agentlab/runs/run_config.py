@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Any
 
 import attrs
@@ -17,6 +18,8 @@ from agentlab.system import files
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.system.folder import Folder
 from agentlab.task import Task
+
+VERSION_1 = re.compile(r"[01](?!\d)")  # how the versions of agentlab begin whose checkpoints have another form
 
 
 @attrs.frozen
@@ -64,19 +67,31 @@ def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunC
         trust: whether it may ask for what only a user may ask for.
 
     Raises:
-        UsageError: it can't be read, doesn't say of which package a part is that several offer, or asks for more than a file
-            may.
+        UsageError: it can't be read, is of version 1, doesn't say of which package a part is that several offer, or asks for
+            more than a file may.
     """
     try:
         data = folder.read_json(CONFIG)
     except UnreadableError as error:
         raise tasks.unusable_config(path / CONFIG, error) from error
+    if version := version_1_of(data):
+        raise errors.UsageError(
+            f"{str(path)!r} is a run of agentlab {version}, whose checkpoints this version can't read. "
+            "Open it with version 1, in a Python environment of its own: pip install 'agentlab<2'."
+        )
     config = _config_of(data, path / CONFIG)
     _check_packages(config.task, path / CONFIG)
     if trust:
         return attrs.evolve(config, task=tasks.trusted(config.task))
     limits.check_asked(config.task.as_data(), str(path / CONFIG))
     return config
+
+
+def version_1_of(data: dict[str, Any]) -> str:
+    """Returns the version of agentlab that the data of a config.json are of, if it is before 2; else an empty text."""
+    versions = data.get("versions")
+    version = versions.get("agentlab") if isinstance(versions, dict) else None
+    return version[:40] if isinstance(version, str) and VERSION_1.match(version) else ""
 
 
 def _check_packages(task: Task, file: pathlib.Path) -> None:

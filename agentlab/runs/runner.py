@@ -22,7 +22,7 @@ from agentlab.runs import resuming, snapshot
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.composition import build_agent, resolved
 from agentlab.runs.model_building import weights_within
-from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config
+from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config, version_1_of
 from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, RunDirectory
 from agentlab.runs.session import Run, Session
 from agentlab.runs.training import Training
@@ -121,7 +121,12 @@ def train(
 
 
 def _or_resume(path: pathlib.Path) -> str:
-    return f", or '{resuming.command_of('resume', path)}' goes on with it" if (path / CONFIG).is_file() else ""
+    """Returns the command that goes on with the run in a directory, as a message adds it; empty if there is none."""
+    try:
+        is_resumable = not version_1_of(files.read_json(path / CONFIG))
+    except UnreadableError:
+        is_resumable = (path / CONFIG).is_file()
+    return f", or '{resuming.command_of('resume', path)}' goes on with it" if is_resumable else ""
 
 
 @parts_guarded()

@@ -36,7 +36,8 @@ class RecurrentPPO(Trainer):
         num_epochs: passes over a rollout.
         num_minibatches: of each pass, whole sequences each.
         clip: how far the probability of an action may move from 1 before it stops counting.
-        value_weight: of the squared error of values in the loss.
+        return_scale: of the returns, by which the network's values are divided, so that they are about as large as 1.
+        value_weight: of the squared error of values, so divided, in the loss.
         entropy_weight: of the policy's entropy in the loss.
     """
 
@@ -50,7 +51,8 @@ class RecurrentPPO(Trainer):
     num_epochs: int = positive(4)
     num_minibatches: int = positive(4)
     clip: float = positive(0.2)
-    value_weight: float = positive(0.01)
+    return_scale: float = positive(50.0)
+    value_weight: float = positive(0.5)
     entropy_weight: float = 0.005
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
@@ -69,7 +71,8 @@ class RecurrentPPO(Trainer):
         # [B, T] values of what the actions led to, by the state that the network had there.
         _, after = network(merge_time(rollout.observation), merge_time(rollout.state))
         beyond, _ = network(merge_time(rollout.next_observation), after)
-        values, next_values = rollout.output[..., -1], tf.reshape(beyond[:, -1], shape)
+        values = self.return_scale * rollout.output[..., -1]
+        next_values = self.return_scale * tf.reshape(beyond[:, -1], shape)
         advantages = generalized_advantages(
             rollout.reward, rollout.discount, rollout.ended, values, next_values, self.discount, self.trace_decay
         )
@@ -95,7 +98,7 @@ class RecurrentPPO(Trainer):
         mean, variance = tf.nn.moments(advantages, axes=[0])
         normalized = (advantages - mean) / tf.sqrt(variance + 1e-8)
         gain = tf.minimum(ratio * normalized, tf.clip_by_value(ratio, 1.0 - self.clip, 1.0 + self.clip) * normalized)
-        error, entropy = tf.square(returns - output[:, -1]), policy.entropy()
+        error, entropy = tf.square(returns / self.return_scale - output[:, -1]), policy.entropy()
         loss = self.value_weight * error - gain - self.entropy_weight * entropy
         metrics = {"entropy": tf.reduce_mean(entropy), "value_error": tf.reduce_mean(error)}
         return Loss(loss, metrics, weight=merge_time(batch.weight))

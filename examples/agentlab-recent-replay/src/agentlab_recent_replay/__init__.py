@@ -1,0 +1,1 @@
+"""Replay that prefers recent steps, and a task that learns from it."""
