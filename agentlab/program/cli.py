@@ -154,6 +154,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
+    run.add_argument("--init-from", metavar="RUN", help="begin with the weights of another run, of the same shapes")
     run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
     run.add_argument("--quiet", action="store_true", help="show no progress")
     _add_trust(run, "the file of --config")
@@ -187,7 +188,8 @@ def _run(options: argparse.Namespace) -> int:
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
             runner.warn_of_differences(options.config)
-        run = runner.run(found, seed, run_dir=options.run_dir, quiet=options.quiet, stop=lambda: bool(stop))
+        files = {"run_dir": options.run_dir, "init_from": options.init_from}
+        run = runner.run(found, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0
 

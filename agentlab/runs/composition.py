@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import types
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -124,9 +125,16 @@ def on_host(environment: Environment | DeviceEnvironment, rows: int) -> Environm
 
 
 def build_agent(
-    task: Task, seed: int, spec: EnvironmentSpec, model: keras.Model | ModelBuilder | None = None, gear: str = "host"
+    task: Task,
+    seed: int,
+    spec: EnvironmentSpec,
+    model: keras.Model | ModelBuilder | None = None,
+    gear: str = "host",
+    prepare: Callable[[dict[str, list[keras.Model]]], None] = lambda _: None,
 ) -> Agent:
     """Returns the task's agent, untrained, for environments of this `spec`; `model` replaces the task's own.
+
+    `prepare` is called with the built models by network, before anything is made that begins as a copy of them.
 
     Raises:
         UsageError: parts do not fit together.
@@ -134,6 +142,7 @@ def build_agent(
     forks.check()
     trainer = build_part("trainer", task.trainer)
     models = build_models(task, seed, spec, trainer, model)
+    prepare(models)
     samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
     for sampler in samplers:
         check_actions(sampler, trainer.distribution(spec), spec)

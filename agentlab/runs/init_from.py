@@ -1,7 +1,8 @@
-"""Beginning with the weights of another run: the networks that both have, by the shapes that both agree on."""
+"""Beginning with the weights of another run: those of the networks that both have."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from agentlab import errors
-from agentlab.runs.checkpoints import Checkpoint, Checkpoints
+from agentlab.runs.checkpoint_choice import check_agent, newest
+from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.run_config import open_run, read_config
 from agentlab.runs.run_directory import CHECKPOINTS
 from agentlab.spec import EnvironmentSpec
@@ -44,10 +46,13 @@ class InitialWeights:
         config = read_config(folder, self.path, trust=True)  # nothing is built of it
         if config.spec.vocabulary != spec.vocabulary:
             raise errors.UsageError(
-                f"The run {str(self.path)!r} was trained with another vocabulary than {spec.name!r} has, so its weights stand for "
-                "other symbols. Name a run of the same text with --init-from."
+                f"The run {str(self.path)!r} was trained with another vocabulary than {spec.name!r} has, so its weights "
+                "stand for other symbols. Name a run of the same text with --init-from."
             )
-        with _newest(Checkpoints(self.path / CHECKPOINTS, folder), self.path) as checkpoint:
+        checkpoint = newest(Checkpoints(self.path / CHECKPOINTS, folder), check_agent)
+        if checkpoint is None:
+            raise errors.UsageError(f"The run {str(self.path)!r} holds no checkpoint to begin with. Name another run.")
+        with contextlib.closing(checkpoint):
             file = checkpoint.file("agent")
             for index, (name, copies) in enumerate(models.items()):
                 for copy, model in enumerate(copies):
@@ -67,19 +72,3 @@ class InitialWeights:
                 f"Model {model.name!r} can't begin with the weights of the run {str(self.path)!r}: {error}. Give it the same "
                 "settings and an environment of the same shapes, or leave out --init-from."
             ) from error
-
-
-def _newest(checkpoints: Checkpoints, path: pathlib.Path) -> Checkpoint:
-    """Returns a run's newest checkpoint that is whole.
-
-    Raises:
-        UsageError: there is none.
-    """
-    for step in reversed(checkpoints.steps()):
-        checkpoint = checkpoints.open(step)
-        try:
-            checkpoint.verify(["agent"])
-            return checkpoint
-        except UnreadableError:
-            checkpoint.close()
-    raise errors.UsageError(f"The run {str(path)!r} holds no whole checkpoint to begin with. Name another with --init-from.")

@@ -19,8 +19,10 @@ from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
 from agentlab.model import ModelBuilder
 from agentlab.runs import resuming, snapshot
+from agentlab.runs.checkpoint_choice import check_agent, check_whole, chosen, newest
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.composition import build_agent, resolved
+from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.model_building import weights_within
 from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config, version_1_of
 from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, RunDirectory
@@ -50,6 +52,7 @@ def run(
     model: keras.Model | ModelBuilder | None = None,
     environment: Any = None,
     run_dir: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
     on_report: Callable[[dict[str, Any]], object] = _ignore,
@@ -64,6 +67,7 @@ def run(
         environment: a Gymnasium environment of your own instead of the task's: a `gymnasium.Env`, which is copied and left as
             it is, or a function without arguments that makes one.
         run_dir: for the run's files; by default the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
+        init_from: directory of a run, of which the networks begin with the weights; they have to be of the same shapes.
         quiet: show no progress.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
         on_report: called with each line of metrics.
@@ -77,7 +81,8 @@ def run(
 
     Whatever ends a run, `resume` continues it from the newest checkpoint.
     """
-    training = train(task, seed, changes, model=model, environment=environment, run_dir=run_dir, quiet=quiet, stop=stop)
+    objects: dict[str, Any] = {"model": model, "environment": environment}
+    training = train(task, seed, changes, **objects, run_dir=run_dir, init_from=init_from, quiet=quiet, stop=stop)
     return _finished(training, on_report)
 
 
@@ -90,6 +95,7 @@ def train(
     model: keras.Model | ModelBuilder | None = None,
     environment: Any = None,
     run_dir: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
 ) -> Training:
@@ -101,7 +107,8 @@ def train(
         limits.check_path(run_dir)
     found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     found.as_data()  # what config.json can't tell of is told before anything is written
-    session = Session(found, seed, model, quiet, stop)
+    weights = None if init_from is None else InitialWeights(init_from)
+    session = Session(found, seed, model, quiet, stop, weights)
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
@@ -172,7 +179,7 @@ def resume(
             directory.close()
             return run
         directory.checkpoints.sweep()
-        checkpoint = _newest(directory.checkpoints, lambda found: _check_whole(found, directory.metrics_bytes()))
+        checkpoint = newest(directory.checkpoints, lambda found: check_whole(found, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.total_steps:
             raise errors.UsageError(
                 f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
@@ -219,7 +226,7 @@ def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: k
     solved = goal is not None and isinstance(best, dict) and _number(best, "return_mean") >= goal
     if _number(result, "steps") < task.total_steps and not (solved and task.steps == config.task.steps):
         return None
-    checkpoint = _newest(Checkpoints(path / "checkpoints"), _check_agent)
+    checkpoint = newest(Checkpoints(path / "checkpoints"), check_agent)
     if checkpoint is None:
         return None
     return Run(task, config.seed, path, _loaded(task, config, checkpoint, model), result, finished_before=True)
@@ -272,7 +279,7 @@ def load_run(
     task = tasks.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
-        checkpoint = _newest(checkpoints, _check_agent) if step is None else _chosen(checkpoints, step)
+        checkpoint = newest(checkpoints, check_agent) if step is None else chosen(checkpoints, step)
         if checkpoint is None:
             raise errors.UsageError(
                 f"{str(path)!r} holds no checkpoint yet; '{resuming.command('resume', path, task)}' trains it."
@@ -352,56 +359,6 @@ def _warn_of_differences(told: dict[str, Any], when: str) -> None:
         )
 
 
-def _newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Checkpoint | None:
-    """Returns the checkpoint of the highest step that passes a check, None if there are none; warns of those passed over.
-
-    Raises:
-        CheckpointFault: none of those there are passes.
-    """
-    reasons = []
-    for step in reversed(_steps(checkpoints)):
-        try:
-            found = checkpoints.open(step)
-            check(found)
-        except UnreadableError as error:
-            if not checkpoints.has(step):  # removed meanwhile by the run, which is under way and has a newer one
-                return _newest(checkpoints, check)
-            reasons.append(f"step-{step}: {error}")
-            continue
-        if reasons:
-            message = f"Checkpoint passed over: {files.some(reasons)}. Using step-{step}."
-            warnings.warn(message, errors.RunWarning, stacklevel=3)
-        return found
-    if reasons:
-        raise errors.CheckpointFault(
-            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Bring one back from a copy, or "
-            "remove them all to begin anew."
-        )
-    return None
-
-
-def _steps(checkpoints: Checkpoints) -> list[int]:
-    try:
-        return checkpoints.steps()
-    except UnreadableError as error:
-        raise errors.UsageError(
-            f"The checkpoints in {str(checkpoints.directory.parent)!r} can't be used: {error}. Remove that, or bring the run's "
-            "own back."
-        ) from error
-
-
-def _chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
-    try:
-        found = checkpoints.open(step)
-        _check_agent(found)
-    except UnreadableError as error:
-        there = ", ".join(f"{known:,}" for known in _steps(checkpoints)) or "none"
-        raise errors.UsageError(
-            f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}."
-        ) from error
-    return found
-
-
 def _check_beginning(directory: RunDirectory) -> None:
     """Warns, where there is no checkpoint, that the run starts again, and of metrics that are lost by that.
 
@@ -416,18 +373,6 @@ def _check_beginning(directory: RunDirectory) -> None:
         )
     lost = ", and the metrics it had are overwritten" if directory.metrics_bytes() else ""
     warnings.warn(f"{str(path)!r} holds no checkpoint: the run begins anew at step 0{lost}.", errors.RunWarning, stacklevel=3)
-
-
-def _check_agent(checkpoint: Checkpoint) -> None:
-    checkpoint.verify(["agent"])
-
-
-def _check_whole(checkpoint: Checkpoint, metrics_bytes: int) -> None:
-    """Raises UnreadableError if a checkpoint is not one to resume from."""
-    checkpoint.verify()
-    kept = checkpoint.facts["metrics_bytes"]
-    if kept > metrics_bytes:
-        raise UnreadableError(f"metrics.jsonl has {metrics_bytes:,} bytes, of which the checkpoint counts {kept:,}")
 
 
 def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: RunConfig) -> None:

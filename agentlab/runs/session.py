@@ -32,6 +32,7 @@ from agentlab.runs.composition import (
     with_packages,
 )
 from agentlab.runs.finite_checks import check_learning
+from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.progress import Progress
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.spec import leaves_of
@@ -81,16 +82,24 @@ class Session:
         model: a Keras model of the user's own instead of the task's.
         quiet: show no progress.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
+        weights: that the run begins with; None for those that its models draw.
     """
 
     def __init__(
-        self, task: Task, seed: int, model: keras.Model | ModelBuilder | None, quiet: bool, stop: Callable[[], bool]
+        self,
+        task: Task,
+        seed: int,
+        model: keras.Model | ModelBuilder | None,
+        quiet: bool,
+        stop: Callable[[], bool],
+        weights: InitialWeights | None = None,
     ) -> None:
         self._clock = Clock()
         self._task = task
         self._seed = seed
         self._stop = stop
         self._own_model = model is not None
+        self._weights = weights
         self._progress = Progress(task.total_steps, quiet)
         with self._clock.phase("build"):
             self._build(model)
@@ -110,7 +119,9 @@ class Session:
             environment = build_training_environment(task)
             failing.callback(close_environment, environment)
             gear = choose_gear(task, environment)
-            self.agent = build_agent(task, seed, environment.spec, model, gear)
+            spec, weights = environment.spec, self._weights
+            prepare = (lambda models: weights.assign(models, spec)) if weights is not None else (lambda _: None)
+            self.agent = build_agent(task, seed, spec, model, gear, prepare)
             self._gear: Gear
             if isinstance(environment, DeviceEnvironment) and gear == "device":
                 self._gear = DeviceGear(self.agent, environment, seed)
@@ -124,6 +135,8 @@ class Session:
     def begin(self, directory: RunDirectory, inexact: str) -> None:
         """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
         self._start(directory, inexact, 0)
+        if self._weights is not None:  # they are in no config, so that from now on the run has to be resumed from a checkpoint
+            self._save()
 
     def config(self, inexact: str) -> dict[str, Any]:
         """Returns what config.json holds: all that it takes to run the task again, or to use its agent, and on what it ran.
@@ -132,7 +145,8 @@ class Session:
             inexact: why the run can't be resumed to the same bits; empty if it can.
         """
         task = with_packages(self._task).as_data()
-        return {"task": task, "seed": self._seed, "spec": self.agent.spec.as_data(), "inexact": inexact, **self._machine}
+        own = {"task": task, "seed": self._seed, "spec": self.agent.spec.as_data(), "inexact": inexact}
+        return {**own, **({"init_from": str(self._weights.path)} if self._weights else {}), **self._machine}
 
     def _start(self, directory: RunDirectory, inexact: str, step: int) -> None:
         if inexact:
