@@ -129,9 +129,9 @@ def find(kind: str, reference: str) -> Offer:
 
 
 def candidates(kind: str, reference: str) -> list[Offer]:
-    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else those that can be loaded, by metadata.
+    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else of packages.
 
-    Where none can be loaded, all are returned, for their problem to be told.
+    Those that can't be loaded, as metadata tells, are among them only where no other is, for their problem to be told.
     """
     package, _, name = reference.rpartition(":")
     found = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
