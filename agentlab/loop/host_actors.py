@@ -87,9 +87,22 @@ class RecordingHostActor(HostActor):
         return decision, sum_of_losses(policy.network.model)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
-        self.learner.trainer.record(self._recording)
-        self._recording = None
+        recording, self._recording = self._recording, None
+        row = np.flatnonzero(timestep.acted)
+        if 0 < len(row) < self.learner.num_environments:
+            self._observe_rows(recording, decision, timestep, row)
+            return
+        self.learner.trainer.record(recording)
         self.learner.observe(decision, tf.nest.map_structure(tf.constant, timestep))
+
+    def _observe_rows(self, recording: Any, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
+        """Learns from some rows only: a loss may be a mean of all that it is given, which no row's weight would reach."""
+        decision, timestep = tf.nest.map_structure(lambda leaf: tf.gather(leaf, row), (decision, timestep))
+        with recording.tape:
+            output = tf.gather(recording.output, row)
+        self.learner.trainer.record(attrs.evolve(recording, output=output))
+        self.learner.remember(self.learner.step_between(decision, timestep), tf.constant(row))
+        self.learner.update()
 
 
 class StagedHostActor(HostActor):

@@ -129,9 +129,9 @@ def find(kind: str, reference: str) -> Offer:
 
 
 def candidates(kind: str, reference: str) -> list[Offer]:
-    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else those that load, by metadata.
+    """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else of packages.
 
-    Where none can be loaded, all are returned, for their problem to be told.
+    Those that can't be loaded, as metadata tells, are among them only where no other is, for their problem to be told.
     """
     package, _, name = reference.rpartition(":")
     found = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
@@ -278,8 +278,7 @@ def _offers_of(distribution: importlib.metadata.Distribution, package: str, vers
         unreadable = f"its entry_points.txt can't be read: {errors.first_line(error)}"
     if unreadable:
         return [Offer("package", package, package, version, "", unreadable)]
-    declared = [point.name for point in entry_points if point.group == API_GROUP]
-    problem = problem or (_api_problem(declared) if normalized(package) != "agentlab" else "")
+    problem = problem or _api_problem([point.name for point in entry_points if point.group == API_GROUP])
     offered = [point for point in entry_points if point.group in kinds]
     return [Offer(kinds[point.group], point.name, package, version, point.value, problem) for point in offered]
 

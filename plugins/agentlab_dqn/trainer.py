@@ -17,6 +17,7 @@ from agentlab.spec.environment_spec import MASK
 from agentlab.tensors import noise
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive
 from agentlab.types import Batch, Nest, Seed, Tensor
+from agentlab_dqn.advice import made_discrete
 from agentlab_dqn.returns import Categorical, Expected, Returns
 
 MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
@@ -73,9 +74,7 @@ class DQN(Trainer):
         action = spec.action
         if not isinstance(action, Discrete) or action.shape:
             raise errors.UsageError(
-                f"DQN needs discrete actions; environment {spec.name!r} takes a {describe(action)}. "
-                "A wrapper makes those of a Gymnasium environment discrete: agentlab.run('dqn', environment=lambda: "
-                "gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5))."
+                f"DQN needs discrete actions; environment {spec.name!r} takes a {describe(action)}. {made_discrete(action)}"
             )
         return self._returns.distribution(action.num_values)
 

@@ -7,6 +7,7 @@ import pytest
 import agentlab
 from agentlab import errors
 from agentlab.loop.autoreset import HostedEnvironment
+from agentlab.registry import plugins
 from agentlab_envs.data.regression import Regression
 
 INPUTS, TARGETS = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[10.0], [20.0]]
@@ -78,11 +79,28 @@ def test_bad_arrays_are_told(inputs, targets, sentence):
         Regression(inputs, targets)
 
 
-def test_an_action_that_does_not_fit_is_told(tmp_path):
-    for changes in ({"sampler": {"name": "greedy"}}, {"evaluation": {"sampler": {"name": "greedy"}}}):
+FLAT = """
+from agentlab.sampler import Greedy
+
+
+class Flat(Greedy):
+    def sample(self, distribution, step, seed):
+        return super().sample(distribution, step, seed)[..., 0]
+"""
+
+
+def test_an_action_that_does_not_fit_is_told(tmp_path, monkeypatch):
+    (tmp_path / "flat.py").write_text(FLAT)
+    monkeypatch.setattr(plugins, "_FROM_FILES", {})
+    monkeypatch.setattr(plugins, "_FILES", {})
+    plugins.add_file(tmp_path / "flat.py")
+    for changes in ({"sampler": {"name": "flat"}}, {"evaluation": {"sampler": {"name": "flat"}}}):
         with pytest.raises(
-            errors.UsageError, match=r"Greedy draws actions of shape \(\); .* takes a float32 array of shape \(1,\)"
+            errors.UsageError, match=r"Flat draws actions of shape \(\) from a .*; .* takes a float32 array of shape \(1,\)"
         ):
             agentlab.run("linear-regression", changes=changes, run_dir=tmp_path / "run")
+    for name, sentence in (("epsilon-greedy", "has no uniformly random action"), ("temperature", "has no temperature")):
+        with pytest.raises(errors.UsageError, match=rf"The distribution Deterministic {sentence}\. Choose "):
+            agentlab.run("linear-regression", changes={"sampler": {"name": name}}, run_dir=tmp_path / "run")
     with pytest.raises(errors.UsageError, match="DQN needs discrete actions"):
         agentlab.run("linear-regression", changes={"trainer": {"name": "dqn"}}, run_dir=tmp_path / "run")

@@ -398,7 +398,7 @@ def test_rows_that_were_being_reset_are_not_learned_from_on_the_spot(execution):
         target = np.array([target_of_first, 1, 2, 3][:rows])
         nothing, first = np.zeros(rows, np.bool_), np.arange(rows) == 0
         agent.step(TimeStep(observation, np.zeros(rows), nothing, nothing, observation, target))
-        agent.step(TimeStep(observation, np.zeros(rows), nothing, nothing, observation, target, first))
+        agent.step(TimeStep(observation, np.zeros(rows), nothing, nothing, observation, target, ~first))
         return agent.learner.updates.numpy(), [weight.numpy() for weight in agent.model.weights]
 
     count, weights = learned(0)

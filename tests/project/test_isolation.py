@@ -124,7 +124,7 @@ def test_a_name_that_the_environment_leaves_out_is_told_so(path, monkeypatch):
         (["1 = stranger_one"], "made for plugin API 1, and this agentlab has 2; docs/migrating.md says what to change"),
         (["2 = stranger_one"], ""),
         (["3 = stranger_one"], "made for plugin API 3, and this agentlab has 2; upgrade one of the two"),
-        (["2 = s", "3 = s"], "made for plugin API 2 and 3, and this agentlab has 2; upgrade one of the two"),
+        (["2 = one", "3 = one"], "made for plugin API 2 and 3, and this agentlab has 2; upgrade one of the two"),
         (["next = stranger_one"], "made for plugin API next, and this agentlab has 2; upgrade one of the two"),
     ],
 )  # fmt: skip

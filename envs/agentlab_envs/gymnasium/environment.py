@@ -24,6 +24,7 @@ from agentlab.types import Nest, TimeStep
 from agentlab_envs.gymnasium import making as making
 from agentlab_envs.gymnasium import masks as masks
 from agentlab_envs.gymnasium import repeats as repeats
+from agentlab_envs.gymnasium import texts as texts
 from agentlab_envs.gymnasium.observations import Actions, Observations
 from agentlab_envs.gymnasium.pictures import picture
 from agentlab_envs.gymnasium.replay import EpisodeLog
@@ -46,9 +47,9 @@ class GymnasiumEnvironment(Environment):
     Observations and actions are those of Box, MultiDiscrete and MultiBinary spaces, or mappings where the environment has a
     Dict, or a Tuple, whose parts are named "0", "1", ...; Discrete observations become one-hot float32. Choices are counted
     from 0 wherever the space starts. Infos are dropped but for masks of actions, which become the entry "action_mask" of the
-    observation, beside "observation" where that had no entries. An environment of the old gym package is
-    "GymV26Environment-v0/ID", or "GymV21Environment-v0/ID" if its `step` returns four values; `pip install 'agentlab[gym]'`
-    brings what that takes.
+    observation, beside "observation" where that had no entries. Entries that are text are left out, with a warning. An
+    environment of the old gym package is "GymV26Environment-v0/ID", or "GymV21Environment-v0/ID" if its `step` returns four
+    values; `pip install 'agentlab[gym]'` brings what that takes.
 
     Attributes:
         id: Gymnasium's; "module:ID" imports the module that registers it.
@@ -104,6 +105,8 @@ class GymnasiumEnvironment(Environment):
         """Takes from the vector what it says of itself."""
         self._mode = self._settle_mode()
         self._spec = making.environment_spec(self.id, self._vector, self.arguments)
+        if left_out := getattr(self._vector, "texts", ()):  # a native vector class has none
+            texts.warn(self._name, left_out)
         if self.vectorization != "native":
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
         self._observations = Observations(self._vector.single_observation_space, self.num_environments)

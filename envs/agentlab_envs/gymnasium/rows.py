@@ -21,6 +21,7 @@ from agentlab.types import Nest, Shape
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium import masks as masks
 from agentlab_envs.gymnasium import nests as nests
+from agentlab_envs.gymnasium import texts as texts
 from agentlab_envs.gymnasium.replay import episode_seed
 
 RETURNS = {
@@ -37,8 +38,8 @@ class Row(gymnasium.Wrapper):
     """One environment inside its vector: seeds each episode, so that it can be played again; names its row in faults; copies
     what may be overwritten; drops infos nobody reads, but for masks of actions.
 
-    Its spaces are those of `nests.named`: mappings where the environment has a Tuple. It runs where the environment does, which
-    may be a worker process, and raises only what crosses back from there.
+    Its spaces are those of `nests.named`: mappings where the environment has a Tuple, without entries of observations that are
+    text. It runs where the environment does, which may be a worker process, and raises only what crosses back from there.
 
     Args:
         env: to be one row.
@@ -46,6 +47,7 @@ class Row(gymnasium.Wrapper):
 
     Attributes:
         row: its place in the vector.
+        texts: the paths of the entries that are left out of its observations.
         replaying: an episode's number and actions, to be played again at the next reset; or None.
         standing: whether the episode had ended after those; the next step then tells so without a step. Or None.
     """
@@ -59,9 +61,11 @@ class Row(gymnasium.Wrapper):
         self._inner = env.observation_space, env.action_space
         self._mask = masks.mask_space(env, mask)
         self._form: Callable[[Any], Nest] | None = None
-        if leaves.are_known(self._inner[0]):  # others are refused by whoever looks at them
-            self._form = former(self._inner[0])
-            space = nests.named(self._inner[0])
+        self.texts = texts.paths_of(self._inner[0])
+        shown = texts.without(self._inner[0]) if self.texts else self._inner[0]
+        if leaves.are_known(shown):  # others are refused by whoever looks at them
+            self._form = self._former(shown)
+            space = nests.named(shown)
             self.observation_space = space if self._mask is None else masks.with_mask(space, self._mask)
         if leaves.are_known(self._inner[1]):
             self.action_space = nests.named(self._inner[1])
@@ -102,6 +106,11 @@ class Row(gymnasium.Wrapper):
             raise self._fault(error, "step") from error
         ends = as_end(terminated, self.row, "terminated"), as_end(truncated, self.row, "truncated")
         return self._checked(observation, info), as_reward(reward, self.row), *ends, {}
+
+    def _former(self, shown: gymnasium.Space) -> Callable[[Any], Nest]:
+        """Returns what makes of the environment's observations those of the space `shown`."""
+        form = former(shown)
+        return (lambda found: form(texts.cut(self._inner[0], found))) if self.texts else form
 
     def _spread(self, action: Any) -> Any:
         return nests.spread(self._inner[1], action)
@@ -164,6 +173,7 @@ class Rows(SyncVectorEnv):
                 guard.close(str(row.unwrapped), row.close, guard.BRIEF_SECONDS)
             raise
         self.spec = self.envs[0].spec
+        self.texts = made[0].texts
         self._next_step = mode is AutoresetMode.NEXT_STEP
         self._same_step = mode is AutoresetMode.SAME_STEP
 

@@ -82,6 +82,7 @@ class Workers(VectorEnv):
         self.metadata = {**env.metadata, "autoreset_mode": self._mode}
         self.render_mode, self.spec = env.render_mode, env.spec
         row = Row(env, self._mask)
+        self.texts = row.texts
         self.single_observation_space, self.single_action_space = row.observation_space, row.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
