@@ -366,6 +366,8 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
         return {"name": value.name, **package, **conversion(value.settings)}
     if isinstance(value, (Task, Evaluation)):
         return {field.name: _with(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
+    if isinstance(value, dict) and any(isinstance(entry, Part) for entry in value.values()):  # models by their network's name
+        return {name: _with(conversion, entry) for name, entry in value.items()}
     return conversion(value)
 
 
@@ -381,10 +383,10 @@ def _check_objects(told: dict[str, Any], given: Any, path: str) -> None:
             )
 
 
-def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def merged(old: dict[str, Any], new: dict[str, Any], are_parts: bool = False) -> dict[str, Any]:
     """Returns `old` with `new` merged in: tables into tables, but another part, optimizer or kind of schedule begins anew.
 
-    What stood for an object begins anew as well.
+    What stood for an object begins anew as well. `are_parts` is for tables of parts, such as `models`.
 
     >>> merged({"model": {"name": "mlp", "activation": "tanh"}}, {"model": {"name": "cnn"}, "steps": 5})
     {'model': {'name': 'cnn'}, 'steps': 5}
@@ -393,12 +395,12 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     for key, value in new.items():
         before = old.get(key)
         both = isinstance(value, dict) and isinstance(before, dict)
-        result[key] = merged(before, value) if both and not _begins_anew(key, before, value) else value  # type: ignore[arg-type]
+        named = are_parts or key in PART_KINDS or key == "optimizer"
+        result[key] = merged(before, value, key == "models") if both and not _begins_anew(named, before, value) else value  # type: ignore[arg-type]
     return result
 
 
-def _begins_anew(key: str, before: Any, value: Any) -> bool:
-    named = key in PART_KINDS or key == "optimizer"
+def _begins_anew(named: bool, before: Any, value: Any) -> bool:
     another = named and any(key in value and value[key] != before.get(key) for key in ("name", "package"))
     other_kind = _is_schedule(before) and value.get("kind", before["kind"]) != before["kind"]
     return another or other_kind or settings.is_former_object(before)

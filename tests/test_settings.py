@@ -419,6 +419,20 @@ def test_wrong_changes_are_told(changes, sentence):
         changed(TASK, changes)
 
 
+def test_models_by_name_are_parts_too():
+    task = changed(TASK, {"models": {"critic": {"name": "mlp", "hidden_units": [3]}}})
+    assert task.models == {"critic": Part("mlp", {"hidden_units": [3]})}
+    assert Task.from_data(json.loads(json.dumps(task.as_data()))) == task
+    assert changed(task, {"models": {"critic": {"activation": "tanh"}}}).models["critic"].settings == {
+        "hidden_units": [3], "activation": "tanh",
+    }  # fmt: skip
+    assert changed(task, {"models": {"critic": {"name": "linear"}}}).models == {"critic": Part("linear", {})}
+    with pytest.raises(
+        errors.UsageError, match=r"models\.critic is 3; expected a table of settings, such as models\.critic\.name"
+    ):
+        changed(task, {"models": {"critic": 3}})
+
+
 def test_a_task_lacking_parts_is_told():
     assert "model" in refusal(Task.from_data, {"name": "x", "description": "", "environment": {"name": "y"}})
 

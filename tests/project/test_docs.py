@@ -104,10 +104,23 @@ def test_the_reference_has_what_examples_import(module, name):
     assert own & listed or inside, f"{module}.{name} is imported in examples, and not in docs/reference.md"
 
 
+def anchors(page):
+    """Returns what links within a page may name: its headings, as they are in addresses."""
+    headings = re.findall(r"^#+ (.*)$", prose(PAGES[page]), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def prose(text):
+    """Returns a page without its code."""
+    return re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
-        assert (DOCS / target).exists(), target
+    for target in re.findall(r"\]\(([^):]+)\)", prose(PAGES[page])):
+        file, _, anchor = target.partition("#")
+        assert (DOCS / (file or page)).exists(), target
+        assert not anchor or anchor in anchors(file or page), target
 
 
 ARCHITECTURE = PAGES["architecture.md"]

@@ -9,8 +9,12 @@ import pytest
 import agentlab
 import agentlab_dqn
 import agentlab_envs
+import agentlab_memories
+import agentlab_models
+import agentlab_supervised
+import agentlab_text
 
-PACKAGES = (agentlab, agentlab_dqn, agentlab_envs)
+PACKAGES = (agentlab, agentlab_dqn, agentlab_envs, agentlab_memories, agentlab_models, agentlab_supervised, agentlab_text)
 MODULES = sorted(
     found.name
     for package in PACKAGES
