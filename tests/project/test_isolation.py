@@ -10,6 +10,7 @@ import pytest
 
 import agentlab
 from agentlab import errors, task
+from agentlab.program import scaffold
 from agentlab.program.cli import main
 from agentlab.registry import plugins
 from hostile import HOSTILE, PART, install_hostile
@@ -164,9 +165,10 @@ def test_a_package_for_version_1_takes_no_name_from_others(path, capsys):
     assert "can't be loaded" not in lines["agentlab"]
 
 
-def test_templates_and_examples_declare_the_version():
+def test_templates_and_examples_declare_the_version(tmp_path):
     root = pathlib.Path(agentlab.__file__).parents[1]
-    files = [*root.glob("examples/*/pyproject.toml"), root / "agentlab/program/templates/common/pyproject.toml"]
+    scaffold.write("mine", "sampler", tmp_path)
+    files = [*root.glob("examples/*/pyproject.toml"), tmp_path / "mine" / "pyproject.toml"]
     assert len(files) >= 5
     for file in files:
         declared = tomllib.loads(file.read_text())["project"]["entry-points"]["agentlab.api"]

@@ -114,6 +114,10 @@ class Learning:
         build_trainer(trainer, _setup(among, spec, models))
         self.models = models
         self.model = models[name][0]
+        if (
+            isinstance(self.batch.state, tuple) and not self.batch.state
+        ):  # of a model with a state, the loop has it, not the batch
+            self.batch = attrs.evolve(self.batch, state=as_network(self.model).initial_state(len(self.batch.reward)))
         self._memory = Holding()
         self._way = way
 

@@ -36,7 +36,7 @@ def expect_same(one: Any, other: Any, expected: str, exact: bool = True) -> None
         one: arrays, or classes of attrs, tuples or tables of them.
         other: a structure of the same kind.
         expected: that they are the same, as a clause.
-        exact: bit by bit; else floats may differ by 1e-5 of their size, and 1e-6.
+        exact: bit by bit; else floats may differ by 1e-5 of their size, and 1e-5.
     """
     left, right = leaves(one), leaves(other)
     expect(left.keys() == right.keys(), expected, f"the leaves {sorted(left)} and {sorted(right)}")
@@ -93,7 +93,7 @@ def _difference(left: np.ndarray, right: np.ndarray, exact: bool) -> str:
     if np.issubdtype(left.dtype, np.floating):
         same |= np.isnan(left) & np.isnan(right)
         if not exact:
-            same |= np.isclose(left, right, rtol=1e-5, atol=1e-6)
+            same |= np.isclose(left, right, rtol=1e-5, atol=1e-5)
     if np.all(same):
         return ""
     place = tuple(int(index) for index in np.argwhere(~np.atleast_1d(same))[0])
