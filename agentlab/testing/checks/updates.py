@@ -74,7 +74,10 @@ def collected(trainer: Trainer, among: Task) -> Collected:
     memory = around.memory_for(Learner(policy, trainer, Holding(), ROWS, 0).layout(), among.memory)
     request = trainer.request()
     around.Collector(policy, memory, request).collect(environment, turns_for(request))
-    return Collected(spec, memory.sample(around.seed()), memory.records_acting)
+    batch = memory.sample(around.seed())
+    if not tf.nest.flatten(batch.state):  # then the loop has the state of a model that carries one
+        batch = attrs.evolve(batch, state=policy.initial_state(len(batch.reward)))
+    return Collected(spec, batch, memory.records_acting)
 
 
 def _setup(among: Task, spec: EnvironmentSpec, models: dict[str, list[keras.Model]]) -> Setup:
@@ -114,10 +117,6 @@ class Learning:
         build_trainer(trainer, _setup(among, spec, models))
         self.models = models
         self.model = models[name][0]
-        if (
-            isinstance(self.batch.state, tuple) and not self.batch.state
-        ):  # of a model with a state, the loop has it, not the batch
-            self.batch = attrs.evolve(self.batch, state=as_network(self.model).initial_state(len(self.batch.reward)))
         self._memory = Holding()
         self._way = way
 
