@@ -102,7 +102,6 @@ class Task:
         trainer: how it learns.
         sampler: how it acts while it learns.
         memory: what it learns from.
-        models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
         steps: the budget, in environment steps.
         num_environments: B, environments side by side.
         report_period: environment steps from one line of metrics to the next.
@@ -115,6 +114,7 @@ class Task:
             models are faster with 1.
         onednn: whether TensorFlow is to use oneDNN's kernels on whatever processor, set by the command line program only.
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
+        models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
     """
 
     name: str = attrs.field(validator=_check_name)
@@ -124,7 +124,6 @@ class Task:
     trainer: Part
     sampler: Part
     memory: Part
-    models: dict[str, Part] = attrs.field(factory=dict)
     steps: int = _positive(50_000)
     num_environments: int = _positive(1)
     report_period: int = _positive(5_000)
@@ -135,6 +134,7 @@ class Task:
     execution: Literal["auto", "eager", "graph", "xla"] = "auto"
     threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
+    models: dict[str, Part] = attrs.field(factory=dict)
 
     @property
     def total_steps(self) -> int:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import signal
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -64,6 +65,14 @@ def _mark_slow_cases(items):
             item.add_marker("slow")
         patterns, used = patterns | here, used | naming
     return patterns - used
+
+
+@pytest.fixture
+def ctrl_c():
+    """Presses Ctrl-C, as in a terminal: shells start what runs in the background with SIGINT ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture

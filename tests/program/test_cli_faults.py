@@ -293,11 +293,8 @@ def test_the_bar_of_a_resumed_run_begins_where_it_goes_on(monkeypatch, capsys):
     progress.close()
 
 
-def test_an_interrupt_before_training_says_so(here, capsys, monkeypatch):
-    def interrupt(*_):
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr("agentlab.program.listing.rows", interrupt)
+def test_an_interrupt_before_training_says_so(here, capsys, monkeypatch, ctrl_c):
+    monkeypatch.setattr("agentlab.program.listing.rows", lambda *_: ctrl_c())
     assert main(["list"]) == 130
     assert "Interrupted; nothing was saved" in one_sentence(capsys.readouterr().err)
 

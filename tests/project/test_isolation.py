@@ -14,6 +14,7 @@ from agentlab.program import scaffold
 from agentlab.program.cli import main
 from agentlab.registry import plugins
 from hostile import HOSTILE, PART, install_hostile
+from paths import ROOT
 from strangers import distribution, program
 
 
@@ -166,9 +167,8 @@ def test_a_package_for_version_1_takes_no_name_from_others(path, capsys):
 
 
 def test_templates_and_examples_declare_the_version(tmp_path):
-    root = pathlib.Path(agentlab.__file__).parents[1]
     scaffold.write("mine", "sampler", tmp_path)
-    files = [*root.glob("examples/*/pyproject.toml"), tmp_path / "mine" / "pyproject.toml"]
+    files = [*ROOT.glob("examples/*/pyproject.toml"), tmp_path / "mine" / "pyproject.toml"]
     assert len(files) >= 5
     for file in files:
         declared = tomllib.loads(file.read_text())["project"]["entry-points"]["agentlab.api"]
@@ -177,13 +177,12 @@ def test_templates_and_examples_declare_the_version(tmp_path):
 
 def test_every_package_of_the_tree_is_installed():
     """An editable installation hides one that setup.cfg doesn't list."""
-    root = pathlib.Path(agentlab.__file__).parents[1]
     config = configparser.ConfigParser()
-    config.read(root / "setup.cfg")
+    config.read(ROOT / "setup.cfg")
     listed = config["options"]["packages"].split()
     folders = dict(line.split(" = ") for line in config["options"]["package_dir"].strip().splitlines())
-    files = [(name, file) for name, folder in folders.items() for file in (root / folder).rglob("__init__.py")]
-    packages = [".".join([name, *file.parent.relative_to(root / folders[name]).parts]) for name, file in files]
+    files = [(name, file) for name, folder in folders.items() for file in (ROOT / folder).rglob("__init__.py")]
+    packages = [".".join([name, *file.parent.relative_to(ROOT / folders[name]).parts]) for name, file in files]
     assert listed == sorted(package for package in packages if ".templates." not in package)
 
 
