@@ -13,7 +13,7 @@ from agentlab.checks.values import Values
 from agentlab.loop.policy import Policy
 from agentlab.spec import blank, conform, copied, is_batch, to_environment
 from agentlab.tensors.execution import GraphCall
-from agentlab.types import Decision, Nest, Tensor, TimeStep
+from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves, pack
 
 
 class PolicyActor:
@@ -35,6 +35,7 @@ class PolicyActor:
         self._key = key
         self._is_eager = execution == "eager"
         self._values = Values(policy.spec.observation, "observation")
+        self._has_state = bool(tf.nest.flatten(policy.initial_state(1)))
         self._call: GraphCall | None = None
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
@@ -64,21 +65,21 @@ class PolicyActor:
                 carries a state.
         """
         spec = self.policy.spec
-        if tf.nest.flatten(self.policy.initial_state(1)):
+        if self._has_state:
             raise errors.UsageError(
                 f"Model {self.policy.network.model.name!r} carries a state from step to step, which 'act' doesn't keep. "
                 "Call 'policy.respond(observation, state)', which takes and returns it, and counts choices from 0."
             )
         values = conform(observation, spec.observation, "The agent")
         is_single = not is_batch(spec.observation, values)
-        batch = tf.nest.map_structure(lambda array: array[None], values) if is_single else values
+        batch = map_leaves(lambda array: array[None], values) if is_single else values
         try:
             self._values.check(batch)
         except errors.EnvironmentFault as error:
             raise errors.UsageError(f"The agent can't act on its observation: {error}") from error
         action = self.respond(batch).action
         if is_single:
-            action = tf.nest.map_structure(lambda array: array[0], action)
+            action = map_leaves(lambda array: array[0], action)
         return to_environment(action, spec.action)
 
     def respond(self, observation: Nest, state: Nest = ()) -> Decision:
@@ -88,10 +89,10 @@ class PolicyActor:
         else:
             call = self._compiled()
             leaves = [observation] if isinstance(observation, np.ndarray) else tf.nest.flatten(observation)
-            outputs = call(*leaves, *tf.nest.flatten(state))
-            decision = tf.nest.pack_sequence_as(self._results, outputs)
-            decision = attrs.evolve(decision, observation=observation, state=state)
-        return attrs.evolve(decision, action=tf.nest.map_structure(lambda leaf: leaf.numpy(), decision.action))
+            outputs = call(*leaves, *(tf.nest.flatten(state) if self._has_state else ()))
+            action, output, next_state = pack(self._results, iter(outputs))
+            return Decision(observation, state, arrays(action), output, next_state)
+        return attrs.evolve(decision, action=arrays(decision.action))
 
     def _compiled(self) -> GraphCall:
         if self._call is None:
@@ -106,7 +107,7 @@ class PolicyActor:
         def call(*leaves: Any) -> Any:
             values = tf.nest.pack_sequence_as((observation, state), list(leaves))
             decision = self.decide(*values)
-            results = Decision((), (), decision.action, decision.output, decision.next_state)
+            results = (decision.action, decision.output, decision.next_state)
             self._results = tf.nest.map_structure(lambda _: 0, results)
             return tuple(tf.nest.flatten(results))
 

@@ -16,7 +16,7 @@ from agentlab.spec import blank, copied
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import GraphCall, compiled
 from agentlab.trainer import Recording
-from agentlab.types import Decision, Nest, TimeStep
+from agentlab.types import Decision, Nest, TimeStep, arrays, pack
 
 
 class HostActor(abc.ABC):
@@ -256,7 +256,7 @@ class HostCall:
         """Returns the function's results for nests of arrays that match the signature."""
         leaves = [leaf for value in values for leaf in ([value] if isinstance(value, np.ndarray) else tf.nest.flatten(value))]
         outputs = self._call(*leaves)
-        return tf.nest.pack_sequence_as(self._results, [output.numpy() for output in outputs])
+        return pack(self._results, iter([output.numpy() for output in outputs]))
 
 
 def make_host_actor(learner: Learner, execution: str) -> HostActor:
@@ -272,4 +272,4 @@ def _signature(array: Any) -> tf.TensorSpec:
 
 def _with_arrays(decision: Decision) -> Decision:
     """Returns the decision with its action as arrays, which environments take."""
-    return attrs.evolve(decision, action=tf.nest.map_structure(lambda leaf: leaf.numpy(), decision.action))
+    return attrs.evolve(decision, action=arrays(decision.action))

@@ -13,7 +13,7 @@ from agentlab.checks.timesteps import TimeStepCheck
 from agentlab.checks.values import as_end, as_reward, is_missing
 from agentlab.loop.host_actors import HostActor
 from agentlab.spec import EnvironmentSpec, conform, copied, is_batch, to_environment
-from agentlab.types import Decision, Nest, TimeStep
+from agentlab.types import Decision, Nest, TimeStep, map_leaves
 
 
 class OwnLoop:
@@ -41,7 +41,7 @@ class OwnLoop:
         """
         checked, has_batch_axis = self._reader.read(timestep, self._actor.turns + 1)
         action = copied(to_environment(self._next(checked), self._spec.action))
-        return action if has_batch_axis else tf.nest.map_structure(lambda array: array[0], action)
+        return action if has_batch_axis else map_leaves(lambda array: array[0], action)
 
     def _next(self, timestep: TimeStep) -> Nest:
         if self._decision is not None:

@@ -84,7 +84,9 @@ class EpisodeStatistics:
 
 def _as_float64(values: Any) -> Any:
     """Returns numbers of which sums are exact for longer than any run; NumPy converts its arrays by itself."""
-    return tf.cast(values, tf.float64) if tf.is_tensor(values) else values
+    if isinstance(values, (np.ndarray, np.generic, float, int)):  # `tf.is_tensor` takes longer than the sums
+        return values
+    return tf.cast(values, tf.float64)
 
 
 COLUMNS = ("step", "update", "episodes", "return_mean", "episode_length_mean", "steps_per_second", "seconds")
