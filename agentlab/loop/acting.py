@@ -43,7 +43,7 @@ class PolicyActor:
         step = self.steps.read_value()
         decision = self.policy.decide(observation, state, step, seeds.at(self._key, step))
         rows = tf.shape(tf.nest.flatten(observation)[0], out_type=tf.int64)[0]
-        self.steps.assign(step + rows)
+        self.steps.assign_add(rows)
         return decision
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:

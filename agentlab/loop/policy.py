@@ -75,7 +75,8 @@ class Policy:
 
     def _of(self, output: Tensor, observation: Nest) -> Distribution:
         # A trainer may ask for more outputs than the distribution reads, such as a value: they come after its own.
-        distribution = self.distribution.of(output[..., : self.distribution.num_outputs])
+        own = self.distribution.num_outputs
+        distribution = self.distribution.of(output if output.shape[-1] == own else output[..., :own])
         return distribution.masked(observation[MASK]) if self.spec.has_mask else distribution
 
     def _as_actions(self, action: Nest) -> Nest:
