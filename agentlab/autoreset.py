@@ -12,7 +12,7 @@ from agentlab import seeds
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.execution import compiled
 from agentlab.model import where_rows
-from agentlab.ranges import COUNT, Range
+from agentlab.ranges import COUNT, HOST_SEED, Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep, numbered
 
@@ -128,7 +128,7 @@ class HostedEnvironment(Environment):
         return {**leaves, "seed": np.array(self._seed), "index": np.array(self._index)}
 
     def ranges(self) -> dict[str, Range]:
-        return {**ranges(self.environment, self._episodes), "seed": seeds.HOST_SEEDS, "index": COUNT}
+        return {**ranges(self.environment, self._episodes), "seed": HOST_SEED, "index": COUNT}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         self.reset(int(state["seed"]))

@@ -30,6 +30,7 @@ class Range:
 
 FINITE = Range()
 COUNT = Range(0, 2**53)  # a float64 holds every whole number up to there
+HOST_SEED = Range(0, 2**31 - 1)  # what `seeds.host_seed` returns
 
 
 def prefixed(prefix: str, ranges: Mapping[str, Range]) -> dict[str, Range]:

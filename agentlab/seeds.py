@@ -22,8 +22,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agentlab.ranges import Range
-
 PHILOX = 1  # TensorFlow's number for the algorithm
 SCRAMBLE = np.array([0x02461E293EC8F720], np.uint64)  # the key with which its stateless_random_ops.cc scrambles seeds
 HIGH_WORD = np.array([0, 2**64 - 1], np.uint64)
@@ -121,9 +119,6 @@ def integers(seed: tf.Tensor, shape: Any, maximum: Any) -> tf.Tensor:
     key, counter = _key_and_counter(seed)
     zero, limit = tf.constant(0, tf.int64), tf.cast(maximum, tf.int64)
     return tf.raw_ops.StatelessRandomUniformIntV2(shape=shape, key=key, counter=counter, alg=PHILOX, minval=zero, maxval=limit)
-
-
-HOST_SEEDS = Range(0, 2**31 - 1)  # what `host_seed` returns
 
 
 def host_seed(seed: int, name: str) -> int:

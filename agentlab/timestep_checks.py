@@ -147,7 +147,7 @@ class EnvironmentCheck:
 def failure(name: str, turn: int, clause: str) -> EnvironmentFault:
     """Returns the fault of an environment at its vector step `turn`, 0 being the reset."""
     when = f"vector step {turn}" if turn else "reset"
-    return EnvironmentFault(f"The environment {name} failed at {when}: {clause}")
+    return EnvironmentFault(f"The environment {name} failed at {when}: {clause.rstrip('.')}.")
 
 
 def unfit_action(name: str, turn: int, clause: str) -> UsageError:

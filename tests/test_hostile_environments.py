@@ -94,9 +94,9 @@ def test_what_a_constructor_raises_is_told_before_anything_begins(vectorization,
         GymnasiumEnvironment("Hostile-v0", 1, vectorization)
 
 
-def test_the_users_own_ctrl_c_is_not_the_environments():
+def test_the_users_own_ctrl_c_is_not_the_environments(ctrl_c):
     def interrupted(*_):
-        signal.raise_signal(signal.SIGINT)
+        ctrl_c()
         time.sleep(1)
 
     environment = guarded(make(rows=1))

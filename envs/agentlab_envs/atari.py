@@ -11,10 +11,10 @@ import attrs
 import gymnasium
 import numpy as np
 
-from agentlab import errors, seeds
+from agentlab import errors
 from agentlab.checks import range_of
 from agentlab.environment import Environment
-from agentlab.ranges import Range
+from agentlab.ranges import HOST_SEED, Range
 from agentlab.spec import EnvironmentSpec
 from agentlab.types import TimeStep
 from agentlab_envs.gymnasium import GymnasiumEnvironment
@@ -143,7 +143,7 @@ class Atari(Environment):
             )
 
     def ranges(self) -> dict[str, Range]:
-        return {"seed": seeds.HOST_SEEDS, "actions": range_of(self.spec.action)}
+        return {"seed": HOST_SEED, "actions": range_of(self.spec.action)}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         """Plays all actions since `reset` again: ALE's vector class gives out no state, and a seed and actions determine it."""

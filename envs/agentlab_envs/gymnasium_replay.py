@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from agentlab import errors, room, seeds
+from agentlab import errors, room
 from agentlab.checks import range_of
-from agentlab.ranges import COUNT, Range
+from agentlab.ranges import COUNT, HOST_SEED, Range
 from agentlab.spec import Array, Discrete
 
 LOG_STEPS = 2**15  # of an episode that can be played again; the longest of Atari have 27,000
@@ -99,7 +99,7 @@ class EpisodeLog:
     def ranges(self) -> dict[str, Range]:
         """Returns what the numbers of those can be, by the same names."""
         return {
-            "seed": seeds.HOST_SEEDS,
+            "seed": HOST_SEED,
             "episodes": COUNT,
             "lengths": Range(0, self.longest),
             "actions": self._action_range,
