@@ -16,7 +16,6 @@ from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import patience
 from agentlab.system.ranges import Range
-from agentlab.system.tracebacks import described as described
 from agentlab.system.tracebacks import told
 from agentlab.system.watchdog import Watch
 from agentlab.types import TimeStep

@@ -194,6 +194,6 @@ class Agent:
         return self.learner.memory_variables()
 
 
-def model_variables(model: keras.Model) -> dict[str, Any]:
-    """Returns a model's tf.Variables by the names that `Agent.variables` has for them."""
-    return {f"{MODEL}{index:03d}": weight.value for index, weight in enumerate(model.variables)}
+def model_variables(model: keras.Model, prefix: str = MODEL) -> dict[str, Any]:
+    """Returns a model's tf.Variables by the names that `Agent.variables` has for them, by default those of the acting one."""
+    return {f"{prefix}{index:03d}": weight.value for index, weight in enumerate(model.variables)}

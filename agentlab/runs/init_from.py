@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from agentlab import errors
+from agentlab.loop.agent import MODEL, model_variables
 from agentlab.runs.checkpoint_choice import check_agent, newest
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.run_config import open_run, read_config
@@ -56,12 +57,12 @@ class InitialWeights:
             file = checkpoint.file("agent")
             for index, (name, copies) in enumerate(models.items()):
                 for copy, model in enumerate(copies):
-                    prefix = "model/" if index == copy == 0 else f"trainer/trained/{name}/models/{copy:03d}/"
+                    prefix = MODEL if index == copy == 0 else f"trainer/trained/{name}/models/{copy:03d}/"
                     if index == 0 or file.likes(lambda found, prefix=prefix: found.startswith(prefix)):  # type: ignore[misc]
                         self._assign(file, prefix, model)
 
     def _assign(self, file: ArrayFile, prefix: str, model: keras.Model) -> None:
-        variables = {f"{prefix}{place:03d}": variable.value for place, variable in enumerate(model.variables)}
+        variables = model_variables(model, prefix)
         try:
             file.check(variables, prefix=prefix)
             checked = CheckedFile(file, {name: FINITE for name, value in variables.items() if value.dtype.is_floating})

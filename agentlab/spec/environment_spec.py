@@ -60,14 +60,11 @@ class EnvironmentSpec:
     @property
     def seen(self) -> SpaceNest:
         """The observation without the action mask: what models see. A mapping of which one entry is left is that entry."""
-        if not isinstance(self.observation, dict) or MASK not in self.observation:
-            return self.observation
-        entries = {name: entry for name, entry in self.observation.items() if name != MASK}
-        return next(iter(entries.values())) if len(entries) == 1 else entries
+        return self.see(self.observation)
 
     def see(self, observation: Nest) -> Nest:
         """Returns what models see of an observation or a batch, see `seen`."""
-        if not isinstance(self.observation, dict) or MASK not in self.observation:
+        if not self.has_mask:
             return observation
         entries = {name: entry for name, entry in observation.items() if name != MASK}
         return next(iter(entries.values())) if len(entries) == 1 else entries

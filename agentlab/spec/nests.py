@@ -9,7 +9,7 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.spec.spaces import Array, Space, SpaceNest
-from agentlab.types import Nest, Shape
+from agentlab.types import Nest, Shape, map_leaves
 
 
 def map_space(function: Callable[..., Any], space: SpaceNest, *values: Nest) -> Nest:
@@ -58,9 +58,7 @@ def blank(space: SpaceNest, rows: int) -> Nest:
 
 def copied(value: Nest) -> Nest:
     """Returns a nest of arrays with memory of its own."""
-    if isinstance(value, dict):
-        return {name: copied(entry) for name, entry in value.items()}
-    return np.array(value)
+    return map_leaves(np.array, value)
 
 
 def array_of(space: SpaceNest, who: str, name: str) -> Array:

@@ -21,7 +21,7 @@ from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.foreign import guard
 from agentlab.foreign.guard import Guarded, guarded
-from agentlab.system import patience, watchdog
+from agentlab.system import patience, tracebacks, watchdog
 from agentlab_envs.gymnasium import repeats, workers
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 from hostile_environments import RAISED, Hostile, Speechless
@@ -69,7 +69,7 @@ def test_whatever_an_environment_raises_is_its_fault(vectorization, where, way):
     with pytest.raises(errors.EnvironmentFault) as caught:
         play(environment)
     assert str(caught.value).startswith("The environment Hostile-v0 failed at ")
-    assert f"raised {guard.described(RAISED[way])}" in str(caught.value)
+    assert f"raised {tracebacks.described(RAISED[way])}" in str(caught.value)
     environment.close()
 
 
