@@ -43,10 +43,10 @@ class _Message:
     """Mixed into exceptions: a message is short and can't control a terminal, and no quoted sentence doubles the full stop."""
 
     def __str__(self) -> str:
-        text = sentence(super().__str__())
+        text = super().__str__()
         if len(text) > LONGEST:
             text = f"{text[:HEAD]} [{len(text) - HEAD - TAIL:,} characters left out] {text[-TAIL:]}"
-        return printable(text)
+        return printable(sentence(text))
 
 
 class AgentlabError(_Message, Exception):

@@ -212,39 +212,47 @@ def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
 
 def trusted(task: Task) -> Task:
     """Returns the task as if the user had asked for all of its settings."""
-    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset()))
+    return with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset()))
 
 
 def of_file(task: Task) -> Task:
     """Returns the task with all settings of its parts marked as a file's."""
-    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset(part.settings)))
+    return with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset(part.settings)))
 
 
 def _with_origins(task: Task, before: Task, of_file: dict[str, Any], changes: dict[str, Any]) -> Task:
     """Returns the changed task with the settings marked that came from a file, `before` or now."""
+    parts = parts_of(before)
 
     def marked(path: tuple[str, ...], part: Part) -> Part:
-        old, by_file, by_user = (_at(tables, path) for tables in (_parts(before), of_file, changes))
-        names = (old.from_file if isinstance(old, Part) else frozenset()) | frozenset(by_file or {})
+        by_file, by_user = (_at(tables, path) for tables in (of_file, changes))
+        names = (parts[path].from_file if path in parts else frozenset()) | frozenset(by_file or {})
         own = {name for name, value in (by_user or {}).items() if not isinstance(value, dict)}  # a table is merged
         return attrs.evolve(part, from_file=(names - own) & frozenset(part.settings))
 
-    return _with_parts(task, marked)
+    return with_parts(task, marked)
 
 
-def _parts(task: Task) -> dict[str, Any]:
-    """Returns a task's parts in nested tables."""
-    judged = {"environment": task.evaluation.environment, "sampler": task.evaluation.sampler}
-    return {**{kind: getattr(task, kind) for kind in PART_KINDS}, "models": task.models, "evaluation": judged}
+def parts_of(task: Task) -> dict[tuple[str, ...], Part]:
+    """Returns every part of a task by its path, such as `("evaluation", "sampler")` or `("models", "value")`."""
+    parts: dict[tuple[str, ...], Part | None] = {(kind,): getattr(task, kind) for kind in PART_KINDS}
+    parts |= {("evaluation", kind): getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
+    parts |= {("models", name): part for name, part in task.models.items()}
+    return {path: part for path, part in parts.items() if part is not None}
 
 
-def _with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> Task:
-    """Returns the task with `change(path, part)` in the place of each part."""
-    judged: Any = {name: change(("evaluation", name), part) for name, part in _parts(task)["evaluation"].items() if part}
-    parts = {kind: change((kind,), getattr(task, kind)) for kind in PART_KINDS}
-    models = {name: change(("models", name), part) for name, part in task.models.items()}
-    changes: Any = {"evaluation": attrs.evolve(task.evaluation, **judged), "models": models, **parts}
-    return attrs.evolve(task, **changes)
+def kind_of(path: tuple[str, ...]) -> str:
+    """Returns the kind of the part at a path, see `parts_of`."""
+    return "model" if path[0] == "models" else path[-1]
+
+
+def with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> Task:
+    """Returns the task with `change(path, part)` in the place of each part, see `parts_of`."""
+    parts = {path: change(path, part) for path, part in parts_of(task).items()}
+    judged: Any = {path[1]: part for path, part in parts.items() if path[0] == "evaluation"}
+    changes: Any = {path[0]: part for path, part in parts.items() if len(path) == 1}
+    models = {path[1]: part for path, part in parts.items() if path[0] == "models"}
+    return attrs.evolve(task, evaluation=attrs.evolve(task.evaluation, **judged), models=models, **changes)
 
 
 def _at(tables: Any, path: tuple[str, ...]) -> Any:

@@ -12,7 +12,7 @@ from agentlab import errors, schedules
 
 DEEPEST = 50  # tables or lists in others
 NAMES = 10_000  # that a file may hold
-VALUES = 1_000_000  # likewise; a small data set can stand in a config
+VALUES = 100_000  # likewise; a small data set can stand in a config, and each value is looked at several times
 LONGEST_LIST = 500  # elements of a setting that is a list, such as one layer each
 LARGEST_INTEGER = 2**63 - 1  # what TensorFlow and NumPy count with
 LONGEST_NAME = 255  # characters of a task's or a part's name

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, settings
+from agentlab import task as tasks
 from agentlab.checks import scalars
 from agentlab.distribution import Distribution
 from agentlab.environment import DeviceEnvironment, Environment
@@ -26,17 +27,17 @@ from agentlab.model import ModelBuilder
 from agentlab.registry import environment_objects, plugins
 from agentlab.registry import task_changes as changing
 from agentlab.registry.kinds import KINDS
-from agentlab.runs.model_building import build_model
+from agentlab.runs.model_building import MOST_COPIES, build_model, within_reason
 from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec, choices_of, describe, leaves_of, map_space
 from agentlab.spec.environment_spec import LARGEST
 from agentlab.system import forks, free_memory
 from agentlab.system.tracebacks import told
-from agentlab.task import PART_KINDS, Part, Task, merged
+from agentlab.task import Part, Task, merged
 from agentlab.tensors import execution as executions
 from agentlab.tensors import model_footprint
-from agentlab.trainer import Trainer
+from agentlab.trainer import Network, Trainer
 
 # Environments side by side, at most. Ten times as many spare an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
 EVALUATION_ROWS = 100
@@ -163,15 +164,27 @@ def build_models(
     networks = trainer.networks(spec)
     if unknown := [name for name in task.models if name not in networks]:
         raise errors.UsageError(errors.unknown("network", unknown[0], networks, f"Networks of trainer {task.trainer.name!r}"))
+    _check_copies(networks, task.trainer.name)
     acting, models = next(iter(networks)), {}
-    for name, network in networks.items():
-        part = task.models.get(name, task.model)
-        source = model if model is not None and name == acting else build_part("model", part)
-        input_spec = network.input_spec(spec)
-        key = seed if name == acting else stream(seed, f"network {name}")
-        keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
-        models[name] = [build_model(source, input_spec, network.num_outputs, own, bool(part.from_file)) for own in keys]
+    parts = {name: task.models.get(name, task.model) for name in networks}
+    with within_reason(any(part.from_file for part in parts.values()), layers=math.inf):  # all models together
+        for name, network in networks.items():
+            source = model if model is not None and name == acting else build_part("model", parts[name])
+            input_spec, of_file = network.input_spec(spec), bool(parts[name].from_file)
+            key = seed if name == acting else stream(seed, f"network {name}")
+            keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
+            models[name] = [build_model(source, input_spec, network.num_outputs, own, of_file) for own in keys]
     return models
+
+
+def _check_copies(networks: dict[str, Network], trainer: str) -> None:
+    """Raises UsageError if a trainer asks for more copies of a network than any ensemble has."""
+    for name, network in networks.items():
+        if network.count > MOST_COPIES:
+            raise errors.UsageError(
+                f"Trainer {trainer!r} asks for {network.count:,} networks {name!r} side by side; expected at most "
+                f"{MOST_COPIES}. Lower its settings."
+            )
 
 
 def check_actions(sampler: Sampler, distribution: Distribution, spec: EnvironmentSpec) -> None:
@@ -287,14 +300,10 @@ def evaluation_environment(task: Task) -> Part:
 def with_packages(task: Task) -> Task:
     """Returns the task with the package that each of its parts is of, for the record; parts of single files have none."""
 
-    def settled(kind: str, part: Part) -> Part:
-        return attrs.evolve(part, package=part.package or plugins.package_of(kind, part.name))
+    def settled(path: tuple[str, ...], part: Part) -> Part:
+        return attrs.evolve(part, package=part.package or plugins.package_of(tasks.kind_of(path), part.name))
 
-    parts: dict[str, Any] = {kind: settled(kind, getattr(task, kind)) for kind in PART_KINDS}
-    judged = {kind: getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
-    judged = {kind: part and settled(kind, part) for kind, part in judged.items()}
-    models = {name: settled("model", part) for name, part in task.models.items()}
-    return attrs.evolve(task, **parts, models=models, evaluation=attrs.evolve(task.evaluation, **judged))
+    return tasks.with_parts(task, settled)
 
 
 def resolved(task: str | Task, changes: dict[str, Any] | None = None, environment: Any = None) -> Task:

@@ -23,6 +23,7 @@ from agentlab.tensors.traced_calls import forget_traces
 from agentlab.types import Nest, Tensor
 
 MOST_LAYERS = 1_000  # of a model that settings describe
+MOST_COPIES = 100  # of a network, each a model
 MOST_WEIGHTS_OF_FILE = 2**26  # a quarter of a gigabyte
 FLOAT = 4  # bytes
 COPIES = 4  # numbers for each weight in training: itself, its gradient and an optimizer's two
@@ -63,7 +64,7 @@ def _built_within_reason(
     builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool
 ) -> keras.Model:
     """Returns what a builder builds, its outputs checked, under Keras's defaults: the process decides not what a name means."""
-    with keras_defaults(), _within_reason(of_file):
+    with keras_defaults(), within_reason(of_file):
         with seeds.keras_initializers(seed):
             model = _built(builder, spec, num_outputs)
             output = _traced(model, spec)
@@ -126,9 +127,13 @@ def weights_within(limit: int | None, check: Callable[[keras.Model], None] | Non
 
 
 @contextlib.contextmanager
-def _within_reason(of_file: bool) -> Iterator[None]:
+def within_reason(of_file: bool, layers: float = MOST_LAYERS) -> Iterator[None]:
     """Refuses to build weights that do not fit into memory with all that training keeps of each, or more layers than any model
     has; for a file without a checkpoint that would hold them, also more than most models have.
+
+    Args:
+        of_file: whether the settings are those of a file.
+        layers: the most of them.
 
     Raises:
         UsageError: more are asked for.
@@ -146,7 +151,7 @@ def _within_reason(of_file: bool) -> Iterator[None]:
             f"{'what a file may ask for' if of_file else f'what the {free:,} bytes of free memory have room for'}: {advice}."
         )
 
-    with keras_budget.at_most(refusal, weights=limit, layers=MOST_LAYERS):
+    with keras_budget.at_most(refusal, weights=limit, layers=layers):
         yield
 
 

@@ -16,7 +16,7 @@ from agentlab.runs.composition import check_imports, evaluation_environment
 from agentlab.runs.model_building import MOST_WEIGHTS_OF_FILE
 from agentlab.runs.run_directory import CONFIG
 from agentlab.system import files
-from agentlab.task import PART_KINDS, Part, Task
+from agentlab.task import Task
 from agentlab.tensors import model_footprint
 
 
@@ -78,7 +78,5 @@ def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
 
 def plugin_files(task: Task) -> list[str]:
     """Returns the single files that the task's parts are of, each once."""
-    judged: list[tuple[str, Part | None]] = [(kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
-    parts = [*((kind, getattr(task, kind)) for kind in PART_KINDS), *judged]
-    found = [plugins.file_of(kind, part.reference) for kind, part in parts if part is not None]
+    found = [plugins.file_of(tasks.kind_of(path), part.reference) for path, part in tasks.parts_of(task).items()]
     return list(dict.fromkeys(filter(None, found)))

@@ -18,6 +18,7 @@ from agentlab.types import Nest
 
 LARGEST = 2**28  # elements of an observation or an action, or values to choose among, that a file may ask for
 MOST_ENTRIES = 1_000  # of a mapping, or choices in one action, in a file
+LONGEST_NAME = 255  # characters of an entry's name in a file
 DEEPEST = 8  # mappings in mappings in a file
 MOST_AXES = 32  # of an array in a file
 MASK = "action_mask"  # the entry of an observation that says which actions are allowed
@@ -153,6 +154,8 @@ def _are_starts(start: Any, space: Space) -> bool:
 def _mapping(entries: Any, depth: int) -> SpaceNest:
     if not isinstance(entries, dict) or not 0 < len(entries) <= MOST_ENTRIES or depth >= DEEPEST:
         raise TypeError(f"the entries of a space are {str(entries)[:40]!r}")
+    if odd := [name for name in entries if len(name) > LONGEST_NAME or not name.isprintable()]:
+        raise TypeError(f"the name of an entry is {odd[0][:40]!r}")
     spaces = {name: _from_data(entry, depth + 1) for name, entry in entries.items()}
     if any(space is None for space in spaces.values()):
         raise TypeError("an entry of a space is missing")

@@ -16,7 +16,7 @@ def made_discrete(action: SpaceNest) -> str:
     sizes: tuple[int, ...] = ()
     if isinstance(action, MultiDiscrete):
         sizes = action.sizes
-    elif isinstance(action, MultiBinary):
+    elif isinstance(action, MultiBinary) and math.prod(action.shape) < MOST_CHOICES:  # else not even a list is made of them
         sizes = (2,) * math.prod(action.shape)
     if not sizes or math.prod(sizes) > MOST_CHOICES:
         taken = _wrapped("Taken(gymnasium.make(ID))")

@@ -13,12 +13,15 @@ import agentlab
 from agentlab import errors, settings, task
 from agentlab.checks import limits, toml
 from agentlab.program import sample
-from agentlab.runs.composition import build_part
+from agentlab.runs import model_building
+from agentlab.runs.composition import build_models, build_part, find_task
 from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.spec.vocabulary import Characters
 from agentlab.task import Part
 from agentlab.tensors import keras_budget, model_footprint
+from agentlab.trainer import Network
+from agentlab_dqn.trainer import DQN
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
 from making import make_layout
@@ -247,5 +250,31 @@ def test_too_many_processes_are_refused():
 
 def test_the_size_of_a_file_is_counted():
     limits.check_size({"a": [[1, 2], {"b": 3}]}, "it")
-    with pytest.raises(errors.UsageError, match="it holds 1,000,003 values; expected at most 1,000,000"):
+    with pytest.raises(errors.UsageError, match="it holds 1,000,003 values; expected at most 100,000"):
         limits.check_size({"a": [list(range(10**6)), 1]}, "it")
+
+
+class Ensemble(DQN):
+    """DQN with copies of its network."""
+
+    def networks(self, spec):
+        return {"values": Network(2), "copies": Network(2, count=self.update_period)}
+
+
+def models_of(copies, hidden_units, of_file):
+    found = task.changed(find_task("dqn"), {"model": {"hidden_units": hidden_units}})
+    return build_models(task.of_file(found) if of_file else found, 0, SPEC, Ensemble(update_period=copies))
+
+
+def test_copies_of_a_network_are_counted():
+    assert len(models_of(3, [4], True)["copies"]) == 3
+    with pytest.raises(errors.UsageError, match="asks for 1,000,000,000 networks 'copies' side by side; expected at most 100"):
+        models_of(10**9, [4], False)
+
+
+def test_the_weights_of_all_networks_count_together(monkeypatch):
+    monkeypatch.setattr(model_building, "MOST_WEIGHTS_OF_FILE", 100)  # one has 4 * 4 + 4 + 4 * 2 + 2 = 30
+    assert len(models_of(2, [4], True)["copies"]) == 2
+    with pytest.raises(errors.UsageError, match="or for more than 100 weights, which is what a file may ask for"):
+        models_of(3, [4], True)
+    assert len(models_of(3, [4], False)["copies"]) == 3

@@ -48,6 +48,19 @@ def layer(name: str, **config: Any) -> dict[str, Any]:
     return {"module": "keras.layers", "class_name": name, "config": config, "registered_name": None}
 
 
+def mapping(*names: str, **space: Any) -> dict[str, Any]:
+    """Returns a mapping of names to spaces, as config.json describes it."""
+    entry = {"kind": "array", "shape": [4], "dtype": "float32", **space}
+    return {"kind": "mapping", "entries": dict.fromkeys(names, entry)}
+
+
+def nested(depth: int, space: dict[str, Any]) -> dict[str, Any]:
+    """Returns a space within so many mappings."""
+    for _ in range(depth):
+        space = {"kind": "mapping", "entries": {"a": space}}
+    return space
+
+
 # What is named: the base run, the setting, and what it is set to.
 NAMES: dict[str, tuple[str, str, Any]] = {
     "a function of Keras that downloads": ("answers", "trainer.metrics", [
@@ -94,6 +107,23 @@ NAMES: dict[str, tuple[str, str, Any]] = {
     "a long text": ("text", "environment.path", "x" * 100_000),
     "half of a character in a text": ("text", "environment.path", "\ud800"),
     "a message of megabytes": ("value", "environment", "x" * 10**7),
+    "a network's model that is a module": ("value", "models", {"values": {"name": f"{PAYLOAD}:Model"}}),
+    "a network's activation that is deserialised": ("value", "models", {
+        "values": {"name": "mlp", "activation": function("os", "system")["config"]["fn"]}
+    }),
+    "a network that moves the cursor": ("value", "models", {"\x1b[2J": {"name": "mlp"}}),
+    "a long network": ("value", "models", {"x" * 100_000: {"name": "mlp"}}),
+    "a package that moves the cursor": ("value", "memory.package", "\x1b[2J"),
+    "an entry that moves the cursor": ("value", "spec.observation", mapping("\x1b[2J\x1b]0;title\x07", "b")),
+    "a zero character in an entry": ("value", "spec.observation", mapping("a\0b")),
+    "half of a character in an entry": ("value", "spec.observation", mapping("\ud800")),
+    "a long entry": ("value", "spec.observation", mapping("x" * 100_000)),
+    "an entry by the path of another": ("value", "spec.observation", mapping("a/b", "a~1b", "../../a")),
+    "an entry that is no space": ("value", "spec.observation", {"kind": "mapping", "entries": {"a": "os.system"}}),
+    "a kind of space that is a class": ("value", "spec.action", {"kind": "os:system", "shape": [2]}),
+    "a kind of space that is a table": ("value", "spec.action", {"kind": {"class_name": "Lambda"}, "shape": [2]}),
+    "a kind of space without a field": ("value", "spec.action", {"kind": "multi_discrete"}),
+    "a field of a space that there is not": ("value", "spec.action", {"kind": "array", "shape": [2], "__class__": "os"}),
 }  # fmt: skip
 
 # What is large: refused with the figure, or never built.
@@ -101,7 +131,7 @@ SIZES: dict[str, tuple[str, str, Any]] = {
     "layers": ("text", "model.layers", 10**9),
     "a context": ("text", "model.context", 2 * 10**7),
     "units": ("text", "model.units", 10**8),
-    "a list of layers": ("value", "model.hidden_units", [1] * 400_000),
+    "a list of layers": ("value", "model.hidden_units", [1] * 90_000),
     "a wide layer": ("value", "model.hidden_units", [10**9, 10**9]),
     "a convolution": ("image", "spec.observation.shape", [8_192, 8_192, 4]),
     "thresholds": ("answers", "trainer.metrics", [{"class_name": "AUC", "config": {"num_thresholds": 10**9}}]),
@@ -125,14 +155,33 @@ SIZES: dict[str, tuple[str, str, Any]] = {
     "nesting": ("value", "environment.arguments", [[[[[[[[]]]]]]]] * 3),
     "names": ("value", "environment.arguments", {f"name{index}": index for index in range(20_000)}),
     "numbers": ("value", "environment.arguments", {"x": list(range(1_100_000))}),
+    "numbers that are allowed": ("value", "environment.arguments", {"x": list(range(90_000))}),
+    "lists that are allowed": ("value", "environment.arguments", {"x": [[index] for index in range(45_000)]}),
     "an observation": ("value", "spec.observation.shape", [2**28]),
     "axes": ("value", "spec.observation.shape", [0] * 1_000),
     "choices": ("value", "spec.action.num_values", 2**28),
     "a bound": ("text", "spec.observation.maximum", 10**4_000),
     "a window of text": ("text", "spec.observation.shape", [2**27]),
+    "networks": ("value", "models", {f"network{index}": {"name": "mlp"} for index in range(4_000)}),
+    "a network's layers": ("value", "models", {"values": {"name": "mlp", "hidden_units": [10**9, 10**9]}}),
+    "a network's list of layers": ("value", "models", {"values": {"name": "mlp", "hidden_units": [1] * 90_000}}),
+    "entries": ("value", "spec.observation", mapping(*(f"entry{index}" for index in range(100_000)))),
+    "entries that are allowed": ("value", "spec.observation", mapping(*(f"entry{index}" for index in range(1_000)))),
+    "a large entry": ("value", "spec.observation", mapping("a", "b", shape=[2**28])),
+    "large entries": ("value", "spec.observation", mapping(*(f"entry{index}" for index in range(900)), shape=[2**20])),
+    "mappings in mappings": ("value", "spec.observation", nested(40, mapping("a"))),
+    "mappings that are allowed": ("value", "spec.observation", nested(7, mapping("a"))),
+    "bits": ("value", "spec.action", {"kind": "multi_binary", "shape": [2**28]}),
+    "choices of an action": ("value", "spec.action", {"kind": "multi_discrete", "sizes": [2**28] * 900}),
+    "choices in number": ("value", "spec.action", {"kind": "multi_discrete", "sizes": [2] * 500_000}),
+    "a start": ("value", "spec.action", {"kind": "discrete", "num_values": 2, "start": 2**70}),
+    "starts": ("value", "spec.action", {"kind": "multi_discrete", "sizes": [2, 2], "start": [2**62] * 2}),
+    "bounds": ("value", "spec.observation", {"kind": "array", "shape": [4], "minimum": [[0.0] * 500_000, [0.0]]}),
+    "bounds in bounds": ("value", "spec.observation", {"kind": "array", "shape": [4], "minimum": [[[[[[[[0.0]]]]]]]]}),
+    "actions in mappings": ("value", "spec.action", nested(3, mapping(*"abcdefgh", shape=[2**24]))),
 }
 ATTACKS = {**NAMES, **SIZES}
-COMMANDS = ("load", "evaluate", "resume", "sample", "play", "run", "info")
+COMMANDS = ("load", "evaluate", "resume", "sample", "play", "run", "info", "init")
 
 
 def put(config: dict[str, Any], path: str, value: Any) -> None:
@@ -160,6 +209,12 @@ def arguments(command: str, run: pathlib.Path) -> list[str]:
     outside = run.parent
     if command == "run":
         return ["run", "--config", str(run / "config.json"), "--run-dir", str(outside / "again"), "--quiet"]
+    if command == "init":
+        small = [
+            f"--set={setting}"
+            for setting in ("model.hidden_units=[8]", "evaluation.episodes=1", "memory.capacity=64", "threads=0")
+        ]
+        return ["run", "dqn", "--init-from", str(run), "--steps=64", "--run-dir", str(outside / "from"), "--quiet", *small]
     more = {"play": ["--video", str(outside / "a.gif")], "sample": ["--length", "4"], "resume": ["--quiet", "--steps", "72"]}
     return [command, str(run), *more.get(command, [])]
 

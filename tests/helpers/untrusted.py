@@ -50,8 +50,8 @@ CHANGES = (
     "shutil.rmtree",
 )
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-TREE = str(pathlib.Path(__file__).resolve().parent.parent)
-INSTALLED = (TREE, *{str(pathlib.Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, *sys.path) if path})
+TREES = [str(pathlib.Path(file).resolve().parent.parent) for file in (__file__, errors.__file__, datasets.__file__)]
+INSTALLED = (*TREES, *{str(pathlib.Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, *sys.path) if path})
 
 
 class Tripped(BaseException):

@@ -373,3 +373,16 @@ def test_a_config_that_names_no_packages_takes_what_is_installed_unless_several_
     assert main(["resume", "run", "--steps", "24", "--quiet"]) == 0
     assert json.loads((run / "config.json").read_text())["task"]["memory"]["package"] == "agentlab"
     assert main(["evaluate", "run"]) == 0
+
+
+def test_a_model_of_a_single_network_keeps_its_package_too(path, capsys):
+    changes = {"models": {"values": {"name": "mlp", "hidden_units": [4]}}, "environment": {"name": "identity"}, "steps": 16}
+    changes.update(memory={"capacity": 32, "batch_size": 4}, evaluation={"episodes": 1}, execution="graph")
+    run = agentlab.run("dqn", 0, changes, run_dir="run").directory
+    distribution(path, "stranger-twin", {"stranger_twin": PART}, models=["mlp = stranger_twin:Part"])
+    assert main(["evaluate", "run"]) == 0
+    config = json.loads((run / "config.json").read_text())
+    assert config["task"]["models"]["values"].pop("package") == "agentlab"
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["evaluate", "run"]) == 2
+    assert "doesn't say of which package its model 'mlp' is" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """A stranger's config asks: whatever command opens its run, nothing is imported, run, written elsewhere or built too large."""
 
+import functools
 import random
 import sys
 
@@ -9,7 +10,7 @@ import hostile_configs
 import hostile_settings
 import untrusted
 from agentlab.system import screen
-from hostile_configs import ATTACKS, BASES, COMMANDS, NAMES, PAYLOAD
+from hostile_configs import ATTACKS, COMMANDS, NAMES, PAYLOAD
 
 REACHING = {  # the commands that an attack by these settings reaches; the others succeed without looking at them
     "environment": ("evaluate", "resume", "run"),
@@ -17,6 +18,7 @@ REACHING = {  # the commands that an attack by these settings reaches; the other
     "memory": ("resume", "run"),
     "trainer": ("load", "evaluate", "resume", "run"),
     "model": ("load", "evaluate", "resume", "run"),
+    "models": ("load", "evaluate", "resume", "run"),
     "spec": ("load", "evaluate"),
 }
 
@@ -24,7 +26,7 @@ REACHING = {  # the commands that an attack by these settings reaches; the other
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bases")
-    return {base: hostile_configs.make_run(base, folder) for base in BASES}
+    return functools.cache(lambda base: hostile_configs.make_run(base, folder))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,6 +55,7 @@ def reached(attack):
     return REACHING.get(part, ("load", "evaluate", "resume", "run"))
 
 
+HARMLESS = ("nesting", "a whole number of digits", "mappings that are allowed", "bounds in bounds")  # which may be opened
 ONE_OF_EACH = (  # of those that one rule refuses; all of them take minutes
     "a function of Keras that downloads",
     "a module",
@@ -64,6 +67,7 @@ ONE_OF_EACH = (  # of those that one rule refuses; all of them take minutes
     "a budget",
     "nesting",
     "an observation",
+    "bits",
 )
 
 
@@ -72,11 +76,11 @@ ONE_OF_EACH = (  # of those that one rule refuses; all of them take minutes
     "attack", [attack if attack in ONE_OF_EACH else pytest.param(attack, marks=pytest.mark.slow) for attack in ATTACKS]
 )
 def test_what_a_config_asks_for_is_refused_by_whatever_opens_its_run(runs, attack, tmp_path, payload, full):
-    run = hostile_configs.attacked(runs[ATTACKS[attack][0]], attack, tmp_path)
+    run = hostile_configs.attacked(runs(ATTACKS[attack][0]), attack, tmp_path)
     commands = COMMANDS if full else [random.Random(attack).choice(reached(attack))]
     codes = {command: hostile_configs.opened(command, run) for command in commands}
     assert not payload.exists()
-    if attack not in ("nesting", "a whole number of digits"):  # which are no attacks by themselves
+    if attack not in HARMLESS:
         for command in set(commands) & set(reached(attack)):
             assert codes[command][0] == 2, (command, codes[command])
 
@@ -84,7 +88,7 @@ def test_what_a_config_asks_for_is_refused_by_whatever_opens_its_run(runs, attac
 def test_names_are_quoted_and_messages_are_short(runs, tmp_path):
     for number, attack in enumerate(NAMES):
         if "cursor" in attack or "megabytes" in attack:
-            run = hostile_configs.attacked(runs["value"], attack, tmp_path / str(number))
+            run = hostile_configs.attacked(runs("value"), attack, tmp_path / str(number))
             code, text = hostile_configs.opened("evaluate", run)
             assert code == 2
             assert "\x1b" not in text
@@ -109,7 +113,7 @@ def test_the_guard_notices_code_and_files_elsewhere(tmp_path):
 
 def settings_tried(full):
     cases = [(*case, index) for case in hostile_settings.cases() for index in range(len(hostile_settings.VALUES))]
-    return cases if full else random.Random(0).sample(cases, 150)
+    return cases if full else random.Random(0).sample(cases, 80)
 
 
 def test_any_setting_of_any_installed_part_is_built_or_refused(full):
@@ -119,4 +123,4 @@ def test_any_setting_of_any_installed_part_is_built_or_refused(full):
             refused += hostile_settings.outcome(kind, name, {setting: hostile_settings.VALUES[index]}) == "refused"
         except BaseException as error:
             raise AssertionError(f"{kind} {name}: {setting} as value {index}: {type(error).__name__}: {error}"[:500]) from error
-    assert refused > 50
+    assert refused > 25

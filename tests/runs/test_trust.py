@@ -275,6 +275,19 @@ def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys,
     assert follow(advice) == 0
 
 
+def test_the_command_names_the_files_of_models_of_single_networks(tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "_FROM_FILES", {})
+    monkeypatch.setattr(plugins, "_FILES", {})
+    file = tmp_path / "wide.py"
+    file.write_text(
+        'from agentlab_models.mlp import MLP\n\n\nclass Wide(MLP):\n    """A wide perceptron."""\n', encoding="utf-8"
+    )
+    plugins.add_file(file)
+    asked = task.changed(plugins.load("task", "dqn"), {"models": {"values": {"name": "wide"}}})
+    assert resuming.plugin_files(asked) == [str(file)]
+    assert resuming.plugin_files(task.changed(asked, {"models": {"values": {"name": "mlp"}}})) == []
+
+
 def test_a_directory_that_is_taken_tells_the_command_that_goes_on_with_its_run(run, capsys):
     code = cli.main(["run", "dqn", *SETTINGS, "--set", "environment.id=CartPole-v1", "--run-dir", str(run)])
     assert code == 2
