@@ -14,6 +14,7 @@ from agentlab.checks import limits, scalars, toml
 from agentlab.system import files
 
 MOST_THREADS = 1_024  # more than processors have; with millions, TensorFlow ends the process
+MOST_MODELS = 32  # of single networks: more than any algorithm has
 NAME_BYTES = 200  # of a task's name, a directory's; file systems take 255
 
 
@@ -134,7 +135,7 @@ class Task:
     execution: Literal["auto", "eager", "graph", "xla"] = "auto"
     threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
-    models: dict[str, Part] = attrs.field(factory=dict)
+    models: dict[str, Part] = attrs.field(factory=dict, validator=attrs.validators.max_len(MOST_MODELS))
 
     @property
     def total_steps(self) -> int:

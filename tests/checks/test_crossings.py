@@ -210,7 +210,7 @@ CASES = [(way, fault) for way, faults in FAULTS_OF.items() for fault in faults]
 
 
 @pytest.mark.parametrize(("way", "fault"), CASES)
-@pytest.mark.quick("[!d]*", "device, eager-*", "device, graph-*", "device, xla-reward nan")
+@pytest.mark.quick("[!d]*", "device, graph-*", "device, xla-reward nan")
 def test_every_way_in_says_the_same_of_the_same_fault(way, fault):
     with pytest.raises(errors.AgentlabError) as caught:
         WAYS[way](fault)

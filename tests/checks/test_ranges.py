@@ -69,6 +69,7 @@ def taken(request, tmp_path_factory):
     session.close()
 
 
+@pytest.mark.quick("device", "host", "images", "text")
 def test_every_number_that_no_part_can_have_written_is_refused(taken, tmp_path):
     """Whole numbers of all parts of agentlab's own have limits, and all fractions are finite."""
     session, whole = taken

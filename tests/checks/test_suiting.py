@@ -101,6 +101,7 @@ class NeedsATargetOfItsOwn(Reward):
         (NeedsATargetOfItsOwn, "latest", "device", "graph"),
     ],
 )
+@pytest.mark.quick("NeedsAWeight-replay-device-eager", "NeedsASequence-*")
 def test_a_trainer_that_cannot_use_the_batches_is_told_by_name(tmp_path, monkeypatch, trainer, memory, gear, execution):
     usual = plugins.load
     monkeypatch.setattr(plugins, "load", lambda kind, name: trainer if name == "own" else usual(kind, name))

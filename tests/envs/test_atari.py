@@ -80,8 +80,8 @@ def test_a_state_is_gone_on_from():
     other.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grayscale", [True, False])
-@pytest.mark.quick("True")
 def test_a_lost_life_ends_an_episode_and_the_game_goes_on(grayscale):
     """What is seen and paid is that of whole games; only where episodes end differs, five times as often."""
     lives = Atari("breakout", 4, arguments={"grayscale": grayscale})

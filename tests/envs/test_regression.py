@@ -42,7 +42,7 @@ def test_rewards_by_hand():
         *(pytest.param(*way, marks=pytest.mark.slow) for way in (("host", "eager"), ("host", "xla"), ("device", "eager"))),
     ],
 )
-@pytest.mark.quick("host-graph", "device-graph")
+@pytest.mark.quick("device-graph")
 def test_a_hundred_steps_give_numpys_numbers(tmp_path, gear, execution):
     run = agentlab.run("linear-regression", changes={"gear": gear, "execution": execution}, run_dir=tmp_path / "run")
     w, b = by_numpy(100, 0.01)

@@ -103,7 +103,7 @@ PERIODS = [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-@pytest.mark.quick("ends", "target")
+@pytest.mark.quick("target")
 def test_both_gears_do_the_same(environment):
     assert_both_gears_do_the_same(ENVIRONMENTS[environment], {})
 

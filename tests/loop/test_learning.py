@@ -201,7 +201,7 @@ FAMILY = {
 @pytest.mark.parametrize(
     "settings", [*list(FAMILY.values())[:-1], pytest.param(FAMILY["all"], marks=pytest.mark.slow)], ids=FAMILY
 )
-@pytest.mark.quick("prioritised-*", "categorical-*")
+@pytest.mark.quick("categorical-*")
 def test_the_family_learns_the_same_values(settings, gear):
     assert is_close(learned(Steps(limit=3), gear=gear, **settings), UNENDING, tolerance=0.1)
 
@@ -236,6 +236,7 @@ def test_two_steps_through_other_environments_are_found(monkeypatch):
     assert not is_close(learned(Steps(), num_steps=2), np.array([[1 / 3, 5 / 6], [4 / 3, 11 / 6]]), tolerance=0.2)
 
 
+@pytest.mark.slow
 def test_the_values_of_identity():
     """Naming the symbol right earns 1 now, and 1 / (1 - g) - 1 from then on, whatever is named."""
     expected = DISCOUNT / (1 - DISCOUNT) + np.eye(4)

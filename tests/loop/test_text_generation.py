@@ -75,7 +75,7 @@ def untrained(**changes):
     [{}, pytest.param({"model": {"name": "gru", "units": 8, "layers": 2}}, marks=pytest.mark.slow), {"model": GPT}, HANDBOOK],
     ids=["lstm", "gru", "gpt", "one answer per window"],
 )
-@pytest.mark.quick("graph-*", "xla-lstm")
+@pytest.mark.quick("graph-lstm", "graph-gpt", "xla-lstm")
 def test_greedy_text_is_that_of_a_naive_loop(monkeypatch, execution, changes):
     monkeypatch.setattr(text_generation, "CHUNK", 16)
     agent = untrained(**changes)

@@ -20,6 +20,7 @@ from agentlab.task import PART_KINDS, Part, Task
 from agentlab.testing.checks import probe, suites
 from paths import ROOT
 
+QUICK = ("README.md", "parts.md")  # pages whose parts are tested in the quick suite too: one of each kind
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -65,7 +66,9 @@ for page, parts in FOUND.items():
             task = among(page, kind, name) if kind in ("model", "trainer") else None
             attributes = {"among": task} if task is not None else {}
             if (kind, name) == ("trainer", "ppo"):
-                attributes |= {"settings": {"num_epochs": 2, "num_minibatches": 2}, "pytestmark": pytest.mark.slow}
+                attributes |= {"settings": {"num_epochs": 2, "num_minibatches": 2}}
+            if page not in QUICK:
+                attributes |= {"pytestmark": pytest.mark.slow}
             globals()[f"Test_{page.partition('.')[0]}_{kind}_{name}"] = suites.suite_of_part(kind, part, **attributes)
 
 

@@ -397,7 +397,7 @@ DRAWN = "ignore:This run is not exactly resumable"  # spaces draw by generators 
 @pytest.mark.filterwarnings("ignore:The environment Spaces-v0 shows text, .* the entry 'mission' is left out", DRAWN)
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 @pytest.mark.parametrize("name", TAKEN)
-@pytest.mark.quick("dict-sync", "several rows-sync", "bits-sync", "bounds of each element-sync")
+@pytest.mark.quick("dict-sync", "bounds of each element-sync")
 def test_spaces_of_several_parts_run_as_they_are(name, vectorization, here):
     told = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     run = agentlab.run("dqn", 0, {**told, **of_spaces(name, vectorization=vectorization)}, run_dir="run")
@@ -408,7 +408,7 @@ def test_spaces_of_several_parts_run_as_they_are(name, vectorization, here):
 
 @pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array|.*precision lowered", DRAWN)
 @pytest.mark.parametrize("name", [name for name in SPACES if name not in TAKEN])
-@pytest.mark.quick("a route", "actions of several rows", "actions that start at 1", "actions by numbers")
+@pytest.mark.quick("actions of several rows", "actions that start at 1")
 def test_the_advice_on_spaces_leads_on(name, here):
     told = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     with pytest.raises(errors.UsageError) as refused:

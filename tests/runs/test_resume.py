@@ -146,7 +146,7 @@ LIKE_OTHERS = ("hosted", "host-next-step", "text-on-the-host")
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.slow) if name in LIKE_OTHERS else name for name in FAMILIES]
 )
-@pytest.mark.quick("device", "text")
+@pytest.mark.quick("device")
 def test_a_run_stopped_again_and_again_comes_to_the_same_bits(tmp_path, wholes, family):
     task, changes = FAMILIES[family]
     with pytest.raises(errors.Interrupted):

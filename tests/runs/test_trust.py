@@ -245,6 +245,7 @@ class Shy(Greedy):
         (["dqn", "--config", "plain.toml"], False),
     ],
 )
+@pytest.mark.quick("asked1-*", "asked3-*", "asked5-*")
 def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked, trusted, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "changes.toml").write_text(f'environment.id = "{ID}"\n')

@@ -208,7 +208,7 @@ def _of_either_size(request, monkeypatch):
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-xla-batch*", "large-eager-decorated")
+@pytest.mark.quick("large-graph-*", "large-xla-batch*")
 def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     trainer = DQN(target_update_period=10**6, learning_rate=0.1)
@@ -226,7 +226,7 @@ def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
 
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.quick("large-graph-*", "small-graph-spectral", "large-eager-decorated")
+@pytest.mark.quick("large-graph-*", "small-graph-spectral")
 def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     target = TargetNetwork(model, 2, 1.0)
@@ -241,7 +241,7 @@ def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     np.testing.assert_allclose(target.output(shown), expected, rtol=1e-6)
 
 
-@pytest.mark.quick("graph", "xla")
+@pytest.mark.quick("graph")
 def test_every_weight_of_a_model_with_a_decorated_call_is_trained(compiled):
     """Whichever network is asked first: each has a trace of its own."""
     model = build_model(sequence(Decorated()), SPEC, 2, 0)

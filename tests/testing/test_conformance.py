@@ -1,5 +1,7 @@
 """Every part that this distribution offers passes the tests that are shipped for everybody's."""
 
+import functools
+
 import attrs
 import numpy as np
 import pytest
@@ -20,8 +22,8 @@ OFFLINE = {  # instead of what has to be downloaded, and is long
 }
 ONE_LIFE = {"name": "atari", "arguments": {"max_num_frames_per_episode": 200}}
 SMALL = {  # models and memories are spared their size where another part is looked at
-    "lstm": {"units": 4},
-    "gru": {"units": 4},
+    "lstm": {"units": 4, "layers": 1},
+    "gru": {"units": 4, "layers": 1},
     "gpt": {"units": 8, "layers": 1, "heads": 1, "context": 8},
     "cnn": {"filters": (2, 2), "hidden_units": 4},
     "cnn-normalized": {"stem": 2, "stages": ((2,),)},
@@ -29,8 +31,14 @@ SMALL = {  # models and memories are spared their size where another part is loo
     "replay": {"capacity": 2_000},
     "prioritized-replay": {"capacity": 2_000},
 }
-QUICK = ("dqn", "linear-regression")  # tasks that are run and resumed in the quick suite too
-SLOW = ("atari",)  # parts whose suites it leaves out: four times four frames a turn
+QUICK = ("linear-regression",)  # tasks that are run and resumed in the quick suite too
+SLOW = ("atari", "minatar-breakout")  # parts whose suites it leaves out: large programs, of which it has tests of their own
+SLOW_LINES = {  # other lines that it leaves out, since they compile as much: a small part of the same kind is held to them
+    "next-symbol": ("graph", "xla", "variables"),
+    "gru": ("xla", "unroll"),
+    "nature-cnn": ("unroll",),
+    "linear": ("unroll",),
+}
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
@@ -48,14 +56,15 @@ def among(offer):
     return small(suites.companions(like))
 
 
-@pytest.mark.slow
-def slow_run(self):
-    TaskTests.test_run(self)
+def slow(test):
+    """Returns a test of a suite as it is, but slow."""
 
+    @pytest.mark.slow
+    @functools.wraps(test)
+    def run(self):
+        test(self)
 
-@pytest.mark.slow
-def slow_resume(self):
-    TaskTests.test_resume(self)
+    return run
 
 
 def suite_of(offer):
@@ -72,9 +81,11 @@ def suite_of(offer):
         attributes["changes"] = {kind: data[kind] for kind in ("environment", "model", "memory")} | {"execution": "graph"}
         if task.environment.name == "atari":
             attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
-        if offer.name not in QUICK:
-            attributes |= {"test_run": slow_run, "test_resume": slow_resume}
-    return suites.suite_of(offer, **attributes)
+    names = SLOW_LINES.get(offer.name, ("run", "resume") if offer.kind == "task" and offer.name not in QUICK else ())
+    found = suites.suite_of(offer, **attributes)
+    for line in [f"test_{name}" for name in names]:
+        setattr(found, line, slow(getattr(found, line)))
+    return found
 
 
 for each in OFFERS:

@@ -968,7 +968,7 @@ def test_a_terminal_shows_what_is_being_checked(monkeypatch):
     assert terminal.getvalue().endswith(waiting.ERASE)
 
 
-def test_a_pipe_gets_each_line_as_its_check_ends(monkeypatch, capsys):
+def test_a_pipe_gets_each_line_as_its_check_ends(imported, monkeypatch, capsys):
     seen = []
 
     class Slow(SamplerTests):

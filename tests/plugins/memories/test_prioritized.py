@@ -44,7 +44,7 @@ def entries(*values):
 
 
 @pytest.mark.parametrize("size", [4, FANOUT**3 + 1])
-@pytest.mark.quick("eager-*", "graph-*", "xla-4")
+@pytest.mark.quick("graph-*", "xla-4")
 def test_a_tree_by_hand(compiled, size):
     tree = SumTree(size)
     put, search = compiled(tree.put), compiled(tree.find)
@@ -67,7 +67,7 @@ PUT = {
 
 @pytest.mark.parametrize("size", SIZES)
 @given(data=st.data())
-@pytest.mark.quick("1", "17", "4097")
+@pytest.mark.quick("17", "4097")
 def test_a_tree_is_a_list_of_weights(size, data):
     tree, kept = TREES[size], np.zeros(size)
     for variable in variables_of(tree).values():

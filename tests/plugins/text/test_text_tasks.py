@@ -127,7 +127,7 @@ def test_products_of_rotated_vectors_tell_distances_only():
 @pytest.mark.parametrize(
     "builder", [LSTMBuilder(units=6, dropout=0.5), GPT(units=8, heads=2, layers=1, dropout=0.5)], ids=["lstm", "gpt"]
 )
-@pytest.mark.quick("graph-*", "xla-lstm")
+@pytest.mark.quick("graph-*")
 def test_dropout_in_training_only(builder, compiled):
     network = build_model(builder, SPEC, 5, 0)
     call = compiled(
