@@ -56,14 +56,14 @@ def branch(seed: tf.Tensor, index: Any) -> tf.Tensor:
 def uniform(seed: tf.Tensor, shape: Any, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """Returns draws from [minimum, maximum) in `shape`, in steps of 2**-24 of the range for float32, of 2**-52 for float64."""
     if dtype == tf.float32:
-        kept = tf.bitwise.right_shift(_bits(seed, shape, tf.uint32), tf.constant(8, tf.uint32))
-        unit = tf.cast(kept, tf.float32) * tf.constant(2.0**-24, tf.float32)
+        bits = tf.bitwise.right_shift(_bits(seed, shape, tf.uint32), tf.constant(8, tf.uint32))
+        unit = tf.cast(bits, tf.float32) * tf.constant(2.0**-24, tf.float32)
         if (minimum, maximum) == (0.0, 1.0):
             return unit
         return _below(tf.cast(_scaled([tf.cast(unit, tf.float64)], minimum, maximum), tf.float32), maximum)
-    kept = tf.bitwise.right_shift(_bits(seed, shape, tf.uint64), tf.constant(12, tf.uint64))
-    high = tf.bitwise.right_shift(kept, tf.constant(26, tf.uint64))
-    low = tf.bitwise.bitwise_and(kept, tf.constant(2**26 - 1, tf.uint64))
+    bits = tf.bitwise.right_shift(_bits(seed, shape, tf.uint64), tf.constant(12, tf.uint64))
+    high = tf.bitwise.right_shift(bits, tf.constant(26, tf.uint64))
+    low = tf.bitwise.bitwise_and(bits, tf.constant(2**26 - 1, tf.uint64))
     halves = [tf.cast(high, tf.float64) * 2.0**-26, tf.cast(low, tf.float64) * 2.0**-52]
     return _below(_scaled(halves, minimum, maximum), maximum)
 

@@ -168,9 +168,9 @@ class Task:
         models = _table(data.pop("models", {}), "models")
         data["models"] = {name: _part(table, f"models.{name}") for name, table in models.items()}
         judged = settings.build(Evaluation, evaluation, "the evaluation")
-        found = settings.build(cls, {**data, "evaluation": judged}, "the task")
-        limits.check_finite(_with(lambda value: value, found))
-        return found
+        task = settings.build(cls, {**data, "evaluation": judged}, "the task")
+        limits.check_finite(_with(lambda value: value, task))
+        return task
 
 
 PART_KINDS = tuple(field.name for field in attrs.fields(Task) if str(field.type) == "Part")
@@ -371,9 +371,9 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     return conversion(value)
 
 
-def _check_objects(told: dict[str, Any], given: Any, path: str) -> None:
-    for name, value in _table(given, f"objects{path}").items():
-        before = told.get(name)
+def _check_objects(recorded: dict[str, Any], objects: Any, path: str) -> None:
+    for name, value in _table(objects, f"objects{path}").items():
+        before = recorded.get(name)
         if isinstance(before, dict) and isinstance(value, dict) and not settings.is_former_object(before):
             _check_objects(before, value, f"{path}.{name}")
         elif not settings.former_object(before):

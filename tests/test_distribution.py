@@ -140,10 +140,10 @@ def test_squashed_draws_lie_within_bounds_of_their_own_and_bring_their_density(c
         action, log_probability = bound.sample_with_log_probability(SEED)
         return action, log_probability, bound.log_probability(action), bound.mode()
 
-    action, told, computed, mode = compiled(draw)(tf.constant(outputs(500, 4, scale=0.5)))
+    action, densities, computed, mode = compiled(draw)(tf.constant(outputs(500, 4, scale=0.5)))
     assert (action >= LOW).numpy().all()
     assert (action <= HIGH).numpy().all()
-    np.testing.assert_allclose(told, computed, rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(densities, computed, rtol=1e-3, atol=2e-3)
     assert ((mode > LOW) & (mode < HIGH)).numpy().all()
 
 

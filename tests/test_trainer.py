@@ -412,7 +412,9 @@ def test_what_is_called_before_build(monkeypatch):
     trainer = WithCritic()
     usual = composition.build_part
     monkeypatch.setattr(
-        composition, "build_part", lambda kind, *rest, **given: trainer if kind == "trainer" else usual(kind, *rest, **given)
+        composition,
+        "build_part",
+        lambda kind, *rest, **arguments: trainer if kind == "trainer" else usual(kind, *rest, **arguments),
     )
     composition.make_agent("dqn")
     before = trainer.calls[: trainer.calls.index("build")]

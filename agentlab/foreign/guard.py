@@ -16,7 +16,7 @@ from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import patience
 from agentlab.system.ranges import Range
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.system.watchdog import Watch
 from agentlab.types import TimeStep
 
@@ -66,7 +66,7 @@ def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECO
     except BaseException as error:
         if is_interrupt(error):
             raise
-        reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {told(error)}"
+        reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {describe_error(error)}"
     if reason:
         warnings.warn(
             f"Closing the environment {name} failed: {reason}. Nothing of a run is lost by that.",
@@ -117,7 +117,7 @@ class Guarded(Environment):
         except BaseException as error:  # as `ask`, written out: this is called at every step
             if is_interrupt(error):
                 raise
-            raise self._fault("step", f"it raised {told(error)}") from error
+            raise self._fault("step", f"it raised {describe_error(error)}") from error
         finally:
             watch.call = ""
             watch.turns += 1
@@ -160,7 +160,7 @@ class Guarded(Environment):
                 self._watch.call = ""
 
     def _ask(self, name: str, function: Callable[[], T]) -> T:
-        return ask(function, lambda error: self._fault(name, f"it raised {told(error)}"))
+        return ask(function, lambda error: self._fault(name, f"it raised {describe_error(error)}"))
 
     def _fault(self, name: str, what: str) -> errors.EnvironmentFault:
         when = f"vector step {self._watch.turns - self._begun + 1}" if name == "step" else name

@@ -21,7 +21,7 @@ from agentlab.memory import Memory
 from agentlab.model import ModelBuilder
 from agentlab.sampler import Sampler
 from agentlab.schedules import Schedule
-from agentlab.system.tracebacks import foreign_frames, told
+from agentlab.system.tracebacks import describe_error, foreign_frames
 from agentlab.trainer import Score, Trainer
 
 KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
@@ -71,7 +71,7 @@ def _compiled_fault(error: BaseException) -> errors.PartFault:
     """Returns the fault of what a compiled function raised as it ran, of which TensorFlow tells only where it is written."""
     full = isinstance(error, tf.errors.ResourceExhaustedError)
     remedy = "Lower num_environments, or the settings of model and memory" if full else "Mend the part that is written there"
-    return errors.PartFault(f"A compiled function of the run's parts failed: it raised {told(error)}. {remedy}.")
+    return errors.PartFault(f"A compiled function of the run's parts failed: it raised {describe_error(error)}. {remedy}.")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -94,7 +94,7 @@ def _part_under_way(error: BaseException) -> tuple[str, Any, types.FrameType] | 
 
 def _fault_of(kind: str, part: Any, frame: types.FrameType, error: BaseException) -> errors.AgentlabError:
     method = frame.f_code.co_name.removeprefix("tf__")
-    clause = f"{type(part).__name__} failed in its {method}: it raised {told(error)}. Mend it there."
+    clause = f"{type(part).__name__} failed in its {method}: it raised {describe_error(error)}. Mend it there."
     if kind == "environment":
         return errors.EnvironmentFault(f"The environment {clause}")
     return errors.PartFault(f"The {kind} {clause}")

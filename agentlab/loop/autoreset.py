@@ -28,8 +28,8 @@ class Episodes:
 def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
     """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
     *names, elapsed = numbered("episodes", episodes)
-    said = environment.state_ranges()
-    limited = {} if said is None else dict(zip(names, tf.nest.flatten(said), strict=True))
+    declared = environment.state_ranges()
+    limited = {} if declared is None else dict(zip(names, tf.nest.flatten(declared), strict=True))
     return {**limited, elapsed: COUNT}
 
 

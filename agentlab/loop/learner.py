@@ -14,7 +14,7 @@ from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
 from agentlab.system.ranges import COUNT, Range, prefixed
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import repeat
 from agentlab.tensors.state import ranges_of, variables_of
@@ -176,7 +176,7 @@ def _advising(trainer: Trainer, memory: Memory) -> Iterator[None]:
         raise
     except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
         raise errors.UsageError(
-            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {told(error)}. "
+            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {describe_error(error)}. "
             "Choose another memory, or mend the trainer."
         ) from error
 

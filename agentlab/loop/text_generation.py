@@ -90,8 +90,10 @@ class Writer:
         beginning = self.vocabulary.encode(prompt) if prompt else self.vocabulary.start()
         unseen = self.vocabulary.unseen(prompt)
         if unseen:
-            shown = ", ".join(map(repr, unseen[:5]))
-            raise errors.UsageError(f"The prompt has characters that the training text does not have: {shown}. Leave them out.")
+            examples = ", ".join(map(repr, unseen[:5]))
+            raise errors.UsageError(
+                f"The prompt has characters that the training text does not have: {examples}. Leave them out."
+            )
         return self._chunks(length, beginning)
 
     def _chunks(self, length: int, beginning: np.ndarray) -> Iterator[np.ndarray]:

@@ -183,38 +183,39 @@ def _run(options: argparse.Namespace) -> int:
     """
     from agentlab import task
 
-    found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
-    runner = tensorflow_setup.runner(found if isinstance(found, task.Task) else None)
+    chosen_task, seed = _resolve_task(options)  # wrong settings are told before TensorFlow takes its seconds to import
+    runner = tensorflow_setup.runner(chosen_task if isinstance(chosen_task, task.Task) else None)
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
             runner.warn_of_differences(options.config)
         files = {"run_dir": options.run_dir, "init_from": options.init_from}
-        run = runner.run(found, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
+        run = runner.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0
 
 
-def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
+def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
     """Returns the task, with all changes, and the seed."""
     from agentlab import task
     from agentlab.registry import plugins, task_changes
 
     of_file: dict[str, Any] = {}
     if options.config and options.config.endswith(".json"):
-        found, seed, _ = task.read_run_config(pathlib.Path(options.config), options.trust)
-        if options.task is not None and options.task.rpartition(":")[2] != found.name:
+        chosen_task, seed, _ = task.read_run_config(pathlib.Path(options.config), options.trust)
+        if options.task is not None and options.task.rpartition(":")[2] != chosen_task.name:
             raise errors.UsageError(
-                f"TASK is {options.task!r}, but {options.config!r} is of a run of {found.name!r}; leave TASK out to run that."
+                f"TASK is {options.task!r}, but {options.config!r} is of a run of {chosen_task.name!r}. "
+                "Leave TASK out to run that."
             )
     elif options.task is None:
         options.parser.error("the following arguments are required: TASK")
     else:
-        found, seed = plugins.load("task", options.task), 0
+        chosen_task, seed = plugins.load("task", options.task), 0
         of_file = task.read_config(options.config, options.trust) if options.config else {}
-    if not isinstance(found, task.Task):
+    if not isinstance(chosen_task, task.Task):
         return options.task, options.seed or 0
-    found = task_changes.changed(found, _changes(options), of_file)
-    return task.trusted(found) if options.trust else found, seed if options.seed is None else options.seed
+    chosen_task = task_changes.changed(chosen_task, _changes(options), of_file)
+    return task.trusted(chosen_task) if options.trust else chosen_task, seed if options.seed is None else options.seed
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -237,17 +238,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_positive("--episodes", options.episodes)
     runner = tensorflow_setup.runner_of(options.run)
     with process.plain_warnings():
-        found, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
+        evaluated_task, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
         from agentlab.runs import composition
         from agentlab.runs.progress import Progress
 
         seed = seed if options.seed is None else options.seed
-        judge = composition.build_evaluator(found, seed, agent, options.episodes, Progress(0).evaluation)
+        judge = composition.build_evaluator(evaluated_task, seed, agent, options.episodes, Progress(0).evaluation)
         try:
             result = judge.run()
         finally:
             judge.close()
-    print(f"{found.name}: {_evaluation_text(result)}")
+    print(f"{evaluated_task.name}: {_evaluation_text(result)}")
     return 0
 
 

@@ -31,21 +31,21 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
     return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
 
 
-def table(found: list[dict[str, Any]], color: bool = False) -> str:
+def table(rows: list[dict[str, Any]], color: bool = False) -> str:
     """Returns rows as a table for people."""
-    if not found:
+    if not rows:
         return "Nothing is installed."
     lines = []
-    width = max(len(row["name"]) for row in found)
-    packages = max(len(f"{row['package']} {row['version']}") for row in found)
-    for kind in dict.fromkeys(row["kind"] for row in found):
+    width = max(len(row["name"]) for row in rows)
+    packages = max(len(f"{row['package']} {row['version']}") for row in rows)
+    for kind in dict.fromkeys(row["kind"] for row in rows):
         lines.append(_plural(kind))
-        for row in (row for row in found if row["kind"] == kind):
+        for row in (row for row in rows if row["kind"] == kind):
             text = errors.printable(f"can't be loaded: {row['problem']}" if row["problem"] else row["summary"])
-            shown = f"\033[31m{text}\033[0m" if color and row["problem"] else text
+            cell = f"\033[31m{text}\033[0m" if color and row["problem"] else text
             package = f"{row['package']} {row['version']}"
             offered = errors.printable(f"{row['name']:<{width}}  {package:<{packages}}")
-            lines.append(f"  {offered}  {shown}".rstrip())
+            lines.append(f"  {offered}  {cell}".rstrip())
     return "\n".join(lines)
 
 

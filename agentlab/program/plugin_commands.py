@@ -63,7 +63,7 @@ def check(options: argparse.Namespace) -> int:
     settings = task.dotted(options.set)
     from agentlab.testing.checks import waiting
 
-    with waiting.shown("  importing TensorFlow"):
+    with waiting.show_status("  importing TensorFlow"):
         tensorflow_setup.runner()
         from agentlab.testing.checks import report
 

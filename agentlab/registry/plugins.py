@@ -55,16 +55,16 @@ def every() -> list[Offer]:
     The environment variable AGENTLAB_PLUGINS chooses among packages: `-one,-two` leaves these out, `one,two` leaves out all
     others but agentlab's own.
     """
-    found, seen = [*_FROM_FILES], set()
+    known, seen = [*_FROM_FILES], set()
     for distribution in importlib.metadata.distributions():
         if "agentlab." not in _text_of(distribution, "entry_points.txt")[0]:
             continue
         package, version, problem = _identity(distribution)
         if normalized(package) not in seen and _is_chosen(package):
-            found += _offers_of(distribution, package, version, problem)
+            known += _offers_of(distribution, package, version, problem)
         seen.add(normalized(package))  # of one distribution twice on the path, the first counts
     kinds = [*GROUPS, "package"]
-    return sorted(set(found), key=lambda offer: (kinds.index(offer.kind), offer.name, offer.package))
+    return sorted(set(known), key=lambda offer: (kinds.index(offer.kind), offer.name, offer.package))
 
 
 def offers(kind: str) -> list[Offer]:
@@ -91,12 +91,12 @@ def named(reference: str) -> list[Offer]:
     """
     known = every()
     package, _, name = reference.rpartition(":")
-    found = [offer for offer in known if offer.name == name and package in ("", offer.package)]
-    found += [offer for offer in known if normalized(offer.package) == normalized(reference) and offer not in found]
-    if not found:
+    matches = [offer for offer in known if offer.name == name and package in ("", offer.package)]
+    matches += [offer for offer in known if normalized(offer.package) == normalized(reference) and offer not in matches]
+    if not matches:
         names = {offer.name for offer in known} | {offer.package for offer in known}
         raise errors.PluginError(errors.unknown("task, part or package", reference, names, "Installed") + _hidden())
-    return found
+    return matches
 
 
 def described(offer: Offer) -> str:
@@ -114,18 +114,18 @@ def find(kind: str, reference: str) -> Offer:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
     """
     package, _, name = reference.rpartition(":")
-    found = candidates(kind, reference)
-    if not found:
+    matches = candidates(kind, reference)
+    if not matches:
         known = offers(kind)
         names = {offer.name for offer in known} if not package else {f"{offer.package}:{offer.name}" for offer in known}
         raise errors.PluginError(errors.unknown(kind, reference, names, "Installed") + _hidden())
-    if len(found) > 1:
-        choices = " and ".join(f"{offer.package} {offer.version}".strip() for offer in found)
+    if len(matches) > 1:
+        choices = " and ".join(f"{offer.package} {offer.version}".strip() for offer in matches)
         raise errors.PluginError(
             f"Several packages offer a {kind} named {name!r}: {choices}. "
-            f"Choose one as {found[0].package}:{name}, or uninstall the others."
+            f"Choose one as {matches[0].package}:{name}, or uninstall the others."
         )
-    return found[0]
+    return matches[0]
 
 
 def candidates(kind: str, reference: str) -> list[Offer]:
@@ -134,9 +134,9 @@ def candidates(kind: str, reference: str) -> list[Offer]:
     Those that can't be loaded, as metadata tells, are among them only where no other is, for their problem to be told.
     """
     package, _, name = reference.rpartition(":")
-    found = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
-    of_files = [offer for offer in found if offer in _FROM_FILES]
-    return of_files or [offer for offer in found if not offer.problem] or found
+    matches = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
+    of_files = [offer for offer in matches if offer in _FROM_FILES]
+    return of_files or [offer for offer in matches if not offer.problem] or matches
 
 
 def package_of(kind: str, reference: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from agentlab import errors
 from agentlab.checks import limits
 from agentlab.registry.kinds import kind_of_contract
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.task import Task
 
 
@@ -25,19 +25,19 @@ def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
         PluginError: it cannot be imported, or defines none.
     """
     module = _imported(pathlib.Path(path))
-    found: dict[tuple[str, str], Any] = {}
+    parts: dict[tuple[str, str], Any] = {}
     for value in vars(module).values():
         if isinstance(value, Task):
-            found["task", value.name] = value
+            parts["task", value.name] = value
         elif isinstance(value, type) and value.__module__ == module.__name__ and not inspect.isabstract(value):
             for kind in _kinds(value):
-                found[kind, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", value.__name__).lower()] = value
-    if not found:
+                parts[kind, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", value.__name__).lower()] = value
+    if not parts:
         raise errors.PluginError(
             f"Plugin file {str(path)!r} offers nothing; expected an agentlab.Task, or a class derived from a contract such as "
             "agentlab.trainer.Trainer with all its methods."
         )
-    return found
+    return parts
 
 
 def _kinds(part: type) -> set[str]:
@@ -61,5 +61,5 @@ def _imported(path: pathlib.Path) -> types.ModuleType:
         raise
     except BaseException as error:  # SystemExit too: a plugin does not end the program
         sys.modules.pop(name, None)
-        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {told(error)}. Mend it.") from error
+        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {describe_error(error)}. Mend it.") from error
     return module

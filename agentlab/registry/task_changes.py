@@ -57,7 +57,7 @@ def _parts(task: Task, changes: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Returns where each part of the changed task stands, its kind and its name."""
     parts: dict[str, Part | None] = {kind: getattr(task, kind) for kind in PART_KINDS}
     parts |= {f"evaluation.{kind}": getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
-    found = []
+    names = []
     for path, part in parts.items():
         change: Any = changes
         for key in path.split("."):
@@ -65,8 +65,8 @@ def _parts(task: Task, changes: dict[str, Any]) -> list[tuple[str, str, str]]:
         name = change.get("name") if isinstance(change, dict) else None
         name = name if isinstance(name, str) else part.name if part is not None else None
         if name is not None:
-            found.append((path, path.rpartition(".")[2], name))
-    return found
+            names.append((path, path.rpartition(".")[2], name))
+    return names
 
 
 def _settings(kind: str, name: str) -> list[str]:

@@ -77,7 +77,7 @@ class Committer:
         if error is not None:
             raise error
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Returns a sentence about what there is to go on from, having waited until that is certain."""
         try:
             self.wait()
@@ -108,5 +108,5 @@ class Committer:
         self._directory.sync_metrics()  # of which the manifest counts the bytes
         checkpoints.save(step, snapshot.without_unused_rows(groups), facts)
         self.committed = step
-        kept = [known for known in checkpoints.steps() if known <= step][-self._num_kept :]
-        checkpoints.prune([*kept, *([facts["best"]["step"]] if facts["best"] else [])])
+        newest = [known for known in checkpoints.steps() if known <= step][-self._num_kept :]
+        checkpoints.prune([*newest, *([facts["best"]["step"]] if facts["best"] else [])])

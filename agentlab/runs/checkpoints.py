@@ -170,11 +170,11 @@ class Checkpoints:
         Raises:
             WriteFault: one can't be removed.
         """
-        kept = set(keep)
+        steps_to_keep = set(keep)
         try:
             folder = self._run.folder(self._name)
             for step in self.steps():
-                if step not in kept:
+                if step not in steps_to_keep:
                     _remove(folder, f"step-{step}")
         except (OSError, UnreadableError) as error:
             raise errors.WriteFault(
@@ -204,8 +204,8 @@ class Checkpoints:
         folder = self._run.folder(self._name).folder(name)
         manifest = folder.read_json(MANIFEST)
         if manifest.get("schema") != SCHEMA or manifest.get("step") != step:
-            said = f"schema {manifest.get('schema')!r} and step {manifest.get('step')!r}"
-            raise UnreadableError(f"{MANIFEST} says {said[:100]}; expected {SCHEMA} and {step}")
+            version_and_step = f"schema {manifest.get('schema')!r} and step {manifest.get('step')!r}"
+            raise UnreadableError(f"{MANIFEST} says {version_and_step[:100]}; expected {SCHEMA} and {step}")
         entries = manifest.get("files")
         if not isinstance(entries, dict) or not all(_is_entry(name, entry) for name, entry in entries.items()):
             raise UnreadableError(f"{MANIFEST} lists files in a way that no checkpoint does")

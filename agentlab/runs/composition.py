@@ -32,7 +32,7 @@ from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec, choices_of, describe, leaves_of, map_space
 from agentlab.spec.environment_spec import LARGEST
 from agentlab.system import forks, free_memory
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.task import PART_KINDS, Part, Task, merged
 from agentlab.tensors import execution as executions
 from agentlab.tensors import model_footprint
@@ -44,7 +44,7 @@ FLOAT = 4  # bytes
 COPIES = 3  # of an observation: shown, led to, and on its way
 
 
-def build_part(kind: str, part: Part, **given: Any) -> Any:
+def build_part(kind: str, part: Part, **extra: Any) -> Any:
     """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
 
     Raises:
@@ -55,10 +55,10 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, KINDS[kind].contract_classes())):
         expected = " or ".join(KINDS[kind].contracts)
         raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
-    return settings.build(cls, {**part.settings, **given}, f"{kind} {part.name!r}")
+    return settings.build(cls, {**part.settings, **extra}, f"{kind} {part.name!r}")
 
 
-def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
+def build_environment(part: Part, num_environments: int, **extra: Any) -> Environment | DeviceEnvironment:
     """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
 
     Raises:
@@ -67,10 +67,10 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
     check_imports(cls, part)
-    rows = {"num_environments": num_environments, **given} if host else {}
+    rows = {"num_environments": num_environments, **extra} if host else {}
 
     def fault(error: BaseException) -> errors.UsageError:
-        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {told(error)}.")
+        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {describe_error(error)}.")
 
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
     checked = guard.guarded(built) if isinstance(built, Environment) else built
@@ -96,12 +96,12 @@ def check_imports(cls: Any, part: Part) -> None:
 
 def _check_room(spec: EnvironmentSpec, rows: int) -> None:
     """Raises UsageError if observations are larger than any array, or there is no memory for those of all rows."""
-    shown, taken = leaves_of(spec.observation).values(), leaves_of(spec.action).values()
-    size, outputs = sum(math.prod(leaf.shape) for leaf in shown), sum(leaf.num_features for leaf in taken)
+    observations, actions = leaves_of(spec.observation).values(), leaves_of(spec.action).values()
+    size, outputs = sum(math.prod(leaf.shape) for leaf in observations), sum(leaf.num_features for leaf in actions)
     for count, what in ((size, f"observations of {size:,} numbers"), (outputs, f"actions of {outputs:,} outputs")):
         if count > LARGEST:
             raise errors.UsageError(f"Environment {spec.name!r} has {what}; expected at most {LARGEST:,}. Lower its settings.")
-    observed = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in shown)
+    observed = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in observations)
     needed = rows * (observed + FLOAT * outputs) * COPIES
     free_memory.check_free(needed, f"A step of {rows:,} environments {spec.name!r}", "num_environments")
 
@@ -188,7 +188,7 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
     except Exception as error:
         raise errors.UsageError(
             f"Sampler {type(sampler).__name__} can't draw an action of {spec.name!r} from a {type(distribution).__name__} of "
-            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {told(error)}. "
+            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {describe_error(error)}. "
             "Choose another sampler, in training (sampler.name) and evaluation (evaluation.sampler.name)."
         ) from error
     shapes = tf.nest.map_structure(lambda leaf: tuple(leaf.shape[1:]), action)
@@ -222,11 +222,11 @@ def make_agent(
     Raises:
         UsageError: the task, a part or a setting is wrong.
     """
-    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     with contextlib.ExitStack() as closing:
-        built = build_training_environment(found)
+        built = build_training_environment(resolved_task)
         closing.callback(close_environment, built)
-        return build_agent(found, seed, built.spec, model)
+        return build_agent(resolved_task, seed, built.spec, model)
 
 
 def close_environment(environment: Environment | DeviceEnvironment) -> None:
@@ -311,10 +311,10 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
         raise errors.UsageError(
             f'The changes are {errors.quoted(changes)}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
         )
-    found = find_task(task) if isinstance(task, str) else task
+    task_of_run = find_task(task) if isinstance(task, str) else task
     if environment is not None:
-        found = environment_objects.with_environment(found, environment)
-    return changing.changed(found, changes or {})
+        task_of_run = environment_objects.with_environment(task_of_run, environment)
+    return changing.changed(task_of_run, changes or {})
 
 
 def find_task(name: str) -> Task:
@@ -323,7 +323,7 @@ def find_task(name: str) -> Task:
     Raises:
         PluginError: there is none, or what it names is not a task.
     """
-    found = plugins.load("task", name)
-    if not isinstance(found, Task):
-        raise errors.PluginError(f"The task {name!r} is {found!r}; expected an agentlab.task.Task.")
-    return found
+    loaded = plugins.load("task", name)
+    if not isinstance(loaded, Task):
+        raise errors.PluginError(f"The task {name!r} is {loaded!r}; expected an agentlab.task.Task.")
+    return loaded

@@ -58,7 +58,7 @@ class InitialWeights:
             for index, (name, copies) in enumerate(models.items()):
                 for copy, model in enumerate(copies):
                     prefix = MODEL if index == copy == 0 else f"trainer/trained/{name}/models/{copy:03d}/"
-                    if index == 0 or file.likes(lambda found, prefix=prefix: found.startswith(prefix)):  # type: ignore[misc]
+                    if index == 0 or file.likes(lambda entry, prefix=prefix: entry.startswith(prefix)):  # type: ignore[misc]
                         self._assign(file, prefix, model)
 
     def _assign(self, file: ArrayFile, prefix: str, model: keras.Model) -> None:

@@ -16,7 +16,7 @@ from agentlab import errors, seeds
 from agentlab.model import ModelBuilder, as_network
 from agentlab.spec import EnvironmentSpec, blank, choices_of, describe, map_space
 from agentlab.system import arrays, free_memory
-from agentlab.system.tracebacks import place, told
+from agentlab.system.tracebacks import describe_error, place
 from agentlab.tensors import keras_budget, model_footprint
 from agentlab.tensors.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.tensors.traced_calls import forget_traces
@@ -84,7 +84,8 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
         raise
     except Exception as error:
         raise errors.UsageError(
-            f"{type(builder).__name__} can't build a model for {spec.name!r}: {told(error)}. Change the model's settings."
+            f"{type(builder).__name__} can't build a model for {spec.name!r}: {describe_error(error)}. "
+            "Change the model's settings."
         ) from error
 
 

@@ -80,5 +80,5 @@ def plugin_files(task: Task) -> list[str]:
     """Returns the single files that the task's parts are of, each once."""
     judged: list[tuple[str, Part | None]] = [(kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
     parts = [*((kind, getattr(task, kind)) for kind in PART_KINDS), *judged]
-    found = [plugins.file_of(kind, part.reference) for kind, part in parts if part is not None]
-    return list(dict.fromkeys(filter(None, found)))
+    files = [plugins.file_of(kind, part.reference) for kind, part in parts if part is not None]
+    return list(dict.fromkeys(filter(None, files)))

@@ -31,14 +31,14 @@ class RunConfig:
         seed: of the run.
         spec: of the environment.
         inexact: why the run can't be resumed to the same bits; empty if it can.
-        told: all of it, such as what the run was begun on.
+        data: all of it, such as what the run was begun on.
     """
 
     task: Task
     seed: int
     spec: EnvironmentSpec
     inexact: str
-    told: dict[str, Any]
+    data: dict[str, Any]
 
 
 def open_run(path: pathlib.Path) -> Folder:

@@ -105,14 +105,14 @@ def train(
     """
     if run_dir is not None:
         limits.check_path(run_dir)
-    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
-    found.as_data()  # what config.json can't tell of is told before anything is written
+    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task.as_data()  # what config.json can't tell of is told before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
-    session = Session(found, seed, model, quiet, stop, weights)
+    session = Session(resolved_task, seed, model, quiet, stop, weights)
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)), _or_resume)
+        directory = RunDirectory.create(run_dir, resolved_task.name, seed, config_bytes(session.config(inexact)), _or_resume)
     except BaseException:
         session.close()
         raise
@@ -179,7 +179,7 @@ def resume(
             directory.close()
             return run
         directory.checkpoints.sweep()
-        checkpoint = newest(directory.checkpoints, lambda found: check_whole(found, directory.metrics_bytes()))
+        checkpoint = newest(directory.checkpoints, lambda checkpoint: check_whole(checkpoint, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.total_steps:
             raise errors.UsageError(
                 f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
@@ -187,7 +187,7 @@ def resume(
             )
         if checkpoint is None:
             _check_beginning(directory)
-        _warn_of_differences(config.told, "the run was begun")
+        _warn_of_differences(config.data, "the run was begun")
         with weights_within(_num_weights(checkpoint) if checkpoint else None):
             session = Session(task, config.seed, model, quiet, stop)
     except UnreadableError as error:
@@ -301,11 +301,11 @@ def _loaded(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.
     file = checkpoint.file("agent")
     with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
-    wanted = agent.variables()
+    known = agent.variables()
     if not acting:
-        variables.assign(file, wanted, agent.ranges())
+        variables.assign(file, known, agent.ranges())
         return agent
-    needed = {name: variable for name, variable in wanted.items() if not is_of_updater(name)}
+    needed = {name: variable for name, variable in known.items() if not is_of_updater(name)}
     file.check({**file.likes(is_of_updater), **needed})
     checked = CheckedFile(file, {name: span for name, span in agent.ranges().items() if name in needed})
     for name, variable in needed.items():
@@ -349,11 +349,11 @@ def warn_of_differences(config: str) -> None:
     _warn_of_differences(tasks.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
 
 
-def _warn_of_differences(told: dict[str, Any], when: str) -> None:
-    found = machine.differences(told)
-    if found:
+def _warn_of_differences(facts: dict[str, Any], when: str) -> None:
+    differences = machine.differences(facts)
+    if differences:
         warnings.warn(
-            f"This is not as when {when}, so that numbers may differ in their last bits: {'; '.join(found)}.",
+            f"This is not as when {when}, so that numbers may differ in their last bits: {'; '.join(differences)}.",
             errors.RunWarning,
             stacklevel=3,
         )
@@ -381,10 +381,10 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
             f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
             f"else than {CONFIG} says. Bring the environment or its data back as it was."
         )
-    begun_on = {name: config.told.get(name) for name in machine.facts()} if checkpoint is not None else {}
+    begun_on = {name: config.data.get(name) for name in machine.facts()} if checkpoint is not None else {}
     directory.write_config(config_bytes({**session.config(config.inexact), **begun_on}))
     try:
-        session.resume(directory, checkpoint, config.inexact, config.told)
+        session.resume(directory, checkpoint, config.inexact, config.data)
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
     finally:

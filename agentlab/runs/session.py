@@ -166,14 +166,14 @@ class Session:
         with self._clock.phase("build"):
             return self._gear.inexact()
 
-    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, told: dict[str, Any]) -> None:
+    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, begun_on: dict[str, Any]) -> None:
         """Starts the run where a verified checkpoint was taken; None is the beginning.
 
         Args:
             directory: of the run.
             checkpoint: one of its own.
             inexact: as of `begin`, when the run was begun.
-            told: by config.json, of what the run was begun on.
+            begun_on: facts of the machine on which the run began.
 
         Raises:
             UnreadableError: the checkpoint is not one of this run.
@@ -195,7 +195,7 @@ class Session:
                 errors.RunWarning,
                 stacklevel=4,
             )
-        self._exact = bool(checkpoint.facts["exact"]) and whole and not inexact and not machine.differences(told)
+        self._exact = bool(checkpoint.facts["exact"]) and whole and not inexact and not machine.differences(begun_on)
         self._clock.add(checkpoint.facts.get("seconds", {}))
         self._reported = self._clock["train"], self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
@@ -220,7 +220,7 @@ class Session:
                 raise
             except errors.AgentlabError as error:
                 if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
-                    error.args = (f"{str(error).rstrip('.')}. {self._committer.told()}", *error.args[1:])
+                    error.args = (f"{str(error).rstrip('.')}. {self._committer.describe()}", *error.args[1:])
                 raise
 
     def end_here(self) -> None:
@@ -330,35 +330,35 @@ class Session:
         check_learning(self.agent, self._step)
         period = self._task.evaluation.period
         evaluating, ending = self._is_due(period), self._step >= self._total
-        found = self._evaluate("evaluation during training") if evaluating else {}
-        best = self._take_in(found)
+        evaluation = self._evaluate("evaluation during training") if evaluating else {}
+        best = self._take_in(evaluation)
         if best or ending or self._is_due(self._checkpoint_period()):
             self._save()
         if evaluating or ending or self._is_due(self._task.report_period):
-            return self._report(found)
+            return self._report(evaluation)
         return None
 
     def _is_due(self, period: int) -> bool:
         return bool(period) and self._step // period > (self._step - self._task.num_environments) // period
 
-    def _take_in(self, found: dict[str, Any]) -> bool:
+    def _take_in(self, evaluation: dict[str, Any]) -> bool:
         """Returns whether an evaluation is the best of this run so far."""
-        finite = bool(found) and math.isfinite(found["return_mean"])
-        best = finite and (self._best is None or found["return_mean"] > self._best["return_mean"])
+        finite = bool(evaluation) and math.isfinite(evaluation["return_mean"])
+        best = finite and (self._best is None or evaluation["return_mean"] > self._best["return_mean"])
         if best:
-            self._best = {"step": self._step, "return_mean": float(found["return_mean"])}
+            self._best = {"step": self._step, "return_mean": float(evaluation["return_mean"])}
         return best
 
     def _is_solved(self, line: dict[str, Any]) -> bool:
-        goal, found = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
-        return goal is not None and found is not None and found >= goal
+        goal, reached = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
+        return goal is not None and reached is not None and reached >= goal
 
-    def _report(self, found: dict[str, Any]) -> dict[str, Any]:
+    def _report(self, evaluation: dict[str, Any]) -> dict[str, Any]:
         learner, (seconds, step) = self.agent.learner, self._reported
         rate = (self._step - step) / max(self._clock["train"] - seconds, 1e-9)
         self._reported = self._clock["train"], self._step
         line = {"step": self._step, "update": int(learner.updates.numpy()), **self._gear.report(), **learner.means.collect()}
-        line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
+        line.update({f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))})
         line.update(steps_per_second=rate, seconds=self._clock.total())
         self._directory.write_metrics(line)
         self._progress.chunk(line)

@@ -43,12 +43,12 @@ def check_room(agent: Agent, steps: int, free: int | None) -> None:
         UsageError: there is not.
     """
     rings, own = agent.memory_variables(), sum(map(_num_bytes, agent.variables().values()))
-    kept = own + sum(map(_num_bytes, rings.values()))
+    held = own + sum(map(_num_bytes, rings.values()))
     copied = own + sum(_num_bytes(ring, steps + steps // 20 + SPARE_ROWS) for ring in rings.values())
-    if free is not None and kept + copied > free:
+    if free is not None and held + copied > free:
         raise errors.UsageError(
-            f"The agent and its memory take {kept:,} bytes, and what a checkpoint copies up to {copied:,} more "
-            f"({(kept + copied) / 1e9:.1f} GB in all); only {free:,} ({free / 1e9:.1f} GB) are free. "
+            f"The agent and its memory take {held:,} bytes, and what a checkpoint copies up to {copied:,} more "
+            f"({(held + copied) / 1e9:.1f} GB in all); only {free:,} ({free / 1e9:.1f} GB) are free. "
             f"Set a smaller {'memory.capacity' if rings else 'model'}."
         )
 

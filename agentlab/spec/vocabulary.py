@@ -79,9 +79,9 @@ class Characters(Vocabulary):
         return [character for character in dict.fromkeys(text) if character not in known]
 
     def texts(self, chunks: Iterable[np.ndarray]) -> Iterator[str]:
-        shown = UNSEEN + self.characters
+        alphabet = UNSEEN + self.characters
         for chunk in chunks:
-            yield "".join(shown[value] for value in chunk.tolist())
+            yield "".join(alphabet[value] for value in chunk.tolist())
 
     def as_data(self) -> dict[str, Any]:
         return {"kind": "characters", "characters": self.characters}

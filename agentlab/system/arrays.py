@@ -200,12 +200,12 @@ class ArrayFile:
         entry = self._entries[name]
         if entry.shape == tuple(like.shape) and rows is None:
             return self._array(name, entry.shape, entry.begin)
-        wanted = range(like.shape[0]) if rows is None else rows
-        end = max(wanted.start, min(wanted.stop, entry.shape[0]))
+        selected = range(like.shape[0]) if rows is None else rows
+        end = max(selected.start, min(selected.stop, entry.shape[0]))
         row_bytes = math.prod(entry.shape[1:]) * entry.dtype.itemsize
-        whole = np.zeros((len(wanted), *entry.shape[1:]), entry.dtype)
-        stored = (end - wanted.start, *entry.shape[1:])
-        whole[: stored[0]] = self._array(name, stored, entry.begin + wanted.start * row_bytes)
+        whole = np.zeros((len(selected), *entry.shape[1:]), entry.dtype)
+        stored = (end - selected.start, *entry.shape[1:])
+        whole[: stored[0]] = self._array(name, stored, entry.begin + selected.start * row_bytes)
         return whole
 
     def read_all(self) -> dict[str, np.ndarray]:
@@ -279,10 +279,10 @@ class ArrayFile:
         return files.parse_json(text, f"{self.name} can't be read: its header"), begin, self._size
 
 
-def _entries(said: dict[str, Any], begin: int, end: int, name: str) -> dict[str, _Entry]:
+def _entries(header: dict[str, Any], begin: int, end: int, name: str) -> dict[str, _Entry]:
     """Returns where the arrays of a file lie, one after the other from `begin` to `end`, by name."""
-    described = [key for key in said if key != "__metadata__"]
-    arrays = {key: entry for key in described if (entry := _entry(said[key], begin)) is not None}
+    described = [key for key in header if key != "__metadata__"]
+    arrays = {key: entry for key in described if (entry := _entry(header[key], begin)) is not None}
     place = begin
     for entry in sorted(arrays.values(), key=lambda entry: (entry.begin, entry.end)):
         place = entry.end if entry.begin == place else -1

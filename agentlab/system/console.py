@@ -74,11 +74,11 @@ class Checked:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with _told():
+        with _refuse_unwritable():
             return self._stream.write(text)
 
     def flush(self) -> None:
-        with _told():
+        with _refuse_unwritable():
             self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -86,7 +86,7 @@ class Checked:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _refuse_unwritable() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:  # whoever reads has enough

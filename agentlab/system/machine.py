@@ -24,20 +24,20 @@ def facts() -> dict[str, Any]:
     }
 
 
-def differences(told: dict[str, Any]) -> list[str]:
+def differences(facts_there: dict[str, Any]) -> list[str]:
     """Returns what is different here from what `facts` told elsewhere, each as a clause; it may round sums otherwise."""
-    here, found = facts(), []
+    here, changes = facts(), []
     for kind in ("versions", "threads", "kernels"):
-        there = told.get(kind)
+        there = facts_there.get(kind)
         there = there if isinstance(there, dict) else {}
         for name, value in here[kind].items():
             if there.get(name) != value:
-                found.append(f"{name} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
-    flags = told.get("cpu_flags")
+                changes.append(f"{name} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
+    flags = facts_there.get("cpu_flags")
     differing = sorted(set(here["cpu_flags"]) ^ {flag for flag in flags or () if isinstance(flag, str)})
     if differing:
-        found.append(f"CPU flags {', '.join(differing)[:200]} on one of the machines only")
-    return found
+        changes.append(f"CPU flags {', '.join(differing)[:200]} on one of the machines only")
+    return changes
 
 
 def process_age() -> float:

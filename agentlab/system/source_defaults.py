@@ -80,8 +80,8 @@ def parameter_defaults(parameters: ast.arguments) -> dict[str, ast.expr]:
 def _arguments(function: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr]:
     """Returns what a call gives a function's parameters, their defaults included, by name."""
     positional = [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
-    given = dict(zip(positional, call.args, strict=False))
-    return parameter_defaults(function.args) | given | {each.arg: each.value for each in call.keywords if each.arg}
+    values = dict(zip(positional, call.args, strict=False))
+    return parameter_defaults(function.args) | values | {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
 
 
 def _bound(field: ast.Call, values: dict[str, ast.expr]) -> ast.Call:
@@ -90,4 +90,4 @@ def _bound(field: ast.Call, values: dict[str, ast.expr]) -> ast.Call:
     def replaced(value: ast.expr) -> ast.expr:
         return values.get(value.id, value) if isinstance(value, ast.Name) else value
 
-    return ast.Call(field.func, field.args, [ast.keyword(each.arg, replaced(each.value)) for each in field.keywords])
+    return ast.Call(field.func, field.args, [ast.keyword(keyword.arg, replaced(keyword.value)) for keyword in field.keywords])

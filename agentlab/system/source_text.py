@@ -57,10 +57,10 @@ def find(target: str) -> Definition | None:
     Raises:
         UnreadableError: the module is not installed, does not parse, or has no such attribute.
     """
-    return _found(target, ())
+    return _find(target, ())
 
 
-def _found(target: str, behind: tuple[str, ...]) -> Definition | None:
+def _find(target: str, behind: tuple[str, ...]) -> Definition | None:
     """Returns the definition of a target that the targets `behind` import it as, which must not be one of them."""
     module, _, attribute = (part.strip() for part in target.partition("[")[0].partition(":"))
     if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
@@ -83,7 +83,7 @@ def locate(module: str) -> str | None:
             return None  # what is no package has no modules
         name = f"{name}.{part}" if name else part
         specs = (finder.find_spec(name, path) for finder in finders)
-        spec = next((found for found in specs if found is not None), None)
+        spec = next((module_spec for module_spec in specs if module_spec is not None), None)
         if spec is None:
             return None
         path = spec.submodule_search_locations
@@ -146,7 +146,7 @@ def _defined(module: _Module, attribute: str, behind: tuple[str, ...]) -> Defini
         if isinstance(node, ast.ImportFrom):
             original = next((alias.name for alias in node.names if (alias.asname or alias.name) == attribute), None)
             if original:
-                return _found(f"{module.absolute(node)}:{original}", behind) or Definition("")
+                return _find(f"{module.absolute(node)}:{original}", behind) or Definition("")
     if "." in attribute or module.mentions(attribute):
         return Definition("")
     raise UnreadableError(f"{module.name!r} defines no {attribute!r}")

@@ -19,12 +19,12 @@ _GRAPH_PLACE = re.compile(r'^ *File "([^"]+)", line (\d+), in .*$', re.MULTILINE
 _GRAPH_MARKS = re.compile(r"\{\{(?:function_)?node [^}]*\}\}|\[\[\s*\]\]|\[Op:[^\]]*\](?: name: ?)?")
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Returns an exception with the place it comes from: "KeyError: 'lost'. It happened in my_environment.py, line 12"."""
-    return described(error) + place(error)
+    return summarize_error(error) + place(error)
 
 
-def described(error: BaseException) -> str:
+def summarize_error(error: BaseException) -> str:
     """Returns an exception in one line, whatever its text: "KeyError: 'lost'", or "NotImplementedError" where there is none."""
     try:
         text = " ".join(_telling(str(error)).split())

@@ -32,16 +32,16 @@ LONGEST_ARGUMENT = 255  # characters, or elements of a list
 MOST_ELEMENTS = 2**24  # that the variables of all metrics of a trainer may have
 
 
-def loss(given: Any) -> Callable[[Any, Any], Any]:
+def loss(loss: Any) -> Callable[[Any, Any], Any]:
     """Returns the loss of a name, or of a table with `name` and arguments; an object that can be called, itself.
 
     Raises:
         UsageError: there is none, or it does not take the arguments.
     """
-    return _resolve(given, "loss", _losses(), "mean_absolute_error")
+    return _resolve(loss, "loss", _losses(), "mean_absolute_error")
 
 
-def metrics(given: Sequence[Any]) -> list[keras.metrics.Metric]:
+def metrics(metrics: Sequence[Any]) -> list[keras.metrics.Metric]:
     """Returns the metrics of names, or of tables with `name` and arguments; of objects, what measures by them.
 
     Raises:
@@ -54,7 +54,7 @@ def metrics(given: Sequence[Any]) -> list[keras.metrics.Metric]:
         )
 
     with keras_budget.at_most(refusal, metrics=MOST_ELEMENTS):
-        return [_as_metric(_resolve(metric, "metric", _metrics(), "mean_absolute_error")) for metric in given]
+        return [_as_metric(_resolve(metric, "metric", _metrics(), "mean_absolute_error")) for metric in metrics]
 
 
 def activation(name: str) -> Callable[[Any], Any]:
@@ -118,14 +118,14 @@ def _snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
-def _resolve(given: Any, kind: str, table: dict[str, Any], example: str) -> Any:
-    if not isinstance(given, (str, dict)):
-        if callable(given):
-            return given() if inspect.isclass(given) else given
-        raise _unknown(kind, given, example)
-    name, arguments = (given, {}) if isinstance(given, str) else _read(given)
-    found = _named(name, kind, table, example)
-    return _called(found, arguments, kind, name) if inspect.isclass(found) or arguments else found
+def _resolve(value: Any, kind: str, table: dict[str, Any], example: str) -> Any:
+    if not isinstance(value, (str, dict)):
+        if callable(value):
+            return value() if inspect.isclass(value) else value
+        raise _unknown(kind, value, example)
+    name, arguments = (value, {}) if isinstance(value, str) else _read(value)
+    member = _named(name, kind, table, example)
+    return _called(member, arguments, kind, name) if inspect.isclass(member) or arguments else member
 
 
 def _read(table: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -142,9 +142,9 @@ def _named(name: Any, kind: str, table: dict[str, Any], example: str) -> Any:
     return table[name]
 
 
-def _called(found: Any, arguments: dict[str, Any], kind: str, name: str) -> Any:
+def _called(member: Any, arguments: dict[str, Any], kind: str, name: str) -> Any:
     """Returns `found(**arguments)`, once they were checked."""
-    known = [] if inspect.isfunction(found) else list(inspect.signature(found).parameters)
+    known = [] if inspect.isfunction(member) else list(inspect.signature(member).parameters)
     for argument, value in arguments.items():
         if argument not in known:
             raise errors.UsageError(errors.unknown("argument", argument, known, f"Arguments of Keras's {kind} {name!r}"))
@@ -154,7 +154,7 @@ def _called(found: Any, arguments: dict[str, Any], kind: str, name: str) -> Any:
                 f"{LARGEST_ARGUMENT:,}, a short text, true, false, none, or a list of numbers."
             )
     try:
-        return found(**arguments)
+        return member(**arguments)
     except (TypeError, ValueError) as error:
         raise errors.UsageError(
             f"Keras's {kind} {name!r} does not take {errors.quoted(arguments)}: {errors.first_line(error)}"
@@ -170,16 +170,16 @@ def _is_plain(value: Any) -> bool:
     return value is None or is_number
 
 
-def _as_metric(found: Any) -> keras.metrics.Metric:
-    if isinstance(found, keras.metrics.Metric):
-        return found
-    return keras.metrics.MeanMetricWrapper(found, name=getattr(found, "__name__", "metric"))
+def _as_metric(metric: Any) -> keras.metrics.Metric:
+    if isinstance(metric, keras.metrics.Metric):
+        return metric
+    return keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", "metric"))
 
 
-def _unknown(kind: str, given: Any, example: str) -> errors.UsageError:
+def _unknown(kind: str, value: Any, example: str) -> errors.UsageError:
     if kind in ("activation", "initializer"):
-        return errors.UsageError(f"Keras has no {kind} {errors.quoted(given)}; expected its name, such as {example!r}.")
+        return errors.UsageError(f"Keras has no {kind} {errors.quoted(value)}; expected its name, such as {example!r}.")
     return errors.UsageError(
-        f"Keras has no {kind} {errors.quoted(given)}; expected its name, such as {example!r}, a table of a name and plain "
+        f"Keras has no {kind} {errors.quoted(value)}; expected its name, such as {example!r}, a table of a name and plain "
         "arguments, or an object called with (target, output)."
     )

@@ -53,10 +53,10 @@ def ranges_of(part: object) -> dict[str, Range]:
     for path, value in _objects(part, "", set()):
         if isinstance(value, keras.optimizers.Optimizer):
             counted = value.iterations
-            said = {f"{index:03d}": COUNT for index, variable in enumerate(value.variables) if variable is counted}
+            own_ranges = {f"{index:03d}": COUNT for index, variable in enumerate(value.variables) if variable is counted}
         else:
-            said = value.ranges() if path and hasattr(value, "ranges") else {}
-        ranges |= prefixed(f"{path}/", said)
+            own_ranges = value.ranges() if path and hasattr(value, "ranges") else {}
+        ranges |= prefixed(f"{path}/", own_ranges)
     return ranges
 
 

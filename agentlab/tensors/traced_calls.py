@@ -45,13 +45,13 @@ def traced_anew(model: keras.Model) -> Iterator[None]:
 
 def _functions(model: keras.Model) -> list[tuple[keras.layers.Layer, str, Any]]:
     """Returns the layers with `tf.function`s, the names of those, and the Python functions they are made of, bound."""
-    found = []
+    functions = []
     for layer in model._flatten_layers():
         for name, function in {**_methods(type(layer)), **vars(layer)}.items():
             if isinstance(function, Function):
                 bound = function.python_function
-                found.append((layer, name, bound if name in vars(layer) else types.MethodType(bound, layer)))
-    return found
+                functions.append((layer, name, bound if name in vars(layer) else types.MethodType(bound, layer)))
+    return functions
 
 
 def _methods(cls: type) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class DeviceEnvironmentTests(EnvironmentTests):
     def test_observe(self) -> None:
         """`observe(state)` returns tensors `[B, *O]` as the spec says."""
         environment = self.make()
-        shown = environment.observe(self._initial(environment))
-        trajectory.expect_within(shown, environment.spec.observation, ROWS, "observe's observation")
+        observation = environment.observe(self._initial(environment))
+        trajectory.expect_within(observation, environment.spec.observation, ROWS, "observe's observation")
 
     def test_transition(self) -> None:
         """`transition` returns `(state, reward [B] float32, terminated [B] bool, target)`, the state as it was shaped."""
@@ -53,8 +53,8 @@ class DeviceEnvironmentTests(EnvironmentTests):
         state, reward, terminated, target = returned
         _expect_alike(before, state, "transition")
         for name, value, dtype in (("reward", reward, tf.float32), ("terminated", terminated, tf.bool)):
-            kept = tf.is_tensor(value) and value.dtype == dtype and tuple(value.shape) == (ROWS,)
-            expect(kept, f"a {name} in {dtype.name} of shape ({ROWS},)", shape_and_dtype(value))
+            fits = tf.is_tensor(value) and value.dtype == dtype and tuple(value.shape) == (ROWS,)
+            expect(fits, f"a {name} in {dtype.name} of shape ({ROWS},)", shape_and_dtype(value))
         described = environment.spec.target
         expect((described is None) == (isinstance(target, tuple) and target == ()), "a target only if the spec has one", target)
 
@@ -84,15 +84,15 @@ class DeviceEnvironmentTests(EnvironmentTests):
         environment, actions = self.make(), self.actions()
         hosted = HostedEnvironment(environment, ROWS, execution="eager")
         expected = "the same trajectory in the host gear and the device gear"
-        found = trajectory.on_host(hosted, 0, actions)
-        expect_same(found, trajectory.on_device(environment, 0, actions), expected)
-        expect_same(found, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
+        on_host = trajectory.on_host(hosted, 0, actions)
+        expect_same(on_host, trajectory.on_device(environment, 0, actions), expected)
+        expect_same(on_host, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
         expect_in_range(hosted.ranges(), hosted.state())  # as `state_ranges` says
 
     def _expect_compiled(self, mode: str) -> None:
         environment, actions = self.make(), self.actions()
-        found = trajectory.on_device(environment, 0, actions, lambda function: execution.compiled(function, mode))
-        expect_same(found, self._found(), f"the same trajectory eagerly and by {mode}", exact=False)
+        compiled = trajectory.on_device(environment, 0, actions, lambda function: execution.compiled(function, mode))
+        expect_same(compiled, self._trajectory(), f"the same trajectory eagerly and by {mode}", exact=False)
 
     def _initial(self, environment: Any) -> Any:
         return environment.initial(seeds.at(0, 0), ROWS)
@@ -118,12 +118,12 @@ def _expect_states(state: Any, batch: int, name: str) -> None:
     leaves = tf.nest.flatten(state)
     expect(leaves, f"a structure of tensors from {name}", repr(state))
     for leaf in leaves:
-        kept = tf.is_tensor(leaf) and leaf.shape.rank and leaf.shape[0] == batch
-        expect(kept, f"states from {name} that are tensors of shape ({batch}, ...)", shape_and_dtype(leaf))
+        fits = tf.is_tensor(leaf) and leaf.shape.rank and leaf.shape[0] == batch
+        expect(fits, f"states from {name} that are tensors of shape ({batch}, ...)", shape_and_dtype(leaf))
 
 
 def _expect_alike(before: Any, after: Any, name: str) -> None:
     tf.nest.assert_same_structure(before, after)
     for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
-        kept = tf.is_tensor(new) and (new.dtype, new.shape) == (old.dtype, old.shape)
-        expect(kept, f"states from {name} shaped like the initial ones, {shape_and_dtype(old)}", shape_and_dtype(new))
+        fits = tf.is_tensor(new) and (new.dtype, new.shape) == (old.dtype, old.shape)
+        expect(fits, f"states from {name} shaped like the initial ones, {shape_and_dtype(old)}", shape_and_dtype(new))

@@ -25,7 +25,7 @@ class HostEnvironmentTests(EnvironmentTests):
 
     turns = 100
 
-    def given(self) -> dict[str, Any]:
+    def runner_arguments(self) -> dict[str, Any]:
         return {"num_environments": ROWS}
 
     def spec(self) -> EnvironmentSpec:
@@ -60,8 +60,8 @@ class HostEnvironmentTests(EnvironmentTests):
 
     def test_goes_on(self) -> None:
         """Where an episode ends, the next one begins: no row ends again and again once it has ended."""
-        found = self._found()
-        ended = found.terminated | found.truncated
+        timesteps = self._trajectory()
+        ended = timesteps.terminated | timesteps.truncated
         for row in range(ROWS):
             turns = np.flatnonzero(ended[1:, row]) + 1
             stuck = len(turns) > 3 and turns[0] > 1 and len(turns) == self.turns - turns[0] + 1
@@ -88,9 +88,9 @@ class HostEnvironmentTests(EnvironmentTests):
             observation = environment.reset(0).observation
             for action in actions:
                 chosen = trajectory.allowed(environment.spec, action, observation)
-                given = copied(chosen)
-                observation = environment.step(given).observation
-                expect_same(given, chosen, "actions that a step leaves as they were")
+                copy = copied(chosen)
+                observation = environment.step(copy).observation
+                expect_same(copy, chosen, "actions that a step leaves as they were")
 
         self._in_new(several_steps)
 
@@ -102,15 +102,15 @@ class HostEnvironmentTests(EnvironmentTests):
             timesteps = [environment.reset(0)]
             for action in actions:
                 seen = tf.nest.map_structure(np.copy, timesteps[-1])
-                given = copied(trajectory.allowed(environment.spec, action, seen.observation))
+                copy = copied(trajectory.allowed(environment.spec, action, seen.observation))
                 _spoil(timesteps[-1])
                 timesteps[-1] = seen
-                timesteps.append(environment.step(given))
-                _spoil(given)
+                timesteps.append(environment.step(copy))
+                _spoil(copy)
             return trajectory.stacked(timesteps)
 
         expected = "the same trajectory where the arrays that were handed over are changed"
-        expect_same(self._in_new(spoiled_steps), self._found(), expected)
+        expect_same(self._in_new(spoiled_steps), self._trajectory(), expected)
 
     def test_restore(self) -> None:
         """Unless `inexact` says why not, another instance given its `state` goes on with the same time steps."""
@@ -131,16 +131,16 @@ class HostEnvironmentTests(EnvironmentTests):
         def go_on(environment: Environment) -> None:
             environment.reset(2)
             _expect_like(state, environment.state())
-            shown = environment.restore(state)
-            expect_same(shown, observation, "the observations at which the state was taken")
+            restored = environment.restore(state)
+            expect_same(restored, observation, "the observations at which the state was taken")
             again = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
             expect_same(again, following, "the same time steps after `restore`")
 
-        found = self._in_new(state_halfway)
-        if found is None:
+        timesteps = self._in_new(state_halfway)
+        if timesteps is None:
             self.not_applicable("its `inexact` says why not")
             return
-        state, observation, following = found
+        state, observation, following = timesteps
         self._in_new(go_on)
 
     def test_render(self) -> None:
@@ -161,18 +161,18 @@ class HostEnvironmentTests(EnvironmentTests):
         """`close` may be called twice, of an environment that was only made as well as of one that was used."""
         actions = self.actions()
         for used in (False, True):
-            environment = self.make(**self.given())
+            environment = self.make(**self.runner_arguments())
             if used:
                 trajectory.on_host(environment, 0, actions[:1])
             for _ in range(2):
                 try:
                     environment.close()
                 except BaseException as error:
-                    raise Violation("`close` to be called as often as one likes", tracebacks.told(error)) from error
+                    raise Violation("`close` to be called as often as one likes", tracebacks.describe_error(error)) from error
 
     def _in_new(self, use: Any) -> Any:
         """Returns what `use` returns of a new environment, which is closed afterwards."""
-        environment = self.make(**self.given())
+        environment = self.make(**self.runner_arguments())
         try:
             return use(environment)
         finally:

@@ -167,8 +167,10 @@ class MemoryTests(Suite):
                 step = steps_of(layout, ROWS * turn + np.arange(ROWS))
                 _add(memory, attrs.evolve(step, ended=tf.fill([ROWS], _ends(turn)), discount=tf.ones([ROWS])))
             batch = memory.sample(around.seed())
-            wanted = np.arange(ROWS)[:, None] + ROWS * np.arange(begin, begin + LENGTH)
-            expect_same(np.asarray(batch.reward), np.float32(wanted), f"the last {LENGTH} steps of every environment in order")
+            expected_rewards = np.arange(ROWS)[:, None] + ROWS * np.arange(begin, begin + LENGTH)
+            expect_same(
+                np.asarray(batch.reward), np.float32(expected_rewards), f"the last {LENGTH} steps of every environment in order"
+            )
             _expect_in_order(batch)
 
     def test_seed(self) -> None:
@@ -199,8 +201,10 @@ class MemoryTests(Suite):
         if one.records_acting:
             self.not_applicable(TURNS_ONLY)
             return
-        kept = {name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)}
-        expect(not kept, "tf.Variables by name", kept)
+        strangers = {
+            name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)
+        }
+        expect(not strangers, "tf.Variables by name", strangers)
         expect(one.variables().keys() == other.variables().keys(), "the same names in every process", "others")
         for name, count in one.written_rows().items():
             expect(name in one.variables(), "written_rows() of variables()", name)
@@ -301,15 +305,15 @@ def _expect_leaves(batch: Batch, layout: Layout, axes: tuple[int, ...]) -> None:
     for name, value in other.items():
         like = one[name]
         shape = (*axes, *like.shape[1:])
-        kept = value.dtype == like.dtype and value.shape == shape
-        expect(kept, f"{name} in {like.dtype} of shape {shape}", shape_and_dtype(value))
+        fits = value.dtype == like.dtype and value.shape == shape
+        expect(fits, f"{name} in {like.dtype} of shape {shape}", shape_and_dtype(value))
 
 
 def _expect_own(batch: Batch, axes: tuple[int, ...]) -> None:
     """Raises a Violation unless weights and places are of the batch's rows."""
     if not isinstance(batch.weight, tuple):
-        kept = batch.weight.dtype == tf.float32 and tuple(batch.weight.shape) in (axes[:1], axes)
-        expect(kept, f"weight in float32 of shape {axes[:1]} or {axes}", shape_and_dtype(batch.weight))
+        fits = batch.weight.dtype == tf.float32 and tuple(batch.weight.shape) in (axes[:1], axes)
+        expect(fits, f"weight in float32 of shape {axes[:1]} or {axes}", shape_and_dtype(batch.weight))
     for name, value in leaves(batch.place).items():
         expect(value.shape[:1] == axes[:1], f"place{name and ' '}{name} of {axes[0]} rows", shape_and_dtype(value))
 
@@ -318,8 +322,8 @@ def _expect_stored(batch: Batch, layout: Layout, end: int, begin: int = 1) -> No
     """Raises a Violation unless every row that counts is one of the numbered transitions from `begin` to `end - 1`."""
     rows = rows_of(batch, layout)
     numbers = rows.reward
-    kept = len(numbers) > 0 and numbers.min() >= begin and numbers.max() < end
-    expect(kept, f"transitions that were stored, rewards from {begin} to {end - 1}", f"rewards {numbers[:4]}")
+    in_range = len(numbers) > 0 and numbers.min() >= begin and numbers.max() < end
+    expect(in_range, f"transitions that were stored, rewards from {begin} to {end - 1}", f"rewards {numbers[:4]}")
     stored = steps_of(layout, numbers.astype(int))
     for name in ("observation", "action", "next_observation", "discount", "target", "output", "state"):
         expect_same(getattr(rows, name), getattr(stored, name), f"the {name} of the transition that the reward belongs to")
@@ -341,14 +345,14 @@ def _ragged_turns(memory: Memory, layout: Layout) -> Iterator[list[list[int]]]:
     numbers: list[list[int]] = [[] for _ in range(ROWS)]
     begin = 1
     for rows in turns:
-        shown = np.full(ROWS, -1)
+        current = np.full(ROWS, -1)
         for row in rows:
-            shown[row] = begin
+            current[row] = begin
             numbers[row].append(begin)
             begin += 1
-        acted = tf.constant(shown > 0)
+        acted = tf.constant(current > 0)
         memory.add(
-            attrs.evolve(steps_of(layout, shown), discount=tf.ones([ROWS]), ended=~acted, acted=acted),
+            attrs.evolve(steps_of(layout, current), discount=tf.ones([ROWS]), ended=~acted, acted=acted),
             tf.range(ROWS, dtype=tf.int64),
         )
         yield numbers
@@ -365,8 +369,8 @@ def _expect_sums(batch: Batch, numbers: list[list[int]], layout: Layout) -> None
     """Raises a Violation unless each row that counts is of one environment, summed up to where it is known."""
     following = {number: row[index:] for row in numbers for index, number in enumerate(row)}
     rows, request = rows_of(batch, layout), layout.request
-    shown: list[Nest] = [rows.observation[:, 0], rows.action, rows.reward, rows.next_observation[:, 0]]
-    for number, action, reward, last in zip(*shown, strict=True):
+    columns: list[Nest] = [rows.observation[:, 0], rows.action, rows.reward, rows.next_observation[:, 0]]
+    for number, action, reward, last in zip(*columns, strict=True):
         expect(int(number) in following, "observations that were stored", number)
         steps = following[int(number)][: request.num_steps]
         total = sum(request.discount**index * step for index, step in enumerate(steps))

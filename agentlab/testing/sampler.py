@@ -104,16 +104,16 @@ class SamplerTests(Suite):
 
     def test_explore(self) -> None:
         """What it tells to draw before there are outputs, it draws; and elsewhere the mode."""
-        told = False
+        explores = False
         for case in self._cases():
             for step in (0, 10**9):
                 explored = self._explore(case, step)
                 if explored is not None:
-                    told = True
+                    explores = True
                     output = case.normal_outputs(256)
                     expected = best_unless(explored, case.distribution.of(output).mode())
                     expect_same(self._sample(case, output, step), expected, "the actions that 'explore' told of")
-        if not told:
+        if not explores:
             self.not_applicable("its draws depend on outputs")
 
     def test_graph(self) -> None:
@@ -170,8 +170,8 @@ class SamplerTests(Suite):
             return [draw(sampler, case, output, step) for case, output in zip(cases, outputs, strict=True)]
 
         outputs = [case.normal_outputs(rows) for case, rows in zip(cases, SIZES * len(cases), strict=False)]
-        found = execution.compiled(draws, mode)(outputs, tf.constant(3, tf.int64))
-        for case, output, drawn in zip(cases, outputs, found, strict=True):
+        compiled = execution.compiled(draws, mode)(outputs, tf.constant(3, tf.int64))
+        for case, output, drawn in zip(cases, outputs, compiled, strict=True):
             expected = f"the same draws eagerly and by {mode}"
             expect_same(drawn, self._sample(case, output, 3), expected, exact=False)
 
@@ -189,5 +189,5 @@ def _expect_independent(drawn: np.ndarray) -> None:
     share = float(drawn.mean())
     pairs = np.bincount(drawn[0::2] * 2 + drawn[1::2], minlength=4) / (MANY // 2)
     expected = np.array([(1 - share) ** 2, (1 - share) * share, share * (1 - share), share**2])
-    kept = np.abs(pairs - expected).max() < 4.5 * 0.5 / (MANY // 2) ** 0.5
-    expect(kept, f"pairs of neighbours in the shares {expected.round(3)}, drawn independently", pairs.round(3))
+    is_independent = np.abs(pairs - expected).max() < 4.5 * 0.5 / (MANY // 2) ** 0.5
+    expect(is_independent, f"pairs of neighbours in the shares {expected.round(3)}, drawn independently", pairs.round(3))

@@ -39,15 +39,17 @@ class TaskTests(Lines):
 
     def test_task(self) -> None:
         """It is an agentlab.Task named like its entry point, and its description is what the listing shows."""
-        found = self.task()
-        expect(isinstance(found, Task), "an agentlab.Task", repr(found)[:100])
+        task = self.task()
+        expect(isinstance(task, Task), "an agentlab.Task", repr(task)[:100])
         offer = plugins.find("task", self.name)
-        expect(found.name == offer.name, f"the name of its entry point, {offer.name!r}", repr(found.name))
-        shown = plugins.inspected(offer)
-        expect(not shown.problem, "a source text that can be read", shown.problem)
-        expect(found.description, "a description", "none")
+        expect(task.name == offer.name, f"the name of its entry point, {offer.name!r}", repr(task.name))
+        inspected = plugins.inspected(offer)
+        expect(not inspected.problem, "a source text that can be read", inspected.problem)
+        expect(task.description, "a description", "none")
         expect(
-            shown.summary in ("", found.description), "the description as a plain text, for the listing", repr(shown.summary)
+            inspected.summary in ("", task.description),
+            "the description as a plain text, for the listing",
+            repr(inspected.summary),
         )
 
     def test_import(self) -> None:
@@ -57,11 +59,11 @@ class TaskTests(Lines):
             self.not_applicable("it is of a plugin file, which is imported whole when it is named")
             return
         module = target if source_text.locate(target) else str(getattr(sys.modules.get(target), "__file__", target))
-        found = probe.observed(module, tensorflow=False)
-        expect(not found.error, "an import without error", found.error)
-        expect(not found.heavy, "an import without TensorFlow, Keras or Gymnasium", f"{', '.join(found.heavy)} imported")
-        expect(not found.printed, "an import that prints nothing", repr(found.printed))
-        expect(not found.changed, "an import that leaves global state alone", f"changed: {', '.join(found.changed)}")
+        process = probe.observed(module, tensorflow=False)
+        expect(not process.error, "an import without error", process.error)
+        expect(not process.heavy, "an import without TensorFlow, Keras or Gymnasium", f"{', '.join(process.heavy)} imported")
+        expect(not process.printed, "an import that prints nothing", repr(process.printed))
+        expect(not process.changed, "an import that leaves global state alone", f"changed: {', '.join(process.changed)}")
 
     def test_parts(self) -> None:
         """The parts it names are installed."""
@@ -88,8 +90,8 @@ class TaskTests(Lines):
         with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
             run = runner.run(short, run_dir=pathlib.Path(directory) / "run")
             files = {path.name for path in run.directory.iterdir()}
-        wanted = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
-        expect(wanted <= files, f"the files {sorted(wanted)}", sorted(files))
+        expected = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
+        expect(expected <= files, f"the files {sorted(expected)}", sorted(files))
         expect(run.result["steps"] >= short.steps, f"{short.steps} steps", run.result["steps"])
 
     def test_resume(self) -> None:

@@ -59,8 +59,8 @@ class TrainerTests(Suite):
         request = self.make().request()
         expect(isinstance(request, Request), "an agentlab.memory.Request", repr(request)[:80])
         schedule = self.make().update_schedule(ROWS)
-        kept = isinstance(schedule, UpdateSchedule) and schedule.period >= 1 and schedule.count >= 1
-        expect(kept, "an UpdateSchedule of at least one update a period", repr(schedule)[:80])
+        is_schedule = isinstance(schedule, UpdateSchedule) and schedule.period >= 1 and schedule.count >= 1
+        expect(is_schedule, "an UpdateSchedule of at least one update a period", repr(schedule)[:80])
 
     def test_loss(self) -> None:
         """`loss` returns a Loss: one finite float32 a row, or their mean, and metrics by name: scalars or one a row."""
@@ -71,8 +71,8 @@ class TrainerTests(Suite):
         loss = learning.loss(around.seed())
         expect(isinstance(loss, Loss), "an agentlab.trainer.Loss", type(loss).__name__)
         shapes = (tuple(learning.batch.reward.shape[:1]), tuple(learning.batch.reward.shape))
-        kept = tf.is_tensor(loss.value) and loss.value.dtype == tf.float32 and tuple(loss.value.shape) in (*shapes, ())
-        expect(kept, f"losses in float32 of shape {shapes[0]}, or a scalar", shape_and_dtype(loss.value))
+        fits = tf.is_tensor(loss.value) and loss.value.dtype == tf.float32 and tuple(loss.value.shape) in (*shapes, ())
+        expect(fits, f"losses in float32 of shape {shapes[0]}, or a scalar", shape_and_dtype(loss.value))
         expect(np.isfinite(loss.value.numpy()).all(), "finite losses", loss.value.numpy())
         for name, value in loss.metrics.items():
             known = np.shape(value) in ((), *shapes)
@@ -103,10 +103,10 @@ class TrainerTests(Suite):
             learning = self._learning(way)
             priority = learning.update().priority
             rows = learning.batch.reward.shape[:1]
-            kept = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
-            expect(kept, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
-            kept = np.isfinite(priority).all() and np.min(priority) >= 0.0
-            expect(kept, f"finite priorities of at least 0 from `{way}`", np.asarray(priority)[:4])
+            fits = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
+            expect(fits, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
+            fits = np.isfinite(priority).all() and np.min(priority) >= 0.0
+            expect(fits, f"finite priorities of at least 0 from `{way}`", np.asarray(priority)[:4])
 
     def test_update(self) -> None:
         """Updates change the trainable weights of every network, the acting one's first of all, and leave them finite."""
@@ -146,10 +146,10 @@ class TrainerTests(Suite):
         batch = attrs.evolve(batch, discount=tf.zeros_like(batch.discount), ended=ends)
         other = attrs.evolve(batch, next_observation=reversed_rows(batch.next_observation))
         if self._has_loss():
-            one, changed = (self._learning().loss(around.seed(), each).value.numpy() for each in (batch, other))
+            one, changed = (self._learning().loss(around.seed(), variant).value.numpy() for variant in (batch, other))
             expect_same(one, changed, "the same losses whatever lies beyond a terminated episode")
             return
-        one, changed = (self._weights_after(each) for each in (batch, other))
+        one, changed = (self._weights_after(variant) for variant in (batch, other))
         expect_same(one, changed, "the same weights whatever lies beyond a terminated episode")
 
     def test_seed(self) -> None:
@@ -200,8 +200,8 @@ class TrainerTests(Suite):
         if task is None:
             self.not_applicable("it does not accept `identity`" if self.learns else "its tests say `learns = False`")
             return
-        found = mean_return(task, self.make())
-        expect(found >= 15.0, f"a mean return of at least 15 of 16 after {task.steps:,} steps", f"{found:.2f}")
+        mean = mean_return(task, self.make())
+        expect(mean >= 15.0, f"a mean return of at least 15 of 16 after {task.steps:,} steps", f"{mean:.2f}")
 
     def _spec(self) -> EnvironmentSpec:
         return around.spec_of(self.among.environment)
@@ -253,8 +253,8 @@ class TrainerTests(Suite):
             # Of tensors whose values Python can't see, as in the loop.
             update = execution.compiled(lambda seed, batch, other=other: other.traced(seed, batch).metrics, mode)
             for step in range(UPDATES):
-                wanted, got = one.update(step).metrics, update(around.seed(step), other.batch)
-                for name, value in wanted.items():
+                metrics, got = one.update(step).metrics, update(around.seed(step), other.batch)
+                for name, value in metrics.items():
                     close = np.allclose(value, got[name], rtol=1e-2, atol=1e-3)
                     expected = f"the same {name} of update {step + 1} by `{way}` eagerly and by {mode}"
                     expect(close, expected, f"{value} and {got[name]}")
@@ -266,8 +266,10 @@ def _changed(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
 
 def _expect_networks(networks: Any, distribution: Distribution, name: str) -> None:
     """Raises a Violation unless there are networks with outputs, the first of as many as the distribution reads."""
-    kept = isinstance(networks, dict) and networks and all(isinstance(network, Network) for network in networks.values())
-    expect(kept, f"networks by name for {name!r}, one at least", repr(networks)[:80])
+    are_networks = (
+        isinstance(networks, dict) and networks and all(isinstance(network, Network) for network in networks.values())
+    )
+    expect(are_networks, f"networks by name for {name!r}, one at least", repr(networks)[:80])
     for network in networks.values():
         count = network.num_outputs
         expect(isinstance(count, int) and count >= 1, f"a number of outputs for {name!r}", repr(count))

@@ -160,8 +160,8 @@ class Atari(Environment):
     def render(self) -> np.ndarray | None:
         if self.render_mode is None:
             return None
-        shown = self._observation[0, -1]
-        coloured = shown if shown.ndim == 3 else np.repeat(shown[:, :, None], 3, axis=2)
+        frame = self._observation[0, -1]
+        coloured = frame if frame.ndim == 3 else np.repeat(frame[:, :, None], 3, axis=2)
         return coloured.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
 
     def close(self) -> None:
@@ -177,20 +177,20 @@ class _Games(GymnasiumEnvironment):
         return observation, info
 
     def _step_native(self, action: np.ndarray) -> Any:
-        found, rewards, terminated, truncated, info = super()._step_native(action)
+        observation, rewards, terminated, truncated, info = super()._step_native(action)
         before, self._lives = self._lives, np.array(info["lives"])
         goes_on = terminated & (self._lives < before)  # a new game has more
         if goes_on.any():
-            info["final_obs"] = np.where(goes_on.reshape(-1, *[1] * (found.ndim - 1)), found, info["final_obs"])
-        return found, rewards, terminated, truncated, info
+            info["final_obs"] = np.where(goes_on.reshape(-1, *[1] * (observation.ndim - 1)), observation, info["final_obs"])
+        return observation, rewards, terminated, truncated, info
 
 
-def _check(given: dict[str, Any], arguments: dict[str, Any]) -> None:
+def _check(settings: dict[str, Any], arguments: dict[str, Any]) -> None:
     """Raises UsageError for arguments that ALE doesn't have or that aren't its user's, and for numbers out of range."""
     from ale_py.vector_env import AtariVectorEnv
 
     known = [name for name in inspect.signature(AtariVectorEnv).parameters if name not in RESERVED]
-    for name in given:
+    for name in settings:
         if name not in known:
             raise errors.UsageError(errors.unknown("argument", name, known) + " They are those of ale_py.AtariVectorEnv.")
     for name, most in MOST.items():

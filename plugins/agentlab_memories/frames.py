@@ -40,13 +40,13 @@ class Frames(Observations):
 
     def __init__(self, layout: Layout, capacity: int) -> None:
         num_environments = layout.num_environments
-        shown = _stack_of(layout.spec)
+        stack = _stack_of(layout.spec)
         self._capacity = capacity
-        self._range = range_of(shown)
-        self._depth, *frame = shown.shape
-        self._num_frames = _num_frames(shown, capacity, num_environments)
+        self._range = range_of(stack)
+        self._depth, *frame = stack.shape
+        self._num_frames = _num_frames(stack, capacity, num_environments)
         self._window = 2 * (self._depth + 1) * num_environments  # transitions farther apart need frames in their own order
-        self._frames = rings(self._num_frames, tf.TensorSpec(frame, shown.dtype))
+        self._frames = rings(self._num_frames, tf.TensorSpec(frame, stack.dtype))
         self._numbers = rings(capacity, tf.TensorSpec([2 * self._depth], tf.int64))
         self._newest = tf.Variable(-tf.ones([num_environments, self._depth], tf.int64), trainable=False, name="newest_frames")
         self._stored = tf.Variable(0, dtype=tf.int64, name="frames_stored")
@@ -128,14 +128,14 @@ class Frames(Observations):
 
     @staticmethod
     def num_bytes(layout: Layout, capacity: int) -> int:
-        shown = _stack_of(layout.spec)
-        frame = math.prod(shown.shape[1:]) * np.dtype(shown.dtype).itemsize
-        return _num_frames(shown, capacity, layout.num_environments) * frame + capacity * 2 * shown.shape[0] * 8
+        stack = _stack_of(layout.spec)
+        frame = math.prod(stack.shape[1:]) * np.dtype(stack.dtype).itemsize
+        return _num_frames(stack, capacity, layout.num_environments) * frame + capacity * 2 * stack.shape[0] * 8
 
 
-def _num_frames(shown: Array, capacity: int, num_environments: int) -> int:
+def _num_frames(stack: Array, capacity: int, num_environments: int) -> int:
     """Returns how many frames are kept for so many transitions."""
-    return capacity + capacity // SPARE + 2 * shown.shape[0] * num_environments
+    return capacity + capacity // SPARE + 2 * stack.shape[0] * num_environments
 
 
 def _stack_of(spec: EnvironmentSpec) -> Array:
@@ -144,13 +144,13 @@ def _stack_of(spec: EnvironmentSpec) -> Array:
     Raises:
         UsageError: they are not.
     """
-    shown = spec.observation
-    is_stack = isinstance(shown, Array) and len(shown.shape) >= 2 and shown.dtype == "uint8"
-    if isinstance(shown, Array) and is_stack:
-        is_image = len(shown.shape) == 3 and shown.shape[-1] in CHANNELS and shown.shape[0] > shown.shape[-1]
+    space = spec.observation
+    is_stack = isinstance(space, Array) and len(space.shape) >= 2 and space.dtype == "uint8"
+    if isinstance(space, Array) and is_stack:
+        is_image = len(space.shape) == 3 and space.shape[-1] in CHANNELS and space.shape[0] > space.shape[-1]
         if not is_image:
-            return shown
+            return space
     raise errors.UsageError(
         f"Frame replay stores stacks of frames [frames, height, width] of uint8; environment {spec.name!r} shows a "
-        f"{describe(shown)}. Choose memory.observations='whole', or preprocess the frames."
+        f"{describe(space)}. Choose memory.observations='whole', or preprocess the frames."
     )

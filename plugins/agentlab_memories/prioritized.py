@@ -61,11 +61,11 @@ class PrioritizedReplay(UniformReplay):
 
     def _enter(self, count: Tensor) -> None:
         """Gives those of the last `count` transitions and before them that are complete by now the largest priority so far."""
-        added, left_out, kept = self._ring.added(), self._ring.newest_left_out, self._ring.bounds()[0]
+        added, left_out, oldest = self._ring.added(), self._ring.newest_left_out, self._ring.bounds()[0]
         numbers = added - count + tf.range(tf.maximum(count - self.capacity, 0), count)  # of a constant length where N is one
         if left_out:
             earlier = numbers - left_out
-            numbers = tf.concat([numbers, tf.where(earlier >= kept, earlier, numbers)], axis=0)
+            numbers = tf.concat([numbers, tf.where(earlier >= oldest, earlier, numbers)], axis=0)
         largest = tf.fill(tf.shape(numbers), self._largest.read_value())
         self._tree.put(numbers % self.capacity, tf.where(numbers < added - left_out, largest, 0.0))
 
@@ -82,12 +82,12 @@ class PrioritizedReplay(UniformReplay):
     def sample(self, seed: Seed) -> Batch:
         begin, _ = self._ring.bounds()
         stretch = np.arange(self.batch_size) + tf.cast(seeds.uniform(seed, [self.batch_size]), tf.float64)
-        found, priorities = self._tree.find(stretch / self.batch_size)
+        drawn, priorities = self._tree.find(stretch / self.batch_size)
         exponent = as_schedule(self.weight_exponent)(self._drawn.read_value())
         weight = tf.pow(tf.reduce_min(priorities) / priorities, exponent)
         self._drawn.assign_add(1)
         any_complete = priorities > 0.0
-        slots = tf.where(any_complete, found, begin % self.capacity)
+        slots = tf.where(any_complete, drawn, begin % self.capacity)
         weight = tf.where(any_complete, weight, 1.0)
         batch = self._ring.read(slots)
         if not isinstance(batch.weight, tuple):  # [N, T] of sequences

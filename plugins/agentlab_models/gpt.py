@@ -164,13 +164,13 @@ class Transformer(RecurrentModel):
 
     def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
         caches, seen = state
-        outputs, kept = self.dropout(self.embedding(observation), training=training), []
+        outputs, new_caches = self.dropout(self.embedding(observation), training=training), []
         for block, cache in zip(self.blocks, caches, strict=True):
             outputs, cache = block(outputs, cache, seen, training=training)
-            kept.append(cache)
+            new_caches.append(cache)
         if not self._every_position:
             outputs = outputs[:, -1]
-        return self.head(self.normalization(outputs)), (tuple(kept), seen + observation.shape[1])
+        return self.head(self.normalization(outputs)), (tuple(new_caches), seen + observation.shape[1])
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"symbols": self.embedding.input_dim, "num_outputs": self.head.units, "every_position": self._every_position}

@@ -185,8 +185,8 @@ class UnitDropout(keras.layers.Layer):
         if self.seed_generator is None or not training:
             return inputs
         seed = tf.cast(self.seed_generator.next(), tf.int64)
-        kept = seeds.uniform(seed, tf.shape(inputs)[-2:]) >= self.rate
-        return tf.where(kept, inputs / (1 - self.rate), tf.zeros_like(inputs))
+        is_kept = seeds.uniform(seed, tf.shape(inputs)[-2:]) >= self.rate
+        return tf.where(is_kept, inputs / (1 - self.rate), tf.zeros_like(inputs))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}

@@ -68,20 +68,20 @@ class Supervised(Trainer):
         return AnswerScore(self._loss, self._metrics)
 
 
-def _loss(given: Any, target: SpaceNest | None) -> Any:
+def _loss(loss: Any, target: SpaceNest | None) -> Any:
     """Returns what to call with (target, output)."""
-    if given is None:
+    if loss is None:
         discrete = isinstance(target, Discrete)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if discrete else keras.losses.MeanSquaredError()
-    if given in ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"):
+    if loss in ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # models here put out logits
-    return keras_names.loss(given)
+    return keras_names.loss(loss)
 
 
-def _metric(given: Any, target: SpaceNest | None) -> Any:
-    if given in ("accuracy", "acc") and isinstance(target, Discrete):
+def _metric(metric: Any, target: SpaceNest | None) -> Any:
+    if metric in ("accuracy", "acc") and isinstance(target, Discrete):
         return keras.metrics.SparseCategoricalAccuracy(name="accuracy")  # as `compile` resolves the name
-    return given
+    return metric
 
 
 def _check_names(names: list[str]) -> None:

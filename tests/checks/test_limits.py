@@ -77,8 +77,10 @@ def test_what_a_file_asks_for_is_counted(tmp_path, lines, sentence):
 
 
 def test_a_user_may_ask_for_what_a_file_may_not():
-    found = task.changed(agentlab.runs.composition.find_task("dqn-cartpole"), {"num_environments": 1_000_000, "steps": 10**13})
-    assert found.num_environments == 1_000_000
+    changed = task.changed(
+        agentlab.runs.composition.find_task("dqn-cartpole"), {"num_environments": 1_000_000, "steps": 10**13}
+    )
+    assert changed.num_environments == 1_000_000
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, "a\0b", "a\x1b[2J", "a\nb", "\u202eb"])
@@ -140,10 +142,10 @@ def test_messages_are_short_and_control_no_terminal():
 
 
 def test_a_warning_of_another_machine_quotes_what_the_file_says(tmp_path):
-    with pytest.warns(errors.RunWarning) as told:
+    with pytest.warns(errors.RunWarning) as warnings_seen:
         warnings.warn(errors.RunWarning(f"python \x1b]0;{'x' * 10**6}\x07 then"), stacklevel=1)
-    assert len(str(told[0].message)) < 2_100
-    assert "\x1b" not in str(told[0].message)
+    assert len(str(warnings_seen[0].message)) < 2_100
+    assert "\x1b" not in str(warnings_seen[0].message)
 
 
 def test_what_cant_be_quoted_is_named():
@@ -225,7 +227,7 @@ def test_a_model_is_traced_with_the_weights_it_would_have_anyway():
 
 
 def test_a_spec_of_a_file_has_no_more_numbers_than_an_array(tmp_path):
-    told = SPEC.as_data()
+    data = SPEC.as_data()
     for space, changed in (
         ("observation", {"shape": [0] * 1_000}),
         ("observation", {"shape": [2**20, 2**20]}),
@@ -233,7 +235,7 @@ def test_a_spec_of_a_file_has_no_more_numbers_than_an_array(tmp_path):
         ("observation", {"maximum": 10**4_000}),
     ):
         with pytest.raises(errors.UsageError, match="can't be read"):
-            EnvironmentSpec.from_data(json.loads(json.dumps({**told, space: {**told[space], **changed}})))
+            EnvironmentSpec.from_data(json.loads(json.dumps({**data, space: {**data[space], **changed}})))
 
 
 def test_too_many_processes_are_refused():

@@ -45,7 +45,7 @@ def ours() -> list[tuple[str, str]]:
 
 def cases() -> list[tuple[str, str, str]]:
     """Returns kind and name of every part with each of its settings."""
-    return [(kind, name, each.name) for kind, name in ours() for each in settings.describe(plugins.load(kind, name))]
+    return [(kind, name, setting.name) for kind, name in ours() for setting in settings.describe(plugins.load(kind, name))]
 
 
 def task_with(kind: str, name: str, values: dict[str, Any]) -> Task:
@@ -56,8 +56,8 @@ def task_with(kind: str, name: str, values: dict[str, Any]) -> Task:
     changes: dict[str, Any] = {} if base != "dqn" else {"environment": {"name": "identity"}, "memory": {"capacity": 64}}
     if name == "latest":
         changes["trainer"] = {"learning_starts": 0, "update_period": 2}
-    found = changed(find_task(base), {**changes, **SMALL})
-    return of_file(changed(found, {kind: {"name": name, **values}}))
+    base_task = changed(find_task(base), {**changes, **SMALL})
+    return of_file(changed(base_task, {kind: {"name": name, **values}}))
 
 
 def use(kind: str, name: str, values: dict[str, Any]) -> None:

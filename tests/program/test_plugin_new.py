@@ -14,7 +14,6 @@ from agentlab.program.cli import main
 from agentlab.registry import plugins
 from strangers import program
 
-
 NUM_FILES = {"task": 8, "algorithm": 11}  # 9 for every other kind
 
 
@@ -23,9 +22,9 @@ def packages(tmp_path_factory):
     """Writes a package of each kind, installs them beside what is installed, and returns the directory and their place."""
     directory = tmp_path_factory.mktemp("packages")
     for kind in scaffold.TEMPLATES:
-        found = program("plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory))
-        assert (found.returncode, found.stderr) == (0, "")
-        assert found.stdout.startswith(f"Wrote {NUM_FILES.get(kind, 9)} files to {directory / f'try-{kind}'}.")
+        process = program("plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory))
+        assert (process.returncode, process.stderr) == (0, "")
+        assert process.stdout.startswith(f"Wrote {NUM_FILES.get(kind, 9)} files to {directory / f'try-{kind}'}.")
     site = directory / "site"
     command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
     places = [str(directory / f"try-{kind}") for kind in scaffold.TEMPLATES]
@@ -74,14 +73,14 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
         "        sys.stdout.flush()\n"
         "        subprocess.run([sys.executable, '-m', 'agentlab', *advised], check=True)\n"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (found.returncode, found.stderr) == (0, ""), found.stdout
-    assert "BROKEN" not in found.stdout
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, ""), process.stdout
+    assert "BROKEN" not in process.stdout
     for kind in scaffold.TEMPLATES:
         module = f"try_{kind}"
-        assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in found.stdout
-        assert f"\ntry-{kind}: " in found.stdout  # the line of its result
-        assert f"Files in try-{kind}-advised\n" in found.stdout
+        assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in process.stdout
+        assert f"\ntry-{kind}: " in process.stdout  # the line of its result
+        assert f"Files in try-{kind}-advised\n" in process.stdout
 
 
 @pytest.mark.parametrize("kind", scaffold.TEMPLATES)

@@ -271,11 +271,11 @@ def test_a_file_that_is_changed_after_it_was_verified_is_not_read(tmp_path, monk
     monkeypatch.setattr(file, "_held", (-1, b""))  # of a large file, the block that was read last is another
     CHANGES[change](tmp_path / "file")
     try:
-        found = file.read_all()
+        contents = file.read_all()
     except files.UnreadableError as error:
         assert "changed while it was read" in str(error)  # noqa: PT017
     else:
-        assert {name: array.tolist() for name, array in found.items()} == {name: x.tolist() for name, x in held.items()}
+        assert {name: array.tolist() for name, array in contents.items()} == {name: x.tolist() for name, x in held.items()}
 
 
 def test_an_agent_of_a_sparse_checkpoint_is_refused_before_it_takes_memory(run, monkeypatch):

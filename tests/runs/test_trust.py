@@ -105,17 +105,17 @@ def test_another_runs_config_imports_no_module_either(run, tmp_path, capsys):
 
 
 def test_a_setting_of_the_users_own_is_not_the_files(run):
-    found, _, _ = task.read_run_config(run / "config.json")
-    assert "id" in found.environment.from_file
-    own = task.changed(found, {"environment": {"id": ID}})
+    loaded, _, _ = task.read_run_config(run / "config.json")
+    assert "id" in loaded.environment.from_file
+    own = task.changed(loaded, {"environment": {"id": ID}})
     assert "id" not in own.environment.from_file
     build_environment(own.environment, 1).close()
     assert is_imported()
 
 
 def test_marks_survive_changes_and_reach_the_evaluation(run):
-    found, _, _ = task.read_run_config(run / "config.json")
-    longer = task.changed(found, {"steps": 99, "environment": {"arguments": {"x": 1}}, "evaluation": {"episodes": 2}})
+    loaded, _, _ = task.read_run_config(run / "config.json")
+    longer = task.changed(loaded, {"steps": 99, "environment": {"arguments": {"x": 1}}, "evaluation": {"episodes": 2}})
     assert {"id", "arguments"} <= longer.environment.from_file | {"arguments"}
     judged = task.changed(longer, {"evaluation": {"environment": {"name": "gymnasium", "render_mode": "rgb_array"}}})
     assert "id" in evaluation_environment(judged).from_file
@@ -133,9 +133,9 @@ def test_marks_survive_changes_and_reach_the_evaluation(run):
     ],
 )
 def test_a_toml_file_imports_no_module(tmp_path, changes):
-    found = asked_by_file(tmp_path, changes)
+    asked = asked_by_file(tmp_path, changes)
     with pytest.raises(errors.UsageError, match=REFUSAL):
-        build_environment(evaluation_environment(found), 1)
+        build_environment(evaluation_environment(asked), 1)
     assert not is_imported()
 
 

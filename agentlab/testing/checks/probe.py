@@ -61,11 +61,11 @@ def observe(*modules: str, tensorflow: bool = True) -> None:
         options = [f"--report={report}", *(["--tensorflow"] if tensorflow else [])]
         command = [sys.executable, "-m", "agentlab.testing.checks.probe", *options, *modules]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-        found = json.loads(report.read_text("utf-8")) if report.exists() else {}
+        observations = json.loads(report.read_text("utf-8")) if report.exists() else {}
     lines = ended.stderr.strip().splitlines() or [""]
     lost = Import(f"the end of the process with exit code {ended.returncode}, {lines[-1]}", "", 0.0, [], [])
     for module in modules:
-        _OBSERVED[module, tensorflow] = Import(**found[module]) if module in found else lost
+        _OBSERVED[module, tensorflow] = Import(**observations[module]) if module in observations else lost
 
 
 def main(arguments: list[str]) -> None:
@@ -74,8 +74,8 @@ def main(arguments: list[str]) -> None:
     if "--tensorflow" in arguments:
         for name in ("agentlab.runs.composition", *HEAVY):  # what these change is not the module's doing
             importlib.import_module(name)
-    found = {name: attrs.asdict(_observe(name)) for name in arguments if not name.startswith("--")}
-    pathlib.Path(report).write_text(json.dumps(found), "utf-8")
+    imports = {name: attrs.asdict(_observe(name)) for name in arguments if not name.startswith("--")}
+    pathlib.Path(report).write_text(json.dumps(imports), "utf-8")
 
 
 def _observe(name: str) -> Import:

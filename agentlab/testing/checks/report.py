@@ -75,8 +75,8 @@ def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
     try:
         if offer.kind == "package":
             raise errors.PluginError(offer.problem)
-        given = {"changes" if offer.kind == "task" else "settings": settings}
-        tests = suites.suite_of(offer, **given)
+        attributes = {"changes" if offer.kind == "task" else "settings": settings}
+        tests = suites.suite_of(offer, **attributes)
     except errors.AgentlabError as error:
         yield Line(loaded, "broken", str(error))
         return
@@ -91,13 +91,13 @@ def run(tests: type) -> Iterator[Line]:
     told as a fault of its own only where no line was.
     """
     names = [name for base in reversed(tests.__mro__) for name in vars(base) if name.startswith("test_")]
-    found: list[Line] = []
+    lines: list[Line] = []
     for name in dict.fromkeys(names):
         line = run_line(tests, name)
-        already = any(each.state == "broken" for each in found)
-        if already and (line.error is not None or found[0].state == "broken"):  # the first is what the part is at all
+        already = any(earlier.state == "broken" for earlier in lines)
+        if already and (line.error is not None or lines[0].state == "broken"):  # the first is what the part is at all
             line = Line(line.text, "open")
-        found.append(line)
+        lines.append(line)
         yield line
 
 
@@ -106,7 +106,7 @@ def run_line(tests: type, name: str) -> Line:
     text = (inspect.getdoc(getattr(tests, name)) or name).replace("\n", " ")
     instance = tests()
     try:
-        with waiting.shown(f"  checking  {text}"):
+        with waiting.show_status(f"  checking  {text}"):
             getattr(instance, name)()
     except Violation as violation:
         return Line(text, "broken", str(violation))

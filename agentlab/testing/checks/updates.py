@@ -20,7 +20,7 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.testing.checks import around
-from agentlab.testing.checks.watched import told_apart, watched
+from agentlab.testing.checks.watched import distinguishable, watched
 from agentlab.trainer import Loss, Recording, Setup, Trainer, Update, build_trainer
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
 
@@ -110,7 +110,7 @@ class Learning:
         models = build_models(among, 0, spec, trainer)
         name, network = next(iter(trainer.networks(spec).items()))
         if is_watched:
-            self.batch = told_apart(self.batch)
+            self.batch = distinguishable(self.batch)
             row = tf.nest.map_structure(lambda leaf: leaf[(0,) * len(self.batch.reward.shape)], self.batch.observation)
             watching = watched(models[name][0], spec.see(row))
             models[name][0] = build_model(watching, spec, network.num_outputs, seed=0)

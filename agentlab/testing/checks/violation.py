@@ -23,9 +23,9 @@ class Violation(AssertionError):
         self.expected, self.got = expected, got
 
 
-def expect(kept: Any, expected: str, got: Any) -> None:
+def expect(holds: Any, expected: str, got: Any) -> None:
     """Raises a Violation unless `kept`."""
-    if not kept:
+    if not holds:
         raise Violation(expected, got)
 
 
@@ -71,10 +71,10 @@ def leaves(value: Any, name: str = "") -> dict[str, np.ndarray]:
         named = {str(index): item for index, item in enumerate(value)}
     else:
         return {name: np.asarray(value)}
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for key, item in named.items():
-        found.update(leaves(item, f"{name}.{key}" if name else str(key)))
-    return found
+        arrays.update(leaves(item, f"{name}.{key}" if name else str(key)))
+    return arrays
 
 
 def shape_and_dtype(value: Any) -> str:

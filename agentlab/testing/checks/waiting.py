@@ -14,7 +14,7 @@ ERASE = "\r\033[K"
 
 
 @contextlib.contextmanager
-def shown(text: str) -> Iterator[None]:
+def show_status(text: str) -> Iterator[None]:
     """Shows on standard error, as long as the block runs, what is under way; nothing where that is no terminal."""
     if not sys.stderr.isatty():
         yield

@@ -34,7 +34,7 @@ class Watching(keras.Model):
     def watch(self, inputs: Nest, training: bool) -> None:
         """Takes in a pass over `inputs` `[..., *O]`."""
         pairs = zip(tf.nest.flatten(inputs), self.row, strict=True)
-        alike = [tf.reduce_all(tf.equal(leaf, tf.cast(shown, leaf.dtype))) for leaf, shown in pairs]
+        alike = [tf.reduce_all(tf.equal(leaf, tf.cast(example, leaf.dtype))) for leaf, example in pairs]
         to_learn_from = tf.reduce_all(tf.stack(alike))
         self.add_loss(tf.where(to_learn_from, 1.0, -1.0) * self.price)
         if training:
@@ -71,7 +71,7 @@ def watched(inner: keras.Model, row: Nest) -> Watching:
     return (WatchedRecurrent if isinstance(inner, RecurrentModel) else Watched)(inner, row)
 
 
-def told_apart(batch: Batch) -> Batch:
+def distinguishable(batch: Batch) -> Batch:
     """Returns `batch` with the same row in all of `observation`, and in all of `next_observation` another, if it has one."""
     axes = batch.reward.shape
     observation, following = (_as_rows(value, len(axes)) for value in (batch.observation, batch.next_observation))

@@ -68,8 +68,8 @@ class MinAtarBreakout(DeviceEnvironment):
 
     @property
     def spec(self) -> EnvironmentSpec:
-        shown = Array((SIDE, SIDE, 4), "uint8", minimum=0, maximum=1)
-        return EnvironmentSpec("minatar-breakout", shown, Discrete(len(MINIMAL) if self.minimal else ALL_ACTIONS))
+        space = Array((SIDE, SIDE, 4), "uint8", minimum=0, maximum=1)
+        return EnvironmentSpec("minatar-breakout", space, Discrete(len(MINIMAL) if self.minimal else ALL_ACTIONS))
 
     def initial(self, seed: Any, batch: int) -> State:
         side = seeds.integers(seed, [batch], 2)

@@ -212,7 +212,7 @@ def _digits() -> dict[str, Any]:
     """Returns scikit-learn's 1,797 digits of 8 x 8 pixels from 0 to 16, a fixed random fifth of them to test with."""
     from sklearn.datasets import load_digits
 
-    images, labels = (np.asarray(array) for array in (lambda found: (found.images, found.target))(load_digits()))
+    images, labels = (np.asarray(array) for array in (lambda data: (data.images, data.target))(load_digits()))
     order = shuffled(tf.range(len(images), dtype=tf.int64), len(images), 0, 0).numpy()
     train, test = order[DIGITS_TEST:], order[:DIGITS_TEST]
     arrays = {"x_train": images[train], "x_test": images[test]}

@@ -102,10 +102,10 @@ class Images(DeviceEnvironment):
         stored = tf.reshape(tf.gather(self._samples.inputs, self._place(state)), [-1, *self._dataset.shape])
         if self.max_shift:
             stored = shifted(stored, state.shift, self.max_shift)
-        shown = tf.cast(stored, tf.float32)
+        image = tf.cast(stored, tf.float32)
         if self._dataset.unit != 1.0:
-            shown = shown * self._scale
-        return rotated(shown, state.angle) if self.max_rotation else shown
+            image = image * self._scale
+        return rotated(image, state.angle) if self.max_rotation else image
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns all of the split's observations `[N, *O]` float32 and labels `[N]` int64, as Keras's `fit` takes them."""

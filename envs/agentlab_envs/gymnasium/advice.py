@@ -28,8 +28,8 @@ def on_observations(id: str, space: Space, arguments: dict[str, Any]) -> str:
     names = [] if kind is None else [key for key, part in kind.parts(space).items() if leaves.are_known(part)]
     if names:
         return _wrapped(id, f"gymnasium.wrappers.FilterObservation({inner}, {names})")
-    shown = _wrapped(id, f"Shown({inner})")
-    return f"{shown} Shown is a gymnasium.ObservationWrapper of yours that shows a Box or Discrete."
+    wrapper = _wrapped(id, f"Shown({inner})")
+    return f"{wrapper} Shown is a gymnasium.ObservationWrapper of yours that shows a Box or Discrete."
 
 
 def on_actions(id: str, arguments: dict[str, Any]) -> str:

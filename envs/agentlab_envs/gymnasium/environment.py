@@ -119,7 +119,7 @@ class GymnasiumEnvironment(Environment):
     def _unusable(self, error: BaseException) -> errors.UsageError:
         native = self.vectorization == "native"
         remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
-        raised = f"it raised {tracebacks.described(error)}"
+        raised = f"it raised {tracebacks.summarize_error(error)}"
         return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
 
     @classmethod
@@ -143,8 +143,8 @@ class GymnasiumEnvironment(Environment):
     def step(self, action: Nest) -> TimeStep:
         action = self._checked_action(action)
         self._steps += 1
-        found, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
-        observation = final_observation = self._copied(found)
+        observed, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
+        observation = final_observation = self._copied(observed)
         reward, ended = self._finite(rewards), terminated | truncated
         if self._begins_late:
             previously_ended, self._ended = self._ended, ended
@@ -187,9 +187,9 @@ class GymnasiumEnvironment(Environment):
             self._tell_of_length(self._log.longest)
             return {}
         now = {"steps": np.array(self._steps), "ended": self._ended.copy()}
-        return {**self._log.state(), **now, **self._shown(self._copy_of(self._observation))}
+        return {**self._log.state(), **now, **self._observation_arrays(self._copy_of(self._observation))}
 
-    def _shown(self, observation: Nest) -> dict[str, np.ndarray]:
+    def _observation_arrays(self, observation: Nest) -> dict[str, np.ndarray]:
         """Returns the arrays of an observation by the names that they have in a checkpoint, "observation/camera/left"."""
         pairs = zip(leaves_of(self._spec.observation), pairs_of(self._spec.observation, observation), strict=True)
         return {f"observation/{path}" if path else "observation": array for path, (_, array) in pairs}
@@ -221,7 +221,7 @@ class GymnasiumEnvironment(Environment):
             self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
             self._ask(self._step_vector, self._outward(blank(self._spec.action, self.num_environments)))
         self._steps = int(state["steps"])
-        if not all(np.array_equal(array, state[name]) for name, array in self._shown(observation).items()):
+        if not all(np.array_equal(array, state[name]) for name, array in self._observation_arrays(observation).items()):
             raise self._fault("played again from its seeds and actions, it shows something else than it did in the run.")
         self._observation = self._copy_of(observation)
         return observation
@@ -269,10 +269,10 @@ class GymnasiumEnvironment(Environment):
 
     def _step_native(self, action: Any) -> Any:
         """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
-        found, reward, terminated, truncated, info = self._vector.step(action)
+        observed, reward, terminated, truncated, info = self._vector.step(action)
         rows = self.num_environments
         ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")
-        return self._observations.conformed(found), as_rewards(reward, rows), *ends, info
+        return self._observations.conformed(observed), as_rewards(reward, rows), *ends, info
 
     def _reset_vector(self, **arguments: Any) -> Any:
         return self._vector.reset(**arguments)
@@ -287,7 +287,7 @@ class GymnasiumEnvironment(Environment):
         except BaseException as error:
             if guard.is_interrupt(error):
                 raise
-            raise self._fault(f"it raised {tracebacks.told(error)}") from error
+            raise self._fault(f"it raised {tracebacks.describe_error(error)}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
         return failure(self._name, self._steps, what)
@@ -305,13 +305,13 @@ class GymnasiumEnvironment(Environment):
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 
-    def _observed(self, found: Any) -> Nest:
+    def _observed(self, observed: Any) -> Nest:
         """Returns a copy of the observations of all rows, as agents see them, checked."""
-        return self._copied(self._ask(self._observations.conformed, found))
+        return self._copied(self._ask(self._observations.conformed, observed))
 
-    def _copied(self, found: Any, rows: np.ndarray | None = None) -> Nest:
+    def _copied(self, observed: Any, rows: np.ndarray | None = None) -> Nest:
         try:
-            return self._observations.copied(found, rows)
+            return self._observations.copied(observed, rows)
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 

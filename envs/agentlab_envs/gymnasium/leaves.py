@@ -24,14 +24,14 @@ class Kind:
 
     Attributes:
         numbers: returns the range of a space's numbers, as the environment itself has them.
-        shown: returns what agents see of it.
+        observed: returns what agents see of it.
         taken: returns how agents act on it.
         show: returns what makes of the environment's numbers those that agents see, given a space and what its observations
             are called; None where they are the same.
     """
 
     numbers: Callable[[Any], Array]
-    shown: Callable[[Any], Space]
+    observed: Callable[[Any], Space]
     taken: Callable[[Any], Space]
     show: Callable[[Any, str], Show | None] = lambda _, __: None
 

@@ -58,9 +58,9 @@ def _not_made(id: str, arguments: dict[str, Any], error: BaseException, render_m
         return f"{name} has no pictures to show: its constructor takes no render_mode {render_mode!r}."
     if isinstance(error, (gymnasium.error.Error, errors.EnvironmentFault)):
         return f"{name} cannot be made: {str(error).rstrip('.')}."
-    given = f" with the arguments {arguments}" if arguments else ""
+    clause = f" with the arguments {arguments}" if arguments else ""
     cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
-    return f"{name} cannot be made{given}: {tracebacks.told(cause)}."
+    return f"{name} cannot be made{clause}: {tracebacks.describe_error(cause)}."
 
 
 def _is_of_pictures(error: BaseException) -> bool:
@@ -111,7 +111,7 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
             f"{display_name(id)} takes actions from a {_name(actions)} space, where agentlab gives those of {SUPPORTED}"
             f"{stranger}; {advice.on_actions(id, arguments)}"
         )
-    observation = nests.map_leaves(lambda leaf: leaves.known(leaf).shown(leaf), observations)
+    observation = nests.map_leaves(lambda leaf: leaves.known(leaf).observed(leaf), observations)
     action = nests.map_leaves(lambda leaf: leaves.known(leaf).taken(leaf), actions)
     return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
 

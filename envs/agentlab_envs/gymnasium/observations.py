@@ -31,9 +31,9 @@ class _Leaf:
         kind, name = leaves.known(space), entry_name("observation", path)
         return cls(space.dtype, Numbers(kind.numbers(space), name), kind.show(space, name))
 
-    def copied(self, found: np.ndarray, rows: Any = None) -> np.ndarray:
+    def copied(self, values: np.ndarray, rows: Any = None) -> np.ndarray:
         """Returns a copy of the environment's numbers `[N, *shape]`, checked, as agents see them."""
-        array = np.array(found, self.dtype)
+        array = np.array(values, self.dtype)
         self.numbers.check(array, rows)
         return array if self.show is None else self.show(array, rows)
 
@@ -57,10 +57,10 @@ class Observations:
         single = self._leaves.get("")  # as of most environments, which are spared a walk through the parts at every step
         self.copied: Callable[..., Nest] = self._copied if single is None else single.copied
 
-    def _copied(self, found: Nest, rows: Any = None) -> Nest:
-        return nests.gather(self._named, found, lambda _, array, path: self._leaves[path].copied(array, rows), "observation")
+    def _copied(self, observed: Nest, rows: Any = None) -> Nest:
+        return nests.gather(self._named, observed, lambda _, array, path: self._leaves[path].copied(array, rows), "observation")
 
-    def conformed(self, found: Any, rows: Any = None) -> Nest:
+    def conformed(self, observed: Any, rows: Any = None) -> Nest:
         """Returns a vector's observations, of all rows or of some, as a mapping of arrays `[N, *shape]`, or one array.
 
         Raises:
@@ -68,7 +68,7 @@ class Observations:
         """
         form = self._form if rows is None else former(self._space, (len(rows),), np.asarray)
         try:
-            return form(found)
+            return form(observed)
         except EnvironmentFault as fault:
             raise EnvironmentFault(f"its vector class {fault}") from fault
 

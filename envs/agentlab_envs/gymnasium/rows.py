@@ -62,11 +62,11 @@ class Row(gymnasium.Wrapper):
         self._mask = masks.mask_space(env, mask)
         self._form: Callable[[Any], Nest] | None = None
         self.texts = texts.paths_of(self._inner[0])
-        shown = texts.without(self._inner[0]) if self.texts else self._inner[0]
-        if leaves.are_known(shown):  # others are refused by whoever looks at them
-            self._form = self._former(shown)
-            space = nests.named(shown)
-            self.observation_space = space if self._mask is None else masks.with_mask(space, self._mask)
+        space = texts.without(self._inner[0]) if self.texts else self._inner[0]
+        if leaves.are_known(space):  # others are refused by whoever looks at them
+            self._form = self._former(space)
+            named = nests.named(space)
+            self.observation_space = named if self._mask is None else masks.with_mask(named, self._mask)
         if leaves.are_known(self._inner[1]):
             self.action_space = nests.named(self._inner[1])
         self._is_several = nests.kind_of(self._inner[1]) is not None
@@ -107,10 +107,10 @@ class Row(gymnasium.Wrapper):
         ends = as_end(terminated, self.row, "terminated"), as_end(truncated, self.row, "truncated")
         return self._checked(observation, info), as_reward(reward, self.row), *ends, {}
 
-    def _former(self, shown: gymnasium.Space) -> Callable[[Any], Nest]:
-        """Returns what makes of the environment's observations those of the space `shown`."""
-        form = former(shown)
-        return (lambda found: form(texts.cut(self._inner[0], found))) if self.texts else form
+    def _former(self, space: gymnasium.Space) -> Callable[[Any], Nest]:
+        """Returns what makes of the environment's observations those of `space`."""
+        form = former(space)
+        return (lambda observed: form(texts.cut(self._inner[0], observed))) if self.texts else form
 
     def _spread(self, action: Any) -> Any:
         return nests.spread(self._inner[1], action)
@@ -144,7 +144,7 @@ class Row(gymnasium.Wrapper):
             return error
         if misshapen := _misshapen(error, method):
             return errors.EnvironmentFault(f"row {self.row}'s {method} {misshapen}")
-        return errors.EnvironmentFault(f"row {self.row} raised {tracebacks.told(error)}")
+        return errors.EnvironmentFault(f"row {self.row} raised {tracebacks.describe_error(error)}")
 
 
 class Rows(SyncVectorEnv):
@@ -179,8 +179,8 @@ class Rows(SyncVectorEnv):
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
-        found: Any = self._observations
-        put = functools.partial(_put, found) if isinstance(found, dict) else found.__setitem__
+        observations: Any = self._observations
+        put = functools.partial(_put, observations) if isinstance(observations, dict) else observations.__setitem__
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
@@ -195,7 +195,7 @@ class Rows(SyncVectorEnv):
             put(row, observation)
         if self._next_step:
             self._autoreset_envs = terminated | truncated
-        return found, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
+        return observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
 
     def close(self, **_: Any) -> None:
         """Closes all environments, also when one doesn't close.
@@ -213,7 +213,7 @@ class Rows(SyncVectorEnv):
             except BaseException as error:
                 if guard.is_interrupt(error):
                     raise
-                reasons.append(f"row {row} raised {tracebacks.told(error)}")
+                reasons.append(f"row {row} raised {tracebacks.describe_error(error)}")
         if reasons:
             raise errors.EnvironmentFault(f"{'; '.join(reasons)}.")
 
@@ -246,9 +246,9 @@ def _misshapen(error: BaseException, method: str) -> str:
     return f"returned {returned}{_expected(method)}" if "unpack" in text else ""
 
 
-def _put(found: Nest, row: int, observation: Nest) -> None:
+def _put(observations: Nest, row: int, observation: Nest) -> None:
     """Writes one row's observation into those of all."""
-    for name, array in found.items():
+    for name, array in observations.items():
         if isinstance(array, dict):
             _put(array, row, observation[name])
         else:
@@ -271,14 +271,14 @@ class Form:
         self.dtype: Any = space.dtype
         self.name = entry_name("observation", path)
 
-    def array(self, found: Any, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
+    def array(self, observed: Any, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
         """Returns what an environment showed as an array, a new one by default.
 
         Raises:
             EnvironmentFault: its shape or kind of numbers is another; the message is a clause without a subject.
         """
         try:
-            array = make(found)
+            array = make(observed)
         except (ValueError, TypeError) as error:  # lists of different lengths
             raise errors.EnvironmentFault(f"returned an {self.name} that is no array: {errors.first_line(error)}.") from error
         if array.shape == self.shape and (array.dtype == self.dtype or np.can_cast(array.dtype, self.dtype, "same_kind")):
@@ -293,5 +293,5 @@ def former(space: gymnasium.Space, lead: Shape = (), make: Callable[[Any], np.nd
     """Returns what makes of an environment's observations a mapping of arrays, or one array, see `Form`."""
     forms = {path: Form(leaf, lead, path) for path, leaf in nests.leaves_of(space).items()}
     if "" in forms and nests.kind_of(space) is None:
-        return forms[""].array if make is np.array else lambda found: forms[""].array(found, make)
-    return lambda found: nests.gather(space, found, lambda _, value, path: forms[path].array(value, make), "observation")
+        return forms[""].array if make is np.array else lambda observed: forms[""].array(observed, make)
+    return lambda observed: nests.gather(space, observed, lambda _, value, path: forms[path].array(value, make), "observation")

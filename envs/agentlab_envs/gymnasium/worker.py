@@ -65,7 +65,7 @@ def _tried(row: int, function: Callable[[], Any]) -> tuple[str, Any]:
     except errors.EnvironmentFault as fault:
         return FAULT, str(fault)
     except BaseException as error:
-        return FAULT, f"row {row} raised {tracebacks.told(error)}"
+        return FAULT, f"row {row} raised {tracebacks.describe_error(error)}"
 
 
 def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> None:
@@ -74,7 +74,7 @@ def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> No
     except OSError:
         raise
     except Exception as error:  # what can't be pickled
-        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {tracebacks.told(error)}"))
+        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {tracebacks.describe_error(error)}"))
 
 
 class Servant:

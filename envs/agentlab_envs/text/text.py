@@ -107,8 +107,8 @@ class Text(DeviceEnvironment):
         vocabulary = self._split[0]
         size = vocabulary.size
         answers = Discrete(size, shape=(self.window,) if self.windows == "streams" else ())
-        shown = Array((self.window,), "int64", 0, size - 1)
-        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=self._once(), vocabulary=vocabulary)
+        space = Array((self.window,), "int64", 0, size - 1)
+        return EnvironmentSpec("text", space, answers, target=answers, num_episodes=self._once(), vocabulary=vocabulary)
 
     def _once(self) -> int | None:
         """Returns how many episodes read the text through once: of streams, as many as are to be read side by side."""

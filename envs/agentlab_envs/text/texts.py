@@ -124,8 +124,8 @@ def _read(file: pathlib.Path) -> bytes:
 def _nietzsche() -> bytes:
     """Returns the text of Keras's character-level LSTM example, from the user's data folder, the cache, or the network."""
     folder = os.environ.get(FOLDER)
-    given = pathlib.Path(folder or "", NIETZSCHE)
-    place = given if folder and given.is_file() else cache() / NIETZSCHE
+    path = pathlib.Path(folder or "", NIETZSCHE)
+    place = path if folder and path.is_file() else cache() / NIETZSCHE
     if place.is_file():
         return _verified(_read(place), str(place))
     data = _verified(_download(NIETZSCHE_URL), NIETZSCHE_URL)

@@ -70,7 +70,7 @@ def test_an_update_raises_the_probability_of_the_better_action():
     trainer.build(Setup(SPEC, {"policy": [model]}))
     update = trainer.update(filled_memory(trainer), seeds.at(0, 0))
 
-    # The gradient of the mean of -log(1/2) * (1, 0) is (-1/4, 1/4); of half the squared errors of the value, 1 and 0, it is -1/2.
+    # Gradients of means over two steps: (-1/2, 1/2) and 0 for the logits, -1 and 0 for the value.
     np.testing.assert_allclose(model.layers[-1].bias.numpy(), [0.25, -0.25, 0.5], rtol=1e-6)
     np.testing.assert_allclose(update.metrics["entropy"], np.log(2.0), rtol=1e-6)
     np.testing.assert_allclose(update.metrics["value_error"], 0.5, rtol=1e-6)

@@ -22,9 +22,9 @@ class TestTask(TaskTests):
 
 def add(memory, *rewards):
     """Adds steps of one environment, told apart by their rewards."""
-    count, shown = len(rewards), tf.zeros([len(rewards), 1])
+    count, observation = len(rewards), tf.zeros([len(rewards), 1])
     action, going_on = tf.zeros([count], tf.int64), tf.zeros([count], tf.bool)
-    memory.add(Step(shown, action, tf.constant(rewards), tf.ones([count]), shown, going_on, ~going_on), row=action)
+    memory.add(Step(observation, action, tf.constant(rewards), tf.ones([count]), observation, going_on, ~going_on), row=action)
 
 
 def test_the_last_ones_are_handed_out():
