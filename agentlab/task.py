@@ -40,7 +40,7 @@ class Part:
         return f"{self.package}:{self.name}" if self.package and ":" not in self.name else self.name
 
 
-def part(name: str, **values: Any) -> Part:
+def part(name: str, **values: object) -> Part:
     """Returns a part by name, with settings.
 
     >>> part("mlp", hidden_units=(64, 64)).settings
@@ -49,10 +49,10 @@ def part(name: str, **values: Any) -> Part:
     return Part(name, values)
 
 
-def _check_name(_task: Task, _attribute: Any, name: Any) -> None:
+def _check_name(_task: Task, _attribute: attrs.Attribute, name: object) -> None:
     """Raises ValueError if a task's name is none for a directory, which its runs are put into."""
     plain = isinstance(name, str) and name.strip(".") and name.isprintable() and not {"/", "\\"} & set(name)
-    if not plain or len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
+    if not plain or len(str(name).encode("utf-8", "surrogatepass")) > NAME_BYTES:
         raise ValueError(
             f"the task's name is {str(name)[:60]!r}; expected one that a directory can have, such as 'dqn-cartpole': at most "
             f"{NAME_BYTES} bytes of printable characters, without slashes"
@@ -247,7 +247,7 @@ def _with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> 
     return attrs.evolve(task, **changes)
 
 
-def _at(tables: Any, path: tuple[str, ...]) -> Any:
+def _at(tables: object, path: tuple[str, ...]) -> Any:
     """Returns what stands at a path of nested tables, None if nothing does."""
     for name in path:
         tables = tables.get(name) if isinstance(tables, dict) else None
@@ -359,7 +359,7 @@ def unusable_config(file: pathlib.Path, error: Exception) -> errors.UsageError:
     return errors.UsageError(f"Config file {str(file)!r} can't be used: {error}. Expected a run's config.json.")
 
 
-def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
+def _with(conversion: Callable[[Any], Any], value: object) -> Any:
     """Returns nested tables for a task or what it consists of, the values of settings converted."""
     if isinstance(value, Part):
         package = {"package": value.package} if value.package else {}
@@ -371,7 +371,7 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     return conversion(value)
 
 
-def _check_objects(recorded: dict[str, Any], objects: Any, path: str) -> None:
+def _check_objects(recorded: dict[str, Any], objects: object, path: str) -> None:
     for name, value in _table(objects, f"objects{path}").items():
         before = recorded.get(name)
         if isinstance(before, dict) and isinstance(value, dict) and not settings.is_former_object(before):
@@ -394,13 +394,14 @@ def merged(old: dict[str, Any], new: dict[str, Any], are_parts: bool = False) ->
     result = dict(old)
     for key, value in new.items():
         before = old.get(key)
-        both = isinstance(value, dict) and isinstance(before, dict)
         named = are_parts or key in PART_KINDS or key == "optimizer"
-        result[key] = merged(before, value, key == "models") if both and not _begins_anew(named, before, value) else value  # type: ignore[arg-type]
+        if isinstance(value, dict) and isinstance(before, dict) and not _begins_anew(named, before, value):
+            value = merged(before, value, key == "models")
+        result[key] = value
     return result
 
 
-def _begins_anew(named: bool, before: Any, value: Any) -> bool:
+def _begins_anew(named: bool, before: dict[str, Any], value: dict[str, Any]) -> bool:
     another = named and any(key in value and value[key] != before.get(key) for key in ("name", "package"))
     other_kind = _is_schedule(before) and value.get("kind", before["kind"]) != before["kind"]
     return another or other_kind or settings.is_former_object(before)
@@ -414,7 +415,7 @@ def _is_schedule(table: dict[str, Any]) -> bool:
     return table.keys() <= {"kind", *(setting.name for setting in settings.describe(schedules.KINDS[kind]))}
 
 
-def _table(value: Any, where: str) -> dict[str, Any]:
+def _table(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise errors.UsageError(
             f'{where} is {errors.quoted(value)}; expected a table of settings, such as {where}.name = "...".'
@@ -422,7 +423,7 @@ def _table(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _part(value: Any, where: str) -> Part:
+def _part(value: object, where: str) -> Part:
     table = _table(value, where)
     name = table.get("name")
     if not isinstance(name, str):

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import attrs
 import numpy as np
 
-Tensor: TypeAlias = Any  # a tf.Tensor, or a NumPy array on the host; TensorFlow has no type stubs
-Nest: TypeAlias = Any  # a tensor, or a mapping of names to nests
-Seed: TypeAlias = Any  # [2] int64, for `agentlab.seeds`
-Shape: TypeAlias = tuple[int, ...]
-Metrics: TypeAlias = dict[str, Any]  # scalars [] or one number per row [N], by name
+from agentlab.tensors.aliases import Nest, Seed, Shape, Tensor
+
+__all__ = ["Batch", "Decision", "Metrics", "Nest", "Seed", "Shape", "Step", "Tensor", "TimeStep"]
+
+Metrics: TypeAlias = dict[str, Tensor]  # scalars [] or one number per row [N], by name
 
 
 @attrs.frozen(eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -25,7 +25,10 @@ MOST = {  # of a task's numbers that a file may ask for; a user may ask for more
 }
 
 
-def check_values(tables: Any, path: str = "", depth: int = 0) -> None:
+Table: TypeAlias = dict[str, Any] | list[Any] | tuple[Any, ...]  # as files hold them, nested
+
+
+def check_values(tables: object, path: str = "", depth: int = 0) -> None:
     """Checks every value of nested tables and lists; other objects are left alone.
 
     Raises:
@@ -62,7 +65,7 @@ def _check_text(text: str, what: str) -> None:
         ) from error
 
 
-def check_finite(tables: Any, path: str = "") -> None:
+def check_finite(tables: object, path: str = "") -> None:
     """Checks that all numbers of nested tables, lists and schedules are such as JSON knows.
 
     Raises:
@@ -82,7 +85,7 @@ def check_finite(tables: Any, path: str = "") -> None:
         )
 
 
-def check_size(tables: Any, where: str) -> None:
+def check_size(tables: Table, where: str) -> None:
     """Checks how much a file holds; its depth has been checked.
 
     Raises:
@@ -111,10 +114,10 @@ def check_asked(tables: dict[str, Any], file: str) -> None:
             )
 
 
-def _count(tables: Any) -> tuple[int, int]:
+def _count(tables: Table) -> tuple[int, int]:
     """Returns how many names and values there are in nested tables and lists."""
     names = values = 0
-    waiting = [tables]
+    waiting: list[Table] = [tables]
     while waiting:
         table = waiting.pop()
         names += len(table) if isinstance(table, dict) else 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
 
@@ -35,7 +33,7 @@ class TimeStepCheck:
         self._target = None if spec.target is None else Values(map_space(without_least, spec.target), "target")
         self._action = Values(spec.action, "action")
 
-    def beginning(self, timestep: Any) -> TimeStep:
+    def beginning(self, timestep: object) -> TimeStep:
         """Returns the time step of a reset with arrays of the spec's dtypes; it may lack a target, as no action led there.
 
         Raises:
@@ -45,7 +43,7 @@ class TimeStepCheck:
             timestep = attrs.evolve(timestep, acted=np.zeros(self._rows, np.bool_))
         return self.timestep(timestep)
 
-    def timestep(self, timestep: Any) -> TimeStep:
+    def timestep(self, timestep: object) -> TimeStep:
         """Returns the time step with arrays of the spec's dtypes.
 
         Raises:
@@ -68,7 +66,7 @@ class TimeStepCheck:
             acted=acted,
         )
 
-    def _checked_target(self, target: Any, acted: np.ndarray) -> Nest:
+    def _checked_target(self, target: object, acted: np.ndarray) -> Nest:
         if self._target is None:
             return ()
         if is_missing(target):
@@ -83,7 +81,7 @@ class TimeStepCheck:
         """Returns what stands for the targets of rows to which no action led."""
         return blank(self._spec.target or self._spec.action, self._rows)
 
-    def action(self, action: Any) -> Nest:
+    def action(self, action: object) -> Nest:
         """Returns actions `[B, *A]`, counted from 0 where they are choices, as arrays of the spec's dtypes.
 
         Raises:
@@ -108,7 +106,7 @@ class EnvironmentCheck:
         self._name = spec.name
         self._check = TimeStepCheck(spec, rows)
 
-    def begin(self, timestep: Any) -> TimeStep:
+    def begin(self, timestep: object) -> TimeStep:
         """Returns the time step of a reset, checked.
 
         Raises:
@@ -119,7 +117,7 @@ class EnvironmentCheck:
         except EnvironmentFault as error:
             raise failure(self._name, 0, str(error)) from error
 
-    def take(self, timestep: Any, action: Nest) -> TimeStep:
+    def take(self, timestep: object, action: Nest) -> TimeStep:
         """Returns the time step that `action` `[B, *A]` led to, checked.
 
         Raises:

@@ -39,7 +39,7 @@ def without_least(space: Space) -> Space:
     return Array(space.shape, space.dtype, maximum=largest.tolist())
 
 
-def complaint(row: int, name: str, element: list[int], value: Any, space: Space) -> str:
+def complaint(row: int, name: str, element: list[int], value: object, space: Space) -> str:
     """Returns the clause that says which number is wrong, and what was expected."""
     return f"row {row}'s {name}{element or ''} is {value}; expected {space.expected(tuple(element))}."
 
@@ -57,7 +57,7 @@ class Numbers:
         self._name = name
         self._limits = space.limits
 
-    def check(self, array: np.ndarray, rows: Any = None) -> None:
+    def check(self, array: np.ndarray, rows: np.ndarray | None = None) -> None:
         """Raises a fault unless all numbers are right.
 
         Args:
@@ -74,7 +74,7 @@ class Numbers:
         if np.count_nonzero(right) != array.size:  # a fifth of what all() takes
             self.fail(array, right, rows)
 
-    def fail(self, array: np.ndarray, right: np.ndarray, rows: Any = None) -> None:
+    def fail(self, array: np.ndarray, right: np.ndarray, rows: np.ndarray | None = None) -> None:
         """Raises the fault of the first number that isn't `right` (bool, of the array's shape)."""
         row, *element = np.argwhere(~right)[0].tolist()
         value = array[(row, *element)]
@@ -130,7 +130,7 @@ def entry_name(name: str, path: str) -> str:
 _REWARDS = Numbers(REWARD, "reward")
 
 
-def as_reward(value: Any, row: int) -> float:
+def as_reward(value: object, row: int) -> float:
     """Returns one row's reward as a float, finite or not; an array of one element is taken as its number."""
     if value.__class__ is float:
         return value
@@ -141,7 +141,7 @@ def as_reward(value: Any, row: int) -> float:
         raise EnvironmentFault(complaint(row, "reward", [], short(value), REWARD)) from error
 
 
-def as_end(value: Any, row: int, name: str) -> bool:
+def as_end(value: object, row: int, name: str) -> bool:
     """Returns one row's `terminated`, `truncated` or `acted` as a bool; 0 and 1 are taken as such."""
     if value is True or value is False:
         return value
@@ -151,7 +151,7 @@ def as_end(value: Any, row: int, name: str) -> bool:
     return bool(number)
 
 
-def as_rewards(values: Any, rows: int) -> np.ndarray:
+def as_rewards(values: object, rows: int) -> np.ndarray:
     """Returns the rewards of all rows, a new array `[B]` float32."""
     array = _vector(values, rows, "reward")
     if array.dtype.kind not in "biuf":
@@ -167,7 +167,7 @@ def finite_rewards(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def as_ends(values: Any, rows: int, name: str) -> np.ndarray:
+def as_ends(values: object, rows: int, name: str) -> np.ndarray:
     """Returns `terminated`, `truncated` or `acted` of all rows, a new array `[B]` bool."""
     array = _vector(values, rows, name)
     if array.dtype == np.bool_:
@@ -175,7 +175,7 @@ def as_ends(values: Any, rows: int, name: str) -> np.ndarray:
     return np.array([as_end(value, row, name) for row, value in enumerate(_items(values, array))], np.bool_)
 
 
-def as_array(values: Any, space: Space, rows: int, name: str) -> np.ndarray:
+def as_array(values: object, space: Space, rows: int, name: str) -> np.ndarray:
     """Returns `values` as an array `[B, *shape]` of the space's dtype, the same one if it is that already."""
     array = _any_array(values, name)
     shape = (rows, *space.shape)
@@ -187,12 +187,12 @@ def as_array(values: Any, space: Space, rows: int, name: str) -> np.ndarray:
         return array.astype(space.dtype, copy=False)
 
 
-def is_missing(leaf: Any) -> bool:
+def is_missing(leaf: object) -> bool:
     """Whether a leaf of a time step is `()`."""
     return isinstance(leaf, tuple) and not leaf
 
 
-def _vector(values: Any, rows: int, name: str) -> np.ndarray:
+def _vector(values: object, rows: int, name: str) -> np.ndarray:
     """Returns `values` as an array `[B]`; of one row, a number alone will do."""
     array = _any_array(values, name)
     if array.shape == (rows,):
@@ -202,12 +202,12 @@ def _vector(values: Any, rows: int, name: str) -> np.ndarray:
     raise EnvironmentFault(f"its {name} has shape {array.shape}; expected {(rows,)}.")
 
 
-def _items(values: Any, array: np.ndarray) -> list[Any]:
+def _items(values: object, array: np.ndarray) -> list[Any]:
     """Returns the elements of a vector as they were given: in one array, NumPy would make text of numbers beside a text."""
     return list(values) if isinstance(values, (list, tuple)) else array.tolist()
 
 
-def _any_array(values: Any, name: str) -> np.ndarray:
+def _any_array(values: object, name: str) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values
     try:
@@ -216,7 +216,7 @@ def _any_array(values: Any, name: str) -> np.ndarray:
         raise EnvironmentFault(f"its {name} is no array: {first_line(error)}.") from error
 
 
-def _single(value: Any, kinds: str) -> Any:
+def _single(value: object, kinds: str) -> Any:
     """Returns the number that a scalar or an array of one element holds, None if it holds another kind or more of them."""
     try:
         array = np.asarray(value)
@@ -225,7 +225,7 @@ def _single(value: Any, kinds: str) -> Any:
     return array.item() if array.size == 1 and array.dtype.kind in kinds else None
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Returns a value as text of one line and bounded length, as messages show it."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -7,7 +7,7 @@ import dis
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -150,7 +150,7 @@ class Guarded(Environment):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._watching.__exit__(kind, error, trace)
 
-    def _call(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+    def _call(self, name: str, function: Callable[..., T], *arguments: object) -> T:
         """Returns what a method returns, watched and guarded."""
         with self:
             self._watch.call = name

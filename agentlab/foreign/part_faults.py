@@ -92,7 +92,7 @@ def _part_under_way(error: BaseException) -> tuple[str, Any, types.FrameType] | 
     return None
 
 
-def _fault_of(kind: str, part: Any, frame: types.FrameType, error: BaseException) -> errors.AgentlabError:
+def _fault_of(kind: str, part: object, frame: types.FrameType, error: BaseException) -> errors.AgentlabError:
     method = frame.f_code.co_name.removeprefix("tf__")
     clause = f"{type(part).__name__} failed in its {method}: it raised {describe_error(error)}. Mend it there."
     if kind == "environment":

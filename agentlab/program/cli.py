@@ -9,7 +9,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import errors
@@ -17,6 +17,9 @@ from agentlab.program import listing, plugin_commands, process, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.system import console, machine
 from agentlab.system.processes import clock
+
+if TYPE_CHECKING:
+    from agentlab.runs.session import Run
 
 LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
 EXAMPLES = """examples:
@@ -87,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
 
     def command(
-        name: str, function: Callable[[argparse.Namespace], int], text: str, among: Any = commands
+        name: str, function: Callable[[argparse.Namespace], int], text: str, among: argparse._SubParsersAction = commands
     ) -> argparse.ArgumentParser:
         added = among.add_parser(name, help=text, description=function.__doc__)
         _add_common(added)
@@ -310,7 +313,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return tree
 
 
-def _print_result(run: Any) -> None:
+def _print_result(run: Run) -> None:
     result = run.result
     error = console.print_line(
         f"{run.task.name}: {_evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "

@@ -7,14 +7,13 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from agentlab import task
 from agentlab.program import scaffold, tensorflow_setup
 from agentlab.registry import plugins
 
 
-def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
+def add(commands: argparse._SubParsersAction, command: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds the commands to `commands`, a set of subparsers, by `command(name, function, text, commands)`."""
     written = command("new", new, "write a package that plugs in, ready to publish", commands)
     written.add_argument("name", metavar="NAME", help="of the package, such as my-plugin")

@@ -10,9 +10,9 @@ import socket
 import sys
 import threading
 import time
+import types
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from agentlab import errors
 from agentlab.system import console
@@ -158,7 +158,7 @@ class _Listener:
         )
 
 
-def _leave_to_the_listener(_number: int, _frame: Any) -> None:
+def _leave_to_the_listener(_number: int, _frame: types.FrameType | None) -> None:
     """Does nothing: a handler of Python's runs in the main thread, and not before that is back from native code."""
 
 
@@ -177,7 +177,7 @@ def plain_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         show: Callable[..., None] = warnings.showwarning
 
-        def plain(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        def plain(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
             if issubclass(category, errors.RunWarning):
                 console.print_line(f"agentlab: warning: {' '.join(str(message).split())}", sys.stderr)
             else:

@@ -17,7 +17,7 @@ NAMESPACE = "agentlab-object/"  # of the ids under which Gymnasium knows objects
 _numbers = itertools.count()
 
 
-def with_environment(task: Task, environment: Any) -> Task:
+def with_environment(task: Task, environment: object) -> Task:
     """Returns the task in a Gymnasium environment that is given as an object, to learn in and to be judged in.
 
     Gymnasium's registry gets an entry for it, which lasts as long as the process.
@@ -49,7 +49,7 @@ def display_name(id: str) -> str:
     return id.removeprefix(NAMESPACE).rsplit("-", 2)[0] if id.startswith(NAMESPACE) else id
 
 
-def _factory(environment: Any, kind: type) -> Callable[[], Any]:
+def _factory(environment: object, kind: type) -> Callable[[], Any]:
     """Returns what makes a new environment at each call."""
     if isinstance(environment, kind):
         try:

@@ -279,7 +279,7 @@ def _file_name(group: str) -> str:
     return f"{group}.safetensors"
 
 
-def _is_entry(name: str, entry: Any) -> bool:
+def _is_entry(name: str, entry: object) -> bool:
     """Whether a manifest's entry is a file of the checkpoint's own directory, with its size and sha256."""
     group = name.removesuffix(".safetensors")
     plain = group != name and len(name) < 100 and group.isascii() and group.replace("_", "").isalnum()
@@ -288,7 +288,7 @@ def _is_entry(name: str, entry: Any) -> bool:
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
 
 
-def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any = {}) -> bool:  # noqa: B006 - not changed
+def _are_facts(metrics_bytes: object, best: object, exact: object, seconds: object = {}) -> bool:
     if not isinstance(seconds, dict) or not all(_is_time(value) for value in seconds.values()):
         return False
     known = best is None or (
@@ -297,5 +297,5 @@ def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any = {}) -> 
     return type(metrics_bytes) is int and metrics_bytes >= 0 and known and isinstance(exact, bool)
 
 
-def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf

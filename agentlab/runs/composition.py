@@ -45,7 +45,7 @@ FLOAT = 4  # bytes
 COPIES = 3  # of an observation: shown, led to, and on its way
 
 
-def build_part(kind: str, part: Part, **extra: Any) -> Any:
+def build_part(kind: str, part: Part, **extra: object) -> Any:
     """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
 
     Raises:
@@ -59,7 +59,7 @@ def build_part(kind: str, part: Part, **extra: Any) -> Any:
     return settings.build(cls, {**part.settings, **extra}, f"{kind} {part.name!r}")
 
 
-def build_environment(part: Part, num_environments: int, **extra: Any) -> Environment | DeviceEnvironment:
+def build_environment(part: Part, num_environments: int, **extra: object) -> Environment | DeviceEnvironment:
     """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
 
     Raises:
@@ -83,7 +83,7 @@ def build_environment(part: Part, num_environments: int, **extra: Any) -> Enviro
     return checked
 
 
-def check_imports(cls: Any, part: Part) -> None:
+def check_imports(cls: object, part: Part) -> None:
     """Raises UsageError if a file has a module imported that no installed package registers environments from."""
     if not part.from_file or not hasattr(cls, "imported_modules"):
         return

@@ -53,7 +53,7 @@ class EventFile:
         """Closes the file."""
         self._opened.close()
 
-    def _write(self, **fields: Any) -> None:
+    def _write(self, **fields: object) -> None:
         data = self._v1.Event(wall_time=time.time(), **fields).SerializeToString()
         length = len(data).to_bytes(8, "little")
         self._opened.write(length + _masked_checksum(length) + data + _masked_checksum(data))

@@ -7,7 +7,6 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -190,7 +189,7 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
     _check_built(model, output, spec, num_outputs)
 
 
-def _check_built(model: keras.Model, output: Any, spec: EnvironmentSpec, num_outputs: int) -> None:
+def _check_built(model: keras.Model, output: Tensor, spec: EnvironmentSpec, num_outputs: int) -> None:
     """Has a model that was called once, or traced, forget how, and checks its weights and its output."""
     forget_traces(model)
     _check_weights(model)
@@ -212,7 +211,7 @@ def _reason(error: Exception) -> str:
     return (telling or lines or [type(error).__name__])[0].strip().rstrip(".")
 
 
-def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
+def _check_output(output: Tensor, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
     expected = (1, *choices_of(spec.action), num_outputs)
     is_tensor = tf.is_tensor(output) or isinstance(output, tf.TensorSpec)
     got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if is_tensor else type(output).__name__

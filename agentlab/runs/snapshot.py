@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
@@ -13,6 +12,7 @@ from agentlab.system import arrays
 from agentlab.system.files import UnwritableError
 from agentlab.system.ranges import CheckedFile, Range
 from agentlab.tensors import variables
+from agentlab.types import Tensor
 
 SPARE_ROWS = 1_000  # that a memory may write beyond a row for each step and one for every twenty, as for frames
 
@@ -53,7 +53,7 @@ def check_room(agent: Agent, steps: int, free: int | None) -> None:
         )
 
 
-def _num_bytes(variable: Any, rows: int | None = None) -> int:
+def _num_bytes(variable: Tensor, rows: int | None = None) -> int:
     """Returns the bytes of a variable, or of its first `rows`."""
     size = math.prod(variable.shape) * variable.dtype.size
     return size if rows is None or not variable.shape.rank else size * min(rows, variable.shape[0]) // max(variable.shape[0], 1)

@@ -110,14 +110,14 @@ def _as_data(space: SpaceNest | None) -> dict[str, Any] | None:
     return {"kind": kind, **{name: value for name, value in values.items() if value is not None}}
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> Any:
     """Returns a bound with None for an infinity; other values as they are."""
     if isinstance(value, tuple):
         return [_finite(item) for item in value]
     return None if value in (-math.inf, math.inf) else value
 
 
-def _from_data(data: Any, depth: int = 0) -> SpaceNest | None:
+def _from_data(data: object, depth: int = 0) -> SpaceNest | None:
     """Returns the space that was described; raises TypeError where none was, or a part is larger than any run's could be."""
     if data is None:
         return None
@@ -139,7 +139,7 @@ def _from_data(data: Any, depth: int = 0) -> SpaceNest | None:
     return space
 
 
-def _are_starts(start: Any, space: Space) -> bool:
+def _are_starts(start: int | tuple[int, ...], space: Space) -> bool:
     """Whether choices can be counted from `start` in whole numbers of the space's dtype."""
     if not start:
         return type(start) in (int, tuple)
@@ -150,7 +150,7 @@ def _are_starts(start: Any, space: Space) -> bool:
     return int(info.min) <= min(np.ravel(start).tolist()) and max(last) <= int(info.max)
 
 
-def _mapping(entries: Any, depth: int) -> SpaceNest:
+def _mapping(entries: object, depth: int) -> SpaceNest:
     if not isinstance(entries, dict) or not 0 < len(entries) <= MOST_ENTRIES or depth >= DEEPEST:
         raise TypeError(f"the entries of a space are {str(entries)[:40]!r}")
     spaces = {name: _from_data(entry, depth + 1) for name, entry in entries.items()}
@@ -180,28 +180,29 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _without_none(value: Any, infinity: float) -> Any:
+def _without_none(value: object, infinity: float) -> Any:
     if isinstance(value, list):
         return tuple(_without_none(item, infinity) for item in value)
     return infinity if value is None else value
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value <= LARGEST
 
 
-def _are_sizes(value: Any, most: int = MOST_AXES) -> bool:
+def _are_sizes(value: object, most: int = MOST_AXES) -> bool:
     return isinstance(value, list) and len(value) <= most and all(map(_is_size, value))
 
 
-def _is_start(value: Any) -> bool:
+def _is_start(value: object) -> bool:
     limit = np.iinfo(np.int64).max // 2
     values = value if isinstance(value, list) else [value]
     return all(type(item) is int and abs(item) <= limit for item in values)
 
 
-def _is_bound(value: Any, depth: int = 0) -> bool:
+def _is_bound(value: object, depth: int = 0) -> bool:
     if isinstance(value, list):
         return depth < MOST_AXES and all(_is_bound(item, depth + 1) for item in value)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value is None or (is_number and abs(value) <= sys.float_info.max)  # which nan and larger whole numbers are not
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value is None
+    return abs(value) <= sys.float_info.max  # which nan and larger whole numbers are not

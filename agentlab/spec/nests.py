@@ -138,7 +138,7 @@ def random_values(space: SpaceNest, rows: int, generator: np.random.Generator) -
     return map_space(lambda leaf: leaf.random(rows, generator), space)
 
 
-def _conform_array(value: Any, space: Space, prefix: str) -> np.ndarray:
+def _conform_array(value: object, space: Space, prefix: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:  # lists of different lengths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias, Union
 
 import attrs
@@ -64,7 +65,10 @@ class Space(abc.ABC):
         return action
 
 
-def _bound(value: Any) -> Any:
+Bound: TypeAlias = "float | tuple[Any, ...]"  # of all elements of an array, or nested tuples with one for each
+
+
+def _bound(value: float | Sequence[Any] | np.ndarray) -> Bound:
     """Returns a bound as a number where it is the same for all elements, else as nested tuples."""
     if isinstance(value, (int, float)):
         return float(value)
@@ -143,14 +147,14 @@ class Array(Space):
 
 
 @functools.lru_cache(maxsize=256)
-def _filled(bound: Any, shape: Shape, dtype: str) -> np.ndarray:
+def _filled(bound: Bound, shape: Shape, dtype: str) -> np.ndarray:
     array = np.broadcast_to(np.asarray(bound, np.float64), shape).astype(dtype if np.dtype(dtype).kind == "f" else np.float64)
     array.flags.writeable = False
     return array
 
 
 @functools.lru_cache(maxsize=256)
-def _whole_limits(minimum: Any, maximum: Any, dtype: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _whole_limits(minimum: Bound, maximum: Bound, dtype: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns the least and the largest whole number within bounds, None where the dtype, or its fractions, leave them open."""
     if np.dtype(dtype).kind not in "iu":
         return None

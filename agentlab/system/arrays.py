@@ -9,7 +9,7 @@ import os
 import pathlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import attrs
 import ml_dtypes  # noqa: F401 - tells NumPy of bfloat16
@@ -29,7 +29,17 @@ AXES = 32  # of an array, at most
 CHANGED = "changed while it was read"
 
 
-def header(arrays: Mapping[str, Any]) -> bytes:
+class ArrayLike(Protocol):
+    """An array, a variable, or a description of either: what has a shape and a dtype, NumPy's or TensorFlow's."""
+
+    @property
+    def shape(self) -> Any: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+
+def header(arrays: Mapping[str, ArrayLike]) -> bytes:
     """Returns the beginning of a file of arrays, or of variables, by name.
 
     Raises:
@@ -148,11 +158,11 @@ class ArrayFile:
         entries = self._entries.values()
         return sum((entry.end - entry.begin) // sizes.get(entry.dtype.itemsize, entry.dtype.itemsize) for entry in entries)
 
-    def likes(self, is_meant: Callable[[str], bool] = lambda _: True) -> dict[str, Any]:
+    def likes(self, is_meant: Callable[[str], bool] = lambda _: True) -> dict[str, ArrayLike]:
         """Returns the dtypes and shapes of the arrays whose names `is_meant`, by default all, as `check` takes them."""
         return {name: _Like(entry.dtype, entry.shape) for name, entry in self._entries.items() if is_meant(name)}
 
-    def check(self, expected: Mapping[str, Any], short: bool = False, prefix: str = "") -> None:
+    def check(self, expected: Mapping[str, ArrayLike], short: bool = False, prefix: str = "") -> None:
         """Compares names, shapes and dtypes with those of the `expected` variables or arrays; reads no array.
 
         Args:
@@ -173,7 +183,7 @@ class ArrayFile:
                 held = f"{DTYPES[entry.dtype.name]} {entry.shape}"
                 raise UnreadableError(f"{self.name} has {name} as {held}; expected {dtype.name} {shape}")
 
-    def check_rows(self, expected: Mapping[str, Any], rows: int) -> None:
+    def check_rows(self, expected: Mapping[str, ArrayLike], rows: int) -> None:
         """Compares names, dtypes and shapes as `check`; the first axis may have any length unless it is expected to be `rows`.
 
         Raises:
@@ -181,12 +191,12 @@ class ArrayFile:
         """
         self.check({name: _Like(_dtype_of(like), self._with_own_rows(name, like, rows)) for name, like in expected.items()})
 
-    def _with_own_rows(self, name: str, like: Any, rows: int) -> tuple[int, ...]:
+    def _with_own_rows(self, name: str, like: ArrayLike, rows: int) -> tuple[int, ...]:
         shape = tuple(like.shape)
         own = self._entries[name].shape if name in self._entries else shape
         return own[:1] + shape[1:] if shape and own and shape[0] != rows else shape
 
-    def read(self, name: str, like: Any, rows: range | None = None) -> np.ndarray:
+    def read(self, name: str, like: ArrayLike, rows: range | None = None) -> np.ndarray:
         """Returns an array that `check` has approved of, or some of its rows; those that `without_zeros` left out are zeros.
 
         Args:
@@ -291,7 +301,7 @@ def _entries(header: dict[str, Any], begin: int, end: int, name: str) -> dict[st
     return arrays
 
 
-def _entry(value: Any, start: int) -> _Entry | None:
+def _entry(value: object, start: int) -> _Entry | None:
     """Returns what a header says of an array whose bytes are counted from `start`; None if it is not well formed."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         return None
@@ -306,7 +316,7 @@ def _entry(value: Any, start: int) -> _Entry | None:
     return _Entry(dtype, tuple(shape), start + begin, start + end)
 
 
-def _dtype_of(array: Any) -> np.dtype:
+def _dtype_of(array: ArrayLike) -> np.dtype:
     return np.dtype(getattr(array.dtype, "as_numpy_dtype", array.dtype))
 
 

@@ -24,18 +24,18 @@ def print_line(line: str, stream: TextIO | None = None) -> OSError | ValueError 
     return None
 
 
-def is_terminal(stream: Any) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
     """Returns whether a stream, which may be None or closed, leads to a terminal."""
     try:
-        return bool(stream.isatty())
+        return stream is not None and stream.isatty()
     except (AttributeError, OSError, ValueError):
         return False
 
 
-def is_redirected(stream: Any) -> bool:
+def is_redirected(stream: TextIO | None) -> bool:
     """Returns whether a stream leads into a pipe or a file, rather than to a terminal or into an object of Python's own."""
     try:
-        return not os.isatty(stream.fileno())
+        return stream is not None and not os.isatty(stream.fileno())
     except (AttributeError, OSError, ValueError):
         return False
 
@@ -101,7 +101,7 @@ def output_fault(error: OSError) -> errors.OutputFault:
 
 
 @contextlib.contextmanager
-def blocking(stream: Any) -> Iterator[None]:
+def blocking(stream: TextIO) -> Iterator[None]:
     """Has a stream wait for whoever reads it, where another program left it otherwise; as it was before, afterwards."""
     try:
         descriptor = stream.fileno()
@@ -117,7 +117,7 @@ def blocking(stream: Any) -> Iterator[None]:
             os.set_blocking(descriptor, before)
 
 
-def give_up(stream: Any) -> None:
+def give_up(stream: TextIO) -> None:
     """Leads a stream that can't be written to nowhere; as it ends, the interpreter would fail at what it still holds."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -11,7 +11,7 @@ import os
 import pathlib
 import stat
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 TEXT_LIMIT = 16 * 2**20  # bytes of a config, a manifest, a TOML file or the header of an array file
 REASONS = 5  # of many in one sentence
@@ -154,7 +154,7 @@ def json_bytes(data: Mapping[str, Any], name: str, indent: int | None = 1) -> by
     return written
 
 
-def with_nulls(value: Any) -> Any:
+def with_nulls(value: object) -> Any:
     """Returns a value with None for each number in it that is not finite, which JSON doesn't know."""
     if isinstance(value, Mapping):
         return {key: with_nulls(item) for key, item in value.items()}
@@ -171,7 +171,7 @@ def some(reasons: Iterable[str]) -> str:
     return "; ".join(listed[:REASONS]) + more
 
 
-def sync(opened: Any) -> None:
+def sync(opened: IO[Any]) -> None:
     """Has the system put on disk what was written to an open file."""
     opened.flush()
     os.fsync(opened.fileno())
@@ -206,7 +206,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Returns a value with Python's own numbers and lists for NumPy's; raises TypeError for a key that is no text."""
     if isinstance(value, Mapping):
         for key in value:
@@ -218,10 +218,10 @@ def _plain(value: Any) -> Any:
     return _plain_number(value)
 
 
-def _plain_number(value: Any) -> Any:
+def _plain_number(value: object) -> Any:
     """Returns the Python number, or lists of them, for a NumPy scalar or array; anything else as it is."""
     return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
 
 
-def _null_unless_finite(value: Any) -> Any:
+def _null_unless_finite(value: object) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

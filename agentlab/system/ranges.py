@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
-from agentlab.system.arrays import ArrayFile
+from agentlab.system.arrays import ArrayFile, ArrayLike
 from agentlab.system.files import UnreadableError
 
 
@@ -110,7 +109,7 @@ class CheckedFile:
         held = {name: int(self.read(name, likes[name])) for name in sorted(limits)}
         self._ranges = resolved(ranges, held.__getitem__)
 
-    def read(self, name: str, like: Any, rows: range | None = None) -> np.ndarray:
+    def read(self, name: str, like: ArrayLike, rows: range | None = None) -> np.ndarray:
         """Returns what `ArrayFile.read` does.
 
         Raises:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.errors import AgentlabError, UsageError
+from agentlab.tensors.aliases import Nest, Tensor
 
 MODES = ("auto", "eager", "graph", "xla")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
@@ -76,7 +77,7 @@ class Compiled:
         self._plain = functools.partial(function)
         self._function = tf.function(self._plain, autograph=False, **self._options)
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Nest) -> Any:
         """Runs the function."""
         return self._or_converted(lambda: self._function(*arguments))
 
@@ -106,7 +107,7 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def repeat(body: Callable[[Any], Any], carry: Any, count: Any) -> Any:
+def repeat(body: Callable[[Nest], Nest], carry: Nest, count: int | Tensor) -> Nest:
     """Returns `carry` after `count` (int64 scalar) times `carry = body(carry)`: a loop of the graph, or of Python if eager.
 
     The count is no constant of the compiled program, which a `range` would make it: XLA would compile anew for each.
@@ -131,7 +132,7 @@ class GraphCall:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> None:
-        def copying(*tensors: Any) -> Any:
+        def copying(*tensors: Tensor) -> Tensor:
             return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
@@ -141,7 +142,7 @@ class GraphCall:
         self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
         self._executor = "SINGLE_THREADED_EXECUTOR" if _is_straight(self._concrete.graph) else ""
 
-    def __call__(self, *arrays: Any) -> list[tf.Tensor]:
+    def __call__(self, *arrays: Tensor) -> list[tf.Tensor]:
         """Returns the flat outputs for arrays or tensors that match the signature."""
         with self._lock:  # another thread's array would get in between
             tensors = [inlet.tensor(array) for inlet, array in zip(self._inlets, arrays, strict=True)]
@@ -160,7 +161,7 @@ class Inlet:
     def __init__(self) -> None:
         self._renew(np.zeros(0, np.uint8))
 
-    def tensor(self, array: Any) -> Any:
+    def tensor(self, array: Tensor) -> Tensor:
         """Returns a tensor of the elements of `array`, good until the next call; `array` itself if it is a tensor."""
         if not isinstance(array, np.ndarray):
             return array

@@ -105,7 +105,7 @@ def _counting_elements(original: Callable[..., Any], kind: str) -> Callable[...,
     """Returns Keras's `add_weight` or `add_variable`, which then counts."""
 
     @functools.wraps(original)
-    def add(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
+    def add(self: Any, shape: tuple[int, ...] | None = None, *arguments: Any, **named: Any) -> Any:
         _spend(kind, math.prod(shape or ()))
         return original(self, shape, *arguments, **named)
 

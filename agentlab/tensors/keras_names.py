@@ -11,12 +11,13 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from agentlab import errors
 from agentlab.tensors import keras_budget
+from agentlab.tensors.aliases import Tensor
 
 ABBREVIATIONS = {
     "mse": "mean_squared_error",
@@ -32,7 +33,11 @@ LONGEST_ARGUMENT = 255  # characters, or elements of a list
 MOST_ELEMENTS = 2**24  # that the variables of all metrics of a trainer may have
 
 
-def loss(loss: Any) -> Callable[[Any, Any], Any]:
+Loss: TypeAlias = "str | dict[str, Any] | Callable[[Tensor, Tensor], Tensor] | keras.losses.Loss"  # by name, or itself
+Metric: TypeAlias = "str | dict[str, Any] | Callable[[Tensor, Tensor], Tensor] | keras.metrics.Metric"
+
+
+def loss(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
     """Returns the loss of a name, or of a table with `name` and arguments; an object that can be called, itself.
 
     Raises:
@@ -41,7 +46,7 @@ def loss(loss: Any) -> Callable[[Any, Any], Any]:
     return _resolve(loss, "loss", _losses(), "mean_absolute_error")
 
 
-def metrics(metrics: Sequence[Any]) -> list[keras.metrics.Metric]:
+def metrics(metrics: Sequence[Metric]) -> list[keras.metrics.Metric]:
     """Returns the metrics of names, or of tables with `name` and arguments; of objects, what measures by them.
 
     Raises:
@@ -57,7 +62,7 @@ def metrics(metrics: Sequence[Any]) -> list[keras.metrics.Metric]:
         return [_as_metric(_resolve(metric, "metric", _metrics(), "mean_absolute_error")) for metric in metrics]
 
 
-def activation(name: str) -> Callable[[Any], Any]:
+def activation(name: str) -> Callable[[Tensor], Tensor]:
     """Returns the activation of a name.
 
     Raises:
@@ -100,7 +105,7 @@ def _metrics() -> dict[str, Any]:
     return _with_abbreviations({**_public(keras.metrics, inspect.isfunction), **classes, **snaked}, ABBREVIATIONS)
 
 
-def _measures(value: Any) -> bool:
+def _measures(value: object) -> bool:
     """Whether it is a class of metrics of (target, output) whose arguments are plain."""
     if not inspect.isclass(value) or not issubclass(value, keras.metrics.Metric):
         return False
@@ -118,7 +123,7 @@ def _snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
-def _resolve(value: Any, kind: str, table: dict[str, Any], example: str) -> Any:
+def _resolve(value: object, kind: str, table: dict[str, Any], example: str) -> Any:
     if not isinstance(value, (str, dict)):
         if callable(value):
             return value() if inspect.isclass(value) else value
@@ -136,14 +141,14 @@ def _read(table: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return arguments.pop("name", None), arguments
 
 
-def _named(name: Any, kind: str, table: dict[str, Any], example: str) -> Any:
+def _named(name: object, kind: str, table: dict[str, Any], example: str) -> Any:
     if not isinstance(name, str) or name not in table:
         raise _unknown(kind, name, example)
     return table[name]
 
 
-def _called(member: Any, arguments: dict[str, Any], kind: str, name: str) -> Any:
-    """Returns `found(**arguments)`, once they were checked."""
+def _called(member: Callable[..., Any], arguments: dict[str, Any], kind: str, name: str) -> Any:
+    """Returns `member(**arguments)`, after checking the arguments."""
     known = [] if inspect.isfunction(member) else list(inspect.signature(member).parameters)
     for argument, value in arguments.items():
         if argument not in known:
@@ -161,7 +166,7 @@ def _called(member: Any, arguments: dict[str, Any], kind: str, name: str) -> Any
         ) from error
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= LONGEST_ARGUMENT and value.isprintable()
     if isinstance(value, (list, tuple)):
@@ -170,13 +175,13 @@ def _is_plain(value: Any) -> bool:
     return value is None or is_number
 
 
-def _as_metric(metric: Any) -> keras.metrics.Metric:
+def _as_metric(metric: keras.metrics.Metric | Callable[[Tensor, Tensor], Tensor]) -> keras.metrics.Metric:
     if isinstance(metric, keras.metrics.Metric):
         return metric
     return keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", "metric"))
 
 
-def _unknown(kind: str, value: Any, example: str) -> errors.UsageError:
+def _unknown(kind: str, value: object, example: str) -> errors.UsageError:
     if kind in ("activation", "initializer"):
         return errors.UsageError(f"Keras has no {kind} {errors.quoted(value)}; expected its name, such as {example!r}.")
     return errors.UsageError(

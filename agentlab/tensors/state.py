@@ -69,7 +69,7 @@ def written_rows_of(part: object) -> dict[str, int]:
     return rows
 
 
-def _objects(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _objects(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yields a value and all that it holds, with the paths that lead there; the innermost last."""
     if id(value) in seen or isinstance(value, (tf.Variable, keras.Variable)):
         return
@@ -79,7 +79,7 @@ def _objects(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]
         yield from _objects(item, f"{path}/{name}" if path else name, seen)
 
 
-def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
+def _walk(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
     if id(value) in seen:
         return
     if isinstance(value, tf.Variable):
@@ -91,7 +91,7 @@ def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Varia
         yield from _walk(item, f"{path}/{name}" if path else name, seen)
 
 
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
+def _items(value: object) -> Iterator[tuple[str, Any]]:
     """Yields the named parts of a value that may hold variables."""
     if isinstance(value, (keras.metrics.Metric, Scratch)):  # a metric starts again for each report
         return
@@ -108,11 +108,13 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name.strip("_"), item) for name, item in _attributes(value).items())
 
 
-def _keras_variables(value: Any) -> list[keras.Variable]:
+def _keras_variables(
+    value: keras.layers.Layer | keras.optimizers.Optimizer | keras.random.SeedGenerator,
+) -> list[keras.Variable]:
     return [value.state] if isinstance(value, keras.random.SeedGenerator) else value.variables
 
 
-def _attributes(value: Any) -> dict[str, Any]:
+def _attributes(value: object) -> dict[str, Any]:
     slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ()) if name != "__weakref__"]
     held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     return {**held, **getattr(value, "__dict__", {})}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.environment import DeviceEnvironment
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import execution
@@ -14,8 +13,8 @@ from agentlab.testing.checks import trajectory
 from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.testing.probes.draws import kinds_of_draws
-from agentlab.types import Nest, TimeStep
+from agentlab.testing.probes.draws import Draws, kinds_of_draws
+from agentlab.types import Nest, Seed, TimeStep
 
 SEED = (7, 1)
 
@@ -94,19 +93,19 @@ class DeviceEnvironmentTests(EnvironmentTests):
         compiled = trajectory.on_device(environment, 0, actions, lambda function: execution.compiled(function, mode))
         expect_same(compiled, self._trajectory(), f"the same trajectory eagerly and by {mode}", exact=False)
 
-    def _initial(self, environment: Any) -> Any:
+    def _initial(self, environment: DeviceEnvironment) -> Nest:
         return environment.initial(seeds.at(0, 0), ROWS)
 
-    def _action(self, environment: Any, state: Any) -> Nest:
+    def _action(self, environment: DeviceEnvironment, state: Nest) -> Nest:
         """Returns random actions that are allowed in `state`."""
         chosen = trajectory.allowed(environment.spec, self.actions()[0], environment.observe(state))
         return tf.nest.map_structure(tf.constant, chosen)
 
-    def _draws(self) -> Any:
+    def _draws(self) -> Draws:
         environment = self.make()
         action = self._action(environment, self._initial(environment))
 
-        def everything(seed: Any) -> Any:
+        def everything(seed: Seed) -> Nest:
             state = environment.initial(seed, ROWS)
             moved = environment.transition(state, action, seed)[0]
             return environment.observe(moved), environment.restart(moved, seed)
@@ -114,7 +113,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
         return kinds_of_draws(everything, tf.TensorSpec([2], tf.int64))
 
 
-def _expect_states(state: Any, batch: int, name: str) -> None:
+def _expect_states(state: Nest, batch: int, name: str) -> None:
     leaves = tf.nest.flatten(state)
     expect(leaves, f"a structure of tensors from {name}", repr(state))
     for leaf in leaves:
@@ -122,7 +121,7 @@ def _expect_states(state: Any, batch: int, name: str) -> None:
         expect(fits, f"states from {name} that are tensors of shape ({batch}, ...)", shape_and_dtype(leaf))
 
 
-def _expect_alike(before: Any, after: Any, name: str) -> None:
+def _expect_alike(before: Nest, after: Nest, name: str) -> None:
     tf.nest.assert_same_structure(before, after)
     for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
         fits = tf.is_tensor(new) and (new.dtype, new.shape) == (old.dtype, old.shape)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,8 @@ from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.violation import Violation, expect, expect_same, leaves
 from agentlab.testing.environment import ROWS, EnvironmentTests
 from agentlab.types import Nest, TimeStep
+
+T = TypeVar("T")
 
 
 class HostEnvironmentTests(EnvironmentTests):
@@ -170,7 +173,7 @@ class HostEnvironmentTests(EnvironmentTests):
                 except BaseException as error:
                     raise Violation("`close` to be called as often as one likes", tracebacks.describe_error(error)) from error
 
-    def _in_new(self, use: Any) -> Any:
+    def _in_new(self, use: Callable[[Environment], T]) -> T:
         """Returns what `use` returns of a new environment, which is closed afterwards."""
         environment = self.make(**self.runner_arguments())
         try:
@@ -179,7 +182,7 @@ class HostEnvironmentTests(EnvironmentTests):
             environment.close()
 
 
-def _kind(picture: Any) -> str:
+def _kind(picture: object) -> str:
     return f"{picture.dtype}{list(picture.shape)}" if isinstance(picture, np.ndarray) else f"a {type(picture).__name__}"
 
 
@@ -193,7 +196,7 @@ def _expect_like(state: dict[str, np.ndarray], after_reset: dict[str, np.ndarray
         expect(False, "`state` to return the same arrays each time, but for the length of logs", str(error))
 
 
-def _spoil(value: Any) -> None:
+def _spoil(value: Nest) -> None:
     """Changes every number of a structure of arrays that can be changed."""
     for array in leaves(value).values():
         if array.flags.writeable:

@@ -25,7 +25,7 @@ from agentlab.testing.checks.trajectory import bounds, expect_between
 from agentlab.testing.checks.violation import expect, expect_same, is_same, shape_and_dtype
 from agentlab.testing.probes.draws import kinds_of_draws
 from agentlab.testing.probes.untouched import untouched
-from agentlab.types import Nest, Tensor
+from agentlab.types import Nest, Seed, Tensor
 
 SIZES = (1, 7, 256)  # rows
 MANY = 20_000  # rows, for counting draws
@@ -160,7 +160,7 @@ class SamplerTests(Suite):
             expect(np.isfinite(values).all(), f"finite actions{where}", values[0])
             expect_between(values, *bounds(space), "actions", where)
 
-    def _sample(self, case: Case, output: Tensor, step: int = 0, seed: Any = None) -> Nest:
+    def _sample(self, case: Case, output: Tensor, step: int = 0, seed: Seed = None) -> Nest:
         return draw(self._made(), case, output, step, seed)
 
     def _expect_compiled(self, mode: str) -> None:

@@ -264,7 +264,7 @@ def _changed(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
     return any(np.any(one != other) for one, other in zip(before, after, strict=True))
 
 
-def _expect_networks(networks: Any, distribution: Distribution, name: str) -> None:
+def _expect_networks(networks: dict[str, Network], distribution: Distribution, name: str) -> None:
     """Raises a Violation unless there are networks with outputs, the first of as many as the distribution reads."""
     are_networks = (
         isinstance(networks, dict) and networks and all(isinstance(network, Network) for network in networks.values())

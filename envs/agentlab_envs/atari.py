@@ -171,8 +171,8 @@ class Atari(Environment):
 class _Games(GymnasiumEnvironment):
     """ALE's vector class, but that it shows nothing as an episode's final observation where the game goes on without a life."""
 
-    def _reset_vector(self, **arguments: Any) -> Any:
-        observation, info = super()._reset_vector(**arguments)
+    def _reset_vector(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = super()._reset_vector(seed, options)
         self._lives = np.array(info["lives"])
         return observation, info
 

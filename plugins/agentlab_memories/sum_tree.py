@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from agentlab.system.ranges import Range
+from agentlab.types import Tensor
 
 FANOUT = 16  # children of a node: a million entries take 5 levels where a binary tree has 20, each a round of small operations
 SUMMED_UP = FANOUT**2  # so many sums take less to add up at each search than to keep right at each change of an entry
@@ -36,7 +36,7 @@ class SumTree:
         """Returns how many bytes a tree of so many entries takes."""
         return sum(_rows(size)) * FANOUT * 4
 
-    def put(self, entries: Any, weights: Any) -> None:
+    def put(self, entries: Tensor, weights: Tensor) -> None:
         """Sets the weights `[N]` float32, 0 or greater, of `entries` `[N]` int64, each of which is named once or alike."""
         for index, level in reversed(list(enumerate(self._levels))):
             nodes = entries // FANOUT
@@ -45,7 +45,7 @@ class SumTree:
                 weights = tf.reduce_sum(tf.gather(level, nodes), axis=-1)
                 entries = nodes
 
-    def find(self, shares: Any) -> tuple[Any, Any]:
+    def find(self, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the entries `[N]` int64 in whose stretches `shares` `[N]` lie, and their weights `[N]` float32.
 
         An entry's stretch is its weight's share of all weights, and they are laid end to end from 0 to 1.
@@ -86,7 +86,7 @@ def _rows(size: int) -> list[int]:
     return rows
 
 
-def _begins(weights: Any) -> Any:
+def _begins(weights: Tensor) -> Tensor:
     """Returns where children begin in the stretch of their node, float64 `[N, FANOUT]`; infinity for those without weight."""
     begins = tf.reduce_sum(weights[:, :, None] * EARLIER, axis=1)  # XLA takes several times as long for tf.cumsum
     return tf.cast(tf.where(weights > 0.0, begins, math.inf), tf.float64)

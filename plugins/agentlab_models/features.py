@@ -42,11 +42,11 @@ class Features(keras.layers.Layer):
         parts = [_features(leaf, values) for leaf, values in pairs_of(self._space, inputs)]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
         """Returns `[B, F]`."""
         return None, features_of(self._space)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> Tensor:
         """Returns `[B, F]` float32."""
         return keras.KerasTensor((None, features_of(self._space)), dtype="float32")
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.system.ranges import COUNT, FINITE
+from agentlab.types import Nest, Tensor
 from agentlab_models.symbols import num_symbols
 
 MOST_LAYERS = 100
@@ -19,7 +20,7 @@ WAVELENGTH = 10_000.0  # of the slowest rotation, as published
 SPREAD = 0.02  # standard deviation of initial weights, as in GPT-2
 
 
-def rotated(vectors: Any, places: Any) -> Any:
+def rotated(vectors: Tensor, places: Tensor) -> Tensor:
     """Returns `vectors` `[..., N, D]` turned by angles that grow with their `places` `[N]`, so that products tell distances.
 
     Rotary position embedding (Su et al. 2021, arXiv:2104.09864), the halves of a vector being the two axes of each turn.
@@ -60,7 +61,7 @@ class CachedAttention(keras.layers.Layer):
         self.inward.build(input_shape)
         self.outward.build(input_shape)
 
-    def call(self, inputs: Any, cache: Any, seen: Any) -> tuple[Any, Any]:
+    def call(self, inputs: Tensor, cache: Nest, seen: Tensor) -> tuple[Tensor, Nest]:
         """Returns outputs `[B, T, units]` and the cache afterwards.
 
         Args:
@@ -80,7 +81,7 @@ class CachedAttention(keras.layers.Layer):
         outputs = self.outward(tf.reshape(mixed, [batch, length, self._heads * self._size]))
         return outputs, whole[:, :, :, length:]
 
-    def _visible(self, places: Any, length: int, seen: Any) -> Any:
+    def _visible(self, places: Tensor, length: int, seen: Tensor) -> Tensor:
         """Returns which of C + T keys each of T queries sees, `[B, 1, T, C + T]` bool."""
         distances = tf.range(length)[:, tf.newaxis] + self._context - places
         near = (distances >= 0) & (distances <= self._context)
@@ -114,7 +115,7 @@ class Block(keras.layers.Layer):
             layer.build(input_shape)
         self.narrow.build((*input_shape[:-1], self.wide.units))
 
-    def call(self, inputs: Any, cache: Any, seen: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, inputs: Tensor, cache: Nest, seen: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
         attended, cache = self.attention(self.before_attention(inputs), cache, seen)
         inputs = inputs + self.dropout(attended, training=training)
         narrowed = self.narrow(tf.nn.gelu(self.wide(self.before_perceptron(inputs)), approximate=True))
@@ -155,14 +156,14 @@ class Transformer(RecurrentModel):
         for layer in (*self.blocks, self.normalization, self.head):
             layer.build(vectors)
 
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> Nest:
         caches = tuple(tf.zeros([batch_size, *self._cache_shape]) for _ in self.blocks)
         return caches, tf.zeros([batch_size], tf.int64)
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return tuple(FINITE for _ in self.blocks), COUNT
 
-    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         caches, seen = state
         outputs, new_caches = self.dropout(self.embedding(observation), training=training), []
         for block, cache in zip(self.blocks, caches, strict=True):
@@ -177,7 +178,7 @@ class Transformer(RecurrentModel):
         return {**super().get_config(), "builder": attrs.asdict(self._builder), **sizes}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Transformer:
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Transformer:
         return cls(**{**config, "builder": GPT(**config["builder"])})
 
 
@@ -207,6 +208,6 @@ class GPT(ModelBuilder):
         return Transformer(self, num_symbols(spec), num_outputs, choices_of(spec.action) != (), name="gpt")
 
 
-def _dense(units: int, spread: float, name: str, dtype: Any) -> keras.layers.Dense:
+def _dense(units: int, spread: float, name: str, dtype: keras.DTypePolicy) -> keras.layers.Dense:
     normal = keras.initializers.RandomNormal(stddev=spread)
     return keras.layers.Dense(units, kernel_initializer=normal, name=name, dtype=dtype)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.spec import Discrete, EnvironmentSpec, describe
 from agentlab.tensors import keras_names
+from agentlab.types import Tensor
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.styles import restored, serialized
 
@@ -102,7 +103,7 @@ class Dueling(keras.layers.Layer):
                 shape = layer.compute_output_shape(shape)
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Returns the outputs `[N, A Z]` for features `[N, I]`."""
         value = advantage = inputs
         for layer in self.value:

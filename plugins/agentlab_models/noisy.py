@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.tensors import keras_names, noise
+from agentlab.types import Seed, Tensor
 
 
 @keras.saving.register_keras_serializable(package="agentlab_models")
@@ -50,7 +51,7 @@ class NoisyDense(keras.layers.Layer):
         self.bias_noise = self.add_weight(shape=(self.units,), initializer=amplitude, name="bias_noise")
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Returns the outputs `[N, units]` for inputs `[N, I]`."""
         inputs = tf.cast(inputs, self.compute_dtype)
         outputs = tf.matmul(inputs, self.kernel) + self.bias
@@ -60,7 +61,7 @@ class NoisyDense(keras.layers.Layer):
             outputs += of_outputs * (tf.matmul(inputs * of_inputs, self.kernel_noise) + self.bias_noise)
         return self.activation(outputs)
 
-    def draw(self, seed: Any) -> tuple[Any, Any]:
+    def draw(self, seed: Seed) -> tuple[Tensor, Tensor]:
         """Returns f(d) `[I]` and f(e) `[units]` for a seed `[2]` int64."""
         inputs = self.kernel.shape[0]
         drawn = seeds.normal(seeds.child(seed, f"noise/{self.stream}"), [inputs + self.units])

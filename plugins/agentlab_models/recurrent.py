@@ -10,6 +10,7 @@ import keras
 
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec, array_of, choices_of
+from agentlab.types import Nest, Tensor
 from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentLayer, RecurrentStack
 from agentlab_models.symbols import num_symbols
 
@@ -45,10 +46,10 @@ class RecurrentNetwork(RecurrentModel):
             self.stack.build(input_shape)
         self.head.build((None, self.stack.layers[-1].units))
 
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> Nest:
         return self.stack.zero_state(batch_size)
 
-    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         inputs = self.embedding(observation) if self.embedding is not None else observation
         if observation.shape[1] == 1:  # a single position needs no loop through time
             outputs, state = self.stack.step(inputs[:, 0], state, training)

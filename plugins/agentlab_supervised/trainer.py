@@ -68,7 +68,7 @@ class Supervised(Trainer):
         return AnswerScore(self._loss, self._metrics)
 
 
-def _loss(loss: Any, target: SpaceNest | None) -> Any:
+def _loss(loss: keras_names.Loss | None, target: SpaceNest | None) -> Any:
     """Returns what to call with (target, output)."""
     if loss is None:
         discrete = isinstance(target, Discrete)
@@ -78,7 +78,7 @@ def _loss(loss: Any, target: SpaceNest | None) -> Any:
     return keras_names.loss(loss)
 
 
-def _metric(metric: Any, target: SpaceNest | None) -> Any:
+def _metric(metric: keras_names.Metric, target: SpaceNest | None) -> Any:
     if metric in ("accuracy", "acc") and isinstance(target, Discrete):
         return keras.metrics.SparseCategoricalAccuracy(name="accuracy")  # as `compile` resolves the name
     return metric

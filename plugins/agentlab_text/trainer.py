@@ -18,7 +18,7 @@ from agentlab.types import Batch, Seed, Tensor
 NATS_PER_BIT = math.log(2.0)
 
 
-def next_symbol_loss(output: Any, target: Any) -> tuple[Any, Any]:
+def next_symbol_loss(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the sum of the cross-entropies of each row, and how many positions it was judged at; both `[N]` float32.
 
     Args:

@@ -12,7 +12,7 @@ from agentlab.distribution import ActionValues, Categorical, Deterministic, Dist
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, SpaceNest, choices_of, leaves_of
 from agentlab.testing.checks import around
-from agentlab.types import Nest, Tensor
+from agentlab.types import Nest, Seed, Tensor
 
 BOUNDED = Array((2,), minimum=(-1.0, -3.0), maximum=(1.0, 0.5))
 
@@ -91,7 +91,7 @@ def allowed_cases(sampler: Sampler) -> list[Case]:
     return [case for case in CASES if fine[type(case.distribution)]]
 
 
-def draw(sampler: Sampler, case: Case, output: Tensor, step: Any = 0, seed: Any = None) -> Nest:
+def draw(sampler: Sampler, case: Case, output: Tensor, step: int | Tensor = 0, seed: Seed = None) -> Nest:
     """Returns the actions that a sampler draws from a case's distribution with these outputs."""
     own = around.seed() if seed is None else seed
     return sampler.sample(case.distribution.of(output), tf.cast(step, tf.int64), own)

@@ -33,7 +33,7 @@ class Suite(Lines):
     part: ClassVar[Any]
     settings: ClassVar[dict[str, Any]] = {}
 
-    def make(self, **extra: Any) -> Any:
+    def make(self, **extra: object) -> Any:
         """Returns a new part with the settings to test it with, and those `given`."""
         return settings.build(self.part, {**self.settings, **extra}, f"{self.kind} {self.part.__name__!r}")
 
@@ -115,7 +115,7 @@ class Suite(Lines):
         return probe.observed(name)
 
 
-def module_of(part: Any) -> str:
+def module_of(part: object) -> str:
     """Returns the full name of the module that defines a class, or the module's file if it isn't on the path."""
     name = str(part.__module__)
     return name if source_text.locate(name) else str(getattr(sys.modules.get(name), "__file__", name))

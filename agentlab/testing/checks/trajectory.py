@@ -149,7 +149,7 @@ def bounds(space: Space) -> tuple[np.ndarray, np.ndarray]:
     return limits if limits is not None else (np.array(-np.inf), np.array(np.inf))
 
 
-def expect_between(array: np.ndarray, low: Any, high: Any, name: str, where: str = "") -> None:
+def expect_between(array: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, where: str = "") -> None:
     """Raises a Violation unless the elements of `array` `[..., *shape]` are from `low` to `high`, which broadcast to it."""
     right = (array >= low) & (array <= high)
     if right.all():

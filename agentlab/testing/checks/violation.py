@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from agentlab.system import ranges
+from agentlab.types import Nest
 
 
 class Violation(AssertionError):
@@ -18,18 +19,18 @@ class Violation(AssertionError):
         got: what the part did.
     """
 
-    def __init__(self, expected: str, got: Any) -> None:
+    def __init__(self, expected: str, got: object) -> None:
         super().__init__(f"expected {expected}; got {got}")
         self.expected, self.got = expected, got
 
 
-def expect(holds: Any, expected: str, got: Any) -> None:
-    """Raises a Violation unless `kept`."""
+def expect(holds: object, expected: str, got: object) -> None:
+    """Raises a Violation unless `holds`."""
     if not holds:
         raise Violation(expected, got)
 
 
-def expect_same(one: Any, other: Any, expected: str, exact: bool = True) -> None:
+def expect_same(one: Nest, other: Nest, expected: str, exact: bool = True) -> None:
     """Raises a Violation that names the first leaf in which two structures of arrays differ.
 
     Args:
@@ -55,13 +56,13 @@ def expect_in_range(spans: dict[str, ranges.Range], arrays: dict[str, Any]) -> N
     expect(not wrong, "numbers in their ranges, or a checkpoint could not be restored", "; ".join(wrong))
 
 
-def is_same(one: Any, other: Any) -> bool:
+def is_same(one: Nest, other: Nest) -> bool:
     """Whether two structures of arrays have the same leaves, bit by bit."""
     left, right = leaves(one), leaves(other)
     return left.keys() == right.keys() and not any(_difference(value, right[name], True) for name, value in left.items())
 
 
-def leaves(value: Any, name: str = "") -> dict[str, np.ndarray]:
+def leaves(value: Nest, name: str = "") -> dict[str, np.ndarray]:
     """Returns the arrays of a structure by a dotted name."""
     if attrs.has(type(value)):
         named = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
@@ -77,7 +78,7 @@ def leaves(value: Any, name: str = "") -> dict[str, np.ndarray]:
     return arrays
 
 
-def shape_and_dtype(value: Any) -> str:
+def shape_and_dtype(value: object) -> str:
     """Returns how a message names an array or tensor, or the type of what is none."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         dtype = getattr(value.dtype, "name", value.dtype)

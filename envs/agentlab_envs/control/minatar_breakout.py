@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import tensorflow as tf
 
@@ -11,6 +9,7 @@ from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system.ranges import FINITE, Range
+from agentlab.types import Nest, Seed, Tensor
 
 SIDE = 10  # cells
 START = 4  # the paddle's first column
@@ -38,15 +37,15 @@ class State:
         action: the last one, which may stick.
     """
 
-    ball_x: Any
-    ball_y: Any
-    direction: Any
-    last_x: Any
-    last_y: Any
-    paddle: Any
-    bricks: Any
-    struck: Any
-    action: Any
+    ball_x: Tensor
+    ball_y: Tensor
+    direction: Tensor
+    last_x: Tensor
+    last_y: Tensor
+    paddle: Tensor
+    bricks: Tensor
+    struck: Tensor
+    action: Tensor
 
 
 @attrs.frozen
@@ -71,7 +70,7 @@ class MinAtarBreakout(DeviceEnvironment):
         space = Array((SIDE, SIDE, 4), "uint8", minimum=0, maximum=1)
         return EnvironmentSpec("minatar-breakout", space, Discrete(len(MINIMAL) if self.minimal else ALL_ACTIONS))
 
-    def initial(self, seed: Any, batch: int) -> State:
+    def initial(self, seed: Seed, batch: int) -> State:
         side = seeds.integers(seed, [batch], 2)
         column, three, zero = side * (SIDE - 1), tf.fill([batch], tf.constant(3, tf.int64)), tf.zeros([batch], tf.int64)
         return State(
@@ -86,11 +85,11 @@ class MinAtarBreakout(DeviceEnvironment):
             action=zero,
         )
 
-    def restart(self, state: State, seed: Any) -> State:
+    def restart(self, state: State, seed: Seed) -> State:
         fresh = self.initial(seed, state.action.shape[0])
         return attrs.evolve(fresh, action=state.action)
 
-    def transition(self, state: State, action: Any, seed: Any) -> tuple[State, Any, Any, Any]:
+    def transition(self, state: State, action: Tensor, seed: Seed) -> tuple[State, Tensor, Tensor, Tensor]:
         chosen = tf.gather(tf.constant(MINIMAL, tf.int64), action) if self.minimal else action
         sticks = seeds.uniform(seed, tf.shape(chosen)) < self.sticky
         state, reward, terminated = advance(state, tf.where(sticks, state.action, chosen))
@@ -110,13 +109,13 @@ class MinAtarBreakout(DeviceEnvironment):
             action=Range(0, ALL_ACTIONS - 1),
         )
 
-    def observe(self, state: State) -> Any:
+    def observe(self, state: State) -> Nest:
         paddle = _cell(state.paddle, tf.fill(tf.shape(state.paddle), tf.constant(SIDE - 1, tf.int64)))
         ball, trail = _cell(state.ball_x, state.ball_y), _cell(state.last_x, state.last_y)
         return tf.cast(tf.stack([paddle, ball, trail, state.bricks], axis=-1), tf.uint8)
 
 
-def advance(state: State, action: Any) -> tuple[State, Any, Any]:
+def advance(state: State, action: Tensor) -> tuple[State, Tensor, Tensor]:
     """Returns the games after an action `[B]` of the six, the rewards `[B]` float32, and whether the ball was lost `[B]`."""
     move = tf.cast(tf.equal(action, RIGHT), tf.int64) - tf.cast(tf.equal(action, LEFT), tf.int64)
     paddle = tf.clip_by_value(state.paddle + move, 0, SIDE - 1)
@@ -156,16 +155,16 @@ def advance(state: State, action: Any) -> tuple[State, Any, Any]:
     return after, tf.cast(breaks, tf.float32), at_bottom & ~caught
 
 
-def _entry(table: tuple[int, ...], direction: Any) -> Any:
+def _entry(table: tuple[int, ...], direction: Tensor) -> Tensor:
     return tf.gather(tf.constant(table, tf.int64), direction)
 
 
-def _cell(x: Any, y: Any) -> Any:
+def _cell(x: Tensor, y: Tensor) -> Tensor:
     """Returns `[B, 10, 10]` bool, True in row y and column x."""
     return tf.one_hot(y, SIDE, True, False)[:, :, None] & tf.one_hot(x, SIDE, True, False)[:, None, :]
 
 
-def _wall() -> Any:
+def _wall() -> Tensor:
     """Returns the rows of bricks, `[1, 10, 10]` bool."""
     rows = tf.range(SIDE)
     return tf.tile(((rows >= 1) & (rows <= 3))[None, :, None], [1, 1, SIDE])

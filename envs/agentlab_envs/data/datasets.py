@@ -89,7 +89,7 @@ class Dataset:
 _HELD: weakref.WeakValueDictionary[tuple, Dataset] = weakref.WeakValueDictionary()
 
 
-def load(data: Any, num_classes: int | None = None) -> Dataset:
+def load(data: object, num_classes: int | None = None) -> Dataset:
     """Returns a data set; the same object for the same file or name, as long as anybody holds it.
 
     Args:
@@ -188,7 +188,7 @@ def _bytes_per_number(key: str, dtype: np.dtype) -> int:
     return dtype.itemsize + 1 + 2 * converted
 
 
-def _arrays_of(data: Any) -> Mapping[str, Any]:
+def _arrays_of(data: object) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         raise errors.UsageError(
             f"The setting 'data' is a {type(data).__name__}; expected a name, the path of an .npz file, or a dict of the "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from agentlab.types import Tensor
 
-def shifted(images: Any, shift: Any, limit: int) -> Any:
+
+def shifted(images: Tensor, shift: Tensor, limit: int) -> Tensor:
     """Returns images moved down and to the right, the gap filled with zeros; traceable.
 
     Args:
@@ -23,7 +23,7 @@ def shifted(images: Any, shift: Any, limit: int) -> Any:
     return tf.gather(moved, columns[:, None, :] + tf.zeros_like(rows)[:, :, None], axis=2, batch_dims=2)
 
 
-def rotated(images: Any, angle: Any) -> Any:
+def rotated(images: Tensor, angle: Tensor) -> Tensor:
     """Returns images turned clockwise about their centres, bilinearly interpolated, zeros beyond their edges; traceable.
 
     Args:
@@ -42,7 +42,7 @@ def rotated(images: Any, angle: Any) -> Any:
     padded = tf.reshape(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]]), [rows, -1, channels])
     place = tf.cast((top + 1.0) * (width + 2.0) + left + 1.0, tf.int32)
 
-    def at(offset: int) -> Any:
+    def at(offset: int) -> Tensor:
         return tf.gather(padded, place + offset, axis=1, batch_dims=1)
 
     upper = at(0) * (1.0 - right) + at(1) * right

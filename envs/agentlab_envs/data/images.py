@@ -13,6 +13,7 @@ from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system.ranges import FINITE, Range
+from agentlab.types import Nest, Seed, Tensor
 from agentlab_envs.data import datasets
 from agentlab_envs.data.distortion import rotated, shifted
 from agentlab_envs.data.stream import Reading, Stream
@@ -29,8 +30,8 @@ class _State:
     """
 
     reading: Reading
-    shift: Any
-    angle: Any
+    shift: Tensor
+    angle: Tensor
 
 
 @attrs.define(slots=False, eq=False)
@@ -84,21 +85,21 @@ class Images(DeviceEnvironment):
     def spec(self) -> EnvironmentSpec:
         return self._spec
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         return self._looking(self._stream.start(seed, batch), seed)
 
-    def restart(self, state: Any, seed: Any) -> Any:
+    def restart(self, state: Nest, seed: Seed) -> Nest:
         return self._looking(self._stream.following(state.reading, seed), seed)
 
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         label = tf.gather(self._samples.labels, self._place(state))
         return state, tf.cast(tf.equal(action, label), tf.float32), tf.ones_like(label, tf.bool), label
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         shift = Range(-self.max_shift, self.max_shift) if self.max_shift else ()
         return _State(self._stream.ranges(), shift, FINITE if self.max_rotation else ())
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Nest) -> Nest:
         stored = tf.reshape(tf.gather(self._samples.inputs, self._place(state)), [-1, *self._dataset.shape])
         if self.max_shift:
             stored = shifted(stored, state.shift, self.max_shift)
@@ -127,9 +128,9 @@ class Images(DeviceEnvironment):
             )
         return begin, size
 
-    def _looking(self, reading: Reading, seed: Any) -> _State:
+    def _looking(self, reading: Reading, seed: Seed) -> _State:
         rows = reading.position.shape[0]
-        shift: Any = ()
+        shift: Tensor = ()
         if self.max_shift:
             drawn = seeds.integers(seeds.child(seed, "shift"), [rows, 2], 2 * self.max_shift + 1)
             shift = drawn - self.max_shift
@@ -137,5 +138,5 @@ class Images(DeviceEnvironment):
         angle = seeds.uniform(seeds.child(seed, "rotation"), [rows], -limit, limit) if self.max_rotation else ()
         return _State(reading, shift, angle)
 
-    def _place(self, state: _State) -> Any:
+    def _place(self, state: _State) -> Tensor:
         return state.reading.sample + self._offset

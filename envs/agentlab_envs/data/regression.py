@@ -11,6 +11,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, EnvironmentSpec
+from agentlab.types import Nest, Seed, Tensor
 from agentlab_envs.data.stream import Stream
 
 
@@ -49,25 +50,25 @@ class Regression(DeviceEnvironment):
             "regression", Array(tuple(self._inputs.shape[1:])), answer, target=answer, num_episodes=num_episodes
         )
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         return self._stream.start(seed, batch)
 
-    def restart(self, state: Any, seed: Any) -> Any:
+    def restart(self, state: Nest, seed: Seed) -> Nest:
         return self._stream.following(state, seed)
 
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         target = tf.gather(self._targets, state.sample)
         error = tf.reduce_mean(tf.square(action - target), axis=list(range(1, len(target.shape))))
         return state, -error, tf.ones_like(error, tf.bool), target
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return self._stream.ranges()
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Nest) -> Nest:
         return tf.gather(self._inputs, state.sample)
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
+def _numbers(name: str, values: object) -> np.ndarray:
     try:
         array = np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:

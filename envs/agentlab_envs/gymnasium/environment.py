@@ -267,17 +267,17 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
-    def _step_native(self, action: Any) -> Any:
+    def _step_native(self, action: Nest) -> Any:
         """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
         observed, reward, terminated, truncated, info = self._vector.step(action)
         rows = self.num_environments
         ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")
         return self._observations.conformed(observed), as_rewards(reward, rows), *ends, info
 
-    def _reset_vector(self, **arguments: Any) -> Any:
-        return self._vector.reset(**arguments)
+    def _reset_vector(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return self._vector.reset(seed=seed, options=options)
 
-    def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+    def _ask(self, function: Callable[..., Any], *positional: object, **named: object) -> Any:
         try:
             return function(*positional, **named)
         except gymnasium.error.DependencyNotInstalled as error:
@@ -292,7 +292,7 @@ class GymnasiumEnvironment(Environment):
     def _fault(self, what: str) -> errors.EnvironmentFault:
         return failure(self._name, self._steps, what)
 
-    def _checked_action(self, action: Any) -> Nest:
+    def _checked_action(self, action: Nest) -> Nest:
         """Returns actions `[B, *A]` of the spec's dtype, choices counted from 0."""
         try:
             return self._check.action(action)
@@ -305,11 +305,11 @@ class GymnasiumEnvironment(Environment):
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 
-    def _observed(self, observed: Any) -> Nest:
+    def _observed(self, observed: object) -> Nest:
         """Returns a copy of the observations of all rows, as agents see them, checked."""
         return self._copied(self._ask(self._observations.conformed, observed))
 
-    def _copied(self, observed: Any, rows: np.ndarray | None = None) -> Nest:
+    def _copied(self, observed: object, rows: np.ndarray | None = None) -> Nest:
         try:
             return self._observations.copied(observed, rows)
         except errors.EnvironmentFault as error:
@@ -330,7 +330,7 @@ class GymnasiumEnvironment(Environment):
     def _with(self, observation: Nest, rows: np.ndarray, part: Nest) -> Nest:
         """Returns a copy of an observation of all rows, with those of some rows put in."""
 
-        def put(_: Any, whole: np.ndarray, some: np.ndarray) -> np.ndarray:
+        def put(_: object, whole: np.ndarray, some: np.ndarray) -> np.ndarray:
             array = whole.copy()
             array[rows] = some
             return array

@@ -56,7 +56,7 @@ def _one_hot(space: Discrete, name: str) -> Show:
     """Returns what makes one-hot codes of symbols."""
     values = np.arange(space.start, space.start + space.n)
 
-    def show(array: np.ndarray, rows: Any) -> np.ndarray:
+    def show(array: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         matches = array[:, None] == values
         known = matches.any(1)
         if not known.all():

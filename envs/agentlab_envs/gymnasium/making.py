@@ -69,14 +69,14 @@ def _is_of_pictures(error: BaseException) -> bool:
     return isinstance(error, TypeError) and ("render_mode" in text or "takes no arguments" in text)
 
 
-def imported_modules(id: Any, arguments: Any) -> list[str]:
+def imported_modules(id: object, arguments: object) -> list[str]:
     """Returns the modules that are imported for an id such as "module:ID", and for the id of the old gym package in it or among
     the arguments."""
     texts = [id, *_texts(arguments)]
     return [text.partition(":")[0].rpartition("/")[2] for text in texts if isinstance(text, str) and ":" in text]
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: object) -> list[str]:
     """Returns all texts in nested tables and lists."""
     if isinstance(value, str):
         return [value]

@@ -49,12 +49,12 @@ def with_mask(space: gymnasium.Space, mask: gymnasium.Space) -> Dict:
     return Dict({**(nests.parts_of(space) or {OBSERVATION: space}), MASK: mask})
 
 
-def join(observation: Any, mask: Any) -> dict[str, Any]:
+def join(observation: object, mask: object) -> dict[str, Any]:
     """Returns an observation with a mask."""
     return {**(observation if isinstance(observation, dict) else {OBSERVATION: observation}), MASK: mask}
 
 
-def mask_of(info: Any) -> Any:
+def mask_of(info: object) -> Any:
     """Returns the mask in an info, several choices' behind each other; None where there is none."""
     mask = info.get(MASK) if isinstance(info, dict) else None
     if isinstance(mask, tuple):

@@ -71,7 +71,7 @@ def named(space: gymnasium.Space) -> gymnasium.Space:
     return space if parts is None else Dict({name: named(part) for name, part in parts.items()})
 
 
-def gather(space: gymnasium.Space, value: Any, leaf: Leaf, name: str, path: str = "") -> Nest:
+def gather(space: gymnasium.Space, value: Nest, leaf: Leaf, name: str, path: str = "") -> Nest:
     """Returns a value of a space as a mapping, or as one array if the space has no parts.
 
     Args:
@@ -95,13 +95,13 @@ def gather(space: gymnasium.Space, value: Any, leaf: Leaf, name: str, path: str 
     return {str(key): gather(part, value[key], leaf, name, joined(path, str(key))) for key, part in parts.items()}
 
 
-def _keys(value: Any) -> list[Any]:
+def _keys(value: object) -> list[Any]:
     if isinstance(value, Mapping):
         return list(value)
     return list(range(len(value))) if isinstance(value, (tuple, list, np.ndarray)) else []
 
 
-def _listed(value: Any, keys: list[Any]) -> str:
+def _listed(value: object, keys: list[Any]) -> str:
     return f"the entries {keys}" if keys else f"no entries but a {type(value).__name__}"
 
 

@@ -31,7 +31,7 @@ class _Leaf:
         kind, name = leaves.known(space), entry_name("observation", path)
         return cls(space.dtype, Numbers(kind.numbers(space), name), kind.show(space, name))
 
-    def copied(self, values: np.ndarray, rows: Any = None) -> np.ndarray:
+    def copied(self, values: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Returns a copy of the environment's numbers `[N, *shape]`, checked, as agents see them."""
         array = np.array(values, self.dtype)
         self.numbers.check(array, rows)
@@ -57,10 +57,10 @@ class Observations:
         single = self._leaves.get("")  # as of most environments, which are spared a walk through the parts at every step
         self.copied: Callable[..., Nest] = self._copied if single is None else single.copied
 
-    def _copied(self, observed: Nest, rows: Any = None) -> Nest:
+    def _copied(self, observed: Nest, rows: np.ndarray | None = None) -> Nest:
         return nests.gather(self._named, observed, lambda _, array, path: self._leaves[path].copied(array, rows), "observation")
 
-    def conformed(self, observed: Any, rows: Any = None) -> Nest:
+    def conformed(self, observed: object, rows: np.ndarray | None = None) -> Nest:
         """Returns a vector's observations, of all rows or of some, as a mapping of arrays `[N, *shape]`, or one array.
 
         Raises:
@@ -72,7 +72,7 @@ class Observations:
         except EnvironmentFault as fault:
             raise EnvironmentFault(f"its vector class {fault}") from fault
 
-    def of_rows(self, finals: Any, rows: np.ndarray) -> Nest:
+    def of_rows(self, finals: Nest, rows: np.ndarray) -> Nest:
         """Returns a vector's `final_obs` of some rows, conformed.
 
         Raises:
@@ -82,7 +82,7 @@ class Observations:
         return self.conformed(nests.stack(self._space, values), rows)
 
 
-def _of_row(space: gymnasium.Space, finals: Any, row: int) -> Any:
+def _of_row(space: gymnasium.Space, finals: Nest, row: int) -> Any:
     """Returns an element of `final_obs`; Gymnasium's own vector classes make of mappings a mapping of arrays."""
     if isinstance(finals, dict) and row not in finals and isinstance(space, Dict):
         return {key: _of_row(part, finals[key], row) for key, part in space.spaces.items()}

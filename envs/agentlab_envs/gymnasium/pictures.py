@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from agentlab import errors
@@ -11,7 +9,7 @@ from agentlab import errors
 CHANNELS = (1, 3, 4)  # grey, red-green-blue, and the same with an opacity that is left out
 
 
-def picture(frames: Any) -> np.ndarray | None:
+def picture(frames: object) -> np.ndarray | None:
     """Returns the picture of row 0, `[height, width, 3]` uint8; None where a window shows it.
 
     Args:

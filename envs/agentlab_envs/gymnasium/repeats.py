@@ -81,7 +81,7 @@ def _action(spec: EnvironmentSpec, timestep: TimeStep, generator: np.random.Gene
     return np.array(choices, spec.action.dtype).reshape(1, *spec.action.shape)  # type: ignore[union-attr]
 
 
-def _same(seen: Any, again: Any) -> bool:
+def _same(seen: Nest, again: Nest) -> bool:
     if isinstance(seen, TimeStep) and isinstance(again, TimeStep):
         parts = ("observation", "reward", "terminated", "truncated")
         return all(_same(getattr(seen, part), getattr(again, part)) for part in parts)

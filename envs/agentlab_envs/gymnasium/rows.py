@@ -94,7 +94,7 @@ class Row(gymnasium.Wrapper):
         self._observation = self._checked(observation, info)
         return self._observation, {}
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Nest) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         if self.standing is not None:
             ended, self.standing = self.standing, None
             return self._observation, 0.0, ended, False, {}
@@ -112,10 +112,10 @@ class Row(gymnasium.Wrapper):
         form = former(space)
         return (lambda observed: form(texts.cut(self._inner[0], observed))) if self.texts else form
 
-    def _spread(self, action: Any) -> Any:
+    def _spread(self, action: Nest) -> Any:
         return nests.spread(self._inner[1], action)
 
-    def _checked(self, observation: Any, info: Any) -> Nest:
+    def _checked(self, observation: object, info: object) -> Nest:
         """Returns a copy of an observation of the right shapes and kinds of numbers, with the mask if there are masks."""
         if self._form is None:
             return observation
@@ -125,12 +125,12 @@ class Row(gymnasium.Wrapper):
         except errors.EnvironmentFault as fault:
             raise errors.EnvironmentFault(f"row {self.row} {fault}") from fault.__cause__
 
-    def _allowed(self, info: Any, space: MultiBinary) -> np.ndarray:
+    def _allowed(self, info: object, space: MultiBinary) -> np.ndarray:
         """Returns the mask in an info; all actions are allowed where there is none, as at an episode's end."""
         mask = masks.mask_of(info)
         return np.ones(space.shape, np.int8) if mask is None else Form(space, path=MASK).array(mask)
 
-    def _check_mask(self, info: Any) -> None:
+    def _check_mask(self, info: object) -> None:
         if self._mask is not None and masks.mask_of(info) is None:
             raise errors.EnvironmentFault(
                 f"row {self.row}'s reset returned an info without {MASK!r}; set environment.action_mask to 'none' if "
@@ -177,7 +177,7 @@ class Rows(SyncVectorEnv):
         self._next_step = mode is AutoresetMode.NEXT_STEP
         self._same_step = mode is AutoresetMode.SAME_STEP
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Nest) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
         observations: Any = self._observations
         put = functools.partial(_put, observations) if isinstance(observations, dict) else observations.__setitem__
@@ -197,7 +197,7 @@ class Rows(SyncVectorEnv):
             self._autoreset_envs = terminated | truncated
         return observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
 
-    def close(self, **_: Any) -> None:
+    def close(self, **_: object) -> None:
         """Closes all environments, also when one doesn't close.
 
         Raises:
@@ -218,7 +218,7 @@ class Rows(SyncVectorEnv):
             raise errors.EnvironmentFault(f"{'; '.join(reasons)}.")
 
 
-def _counted(answer: Any) -> str:
+def _counted(answer: object) -> str:
     return f"{len(answer)} values" if isinstance(answer, (tuple, list)) else f"one value of type {type(answer).__name__}"
 
 
@@ -271,7 +271,7 @@ class Form:
         self.dtype: Any = space.dtype
         self.name = entry_name("observation", path)
 
-    def array(self, observed: Any, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
+    def array(self, observed: object, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
         """Returns what an environment showed as an array, a new one by default.
 
         Raises:

@@ -11,10 +11,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper, write_to_shared_memory
 
 from agentlab import errors
 from agentlab.system import tracebacks
+from agentlab.types import Nest
 from agentlab_envs.gymnasium.parent import end_with_parent
 from agentlab_envs.gymnasium.rows import Row
 
@@ -68,7 +70,7 @@ def _tried(row: int, function: Callable[[], Any]) -> tuple[str, Any]:
         return FAULT, f"row {row} raised {tracebacks.describe_error(error)}"
 
 
-def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> None:
+def _send(pipe: Connection, row: int, number: int, kind: str, result: object) -> None:
     try:
         pipe.send((number, kind, result))
     except OSError:
@@ -109,7 +111,7 @@ class Servant:
             return setattr(self._env, *data)
         return self._env.render() if command == "render" else self._env.close()
 
-    def _step(self, action: Any) -> tuple[Any, Any, Any, Any]:
+    def _step(self, action: Nest) -> tuple[Any, Any, Any, Any]:
         """Returns reward, terminated, truncated, and where the next episode has begun, what the last one ended with."""
         observation, reward, terminated, truncated, _ = self._env.step(action)
         final = None
@@ -118,5 +120,5 @@ class Servant:
         self._show(observation)
         return reward, terminated, truncated, final
 
-    def _show(self, observation: Any) -> None:
+    def _show(self, observation: np.ndarray) -> None:
         write_to_shared_memory(self._space, self._row, observation, self._memory)

@@ -20,6 +20,7 @@ from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_share
 from agentlab import errors
 from agentlab.foreign import guard
 from agentlab.system.processes.patience import Patience
+from agentlab.types import Nest
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium.parent import start
 from agentlab_envs.gymnasium.rows import Row
@@ -119,7 +120,7 @@ class Workers(VectorEnv):
         self._ended[rows] = False
         return self._observations, {}
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Nest) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
         late = self._ended if self._mode is AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, np.bool_)
         requests = [("reset", (None, None)) if late[row] else ("step", actions[row]) for row in range(self.num_envs)]
@@ -138,12 +139,12 @@ class Workers(VectorEnv):
         """Returns the picture of row 0."""
         return tuple(self._ask([0], [("render", None)]))
 
-    def set_attr(self, name: str, values: Any) -> None:
+    def set_attr(self, name: str, values: object) -> None:
         """Sets an attribute of every `Row`: to one of `values` each, if they are a list."""
         values = values if isinstance(values, (list, tuple)) else [values] * self.num_envs
         self._ask(range(self.num_envs), [("set", (name, value)) for value in values])
 
-    def close(self, *, seconds: float = guard.CLOSE_SECONDS, **_: Any) -> None:
+    def close(self, *, seconds: float = guard.CLOSE_SECONDS, **_: object) -> None:
         """Closes the environments and ends the processes, by force where one doesn't answer within so many seconds.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -14,6 +14,7 @@ from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.spec.vocabulary import Bytes, Characters, Vocabulary
 from agentlab.system.ranges import Range
+from agentlab.types import Nest, Seed, Tensor
 from agentlab_envs.text import texts
 
 NOT_JUDGED = -1  # the target at a position where no answer is right or wrong
@@ -31,9 +32,9 @@ class Streams:
         position: of the window's first character.
     """
 
-    begin: Any
-    end: Any
-    position: Any
+    begin: Tensor
+    end: Tensor
+    position: Tensor
 
 
 @attrs.define(slots=False, eq=False)
@@ -79,7 +80,7 @@ class Text(DeviceEnvironment):
             raise ValueError(f"'validation' and 'test' must leave something to train on: {self.validation} and {self.test}")
 
     @functools.cached_property
-    def _split(self) -> tuple[Vocabulary, Any]:
+    def _split(self) -> tuple[Vocabulary, Tensor]:
         """The vocabulary and the split's numbers `[N]`, read when they are first asked for.
 
         The numbers are one tensor on the device, which compiled loops capture; small ones are kept small.
@@ -116,7 +117,7 @@ class Text(DeviceEnvironment):
             return max(1, min(STRETCHES, (self._length - 1) // self.window))
         return self._length - self.window if self.windows == "every" else None
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         if self.windows == "streams":
             bounds = np.arange(batch + 1) * (self._length - 1) // batch
             self._check_length(self._length, batch * self.window + 1, f"a window of {self.window} for each of {batch} streams")
@@ -127,7 +128,7 @@ class Text(DeviceEnvironment):
             return self._single(seeds.integers(seed, [batch], choices))
         return self._single(tf.range(batch, dtype=tf.int64) % choices)
 
-    def restart(self, state: Streams, seed: Any) -> Any:
+    def restart(self, state: Streams, seed: Seed) -> Nest:
         rows = state.position.shape[0]
         if self.windows == "random":
             return self.initial(seed, rows)
@@ -135,7 +136,7 @@ class Text(DeviceEnvironment):
             return self._single((state.begin + rows) % (self._length - self.window))
         return attrs.evolve(state, position=state.begin)
 
-    def transition(self, state: Streams, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Streams, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         following = attrs.evolve(state, position=state.position + self.window)
         if self.windows != "streams":
             target = self._at(following.position)
@@ -149,17 +150,17 @@ class Text(DeviceEnvironment):
         place = Range(0, self._length)
         return Streams(place, place, place)
 
-    def observe(self, state: Streams) -> Any:
+    def observe(self, state: Streams) -> Nest:
         return self._at(self._places(state))
 
-    def _places(self, state: Streams) -> Any:
+    def _places(self, state: Streams) -> Tensor:
         return state.position[:, tf.newaxis] + tf.range(self.window, dtype=tf.int64)
 
-    def _at(self, places: Any) -> Any:
+    def _at(self, places: Tensor) -> Tensor:
         """Returns the character numbers at `places`, int64; beyond the end the last one's."""
         return tf.cast(tf.gather(self._split[1], tf.minimum(places, self._length - 1)), tf.int64)
 
-    def _single(self, position: Any) -> Streams:
+    def _single(self, position: Tensor) -> Streams:
         return Streams(position, position + self.window, position)
 
     def _read(self) -> str | bytes:
