@@ -13,6 +13,8 @@ def made_discrete(action: SpaceNest) -> str:
     """Returns what makes such actions of a Gymnasium environment discrete."""
     if isinstance(action, Array):
         return _wrapped("gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5)")
+
+    # How many choices each dimension of the action has.
     sizes: tuple[int, ...] = ()
     if isinstance(action, MultiDiscrete):
         sizes = action.sizes
@@ -21,6 +23,8 @@ def made_discrete(action: SpaceNest) -> str:
     if not sizes or math.prod(sizes) > MOST_CHOICES:
         taken = _wrapped("Taken(gymnasium.make(ID))")
         return f"{taken} Taken is a gymnasium.ActionWrapper of yours that takes Discrete actions."
+
+    # A single choice numbers all combinations in C order.
     combined = f"numpy.reshape(numpy.unravel_index(action, {sizes}), env.action_space.shape)"
     if isinstance(action, MultiDiscrete) and any(action.start):
         combined += " + env.action_space.start"

@@ -95,6 +95,7 @@ class DQN(Trainer):
         self.target = TargetNetwork(self.model, self.target_update_period, self.target_update_rate)
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
+        # Distributions over the actions of [N] rows; seen is [N, *O].
         values = self._values(output, batch.observation)
         seen = self.spec.see(batch.next_observation)
 
@@ -106,6 +107,7 @@ class DQN(Trainer):
                 chooser = self._values(infer(self.model, seen)[0], batch.next_observation)
         next_action = chooser.mode()
 
+        # [N] losses, and the absolute errors that memories draw by.
         discount = self.discount * batch.discount
         loss, error = self._returns.compare(values, batch.action, batch.reward, discount, next_values, next_action)
         chosen = tf.gather(values.preferences, batch.action, batch_dims=1)

@@ -41,11 +41,15 @@ class Frames(Observations):
     def __init__(self, layout: Layout, capacity: int) -> None:
         num_environments = layout.num_environments
         stack = _stack_of(layout.spec)
+
+        # A stack is [depth, *frame].
         self._capacity = capacity
         self._range = range_of(stack)
         self._depth, *frame = stack.shape
         self._num_frames = _num_frames(stack, capacity, num_environments)
         self._window = 2 * (self._depth + 1) * num_environments  # transitions farther apart need frames in their own order
+
+        # Frames are stored once, [num_frames, *frame]; a transition is the numbers of its 2 * depth frames.
         self._frames = rings(self._num_frames, tf.TensorSpec(frame, stack.dtype))
         self._numbers = rings(capacity, tf.TensorSpec([2 * self._depth], tf.int64))
         self._newest = tf.Variable(-tf.ones([num_environments, self._depth], tf.int64), trainable=False, name="newest_frames")
@@ -53,12 +57,14 @@ class Frames(Observations):
         self._begin = tf.Variable(0, dtype=tf.int64, name="frames_begin")
 
     def put(self, numbers: Tensor, step: Step, row: Tensor) -> None:
+        # [N, 2 * depth, *frame]: what was acted on, then what that led to.
         stacks = tf.concat([step.observation, step.next_observation], axis=1)
 
         def put_one(index: Tensor) -> Tensor:
             self._put_one(numbers[index], stacks[index], row[index])
             return index + 1
 
+        # One after the other: which frames are known depends on the transition before.
         count = tf.shape(row, out_type=tf.int64)[0]
         repeat(put_one, tf.constant(0, tf.int64), count)
         self._retire(tf.reduce_max(tf.concat([numbers + 1, [0]], axis=0)))
@@ -66,17 +72,24 @@ class Frames(Observations):
     def _put_one(self, number: Tensor, frames: Tensor, row: Tensor) -> None:
         """Keeps one transition, `frames` being the stack that was acted on and the one that this led to, `[2 k, *frame]`."""
         depth, stored, before = self._depth, self._stored.read_value(), tf.gather(self._newest, row)
+
+        # Which frames of the first stack the environment's newest stack already holds, [depth] bool.
         held = (before >= 0) & (before >= stored + 2 * depth - self._num_frames)  # and not overwritten here
         known = self._same(frames[:depth], tf.gather(self._frames, tf.maximum(before, 0) % self._num_frames)) & held
+
+        # Whether the second stack is the first one moved on by one frame, [depth - 1] bool.
         moved = self._same(frames[depth:-1], frames[1:depth])
         repeated = self._same(frames[1:depth], frames[: depth - 1])
         # Of frames that are alike, as where an episode begins, only the first is stored: it is as new as the others.
         repeated &= ~known[1:] & ~known[:-1]
         is_new = ~tf.concat([known[:1], known[1:] | repeated, moved, [False]], axis=0)
+
+        # Frame numbers [depth] of both stacks: old ones where the frame is stored, the next free ones elsewhere.
         fresh = stored + tf.cumsum(tf.cast(is_new, tf.int64), axis=0) - 1
         first = tf.where(known, before, fresh[:depth])  # a repeated frame has the number of the last new one
         second = tf.concat([tf.where(moved, first[1:], fresh[depth:-1]), fresh[-1:]], axis=0)
         stacked = tf.concat([first, second], axis=0)
+
         self._frames.scatter_update(tf.IndexedSlices(frames, stacked % self._num_frames))  # what is there already is the same
         self._numbers.scatter_update(tf.IndexedSlices(stacked[None], number[None] % self._capacity))
         self._newest.scatter_update(tf.IndexedSlices(second[None], row[None]))
@@ -88,6 +101,7 @@ class Frames(Observations):
 
     def _retire(self, added: Tensor) -> None:
         """Moves the first transition that is whole past all whose frames were overwritten, `added` having been put."""
+        # Frames with numbers below this were overwritten.
         oldest = self._stored.read_value() - self._num_frames
 
         def is_lost(begin: Tensor) -> Tensor:
@@ -101,6 +115,7 @@ class Frames(Observations):
             ahead = begin + tf.range(self._window, dtype=tf.int64)
             return (tf.reduce_max(tf.where(is_lost(begin), ahead + 1, begin)),)
 
+        # A window at a time, until no transition in it has lost a frame.
         (begin,) = tf.while_loop(lambda begin: tf.reduce_any(is_lost(begin)), past, (self.begin(added),))
         self._begin.assign(begin)
 

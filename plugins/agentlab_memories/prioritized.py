@@ -80,12 +80,17 @@ class PrioritizedReplay(UniformReplay):
         repeat(drop, oldest, self._ring.bounds()[0] - oldest)
 
     def sample(self, seed: Seed) -> Batch:
+        # [N] points, one in each of N equal stretches of the sum of all priorities: lower variance than free draws.
         begin, _ = self._ring.bounds()
         stretch = np.arange(self.batch_size) + tf.cast(seeds.uniform(seed, [self.batch_size]), tf.float64)
         drawn, priorities = self._tree.find(stretch / self.batch_size)
+
+        # [N] importance weights, 1 for the rarest row of the batch.
         exponent = as_schedule(self.weight_exponent)(self._drawn.read_value())
         weight = tf.pow(tf.reduce_min(priorities) / priorities, exponent)
         self._drawn.assign_add(1)
+
+        # Nothing can be drawn before the first complete transition; the oldest step stands in.
         any_complete = priorities > 0.0
         slots = tf.where(any_complete, drawn, begin % self.capacity)
         weight = tf.where(any_complete, weight, 1.0)

@@ -29,6 +29,8 @@ class Rollout(Memory):
                 "A rollout hands out everything since the last update, in steps of one; the trainer asks for "
                 f"{'draws' if request.order == 'any' else f'steps of {request.num_steps}'}. Set memory.name=replay."
             )
+
+        # Slot = turn * B + environment, for T turns of B environments.
         self._length, self._rows = request.length or 1, layout.num_environments
         capacity = self._length * self._rows
         what = f"A rollout of {self._length:,} steps of {self._rows:,} environments"

@@ -55,8 +55,11 @@ class SumTree:
         Args:
             shares: float64, 0 to less than 1; float32 could not tell apart neighbouring entries of a million.
         """
+        # The two highest levels have no variables: they are sums over the lowest stored one.
         sums = tf.reshape(tf.reduce_sum(self._levels[0], axis=-1), [-1, FANOUT])
         top = tf.reduce_sum(sums, axis=-1)[None]
+
+        # [N] node of each point, starting at the root, and where the point lies in it.
         node, points = tf.zeros_like(shares, tf.int64), (shares * tf.cast(tf.reduce_sum(top), tf.float64))[:, None]
         for level in (top, sums, *self._levels):
             if level.shape[0] <= FANOUT:  # fewer rows than those to be read of them
@@ -64,6 +67,8 @@ class SumTree:
             else:
                 weights = tf.gather(level, node)
                 begins = _begins(weights)
+
+            # [N] the last child that begins at or before the point; the point is then counted from there.
             child = tf.reduce_max(tf.where(begins <= points, tf.range(FANOUT, dtype=tf.int64), 0), axis=-1)
             points -= tf.gather(begins, child[:, None], batch_dims=1)
             node = node * FANOUT + child

@@ -45,6 +45,8 @@ class CNN(ModelBuilder):
             UsageError: the observation is no image large enough to be pooled.
         """
         check_image(spec, 2 ** len(self.filters))
+
+        # Every block halves height and width, and then all features are flattened.
         layers = rescaled(spec)
         for filters in self.filters:
             layers += [

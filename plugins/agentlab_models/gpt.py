@@ -70,13 +70,21 @@ class CachedAttention(keras.layers.Layer):
             seen: `[B]` int64, how many positions there were before.
         """
         batch, length = tf.shape(inputs)[0], inputs.shape[1]
+
+        # Queries [B, heads, T, size]; keys and values [B, 2, heads, T, size].
         parts = tf.reshape(self.inward(inputs), [batch, length, 3, self._heads, self._size])
         queries, fresh = tf.transpose(parts[:, :, 0], [0, 2, 1, 3]), tf.transpose(parts[:, :, 1:], [0, 2, 3, 1, 4])
         whole = tf.concat([cache, fresh], axis=3)  # [B, 2, heads, C + T, size]
+
+        # Positions within the cache and the new steps, [C + T], rotate queries and keys alike.
         places = tf.range(self._context + length)
         keys = rotated(whole[:, 0], places)
+
+        # [B, heads, T, C + T] attention weights; what is not visible weighs nothing.
         scores = tf.matmul(rotated(queries, places[self._context :]), keys, transpose_b=True) / math.sqrt(self._size)
         weights = tf.nn.softmax(tf.where(self._visible(places, length, seen), scores, -math.inf))
+
+        # [B, T, heads * size] mixed values, projected to [B, T, units].
         mixed = tf.transpose(tf.matmul(weights, whole[:, 1]), [0, 2, 1, 3])
         outputs = self.outward(tf.reshape(mixed, [batch, length, self._heads * self._size]))
         return outputs, whole[:, :, :, length:]
@@ -102,6 +110,8 @@ class Block(keras.layers.Layer):
         self._sizes = {"heads": heads, "units": units, "context": context, "layers": layers}
         spread = SPREAD / math.sqrt(2 * layers)  # so that the sum over all layers keeps its size
         dtype = self.dtype_policy
+
+        # Normalise first, then add: attention and perceptron both start from a normalised input (pre-norm).
         self.before_attention = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
         self.attention = CachedAttention(heads, units, context, spread, dtype=dtype)
         self.before_perceptron = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
@@ -140,8 +150,12 @@ class Transformer(RecurrentModel):
         super().__init__(**options)
         self._builder = builder
         self._every_position = every_position
+
+        # Keys and values of the last C positions, of each layer.
         self._cache_shape = (2, builder.heads, builder.context, builder.units // builder.heads)
         normal, dtype = keras.initializers.RandomNormal(stddev=SPREAD), self.dtype_policy
+
+        # Symbols become vectors, pass all blocks, and become outputs.
         self.embedding = keras.layers.Embedding(symbols, builder.units, normal, dtype=dtype)
         self.dropout = keras.layers.Dropout(builder.dropout, dtype=dtype)
         sizes = (builder.heads, builder.units, builder.context, builder.layers)

@@ -73,8 +73,11 @@ def _forward(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tu
     length = tf.shape(projections)[0]
 
     def body(t: Tensor, h: Tensor, gates: Tensor, candidates: Tensor, updates: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+        # One step; h before it is stored for the gradient of the kernel.
         previous = timesteps.write(previous, t, h)
         z, r, g, recurrent = _cell(timesteps.read(gates, t, projections), kernel, bias, h)
+
+        # The slopes of the gates and of the candidate, of which the backward pass needs no activation any more.
         candidate = (1 - z) * (1 - g * g)
         slopes = [(h - g) * z * (1 - z), candidate * recurrent * r * (1 - r), candidate * r]
         gates = timesteps.write(gates, t, tf.concat(slopes, axis=1))
@@ -83,6 +86,7 @@ def _forward(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tu
         new_h.set_shape(h.shape)
         return t + 1, new_h, gates, candidates, timesteps.write(updates, t, z), previous
 
+    # Positions live in lists, so that the loop's body is compiled once, whatever T.
     blanks = [timesteps.blank(h, length) for _ in range(3)]
     start = (tf.constant(0), h, timesteps.split(projections), *blanks)
     _, last, gates, *lists = tf.while_loop(lambda t, *_: t < length, body, start)
@@ -97,9 +101,12 @@ def _backward(saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_la
     length = tf.shape(slopes)[0]
 
     def body(count: Tensor, d_h: Tensor, gates: Tensor, candidates: Tensor) -> tuple[Tensor, ...]:
+        # Positions from the last to the first.
         t = length - 1 - count
         if d_outputs is not None:
             d_h += timesteps.read(d_outputs, t, d_h)
+
+        # Gradients of this position's gates [B, 3 * units] and of h before it.
         d_recurrent = timesteps.read(gates, t, slopes) * tf.concat([d_h, d_h, d_h], axis=1)
         d_candidate = timesteps.read(candidates, t, candidate_slopes) * d_h
         new_d_h = tf.matmul(d_recurrent, transposed) + d_h * updates[t]

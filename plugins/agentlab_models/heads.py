@@ -65,6 +65,8 @@ def _dueling(spec: EnvironmentSpec, num_outputs: int, hidden_units: Sequence[int
             f"A dueling network has outputs for each of several actions; environment {spec.name!r} takes a {describe(action)} "
             f"and the trainer wants {num_outputs} outputs. Set model.dueling=false."
         )
+
+    # Z atoms for each action; 1 unless the returns have a distribution.
     atoms = num_outputs // action.num_values
 
     def stream(name: str, outputs: int) -> list[keras.layers.Layer]:
@@ -105,11 +107,14 @@ class Dueling(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Returns the outputs `[N, A Z]` for features `[N, I]`."""
+        # [N, Z] value and [N, A Z] advantages.
         value = advantage = inputs
         for layer in self.value:
             value = layer(value)
         for layer in self.advantage:
             advantage = layer(advantage)
+
+        # [N, A, Z] sums; advantages count from their mean, so that the value has only one solution.
         outputs = advantage.shape[-1]
         advantage = tf.reshape(advantage, [-1, outputs // self.atoms, self.atoms])
         sums = value[:, None, :] + advantage - tf.reduce_mean(advantage, axis=1, keepdims=True)

@@ -93,8 +93,11 @@ def _forward(
     def body(
         t: Tensor, h: Tensor, c: Tensor, gates: Tensor, squashings: Tensor, forgets: Tensor, previous: Tensor
     ) -> tuple[Tensor, ...]:
+        # One step; h before it is stored for the gradient of the kernel.
         previous = timesteps.write(previous, t, h)
         tanh, (i, f, g, o), new_c, squashed = _cell(timesteps.read(gates, t, projections), kernel, h, c)
+
+        # The slopes of the gates, of which the backward pass needs no activation any more.
         slopes = tf.concat([g, c, i, squashed], axis=1) * ((1 - tanh * tanh) * (scale * scale))
         gates = timesteps.write(gates, t, slopes)
         squashings = timesteps.write(squashings, t, o * (1 - squashed * squashed))
@@ -103,6 +106,7 @@ def _forward(
         new_c.set_shape(c.shape)
         return t + 1, new_h, new_c, gates, squashings, timesteps.write(forgets, t, f), previous
 
+    # Positions live in lists, so that the loop's body is compiled once, whatever T.
     blanks = [timesteps.blank(h, length) for _ in range(3)]
     start = (tf.constant(0), h, c, timesteps.split(projections), *blanks)
     _, last_h, last_c, gates, *lists = tf.while_loop(lambda t, *_: t < length, body, start)
@@ -119,9 +123,12 @@ def _backward(
     length = tf.shape(slopes)[0]
 
     def body(count: Tensor, d_h: Tensor, d_c: Tensor, gates: Tensor) -> tuple[Tensor, ...]:
+        # Positions from the last to the first.
         t = length - 1 - count
         if d_outputs is not None:
             d_h += timesteps.read(d_outputs, t, d_h)
+
+        # Gradients of this position's gates [B, 4 * units] and of the state before it.
         d_c += d_h * squashings[t]
         d_gates = timesteps.read(gates, t, slopes) * tf.concat([d_c, d_c, d_c, d_h], axis=1)
         new_d_h, new_d_c = tf.matmul(d_gates, transposed), d_c * forgets[t]

@@ -61,6 +61,8 @@ class NatureCNN(ModelBuilder):
             UsageError: they are not.
         """
         space = array_of(spec.seen, "A convolutional network", spec.name)
+
+        # Each convolution needs a place to stand, so the smaller side decides.
         sides = space.shape[1:] if self.channels == "first" else space.shape[:2]
         is_image = len(space.shape) == 3 and 0.0 < np.max(space.maximum) <= 65_535.0 and np.min(space.minimum) >= 0.0
         if not is_image or min(sides) < self._needed():

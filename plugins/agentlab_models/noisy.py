@@ -39,10 +39,13 @@ class NoisyDense(keras.layers.Layer):
         self.noise = noise
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        # Initial weights and noise amplitudes as in section 3.2 of the paper, for factorised noise.
         inputs = input_shape[-1]
         bound = inputs**-0.5  # type: ignore[operator]
         around = keras.initializers.RandomUniform(-bound, bound)
         amplitude = keras.initializers.Constant(self.noise * bound)
+
+        # Means, and the amplitudes of the noise around them.
         self.kernel = self.add_weight(shape=(inputs, self.units), initializer=around, name="kernel")
         self.bias = self.add_weight(
             shape=(self.units,), initializer=keras.initializers.RandomUniform(-bound, bound), name="bias"

@@ -92,6 +92,8 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         size = num_symbols(spec)
         embedding = keras.layers.Embedding(size, self.embedding) if self.embedding is not None else None
+
+        # The first layer takes symbols or their embedding, the others features.
         first = self.layer(size if embedding is None else None)
         above = [self.layer(None) for _ in range(self.layers - 1)]
         stack = RecurrentStack([first, *above], choices_of(spec.action) != (), self.dropout)

@@ -67,6 +67,8 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
                 f"{type(self).__name__} got inputs of shape {tuple(input_shape)}; expected "
                 f"{'features [B, T, F]; give num_symbols for symbols' if rank == 3 else 'symbols [B, T]'}."
             )
+
+        # One product for all gates: [F, gates * units] and [units, gates * units].
         width = self.num_gates * self.units
         size = self.num_symbols or input_shape[-1]
         self.kernel = self.add_weight(shape=(size, width), initializer="glorot_uniform", name="kernel")

@@ -40,6 +40,8 @@ class Supervised(Trainer):
                 f"Supervised learning needs the right answers; environment {spec.name!r} pays rewards and has no targets. "
                 "Choose another trainer, such as 'dqn', or an environment with targets."
             )
+
+        # The action is the answer, so it has to be what the target is.
         if not spaces_alike(target, spec.action):
             raise errors.UsageError(
                 f"Environment {spec.name!r} takes a {describe(spec.action)}, but its right answer is a {describe(target)}; "
