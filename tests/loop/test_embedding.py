@@ -122,7 +122,7 @@ def test_what_a_callback_raises_ends_the_run_with_a_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("own_environment", [Guess(), Guess, lambda: gymnasium.wrappers.TimeLimit(Guess(), 10)])
-@pytest.mark.quick("given0")
+@pytest.mark.quick("own_environment0")
 def test_an_environment_of_ones_own_is_learned_in_and_judged_in(tmp_path, own_environment):
     changes = {"steps": 2_000, "num_environments": 2, **LEARNING, "evaluation": {"episodes": 20}}
     run = agentlab.run("dqn", 0, changes, environment=own_environment, run_dir=tmp_path / "run")
