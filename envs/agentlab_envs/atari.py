@@ -199,6 +199,8 @@ def _check(settings: dict[str, Any], arguments: dict[str, Any]) -> None:
             raise errors.UsageError(
                 f"Argument {name!r} of 'atari' is {errors.quoted(value)}; expected a whole number from {least} up to {most:,}."
             )
+
+    # ALE itself takes any number here and plays on.
     probability = arguments["repeat_action_probability"]
     if not isinstance(probability, (int, float)) or not 0.0 <= probability <= 1.0:
         raise errors.UsageError(f"Argument 'repeat_action_probability' of 'atari' is {probability!r}; expected 0 to 1.")

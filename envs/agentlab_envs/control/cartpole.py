@@ -49,18 +49,25 @@ class CartPole(DeviceEnvironment):
         return seeds.uniform(seed, [batch, 4], -INITIAL_RANGE, INITIAL_RANGE, tf.float64)
 
     def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
+        # [B] float64: metres and radians, and their rates per second.
         position, velocity, angle, angular_velocity = tf.unstack(state, axis=-1)
         force = tf.where(tf.equal(action, 1), tf.constant(FORCE, tf.float64), tf.constant(-FORCE, tf.float64))
         cosine, sine = tf.cos(angle), tf.sin(angle)
+
+        # Angular acceleration of the pole and acceleration of the cart, without friction.
         pushed = (force + POLE_MOMENT * tf.square(angular_velocity) * sine) / TOTAL_MASS
         angular_acceleration = (GRAVITY * sine - cosine * pushed) / (
             HALF_POLE_LENGTH * (4.0 / 3.0 - POLE_MASS * tf.square(cosine) / TOTAL_MASS)
         )
         acceleration = pushed - POLE_MOMENT * angular_acceleration * cosine / TOTAL_MASS
+
+        # Positions by the old velocities, as Gymnasium's Euler step has them.
         position = position + TIME_STEP * velocity
         velocity = velocity + TIME_STEP * acceleration
         angle = angle + TIME_STEP * angular_velocity
         angular_velocity = angular_velocity + TIME_STEP * angular_acceleration
+
+        # Shapes: state [B, 4], reward [B] float32, terminated [B] bool.
         terminated = (tf.abs(position) > POSITION_LIMIT) | (tf.abs(angle) > ANGLE_LIMIT)
         state = tf.stack([position, velocity, angle, angular_velocity], axis=-1)
         return state, tf.ones_like(position, tf.float32), terminated, ()

@@ -71,6 +71,7 @@ class MinAtarBreakout(DeviceEnvironment):
         return EnvironmentSpec("minatar-breakout", space, Discrete(len(MINIMAL) if self.minimal else ALL_ACTIONS))
 
     def initial(self, seed: Seed, batch: int) -> State:
+        # The ball starts at the left or the right wall, [B].
         side = seeds.integers(seed, [batch], 2)
         column, three, zero = side * (SIDE - 1), tf.fill([batch], tf.constant(3, tf.int64)), tf.zeros([batch], tf.int64)
         return State(
@@ -117,13 +118,17 @@ class MinAtarBreakout(DeviceEnvironment):
 
 def advance(state: State, action: Tensor) -> tuple[State, Tensor, Tensor]:
     """Returns the games after an action `[B]` of the six, the rewards `[B]` float32, and whether the ball was lost `[B]`."""
+    # The paddle moves first, [B].
     move = tf.cast(tf.equal(action, RIGHT), tf.int64) - tf.cast(tf.equal(action, LEFT), tf.int64)
     paddle = tf.clip_by_value(state.paddle + move, 0, SIDE - 1)
+
+    # Where the ball would go, turned round at the left and right walls.
     direction = state.direction
     x, y = state.ball_x + _entry(STEP_X, direction), state.ball_y + _entry(STEP_Y, direction)
     direction = tf.where((x < 0) | (x >= SIDE), _entry(OFF_A_SIDE, direction), direction)
     x = tf.clip_by_value(x, 0, SIDE - 1)
 
+    # What it meets there: the top, a brick, the paddle or the floor, [B] bool.
     at_top = y < 0
     y = tf.maximum(y, 0)
     at_brick = ~at_top & tf.reduce_any(state.bricks & _cell(x, y), axis=[1, 2])
@@ -132,9 +137,12 @@ def advance(state: State, action: Tensor) -> tuple[State, Tensor, Tensor]:
     above, beside = tf.equal(state.ball_x, paddle), tf.equal(x, paddle)
     caught = at_bottom & (above | beside)
 
+    # [B, SIDE, SIDE] bricks; a new wall is built when the ball is next caught after the last one.
     bricks = state.bricks & ~(_cell(x, y) & breaks[:, None, None])
     cleared = at_bottom & ~tf.reduce_any(bricks, axis=[1, 2])
     bricks = tf.where(cleared[:, None, None], _wall(), bricks)
+
+    # The direction after a bounce: off the top, a brick or the paddle from above, or straight back from the paddle's side.
     reflected = at_top | breaks | (at_bottom & above)
     direction = tf.where(
         reflected,

@@ -132,6 +132,7 @@ def _load_file(file: pathlib.Path, name: str, num_classes: int | None) -> Datase
         reason = getattr(error.__cause__, "strerror", None) or error
         raise errors.UsageError(f"Data file {str(file)!r} can't be read: {reason}. {WAYS.format(name='NAME')}") from error
     with opened:
+        # A file that is written anew is another data set, though its path is the same.
         status = os.fstat(opened.fileno())
         version = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
         return _held((*version, num_classes), lambda: _checked(name, _read(opened, str(file)), num_classes))
@@ -168,6 +169,7 @@ def _check_sizes(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo
 
     A few kilobytes can unpack to terabytes, and a header can declare any shape.
     """
+    # Headers only, so that nothing large is read before its size is known.
     needed = 0
     for key, info in members.items():
         with archive.open(info) as member:
@@ -221,6 +223,7 @@ def _digits() -> dict[str, Any]:
 
 
 def _checked(name: str, arrays: Mapping[str, Any], num_classes: int | None) -> Dataset:
+    # Every array is there, and training and test samples fit together.
     missing = [key for key in KEYS if key not in arrays]
     if missing:
         raise errors.UsageError(f"Data set {name!r} lacks {', '.join(missing)}; expected the arrays {', '.join(KEYS)}.")
@@ -230,10 +233,14 @@ def _checked(name: str, arrays: Mapping[str, Any], num_classes: int | None) -> D
             f"Data set {name!r} has x_train as {x_train.dtype} {x_train.shape} but x_test as {x_test.dtype} {x_test.shape}; "
             "expected samples of one shape and dtype."
         )
+
+    # [N] labels from 0 to classes - 1.
     y_train, y_test = (_labels(name, key, arrays[key], len(x)) for key, x in (("y_train", x_train), ("y_test", x_test)))
     classes = num_classes or max(2, int(y_train.max()) + 1)
     for key, labels in (("y_train", y_train), ("y_test", y_test)):
         _check_range(name, key, labels, classes)
+
+    # Samples are flattened, [N, F]: a gather of rows is then one copy.
     train, test = (
         Samples(tf.constant(x.reshape(len(x), -1)), tf.constant(y)) for x, y in ((x_train, y_train), (x_test, y_test))
     )
@@ -247,11 +254,15 @@ def _inputs(name: str, key: str, array: np.ndarray) -> np.ndarray:
         raise errors.UsageError(
             f"Data set {name!r} has {key} as {array.dtype} {array.shape}; expected numbers, [samples, ...], at least one."
         )
+
+    # One number that is not finite makes every weight nan.
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise errors.UsageError(
             f"Data set {name!r} has a value that is not finite in {key}, sample {row}; mend or remove such samples."
         )
+
+    # Bytes stay bytes, a quarter of the memory; they are scaled when they are shown.
     whole = array.dtype.kind in "ui" and array.min() >= 0 and array.max() <= 255
     return np.ascontiguousarray(array[..., None] if array.ndim == 3 else array, np.uint8 if whole else np.float32)
 

@@ -73,6 +73,8 @@ class Images(DeviceEnvironment):
                 f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} "
                 f"pixels and turned by {self.max_rotation:g} degrees. Lower environment.max_shift and max_rotation."
             )
+
+        # The order in which samples are shown, and what is seen of them: pixels from 0 to 1.
         self._stream = Stream(self._dataset.name, size, self.shuffle, self.replacement)
         limits = (0.0, 1.0) if self._samples.inputs.dtype == tf.uint8 else (-math.inf, math.inf)
         classes = Discrete(self._dataset.num_classes)
@@ -119,6 +121,8 @@ class Images(DeviceEnvironment):
         count = self._samples.inputs.shape[0]
         if self.split == "test":
             return 0, count
+
+        # Validation samples are the last ones of the training file, so that both splits are the same in every run.
         held = round(self.validation_fraction * count)
         begin, size = (count - held, held) if self.split == "validation" else (0, count - held)
         if size == 0:

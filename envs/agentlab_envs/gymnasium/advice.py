@@ -24,6 +24,8 @@ def on_observations(id: str, space: Space, arguments: dict[str, Any]) -> str:
     inner = _source(id, arguments)
     if _flattens(space):
         return _wrapped(id, f"gymnasium.wrappers.FlattenObservation({inner})")
+
+    # Of a mapping, the entries that agentlab knows may be enough.
     kind = nests.kind_of(space)
     names = [] if kind is None else [key for key, part in kind.parts(space).items() if leaves.are_known(part)]
     if names:
@@ -47,6 +49,8 @@ def on_unknown(id: str) -> str:
             f"Atari games have tasks of their own: agentlab run dqn-breakout --set environment.game={_snake(game)}. "
             "pip install 'agentlab[atari]' brings the games."
         )
+
+    # A misspelt id, or one that a module registers when it is imported.
     if near := errors.closest(name, gymnasium.registry):
         return errors.suggestion(near).strip()
     return (

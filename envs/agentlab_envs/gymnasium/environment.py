@@ -86,6 +86,8 @@ class GymnasiumEnvironment(Environment):
             )
         if self.vectorization == "native" and self.action_mask == "info":
             raise errors.UsageError("action_mask 'info' is not for vectorization 'native'; use 'sync' or 'async'.")
+
+        # Processes and foreign code from here on: whatever fails, they are closed again.
         self._steps = 0
         self._name = display_name(self.id)
         self._closed = self._brief = False
@@ -95,6 +97,8 @@ class GymnasiumEnvironment(Environment):
         except BaseException:
             self.close()
             raise
+
+        # Gymnasium's own vector classes return checked arrays; others are checked here.
         by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
         self._step_vector: Callable[[Any], Any] = by_class[self.vectorization]
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
@@ -109,6 +113,8 @@ class GymnasiumEnvironment(Environment):
             texts.warn(self._name, left_out)
         if self.vectorization != "native":
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
+
+        # The way in and out, and what every step is checked against.
         self._observations = Observations(self._vector.single_observation_space, self.num_environments)
         self._outward = Actions(self._vector.single_action_space, as_batch=self.vectorization == "native").outward
         self._check = TimeStepCheck(self._spec, self.num_environments)
@@ -142,14 +148,20 @@ class GymnasiumEnvironment(Environment):
 
     def step(self, action: Nest) -> TimeStep:
         action = self._checked_action(action)
+
+        # [B] and [B, *O], copied, since the vector writes over its arrays in the next step.
         self._steps += 1
         observed, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
         observation = final_observation = self._copied(observed)
         reward, ended = self._finite(rewards), terminated | truncated
+
+        # In this mode the reset takes a step of its own, in which these rows don't act.
         if self._begins_late:
             previously_ended, self._ended = self._ended, ended
             self._log_step(action, previously_ended if np.count_nonzero(previously_ended) else None, observation)
             return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=~previously_ended)
+
+        # Elsewhere the new episode's first observation comes with the end of the old one.
         any_ended = np.count_nonzero(ended)
         if any_ended:
             observation, final_observation = self._begun(observation, ended, info)
@@ -213,9 +225,13 @@ class GymnasiumEnvironment(Environment):
     def restore(self, state: dict[str, np.ndarray]) -> Nest:
         if self._log is None:
             raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
+
+        # The rows play their episodes again during the next reset.
         replays = [(episode, self._outward(actions)) for episode, actions in self._log.restore(state)]
         self._vector.set_attr("replaying", replays)  # type: ignore[attr-defined]
         observation = self._observed(self._ask(self._reset_vector, seed=int(state["seed"]))[0])
+
+        # An episode that had just ended is reset by the step after it, which is made up for here.
         if self._begins_late:
             self._ended = np.array(state["ended"], np.bool_)
             self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
@@ -317,11 +333,14 @@ class GymnasiumEnvironment(Environment):
 
     def _begun(self, observation: Nest, ended: np.ndarray, info: dict[str, Any]) -> tuple[Nest, Nest]:
         """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""
+        # Rows whose observation is replaced, [n].
         rows = np.flatnonzero(ended)
         if self._mode is AutoresetMode.DISABLED:
             fresh = self._observed(self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0])
             begun = map_space(lambda _, array: array[rows], self._spec.observation, fresh)
             return self._with(observation, rows, begun), observation
+
+        # Observations are already the new episode's; what the actions led to comes apart from them.
         if "final_obs" not in info:
             raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")
         finals = self._copied(self._ask(self._observations.of_rows, info["final_obs"], rows), rows)

@@ -57,6 +57,7 @@ def _one_hot(space: Discrete, name: str) -> Show:
     values = np.arange(space.start, space.start + space.n)
 
     def show(array: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        # [N, values] bool; a row without a match is no symbol of the space.
         matches = array[:, None] == values
         known = matches.any(1)
         if not known.all():

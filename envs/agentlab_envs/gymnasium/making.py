@@ -95,12 +95,15 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
     Raises:
         UsageError: a space is of a kind that agentlab does not know.
     """
+    # The time limit, as registered or as it was set for this one.
     limit = None
     if vector.spec is not None:
         limit = vector.spec.kwargs.get("max_episode_steps", vector.spec.max_episode_steps)
     observations, actions = vector.single_observation_space, vector.single_action_space
     _check_size(id, observations, "shows observations")
     _check_size(id, actions, "takes actions")
+
+    # Spaces that agentlab doesn't know, with the wrapper that makes them known.
     if (stranger := _stranger(observations)) is not None:
         raise errors.UsageError(
             f"{display_name(id)} shows observations from a {_name(observations)} space, where agentlab takes {SUPPORTED}"
@@ -111,6 +114,8 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
             f"{display_name(id)} takes actions from a {_name(actions)} space, where agentlab gives those of {SUPPORTED}"
             f"{stranger}; {advice.on_actions(id, arguments)}"
         )
+
+    # The same as agentlab's own spaces; Gymnasium writes -1 for no limit.
     observation = nests.map_leaves(lambda leaf: leaves.known(leaf).observed(leaf), observations)
     action = nests.map_leaves(lambda leaf: leaves.known(leaf).taken(leaf), actions)
     return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
@@ -155,6 +160,8 @@ def _old_gym(id: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     layer, _, old_id = id.partition("/")
     arguments = dict(arguments)
     old_id = old_id or arguments.pop("env_id", "")
+
+    # The layer and the packages that it needs.
     if layer not in OLD_LAYERS or not old_id:
         known = " or ".join(f"'{name}/ID'" for name in OLD_LAYERS)
         raise errors.UsageError(f"{id!r} names no environment of the old gym package; write {known}, ID being gym's.")

@@ -33,6 +33,8 @@ def mask_space(env: gymnasium.Env, source: str) -> MultiBinary | None:
     """
     if source == "none" or MASK in (nests.parts_of(env.observation_space) or {}):
         return None
+
+    # Entries of a mask: one for every value of every choice.
     width = next((width for kind, width in WIDTHS.items() if isinstance(env.action_space, kind)), None)
     if width is None and source == "info":
         raise errors.UsageError(

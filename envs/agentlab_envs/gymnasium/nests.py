@@ -87,6 +87,8 @@ def gather(space: gymnasium.Space, value: Nest, leaf: Leaf, name: str, path: str
     kind = kind_of(space)
     if kind is None:
         return leaf(space, value, path)
+
+    # The same names in any order, each with a value of its own.
     parts = kind.parts(space)
     if list(parts) != (keys := _keys(value)) and set(parts) != set(keys):
         raise errors.EnvironmentFault(

@@ -105,6 +105,8 @@ class Actions:
         self._taken = {path: leaves.known(leaf).taken(leaf) for path, leaf in nests.leaves_of(space).items()}
         self._as_batch = as_batch
         self._dtype = space.dtype
+
+        # Actions of one array, which most are, need no walk through a mapping.
         single = self._taken.get("")
         self.outward: Callable[[Nest], Any] = self._several
         if single is not None:

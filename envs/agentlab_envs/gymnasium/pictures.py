@@ -21,6 +21,8 @@ def picture(frames: object) -> np.ndarray | None:
     frame = frames[0] if isinstance(frames, (tuple, list)) and frames else None
     if frame is None:
         return None
+
+    # [height, width, channels], grey pictures with one channel.
     array = np.asarray(frame)
     array = array[..., None] if array.ndim == 2 else array
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] not in CHANNELS or 0 in array.shape:

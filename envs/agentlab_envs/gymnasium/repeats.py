@@ -33,6 +33,7 @@ def why_not(make: Callable[[], Environment]) -> str:
     """
     with contextlib.ExitStack() as closing:
         try:
+            # The second one is brought to the first one's state and given the same actions.
             first, second = (_made(make, closing) for _ in range(2))
             state, actions, seen = _play(first)
             again: list[Any] = [second.restore(state), *(second.step(action) for action in actions)]
@@ -55,6 +56,8 @@ def _made(make: Callable[[], Environment], closing: contextlib.ExitStack) -> Env
 def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[Nest], list[Any]]:
     """Returns the state somewhere in an episode, and the actions and what they led to after that."""
     generator, deadline = np.random.default_rng(0), time.monotonic() + SECONDS
+
+    # Into a second episode if there is time: a state in the first may be right by accident.
     timestep, episodes, since = environment.reset(1), 0, 0
     for _ in range(STEPS):
         timestep = environment.step(_action(environment.spec, timestep, generator))
@@ -63,6 +66,8 @@ def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[Nest], 
             episodes, since = episodes + 1, 0
         if (episodes and since >= AFTER) or time.monotonic() > deadline:
             break
+
+    # What the state has to lead to.
     state, actions, seen = environment.state(), [], [timestep.observation]
     for _ in range(AFTER):
         actions.append(_action(environment.spec, timestep, generator))

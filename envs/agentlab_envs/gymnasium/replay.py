@@ -61,12 +61,16 @@ class EpisodeLog:
         """Copies a step's actions `[B, *A]`; `begun` `[B]` bool are the rows that it led to a new episode, None if none."""
         if self._count == len(self._actions):
             self._make_room()
+
+        # The next record; one field for each array of the actions.
         if self._paths:
             for path, (_, array) in zip(self._paths, pairs_of(self._space, action), strict=True):
                 self._actions[path][self._count] = array
         else:
             self._actions[self._count] = action
         self._count += 1
+
+        # From here on, only what these rows do in their new episodes is needed to play them again.
         if begun is not None:
             self._starts[begun] = self._forgotten + self._count
             self._episodes[begun] += 1
@@ -91,6 +95,7 @@ class EpisodeLog:
 
         It is to be whole. Entries of actions that are mappings are named by their paths, "actions/camera/left".
         """
+        # What each row did in its present episode, [lengths[row], *A].
         begins = self._starts - self._forgotten
         taken = [self._actions[begin : self._count, row] for row, begin in enumerate(begins.tolist())]
         lengths = self._count - begins
@@ -120,12 +125,15 @@ class EpisodeLog:
         Raises:
             EnvironmentFault: it is not such a state.
         """
+        # The log comes from a file, so its sizes are checked before memory is allocated.
         seed, episodes, lengths = (_array(state, name) for name in ("seed", "episodes", "lengths"))
         actions = self._recorded(state)
         if actions is None or not self._are_sound(seed, episodes, lengths, actions):
             raise errors.EnvironmentFault(f"The checkpoint holds no log of the episodes of {self._rows} environments.")
         longest = int(lengths.max())
         free_memory.check_free(longest * self._rows * self._dtype.itemsize, "The log of the episodes", "run")
+
+        # [lengths[row]] records by row, all ending at the same step as when they were taken.
         self.begin(int(seed))
         by_row = [taken.copy() for taken in np.split(actions, np.cumsum(lengths)[:-1])]
         self._actions = np.zeros((max(FIRST_ROOM, longest), self._rows), self._dtype)
@@ -144,6 +152,8 @@ class EpisodeLog:
         if not self._paths:
             actions = _array(state, "actions")
             return actions if _are_like(actions, self._dtype) else None
+
+        # One record from an array for each path, all of the same length.
         entries = {path: _array(state, name) for path, name in zip(self._paths, self._names(), strict=True)}
         fit = all(_are_like(array, self._dtype[path]) for path, array in entries.items())
         if not fit or len({len(array) for array in entries.values()}) != 1:

@@ -60,6 +60,8 @@ class Row(gymnasium.Wrapper):
         super().__init__(env)
         self._inner = env.observation_space, env.action_space
         self._mask = masks.mask_space(env, mask)
+
+        # The spaces outside: mappings of arrays, without texts, with the mask if there is one.
         self._form: Callable[[Any], Nest] | None = None
         self.texts = texts.paths_of(self._inner[0])
         space = texts.without(self._inner[0]) if self.texts else self._inner[0]
@@ -69,6 +71,8 @@ class Row(gymnasium.Wrapper):
             self.observation_space = named if self._mask is None else masks.with_mask(named, self._mask)
         if leaves.are_known(self._inner[1]):
             self.action_space = nests.named(self._inner[1])
+
+        # What a reset needs: the seed of every episode follows from the run's and the episode's number.
         self._is_several = nests.kind_of(self._inner[1]) is not None
         self._seed: int | None = None
         self._episode = 0
@@ -87,6 +91,8 @@ class Row(gymnasium.Wrapper):
                 raise errors.EnvironmentFault(f"row {self.row}'s reset returned {_counted(answer)}{_expected('reset')}")
             observation, info = answer
             self._check_mask(info)
+
+            # Playing again, up to where the state was taken.
             for action in () if replayed is None else replayed[1]:
                 observation, _, _, _, info = self.env.step(self._spread(action) if self._is_several else action)
         except BaseException as error:
@@ -104,6 +110,8 @@ class Row(gymnasium.Wrapper):
             )
         except BaseException as error:
             raise self._fault(error, "step") from error
+
+        # Gymnasium allows any number-like reward and truth value; the loop gets float and bool.
         ends = as_end(terminated, self.row, "terminated"), as_end(truncated, self.row, "truncated")
         return self._checked(observation, info), as_reward(reward, self.row), *ends, {}
 
@@ -166,6 +174,7 @@ class Rows(SyncVectorEnv):
             made.append(Row(make(), mask))
             return made[-1]
 
+        # What was made before one that fails holds processes and windows: close it.
         try:
             super().__init__([make_row] * count, copy=False, autoreset_mode=mode)
         except BaseException:
@@ -179,11 +188,14 @@ class Rows(SyncVectorEnv):
 
     def step(self, actions: Nest) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
+        # Observations go straight into the vector's array; rewards and ends are [B].
         observations: Any = self._observations
         put = functools.partial(_put, observations) if isinstance(observations, dict) else observations.__setitem__
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
+
+        # Row after row; where an episode ends decides what happens next, by autoreset mode.
         for row, env in enumerate(self.envs):
             if self._next_step and self._autoreset_envs[row]:
                 put(row, env.reset()[0])
@@ -206,6 +218,8 @@ class Rows(SyncVectorEnv):
         if self.closed:
             return
         self.closed = True
+
+        # Close all rows first, then say which failed.
         reasons = []
         for row, env in enumerate(self.envs):
             try:
@@ -232,12 +246,15 @@ def _misshapen(error: BaseException, method: str) -> str:
 
     It was Gymnasium's wrappers or ours that raised then, not the environment.
     """
+    # The innermost frame: an error raised inside the environment is its own business.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
     if where != __name__ and where.partition(".")[0] != "gymnasium":
         return ""
+
+    # Python's wording is all there is to tell a wrong form from another TypeError.
     text = str(error)
     if "unexpected keyword argument" in text:
         return f"takes no {text.rpartition(' ')[2]}, as Gymnasium's does. {OLD_GYM}."
@@ -281,6 +298,8 @@ class Form:
             array = make(observed)
         except (ValueError, TypeError) as error:  # lists of different lengths
             raise errors.EnvironmentFault(f"returned an {self.name} that is no array: {errors.first_line(error)}.") from error
+
+        # Numbers may be of a narrower dtype, but never of another shape or kind.
         if array.shape == self.shape and (array.dtype == self.dtype or np.can_cast(array.dtype, self.dtype, "same_kind")):
             return array
         raise errors.EnvironmentFault(

@@ -31,6 +31,7 @@ def work(
 
     Signals that a terminal or a service sends to all processes of a program are the parent's to act on.
     """
+    # Signals and the pipe's other end belong to the parent.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: None)
@@ -51,6 +52,7 @@ def _answer_all(make: Callable[[], Servant], row: int, pipe: Connection) -> None
         made.append(make())
         return made[0].spaces()
 
+    # The first answer, the spaces, is sent unasked; then one answer for each request, in order.
     _send(pipe, row, MADE, *_tried(row, serve))
     command = "" if made else "close"
     while command != "close":

@@ -61,6 +61,8 @@ class Workers(VectorEnv):
                 "this process is daemonic, as those of multiprocessing.Pool are, and may start none of its own; use "
                 "vectorization 'sync', or concurrent.futures.ProcessPoolExecutor"
             )
+
+        # The state of the vector; answers carry the number of their request.
         self.num_envs, self._mode, self._seconds, self._mask = count, mode, seconds, mask
         self.processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
@@ -68,6 +70,8 @@ class Workers(VectorEnv):
         self._failed = False
         self._ended = np.zeros(count, np.bool_)
         self._end = Finalize(self, _kill, (self.processes,), exitpriority=0)  # before Python itself would wait for them
+
+        # One environment of this process tells the spaces, and how long the others may take to be made.
         began = time.monotonic()
         self._describe(gymnasium.make(id, **arguments))
         if not leaves.are_known(self.single_observation_space):
@@ -95,6 +99,7 @@ class Workers(VectorEnv):
         return lambda: gymnasium.make(copy.deepcopy(registered), **arguments)
 
     def _start(self, make: Callable[[], gymnasium.Env], seconds: float) -> None:
+        # Observations live in shared memory, so that only rewards and ends go through the pipes.
         context: Any = multiprocessing.get_context()
         memory = create_shared_memory(self.single_observation_space, self.num_envs, context)
         self._observations = read_from_shared_memory(self.single_observation_space, memory, self.num_envs)
@@ -106,6 +111,8 @@ class Workers(VectorEnv):
             theirs.close()
             self._pipes.append(ours)
             self.processes.append(process)
+
+        # All rows must agree with the spaces of this process.
         ours_are = self.single_observation_space, self.single_action_space
         for row, spaces in enumerate(self._answers(range(self.num_envs), seconds)):
             if spaces != ours_are:
@@ -122,9 +129,12 @@ class Workers(VectorEnv):
 
     def step(self, actions: Nest) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
+        # Rows whose episode has ended are reset instead, in mode next_step.
         late = self._ended if self._mode is AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, np.bool_)
         requests = [("reset", (None, None)) if late[row] else ("step", actions[row]) for row in range(self.num_envs)]
         answers = self._ask(range(self.num_envs), requests)
+
+        # Rewards and ends [B]; observations are in the shared memory already.
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
@@ -153,6 +163,8 @@ class Workers(VectorEnv):
         if self.closed:
             return
         self.closed = True
+
+        # Ask all rows first, so that they close side by side.
         rows = range(len(self.processes))
         try:
             self._send(rows, [("close", None)] * len(rows))
@@ -204,6 +216,7 @@ class Workers(VectorEnv):
 
     def _collect(self, rows: Iterable[int], seconds: float) -> list[tuple[int, str, Any]]:
         """Returns the answers to the request under way, of those rows that answer."""
+        # Who answered, who didn't in time, and whose process has died.
         patience, answers, silent, dead = Patience(seconds), [], [], []
         for row in rows:
             try:

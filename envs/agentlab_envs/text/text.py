@@ -123,6 +123,8 @@ class Text(DeviceEnvironment):
             self._check_length(self._length, batch * self.window + 1, f"a window of {self.window} for each of {batch} streams")
             begin, end = (tf.constant(bound, tf.int64) for bound in (bounds[:-1], bounds[1:]))
             return Streams(begin, end, begin)
+
+        # A window needs one character more than it shows: the last answer.
         choices = self._length - self.window
         if self.windows == "random":
             return self._single(seeds.integers(seed, [batch], choices))
@@ -169,6 +171,7 @@ class Text(DeviceEnvironment):
         Raises:
             UsageError: it cannot be read, is no text, or is empty.
         """
+        # Bytes of every file; a text that was passed itself counts as one.
         scale = MEMORY[self.units]
         contents = texts.contents(self.path, scale) if self.text is None else {"given": self._encoded(self.text)}
         if not any(contents.values()):

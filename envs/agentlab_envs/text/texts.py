@@ -48,6 +48,8 @@ def contents(path: str, scale: int = 1) -> dict[str, bytes]:
         if name not in CORPORA:
             raise errors.UsageError(errors.unknown("corpus", name, CORPORA))
         return {path: CORPORA[name]()}
+
+    # A file or all files of a folder, read once and without following links out of it.
     limits.check_path(path)
     reader, place = _Reader(scale), pathlib.Path(path)
     try:
@@ -198,6 +200,8 @@ def _python_docs() -> bytes:
         raise errors.UsageError(
             f"This Python has no source file of {module}; set environment.path to a text of your own, such as a UTF-8 file."
         )
+
+    # The one assignment in the module is a dictionary of texts.
     tree = ast.parse(_read(pathlib.Path(file)))
     topics = next(node.value for node in tree.body if isinstance(node, ast.Assign))
     return "\n".join(text for _, text in sorted(ast.literal_eval(topics).items())).encode()
