@@ -65,6 +65,8 @@ class LoopChecks:
         Without a branch: XLA copies every variable that is in reach of one, at every turn.
         """
         arrays = self._arrays({"action": action, **{name: getattr(timestep, name) for name in self._nests if name != "action"}})
+
+        # Each array in turn; the first wrong number of the run stays, so that the report names its cause.
         for index, (key, space) in enumerate(self.spaces.items()):
             right = tf.reshape(_is_right(arrays[key], space), [-1])
             size = tf.size(right)

@@ -103,6 +103,7 @@ def check_asked(tables: dict[str, Any], file: str) -> None:
     Raises:
         UsageError: one is larger than any experiment's.
     """
+    # What a config.json asks for may have been written by anybody.
     for path, most in MOST.items():
         number: Any = tables
         for name in path:
@@ -118,6 +119,8 @@ def _count(tables: Table) -> tuple[int, int]:
     """Returns how many names and values there are in nested tables and lists."""
     names = values = 0
     waiting: list[Table] = [tables]
+
+    # A list of what is left to count instead of a recursion: the depth is a stranger's.
     while waiting:
         table = waiting.pop()
         names += len(table) if isinstance(table, dict) else 0

@@ -51,6 +51,8 @@ class TimeStepCheck:
         """
         if not isinstance(timestep, TimeStep):
             raise EnvironmentFault(f"it returned {short(timestep)}; expected an agentlab.TimeStep.")
+
+        # Most environments show one array twice, which is then converted once.
         rows = self._rows
         observation = final_observation = self._observation.arrays(timestep.observation, rows)
         if timestep.final_observation is not timestep.observation:
@@ -68,6 +70,7 @@ class TimeStepCheck:
 
     def _checked_target(self, target: object, acted: np.ndarray) -> Nest:
         if self._target is None:
+            # Rows that were only being reset have no answer.
             return ()
         if is_missing(target):
             if acted.any():
@@ -124,6 +127,7 @@ class EnvironmentCheck:
             EnvironmentFault: something is wrong with it.
             UsageError: something is wrong with the action.
         """
+        # A time step from a wrapper that checks already needs no second look.
         self.turns += 1
         if timestep.__class__ is CheckedTimeStep:
             return timestep

@@ -64,6 +64,7 @@ class Numbers:
             array: `[N, *shape]` of the space's dtype.
             rows: `[N]`, the rows they are of, if not 0 to N - 1.
         """
+        # Whole numbers have limits; floating-point numbers only have to be finite.
         if self._limits is not None:
             low, high = self._limits
             right = (array >= low) & (array <= high)

@@ -60,6 +60,7 @@ def ask(function: Callable[[], T], fault: Callable[[BaseException], Exception]) 
 
 def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECONDS) -> None:
     """Closes something of an environment's; if that fails or takes too long, this is a warning, for the run is done with it."""
+    # The run is done with it, so nothing here ends the run.
     try:
         ended = patience.within(seconds, function)
         reason = "" if ended else f"it has not ended within {seconds:g} seconds and was left as it is"
@@ -89,6 +90,8 @@ class Guarded(Environment):
         self._name = type(environment).__name__
         self._begun = 0  # turns when the environment was reset
         self._closed = False
+
+        # From here on the environment is asked, and so may raise anything.
         self._spec: EnvironmentSpec = self._ask("spec", lambda: environment.spec)
         self._name = self._spec.name
         self.num_environments = self._ask("num_environments", lambda: environment.num_environments)
@@ -110,6 +113,8 @@ class Guarded(Environment):
     def step(self, action: np.ndarray) -> TimeStep:
         watch = self._watch
         watch.call = "vector step"
+
+        # This is `ask` written out, since a call more at every step would show.
         try:
             return self._step(action)
         except (errors.AgentlabError, errors.RunWarning):

@@ -51,6 +51,8 @@ def parts_guarded() -> Iterator[None]:
         yield
     except (errors.AgentlabError, errors.RunWarning):
         raise
+
+    # SystemExit as well: a part does not end the program.
     except BaseException as error:
         fault = None if is_interrupt(error) else _fault(error)
         if fault is None:

@@ -32,6 +32,7 @@ EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted."""
+    # The age of the process tells how long Python took to start.
     age, code = machine.process_age() if arguments is None else 0.0, 1
     process.prepare_streams()
     try:

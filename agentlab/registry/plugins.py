@@ -55,6 +55,7 @@ def every() -> list[Offer]:
     The environment variable AGENTLAB_PLUGINS chooses among packages: `-one,-two` leaves these out, `one,two` leaves out all
     others but agentlab's own.
     """
+    # Metadata only: a listing imports nobody's code.
     known, seen = [*_FROM_FILES], set()
     for distribution in importlib.metadata.distributions():
         if "agentlab." not in _text_of(distribution, "entry_points.txt")[0]:
@@ -113,6 +114,7 @@ def find(kind: str, reference: str) -> Offer:
     Raises:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
     """
+    # One package offers the name, or the reference says which.
     package, _, name = reference.rpartition(":")
     matches = candidates(kind, reference)
     if not matches:
@@ -231,6 +233,7 @@ def _imported(offer: Offer) -> Any:
         def list_entry_points(self) -> list[importlib.metadata.EntryPoint]:
             return [entry_point]
 
+    # stevedore imports the module and looks up the attribute.
     try:
         extensions = list(One(GROUPS[offer.kind], on_load_failure_callback=lambda *failure: failures.append(failure[2])))
     except KeyboardInterrupt:
@@ -270,6 +273,7 @@ def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str, 
 
 def _offers_of(distribution: importlib.metadata.Distribution, package: str, version: str, problem: str) -> list[Offer]:
     """Returns what a distribution offers; one offer of kind "package" where that can't be read."""
+    # Broken metadata make the package an offer of its own, so that the listing can say what is wrong.
     kinds = {group: kind for kind, group in GROUPS.items()}
     unreadable = _text_of(distribution, "entry_points.txt")[1]
     try:

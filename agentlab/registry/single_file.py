@@ -25,6 +25,8 @@ def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
         PluginError: it cannot be imported, or defines none.
     """
     module = _imported(pathlib.Path(path))
+
+    # Tasks by their own name, classes by the name they would have in an entry point: SecondBest is second-best.
     parts: dict[tuple[str, str], Any] = {}
     for value in vars(module).values():
         if isinstance(value, Task):
@@ -49,6 +51,8 @@ def _imported(path: pathlib.Path) -> types.ModuleType:
     limits.check_path(path)
     if path.suffix != ".py" or not path.is_file():
         raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is no Python file; name a file ending in .py.")
+
+    # Under a name that no module on the path has.
     name = f"agentlab_plugin_file_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:

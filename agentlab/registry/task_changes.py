@@ -21,6 +21,7 @@ def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None 
     try:
         return tasks.changed(task, changes, of_file)
     except errors.UnknownSetting as error:
+        # The misspelt name may be one that needs its part in front.
         everything = tasks.merged(of_file or {}, changes)
         if error.name not in everything:
             raise
@@ -41,12 +42,15 @@ def qualified(task: Task, name: str, changes: dict[str, Any]) -> list[str]:
         name: of no setting of the task's own.
         changes: to the task, which may exchange parts.
     """
+    # Settings of all parts of the task by their plain name.
     places = collections.defaultdict(list)
     for path, kind, part in _parts(task, changes):
         for setting in _settings(kind, part):
             places[setting].append(f"{path}.{setting}")
     for setting in tasks.EVALUATION_SETTINGS:
         places[setting].append(f"evaluation.{setting}")
+
+    # The same name, or the closest one if that belongs to a part.
     if name in places:
         return places[name]
     near = errors.closest(name, [*places, *tasks.TASK_SETTINGS])
@@ -55,9 +59,12 @@ def qualified(task: Task, name: str, changes: dict[str, Any]) -> list[str]:
 
 def _parts(task: Task, changes: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Returns where each part of the changed task stands, its kind and its name."""
+    # The parts of the task, the evaluation's own among them.
     parts: dict[str, Part | None] = {kind: getattr(task, kind) for kind in PART_KINDS}
     parts |= {f"evaluation.{kind}": getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
     names = []
+
+    # Where the changes name another part, that one counts.
     for path, part in parts.items():
         change: Any = changes
         for key in path.split("."):

@@ -87,6 +87,8 @@ class EnvironmentSpec:
             spaces = {name: _from_data(data[name]) for name in ("observation", "action", "target")}
             words = vocabulary.from_data(data["vocabulary"]) if data["vocabulary"] is not None else None
             spec = cls(**{**data, **spaces, "vocabulary": words})
+
+            # The data come from a file: everything is checked before it is used.
             limits = (spec.max_episode_steps, spec.num_episodes)
             if not isinstance(spec.name, str) or spec.observation is None or spec.action is None:
                 raise TypeError("a name or a space is missing")
@@ -128,6 +130,8 @@ def _from_data(data: object, depth: int = 0) -> SpaceNest | None:
         return _mapping(data.get("entries"), depth)
     if not isinstance(kind, str) or kind not in KINDS:
         raise TypeError(f"a kind of space is {str(kind)[:40]!r}")
+
+    # Fields of the space's class, then what only the whole space can tell.
     values = {name: value for name, value in data.items() if name != "kind" and value is not None}
     space = KINDS[kind](**_checked(values))
     if not isinstance(space, Array) and np.dtype(space.dtype).kind not in "iub":
@@ -163,6 +167,7 @@ def _mapping(entries: object, depth: int) -> SpaceNest:
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Returns the fields of a space from a file, lists as tuples; raises TypeError if one is not what a space has."""
+    # By field: what a file may say there.
     checked: dict[str, Any] = {}
     for name, value in values.items():
         valid = {

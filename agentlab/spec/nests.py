@@ -121,10 +121,14 @@ def conform(value: Nest, space: SpaceNest, who: str, what: str = "observation") 
     """
     if not isinstance(space, dict):
         return _conform_array(value, space, f"{who} got an {what}")
+
+    # Entries by name, in any order, each of its own space.
     if not isinstance(value, dict) or value.keys() != space.keys():
         names = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
         raise errors.UsageError(f"{who} got an {what} with {names}; expected a mapping with the entries {sorted(space)}.")
     arrays = {name: conform(value[name], space[name], who, f"{what} entry {name!r}") for name in sorted(space)}
+
+    # All entries belong to the same steps, so their leading axes agree.
     batches = {array.shape[: array.ndim - len(leaf.shape)] for leaf, array in pairs_of(space, arrays)}
     if len(batches) > 1:
         raise errors.UsageError(
@@ -145,6 +149,8 @@ def _conform_array(value: object, space: Space, prefix: str) -> np.ndarray:
         raise errors.UsageError(
             f"{prefix} that is no array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
         ) from error
+
+    # The last axes are the space's, those in front of them the batch's.
     rank = len(space.shape)
     if array.ndim < rank or array.shape[array.ndim - rank :] != space.shape:
         raise errors.UsageError(f"{prefix} of shape {array.shape}; expected {space.shape}, or a batch of such.")

@@ -46,6 +46,7 @@ def header(arrays: Mapping[str, ArrayLike]) -> bytes:
         UnwritableError: the file could not be read back: an array has a dtype that safetensors doesn't know or too many
             axes, or there are too many arrays.
     """
+    # One entry for each array, their bytes one behind the other.
     entries, offset = {}, 0
     for name, array in arrays.items():
         dtype, shape = _dtype_of(array), [int(size) for size in array.shape]
@@ -54,6 +55,8 @@ def header(arrays: Mapping[str, ArrayLike]) -> bytes:
         end = offset + math.prod(shape) * dtype.itemsize
         entries[str(name)] = {"dtype": DTYPES[dtype.name], "shape": shape, "data_offsets": [offset, end]}
         offset = end
+
+    # Padded so that the arrays begin at a multiple of 8 bytes.
     head = json.dumps(entries).encode()
     head += b" " * (-len(head) % HEADER_LENGTH)
     if len(head) > files.TEXT_LIMIT or len(entries) != len(arrays):
@@ -84,6 +87,8 @@ def without_zeros(array: np.ndarray) -> np.ndarray:
     """Returns `array` without the trailing rows that are zeros bit by bit, such as a replay has that is not full yet."""
     if array.ndim == 0 or not array.nbytes:
         return array
+
+    # [rows, bytes]; then ever larger blocks from the end on, until one has a byte that is not 0.
     rows = np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
     end, step, most = len(rows), 1, max(1, BLOCK // rows.shape[1])
     while end:  # a ring that is full is seen to be so by its last row
@@ -135,6 +140,8 @@ class ArrayFile:
         self.name = name
         self._opened = opened
         weakref.finalize(self, opened.close).atexit = False
+
+        # Every block is hashed once here, and again when it is read: the file may change in between.
         self._size = os.fstat(opened.fileno()).st_size
         if size not in (None, self._size):
             raise UnreadableError(f"{name} has {self._size:,} bytes instead of {size:,}")
@@ -173,6 +180,7 @@ class ArrayFile:
         Raises:
             UnreadableError: something is different.
         """
+        # The same names, then for each the same shape and dtype.
         differing = sorted({name for name in self._entries if name.startswith(prefix)} ^ set(expected))
         if differing:
             raise UnreadableError(f"{self.name} doesn't fit this agent: {', '.join(differing[:5])} on one side only")
@@ -210,6 +218,8 @@ class ArrayFile:
         entry = self._entries[name]
         if entry.shape == tuple(like.shape) and rows is None:
             return self._array(name, entry.shape, entry.begin)
+
+        # Rows that were left out are zeros.
         selected = range(like.shape[0]) if rows is None else rows
         end = max(selected.start, min(selected.stop, entry.shape[0]))
         row_bytes = math.prod(entry.shape[1:]) * entry.dtype.itemsize
@@ -229,6 +239,8 @@ class ArrayFile:
     def _array(self, name: str, shape: tuple[int, ...], begin: int) -> np.ndarray:
         array = np.empty(shape, self._entries[name].dtype)
         flat = array.reshape(-1).view(np.uint8)  # [bytes]
+
+        # Piece by piece, each checked against its hash.
         place = 0
         for piece in self._pieces(begin, begin + array.nbytes):
             flat[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
@@ -255,6 +267,7 @@ class ArrayFile:
 
     def _read(self, number: int) -> bytes:
         """Returns a block's bytes; raises UnreadableError if there are fewer than there were."""
+        # A block, or the rest of the file.
         begin = number * self._block
         length = min(self._block, self._size - begin)
         try:
@@ -305,6 +318,8 @@ def _entry(value: object, start: int) -> _Entry | None:
     """Returns what a header says of an array whose bytes are counted from `start`; None if it is not well formed."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         return None
+
+    # A header is a stranger's: every field has its type and a sane size before it is used.
     name, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     whole = all(isinstance(numbers, list) and all(type(number) is int for number in numbers) for numbers in (shape, offsets))
     if not whole or not isinstance(name, str) or name not in DTYPE_OF or len(shape) > AXES or len(offsets) != 2:

@@ -43,12 +43,15 @@ def open_plain(path: str | pathlib.Path, within: int | None = None, follow: bool
     Raises:
         UnreadableError: it is missing, is a link that is not followed, or is a directory, a device or a pipe.
     """
+    # No waiting for a pipe's other end, no controlling terminal, and no link out of the directory.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
         _check_plain(path, os.stat(path, dir_fd=within, follow_symlinks=follow))  # opening some devices does something
         descriptor = os.open(path, flags, dir_fd=within)
     except (OSError, ValueError) as error:
         raise UnreadableError(reason(path, error)) from error
+
+    # Once more, of what was opened: the name may stand for another file by now.
     try:
         _check_plain(path, os.fstat(descriptor))
     except UnreadableError:
@@ -97,6 +100,7 @@ def decoded(data: bytes, name: str) -> str:
     Raises:
         UnreadableError: they are in another encoding, or no text; with the offset of the first byte that shows it.
     """
+    # The marks of UTF-16 and UTF-32 make a better message than the first byte that is no UTF-8.
     for mark, encoding in OTHER_ENCODINGS.items():
         if data.startswith(mark):
             raise UnreadableError(f"{name} can't be read: it is {encoding}; expected UTF-8")
@@ -142,6 +146,7 @@ def json_bytes(data: Mapping[str, Any], name: str, indent: int | None = 1) -> by
         UnwritableError: there is a number in it that is not finite, a key that is no text, or something that JSON doesn't
             know; or it is nested too deep, or larger than what is read.
     """
+    # Read back at once: what can't be read again must not replace what can.
     try:
         written = (json.dumps(_plain(data), indent=indent, allow_nan=False) + "\n").encode("ascii")
         parse_json(written.decode("ascii"), name)

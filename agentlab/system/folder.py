@@ -138,6 +138,7 @@ class Folder:
         Raises:
             OSError: it can't be written; what was there before is untouched.
         """
+        # Whole and on disk before it takes the name; the directory is synced so that the name lasts.
         temporary = f".{name}"
         opened = self.create(temporary)
         try:

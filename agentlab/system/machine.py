@@ -33,6 +33,8 @@ def differences(facts_there: dict[str, Any]) -> list[str]:
         for name, value in here[kind].items():
             if there.get(name) != value:
                 changes.append(f"{name} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
+
+    # The kernels that TensorFlow chooses depend on these.
     flags = facts_there.get("cpu_flags")
     differing = sorted(set(here["cpu_flags"]) ^ {flag for flag in flags or () if isinstance(flag, str)})
     if differing:

@@ -57,9 +57,12 @@ def complaint(array: np.ndarray, span: Range, begin: int = 0) -> str:
         span: whose limits are numbers.
         begin: how many elements of the variable come before.
     """
+    # Whole numbers are finite by nature.
     flat = array.reshape(-1)
     if span == FINITE and flat.dtype.kind in "biu":
         return ""
+
+    # Rows that were never written hold zeros, whatever the range.
     unused = max(0, span.used - begin) if span.used is not None else len(flat)
     right = _is_right(flat, span)
     right[unused:] &= flat[unused:] == 0

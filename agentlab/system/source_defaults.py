@@ -21,6 +21,7 @@ def text_of(value: ast.expr | None, find: Find) -> str:
         value: what the class body assigns to the attribute; None if it only annotates it.
         find: returns the function or value of a name, to see through constants, and through helpers that return a field.
     """
+    # A name stands for a constant, a call for a field, a factory, or a function that returns a field.
     if isinstance(value, ast.Name):
         constant = find(value.id)
         return ast.unparse(constant if isinstance(constant, LITERALS) else value)
@@ -31,6 +32,8 @@ def text_of(value: ast.expr | None, find: Find) -> str:
         return _of_field(value, find)
     if name == "Factory":
         return _made(value.args[0]) if value.args else ""
+
+    # A function of the module, such as `positive(0.5)`: its parameters are replaced by the arguments.
     function = find(name)
     field = _returned_field(function) if isinstance(function, ast.FunctionDef) else None
     if isinstance(function, ast.FunctionDef) and field is not None:

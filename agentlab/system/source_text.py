@@ -67,6 +67,8 @@ def _find(target: str, behind: tuple[str, ...]) -> Definition | None:
         raise UnreadableError(f"{target!r} is not of the form module:attribute")
     if target in behind:
         raise UnreadableError(f"{target!r} is imported from itself")
+
+    # Follow the import until the class or the value is defined in that file.
     file = locate(module) or getattr(sys.modules.get(module), "__file__", None)  # the second of a single file in use
     if file is None:
         raise UnreadableError(f"module {module!r} is not installed")
@@ -77,6 +79,8 @@ def locate(module: str) -> str | None:
     """Returns the file of a module without importing it or its parents, or None where there is none."""
     path: Any = None
     name, spec = "", None
+
+    # Part by part, as the import system does, but nothing is executed.
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
     for part in module.split("."):
         if name and path is None:
@@ -147,6 +151,8 @@ def _defined(module: _Module, attribute: str, behind: tuple[str, ...]) -> Defini
             original = next((alias.name for alias in node.names if (alias.asname or alias.name) == attribute), None)
             if original:
                 return _find(f"{module.absolute(node)}:{original}", behind) or Definition("")
+
+    # Defined in a way that the text can't tell, such as by a call; or not at all.
     if "." in attribute or module.mentions(attribute):
         return Definition("")
     raise UnreadableError(f"{module.name!r} defines no {attribute!r}")
@@ -166,6 +172,7 @@ def _class(module: _Module, node: ast.ClassDef, behind: tuple[str, ...]) -> Defi
 
 
 def _fields(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], texts: dict[str, str]) -> tuple[Field, ...]:
+    # Inherited fields first; the class's own replace them.
     fields = {field.name: field for base in node.bases for field in _inherited(module, node, base, behind)}
     for item in node.body:
         if (
@@ -193,6 +200,7 @@ def _parameters(constructor: ast.FunctionDef, texts: dict[str, str]) -> Iterator
 
 def _binding(module: _Module, name: str, behind: tuple[str, ...] = ()) -> ast.FunctionDef | ast.expr | None:
     """Returns the function or value that a module gives a name, itself or by importing it; None if its text doesn't tell."""
+    # Its own definition, or the one that it imports.
     for node in _statements(module.tree):
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return node

@@ -41,6 +41,7 @@ def use_threads(count: int) -> None:
     Raises:
         UsageError: TensorFlow has run an operation in this process, with another number of threads.
     """
+    # 0 leaves the choice to TensorFlow.
     if not count:
         return
     try:
@@ -135,6 +136,7 @@ class GraphCall:
         def copying(*tensors: Tensor) -> Tensor:
             return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
+        # Everything a call needs besides its arguments, looked up once.
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
         self._inlets = [Inlet() for _ in signature]
         self._lock = threading.Lock()

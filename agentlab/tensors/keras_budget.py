@@ -53,6 +53,8 @@ def at_most(
         UsageError: that of `refusal`, before more is allocated.
     """
     budget = _Budget({"weights": weights, "metrics": metrics, "layers": layers}, refusal)
+
+    # Keras's methods are replaced while anybody counts, in any thread.
     with _changing:
         if not _budgets:
             _count()

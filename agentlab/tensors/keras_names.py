@@ -149,6 +149,7 @@ def _named(name: object, kind: str, table: dict[str, Any], example: str) -> Any:
 
 def _called(member: Callable[..., Any], arguments: dict[str, Any], kind: str, name: str) -> Any:
     """Returns `member(**arguments)`, after checking the arguments."""
+    # Functions such as relu take no arguments; classes only plain ones that they name.
     known = [] if inspect.isfunction(member) else list(inspect.signature(member).parameters)
     for argument, value in arguments.items():
         if argument not in known:

@@ -26,6 +26,7 @@ def keras_defaults() -> Iterator[None]:
     """
     import keras
 
+    # A policy is Keras's own state of the thread, the other settings are the process's.
     policy = keras.config.dtype_policy()
     _open()
     keras.config.set_dtype_policy("float32")

@@ -25,6 +25,7 @@ def trace(model: keras.Model, forward: Callable[[Nest], Nest], observation: tf.T
     Variables that the model makes meanwhile get their values afterwards, as in Keras's own symbolic calls; if it fails, they
     get none.
     """
+    # Weights that the call would make are only described, so that a model too large for the memory can be refused.
     try:
         with keras.StatelessScope():
             try:
@@ -35,6 +36,8 @@ def trace(model: keras.Model, forward: Callable[[Nest], Nest], observation: tf.T
     except Exception:
         _forget_pending()  # if some could not be made, Keras would try again at the end of the next scope
         raise
+
+    # The bytes of every tensor in the graph and the functions that it calls.
     functions = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
     _BYTES[model] = sum(map(_num_bytes, [graph, *functions]))
     return tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), graph.structured_outputs)

@@ -28,12 +28,14 @@ def shuffled(index: Tensor, size: int, key: int | Tensor, epoch: Tensor) -> Tens
         key: `[N]` or scalar int64, not negative.
         epoch: `[N]` or scalar int64, not negative.
     """
+    # A permutation of a rectangle that holds `size` places and few more.
     height, width = rectangle(size)
     word = _mixed(_mixed(_folded(key)) ^ _folded(epoch))
     place = _permuted(index, height, width, word)
     if height * width == size:
         return place
 
+    # Places beyond the size are permuted again until they are inside, which keeps it a permutation.
     def outside(place: Tensor) -> Tensor:
         return tf.reduce_any(place >= size)
 

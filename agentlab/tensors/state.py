@@ -49,6 +49,7 @@ def ranges_of(part: object) -> dict[str, Range]:
 
     Floating-point numbers are finite. What the part holds says more by a method `ranges`, by the names of its own variables.
     """
+    # Floating-point numbers are finite; whole numbers are as the parts that hold them say.
     ranges = {name: FINITE for name, variable in variables_of(part).items() if variable.dtype.is_floating}
     for path, value in _objects(part, "", set()):
         if isinstance(value, keras.optimizers.Optimizer):
@@ -82,6 +83,8 @@ def _objects(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, An
 def _walk(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
     if id(value) in seen:
         return
+
+    # A variable is yielded once, by the first path that leads to it.
     if isinstance(value, tf.Variable):
         seen.add(id(value))
         yield path, value
@@ -95,6 +98,8 @@ def _items(value: object) -> Iterator[tuple[str, Any]]:
     """Yields the named parts of a value that may hold variables."""
     if isinstance(value, (keras.metrics.Metric, Scratch)):  # a metric starts again for each report
         return
+
+    # Keras's own objects by the order of their variables, containers by key or index, other parts by attribute.
     if isinstance(value, keras.Variable):
         yield "value", value.value
     elif isinstance(value, (keras.layers.Layer, keras.optimizers.Optimizer, keras.random.SeedGenerator)):

@@ -31,6 +31,7 @@ def traced_anew(model: keras.Model) -> Iterator[None]:
     A trace keeps reading the tensors that it read when it was made, and makes the same assignments: one made with the values
     of a target network would serve the model's own passes too, and the other way round.
     """
+    # A function keeps what it has traced, so a new trace needs a new function in its place.
     before = [(layer, name, vars(layer).get(name)) for layer, name, _ in _functions(model)]
     forget_traces(model)
     try:

@@ -31,6 +31,8 @@ def copied_by_rows(ring: tf.Variable, count: int | None = None) -> np.ndarray:
     blocks = _blocks(ring)
     if not blocks:
         return copied(ring) if count == rows else ring.sparse_read(tf.range(count)).numpy()
+
+    # Block by block: a whole copy on the device would double what the memory takes.
     whole = np.empty([count, *ring.shape[1:]], ring.dtype.as_numpy_dtype)
     for block in blocks:
         if block.start < count:

@@ -60,6 +60,7 @@ def _interrupted_after(seconds: float) -> Iterator[None]:
         try:
             yield
         finally:
+            # Whatever the block did, the thread must not interrupt what comes after it.
             interrupt.armed = False
             ended.set()
             if started:
