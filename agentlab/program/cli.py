@@ -52,6 +52,8 @@ def _run_command(arguments: list[str]) -> int:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+
+        # Output is what most commands are for; a run goes on though nobody reads it.
         training = options.command in (_run, _resume)  # that nobody can be told of it ends no run
         with contextlib.nullcontext() if training else process.checked_output():
             plugin_commands.add_files(options.plugin)
@@ -66,6 +68,8 @@ def _run_command(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:  # whoever read us left; the rest has no reader
         pass
+
+    # One sentence for users; the traceback is for --debug.
     except Exception as error:
         if debug:
             raise
@@ -116,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_sample(sample)
     for opening in (resume, evaluate, play, sample):
         _add_trust(opening, "the run's config.json")
+
+    # Commands on what is installed, which import no TensorFlow.
     listed = command("list", _list, "list installed tasks and parts")
     listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
     listed.add_argument("--json", action="store_true", help="for programs")
@@ -188,6 +194,7 @@ def _run(options: argparse.Namespace) -> int:
     """
     from agentlab import task
 
+    # The task decides on kernels and threads, which have to be set before TensorFlow is imported.
     chosen_task, seed = _resolve_task(options)  # wrong settings are told before TensorFlow takes its seconds to import
     runner = tensorflow_setup.runner(chosen_task if isinstance(chosen_task, task.Task) else None)
     with process.stop_on_signals() as stop, process.plain_warnings():
@@ -217,6 +224,8 @@ def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
     else:
         chosen_task, seed = plugins.load("task", options.task), 0
         of_file = task.read_config(options.config, options.trust) if options.config else {}
+
+    # A task of another type is refused by the runner, with what is wrong.
     if not isinstance(chosen_task, task.Task):
         return options.task, options.seed or 0
     chosen_task = task_changes.changed(chosen_task, _changes(options), of_file)
@@ -247,6 +256,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         from agentlab.runs import composition
         from agentlab.runs.progress import Progress
 
+        # Evaluated like at the end of the run, over other episodes with another seed.
         seed = seed if options.seed is None else options.seed
         judge = composition.build_evaluator(evaluated_task, seed, agent, options.episodes, Progress(0).evaluation)
         try:
@@ -260,6 +270,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _play(options: argparse.Namespace) -> int:
     """Shows a run's agent at play, in a window or in a GIF."""
     _check_positive("--episodes", options.episodes)
+
+    # SDL reads these when pygame is imported.
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -331,6 +343,8 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
         return f"{bits:.4f} bits per character ({nats:.4f} nats) over {evaluation['characters']:,} characters"
     if "accuracy" in evaluation:
         return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
+
+    # Figures that a plugin's score has added come before the returns.
     returns = ("return_mean", "return_std", "episode_length_mean")
     added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
     if added:

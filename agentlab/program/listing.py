@@ -36,6 +36,8 @@ def table(rows: list[dict[str, Any]], color: bool = False) -> str:
     if not rows:
         return "Nothing is installed."
     lines = []
+
+    # Columns as wide as their longest entry.
     width = max(len(row["name"]) for row in rows)
     packages = max(len(f"{row['package']} {row['version']}") for row in rows)
     for kind in dict.fromkeys(row["kind"] for row in rows):
@@ -80,6 +82,8 @@ def _described(offer: plugins.Offer) -> str:
         if not isinstance(task, tasks.Task):
             raise errors.PluginError(f"The task {offer.name!r} is {task!r}; expected an agentlab.task.Task.")
         return f"{head}\n\n{task.description}\n\n" + "\n".join(_leaves(task.as_data()))
+
+    # A part's description is read from its source text, which imports nothing.
     try:
         definition = source_text.find(offer.target)
     except source_text.UnreadableError as error:

@@ -36,6 +36,7 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
+    # Everything that can be refused is refused before the environment opens a window.
     episodes = scalars.whole(episodes, "The number of episodes", 1)
     if video is not None:
         _check_writable(video)
@@ -100,6 +101,7 @@ def _episodes(
     frames: list[tuple[Any, bool]] = []
     statistics, steps = EpisodeStatistics.start(1), 0
 
+    # Every second picture: at 30 steps a second, a GIF has 15 pictures.
     def look() -> None:
         picture = environment.render()
         if picture is not None and filming and steps % 2 == 0:
@@ -115,6 +117,8 @@ def _episodes(
             timestep = check.take(environment.step(copied(decision.action)), decision.action)
             steps += 1
             look()
+
+            # An episode that is too long counts as one, and ends here.
             ended = timestep.terminated | timestep.truncated
             overlong = not ended[0] and float(statistics.running_length[0]) + 1 >= limit
             statistics = statistics.reported().after(timestep.reward, ended | overlong)

@@ -71,6 +71,8 @@ def limit_ending(code: int) -> None:
 
 def _end(code: int, seconds: float) -> None:
     threading.main_thread().join()  # which Python ends first as it shuts down
+
+    # Threads that still run get a few seconds; then the program says who they are and ends.
     waiting = patience.Patience(seconds)
     while wait := waiting.next_wait():
         time.sleep(wait)
@@ -94,6 +96,7 @@ def stop_on_signals() -> Iterator[list[int]]:
         yield []
         return
     with _Listener() as listener:
+        # The exit code says which signal it was.
         try:
             yield listener.received
         except errors.AgentlabError as error:
@@ -115,6 +118,7 @@ class _Listener:
         self.received: list[int] = []
 
     def __enter__(self) -> _Listener:
+        # Python runs handlers between two steps of the main thread, which native code can hold up; a thread hears at once.
         self._reading, self._writing = socket.socketpair()
         self._writing.setblocking(False)
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
@@ -147,6 +151,7 @@ class _Listener:
                     self._hear(number)
 
     def _hear(self, number: int) -> None:
+        # The second signal ends the program without a checkpoint.
         if self.received:
             os._exit(128 + number)
         self.received.append(number)
@@ -184,6 +189,7 @@ def plain_warnings() -> Iterator[None]:
                 with contextlib.suppress(OSError, ValueError):
                     show(message, category, *where, **more)
 
+        # Every warning of a run is shown, the same one too.
         warnings.simplefilter("always", errors.RunWarning)
         warnings.showwarning = plain
         yield

@@ -47,6 +47,7 @@ def write(
     Raises:
         UsageError: the run was not trained on text, or an argument is out of its range.
     """
+    # What a terminal can't show must not end the command.
     if reconfigure := getattr(out, "reconfigure", None):
         reconfigure(errors="replace")  # terminals that lack a character of the text
     as_text = errors.printable if out.isatty() else str  # the characters are those of a file
@@ -59,6 +60,8 @@ def write(
                 out.write(f"----- temperature {sampler.temperature:g}\n")
             _stream(writer, length, prompt, out, as_text)
             continue
+
+        # [num, length] numbers of the vocabulary, all texts written side by side.
         numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
         for index, row in enumerate(numbers, 1):
             out.write(f"----- temperature {sampler.temperature:g}, text {index} of {num}\n")

@@ -98,6 +98,8 @@ def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
     module = module_name(name)
     _check_free(name, module, directory / name)
     words = _words(name, module, TEMPLATES[kind])
+
+    # A package that is only half there would be in the way of the next try.
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory) as temporary:  # all of it or nothing
