@@ -103,34 +103,48 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     _add_run(command("run", _run, "train a task and evaluate it"))
-    resume = command("resume", _resume, "go on with a run that was interrupted, or has ended")
+    _add_commands_on_runs(command)
+    _add_commands_on_plugins(command, commands)
+    return parser
+
+
+def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> None:
+    resume = command("resume", _resume, "resume an interrupted run, or extend a finished one")
     resume.add_argument("run", metavar="RUN", help="a run's directory")
     resume.add_argument("--steps", type=int, help="a larger budget in environment steps, to extend the run")
     resume.add_argument("--quiet", action="store_true", help="show no progress")
+
     evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
     evaluate.add_argument("run", metavar="RUN", help="a run's directory")
-    evaluate.add_argument("--step", type=int, metavar="N", help="of the checkpoint step-N (default: the newest that is whole)")
-    evaluate.add_argument("--episodes", type=int, help="how many (default: as the task says)")
-    evaluate.add_argument("--seed", type=int, help="of the episodes (default: the run's)")
+    evaluate.add_argument(
+        "--step", type=int, metavar="N", help="evaluate checkpoint step-N (default: the newest that is whole)"
+    )
+    evaluate.add_argument("--episodes", type=int, help="number of episodes (default: as the task says)")
+    evaluate.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+
     play = command("play", _play, "watch a trained agent")
     play.add_argument("run", metavar="RUN", help="a run's directory")
-    play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
+    play.add_argument("--episodes", type=int, default=1, help="number of episodes (default: 1)")
     play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+
     sample = command("sample", _sample, "write text with an agent trained on text")
     _add_sample(sample)
     for opening in (resume, evaluate, play, sample):
         _add_trust(opening, "the run's config.json")
 
-    # Commands on what is installed, which import no TensorFlow.
+
+def _add_commands_on_plugins(command: Callable[..., argparse.ArgumentParser], commands: argparse._SubParsersAction) -> None:
+    """Adds the commands on what is installed, which import no TensorFlow."""
     listed = command("list", _list, "list installed tasks and parts")
     listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
-    listed.add_argument("--json", action="store_true", help="for programs")
+    listed.add_argument("--json", action="store_true", help="print JSON, for programs")
+
     info = command("info", _info, "describe a task or part")
-    info.add_argument("name", metavar="NAME", help="of a task or part, PACKAGE:NAME, or a package")
+    info.add_argument("name", metavar="NAME", help="name of a task or part, PACKAGE:NAME, or a package")
+
     kit = commands.add_parser("plugin", help="write a plugin, or check one", description="Writes or checks plugins.")
     kit.set_defaults(command=_show_help, parser=kit)
     plugin_commands.add(kit.add_subparsers(metavar="COMMAND", parser_class=Parser), command)
-    return parser
 
 
 def _show_help(options: argparse.Namespace) -> int:

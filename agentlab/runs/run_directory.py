@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from agentlab import errors
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.event_file import EventFile
+from agentlab.runs.result import Result
 from agentlab.system import files
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.system.folder import Folder
@@ -167,7 +168,7 @@ class RunDirectory:
         """Returns the length of metrics.jsonl."""
         return self._metrics_bytes if self._metrics is None else os.fstat(self._metrics.fileno()).st_size
 
-    def write_result(self, result: dict[str, Any]) -> None:
+    def write_result(self, result: Result) -> None:
         """Writes result.json; null stands for what is not finite."""
         with self._writing(RESULT):
             self.folder.replace(RESULT, [files.json_bytes(files.with_nulls(result), RESULT)]).close()

@@ -6,8 +6,8 @@ import math
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import attrs
 import keras
@@ -24,6 +24,7 @@ from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.composition import build_agent, resolved
 from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.model_building import weights_within
+from agentlab.runs.result import Result
 from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config, version_1_of
 from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, RunDirectory
 from agentlab.runs.session import Run, Session
@@ -219,7 +220,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
 def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: keras.Model | ModelBuilder | None) -> Run | None:
     """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
-        result = files.read_json(path / RESULT)
+        result = cast("Result", files.read_json(path / RESULT))
     except UnreadableError:  # missing, or damaged: it is made again
         return None
     goal, best = config.task.evaluation.stop_return, result.get("best")
@@ -232,7 +233,7 @@ def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: k
     return Run(task, config.seed, path, _loaded(task, config, checkpoint, model), result, finished_before=True)
 
 
-def _number(table: dict[str, Any], name: str) -> float:
+def _number(table: Mapping[str, Any], name: str) -> float:
     """Returns a number in a file's table; where there is none, one that is less than any."""
     value = table.get(name)
     return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]

@@ -34,6 +34,7 @@ from agentlab.runs.composition import (
 from agentlab.runs.finite_checks import check_learning
 from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.progress import Progress
+from agentlab.runs.result import Best, Result
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.spec import leaves_of
 from agentlab.system import free_memory, machine
@@ -61,7 +62,7 @@ class Run:
     seed: int
     directory: pathlib.Path
     agent: Agent
-    result: dict[str, Any]
+    result: Result
     finished_before: bool = False
 
     @property
@@ -105,7 +106,7 @@ class Session:
             self._build(model)
         self._total = task.total_steps
         self._step = 0
-        self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
+        self._best: Best | None = None  # step and mean return of the best evaluation during training
         self._ending = False  # by `end_here`
         self._exact = True  # bit for bit what one session would have come to
         self._machine = machine.facts()
@@ -376,8 +377,8 @@ class Session:
             groups.pop("environment", None)  # it could not be brought back to that
         self._committer.begin(self._step, groups, facts)
 
-    def _result(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        return {
+    def _result(self, evaluation: dict[str, Any]) -> Result:
+        result: Result = {
             "task": self._task.name,
             "seed": self._seed,
             "gear": self._gear.name,
@@ -385,10 +386,12 @@ class Session:
             "steps": int(self.agent.learner.steps.numpy()),
             "updates": int(self.agent.learner.updates.numpy()),
             "exact": self._exact,
-            **({"best": self._best} if self._best else {}),
             "evaluation": evaluation,
             "seconds": self._clock.as_data(),
         }
+        if self._best:
+            result["best"] = self._best
+        return result
 
 
 def _now_and_then(stop: Callable[[], bool]) -> Callable[[], bool]:

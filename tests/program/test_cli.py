@@ -162,7 +162,7 @@ def test_a_task_beside_a_runs_config_is_its_own_and_the_seed_is_the_configs(tmp_
     assert resolve("mine", "--seed", "0", "--steps", "7") == ("mine", 7, 0)
     assert main(["run", "dqn", "--config", "config.json"]) == 2
     assert capsys.readouterr().err == (
-        "agentlab: TASK is 'dqn', but 'config.json' is of a run of 'mine'; leave TASK out to run that.\n"
+        "agentlab: TASK is 'dqn', but 'config.json' is of a run of 'mine'. Leave TASK out to run that.\n"
     )
 
 
