@@ -49,28 +49,30 @@ CASES = {
     "acrobot": Case(
         Acrobot(),
         "Acrobot-v1",
-        lambda state, _: with_the_motion(-state[3]),
+        lambda state, _: with_the_motion(state[3]),
         lambda generator: int(generator.integers(3)),
-        1e-13,
-        20,
+        rounding=1e-13,
+        ends=10,
     ),
     "mountain-car": Case(
         MountainCar(),
         "MountainCar-v0",
         lambda state, _: with_the_motion(state[1]),
         lambda generator: int(generator.integers(3)),
-        1e-15,
-        20,
+        rounding=1e-15,
+        ends=10,
     ),
     "mountain-car-continuous": Case(
         MountainCarContinuous(),
         "MountainCarContinuous-v0",
         lambda state, generator: np.array([np.copysign(generator.uniform(0.5, 2.0), state[1])], np.float32),
         beyond_the_limits,
-        2.0**-23,  # Gymnasium's state is float64 at first, float32 from the first step on
-        20,
+        rounding=2.0**-23,  # Gymnasium's state is float64 at first, float32 from the first step on
+        ends=5,
     ),
-    "pendulum": Case(Pendulum(), "Pendulum-v1", lambda _, generator: beyond_the_limits(generator), beyond_the_limits, 1e-15, 0),
+    "pendulum": Case(
+        Pendulum(), "Pendulum-v1", lambda _, generator: beyond_the_limits(generator), beyond_the_limits, rounding=1e-15, ends=0
+    ),
 }
 
 
