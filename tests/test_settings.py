@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import errors, settings
+from agentlab.configuration import changed, dotted, merged, read_config, with_objects
 from agentlab.registry import plugins
 from agentlab.schedules import Constant, Exponential, Linear, Schedule
-from agentlab.task import Evaluation, Part, Task, changed, dotted, merged, part, read_config, with_objects
+from agentlab.task import Evaluation, Part, Task, part
 
 TASK_NAMES = sorted(offer.name for offer in plugins.offers("task") if offer.package == "agentlab")
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import errors, seeds
+from agentlab.configuration import merged
 from agentlab.loop.agent import Agent, Parts
 from agentlab.memory import Latest, Request
 from agentlab.runs import composition
 from agentlab.sampler import Greedy
 from agentlab.schedules import Exponential, Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.task import merged
 from agentlab.tensors.adam import Adam
 from agentlab.tensors.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.tensors.state import variables_of

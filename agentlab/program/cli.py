@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import agentlab
-from agentlab import errors
+from agentlab import configuration, errors
 from agentlab.program import listing, plugin_commands, process, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.system import console, machine
@@ -227,7 +227,7 @@ def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
 
     of_file: dict[str, Any] = {}
     if options.config and options.config.endswith(".json"):
-        chosen_task, seed, _ = task.read_run_config(pathlib.Path(options.config), options.trust)
+        chosen_task, seed, _ = configuration.read_run_config(pathlib.Path(options.config), options.trust)
         if options.task is not None and options.task.rpartition(":")[2] != chosen_task.name:
             raise errors.UsageError(
                 f"TASK is {options.task!r}, but {options.config!r} is of a run of {chosen_task.name!r}. "
@@ -237,13 +237,13 @@ def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
         options.parser.error("the following arguments are required: TASK")
     else:
         chosen_task, seed = plugins.load("task", options.task), 0
-        of_file = task.read_config(options.config, options.trust) if options.config else {}
+        of_file = configuration.read_config(options.config, options.trust) if options.config else {}
 
     # A task of another type is refused by the runner, with what is wrong.
     if not isinstance(chosen_task, task.Task):
         return options.task, options.seed or 0
     chosen_task = task_changes.changed(chosen_task, _changes(options), of_file)
-    return task.trusted(chosen_task) if options.trust else chosen_task, seed if options.seed is None else options.seed
+    return configuration.trusted(chosen_task) if options.trust else chosen_task, seed if options.seed is None else options.seed
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -335,8 +335,8 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
     plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
-    for changes in ({**swaps, **plain}, task.dotted(options.set)):
-        tree = task.merged(tree, changes)
+    for changes in ({**swaps, **plain}, configuration.dotted(options.set)):
+        tree = configuration.merged(tree, changes)
     return tree
 
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from agentlab import task
+from agentlab import configuration
 from agentlab.program import scaffold, tensorflow_setup
 from agentlab.registry import plugins
 
@@ -59,7 +59,7 @@ def new(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Holds parts and tasks to their contracts, line by line; the exit code is 1 if a line is broken."""
-    settings = task.dotted(options.set)
+    settings = configuration.dotted(options.set)
     from agentlab.testing.checks import waiting
 
     with waiting.show_status("  importing TensorFlow"):

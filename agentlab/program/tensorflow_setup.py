@@ -35,7 +35,7 @@ def runner(task: Task | None = None) -> Any:
 
 def runner_of(directory: str) -> Any:
     """Imports and returns the runner as the task of a run wants it; whoever needs the run's files tells if they are wrong."""
-    from agentlab.task import read_run_config
+    from agentlab.configuration import read_run_config
 
     limits.check_path(directory)
     config = pathlib.Path(directory) / "config.json"

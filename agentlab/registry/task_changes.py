@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import Any
 
-from agentlab import errors
+from agentlab import configuration, errors
 from agentlab import task as tasks
 from agentlab.registry import plugins
 from agentlab.system import source_text
@@ -13,16 +13,16 @@ from agentlab.task import PART_KINDS, Part, Task
 
 
 def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
-    """Returns the task with changes, those that a file asks for first; see `agentlab.task.changed`.
+    """Returns the task with changes, those that a file asks for first; see `agentlab.configuration.changed`.
 
     Raises:
         UsageError: one is wrong.
     """
     try:
-        return tasks.changed(task, changes, of_file)
+        return configuration.changed(task, changes, of_file)
     except errors.UnknownSetting as error:
         # The misspelt name may be one that needs its part in front.
-        everything = tasks.merged(of_file or {}, changes)
+        everything = configuration.merged(of_file or {}, changes)
         if error.name not in everything:
             raise
         near = qualified(task, error.name, everything)

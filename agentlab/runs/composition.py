@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from agentlab import errors, settings
 from agentlab.checks import scalars
+from agentlab.configuration import merged
 from agentlab.distribution import Distribution
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.foreign import guard
@@ -34,7 +35,7 @@ from agentlab.spec.environment_spec import LARGEST
 from agentlab.system import free_memory
 from agentlab.system.processes import forks
 from agentlab.system.tracebacks import describe_error
-from agentlab.task import PART_KINDS, Part, Task, merged
+from agentlab.task import PART_KINDS, Part, Task
 from agentlab.tensors import execution as executions
 from agentlab.tensors import model_footprint
 from agentlab.trainer import Trainer

@@ -8,8 +8,7 @@ import shlex
 
 import keras
 
-from agentlab import errors, settings
-from agentlab import task as tasks
+from agentlab import configuration, errors, settings
 from agentlab.checks import limits
 from agentlab.registry import environment_objects, plugins
 from agentlab.runs.composition import check_imports, evaluation_environment
@@ -56,7 +55,7 @@ def plain_words(path: str | os.PathLike[str]) -> list[str]:
 def command_of(name: str, path: pathlib.Path) -> str:
     """Returns `command` for the run in a directory, as far as its config.json can be read."""
     try:
-        task = tasks.task_and_seed(files.read_json(path / CONFIG), path / CONFIG)[0]
+        task = configuration.task_and_seed(files.read_json(path / CONFIG), path / CONFIG)[0]
         return command(name, path, task)
     except (errors.AgentlabError, files.UnreadableError):
         return " ".join(["agentlab", name, *plain_words(path)])
@@ -64,7 +63,7 @@ def command_of(name: str, path: pathlib.Path) -> str:
 
 def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
     """Returns whether a run's config.json asks for what only a user may ask for: by the checks of those who read it."""
-    asked = tasks.of_file(task)
+    asked = configuration.of_file(task)
     try:
         limits.check_asked(asked.as_data(), CONFIG)
         for part in (asked.environment, evaluation_environment(asked)):

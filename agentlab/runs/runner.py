@@ -12,8 +12,7 @@ from typing import Any, cast
 import attrs
 import keras
 
-from agentlab import errors, settings
-from agentlab import task as tasks
+from agentlab import configuration, errors, settings
 from agentlab.checks import limits, scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
@@ -170,12 +169,15 @@ def resume(
     path = pathlib.Path(run_dir)
     config = read_config(open_run(path), path, trust)  # told before anything is locked or written
     task = _extended(config.task, steps, path)
-    if steps is None and (run := _finished_before(path, tasks.with_objects(task, objects or {}), config, model)) is not None:
+    if (
+        steps is None
+        and (run := _finished_before(path, configuration.with_objects(task, objects or {}), config, model)) is not None
+    ):
         return run
     directory = RunDirectory.open(path)
     try:
         config = read_config(directory.folder, path, trust)
-        task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
+        task = configuration.with_objects(_extended(config.task, steps, path), objects or {})
         if (run := _finished_before(path, task, config, model)) is not None:
             directory.close()
             return run
@@ -277,7 +279,7 @@ def load_run(
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     folder = open_run(path)
     config = read_config(folder, path, trust)
-    task = tasks.with_objects(config.task, objects or {})
+    task = configuration.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
         checkpoint = newest(checkpoints, check_agent) if step is None else chosen(checkpoints, step)
@@ -347,7 +349,7 @@ def _finished(training: Training, on_report: Callable[[dict[str, Any]], object] 
 
 def warn_of_differences(config: str) -> None:
     """Warns if this machine, its versions or threads are not those that a run's config.json tells of."""
-    _warn_of_differences(tasks.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
+    _warn_of_differences(configuration.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
 
 
 def _warn_of_differences(facts: dict[str, Any], when: str) -> None:

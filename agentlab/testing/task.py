@@ -9,8 +9,7 @@ import tempfile
 import warnings
 from typing import Any, ClassVar
 
-from agentlab import errors
-from agentlab import task as tasks
+from agentlab import configuration, errors
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_part
 from agentlab.system import source_text
@@ -99,7 +98,7 @@ class TaskTests(Lines):
         from agentlab.runs import runner
 
         whole = self._short()
-        half = tasks.changed(whole, {"steps": max(1, whole.steps // 2)})
+        half = configuration.changed(whole, {"steps": max(1, whole.steps // 2)})
         with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
             warnings.simplefilter("ignore", errors.RunWarning)  # of what can't be resumed to the same bits
             straight = runner.run(whole, run_dir=pathlib.Path(directory) / "straight")
@@ -113,9 +112,9 @@ class TaskTests(Lines):
 
     def _short(self) -> Task:
         """Returns the task with a budget of a few turns, of which the second half learns."""
-        task = tasks.changed(self.task(), self.changes)
+        task = configuration.changed(self.task(), self.changes)
         steps = min(task.steps, 20 * task.num_environments)
-        short = tasks.changed(task, {"steps": steps, "evaluation": {"episodes": 1}})
+        short = configuration.changed(task, {"steps": steps, "evaluation": {"episodes": 1}})
         if build_part("trainer", task.trainer).learning_starts <= steps // 2:
             return short
-        return tasks.changed(short, {"trainer": {"learning_starts": steps // 2}})
+        return configuration.changed(short, {"trainer": {"learning_starts": steps // 2}})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import agentlab
-from agentlab import errors, settings, task
+from agentlab import configuration, errors, settings
 from agentlab.checks import limits, toml
 from agentlab.program import sample
 from agentlab.runs.composition import build_part
@@ -42,7 +42,7 @@ def test_toml_of_many_names_is_refused_in_no_time(tmp_path, text, most):
     file.write_text(text)
     begin = time.process_time()
     with pytest.raises(errors.UsageError, match=r"nested too deep|is not valid"):
-        task.read_config(str(file))
+        configuration.read_config(str(file))
     assert time.process_time() - begin < most
 
 
@@ -73,11 +73,11 @@ def test_what_a_file_asks_for_is_counted(tmp_path, lines, sentence):
     file = tmp_path / "large.toml"
     file.write_text("\n".join(lines))
     with pytest.raises(errors.UsageError, match=sentence):
-        task.read_config(str(file))
+        configuration.read_config(str(file))
 
 
 def test_a_user_may_ask_for_what_a_file_may_not():
-    changed = task.changed(
+    changed = configuration.changed(
         agentlab.runs.composition.find_task("dqn-cartpole"), {"num_environments": 1_000_000, "steps": 10**13}
     )
     assert changed.num_environments == 1_000_000
@@ -86,12 +86,12 @@ def test_a_user_may_ask_for_what_a_file_may_not():
 @pytest.mark.parametrize("name", ["", "x" * 256, "a\0b", "a\x1b[2J", "a\nb", "\u202eb"])
 def test_a_name_is_one_line_that_can_be_a_directorys(name):
     with pytest.raises(errors.UsageError, match=r"expected one that a directory can have|holds a zero character"):
-        task.changed(agentlab.runs.composition.find_task("dqn"), {"name": name})
+        configuration.changed(agentlab.runs.composition.find_task("dqn"), {"name": name})
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 100_000, "x" * 256, "a/" * 3_000])
 def test_a_path_that_can_be_none_is_told(path):
-    for use in (agentlab.load, agentlab.resume, lambda path: agentlab.run("dqn", run_dir=path), task.read_config):
+    for use in (agentlab.load, agentlab.resume, lambda path: agentlab.run("dqn", run_dir=path), configuration.read_config):
         with pytest.raises(errors.UsageError, match=r"is too long; expected|holds a zero character"):
             use(path)
 
@@ -116,7 +116,7 @@ def deep(levels):
 )
 def test_values_that_nothing_can_hold_are_told(value, sentence):
     with pytest.raises(errors.UsageError, match=sentence):
-        task.changed(agentlab.runs.composition.find_task("dqn"), {"environment": {"arguments": {"x": value}}})
+        configuration.changed(agentlab.runs.composition.find_task("dqn"), {"environment": {"arguments": {"x": value}}})
     with pytest.raises(errors.UsageError, match=sentence):
         build_part("model", Part("mlp", {"activation": value}))
 
@@ -128,7 +128,7 @@ def test_a_list_of_layers_is_counted():
 
 def test_threads_are_as_many_as_processors_can_have():
     with pytest.raises(errors.UsageError, match="'threads' must be <= 1024"):
-        task.changed(agentlab.runs.composition.find_task("dqn"), {"threads": 10**9})
+        configuration.changed(agentlab.runs.composition.find_task("dqn"), {"threads": 10**9})
 
 
 def test_messages_are_short_and_control_no_terminal():

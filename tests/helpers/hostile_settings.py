@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentlab import errors, settings
+from agentlab.configuration import changed, of_file
 from agentlab.environment import DeviceEnvironment
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_agent, build_environment, build_part, build_training_environment, find_task, on_host
 from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.task import Part, Task, changed, of_file
+from agentlab.task import Part, Task
 
 SECONDS = 10
 BYTES = 10**9  # above what the process takes anyway

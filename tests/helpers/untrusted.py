@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from agentlab import errors, task
+from agentlab import configuration, errors, task
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import files
@@ -131,7 +131,7 @@ def read_checkpoint(directory: pathlib.Path) -> None:
 
 
 def read_config(directory: pathlib.Path) -> None:
-    _, _, config = task.read_run_config(directory / "config.json")
+    _, _, config = configuration.read_run_config(directory / "config.json")
     EnvironmentSpec.from_data(config.get("spec") or {})
 
 
@@ -140,7 +140,7 @@ READERS: dict[str, Callable[[pathlib.Path], object]] = {
     "step-10/agent.safetensors": lambda directory: ArrayFile.open(directory / "step-10" / "agent.safetensors").read_all(),
     "step-10/loop.safetensors": read_checkpoint,
     "config.json": read_config,
-    "changes.toml": lambda directory: task.read_config(str(directory / "changes.toml")),
+    "changes.toml": lambda directory: configuration.read_config(str(directory / "changes.toml")),
     "data.npz": lambda directory: datasets.load(str(directory / "data.npz")),
     "text.txt": lambda directory: texts.decoded(texts.read(str(directory / "text.txt")), "text.txt"),
 }

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from agentlab import task
+from agentlab import configuration
 from agentlab.program import listing
 from agentlab.program.cli import main
 from agentlab.registry import plugins
@@ -57,7 +57,7 @@ def test_the_commands_run(place, capsys):
 
 
 def test_the_toml_file_is_a_task(place):
-    changed = task.changed(plugins.load("task", "dqn"), task.read_config("experiment.toml"))
+    changed = configuration.changed(plugins.load("task", "dqn"), configuration.read_config("experiment.toml"))
     data, table = changed.as_data(), tomllib.loads(TOML)
     assert data["environment"] == {"name": "gymnasium", **table["environment"]}
     assert data["trainer"]["learning_rate"] == table["trainer"]["learning_rate"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import agentlab
-from agentlab import errors, task
+from agentlab import configuration, errors
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.runs import checkpoints, run_config
 from agentlab.runs.run_directory import RunDirectory
@@ -143,7 +143,11 @@ def test_a_tasks_name_is_a_name(run, tmp_path, monkeypatch, name):
     config["task"]["name"] = name
     (run / "config.json").write_text(json.dumps(config))
     monkeypatch.chdir(tmp_path)
-    for use in (lambda: agentlab.load(run), lambda: agentlab.resume(run), lambda: task.read_config(str(run / "config.json"))):
+    for use in (
+        lambda: agentlab.load(run),
+        lambda: agentlab.resume(run),
+        lambda: configuration.read_config(str(run / "config.json")),
+    ):
         with pytest.raises(
             errors.UsageError, match=r"name is .*(expected one that a directory can have|holds a zero character)"
         ):

@@ -236,7 +236,7 @@ def test_control_flow_on_tensors_compiles(tmp_path, make, compiled):
 def test_auto_picks_xla_for_dense_layers_and_a_graph_for_convolutions():
     picked = {}
     for name in ("mlp", "cnn", "cnn-subclassed"):
-        task = agentlab.task.changed(composition.find_task("classifier-digits"), {"model": {"name": name}})
+        task = agentlab.configuration.changed(composition.find_task("classifier-digits"), {"model": {"name": name}})
         environment = composition.build_environment(task.environment, task.num_environments)
         picked[name] = composition.build_agent(task, 0, environment.spec, None, "device").execution
     assert picked == {"mlp": "xla", "cnn": "graph", "cnn-subclassed": "graph"}

@@ -275,7 +275,7 @@ def test_by_default_a_short_split_is_read_once_in_as_many_stretches_as_it_has_wi
 def test_evaluating_on_a_text_with_another_vocabulary_is_refused(tmp_path):
     agent = agentlab.make_agent("char-rnn", changes=SMALL)
     task = agentlab.Task.from_data({**composition.find_task("char-rnn").as_data()})
-    other = agentlab.task.changed(task, {**SMALL, "environment": {**SMALL["environment"], "text": "other " * 200}})
+    other = agentlab.configuration.changed(task, {**SMALL, "environment": {**SMALL["environment"], "text": "other " * 200}})
     with pytest.raises(errors.UsageError, match="has another vocabulary than the agent was trained with"):
         composition.build_evaluator(other, 0, agent)
 
