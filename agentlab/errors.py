@@ -161,6 +161,7 @@ def closest(name: str, known: Iterable[str], count: int = 1, cutoff: float = CLO
     def bare(text: str) -> str:
         return re.sub(r"-v\d+$", "", text.lower())
 
+    # By likeness without case and version first, then as they are written.
     ranked = sorted(((likeness(bare(one), bare(name)), likeness(one, name), one) for one in set(known)), reverse=True)
     return [one for alike, _, one in ranked[:count] if alike >= cutoff]
 

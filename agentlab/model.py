@@ -57,6 +57,7 @@ def unroll_steps(
     model: RecurrentModel, observation: Nest, state: Nest, begun: Tensor, training: bool = False
 ) -> tuple[Tensor, Nest]:
     """Returns what `RecurrentModel.unroll` does, one step after the other."""
+    # Leaves [T, N, ...], so that a step is one gather.
     length = begun.shape[1]
     fresh = model.initial_state(begun.shape[0])
     by_time = tf.nest.map_structure(_time_major, (observation, begun))
@@ -66,6 +67,7 @@ def unroll_steps(
         before = tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry)
         return model(seen, before, training=training)
 
+    # The first step tells the shape of the outputs; the others are a loop of the graph.
     first, carry = step(tf.constant(0), state)
     outputs = tf.TensorArray(first.dtype, size=length, element_shape=first.shape).write(0, first)
 

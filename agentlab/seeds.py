@@ -58,12 +58,15 @@ def uniform(
     seed: tf.Tensor, shape: Shape | list[int] | Tensor, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32
 ) -> tf.Tensor:
     """Returns draws from [minimum, maximum) in `shape`, in steps of 2**-24 of the range for float32, of 2**-52 for float64."""
+    # 24 random bits fill a float32's fraction, so that all values are equally far apart.
     if dtype == tf.float32:
         bits = tf.bitwise.right_shift(_bits(seed, shape, tf.uint32), tf.constant(8, tf.uint32))
         unit = tf.cast(bits, tf.float32) * tf.constant(2.0**-24, tf.float32)
         if (minimum, maximum) == (0.0, 1.0):
             return unit
         return _below(tf.cast(_scaled([tf.cast(unit, tf.float64)], minimum, maximum), tf.float32), maximum)
+
+    # 52 bits for a float64, in two halves of 26.
     bits = tf.bitwise.right_shift(_bits(seed, shape, tf.uint64), tf.constant(12, tf.uint64))
     high = tf.bitwise.right_shift(bits, tf.constant(26, tf.uint64))
     low = tf.bitwise.bitwise_and(bits, tf.constant(2**26 - 1, tf.uint64))

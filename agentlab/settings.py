@@ -58,6 +58,8 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
         UsageError: a setting does not exist, is missing, was an object, or has a value of the wrong type or range.
     """
     limits.check_values(values)
+
+    # Names first: a misspelt one is the likelier mistake.
     known = {setting.name: setting for setting in describe(part)}
     for name, value in values.items():
         if name not in known:
@@ -67,6 +69,8 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
                 f"Setting {name!r} of {where} was an object ({was}), which config.json can't hold. Give it again in Python, to "
                 f'agentlab.load or resume, by objects={{"{where.split()[0]}": {{"{name}": ...}}}}; or name one in its place.'
             )
+
+    # Types next, then what the class itself checks.
     converted = {name: convert(value, known[name].type, f"{name!r} of {where}") for name, value in values.items()}
     try:
         return part(**converted)
@@ -100,6 +104,8 @@ def _try(value: object, kind: object, where: str) -> tuple[bool, Any]:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
     if isinstance(number, int) and abs(number) > sys.float_info.max:
         number = None
+
+    # In the order of how often settings have these types.
     if kind is Any:
         return True, value
     if kind in (None, types.NoneType):
@@ -146,6 +152,8 @@ def as_data(value: object, name: str = "") -> Any:
             f"Setting {name!r} is a schedule of your own ({type(value).__name__}), which config.json can't hold; expected a "
             f"number or one of agentlab's schedules: {', '.join(schedules.KINDS)}."
         )
+
+    # JSON's own types, and a mark in the place of anything else.
     if isinstance(value, dict):
         return {key: as_data(item, str(key)) for key, item in value.items()}
     if isinstance(value, list):

@@ -155,6 +155,8 @@ class Task:
             UsageError: a key is unknown or missing, or a value has the wrong type, is not finite or is nested too deep.
         """
         limits.check_values(data)
+
+        # Tables become parts, wherever a task has one.
         data = dict(data)
         evaluation = dict(as_table(data.pop("evaluation", {}), "evaluation"))
         for name in ("environment", "sampler"):
@@ -165,6 +167,8 @@ class Task:
                 data[kind] = _part(data[kind], kind)
         models = as_table(data.pop("models", {}), "models")
         data["models"] = {name: _part(table, f"models.{name}") for name, table in models.items()}
+
+        # Then the task and its evaluation are built like parts, which checks every type and range.
         judged = settings.build(Evaluation, evaluation, "the evaluation")
         task = settings.build(cls, {**data, "evaluation": judged}, "the task")
         limits.check_finite(tables_of(lambda value: value, task))
@@ -205,6 +209,8 @@ def _part(value: object, where: str) -> Part:
     package = table.get("package", "")
     if not isinstance(package, str):
         raise errors.UsageError(f"{where}.package is {str(package)[:60]!r}; expected the name of a package.")
+
+    # Arrays of other libraries are lists in a file.
     values = {
         key: settings.as_tables(scalars.plain_list(item)) for key, item in table.items() if key not in ("name", "package")
     }

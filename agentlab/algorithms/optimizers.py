@@ -36,6 +36,8 @@ def make_optimizer(
     """
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer if is_first else type(optimizer).from_config(optimizer.get_config())
+
+    # A name alone is a table without arguments.
     arguments = dict(optimizer) if isinstance(optimizer, dict) else {"name": optimizer}
     name = arguments.pop("name", None)
     if not isinstance(name, str):

@@ -34,6 +34,8 @@ class TargetNetwork:
         self._network = as_network(model)
         self.period = period
         self.rate = rate
+
+        # One vector of all float32 variables if they are small; the others one by one.
         self._variables = _by_kind(model.variables)
         self._vector = [variable for variable in self._variables if variable.dtype == "float32"]
         if not is_small(self._vector):
@@ -62,6 +64,8 @@ class TargetNetwork:
         if self.period == 1:
             self._move()
             return
+
+        # [] bool; a move that isn't due leaves everything as it is.
         due = tf.equal(self._updates.read_value() % self.period, 0)
         if self._vector:  # then the move costs less than a branch, with which a host step's graph leaves the calling thread
             for held, moved in zip(self._held, self._moved(), strict=True):

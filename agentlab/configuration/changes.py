@@ -95,6 +95,8 @@ def dotted(assignments: list[str]) -> dict[str, Any]:
             raise errors.UsageError(
                 f"--set got {assignment!r}; expected PART.SETTING=VALUE, such as trainer.learning_rate=0.001."
             )
+
+        # Tables on the way to the last name are made as they are needed.
         table = tree
         for name in names[:-1]:
             table = table.setdefault(name, {})

@@ -34,6 +34,8 @@ def read_config(path: str, trust: bool = False) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
+
+    # A file may come from anybody, so what it asks for is limited unless it is trusted.
     limits.check_values(data)
     limits.check_size(data, f"Config file {path!r}")
     if not trust:

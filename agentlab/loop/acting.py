@@ -70,6 +70,8 @@ class PolicyActor:
                 f"Model {self.policy.network.model.name!r} carries a state from step to step, which 'act' doesn't keep. "
                 "Call 'policy.respond(observation, state)', which takes and returns it, and counts choices from 0."
             )
+
+        # [B, *O], a single observation as a batch of one.
         values = conform(observation, spec.observation, "The agent")
         is_single = not is_batch(spec.observation, values)
         batch = map_leaves(lambda array: array[None], values) if is_single else values
@@ -77,6 +79,8 @@ class PolicyActor:
             self._values.check(batch)
         except errors.EnvironmentFault as error:
             raise errors.UsageError(f"The agent can't act on its observation: {error}") from error
+
+        # Without the batch axis where there was none, and numbered as the environment does.
         action = self.respond(batch).action
         if is_single:
             action = map_leaves(lambda array: array[0], action)
@@ -101,6 +105,8 @@ class PolicyActor:
 
     def _compile(self) -> GraphCall:
         spec = self.policy.spec
+
+        # Signatures [None, *O] and those of the state: any number of rows, compiled once.
         observation = tf.nest.map_structure(_any_rows, blank(spec.observation, 1))
         state = tf.nest.map_structure(_any_rows, self.policy.initial_state(1))
 

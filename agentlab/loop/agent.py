@@ -79,16 +79,22 @@ class Agent:
         seed = scalars.whole(seed, "The seed")
         self.execution = execution
         self.trainer = parts.trainer
+
+        # The trainer makes its optimizers and says what the outputs mean.
         key = seeds.stream(seed, "trainer")
         build_trainer(self.trainer, Setup(spec, parts.models, self.num_environments, key, steps, execution))
         self.distribution = self.trainer.distribution(spec)
         sampler = schedules.spanning_settings(parts.sampler, steps)
+
+        # One policy explores and learns, another one only acts.
         exploration = Policy(as_network(self.model), self.distribution, sampler, spec, explores=True)
         self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
         self._own_loop: OwnLoop | None = None
         self._stepping = threading.Lock()  # held while a call of `step` is under way
+
+        # The compiled loop holds their settings' values.
         for part in (self.trainer, parts.sampler, parts.evaluation_sampler):
             freeze(part)
 

@@ -71,11 +71,15 @@ class Autoreset:
         state, reward, terminated, target = environment.transition(
             episodes.state, action, seeds.at(self._transition_key, index)
         )
+
+        # [B] ends, and what the actions led to before any reset.
         elapsed = episodes.elapsed + 1
         limit = environment.spec.max_episode_steps
         truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
         final_observation = environment.observe(state)
         ended = terminated | truncated
+
+        # [B, ...] new states in the rows whose episode has ended.
         fresh = environment.restart(state, seeds.at(self._initial_key, index))
         state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
         following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))

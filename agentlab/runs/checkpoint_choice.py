@@ -27,6 +27,8 @@ def newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Che
                 return newest(checkpoints, check)
             reasons.append(f"step-{step}: {error}")
             continue
+
+        # A run goes on from an older checkpoint, and says why.
         if reasons:
             message = f"Checkpoint passed over: {files.some(reasons)}. Using step-{step}."
             warnings.warn(message, errors.RunWarning, stacklevel=3)

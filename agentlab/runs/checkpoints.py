@@ -200,6 +200,7 @@ class Checkpoints:
         Raises:
             UnreadableError: it is none.
         """
+        # The manifest is read first: it says which files there have to be, how large, and with which hashes.
         name = f"step-{step}"
         folder = self._run.folder(self._name).folder(name)
         manifest = folder.read_json(MANIFEST)
@@ -209,6 +210,8 @@ class Checkpoints:
         entries = manifest.get("files")
         if not isinstance(entries, dict) or not all(_is_entry(name, entry) for name, entry in entries.items()):
             raise UnreadableError(f"{MANIFEST} lists files in a way that no checkpoint does")
+
+        # What the run has to know before it goes on.
         facts = _known_facts(manifest)
         if not _are_facts(**facts):
             raise UnreadableError(f"{MANIFEST} says something else of {', '.join(facts)} than a checkpoint does")
@@ -246,6 +249,8 @@ def _write(folder: Folder, step: int, groups: Groups, facts: Mapping[str, Any]) 
         with folder.create(_file_name(group)) as opened:
             size, digest = arrays.write(opened, held)
         entries[_file_name(group)] = {"bytes": size, "sha256": digest}
+
+    # The manifest comes last: a directory without one is no checkpoint.
     manifest = {"schema": SCHEMA, "step": step, "files": entries, **facts}
     with folder.create(MANIFEST) as opened:
         opened.write(files.json_bytes(manifest, MANIFEST))

@@ -74,6 +74,7 @@ def build_environment(part: Part, num_environments: int, **extra: object) -> Env
     def fault(error: BaseException) -> errors.UsageError:
         return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {describe_error(error)}.")
 
+    # From here on the environment is somebody else's code.
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
     checked = guard.guarded(built) if isinstance(built, Environment) else built
     try:
@@ -141,6 +142,7 @@ def build_agent(
     Raises:
         UsageError: parts do not fit together.
     """
+    # TensorFlow does not survive a fork.
     forks.check()
     trainer = build_part("trainer", task.trainer)
     models = build_models(task, seed, spec, trainer, model)
@@ -149,6 +151,8 @@ def build_agent(
     for sampler in samplers:
         check_actions(sampler, trainer.distribution(spec), spec)
     parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
+
+    # The acting network decides whether XLA or a graph is faster.
     acting = next(iter(models.values()))[0]
     execution = executions.resolve(task.execution, acting, gear)
     return Agent(spec, parts, task.num_environments, seed, execution, task.steps)
@@ -165,6 +169,8 @@ def build_models(
     networks = trainer.networks(spec)
     if unknown := [name for name in task.models if name not in networks]:
         raise errors.UsageError(errors.unknown("network", unknown[0], networks, f"Networks of trainer {task.trainer.name!r}"))
+
+    # Streams of their own: another number of networks leaves the acting one's weights as they are.
     acting, models = next(iter(networks)), {}
     for name, network in networks.items():
         part = task.models.get(name, task.model)
@@ -182,6 +188,7 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
     Raises:
         UsageError: it is not of the shape that the environment takes, or can't be drawn from such outputs.
     """
+    # Blank outputs of one row; a sampler that fails here would fail at the first step.
     output = tf.zeros([1, *choices_of(spec.action), distribution.num_outputs])
     try:
         action = sampler.sample(distribution.of(output), tf.constant(0, tf.int64), at(0, 0))
@@ -193,6 +200,8 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
             f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {describe_error(error)}. "
             "Choose another sampler, in training (sampler.name) and evaluation (evaluation.sampler.name)."
         ) from error
+
+    # The shapes of one action, without the batch axis.
     shapes = tf.nest.map_structure(lambda leaf: tuple(leaf.shape[1:]), action)
     expected = map_space(lambda space: space.shape, spec.action)
     if shapes != expected:
@@ -263,11 +272,15 @@ def build_evaluator(
     seed = scalars.whole(seed, "The seed")
     part = evaluation_environment(task)
     chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
+
+    # No more rows than episodes: each plays at least one to its end.
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     model_footprint.check(agent.model, rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
+
+    # Draws of a stream of their own, so that evaluating changes nothing in training.
     actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "evaluation"))
     try:
         return Evaluator(environment, actor, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
@@ -313,6 +326,8 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
         raise errors.UsageError(
             f'The changes are {errors.quoted(changes)}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
         )
+
+    # The environment before the changes, which may set its arguments.
     task_of_run = find_task(task) if isinstance(task, str) else task
     if environment is not None:
         task_of_run = environment_objects.with_environment(task_of_run, environment)

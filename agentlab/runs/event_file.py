@@ -30,6 +30,8 @@ class EventFile:
         self._v1 = tf.compat.v1
         name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{secrets.token_hex(4)}"  # which nobody can predict
         self._opened = folder.create(name)
+
+        # A file that can't be written to is not left open.
         try:
             self._begin(first_step)
         except BaseException:

@@ -27,6 +27,8 @@ def check_learning(agent: Agent, step: int) -> None:
             f"Learning became non-finite by step {step:,}: {error.name} is {error.value} "
             f"at update {before + error.update:,}. {REMEDY}"
         ) from error
+
+    # A weight can be infinite before any loss is.
     for weight in agent.model.variables:
         if not np.isfinite(variables.copied(weight.value)).all():
             raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: so is weight {weight.path}. {REMEDY}")

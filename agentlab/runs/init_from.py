@@ -50,9 +50,13 @@ class InitialWeights:
                 f"The run {str(self.path)!r} was trained with another vocabulary than {spec.name!r} has, so its weights "
                 "stand for other symbols. Name a run of the same text with --init-from."
             )
+
+        # Its newest checkpoint that is whole.
         checkpoint = newest(Checkpoints(self.path / CHECKPOINTS, folder), check_agent)
         if checkpoint is None:
             raise errors.UsageError(f"The run {str(self.path)!r} holds no checkpoint to begin with. Name another run.")
+
+        # The acting network has to be there; others begin anew where the run has none of that name.
         with contextlib.closing(checkpoint):
             file = checkpoint.file("agent")
             for index, (name, copies) in enumerate(models.items()):

@@ -66,10 +66,14 @@ def _built_within_reason(
         with seeds.keras_initializers(seed):
             model = _built(builder, spec, num_outputs)
             output = _traced(model, spec)
+
+        # The footprint is known before any weight is allocated.
         model_footprint.check(model, 1, "model", of_file)
         if output is not None:
             _check_built(model, output, spec, num_outputs)
             return model
+
+        # A model that can't be traced is built for real and called once.
         with seeds.keras_initializers(seed):  # again: what failed is half built
             model = _built(builder, spec, num_outputs)
             check_outputs(model, spec, num_outputs)
@@ -114,6 +118,7 @@ def weights_within(limit: int | None, check: Callable[[keras.Model], None] | Non
             "Was one of them exchanged?"
         )
 
+    # A check of the built weights' names and shapes, for models of this thread only.
     entry = (threading.get_ident(), check) if check is not None else None
     if entry is not None:
         _checks.append(entry)
@@ -133,6 +138,7 @@ def _within_reason(of_file: bool) -> Iterator[None]:
     Raises:
         UsageError: more are asked for.
     """
+    # What is free has to hold each weight, its gradient and the optimizer's moments.
     free, limit = free_memory.free_bytes(), math.inf
     if free is not None:
         limit = free // (FLOAT * COPIES)
@@ -156,6 +162,8 @@ def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
     Nothing of the size of its activations is allocated before they are counted.
     """
     network = as_network(model)
+
+    # [1, *O], described only: nothing is computed.
     blank_row = map_space(lambda space: tf.TensorSpec((1, *space.shape), space.dtype), spec.seen)
 
     def call(observation: Nest) -> Tensor:

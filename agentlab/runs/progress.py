@@ -39,6 +39,7 @@ class Progress:
             warnings.simplefilter("ignore")  # in a notebook without ipywidgets, that there are none: its bar is plain then
             from tqdm.auto import tqdm
 
+        # A terminal's width is read again at every line, since windows are resized.
         width: dict[str, Any] = {"dynamic_ncols": True} if _columns(sys.stderr) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
         stream: Any = console.Lossy(sys.stderr)
         self._bar = tqdm(initial=step, total=self._total, unit="step", unit_scale=True, file=stream, leave=True, **width)

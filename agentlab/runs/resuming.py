@@ -40,6 +40,8 @@ def command(
     if name == "resume" and (own_model or held_objects or own_environment):
         arguments = [repr(os.fspath(path)), *(["model=..."] if own_model else []), *(["objects=..."] if held_objects else [])]
         return f"agentlab.resume({', '.join([*arguments, *(['trust=True'] if trust else [])])})"
+
+    # Words as a shell reads them.
     words = ["agentlab", name, *plain_words(path), *(["--trust"] if trust else [])]
     for file in plugin_files(task):
         words += ["--plugin", shlex.quote(file)]

@@ -79,6 +79,8 @@ def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunC
             f"{str(path)!r} is a run of agentlab {version}, whose checkpoints this version can't read. "
             "Open it with version 1, in a Python environment of its own: pip install 'agentlab<2'."
         )
+
+    # Several packages may offer the name by now.
     config = _config_of(data, path / CONFIG)
     _check_packages(config.task, path / CONFIG)
     if trust:

@@ -86,6 +86,8 @@ class RunDirectory:
             UsageError: `path` exists, or cannot be written.
         """
         where = str(path or f"runs/{task}")
+
+        # Its own directory, or the next free number.
         try:
             folder, lock = _claimed(pathlib.Path(path)) if path is not None else _next_free(pathlib.Path("runs") / task, seed)
         except FileExistsError as error:
@@ -103,6 +105,7 @@ class RunDirectory:
         Raises:
             UsageError: another process holds it, it cannot be written, or a part of it is a symbolic link.
         """
+        # The lock first: nobody else may write while this process looks.
         lock = None
         try:
             folder = Folder.open(path)
@@ -213,6 +216,8 @@ def _claimed(path: pathlib.Path) -> tuple[Folder, DirectoryLock]:
     """
     if not path.name:  # the current directory, or the root
         raise FileExistsError
+
+    # Another process may be making the same directory at this moment.
     existed = os.path.lexists(path)
     path.mkdir(parents=True, exist_ok=True)
     try:
@@ -223,6 +228,8 @@ def _claimed(path: pathlib.Path) -> tuple[Folder, DirectoryLock]:
         raise
     if not is_blank(folder):
         raise FileExistsError
+
+    # Locked and still blank: then it is this process's.
     try:
         lock = DirectoryLock(folder)
     except OSError:

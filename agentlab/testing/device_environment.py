@@ -46,6 +46,8 @@ class DeviceEnvironmentTests(EnvironmentTests):
         """`transition` returns `(state, reward [B] float32, terminated [B] bool, target)`, the state as it was shaped."""
         environment = self.make()
         before = self._initial(environment)
+
+        # Four values: the new state shaped as before, [B] rewards, [B] ends, and the answer if there is one.
         returned = environment.transition(before, self._action(environment, before), tf.constant(SEED, tf.int64))
         length = len(returned) if isinstance(returned, tuple) else None
         expect(length == 4, "a tuple (state, reward, terminated, target)", f"{type(returned).__name__} of length {length}")
@@ -103,6 +105,8 @@ class DeviceEnvironmentTests(EnvironmentTests):
 
     def _draws(self) -> Draws:
         environment = self.make()
+
+        # Everything that may draw, in one graph.
         action = self._action(environment, self._initial(environment))
 
         def everything(seed: Seed) -> Nest:

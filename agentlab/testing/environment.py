@@ -78,6 +78,8 @@ class EnvironmentTests(Suite):
             self.not_applicable("its spec has no max_episode_steps")
             return
         expect(isinstance(limit, int) and limit > 0, "max_episode_steps of at least 1, or None", repr(limit))
+
+        # [rows] the length of each episode so far; steps of a reset don't count.
         timesteps = self._trajectory()
         ended = timesteps.terminated | timesteps.truncated
         lengths = np.zeros(ROWS, int)
@@ -112,12 +114,15 @@ class EnvironmentTests(Suite):
         Args:
             drawn: whether there are any; None to tell by rows that differ.
         """
+        # The same actions in all rows: any difference between rows is a draw.
         actions = [_with_rows_alike(action) for action in self.actions()]  # rows differ by draws alone
         one, other = self.trajectory(1, actions), self.trajectory(2, actions)
         if drawn is None:
             drawn = not all(is_same(trajectory.row(one, 0), trajectory.row(one, row)) for row in range(1, ROWS))
         if drawn:
             expect(not is_same(one, other), "another trajectory for another seed", "the same")
+
+        # Environments without draws are the same in every row, whatever the seed.
         if not is_same(one, other):
             alike = [index for index in range(1, ROWS) if is_same(trajectory.row(one, 0), trajectory.row(one, index))]
             expect(not alike, "a draw of its own for every row", f"rows 0 and {alike[:1]} that are alike")

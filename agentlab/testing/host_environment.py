@@ -102,6 +102,7 @@ class HostEnvironmentTests(EnvironmentTests):
         actions = self.actions()
 
         def spoiled_steps(environment: Environment) -> TimeStep:
+            # After each step, everything that crossed is written over.
             timesteps = [environment.reset(0)]
             for action in actions:
                 seen = tf.nest.map_structure(np.copy, timesteps[-1])
@@ -139,6 +140,7 @@ class HostEnvironmentTests(EnvironmentTests):
             again = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
             expect_same(again, following, "the same time steps after `restore`")
 
+        # A second instance is brought to the first one's state and has to go on alike.
         timesteps = self._in_new(state_halfway)
         if timesteps is None:
             self.not_applicable("its `inexact` says why not")
@@ -150,6 +152,7 @@ class HostEnvironmentTests(EnvironmentTests):
         """`render` returns the picture of row 0, uint8 `[height, width, 3]`, or None where there is none."""
         actions = self.actions()
 
+        # Before the first step there may be nothing to show.
         def pictures(environment: Environment) -> list[Any]:
             begin = environment.reset(0)
             first = environment.render()

@@ -66,9 +66,13 @@ class MemoryTests(Suite):
         """What it hands out was stored, whole: from the first transition on, and when more came than it can keep."""
         for spec in (PLAIN, NESTED):
             memory, layout = self._built(spec)
+
+            # From the first transition on, though there is only one.
             add(memory, first_row_only(numbered(layout, ROWS, 1)))
             expect_stored(memory.sample(around.seed()), layout, 2)
             begin = 5
+
+            # More than it can store, in one call and in several.
             for count in (ROWS, 2 * ROWS, 5000, 9000):
                 add(memory, numbered(layout, count, begin))
                 begin += count
@@ -90,13 +94,19 @@ class MemoryTests(Suite):
         if memory.records_acting:
             self.not_applicable(TURNS_ONLY)
             return
+
+        # Arrays that other calls write over, as those of the loop on the host.
         step = tf.nest.map_structure(np.array, numbered(layout, 8, 1))
         inlets = tf.nest.map_structure(lambda _: execution.Inlet(), step)
         add(memory, tf.nest.map_structure(lambda inlet, leaf: inlet.tensor(leaf), inlets, step))
+
+        # Other numbers in the same memory, after they were stored.
         spoiled = tf.nest.map_structure(lambda leaf: ~leaf if leaf.dtype == np.bool_ else -leaf, step)
         tf.nest.map_structure(lambda inlet, leaf: inlet.tensor(leaf), inlets, spoiled)  # in the same memory
         batch = memory.sample(around.seed())
         expect_stored(batch, layout, 9)
+
+        # A batch must not be a view of the storage.
         before = {name: value.copy() for name, value in leaves(batch).items()}
         add(memory, numbered(layout, 9000, 9))
         expect_same(leaves(batch), before, "a batch that stays as it was when more is stored")
@@ -133,6 +143,8 @@ class MemoryTests(Suite):
             return
         memory, layout = built
         add_unended(memory, layout, 0, 64)
+
+        # [N] numbers of the first steps tell what the sums have to be.
         batch = memory.sample(around.seed())
         number = np.asarray(batch.observation)[:, 0]
         reward = number + 0.5 * (number + ROWS) + 0.25 * (number + 2 * ROWS)
@@ -147,6 +159,8 @@ class MemoryTests(Suite):
             self.not_applicable("it hands out single steps only")
             return
         memory, layout = built
+
+        # Every episode is cut between steps 15 and 16, though none ended.
         add_unended(memory, layout, 0, 16)
         memory.cut(tf.range(ROWS, dtype=tf.int64))
         add_unended(memory, layout, 16, 32)
@@ -174,6 +188,8 @@ class MemoryTests(Suite):
         memory, layout = self.make(), layout_of(PLAIN, Request(length=LENGTH, order="all"), ROWS)
         if not is_built(memory, layout):
             return
+
+        # Three updates: what the last one has learned from does not come again.
         for begin in (0, LENGTH, 2 * LENGTH):
             for turn in range(begin, begin + LENGTH):
                 step = steps_of(layout, ROWS * turn + np.arange(ROWS))
@@ -213,15 +229,17 @@ class MemoryTests(Suite):
         if one.records_acting:
             self.not_applicable(TURNS_ONLY)
             return
-        strangers = {
-            name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)
-        }
-        expect(not strangers, "tf.Variables by name", strangers)
+
+        # Nothing but variables, by the same names in every process.
+        others = {name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)}
+        expect(not others, "tf.Variables by name", others)
         expect(one.variables().keys() == other.variables().keys(), "the same names in every process", "others")
         for name, count in one.written_rows().items():
             expect(name in one.variables(), "written_rows() of variables()", name)
             rest = one.variables()[name][count:].numpy()
             expect(not rest.any(), f"zeros in {name} after its {count} written rows", rest)
+
+        # Its variables are all that another one needs to go on with the same batches.
         for name, variable in other.variables().items():
             variable.assign(one.variables()[name])
         for step in range(3):

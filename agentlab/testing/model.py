@@ -65,6 +65,8 @@ class ModelTests(Suite):
         if not tf.nest.flatten(before):
             self.not_applicable("it carries no state")
             return
+
+        # After a step, the same structure, shapes and dtypes as before it.
         after = self._call(model, self._observations(ROWS))[1]
         tf.nest.assert_same_structure(before, after)
         for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
@@ -80,6 +82,7 @@ class ModelTests(Suite):
         begun = tf.constant([[(row + 2 * step) % 5 == 0 for step in range(TIME)] for row in range(ROWS)])
         start = network(self._observations(ROWS), network.initial_state(ROWS))[1]  # not the initial one
 
+        # As a graph, because a loop that repeats the step is compiled once for any T.
         unroll = execution.compiled(lambda observation, state: network.unroll(observation, state, begun), "graph")
         unrolled, state = unroll(sequences, start)
         outputs, at_end = self._step_by_step(network, sequences, start, begun)

@@ -62,6 +62,8 @@ class SamplerTests(Suite):
             output = case.normal_outputs(256)
             one, again = self._sample(case, output), self._sample(case, output)
             expect_same(one, again, "the same actions for the same seed")
+
+        # Draws of TensorFlow's own generators would depend on what ran before.
         kinds = self._draws()
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         if kinds.stateless:
@@ -78,6 +80,8 @@ class SamplerTests(Suite):
             return
         for case in self._cases():
             output = case.equal_outputs(MANY)
+
+            # [MANY, ...] actions; if all rows agree, that may still be a rule, such as the mode.
             drawn = self._sample(case, output)
             if all(np.all(values == values[:1]) for _, values in leaves_with_values(case, drawn)):
                 again = [self._sample(case, output, 0, around.seed(step)) for step in range(8)]
@@ -93,6 +97,7 @@ class SamplerTests(Suite):
             self.not_applicable("it draws from no distribution that has a mask")
             return
         for case in cases:
+            # [N, K] bool, with at least one choice in every row.
             output = case.normal_outputs(256)
             mask = np.random.default_rng(0).random(output.shape) < 0.4
             mask[..., -1] |= ~mask.any(-1)  # one at least
@@ -169,6 +174,7 @@ class SamplerTests(Suite):
         def draws(outputs: list[Tensor], step: Tensor) -> list[Nest]:
             return [draw(sampler, case, output, step) for case, output in zip(cases, outputs, strict=True)]
 
+        # Several numbers of rows: a draw must not depend on how many there are.
         outputs = [case.normal_outputs(rows) for case, rows in zip(cases, SIZES * len(cases), strict=False)]
         compiled = execution.compiled(draws, mode)(outputs, tf.constant(3, tf.int64))
         for case, output, drawn in zip(cases, outputs, compiled, strict=True):

@@ -42,6 +42,8 @@ class TaskTests(Lines):
         expect(isinstance(task, Task), "an agentlab.Task", repr(task)[:100])
         offer = plugins.find("task", self.name)
         expect(task.name == offer.name, f"the name of its entry point, {offer.name!r}", repr(task.name))
+
+        # What the listing reads without an import.
         inspected = plugins.inspected(offer)
         expect(not inspected.problem, "a source text that can be read", inspected.problem)
         expect(task.description, "a description", "none")
@@ -56,6 +58,8 @@ class TaskTests(Lines):
         target = plugins.find("task", self.name).target.rpartition(":")[0]
         if target.endswith(".py"):
             self.not_applicable("it is of a plugin file, which is imported whole when it is named")
+
+            # Seen in a process of its own, where nothing is imported yet.
             return
         module = target if source_text.locate(target) else str(getattr(sys.modules.get(target), "__file__", target))
         process = probe.observed(module, tensorflow=False)
@@ -89,6 +93,8 @@ class TaskTests(Lines):
         with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
             run = runner.run(short, run_dir=pathlib.Path(directory) / "run")
             files = {path.name for path in run.directory.iterdir()}
+
+        # The files that every run leaves.
         expected = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
         expect(expected <= files, f"the files {sorted(expected)}", sorted(files))
         expect(run.result["steps"] >= short.steps, f"{short.steps} steps", run.result["steps"])
@@ -107,6 +113,8 @@ class TaskTests(Lines):
         if not resumed.result["exact"]:
             self.not_applicable("its environment can't be resumed to the same bits")
             return
+
+        # By the names of the agent's variables.
         one, other = ({name: value.numpy() for name, value in run.agent.variables().items()} for run in (straight, resumed))
         expect_same(one, other, "the same state of the agent whether a run was resumed or not")
 

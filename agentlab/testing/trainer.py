@@ -67,6 +67,8 @@ class TrainerTests(Suite):
         if not self._has_loss():
             self.not_applicable(OWN_UPDATES)
             return
+
+        # Eagerly, so that Python sees the numbers.
         learning = self._learning()
         loss = learning.loss(around.seed())
         expect(isinstance(loss, Loss), "an agentlab.trainer.Loss", type(loss).__name__)
@@ -85,6 +87,8 @@ class TrainerTests(Suite):
             check_names(names)
         except errors.UsageError as error:
             expect(False, "metric_names that are no other column of metrics.jsonl", str(error))
+
+        # With a pass of its own, and with the one that acted.
         for way in self._ways():
             update = self._learning(way).update()
             expect(isinstance(update, Update), f"an agentlab.trainer.Update from `{way}`", type(update).__name__)
@@ -102,6 +106,8 @@ class TrainerTests(Suite):
         for way in self._ways():
             learning = self._learning(way)
             priority = learning.update().priority
+
+            # [N], or nothing could be told apart.
             rows = learning.batch.reward.shape[:1]
             fits = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
             expect(fits, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
@@ -114,6 +120,8 @@ class TrainerTests(Suite):
             learning = self._learning(way)
             before = learning.trainable_weights()
             acting = next(iter(before))
+
+            # The acting network has to change at once; others may wait, as for a delayed update.
             learning.update()
             expect(_changed(before[acting], learning.trainable_weights()[acting]), "weights that change", f"none by `{way}`")
             for step in range(1, UPDATES):
@@ -142,6 +150,8 @@ class TrainerTests(Suite):
     def test_terminated(self) -> None:
         """Where the task terminated (discount 0), nothing beyond counts: next_observation changes no loss."""
         batch = self._experience().batch
+
+        # [N] every step terminates, and what it led to is another row's.
         ends = tf.ones_like(batch.reward, tf.bool)
         batch = attrs.evolve(batch, discount=tf.zeros_like(batch.discount), ended=ends)
         other = attrs.evolve(batch, next_observation=reversed_rows(batch.next_observation))
@@ -155,6 +165,8 @@ class TrainerTests(Suite):
     def test_seed(self) -> None:
         """Updates are a function of the batch and the seed: the same ones, the same weights."""
         learning = self._learning()
+
+        # Draws from anything but the seed would be others at every start.
         kinds = kinds_of_draws(lambda seed: self._drawn(learning, seed), tf.TensorSpec([2], tf.int64))
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         for way in self._ways():
@@ -173,6 +185,8 @@ class TrainerTests(Suite):
             names = one.trainer.variables().keys()
             expect(names == other.trainer.variables().keys(), "the same names in every process", "others")
             expect_in_range(one.trainer.ranges(), one.trainer.variables())
+
+            # Whatever is not among the variables stays behind here.
             one.copy_to(other)
             for learning in (one, other):
                 for step in range(UPDATES, 2 * UPDATES):
@@ -270,6 +284,8 @@ def _expect_networks(networks: dict[str, Network], distribution: Distribution, n
         isinstance(networks, dict) and networks and all(isinstance(network, Network) for network in networks.values())
     )
     expect(are_networks, f"networks by name for {name!r}, one at least", repr(networks)[:80])
+
+    # Every network has outputs, and the acting one those that its distribution reads.
     for network in networks.values():
         count = network.num_outputs
         expect(isinstance(count, int) and count >= 1, f"a number of outputs for {name!r}", repr(count))

@@ -75,6 +75,7 @@ def allowed_cases(sampler: Sampler) -> list[Case]:
     Raises:
         Exception: whatever was raised for the first one, if it can draw from none.
     """
+    # One case of each distribution is enough to see whether the sampler takes it.
     failures: dict[type, Exception] = {}
     fine: dict[type, bool] = {}
     for case in CASES:
@@ -86,6 +87,8 @@ def allowed_cases(sampler: Sampler) -> list[Case]:
             fine[kind] = True
         except Exception as error:  # of whatever kind a stranger's sampler raises
             fine[kind], failures[kind] = False, error
+
+    # A sampler that takes none says best itself what is wrong.
     if not any(fine.values()):
         raise next(iter(failures.values()))
     return [case for case in CASES if fine[type(case.distribution)]]

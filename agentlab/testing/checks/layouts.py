@@ -51,6 +51,7 @@ def steps_of(layout: Layout, numbers: np.ndarray) -> Step:
 
         return tf.nest.map_structure(leaf, signatures)
 
+    # Fractions of the number tell the leaves of one step apart.
     ones = np.ones(len(numbers))
     return Step(
         observation=filled(signature.observation, numbers),

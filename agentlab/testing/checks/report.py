@@ -54,6 +54,8 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
         several_kinds = len({offer.kind for offer in offers}) == len(offers)
         remedy = f"choose one by --kind, such as --kind {offers[0].kind}" if several_kinds else "name one as PACKAGE:NAME"
         raise errors.UsageError(f"--set is for one part, but {reference!r} names {_listed(offers)}; {remedy}.")
+
+    # Each line is printed as its check ends: some take seconds.
     broken = 0
     for offer in offers:
         print(plugins.described(offer))
@@ -92,6 +94,8 @@ def run(tests: type) -> Iterator[Line]:
     """
     names = [name for base in reversed(tests.__mro__) for name in vars(base) if name.startswith("test_")]
     lines: list[Line] = []
+
+    # A part that breaks one line often breaks what later tests build on; those lines are left open.
     for name in dict.fromkeys(names):
         line = run_line(tests, name)
         already = any(earlier.state == "broken" for earlier in lines)
@@ -114,6 +118,8 @@ def run_line(tests: type, name: str) -> Line:
         raise
     except BaseException as error:  # whatever a stranger's part raises is a line of the report
         return Line(text, "broken", f"expected no error; got {errors.first_line(error)}", error)
+
+    # A line can have nothing to say about a part, such as about the state of a model that has none.
     if reason := getattr(instance, "inapplicable", ""):
         return Line(text, "not applicable", reason)
     return Line(text, "kept")

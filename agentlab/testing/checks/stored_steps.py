@@ -26,12 +26,13 @@ def compiled_batch(memory: Memory, turns: list[Step], compiled: Callable[[Any], 
         add(memory, step)
         return memory.sample(around.seed())
 
+    # A memory that keeps nothing beyond a call has to be filled and read in the same one.
     *before, last = turns
     if memory.records_acting:
         return compiled(add_and_sample)(last)
-    add = compiled(lambda step: add(memory, step))
+    compiled_add = compiled(lambda step: add(memory, step))
     for step in (*before, last):
-        add(step)
+        compiled_add(step)
     return compiled(memory.sample)(around.seed())
 
 
@@ -101,6 +102,7 @@ def expect_in_order(batch: Batch) -> None:
 
 def add_ragged_turns(memory: Memory, layout: Layout) -> Iterator[list[list[int]]]:
     """Adds turns of the rows that acted in each; yields, after each turn, the numbers of every row's transitions so far."""
+    # The rows that act in each turn: all, some, none, one alone, and in another order.
     turns = [(0, 1, 2, 3), (1, 3), (), (0, 2, 3), (2,), (0, 1, 2, 3), (3, 1), (0,), (0, 1, 2, 3), (0, 1, 2, 3)]
     numbers: list[list[int]] = [[] for _ in range(ROWS)]
     begin = 1
@@ -110,6 +112,8 @@ def add_ragged_turns(memory: Memory, layout: Layout) -> Iterator[list[list[int]]
             current[row] = begin
             numbers[row].append(begin)
             begin += 1
+
+        # [ROWS] where a number is the row's transition, -1 where it didn't act.
         acted = tf.constant(current > 0)
         memory.add(
             attrs.evolve(steps_of(layout, current), discount=tf.ones([ROWS]), ended=~acted, acted=acted),
@@ -127,6 +131,7 @@ def expect_weightless(batch: Batch) -> None:
 
 def expect_sums(batch: Batch, numbers: list[list[int]], layout: Layout) -> None:
     """Raises a Violation unless each row that counts is of one environment, summed up to where it is known."""
+    # [index:] the numbers of the same row from each transition on.
     following = {number: row[index:] for row in numbers for index, number in enumerate(row)}
     rows, request = rows_of(batch, layout), layout.request
     columns: list[Nest] = [rows.observation[:, 0], rows.action, rows.reward, rows.next_observation[:, 0]]

@@ -64,6 +64,7 @@ class Suite(Lines):
 
     def test_settings_survive_json(self) -> None:
         """Settings written to a run's config.json and read again build the same part."""
+        # What a run writes and reads again, objects included.
         defaults = {setting.name: setting.default for setting in settings.describe(self.part)}
         values = {**defaults, **self.settings, **self.runner_arguments()}
         data = json.loads(json.dumps(settings.as_data(values)))

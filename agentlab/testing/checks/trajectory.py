@@ -39,6 +39,8 @@ def on_device(
         wrap: compiles the step.
     """
     rows = len(tf.nest.flatten(actions[0])[0])
+
+    # Random actions, but only such as the environment's mask allows.
     autoreset = Autoreset(environment, rows, seed)
     step = wrap(autoreset.step)
     episodes, timestep = autoreset.reset()
@@ -151,9 +153,12 @@ def bounds(space: Space) -> tuple[np.ndarray, np.ndarray]:
 
 def expect_between(array: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, where: str = "") -> None:
     """Raises a Violation unless the elements of `array` `[..., *shape]` are from `low` to `high`, which broadcast to it."""
+    # [..., *shape] bool.
     right = (array >= low) & (array <= high)
     if right.all():
         return
+
+    # One pair of bounds for all elements, or the pair of the first wrong element.
     if np.size(low) and np.all(low == np.ravel(low)[0]) and np.all(high == np.ravel(high)[0]):
         low, high = np.ravel(low)[0], np.ravel(high)[0]
         expect(False, f"{name} from {low} to {high}{where}", f"values from {array.min()} to {array.max()}")
@@ -186,6 +191,7 @@ def expect_nothing_happened(timesteps: TimeStep) -> None:
 
 def expect_final(timesteps: TimeStep) -> None:
     """Raises a Violation unless observation and final_observation are the same wherever no episode ended."""
+    # [turns, rows] bool.
     unended = ~(timesteps.terminated | timesteps.truncated)
 
     def differ(observation: np.ndarray, final: np.ndarray) -> np.ndarray:

@@ -68,10 +68,14 @@ def collected(trainer: Trainer, among: Task) -> Collected:
     """
     environment = on_host(build_environment(among.environment, ROWS), ROWS)
     spec = environment.spec
+
+    # Built as for a run, with an untrained network.
     build_trainer(trainer, _setup(among, spec, build_models(among, 0, spec, trainer)))
     sampler = schedules.spanning_settings(build_part("sampler", among.sampler), among.steps)
     policy = Policy(as_network(trainer.model), trainer.distribution(spec), sampler, spec)
     memory = around.memory_for(Learner(policy, trainer, Holding(), ROWS, 0).layout(), among.memory)
+
+    # As many turns as it takes until a batch is complete.
     request = trainer.request()
     around.Collector(policy, memory, request).collect(environment, turns_for(request))
     batch = memory.sample(around.seed())
@@ -109,6 +113,8 @@ class Learning:
         self.trainer, self.batch = trainer, experience.batch
         models = build_models(among, 0, spec, trainer)
         name, network = next(iter(trainer.networks(spec).items()))
+
+        # The watched network notes which of its passes were in training, and what they were over.
         if is_watched:
             self.batch = distinguishable(self.batch)
             row = tf.nest.map_structure(lambda leaf: leaf[(0,) * len(self.batch.reward.shape)], self.batch.observation)

@@ -72,6 +72,8 @@ def leaves(value: Nest, name: str = "") -> dict[str, np.ndarray]:
         named = {str(index): item for index, item in enumerate(value)}
     else:
         return {name: np.asarray(value)}
+
+    # A dotted name leads to each array, for messages.
     arrays: dict[str, np.ndarray] = {}
     for key, item in named.items():
         arrays.update(leaves(item, f"{name}.{key}" if name else str(key)))
@@ -90,6 +92,8 @@ def _difference(left: np.ndarray, right: np.ndarray, exact: bool) -> str:
     """Returns where two arrays differ, "" if nowhere."""
     if left.shape != right.shape or left.dtype != right.dtype:
         return f"{shape_and_dtype(left)} and {shape_and_dtype(right)}"
+
+    # nan is the same as nan here, and floats of another execution may round differently.
     same = left == right
     if np.issubdtype(left.dtype, np.floating):
         same |= np.isnan(left) & np.isnan(right)

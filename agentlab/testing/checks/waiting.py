@@ -19,6 +19,8 @@ def show_status(text: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
+
+    # A thread, because the check itself may be inside native code for seconds.
     ended = threading.Event()
     thread = threading.Thread(target=_show, args=(text, ended), daemon=True)
     thread.start()

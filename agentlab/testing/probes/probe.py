@@ -54,6 +54,7 @@ def observed(module: str, tensorflow: bool = True) -> Import:
 
 def observe(*modules: str, tensorflow: bool = True) -> None:
     """Observes the imports of several modules, one after the other, in one process."""
+    # A process of its own with the same path, so that what is imported here hides nothing.
     paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), *sys.path]))
     environment = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryDirectory() as directory:
@@ -62,6 +63,8 @@ def observe(*modules: str, tensorflow: bool = True) -> None:
         command = [sys.executable, "-m", "agentlab.testing.probes.probe", *options, *modules]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True)
         observations = json.loads(report.read_text("utf-8")) if report.exists() else {}
+
+    # What the process said last, where it ended before its report.
     lines = ended.stderr.strip().splitlines() or [""]
     lost = Import(f"the end of the process with exit code {ended.returncode}, {lines[-1]}", "", 0.0, [], [])
     for module in modules:
@@ -81,6 +84,7 @@ def main(arguments: list[str]) -> None:
 def _observe(name: str) -> Import:
     before, begin, error = untouched.snapshot(), time.monotonic(), ""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        # Standard output as the system has it, not as Python sees it.
         stdout = os.dup(1)
         os.dup2(output.fileno(), 1)  # what native code prints counts too
         try:

@@ -32,6 +32,8 @@ def snapshot() -> dict[str, Any]:
         "builtins": {name: id(value) for name, value in vars(builtins).items() if name != "_"},
         "the recursion limit": sys.getrecursionlimit(),
     }
+
+    # Asking must import nothing that the part has not imported.
     if "numpy" in sys.modules:
         state |= _of_numpy()
     if "tensorflow" in sys.modules:

@@ -75,6 +75,8 @@ def distinguishable(batch: Batch) -> Batch:
     """Returns `batch` with the same row in all of `observation`, and in all of `next_observation` another, if it has one."""
     axes = batch.reward.shape
     observation, following = (_as_rows(value, len(axes)) for value in (batch.observation, batch.next_observation))
+
+    # [2 N T, ...] all rows, and the first that differs from row 0.
     rows = tf.nest.map_structure(lambda *leaves: tf.concat(leaves, axis=0), observation, following)
     differs = [tf.reduce_any(tf.reshape(leaf != leaf[0], [len(leaf), -1]), axis=1) for leaf in tf.nest.flatten(rows)]
     other = tf.argmax(tf.reduce_any(tf.stack(differs), axis=0))
