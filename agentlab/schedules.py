@@ -101,6 +101,8 @@ def spanning_settings(part: Part, total: int | None) -> Part:
         spanned = copy.copy(part)
         vars(spanned).update({name: spanning(value, total) for name, value in vars(part).items()})
         return spanned
+
+    # A part whose settings hold no schedule stays the object it is.
     fields = {field.alias or field.name: getattr(part, field.name) for field in attrs.fields(type(part)) if field.init}  # type: ignore[arg-type]
     changes = {name: spanning(value, total) for name, value in fields.items()}
     return attrs.evolve(part, **changes) if any(changes[name] is not fields[name] for name in fields) else part  # type: ignore[misc]

@@ -56,6 +56,8 @@ class LoopChecks:
             "final_observation": spec.observation,
             "reward": REWARD,
         }
+
+        # Only what can be wrong costs operations in the loop.
         leaves = [((name, path), leaf) for name, nest in self._nests.items() for path, leaf in leaves_of(nest).items()]
         self.spaces = {key: leaf for key, leaf in leaves if _can_be_wrong(leaf)}
 

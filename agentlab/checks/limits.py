@@ -150,6 +150,8 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """
     text = os.fspath(path)
     _check_text(text, "The path")
+
+    # File systems limit both the whole path and each name in it.
     names = os.fsencode(text).replace(os.fsencode(os.sep), b"/").split(b"/")
     if sum(map(len, names)) + len(names) > LONGEST_PATH or max(map(len, names)) > LONGEST_NAME:
         raise errors.UsageError(

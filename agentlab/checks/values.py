@@ -135,6 +135,8 @@ def as_reward(value: object, row: int) -> float:
     """Returns one row's reward as a float, finite or not; an array of one element is taken as its number."""
     if value.__class__ is float:
         return value
+
+    # Any number-like value, such as NumPy's or a Fraction.
     number = _single(value, "biufO")
     try:
         return float(number)

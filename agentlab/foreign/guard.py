@@ -37,6 +37,8 @@ def is_interrupt(error: BaseException) -> bool:
         return True
     if type(error) is not KeyboardInterrupt or error.__traceback__ is None:
         return False
+
+    # A signal interrupts between two instructions; code that raises KeyboardInterrupt itself is at a `raise`.
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next

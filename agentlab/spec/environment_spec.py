@@ -107,6 +107,8 @@ def _as_data(space: SpaceNest | None) -> dict[str, Any] | None:
         return None
     if isinstance(space, dict):
         return {"kind": "mapping", "entries": {name: _as_data(entry) for name, entry in space.items()}}
+
+    # Fields by name; infinities are left out, as JSON knows none.
     kind = next(name for name, cls in KINDS.items() if type(space) is cls)
     values = {name: _finite(value) for name, value in attrs.asdict(space).items()}  # type: ignore[arg-type]
     return {"kind": kind, **{name: value for name, value in values.items() if value is not None}}
@@ -149,6 +151,8 @@ def _are_starts(start: int | tuple[int, ...], space: Space) -> bool:
         return type(start) in (int, tuple)
     if isinstance(start, tuple) != isinstance(space, MultiDiscrete) or np.dtype(space.dtype).kind not in "iu":
         return False
+
+    # The last choice counted from `start` has to fit into the dtype as well.
     info, (_, largest) = np.iinfo(space.dtype), space.limits or (0, 0)
     last = [first + int(count) for first, count in zip(np.ravel(start).tolist(), np.ravel(largest).tolist(), strict=True)]
     return int(info.min) <= min(np.ravel(start).tolist()) and max(last) <= int(info.max)

@@ -158,6 +158,8 @@ def _whole_limits(minimum: Bound, maximum: Bound, dtype: str) -> tuple[np.ndarra
     """Returns the least and the largest whole number within bounds, None where the dtype, or its fractions, leave them open."""
     if np.dtype(dtype).kind not in "iu":
         return None
+
+    # Bounds as wide as the dtype's own limit nothing.
     info = np.iinfo(dtype)
     if np.all(np.asarray(minimum) <= info.min) and np.all(np.asarray(maximum) >= info.max):
         return None

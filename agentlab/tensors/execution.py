@@ -95,6 +95,8 @@ class Compiled:
             return use()
         except tf.errors.OperatorNotAllowedInGraphError:
             self._function = tf.function(self._plain, autograph=True, **self._options)
+
+        # Once more as AutoGraph converts it, with tf.cond and tf.while_loop in the place of Python's.
         try:
             return use()
         except AgentlabError as error:  # AutoGraph raises it anew, with every line of Python on the way in its message

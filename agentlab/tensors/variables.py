@@ -72,6 +72,8 @@ def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable], ranges: Ma
     """
     file.check(rings, short=True)
     checked = CheckedFile(file, ranges)
+
+    # A block at a time, so that file and variable are never both whole in memory.
     for name, ring in rings.items():
         blocks = _blocks(ring)
         if not blocks:

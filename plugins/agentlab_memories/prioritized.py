@@ -62,10 +62,14 @@ class PrioritizedReplay(UniformReplay):
     def _enter(self, count: Tensor) -> None:
         """Gives those of the last `count` transitions and before them that are complete by now the largest priority so far."""
         added, left_out, oldest = self._ring.added(), self._ring.newest_left_out, self._ring.bounds()[0]
+
+        # [N] numbers of what was added, and of what has become complete by it.
         numbers = added - count + tf.range(tf.maximum(count - self.capacity, 0), count)  # of a constant length where N is one
         if left_out:
             earlier = numbers - left_out
             numbers = tf.concat([numbers, tf.where(earlier >= oldest, earlier, numbers)], axis=0)
+
+        # New steps get the largest priority so far, so that each is drawn soon; incomplete ones none.
         largest = tf.fill(tf.shape(numbers), self._largest.read_value())
         self._tree.put(numbers % self.capacity, tf.where(numbers < added - left_out, largest, 0.0))
 

@@ -60,6 +60,7 @@ class Features(keras.layers.Layer):
 
 def _features(space: Space, values: Tensor) -> Tensor:
     """Returns features `[B, F]` float32 of values `[B, *shape]` of one space."""
+    # [B, F] one-hot codes of choices, numbers as they are.
     if isinstance(space, Discrete):
         codes = tf.one_hot(values, space.num_values)
     elif isinstance(space, MultiDiscrete):

@@ -180,6 +180,8 @@ class Transformer(RecurrentModel):
     def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         caches, seen = state
         outputs, new_caches = self.dropout(self.embedding(observation), training=training), []
+
+        # Each block reads and extends the cache of its own.
         for block, cache in zip(self.blocks, caches, strict=True):
             outputs, cache = block(outputs, cache, seen, training=training)
             new_caches.append(cache)

@@ -58,6 +58,8 @@ class NoisyDense(keras.layers.Layer):
         """Returns the outputs `[N, units]` for inputs `[N, I]`."""
         inputs = tf.cast(inputs, self.compute_dtype)
         outputs = tf.matmul(inputs, self.kernel) + self.bias
+
+        # [I] and [units] factors, one draw for all rows: the noise makes one other network of this one.
         seed = noise.present_seed()
         if seed is not None:
             of_inputs, of_outputs = (tf.cast(drawn, self.compute_dtype) for drawn in self.draw(seed))

@@ -110,8 +110,12 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
     def _project(self, inputs: Tensor, bias: Tensor) -> Tensor:
         """Returns inputs times the kernel, plus `bias`: one product for all positions, or one row of a table for each."""
         kernel = tf.convert_to_tensor(self.kernel)
+
+        # A product with a one-hot code is a row of the kernel.
         if self.num_symbols is not None:
             return table_rows(kernel + bias, inputs)
+
+        # [..., F] to [..., gates * units] as one product of all positions.
         shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[-1]]], axis=0)
         projected = tf.reshape(tf.matmul(timesteps.rows(inputs), kernel) + bias, shape)
         projected.set_shape([*inputs.shape[:-1], kernel.shape[-1]])

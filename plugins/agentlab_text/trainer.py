@@ -71,6 +71,8 @@ class SymbolScore(Score):
 
     def add(self, output: np.ndarray, batch: Batch) -> None:
         judged = batch.target >= 0
+
+        # [N, K] in float64, since differences of large sums are what counts.
         logits, target = output[judged].astype(np.float64), batch.target[judged]
         largest = logits.max(axis=-1, keepdims=True)
         normalizer = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=-1))

@@ -26,6 +26,7 @@ def check() -> None:
 
 def _is_in_use() -> bool:
     """Whether TensorFlow has started its threads: from then on, their number can't be set."""
+    # TensorFlow refuses to change its threads once it has started them, which nothing else tells.
     count = tf.config.threading.get_intra_op_parallelism_threads()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(count + 1)

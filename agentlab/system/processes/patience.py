@@ -69,6 +69,8 @@ def _interrupted_after(seconds: float) -> Iterator[None]:
 
 def _count_down(seconds: float, ended: threading.Event, interrupt: _Interrupt) -> None:
     patience = Patience(seconds)
+
+    # Time that the process was stopped for, as by Ctrl-Z, does not count.
     while wait := patience.next_wait():
         if ended.wait(wait):
             return
