@@ -89,6 +89,11 @@ class EnvironmentFault(AgentlabError):
     """An environment raised, or returned something that its own spec rules out."""
 
 
+def failed_call(environment: str, call: str, clause: str) -> EnvironmentFault:
+    """Returns the fault of an environment, by its name, in a call such as "reset" or "vector step 3"."""
+    return EnvironmentFault(f"The environment {environment} failed at {call}: {clause.rstrip('.')}.")
+
+
 class PartFault(AgentlabError):
     """A trainer, model, sampler, memory or other part raised."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -174,9 +175,13 @@ class _Recurrent(Network):
         return self.model.unroll(observation, state, begun, training)
 
 
+@functools.singledispatch
 def as_network(model: keras.Model) -> Network:
-    """Returns a Keras model as the loop sees it; the one place that looks at what kind of model it is."""
-    return _Recurrent(model) if isinstance(model, RecurrentModel) else _Plain(model)
+    """Returns a Keras model as the loop sees it; what each kind of model is to the loop is registered here."""
+    return _Plain(model)
+
+
+as_network.register(RecurrentModel, _Recurrent)
 
 
 def infer(model: keras.Model, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:

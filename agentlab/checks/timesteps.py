@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short, without_least
-from agentlab.errors import EnvironmentFault, UsageError
-from agentlab.spec import EnvironmentSpec, blank, describe, map_space
+from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short
+from agentlab.errors import EnvironmentFault, UsageError, failed_call
+from agentlab.spec import EnvironmentSpec, blank, describe, targets_of
 from agentlab.types import Nest, TimeStep
 
 
@@ -30,7 +30,7 @@ class TimeStepCheck:
         self._all = np.ones(rows, np.bool_)
         self._observation = Values(spec.observation, "observation")
         self._final_observation = Values(spec.observation, "final_observation")
-        self._target = None if spec.target is None else Values(map_space(without_least, spec.target), "target")
+        self._target = None if spec.target is None else Values(targets_of(spec.target), "target")
         self._action = Values(spec.action, "action")
 
     def beginning(self, timestep: object) -> TimeStep:
@@ -144,7 +144,7 @@ class EnvironmentCheck:
 def failure(name: str, turn: int, clause: str) -> EnvironmentFault:
     """Returns the fault of an environment at its vector step `turn`, 0 being the reset."""
     when = f"vector step {turn}" if turn else "reset"
-    return EnvironmentFault(f"The environment {name} failed at {when}: {clause.rstrip('.')}.")
+    return failed_call(name, when, clause)
 
 
 def unfit_action(name: str, turn: int, clause: str) -> UsageError:

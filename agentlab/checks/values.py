@@ -31,14 +31,6 @@ def ranges_of(space: SpaceNest, name: str) -> dict[str, Range]:
     return {f"{name}/{path}" if path else name: range_of(leaf) for path, leaf in leaves_of(space).items()}
 
 
-def without_least(space: Space) -> Space:
-    """Returns the space of targets: of choices, a negative one means that there is nothing to be right about."""
-    if isinstance(space, Array) or space.limits is None:
-        return space
-    largest = np.broadcast_to(space.limits[1], space.shape)
-    return Array(space.shape, space.dtype, maximum=largest.tolist())
-
-
 def complaint(row: int, name: str, element: list[int], value: object, space: Space) -> str:
     """Returns the clause that says which number is wrong, and what was expected."""
     return f"row {row}'s {name}{element or ''} is {value}; expected {space.expected(tuple(element))}."

@@ -116,7 +116,6 @@ class Guarded(Environment):
         watch = self._watch
         watch.call = "vector step"
 
-        # This is `ask` written out, since a call more at every step would show.
         try:
             return self._step(action)
         except (errors.AgentlabError, errors.RunWarning):
@@ -171,7 +170,7 @@ class Guarded(Environment):
 
     def _fault(self, name: str, what: str) -> errors.EnvironmentFault:
         when = f"vector step {self._watch.turns - self._begun + 1}" if name == "step" else name
-        return errors.EnvironmentFault(f"The environment {self._name} failed at {when}: {what}.")
+        return errors.failed_call(self._name, when, what)
 
 
 def guarded(environment: Environment) -> Guarded:

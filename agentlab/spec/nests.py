@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -61,6 +61,21 @@ def copied(value: Nest) -> Nest:
     return map_leaves(np.array, value)
 
 
+def is_array(space: SpaceNest) -> TypeGuard[Array]:
+    """Returns whether a space is a single array of quantities."""
+    return not isinstance(space, dict) and space.is_numeric
+
+
+def num_values_of(space: SpaceNest | None) -> int | None:
+    """Returns the number of values of a space that is a choice, or several choices among equally many; None of any other."""
+    return None if space is None or isinstance(space, dict) else space.num_values
+
+
+def targets_of(space: SpaceNest) -> SpaceNest:
+    """Returns the space of right answers to actions of this space, see `Space.of_targets`."""
+    return map_space(lambda leaf: leaf.of_targets(), space)
+
+
 def array_of(space: SpaceNest, who: str, name: str) -> Array:
     """Returns a space that is a single array of numbers.
 
@@ -72,9 +87,9 @@ def array_of(space: SpaceNest, who: str, name: str) -> Array:
     Raises:
         UsageError: it is of another kind.
     """
-    if not isinstance(space, Array):
-        raise errors.UsageError(f"{who} needs observations that are one array; environment {name!r} shows a {describe(space)}.")
-    return space
+    if isinstance(space, Array):  # the one place that narrows the type for all models
+        return space
+    raise errors.UsageError(f"{who} needs observations that are one array; environment {name!r} shows a {describe(space)}.")
 
 
 def choices_of(space: SpaceNest) -> Shape:

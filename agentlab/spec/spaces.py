@@ -6,7 +6,7 @@ import abc
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias, Union
+from typing import Any, ClassVar, TypeAlias, Union
 
 import attrs
 import numpy as np
@@ -25,10 +25,17 @@ class Space(abc.ABC):
     Attributes:
         shape: of one array.
         dtype: NumPy's name of it.
+        is_numeric: whether its numbers are quantities rather than choices.
+        num_values: of each element, where all are choices among equally many values; elsewhere None.
+        sizes: the number of values of each element, where they are choices among different numbers of values; elsewhere ().
     """
+
+    is_numeric: ClassVar[bool] = False
 
     shape: Shape
     dtype: str
+    num_values: int | None = None
+    sizes: tuple[int, ...] = ()
 
     @property
     @abc.abstractmethod
@@ -64,6 +71,13 @@ class Space(abc.ABC):
         """Returns actions `[..., *shape]` as the environment itself numbers them."""
         return action
 
+    def of_targets(self) -> Space:
+        """Returns the space of right answers: of choices, a negative one means that there is nothing to be right about."""
+        if self.limits is None:
+            return self
+        largest = np.broadcast_to(self.limits[1], self.shape)
+        return Array(self.shape, self.dtype, maximum=largest.tolist())
+
 
 Bound: TypeAlias = "float | tuple[Any, ...]"  # of all elements of an array, or nested tuples with one for each
 
@@ -96,6 +110,8 @@ class Array(Space):
     array([ -1., -10.], dtype=float32)
     """
 
+    is_numeric: ClassVar[bool] = True
+
     shape: Shape
     dtype: str = "float32"
     minimum: Any = attrs.field(default=-math.inf, converter=_bound)
@@ -119,6 +135,9 @@ class Array(Space):
     @property
     def num_features(self) -> int:
         return math.prod(self.shape)
+
+    def of_targets(self) -> Array:
+        return self
 
     def random(self, rows: int, generator: np.random.Generator) -> np.ndarray:
         low, high = np.maximum(self.low, -1.0), np.minimum(self.high, 1.0)

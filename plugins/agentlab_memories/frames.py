@@ -10,7 +10,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.checks.values import range_of
 from agentlab.memory import Layout
-from agentlab.spec import Array, EnvironmentSpec, describe
+from agentlab.spec import Array, EnvironmentSpec, describe, is_array
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.execution import repeat
 from agentlab.types import Step, Tensor
@@ -160,8 +160,7 @@ def _stack_of(spec: EnvironmentSpec) -> Array:
         UsageError: they are not.
     """
     space = spec.observation
-    is_stack = isinstance(space, Array) and len(space.shape) >= 2 and space.dtype == "uint8"
-    if isinstance(space, Array) and is_stack:
+    if is_array(space) and len(space.shape) >= 2 and space.dtype == "uint8":
         is_image = len(space.shape) == 3 and space.shape[-1] in CHANNELS and space.shape[0] > space.shape[-1]
         if not is_image:
             return space

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.checks.values import ranges_of, without_least
+from agentlab.checks.values import ranges_of
 from agentlab.memory import Layout, weight_of
-from agentlab.spec import map_space
+from agentlab.spec import targets_of
 from agentlab.system.free_memory import check_free
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.state import variables_of
@@ -287,7 +287,7 @@ class Ring:
     def ranges(self) -> dict[str, Range]:
         """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
         spec = self._spec
-        target = {} if spec.target is None else ranges_of(map_space(without_least, spec.target), "stored/target")
+        target = {} if spec.target is None else ranges_of(targets_of(spec.target), "stored/target")
         links = {"following": Range(0, self.capacity - 1), "newest": Range(-1, "added")} if self._is_linked else {}
         stored = {**ranges_of(spec.action, "stored/action"), **target, "stored/discount": Range(0, 1), "added": COUNT}
         observed = {f"observations/{name}": span for name, span in self._observations.limits("added").items()}

@@ -6,9 +6,9 @@ import attrs
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.checks.values import ranges_of, without_least
+from agentlab.checks.values import ranges_of
 from agentlab.memory import Layout, Memory, weight_of
-from agentlab.spec import map_space
+from agentlab.spec import targets_of
 from agentlab.system.free_memory import check_free
 from agentlab.system.ranges import COUNT, Range
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
@@ -50,7 +50,7 @@ class Rollout(Memory):
 
     def ranges(self) -> dict[str, Range]:
         spec = self._spec
-        target = {} if spec.target is None else ranges_of(map_space(without_least, spec.target), "stored/target")
+        target = {} if spec.target is None else ranges_of(targets_of(spec.target), "stored/target")
         observed = {
             **ranges_of(spec.observation, "stored/observation"),
             **ranges_of(spec.observation, "stored/next_observation"),

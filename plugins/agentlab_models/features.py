@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiDiscrete, Space, SpaceNest, features_of, pairs_of
+from agentlab.spec import EnvironmentSpec, Space, SpaceNest, features_of, is_array, pairs_of
 from agentlab.types import Nest, Tensor
 
 
 def is_flat(space: SpaceNest) -> bool:
     """Returns whether observations are features as they are: one list of floating-point numbers."""
-    return isinstance(space, Array) and len(space.shape) == 1
+    return is_array(space) and len(space.shape) == 1
 
 
 def feature_layers(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
@@ -21,7 +21,7 @@ def feature_layers(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
     space = spec.seen
     if is_flat(space):
         return []
-    return [keras.layers.Flatten()] if isinstance(space, Array) else [Features(space)]
+    return [keras.layers.Flatten()] if is_array(space) else [Features(space)]
 
 
 @keras.saving.register_keras_serializable(package="agentlab_models")
@@ -61,9 +61,9 @@ class Features(keras.layers.Layer):
 def _features(space: Space, values: Tensor) -> Tensor:
     """Returns features `[B, F]` float32 of values `[B, *shape]` of one space."""
     # [B, F] one-hot codes of choices, numbers as they are.
-    if isinstance(space, Discrete):
+    if space.num_values is not None:
         codes = tf.one_hot(values, space.num_values)
-    elif isinstance(space, MultiDiscrete):
+    elif space.sizes:
         parts = tf.unstack(values, axis=-1)
         codes = tf.concat([tf.one_hot(part, size) for part, size in zip(parts, space.sizes, strict=True)], axis=-1)
     else:

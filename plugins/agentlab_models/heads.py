@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.spec import EnvironmentSpec, choices_of, describe, num_values_of
 from agentlab.tensors import keras_names
 from agentlab.types import Tensor
 from agentlab_models.noisy import NoisyDense
@@ -59,15 +59,15 @@ def dense_layers(
 
 
 def _dueling(spec: EnvironmentSpec, num_outputs: int, hidden_units: Sequence[int], dense: Dense) -> Dueling:
-    action = spec.action
-    if not isinstance(action, Discrete) or action.shape or num_outputs % action.num_values:
+    action, num_values = spec.action, num_values_of(spec.action)
+    if num_values is None or choices_of(action) or num_outputs % num_values:
         raise errors.UsageError(
             f"A dueling network has outputs for each of several actions; environment {spec.name!r} takes a {describe(action)} "
             f"and the trainer wants {num_outputs} outputs. Set model.dueling=false."
         )
 
     # Z atoms for each action; 1 unless the returns have a distribution.
-    atoms = num_outputs // action.num_values
+    atoms = num_outputs // num_values
 
     def stream(name: str, outputs: int) -> list[keras.layers.Layer]:
         hidden = [layer for units in hidden_units for layer in dense.hidden(units, f"{name}_hidden")]

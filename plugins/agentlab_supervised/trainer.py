@@ -9,7 +9,7 @@ import keras
 
 from agentlab import errors
 from agentlab.distribution import Deterministic, Distribution, distribution_of
-from agentlab.spec import Array, Discrete, EnvironmentSpec, SpaceNest, describe, spaces_alike
+from agentlab.spec import EnvironmentSpec, SpaceNest, describe, is_array, num_values_of, spaces_alike
 from agentlab.tensors import keras_names
 from agentlab.trainer import Loss, Score, Setup, Trainer
 from agentlab.types import Batch, Seed, Tensor
@@ -47,7 +47,7 @@ class Supervised(Trainer):
                 f"Environment {spec.name!r} takes a {describe(spec.action)}, but its right answer is a {describe(target)}; "
                 "expected the same kind of space."
             )
-        if isinstance(target, Array):
+        if is_array(target):
             return Deterministic(shape=target.shape)
         return distribution_of(target)
 
@@ -65,23 +65,23 @@ class Supervised(Trainer):
     def score(self) -> Score:
         for metric in self._metrics:
             metric.reset_state()
-        if isinstance(self._target, Discrete):
-            return ClassScore(self._loss, self._metrics, self._target.num_values)
+        if (num_classes := num_values_of(self._target)) is not None:
+            return ClassScore(self._loss, self._metrics, num_classes)
         return AnswerScore(self._loss, self._metrics)
 
 
 def _loss(loss: keras_names.Loss | None, target: SpaceNest | None) -> Any:
     """Returns what to call with (target, output)."""
     if loss is None:
-        discrete = isinstance(target, Discrete)
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if discrete else keras.losses.MeanSquaredError()
+        is_class = num_values_of(target) is not None
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if is_class else keras.losses.MeanSquaredError()
     if loss in ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # models here put out logits
     return keras_names.loss(loss)
 
 
 def _metric(metric: keras_names.Metric, target: SpaceNest | None) -> Any:
-    if metric in ("accuracy", "acc") and isinstance(target, Discrete):
+    if metric in ("accuracy", "acc") and num_values_of(target) is not None:
         return keras.metrics.SparseCategoricalAccuracy(name="accuracy")  # as `compile` resolves the name
     return metric
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.distribution import Categorical
-from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.spec import EnvironmentSpec, describe, num_values_of
 from agentlab.trainer import Loss, Score, Trainer
 from agentlab.types import Batch, Seed, Tensor
 
@@ -41,13 +41,14 @@ class NextSymbol(Trainer):
     metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "bits_per_character")
 
     def distribution(self, spec: EnvironmentSpec) -> Categorical:
-        if not isinstance(spec.target, Discrete):
+        num_values = num_values_of(spec.target)
+        if num_values is None:
             target = "no target" if spec.target is None else f"a target that is a {describe(spec.target)}"
             raise errors.UsageError(
                 f"Trainer 'next-symbol' needs to be told the right symbols; environment {spec.name!r} has {target}. "
                 "Choose environment 'text'."
             )
-        return Categorical(num_values=spec.target.num_values)
+        return Categorical(num_values=num_values)
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
         nats, judged = next_symbol_loss(output, batch.target)

@@ -12,7 +12,7 @@ import numpy as np
 from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.foreign.guard import guarded
-from agentlab.spec import EnvironmentSpec, MultiDiscrete, random_values
+from agentlab.spec import EnvironmentSpec, random_values
 from agentlab.spec.environment_spec import MASK
 from agentlab.types import Nest, TimeStep
 from agentlab_envs.gymnasium.workers import Hung
@@ -80,7 +80,7 @@ def _action(spec: EnvironmentSpec, timestep: TimeStep, generator: np.random.Gene
     """Returns random actions of one row, among those that are allowed."""
     if not spec.has_mask:
         return random_values(spec.action, 1, generator)
-    sizes = spec.action.sizes if isinstance(spec.action, MultiDiscrete) else (spec.action.num_values,)  # type: ignore[union-attr]
+    sizes = spec.action.sizes or (spec.action.num_values or 1,)  # type: ignore[union-attr]
     allowed = np.split(timestep.observation[MASK][0], np.cumsum(sizes)[:-1])
     choices = [generator.choice(np.flatnonzero(part) if part.any() else len(part)) for part in allowed]
     return np.array(choices, spec.action.dtype).reshape(1, *spec.action.shape)  # type: ignore[union-attr]
