@@ -9,12 +9,11 @@ import os
 import pathlib
 import shlex
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from agentlab import errors
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.event_file import EventFile
-from agentlab.runs.result import Result
 from agentlab.system import files
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.system.folder import Folder
@@ -28,6 +27,33 @@ EVENTS = "events"
 CHECKPOINTS = "checkpoints"
 BEGINNINGS = (f".{CONFIG}", METRICS, LOCK)  # what a process may leave that is killed before it has written config.json
 COPY_BYTES = 2**20  # of metrics at once
+
+
+class Best(TypedDict):
+    """The best evaluation during training: the environment step, and the mean return."""
+
+    step: int
+    return_mean: float
+
+
+class Result(TypedDict):
+    """The content of a run's result.json.
+
+    `evaluation` has the entries of every evaluation, such as `return_mean`, and what the trainer's score adds, such as
+    `accuracy`. `seconds` has those of each phase and their `total`. `exact` is whether the run is bit for bit what one session
+    would have come to.
+    """
+
+    task: str
+    seed: int
+    gear: str
+    execution: str
+    steps: int
+    updates: int
+    exact: bool
+    best: NotRequired[Best]
+    evaluation: dict[str, Any]
+    seconds: dict[str, float]
 
 
 class RunDirectory:

@@ -23,9 +23,8 @@ from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.composition import build_agent, resolved
 from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.model_building import weights_within
-from agentlab.runs.result import Result
 from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config, version_1_of
-from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, RunDirectory
+from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, Result, RunDirectory
 from agentlab.runs.session import Run, Session
 from agentlab.runs.training import Training
 from agentlab.system import files, machine

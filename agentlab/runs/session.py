@@ -34,8 +34,7 @@ from agentlab.runs.composition import (
 from agentlab.runs.finite_checks import check_learning
 from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.progress import Progress
-from agentlab.runs.result import Best, Result
-from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.run_directory import Best, Result, RunDirectory
 from agentlab.spec import leaves_of
 from agentlab.system import free_memory, machine
 from agentlab.system.processes.clock import Clock

@@ -57,6 +57,7 @@ class MinAtarFreeway(MinAtarGame):
         beside = tf.equal(tf.range(1, LANES + 1, dtype=tf.int64), y[:, None])
         hit = tf.reduce_any(beside & (tf.equal(game["column"], COLUMN) | tf.equal(column, COLUMN)), axis=1)
 
+        # A car's period is its speed; the chicken rests after each step.
         cars = {"column": column, "speed": speed, "wait": tf.where(due, tf.abs(speed), wait - 1)}
         timer = count_down(either(walks, MOVE_PERIOD, game["timer"]))
         after = {"y": either(hit, BOTTOM, y), "timer": timer, **cars}
