@@ -82,7 +82,7 @@ class PluginError(UsageError):
 
 
 class UnfitCheckpoint(UsageError):
-    """A checkpoint is whole, but not of the run that it lies in: the run can't go on from it."""
+    """A checkpoint is complete, but belongs to another run, so this run can't resume from it."""
 
 
 class EnvironmentFault(AgentlabError):
@@ -121,7 +121,7 @@ class Interrupted(AgentlabError):
 
 
 class RunWarning(_Message, UserWarning):
-    """A run goes on, but not as one might think: on another machine, from an older checkpoint, or not to the same bits."""
+    """A run continues, but not as expected: on another machine, from an older checkpoint, or not bit for bit."""
 
 
 def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -> str:

@@ -48,7 +48,7 @@ def part(name: str, **values: object) -> Part:
 
 
 def _check_name(_task: Task, _attribute: attrs.Attribute, name: object) -> None:
-    """Raises ValueError if a task's name is none for a directory, which its runs are put into."""
+    """Raises ValueError if a task's name can't be the name of a directory, which its runs are put into."""
     plain = isinstance(name, str) and name.strip(".") and name.isprintable() and not {"/", "\\"} & set(name)
     if not plain or len(str(name).encode("utf-8", "surrogatepass")) > NAME_BYTES:
         raise ValueError(
@@ -73,7 +73,7 @@ class Evaluation:
             environment has no limit of its own, which is warned of.
         period: environment steps between evaluations during training; 0 for one at the end only.
         stop_return: training ends before its budget is used up once an evaluation during training has at least this mean
-            return; None to go on. The evaluation at the end is over other episodes.
+            return; None never ends it early. The evaluation at the end uses other episodes.
     """
 
     environment: Part | None = None

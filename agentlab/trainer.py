@@ -96,7 +96,7 @@ class Setup:
         models: built Keras models, `count` for every network, by the network's name.
         num_environments: B.
         seed: the run's, for streams of the trainer's own, see `agentlab.seeds`.
-        steps: the budget, in environment steps; None where there is none, as in a loop of one's own.
+        steps: the budget, in environment steps; None without a budget, as in a loop of your own.
         execution: "eager", "graph" or "xla", of updates that a host program calls.
     """
 
@@ -150,7 +150,7 @@ class Recording:
     """A forward pass that a loss can be differentiated through.
 
     Attributes:
-        tape: has recorded it, and goes on recording when entered.
+        tape: has recorded it, and continues recording when entered.
         output: `[N, ..., K]`, of the network that acts.
         added_losses: sum of the losses that layers added in this pass, scalar.
     """
@@ -280,7 +280,7 @@ class Trainer:
         layers made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
 
         Raises:
-            UsageError: a model has no weights to train, or the optimizer is none.
+            UsageError: a model has no weights to train, or the optimizer is unknown.
         """
         self.spec = setup.spec
         self._seed = setup.seed

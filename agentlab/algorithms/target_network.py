@@ -1,4 +1,4 @@
-"""The target network: a model of some time ago, by which it is told what follows is worth."""
+"""The target network: an earlier copy of a model, which values what follows."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _count(tables: Table) -> tuple[int, int]:
     names = values = 0
     waiting: list[Table] = [tables]
 
-    # A list of what is left to count instead of a recursion: the depth is a stranger's.
+    # A loop instead of a recursion, because the file decides how deep the tables are nested.
     while waiting:
         table = waiting.pop()
         names += len(table) if isinstance(table, dict) else 0

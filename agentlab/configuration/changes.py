@@ -36,9 +36,9 @@ def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None 
 
 
 def merged(old: dict[str, Any], new: dict[str, Any], are_parts: bool = False) -> dict[str, Any]:
-    """Returns `old` with `new` merged in: tables into tables, but another part, optimizer or kind of schedule begins anew.
+    """Returns `old` with `new` merged in: tables into tables, but another part, optimizer or kind of schedule replaces one.
 
-    What stood for an object begins anew as well. `are_parts` is for tables of parts, such as `models`.
+    A placeholder of an object is replaced as well. `are_parts` is for tables of parts, such as `models`.
 
     >>> merged({"model": {"name": "mlp", "activation": "tanh"}}, {"model": {"name": "cnn"}, "steps": 5})
     {'model': {'name': 'cnn'}, 'steps': 5}

@@ -51,7 +51,7 @@ def read_run_config(file: pathlib.Path, trust: bool = False) -> tuple[Task, int,
         trust: whether it may ask for more than other files.
 
     Raises:
-        UsageError: it is none, or asks for more than a file may.
+        UsageError: it is not a run's config, or asks for more than a file may.
     """
     try:
         data = files.read_json(file)

@@ -1,4 +1,4 @@
-"""Guard: the one way to what strangers wrote. Whatever an environment raises is its fault, and told as such."""
+"""Guard: all calls of other people's environments. Whatever an environment raises is reported as its fault."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Returns whether an exception is ours or the user's, and merely met foreign code: Ctrl-C, or a time limit.
+    """Returns whether an exception only passed through foreign code: Ctrl-C, or a time limit.
 
     Ctrl-C raises KeyboardInterrupt between two instructions, wherever the program is; one that a `raise` statement raised was
     the code's own idea.
@@ -79,9 +79,9 @@ def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECO
 
 
 class Guarded(Environment):
-    """An environment of somebody else's: what it raises, `SystemExit` included, is an EnvironmentFault; closing it can't fail.
+    """Another author's environment: what it raises, `SystemExit` included, is an EnvironmentFault; closing it can't fail.
 
-    Entered, it is watched: a call that takes long is told of.
+    While entered, it is watched: a call that takes long causes a warning.
 
     Args:
         environment: to be called through this.

@@ -1,4 +1,4 @@
-"""Part faults: what a part of somebody else's raises, traced or eagerly, is that part's fault, and told as such.
+"""Part faults: what other people's parts raise, traced or eagerly, is reported as the fault of that part.
 
 Parts are called all over the loop, mostly as it is compiled. So nothing stands around the single calls: an exception is looked
 into where a run, or whatever else uses an agent, would end with it.
@@ -61,7 +61,7 @@ def parts_guarded() -> Iterator[None]:
 
 
 def _fault(error: BaseException) -> errors.AgentlabError | None:
-    """Returns the fault that tells of an exception; None where no part of somebody else's was under way."""
+    """Returns the fault that describes an exception; None if no foreign part was running."""
     for cause in _causes(error):
         part = _part_under_way(cause)
         if part is not None:

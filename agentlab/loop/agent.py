@@ -58,7 +58,7 @@ class Agent:
         num_environments: B, environments side by side.
         seed: determines every draw the agent makes.
         execution: "eager", "graph" or "xla"; see `agentlab.tensors.execution.resolve` for choosing one.
-        steps: the budget in environment steps, which schedules without a length span; None where there is none.
+        steps: the budget in environment steps, which schedules without a length span; None without a budget.
 
     Raises:
         UsageError: the parts do not fit together.

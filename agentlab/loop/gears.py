@@ -265,7 +265,7 @@ class HostGear(Gear):
             self._start_again()
 
     def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the observations of the environment brought back to a state, which a stranger may have written."""
+        """Returns the observations of the environment after restoring an untrusted state."""
         try:
             return self._environment.restore(state)
         except AgentlabError:

@@ -1,4 +1,4 @@
-"""Host actors: `decide` and `observe` as a host program calls them, around each step of somebody else's environment."""
+"""Host actors: `decide` and `observe` as a host program calls them, around each step of the environment."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class Means:
         return {"sums": FINITE, "finite": COUNT}
 
     def check(self) -> None:
-        """Looks at the sums without starting anew.
+        """Looks at the sums without resetting them.
 
         Raises:
             NonFinite: a metric was not.
@@ -161,7 +161,7 @@ class Means:
                 raise NonFinite(name, total, int(self._finite.numpy()) + 1)
 
     def collect(self) -> dict[str, float]:
-        """Returns the means since the last call, empty if there was no update, and starts anew.
+        """Returns the means since the last call, empty if there was no update, and resets the sums.
 
         Raises:
             NonFinite: a metric was not.

@@ -81,7 +81,7 @@ class Writer:
 
         Args:
             length: characters to write.
-            prompt: what every text goes on from; by default from a line break.
+            prompt: the text that every text continues; by default a line break.
 
         Raises:
             UsageError: the length is less than 1, or the prompt has characters that the model has not seen.
@@ -122,7 +122,7 @@ class Writer:
         return repeat(read_one, start, tf.shape(numbers, out_type=tf.int64)[1])[1]
 
     def _write_traceable(self, carry: Any) -> tuple[Any, Any]:
-        """Returns what the next chunk goes on from, and the numbers `[B, CHUNK]` of this one."""
+        """Returns where the next chunk continues, and the numbers `[B, CHUNK]` of this one."""
         episodes, observation, state, index = carry
         written = tf.zeros([CHUNK, self._num], tf.int64)
 

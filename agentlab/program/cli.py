@@ -46,15 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    """Runs a command and returns the program's exit code, having told of what went wrong."""
+    """Runs a command and returns the program's exit code; prints what went wrong."""
     debug, code = "--debug" in arguments, 0
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
 
-        # Output is what most commands are for; a run goes on though nobody reads it.
-        training = options.command in (_run, _resume)  # that nobody can be told of it ends no run
+        # Most commands exist for their output; a run continues even if nobody reads it.
+        training = options.command in (_run, _resume)  # a run doesn't end because its output can't be written
         with contextlib.nullcontext() if training else process.checked_output():
             plugin_commands.add_files(options.plugin)
             code = options.command(options) or 0
@@ -66,7 +66,7 @@ def _run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         _print_error("Interrupted; nothing was saved.")
         return 130
-    except BrokenPipeError:  # whoever read us left; the rest has no reader
+    except BrokenPipeError:  # the reader has left
         pass
 
     # One sentence for users; the traceback is for --debug.
@@ -194,7 +194,7 @@ def _add_sample(sample: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K most probable characters")
     sample.add_argument("--top-p", type=float, metavar="P", help="draw among the most probable that make up P, 0 to 1")
-    sample.add_argument("--prompt", default="", metavar="TEXT", help="what to go on from (default: a line break)")
+    sample.add_argument("--prompt", default="", metavar="TEXT", help="text to continue (default: a line break)")
     sample.add_argument("--seed", type=int, default=0, help="determines the text (default: 0)")
     sample.add_argument(
         "--num", type=int, default=1, metavar="N", help="texts at each temperature, written at once (default: 1)"
@@ -209,7 +209,7 @@ def _run(options: argparse.Namespace) -> int:
     from agentlab import task
 
     # The task decides on kernels and threads, which have to be set before TensorFlow is imported.
-    chosen_task, seed = _resolve_task(options)  # wrong settings are told before TensorFlow takes its seconds to import
+    chosen_task, seed = _resolve_task(options)  # wrong settings are reported before TensorFlow is imported, which takes seconds
     runner = tensorflow_setup.runner(chosen_task if isinstance(chosen_task, task.Task) else None)
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
@@ -247,9 +247,9 @@ def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    """Goes on with a run from its newest checkpoint that is whole, to the same bits as if it had never been interrupted.
+    """Resumes a run from its newest complete checkpoint, bit for bit as if it had never been interrupted.
 
-    With --steps, a run that has ended goes on to a larger budget.
+    With --steps, a finished run is extended to a larger budget.
     """
     _check_positive("--steps", options.steps)
     runner = tensorflow_setup.runner_of(options.run)

@@ -44,7 +44,7 @@ def checked_output() -> Iterator[None]:
         sys.stdout = console.Checked(stream)
         try:
             yield
-            with contextlib.suppress(BrokenPipeError):  # whoever reads has enough
+            with contextlib.suppress(BrokenPipeError):  # the reader has left
                 sys.stdout.flush()
         finally:
             sys.stdout = stream
@@ -62,7 +62,7 @@ def end_streams() -> None:
 def limit_ending(code: int) -> None:
     """Sees to it that this program ends, with an exit code, once its main thread has: whatever is left running.
 
-    Python waits for the threads that somebody else's code has left, and for the processes it has begun; all that a command
+    Python waits for threads and processes that other people's code has left running; all that a command
     writes is written by then.
     """
     watching = threading.Thread(target=_end, args=(code, ENDING_SECONDS), name="ending", daemon=True)  # ends with Python itself

@@ -37,7 +37,7 @@ def write(
         length: of each text.
         temperatures: to write at, one after the other.
         out: where to.
-        prompt: what the texts go on from; it is written too.
+        prompt: the text to continue; it is written too.
         top_k: as of `agentlab.sampler.Temperature`.
         top_p: likewise.
         seed: determines the texts.

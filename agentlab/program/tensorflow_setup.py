@@ -34,7 +34,7 @@ def runner(task: Task | None = None) -> Any:
 
 
 def runner_of(directory: str) -> Any:
-    """Imports and returns the runner as the task of a run wants it; whoever needs the run's files tells if they are wrong."""
+    """Imports and returns the runner as a run's task wants it; errors in the run's files are reported when they are read."""
     from agentlab.configuration import read_run_config
 
     limits.check_path(directory)

@@ -1,4 +1,4 @@
-"""Environment objects instead of names: Gymnasium is told of them, so that they run as any other environment does."""
+"""Environment objects instead of names: they are registered with Gymnasium, so that they run like any other environment."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _factory(environment: object, kind: type) -> Callable[[], Any]:
     if isinstance(environment, kind):
         try:
             copy.deepcopy(environment)
-        except Exception as error:  # whatever a stranger's object raises
+        except Exception as error:  # the object is foreign code, which may raise anything
             raise errors.UsageError(
                 f"The environment {environment} can't be copied: {errors.first_line(error)}. Give a function that makes one."
             ) from error

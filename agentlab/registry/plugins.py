@@ -109,7 +109,7 @@ def described(offer: Offer) -> str:
 def find(kind: str, reference: str) -> Offer:
     """Returns the offer named `NAME` or, where several packages offer the name, `PACKAGE:NAME`.
 
-    What a single file offers comes before packages: whoever named the file wants its parts.
+    Parts of a single file come before those of packages, because the user named the file.
 
     Raises:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
@@ -133,7 +133,7 @@ def find(kind: str, reference: str) -> Offer:
 def candidates(kind: str, reference: str) -> list[Offer]:
     """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else of packages.
 
-    Those that can't be loaded, as metadata tells, are among them only where no other is, for their problem to be told.
+    Offers that can't be loaded, by their metadata, are returned only if there is no other, so that their problem is reported.
     """
     package, _, name = reference.rpartition(":")
     matches = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]

@@ -1,4 +1,4 @@
-"""Committer: puts a run's checkpoints on disk on a thread of its own, while training goes on."""
+"""Committer: writes a run's checkpoints on a thread of its own, while training continues."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Committer:
             raise error
 
     def describe(self) -> str:
-        """Returns a sentence about what there is to go on from, having waited until that is certain."""
+        """Returns a sentence about what can be resumed from, after waiting until that is certain."""
         try:
             self.wait()
         except errors.WriteFault as error:
@@ -86,7 +86,7 @@ class Committer:
         newest = self.newest()
         if newest < 0:
             return "No checkpoint had been written yet."
-        return f"The newest checkpoint is of step {newest:,}: '{self._directory.resuming}' goes on from it."
+        return f"The newest checkpoint is of step {newest:,}: '{self._directory.resuming}' resumes from it."
 
     def newest(self) -> int:
         """Returns the step of the newest checkpoint, of this process or before it; -1 for none."""
@@ -100,7 +100,7 @@ class Committer:
     def _attempt(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
         try:
             self._commit(step, groups, facts)
-        except BaseException as error:  # raised where somebody is told of it
+        except BaseException as error:  # raised later, in the thread that trains
             self._error = error
 
     def _commit(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:

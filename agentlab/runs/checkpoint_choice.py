@@ -28,7 +28,7 @@ def newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Che
             reasons.append(f"step-{step}: {error}")
             continue
 
-        # A run goes on from an older checkpoint, and says why.
+        # The run continues from an older checkpoint, and says why.
         if reasons:
             message = f"Checkpoint passed over: {files.some(reasons)}. Using step-{step}."
             warnings.warn(message, errors.RunWarning, stacklevel=3)
@@ -36,7 +36,7 @@ def newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Che
     if reasons:
         raise errors.CheckpointFault(
             f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Bring one back from a copy, or "
-            "remove them all to begin anew."
+            "remove them all to start again."
         )
     return None
 

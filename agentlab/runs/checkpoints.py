@@ -137,7 +137,7 @@ class Checkpoints:
                 temporary file is left.
         """
         try:
-            _check_writable(groups, facts)  # told before anything is written
+            _check_writable(groups, facts)  # reported before anything is written
             folder = self._run.make_folder(self._name)
             with _discarded_on_error(folder) as temporary:
                 _write(folder.folder(temporary), step, groups, facts)
@@ -151,7 +151,7 @@ class Checkpoints:
         return self.directory / f"step-{step}"
 
     def _newest(self) -> str:
-        """Returns a clause about what there is to go on from."""
+        """Returns a clause about what can be resumed from."""
         try:
             steps = self.steps()
         except (OSError, UnreadableError):
@@ -183,7 +183,7 @@ class Checkpoints:
             ) from error
 
     def sweep(self) -> None:
-        """Removes what a process that was killed has left; only for whoever holds the run's lock.
+        """Removes what a process that was killed has left; only while holding the run's lock.
 
         Raises:
             UnreadableError: they are not in a directory of the run, but behind a symbolic link.
@@ -198,7 +198,7 @@ class Checkpoints:
         """Returns the checkpoint of a step, its manifest read and well formed, its files not looked at yet.
 
         Raises:
-            UnreadableError: it is none.
+            UnreadableError: it is not a checkpoint.
         """
         # The manifest is read first: it says which files there have to be, how large, and with which hashes.
         name = f"step-{step}"
@@ -211,7 +211,7 @@ class Checkpoints:
         if not isinstance(entries, dict) or not all(_is_entry(name, entry) for name, entry in entries.items()):
             raise UnreadableError(f"{MANIFEST} lists files in a way that no checkpoint does")
 
-        # What the run has to know before it goes on.
+        # What the run needs to know to resume.
         facts = _known_facts(manifest)
         if not _are_facts(**facts):
             raise UnreadableError(f"{MANIFEST} says something else of {', '.join(facts)} than a checkpoint does")

@@ -74,7 +74,7 @@ def build_environment(part: Part, num_environments: int, **extra: object) -> Env
     def fault(error: BaseException) -> errors.UsageError:
         return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {describe_error(error)}.")
 
-    # From here on the environment is somebody else's code.
+    # From here on this is other people's code.
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
     checked = guard.guarded(built) if isinstance(built, Environment) else built
     try:
@@ -113,7 +113,7 @@ def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
     """Returns what a task learns in.
 
     Raises:
-        UsageError: it is not for so many environments side by side; told before a run begins.
+        UsageError: it doesn't support so many environments side by side; raised before a run begins.
     """
     forks.check()
     environment = build_environment(task.environment, task.num_environments)

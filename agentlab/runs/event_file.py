@@ -18,7 +18,7 @@ class EventFile:
 
     Args:
         folder: of the run's event files.
-        first_step: where a resumed run goes on from; 0 for one from the start.
+        first_step: where a resumed run continues; 0 for a new one.
 
     Raises:
         OSError: it can't be written.

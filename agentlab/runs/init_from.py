@@ -56,7 +56,7 @@ class InitialWeights:
         if checkpoint is None:
             raise errors.UsageError(f"The run {str(self.path)!r} holds no checkpoint to begin with. Name another run.")
 
-        # The acting network has to be there; others begin anew where the run has none of that name.
+        # The acting network has to be there; others keep their initial weights if the run has none of that name.
         with contextlib.closing(checkpoint):
             file = checkpoint.file("agent")
             for index, (name, copies) in enumerate(models.items()):

@@ -1,4 +1,4 @@
-"""Building models: within what memory and, for a stranger's file, limits allow; their outputs are checked before any use."""
+"""Building models: within memory, and within limits if a file asks for them; their outputs are checked before any use."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _within_reason(of_file: bool) -> Iterator[None]:
 
 
 def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
-    """Returns what a model answers a blank observation, built and traced without being computed; None where that can't be told.
+    """Returns what a model answers a blank observation, built and traced without being computed; None if that is unknown.
 
     Nothing of the size of its activations is allocated before they are counted.
     """
@@ -171,7 +171,7 @@ def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
 
     try:
         output = model_footprint.trace(model, call, blank_row)
-    except Exception:  # what is wrong is told by a call; or it can only be called eagerly
+    except Exception:  # a call reports what is wrong; or it can only be called eagerly
         if keras_budget.refused():
             raise
         return None

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on."""
+"""What a person sees while a run is training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its o
 class Progress:
     """Shows a run's progress: a bar on a terminal, plain lines in a pipe or a file, nothing if it is to be quiet.
 
-    What can't be shown is dropped: whoever reads may leave, a terminal close and a disk fill up, without an end to the run.
+    What can't be shown is dropped: a reader may leave, a terminal close and a disk fill up without ending the run.
 
     Args:
         total: environment steps in all.

@@ -1,4 +1,4 @@
-"""Resuming: the commands that go on with a run, or use it, as messages give them: what they say works when it is typed."""
+"""Resuming: the commands that resume or use a run, for messages: each works when it is typed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(
     Args:
         name: "resume" or "evaluate".
         path: of the run's directory.
-        task: of the run, its objects told of or still there.
+        task: of the run, with its objects or placeholders of them.
         model: of the run, if it is built.
         own_model: whether the model is the user's own.
     """

@@ -80,7 +80,7 @@ class RunDirectory:
         self.advise(f"agentlab resume {shlex.quote(str(folder.path))}")
 
     def advise(self, command: str) -> None:
-        """Takes the command that goes on with this run, which messages give."""
+        """Takes the command that resumes this run, for messages."""
         self.resuming = self.checkpoints.resuming = command
 
     @property
@@ -106,7 +106,7 @@ class RunDirectory:
             task: the name of its task.
             seed: of the run.
             config: the content of config.json.
-            or_resume: returns the end of the advice where there is a run already: how to go on with it.
+            or_resume: returns the end of the advice if there is a run already: how to resume it.
 
         Raises:
             UsageError: `path` exists, or cannot be written.
@@ -126,7 +126,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: pathlib.Path) -> RunDirectory:
-        """Opens a run's directory to go on with the run.
+        """Opens a run's directory to resume the run.
 
         Raises:
             UsageError: another process holds it, it cannot be written, or a part of it is a symbolic link.
@@ -205,7 +205,7 @@ class RunDirectory:
     def close(self) -> None:
         """Closes the files that are still open, and lets others have the directory."""
         for file in (self._metrics, self._events):
-            with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
+            with contextlib.suppress(OSError):  # a full disk was reported when it was written to
                 if file is not None:
                     file.close()
         self._lock.release()

@@ -105,7 +105,7 @@ def train(
     if run_dir is not None:
         limits.check_path(run_dir)
     resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
-    resolved_task.as_data()  # what config.json can't tell of is told before anything is written
+    resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
     session = Session(resolved_task, seed, model, quiet, stop, weights)
     try:
@@ -127,12 +127,12 @@ def train(
 
 
 def _or_resume(path: pathlib.Path) -> str:
-    """Returns the command that goes on with the run in a directory, as a message adds it; empty if there is none."""
+    """Returns the end of a message with the command that resumes the run in a directory; empty without one."""
     try:
         is_resumable = not version_1_of(files.read_json(path / CONFIG))
     except UnreadableError:
         is_resumable = (path / CONFIG).is_file()
-    return f", or '{resuming.command_of('resume', path)}' goes on with it" if is_resumable else ""
+    return f", or '{resuming.command_of('resume', path)}' resumes it" if is_resumable else ""
 
 
 @parts_guarded()
@@ -146,7 +146,7 @@ def resume(
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
 ) -> Run:
-    """Continues a run from its newest checkpoint that is whole, to the same bits as if it had never ended.
+    """Resumes a run from its newest complete checkpoint, bit for bit as if it had never ended.
 
     A run that is finished is returned as it is, `finished_before` being true, unless the budget grows; nothing is written.
 
@@ -154,19 +154,19 @@ def resume(
         run_dir: of the run; nobody else may be running it.
         steps: a larger budget, to extend the run; its own by default.
         model: the Keras model of your own that the run was begun with.
-        objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
+        objects: other objects that the run was started with, made again, as nested tables: `{"trainer": {"optimizer": ...}}`.
         trust: whether its config.json may have modules imported that no installed package registers environments from, and ask
             for what only a user may ask for.
         quiet: show no progress.
         stop: as of `run`.
 
     Raises:
-        UsageError: the directory holds no run, somebody else holds it, or the run is not to be had any more as it was begun.
+        UsageError: the directory holds no run, another process holds it, or the run's parts are no longer available.
         CheckpointFault: there are checkpoints, but all of them are damaged.
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = read_config(open_run(path), path, trust)  # told before anything is locked or written
+    config = read_config(open_run(path), path, trust)  # errors are reported before anything is locked or written
     task = _extended(config.task, steps, path)
     if (
         steps is None
@@ -235,7 +235,7 @@ def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: k
 
 
 def _number(table: Mapping[str, Any], name: str) -> float:
-    """Returns a number in a file's table; where there is none, one that is less than any."""
+    """Returns a number in a file's table, or minus infinity without one."""
     value = table.get(name)
     return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]
 
@@ -371,10 +371,10 @@ def _check_beginning(directory: RunDirectory) -> None:
     if directory.folder.has(RESULT):
         raise errors.CheckpointFault(
             f"{str(path)!r} is of a run that ended, and holds no checkpoint any more. Bring them back from a copy, or "
-            f"remove its {RESULT} as well to begin anew."
+            f"remove its {RESULT} as well to start again."
         )
     lost = ", and the metrics it had are overwritten" if directory.metrics_bytes() else ""
-    warnings.warn(f"{str(path)!r} holds no checkpoint: the run begins anew at step 0{lost}.", errors.RunWarning, stacklevel=3)
+    warnings.warn(f"{str(path)!r} holds no checkpoint: the run starts again at step 0{lost}.", errors.RunWarning, stacklevel=3)
 
 
 def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: RunConfig) -> None:
@@ -398,5 +398,5 @@ def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.Unfi
     where = str(checkpoint.path) if checkpoint else "the checkpoint"
     return errors.UnfitCheckpoint(
         f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged? Bring the right "
-        "one back, or remove the checkpoint to go on from the one before it."
+        "one back, or remove the checkpoint to resume from the one before it."
     )

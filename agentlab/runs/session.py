@@ -73,7 +73,7 @@ class Run:
 class Session:
     """Builds a run's parts, takes the loop through its budget, reports, evaluates and commits checkpoints.
 
-    A checkpoint is of the state before what is due at its step, such as a report: going on from it begins with that. So a
+    A checkpoint is taken before any work due at its step, such as a report; resuming does that work first. So a
     run that was continued, even to a larger budget, leaves the same files as one that never ended.
 
     Args:
@@ -107,7 +107,7 @@ class Session:
         self._step = 0
         self._best: Best | None = None  # step and mean return of the best evaluation during training
         self._ending = False  # by `end_here`
-        self._exact = True  # bit for bit what one session would have come to
+        self._exact = True  # bit for bit what one session would have reached
         self._machine = machine.facts()
         self._slice = FIRST_SLICE
         self._reported = 0.0, 0  # training seconds and step at the last report
@@ -133,7 +133,7 @@ class Session:
 
     @parts_guarded()
     def begin(self, directory: RunDirectory, inexact: str) -> None:
-        """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
+        """Starts the run at step 0 in a new directory; `inexact` is the result of `Gear.inexact`, and causes a warning."""
         self._start(directory, inexact, 0)
         if self._weights is not None:  # they are in no config, so that from now on the run has to be resumed from a checkpoint
             self._save()
@@ -152,7 +152,7 @@ class Session:
         if inexact:
             warnings.warn(
                 f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
-                "Resumed, it goes on from its checkpoint with new episodes.",
+                "When resumed, it continues from its checkpoint with new episodes.",
                 errors.RunWarning,
                 stacklevel=5,
             )
@@ -190,7 +190,7 @@ class Session:
         whole = self._gear.is_whole(checkpoint.has("environment"))
         if not whole and not inexact:
             warnings.warn(
-                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run goes on with new "
+                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run continues with new "
                 "episodes and is not the same as one that never stopped.",
                 errors.RunWarning,
                 stacklevel=4,
@@ -213,7 +213,7 @@ class Session:
                     start()
                     yield from self.reports()
                     return self.finish()
-            except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
+            except GeneratorExit:  # the caller stops reading lines: what was learned is saved
                 self._save_aside()
                 raise
             except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say

@@ -20,8 +20,8 @@ SPARE_ROWS = 1_000  # that a memory may write beyond a row for each step and one
 def take(agent: Agent, gear: Gear) -> Groups:
     """Returns the arrays by group and name: "agent", "memory", "loop" and, of one on the host, "environment".
 
-    They are copies, which going on does not change. Taking them changes no number; what waits on the host for the memory is
-    handed over, as the next update would have done.
+    They are copies, which further training does not change. Taking them changes no number; steps that wait on the host are
+    moved to the memory, as the next update would have done.
     """
     held = {name: group for name, group in gear.state().items() if group}
     own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
@@ -37,7 +37,7 @@ def check_room(agent: Agent, steps: int, free: int | None) -> None:
     Args:
         agent: with its memory, which takes its room already.
         steps: that the run takes.
-        free: bytes that were free before the agent was built; None if that can't be told.
+        free: bytes that were free before the agent was built; None if unknown.
 
     Raises:
         UsageError: there is not.

@@ -68,7 +68,7 @@ class Training(Iterator[dict[str, Any]]):
         if self._run is None and (not self._begun or inspect.getgeneratorstate(self._lines) == inspect.GEN_CLOSED):
             raise errors.UsageError(
                 "The training can't be finished here: it has not begun, or was closed. Take a line of metrics before, or "
-                f"'{self._opened.resuming}' goes on from its checkpoint."
+                f"'{self._opened.resuming}' resumes it from its checkpoint."
             )
         self._session.end_here()
         for _ in self:

@@ -42,7 +42,7 @@ class Vocabulary(abc.ABC):
         return "".join(self.texts([values]))
 
     def start(self) -> np.ndarray:
-        """Returns the number `[1]` int64 that a text goes on from if nothing else is given: a line break's, if known."""
+        """Returns the number `[1]` int64 that a text continues from by default: a line break's, if known."""
         unknown = self.unseen("\n")
         return self.encode("\n") if not unknown else np.ones(1, np.int64)
 

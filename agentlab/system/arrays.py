@@ -319,7 +319,7 @@ def _entry(value: object, start: int) -> _Entry | None:
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         return None
 
-    # A header is a stranger's: every field has its type and a sane size before it is used.
+    # A header is untrusted: type and size of every field are checked before it is used.
     name, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     whole = all(isinstance(numbers, list) and all(type(number) is int for number in numbers) for numbers in (shape, offsets))
     if not whole or not isinstance(name, str) or name not in DTYPE_OF or len(shape) > AXES or len(offsets) != 2:

@@ -89,7 +89,7 @@ class Checked:
 def _refuse_unwritable() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # whoever reads has enough
+    except BrokenPipeError:  # the reader has left
         raise
     except OSError as error:
         raise output_fault(error) from error
@@ -102,7 +102,7 @@ def output_fault(error: OSError) -> errors.OutputFault:
 
 @contextlib.contextmanager
 def blocking(stream: TextIO) -> Iterator[None]:
-    """Has a stream wait for whoever reads it, where another program left it otherwise; as it was before, afterwards."""
+    """Makes writes to a stream wait for its reader, inside the block, if another program has left it non-blocking."""
     try:
         descriptor = stream.fileno()
         before = os.get_blocking(descriptor)

@@ -1,4 +1,4 @@
-"""Files: read without trusting whoever wrote them, and JSON that is written within the limits of its reader."""
+"""Files: read without trusting their author, and JSON that is written within the limits of its reader."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Folder:
 
     @classmethod
     def open(cls, path: pathlib.Path, follow: bool = True) -> Folder:
-        """Opens the directory that a user named; a link in its place is followed unless told not to.
+        """Opens the directory that a user named; a link in its place is followed by default.
 
         Raises:
             OSError: there is none, or it can't be opened.
@@ -70,7 +70,7 @@ class Folder:
         return self._status(name) is not None
 
     def is_folder(self, name: str) -> bool:
-        """Returns whether there is a directory of this name; a link to one is none."""
+        """Returns whether there is a directory of this name; a link to one doesn't count."""
         status = self._status(name)
         return status is not None and stat.S_ISDIR(status.st_mode)
 
@@ -148,7 +148,7 @@ class Folder:
             self.rename(temporary, self, name)
             self.sync()
         except BaseException:
-            with contextlib.suppress(OSError):  # what went wrong is raised already; a full disk is told of at closing too
+            with contextlib.suppress(OSError):  # what went wrong is raised already; a full disk is reported at closing too
                 self.remove(temporary)
                 opened.close()
             raise

@@ -1,4 +1,4 @@
-"""A lock on a directory: of two processes, or two runs in one process, exactly one goes on."""
+"""A lock on a directory: of two processes, or two runs in one process, exactly one gets it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DirectoryLock:
         folder: to hold; a file `.lock` in it names the process.
 
     Raises:
-        UsageError: somebody else holds it.
+        UsageError: another process or run holds it.
         UnreadableError: `.lock` is a symbolic link, or no plain file.
         OSError: the directory can't be written.
     """

@@ -9,7 +9,7 @@ import time
 from importlib import metadata
 from typing import Any
 
-ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # the variable by which TensorFlow is told whether to use oneDNN's kernels, as it is imported
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # the variable that tells TensorFlow at import whether to use oneDNN's kernels
 LIBRARIES = ("agentlab", "tensorflow", "keras", "numpy", "gymnasium")
 
 
@@ -25,7 +25,7 @@ def facts() -> dict[str, Any]:
 
 
 def differences(facts_there: dict[str, Any]) -> list[str]:
-    """Returns what is different here from what `facts` told elsewhere, each as a clause; it may round sums otherwise."""
+    """Returns the ways in which this machine differs from `facts` of another, as clauses; any of them can change rounding."""
     here, changes = facts(), []
     for kind in ("versions", "threads", "kernels"):
         there = facts_there.get(kind)

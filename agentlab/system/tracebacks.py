@@ -1,4 +1,4 @@
-"""Tracebacks: what somebody else's code raised, in one line, and where in that code it happened."""
+"""Tracebacks: what other people's code raised, in one line, and where in that code it happened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-LONGEST_TEXT = 300  # characters of somebody else's message
+LONGEST_TEXT = 300  # characters of a foreign message
 OWN = {"agentlab", "agentlab_envs"}
 LIBRARIES = OWN | {"absl", "attr", "attrs", "gymnasium", "keras", "numpy", "stevedore", "tensorflow", "wrapt"}
 GENERATED = "__autograph_generated_file"  # how the names of TensorFlow's converted source files begin

@@ -63,7 +63,7 @@ class Compiled:
     """A function run as a graph or through XLA, its Python `if` and `while` on tensors included.
 
     Converting control flow (AutoGraph) costs seconds for a whole loop, and hardly any part has some. So functions are traced
-    plainly first; where Python meets a tensor's truth value, TensorFlow says so, and they are traced anew with AutoGraph.
+    plainly first; where Python meets a tensor's truth value, TensorFlow says so, and they are traced again with AutoGraph.
 
     Args:
         function: of tensors.
@@ -74,7 +74,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], execution: str, signature: list[tf.TensorSpec] | None = None) -> None:
         self._options: dict[str, Any] = {"jit_compile": execution == "xla", "input_signature": signature}
         # TensorFlow counts traces by line of source, whatever object a method is of, and warns of too many: another run would
-        # seem to trace the last one's loop anew. A partial function is counted by itself.
+        # seem to retrace the last one's loop. A partial function is counted by itself.
         self._plain = functools.partial(function)
         self._function = tf.function(self._plain, autograph=False, **self._options)
 
@@ -87,7 +87,7 @@ class Compiled:
         return self._or_converted(lambda: self._function.get_concrete_function())
 
     def trace_count(self) -> int:
-        """Returns how often the function was traced; more than once per signature means that something made it compile anew."""
+        """Returns how often the function was traced; more than once per signature means that something recompiled it."""
         return self._function.experimental_get_tracing_count()
 
     def _or_converted(self, use: Callable[[], Any]) -> Any:
@@ -99,7 +99,7 @@ class Compiled:
         # Once more as AutoGraph converts it, with tf.cond and tf.while_loop in the place of Python's.
         try:
             return use()
-        except AgentlabError as error:  # AutoGraph raises it anew, with every line of Python on the way in its message
+        except AgentlabError as error:  # AutoGraph reraises it, with every line of Python on the way in its message
             raise _first(error) from None
 
 
@@ -113,7 +113,7 @@ def _first(error: BaseException) -> BaseException:
 def repeat(body: Callable[[Nest], Nest], carry: Nest, count: int | Tensor) -> Nest:
     """Returns `carry` after `count` (int64 scalar) times `carry = body(carry)`: a loop of the graph, or of Python if eager.
 
-    The count is no constant of the compiled program, which a `range` would make it: XLA would compile anew for each.
+    The count isn't a constant of the compiled program, as with `range`, for which XLA would recompile at every new count.
     """
     autograph = tf.__internal__.autograph
     converted = body

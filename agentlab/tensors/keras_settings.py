@@ -74,7 +74,7 @@ def dtype_settings(dtype: str) -> str:
     policy = keras.config.dtype_policy()
     if policy.compute_dtype != dtype:
         return ""
-    return f"Layers compute in {dtype} unless told otherwise, as Keras's dtype policy is {policy.name!r} in this process. "
+    return f"Layers compute in {dtype} unless set otherwise, as Keras's dtype policy is {policy.name!r} in this process. "
 
 
 @contextlib.contextmanager

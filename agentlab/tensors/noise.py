@@ -1,4 +1,4 @@
-"""Noise inside a model: a layer that draws finds the seed of the present call here, and adds no noise where there is none."""
+"""Noise inside a model: a layer that draws gets the seed of the present call here, and adds no noise without one."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _KNOWN: dict[type, dict[str, Any]] = {}  # the methods of classes that were look
 
 
 def forget_traces(model: keras.Model) -> None:
-    """Has the `tf.function`s of a model's layers traced anew from now on.
+    """Retraces the `tf.function`s of a model's layers from now on.
 
     Keras traces them when it builds a model on symbolic inputs, with the variables' values of that moment for constants.
     """
@@ -26,7 +26,7 @@ def forget_traces(model: keras.Model) -> None:
 
 @contextlib.contextmanager
 def traced_anew(model: keras.Model) -> Iterator[None]:
-    """Has the `tf.function`s of a model's layers traced anew inside the block, and as before after it.
+    """Retraces the `tf.function`s of a model's layers inside the block, and restores them after it.
 
     A trace keeps reading the tensors that it read when it was made, and makes the same assignments: one made with the values
     of a target network would serve the model's own passes too, and the other way round.

@@ -7,7 +7,7 @@
     class TestSecondBest(SamplerTests):
         part = SecondBest
 
-Each `test_` method is one line of the contract, told by its docstring. `agentlab plugin check` runs the same methods and
+Each `test_` method is one line of the contract, which its docstring states. `agentlab plugin check` runs the same methods and
 reports them line by line; agentlab's own parts pass them too. They need no fixture, and pytest only to be collected.
 """
 

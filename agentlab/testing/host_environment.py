@@ -52,7 +52,7 @@ class HostEnvironmentTests(EnvironmentTests):
             self.not_applicable("it draws nothing")
 
     def test_begins_again(self) -> None:
-        """`reset` begins anew whatever went before: the same seed, the same trajectory, from one instance too."""
+        """`reset` starts again whatever happened before: the same seed gives the same trajectory, in one instance too."""
         actions = self.actions()
 
         def twice(environment: Environment) -> None:
@@ -117,7 +117,7 @@ class HostEnvironmentTests(EnvironmentTests):
         expect_same(self._in_new(spoiled_steps), self._trajectory(), expected)
 
     def test_restore(self) -> None:
-        """Unless `inexact` says why not, another instance given its `state` goes on with the same time steps."""
+        """Unless `inexact` says why not, another instance continues from its `state` with the same time steps."""
         actions = self.actions()
         half = self.turns // 2
 
@@ -129,7 +129,7 @@ class HostEnvironmentTests(EnvironmentTests):
             handed_out = environment.state()
             state = {name: np.copy(value) for name, value in handed_out.items()}
             rest = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
-            expect_same(handed_out, state, "a state that stays as it was while the environment goes on")
+            expect_same(handed_out, state, "a state that stays as it was while the environment continues")
             return state, observation, rest
 
         def go_on(environment: Environment) -> None:
@@ -140,7 +140,7 @@ class HostEnvironmentTests(EnvironmentTests):
             again = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
             expect_same(again, following, "the same time steps after `restore`")
 
-        # A second instance is brought to the first one's state and has to go on alike.
+        # A second instance, restored to the first one's state, has to continue alike.
         timesteps = self._in_new(state_halfway)
         if timesteps is None:
             self.not_applicable("its `inexact` says why not")

@@ -239,7 +239,7 @@ class MemoryTests(Suite):
             rest = one.variables()[name][count:].numpy()
             expect(not rest.any(), f"zeros in {name} after its {count} written rows", rest)
 
-        # Its variables are all that another one needs to go on with the same batches.
+        # Its variables are all that another one needs to hand out the same batches.
         for name, variable in other.variables().items():
             variable.assign(one.variables()[name])
         for step in range(3):

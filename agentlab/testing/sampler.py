@@ -117,7 +117,7 @@ class SamplerTests(Suite):
                     explores = True
                     output = case.normal_outputs(256)
                     expected = best_unless(explored, case.distribution.of(output).mode())
-                    expect_same(self._sample(case, output, step), expected, "the actions that 'explore' told of")
+                    expect_same(self._sample(case, output, step), expected, "the actions that 'explore' returned")
         if not explores:
             self.not_applicable("its draws depend on outputs")
 

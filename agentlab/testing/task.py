@@ -100,7 +100,7 @@ class TaskTests(Lines):
         expect(run.result["steps"] >= short.steps, f"{short.steps} steps", run.result["steps"])
 
     def test_resume(self) -> None:
-        """Ended halfway and resumed from its files, it comes to the same weights, bit by bit, as if it had not been."""
+        """Ended halfway and resumed from its files, it reaches the same weights bit for bit as an uninterrupted run."""
         from agentlab.runs import runner
 
         whole = self._short()

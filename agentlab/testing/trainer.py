@@ -107,7 +107,7 @@ class TrainerTests(Suite):
             learning = self._learning(way)
             priority = learning.update().priority
 
-            # [N], or nothing could be told apart.
+            # [N], one for each row.
             rows = learning.batch.reward.shape[:1]
             fits = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
             expect(fits, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
@@ -177,7 +177,7 @@ class TrainerTests(Suite):
             expect_same(one.weights(), other.weights(), f"the same weights after the same updates by `{way}`")
 
     def test_variables(self) -> None:
-        """`variables()` names all that training changes besides the models: restored with it, training goes on the same."""
+        """`variables()` names all that training changes besides the models: restored with it, training continues alike."""
         for way in self._ways():
             one, other = self._learning(way), self._learning(way)
             for step in range(UPDATES):
@@ -241,7 +241,7 @@ class TrainerTests(Suite):
         return learning.weights()
 
     def _drawn(self, learning: Learning, seed: Tensor) -> Any:
-        """Returns what may be drawn for: the loss of a batch, or what an update without one comes to; traceable."""
+        """Returns what draws may affect: the loss of a batch, or the metrics of an update without one; traceable."""
         return learning.loss(seed).value if self._has_loss() else learning.traced(seed, learning.batch).metrics
 
     def _identity(self) -> Task | None:

@@ -37,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "repeat_action_probability": 0.0,
         "noop_max": 30,
         "use_fire_reset": True,
-        "life_loss_info": True,  # a lost life ends the episode, and the game goes on
+        "life_loss_info": True,  # a lost life ends the episode, and the game continues
     },
     "v5": {
         **COMMON,
@@ -112,7 +112,7 @@ class Atari(Environment):
 
     def step(self, action: np.ndarray) -> TimeStep:
         timestep = self._inner.step(action)
-        np.copyto(self._observation, timestep.observation)  # whoever gets the time step may change its own
+        np.copyto(self._observation, timestep.observation)  # receivers may change arrays of a time step
         if self._is_whole:
             self._played += np.asarray(action, np.uint8).tobytes()  # at most 18 actions
         return timestep
@@ -169,7 +169,7 @@ class Atari(Environment):
 
 
 class _Games(GymnasiumEnvironment):
-    """ALE's vector class, but that it shows nothing as an episode's final observation where the game goes on without a life."""
+    """ALE's vector class, except that an episode has no final observation of its own if the game continues with fewer lives."""
 
     def _reset_vector(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = super()._reset_vector(seed, options)

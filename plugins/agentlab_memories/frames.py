@@ -26,7 +26,7 @@ class Frames(Observations):
     What was acted on is, while an episode lasts, what the action before led to, and that is mostly what was acted on then,
     moved up by one frame: usually one frame of 2 k is new. Which ones are is decided by their content, not by what the
     environment says of its episodes, so that whatever comes is read back bit for bit. Where frames rarely recur, they are
-    merely overwritten sooner, and the transitions that need them are no longer handed out.
+    overwritten sooner, and the transitions that need them are no longer handed out.
 
     Args:
         layout: of the steps.

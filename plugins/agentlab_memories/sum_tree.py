@@ -19,7 +19,7 @@ class SumTree:
     """Weights of `size` entries, 0 at first, and their sums by groups, groups of groups and so on.
 
     The levels are matrices `[nodes, FANOUT]`; a row holds the children of one node of the level above it, the top has one row.
-    The top two are not stored. A sum is added up anew from its children whenever one of them changes, so that errors of
+    The top two are not stored. A sum is recomputed from its children whenever one of them changes, so that errors of
     rounding do not build up: with a million entries it is right to one part in a million.
 
     Args:

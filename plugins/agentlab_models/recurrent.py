@@ -70,7 +70,7 @@ class RecurrentNetwork(RecurrentModel):
 
 @attrs.frozen
 class _RecurrentBuilder(ModelBuilder, abc.ABC):
-    """What recurrent models are told.
+    """Settings of recurrent models.
 
     Attributes:
         units: of each layer.

@@ -45,7 +45,7 @@ class NextSymbol(Trainer):
         if num_values is None:
             target = "no target" if spec.target is None else f"a target that is a {describe(spec.target)}"
             raise errors.UsageError(
-                f"Trainer 'next-symbol' needs to be told the right symbols; environment {spec.name!r} has {target}. "
+                f"Trainer 'next-symbol' needs the right symbols as targets; environment {spec.name!r} has {target}. "
                 "Choose environment 'text'."
             )
         return Categorical(num_values=num_values)

@@ -225,7 +225,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(t
     for path in (directory / "checkpoints").iterdir():
         shutil.rmtree(path)
     (directory / "checkpoints" / ".saving-abc").mkdir()
-    with pytest.warns(errors.RunWarning, match=r"holds no checkpoint: the run begins anew at step 0\.$"):
+    with pytest.warns(errors.RunWarning, match=r"holds no checkpoint: the run starts again at step 0\.$"):
         agentlab.resume(directory)
     assert_equal(wholes("device"), directory)
     assert not (directory / "checkpoints" / ".saving-abc").exists()
@@ -235,7 +235,7 @@ def test_metrics_that_beginning_anew_overwrites_are_told_of(wholes, begun):
     directory = begun(5)
     shutil.rmtree(directory / "checkpoints")
     with pytest.warns(
-        errors.RunWarning, match="holds no checkpoint: the run begins anew at step 0, and the metrics it had are"
+        errors.RunWarning, match="holds no checkpoint: the run starts again at step 0, and the metrics it had are"
     ):
         agentlab.resume(directory)
     assert_equal(wholes("device"), directory)

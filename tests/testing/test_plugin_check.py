@@ -819,7 +819,7 @@ CASES = [
     (HOST, WrongHost.Overwriting, "keeps_its_hands_off", "expected a time step that stays as it was when the next ones"),
     (HOST, WrongHost.MovesTheAction, "leaves_actions_alone", "expected actions that a step leaves as they were; got"),
     (HOST, WrongHost.LooksAtTheLastAction, "needs_nothing_it_handed_over", "expected the same trajectory where the arrays"),
-    (HOST, WrongHost.HandsOutItsState, "restore", "expected a state that stays as it was while the environment goes on"),
+    (HOST, WrongHost.HandsOutItsState, "restore", "expected a state that stays as it was while the environment continues"),
     (HOST, WrongHost.NoneForAReward, "rewards_and_ends", "expected reward in float32 of shape (4,); got object of shape (4,)"),
     (HOST, WrongHost.GlobalDraws, "begins_again", "expected the same trajectory after another reset with the same seed"),
     (HOST, WrongHost.GlobalDraws, "running_touches_nothing", "got changed: NumPy's random state"),

@@ -50,7 +50,7 @@ class Clock:
         return time.monotonic() - self._begun
 
     def add(self, earlier: Mapping[str, float]) -> None:
-        """Adds what `as_data` told in the process whose checkpoint the run goes on from."""
+        """Adds what `as_data` returned in the process whose checkpoint the run resumes from."""
         for name in PHASES:
             self._seconds[name] += earlier.get(name, 0.0)
         self._begun -= earlier.get("total", 0.0)

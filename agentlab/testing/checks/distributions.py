@@ -70,7 +70,7 @@ def allowed_cases(sampler: Sampler) -> list[Case]:
     """Returns the cases of distributions that a sampler can draw from.
 
     A distribution or a sampler may refuse, and a sampler may ask a distribution for what this one has not. So distributions
-    are told apart by their class: if the first case of one can be drawn from, all must be.
+    are distinguished by their class: if the first case of one can be drawn from, all must be.
 
     Raises:
         Exception: whatever was raised for the first one, if it can draw from none.
@@ -85,7 +85,7 @@ def allowed_cases(sampler: Sampler) -> list[Case]:
         try:
             draw(sampler, case, case.normal_outputs(2))
             fine[kind] = True
-        except Exception as error:  # of whatever kind a stranger's sampler raises
+        except Exception as error:  # a foreign sampler may raise anything
             fine[kind], failures[kind] = False, error
 
     # A sampler that takes none says best itself what is wrong.

@@ -1,4 +1,4 @@
-"""What memories are asked for in their tests: layouts of several requests, and steps that can be told apart."""
+"""What memories are asked for in their tests: layouts of several requests, and distinguishable steps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_built(memory: Memory, layout: Layout) -> bool:
 
 
 def numbered(layout: Layout, count: int, begin: int = 0) -> Step:
-    """Returns steps that can be told apart: every leaf of step i shows i; each ends its episode.
+    """Returns distinguishable steps: every leaf of step i holds i; each ends its episode.
 
     With every episode one step long, a memory that sums up several steps hands them out unchanged as well.
     """

@@ -22,7 +22,7 @@ class Line:
 
     Attributes:
         text: what it asks for.
-        state: "kept", "broken", "not applicable", or "open": not told, because of another line that is broken.
+        state: "kept", "broken", "not applicable", or "open": not reported, because of another line that is broken.
         problem: what was expected, and what the part did instead; or why the line does not apply.
         error: an exception that the part raised, for its traceback.
     """
@@ -89,8 +89,8 @@ def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
 def run(tests: type) -> Iterator[Line]:
     """Yields what becomes of each line of a class of tests.
 
-    What a test raises in another way than by a Violation is mostly the consequence of a line that is broken already; so it is
-    told as a fault of its own only where no line was.
+    Other exceptions than a Violation are mostly consequences of a line that is broken already, so they are reported only if no
+    line was.
     """
     names = [name for base in reversed(tests.__mro__) for name in vars(base) if name.startswith("test_")]
     lines: list[Line] = []
@@ -116,7 +116,7 @@ def run_line(tests: type, name: str) -> Line:
         return Line(text, "broken", str(violation))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a stranger's part raises is a line of the report
+    except BaseException as error:  # a foreign part may raise anything, which is a line of the report
         return Line(text, "broken", f"expected no error; got {errors.first_line(error)}", error)
 
     # A line can have nothing to say about a part, such as about the state of a model that has none.

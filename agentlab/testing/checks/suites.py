@@ -42,7 +42,7 @@ def companions(offer: plugins.Offer) -> Task:
             try:
                 task = plugins.load("task", f"{other.package}:{other.name}")
             except errors.PluginError:
-                continue  # told by that task's own tests
+                continue  # reported by that task's own tests
             if isinstance(task, Task) and getattr(task, offer.kind).name.rpartition(":")[2] == offer.name:
                 return task
     return around.IDENTITY

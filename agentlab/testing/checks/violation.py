@@ -81,7 +81,7 @@ def leaves(value: Nest, name: str = "") -> dict[str, np.ndarray]:
 
 
 def shape_and_dtype(value: object) -> str:
-    """Returns how a message names an array or tensor, or the type of what is none."""
+    """Returns how a message names an array or tensor, or the type of anything else."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         dtype = getattr(value.dtype, "name", value.dtype)
         return f"{dtype} of shape {tuple(value.shape)}"

@@ -125,14 +125,14 @@ def _file_of(name: str) -> pathlib.Path | None:
 
 
 def _load_file(file: pathlib.Path, name: str, num_classes: int | None) -> Dataset:
-    """Returns the data set in a file, told from other versions of it by the file that is read itself."""
+    """Returns the data set in a file; a changed file is another data set."""
     try:
         opened = files.open_plain(file, follow=True)
     except UnreadableError as error:
         reason = getattr(error.__cause__, "strerror", None) or error
         raise errors.UsageError(f"Data file {str(file)!r} can't be read: {reason}. {WAYS.format(name='NAME')}") from error
     with opened:
-        # A file that is written anew is another data set, though its path is the same.
+        # A file that was rewritten is another data set, though its path is the same.
         status = os.fstat(opened.fileno())
         version = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
         return _held((*version, num_classes), lambda: _checked(name, _read(opened, str(file)), num_classes))
@@ -155,7 +155,7 @@ def _read(opened: BinaryIO, path: str) -> dict[str, np.ndarray]:
     except DAMAGED as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise errors.UsageError(
-            f"Data file {path!r} is damaged or no .npz of plain arrays: {reason}. Write it anew with numpy.savez."
+            f"Data file {path!r} is damaged or no .npz of plain arrays: {reason}. Write it again with numpy.savez."
         ) from error
 
 

@@ -48,8 +48,8 @@ class Images(DeviceEnvironment):
         shuffle: each epoch shows all samples once, in an order of its own; else in the order of the data.
         replacement: instead, each step draws any sample.
         validation_fraction: of the training samples, 0 to less than 1, set aside for validation.
-        max_shift: images are moved by up to so many pixels in each direction, drawn anew each time; zeros fill up.
-        max_rotation: images are turned by up to so many degrees to either side, drawn anew each time.
+        max_shift: images are moved by up to so many pixels in each direction, with new draws each time; zeros fill up.
+        max_rotation: images are turned by up to so many degrees to either side, with new draws each time.
         num_classes: by default one more than the largest label of the training samples.
     """
 

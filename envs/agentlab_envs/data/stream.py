@@ -1,4 +1,4 @@
-"""Reading a data set as an endless stream, B samples side by side, shuffled anew in each epoch."""
+"""Reading a data set as an endless stream, B samples side by side, shuffled again in each epoch."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _flattens(space: Space) -> bool:
     """Whether FlattenObservation makes something of a space; custom ones don't say so in any other way."""
     try:
         return isinstance(gymnasium.spaces.flatten_space(space), Box)
-    except Exception:  # whatever a stranger's space raises
+    except Exception:  # a foreign space may raise anything
         return False
 
 

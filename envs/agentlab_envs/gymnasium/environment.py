@@ -169,7 +169,7 @@ class GymnasiumEnvironment(Environment):
         return CheckedTimeStep(observation, reward, terminated, truncated, final_observation, acted=self._all.copy())
 
     def _log_step(self, action: Nest, begun: np.ndarray | None, observation: Nest) -> None:
-        """Keeps what `state` tells of: the actions, and what they led to; whoever gets the time step may change its arrays."""
+        """Stores what `state` returns: the actions, and a copy of what they led to, since receivers may change the arrays."""
         if self._log is None:
             return
         self._log.add(action, begun)
@@ -284,7 +284,7 @@ class GymnasiumEnvironment(Environment):
         return declared
 
     def _step_native(self, action: Nest) -> Any:
-        """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
+        """Returns what a step of a foreign vector class returned, in the shapes and dtypes of Gymnasium's own."""
         observed, reward, terminated, truncated, info = self._vector.step(action)
         rows = self.num_environments
         ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")

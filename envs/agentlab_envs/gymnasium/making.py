@@ -122,7 +122,7 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
 
 
 def _stranger(space: gymnasium.Space) -> str | None:
-    """Returns how the sentence about a space with a part that agentlab does not know goes on; None if it knows all."""
+    """Returns the rest of a sentence about a space with a part that agentlab does not know; None if it knows all."""
     strangers = [(path, leaf) for path, leaf in nests.leaves_of(space).items() if leaves.kind_of(leaf) is None]
     if not strangers:
         return None
@@ -146,7 +146,7 @@ def _unknown(id: str, name: str) -> str:
     if name != id:
         return (
             f"The environment was given as an object ({name}), which lasted as long as the process that was given it. Register "
-            f"one by the same name to go on: gymnasium.register({id!r}, {name})."
+            f"one by the same name to continue: gymnasium.register({id!r}, {name})."
         )
     return f"No Gymnasium environment named {id!r}. {advice.on_unknown(id)}"
 

@@ -49,7 +49,7 @@ class EpisodeLog:
         self.begin(0)
 
     def begin(self, seed: int) -> None:
-        """Starts anew, each row in its episode 0."""
+        """Starts again, each row in its episode 0."""
         self._seed = seed
         self._actions = np.empty((FIRST_ROOM, self._rows), self._dtype)
         self._forgotten = 0  # steps before those in `_actions`

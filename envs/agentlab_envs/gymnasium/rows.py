@@ -65,7 +65,7 @@ class Row(gymnasium.Wrapper):
         self._form: Callable[[Any], Nest] | None = None
         self.texts = texts.paths_of(self._inner[0])
         space = texts.without(self._inner[0]) if self.texts else self._inner[0]
-        if leaves.are_known(space):  # others are refused by whoever looks at them
+        if leaves.are_known(space):  # others are refused elsewhere
             self._form = self._former(space)
             named = nests.named(space)
             self.observation_space = named if self._mask is None else masks.with_mask(named, self._mask)
@@ -158,7 +158,7 @@ class Row(gymnasium.Wrapper):
 class Rows(SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv` of `Row`s, with a step that takes a quarter of the time.
 
-    Gymnasium's looks up the kind of space anew at every step, and collects infos.
+    Gymnasium's looks up the kind of space at every step, and collects infos.
 
     Args:
         make: returns a new environment.

@@ -1,4 +1,4 @@
-"""Gymnasium environments each in a process: asked with a time limit, told of when they fail or die, never left behind."""
+"""Gymnasium environments each in a process: called with a time limit, reported when they fail or die, never left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from agentlab_envs.gymnasium.rows import Row
 from agentlab_envs.gymnasium.worker import FAULT, MADE, MISSING, work
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
-FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed: that is to be told soon
+FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed, which should be reported soon
 END_SECONDS = 1.0  # that a process may take to end once its environment is closed
 
 
@@ -75,7 +75,7 @@ class Workers(VectorEnv):
         began = time.monotonic()
         self._describe(gymnasium.make(id, **arguments))
         if not leaves.are_known(self.single_observation_space):
-            return  # whoever looks at the spaces refuses them; not all have a shared memory
+            return  # they are refused elsewhere; not all have a shared memory
         try:
             self._start(self._maker(arguments), MAKE_SECONDS + count * (time.monotonic() - began))
         except BaseException:

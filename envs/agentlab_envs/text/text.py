@@ -43,11 +43,11 @@ class Text(DeviceEnvironment):
 
     The observation is a window `[T]` int64 of character numbers. Read as "streams", the text is cut into as many stretches as
     there are environments side by side, and each reads its own from window to window; an episode is one reading of a stretch,
-    so a model's state is carried through it and begins anew at the wrap. An action `[T]` names the character after each
+    so a model's state is carried through it and is reset at the wrap. An action `[T]` names the character after each
     position. Every character but the text's first is asked for once in a reading; positions of a last window that stick out of
     the stretch have the target -1 and are not judged.
 
-    Read in "random" windows (drawn anew each time) or "every" window (in order, one position further each time), an action `[]`
+    Read in "random" windows (new draws each time) or "every" window (in order, one position further each time), an action `[]`
     names the one character after the window, and each window is an episode of its own.
 
     The vocabulary is that of the training split. Characters that only other splits have are number 0, "unseen".

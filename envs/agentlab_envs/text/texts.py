@@ -1,4 +1,4 @@
-"""Where texts come from: a file or folder of one's own, or a corpus that can be had everywhere."""
+"""Where texts come from: a file or folder of your own, or a corpus that is available everywhere."""
 
 from __future__ import annotations
 
