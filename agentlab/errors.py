@@ -1,4 +1,4 @@
-"""What can go wrong because of something a user wrote, each as one sentence with the remedy."""
+"""Errors that a user can cause. Each message is one sentence that includes the remedy."""
 
 from __future__ import annotations
 

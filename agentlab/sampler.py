@@ -1,4 +1,4 @@
-"""The Sampler contract: how an action is chosen from a distribution; and the samplers every agent can use."""
+"""The Sampler contract: chooses actions from a distribution; and the built-in samplers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: a part's constructor arguments, checked and converted from what TOML, JSON or the command line can say."""
+"""Settings: a part's constructor arguments, checked and converted from TOML, JSON or the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Trainer contract: improves networks from batches; recording, clipping and optimizers are written here, once."""
+"""The Trainer contract: improves networks from batches. Recording, clipping and optimizers are implemented here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of the loop hand to each other: TimeStep, Decision, Step and Batch.
+"""The values that the parts of the loop exchange: TimeStep, Decision, Step and Batch.
 
 `B` environments side by side, `O` an observation, `A` an action, `K` outputs, `N` rows of a batch, `T` steps of a sequence.
 """

@@ -1,4 +1,4 @@
-"""Settings of a built part stay as they are: the compiled loop holds their values, so a change would silently do nothing."""
+"""Freezes the settings of built parts: the compiled loop holds their values, so a change would silently have no effect."""
 
 from __future__ import annotations
 

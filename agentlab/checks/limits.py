@@ -1,4 +1,4 @@
-"""What settings may ask for: counted on the tables themselves, before anything is built from them."""
+"""Limits on settings, checked before anything is built from them."""
 
 from __future__ import annotations
 

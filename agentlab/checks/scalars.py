@@ -1,4 +1,4 @@
-"""Numbers of other libraries, such as NumPy's, as Python's own: what JSON can hold and annotations name."""
+"""Converts numbers of other libraries, such as NumPy's, to Python's own, which JSON can hold and annotations name."""
 
 from __future__ import annotations
 

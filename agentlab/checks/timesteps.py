@@ -1,4 +1,4 @@
-"""Checks of whole time steps and of actions against an environment's spec, and what is raised where one is wrong."""
+"""Checks time steps and actions against an environment's spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what crosses between an environment, an agent and a program's own loop: shapes, dtypes, ranges, finite numbers.
+"""Checks values that pass between environment, agent and a program's own loop: shapes, dtypes, ranges, finite numbers.
 
 Each function raises an `EnvironmentFault` whose message is a clause that names the row; the caller adds who and when.
 """

@@ -1,4 +1,4 @@
-"""Agent: model, sampler, trainer and memory composed; `step` learns and acts, `act` only acts."""
+"""Agent: model, sampler, trainer and memory; `step` learns and acts, `act` only acts."""
 
 from __future__ import annotations
 

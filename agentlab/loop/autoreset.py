@@ -1,4 +1,4 @@
-"""Time limit, auto-reset and final observation, written once for every DeviceEnvironment; and its host face."""
+"""Time limit, auto-reset and final observation for every DeviceEnvironment, and an adapter that runs one on the host."""
 
 from __future__ import annotations
 

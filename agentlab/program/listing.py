@@ -1,4 +1,4 @@
-"""What `agentlab list` and `agentlab info` print, from metadata and source text; nothing but a chosen task is imported."""
+"""Output of `agentlab list` and `agentlab info`, from metadata and source text; only a chosen task is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Play: shows a trained agent in a window, or in a GIF where there is no screen."""
+"""Play: shows a trained agent in a window, or writes a GIF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands for plugin authors: `agentlab plugin new` and `check`; and single-file plugins for every command."""
+"""The commands for plugin authors, `agentlab plugin new` and `check`, and the option `--plugin` of every command."""
 
 from __future__ import annotations
 

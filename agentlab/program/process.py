@@ -1,4 +1,4 @@
-"""What the command line program does to its own process, and a library must not: streams, signals, how warnings are shown."""
+"""Process-wide settings of the command line program, which a library must not touch: streams, signals, display of warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing: prints what a run's agent writes, character by character, as the `sample` command does."""
+"""The `sample` command: prints text that a run's agent writes, character by character."""
 
 from __future__ import annotations
 

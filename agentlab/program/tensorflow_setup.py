@@ -1,4 +1,4 @@
-"""Importing TensorFlow as the command line program wants it: set up for a task, without greetings."""
+"""Imports TensorFlow for the command line program: set up for a task, without its messages on standard error."""
 
 from __future__ import annotations
 

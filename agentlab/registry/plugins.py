@@ -1,4 +1,4 @@
-"""Plugins: where parts come from. Listing reads metadata and source text only; stevedore loads the one that is chosen."""
+"""Plugins: parts from entry points. Listing reads only metadata and source text; stevedore loads the chosen part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins of a single file, for experiments: what `--plugin FILE.py` offers."""
+"""Single-file plugins for experiments: the parts that `--plugin FILE.py` offers."""
 
 from __future__ import annotations
 

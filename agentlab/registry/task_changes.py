@@ -1,4 +1,4 @@
-"""Changes to a task, from wherever they were given; a setting that lacks the part it is of gets that suggested."""
+"""Changes to a task, with a suggestion where a setting is named without its part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a run's checkpoints to use: the newest that is whole, or that of a step."""
+"""Which checkpoint of a run to use: the newest complete one, or that of a step."""
 
 from __future__ import annotations
 

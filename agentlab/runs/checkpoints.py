@@ -1,4 +1,4 @@
-"""Checkpoints: a directory per step with a manifest and safetensors files, each there as a whole or not at all."""
+"""Checkpoints: a directory per step with a manifest and safetensors files, committed atomically."""
 
 from __future__ import annotations
 

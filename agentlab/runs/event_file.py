@@ -1,4 +1,4 @@
-"""TensorBoard's event file: one summary of scalars per report. Viewing it needs TensorBoard, writing it does not."""
+"""TensorBoard's event file: one summary of scalars per report. Writing it doesn't need TensorBoard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soundness: whether what was learned is made of numbers; no checkpoint of anything else is ever written."""
+"""Checks that metrics and weights are finite; a checkpoint with other numbers is never written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beginning with the weights of another run: those of the networks that both have."""
+"""Initial weights from another run, for the networks that both have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while a run is training."""
+"""Progress display of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files a run leaves: config.json, metrics.jsonl, result.json, TensorBoard's events, and where its checkpoints are."""
+"""A run's directory: config.json, metrics.jsonl, result.json, TensorBoard's events and checkpoints."""
 
 from __future__ import annotations
 

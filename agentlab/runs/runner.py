@@ -1,4 +1,4 @@
-"""From a task's name to its run, from a run's directory on to its end, and from its files back to the agent."""
+"""Runs, resumes and loads: from a task to a run, from a run's directory to its end or back to the agent."""
 
 from __future__ import annotations
 

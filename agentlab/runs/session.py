@@ -1,4 +1,4 @@
-"""Session: a run from its first or its last committed step to its end."""
+"""Session: trains a run from its first or last committed step to its end."""
 
 from __future__ import annotations
 

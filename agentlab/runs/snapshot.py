@@ -1,4 +1,4 @@
-"""Snapshot: everything a run's next step depends on, taken from the living objects and put back into them."""
+"""Snapshot: everything that a run's next step depends on, copied from the objects and restored into them."""
 
 from __future__ import annotations
 

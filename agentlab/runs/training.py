@@ -1,4 +1,4 @@
-"""Training: a run under way, a line of metrics at a time."""
+"""Training: an iterator over a run's lines of metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EnvironmentSpec: what an environment shows, accepts and how long its episodes can last; and its form in config.json."""
+"""EnvironmentSpec: what an environment shows and accepts, how long its episodes last, and how config.json holds it."""
 
 from __future__ import annotations
 

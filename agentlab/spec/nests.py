@@ -1,4 +1,4 @@
-"""Nests: a space, or a mapping of names to spaces; and what is done with values of such, written once."""
+"""Nests: functions of a space or a mapping of names to spaces, and of their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vocabularies: what the numbers of an observation and an action stand for, where they stand for text."""
+"""Vocabularies: the characters that the numbers of observations and actions stand for."""
 
 from __future__ import annotations
 

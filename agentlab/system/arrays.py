@@ -1,4 +1,4 @@
-"""Named arrays in safetensors files: written without a copy in memory, and read only as far as they are what they should be."""
+"""Named arrays in safetensors files: written without a copy in memory, verified as they are read."""
 
 from __future__ import annotations
 

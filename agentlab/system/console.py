@@ -1,4 +1,4 @@
-"""The standard streams, of which any may be closed, go away or fill up while a program runs."""
+"""The standard streams, any of which may be closed or fill up while a program runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders held open: their files are read and written wherever they were moved to, and no symbolic link in them is followed."""
+"""Open folders: their files are read and written even if the folder is moved, and no symbolic link in them is followed."""
 
 from __future__ import annotations
 

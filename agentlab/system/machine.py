@@ -1,4 +1,4 @@
-"""What a run ran on: versions, threads, kernels and vector instructions, which decide how sums are rounded; when it began."""
+"""Facts of the machine: versions, threads, kernels and vector instructions, which affect rounding; and the process's age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges: what the numbers of a variable can be, so that a checkpoint that holds others is refused before they are used."""
+"""Ranges of a variable's numbers: a checkpoint with others is refused before they are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The value of a setting's default, as far as its source text tells: through `attrs.field`, factories and helpers."""
+"""Reads the default of a setting from source text: through `attrs.field`, factories and helpers."""
 
 from __future__ import annotations
 

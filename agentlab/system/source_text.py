@@ -1,4 +1,4 @@
-"""What a plugin's source text says of it: `list` and `info` read files instead of importing them, and so TensorFlow."""
+"""Reads descriptions of parts from source text: `list` and `info` import no plugin, and so no TensorFlow."""
 
 from __future__ import annotations
 

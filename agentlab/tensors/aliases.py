@@ -1,4 +1,4 @@
-"""Names for the types of what TensorFlow computes with; TensorFlow has no type stubs. Imports no TensorFlow."""
+"""Type aliases for tensors and nests; TensorFlow has no type stubs. Imports no TensorFlow."""
 
 from __future__ import annotations
 

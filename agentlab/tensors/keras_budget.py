@@ -1,4 +1,4 @@
-"""Budgets: how much Keras may build for a name and its settings, counted as it is about to, in the thread that asks."""
+"""Budgets for what Keras builds from a name and settings: counted per thread, before memory is allocated."""
 
 from __future__ import annotations
 

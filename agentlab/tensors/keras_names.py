@@ -1,4 +1,4 @@
-"""Keras's own losses, metrics, activations and initializers by name: closed tables, and nothing of Keras's deserialisation.
+"""Keras's losses, metrics, activations and initializers by name, from closed tables instead of Keras's deserialisation.
 
 `keras.metrics.get` and its like build whatever a table names, functions of any module of Keras among it. What a file or a
 command line names is looked up here instead, and gets plain arguments only.

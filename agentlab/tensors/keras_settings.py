@@ -1,4 +1,4 @@
-"""Keras's settings for the whole process: what a named part is must not depend on them."""
+"""Keras's process-wide settings, on which a named part must not depend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model's forward pass takes, read off its traced graph: nothing is allocated or computed for that."""
+"""The memory that a model's forward pass takes, read from its traced graph without computing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters as one vector: what is done to each element alike is then one operation, whatever the number of layers."""
+"""Parameters as one vector: an element-wise update is then one operation, whatever the number of layers."""
 
 from __future__ import annotations
 

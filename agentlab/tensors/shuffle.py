@@ -1,4 +1,4 @@
-"""Shuffles as a pure function of (key, epoch): where an index goes, computed by arithmetic, with no array of all indices.
+"""Shuffles as a pure function of (key, epoch): the place of an index is computed without an array of all indices.
 
 A generalised Feistel network permutes pairs `(left, right)` of a rectangle; an index that falls outside the wanted range is
 permuted again until it falls inside (cycle walking). Both: Black and Rogaway, Ciphers with arbitrary finite domains (2002),

@@ -1,4 +1,4 @@
-"""Layers whose `call` is a `tf.function`, and when their traces must not be used again."""
+"""Layers whose `call` is a `tf.function`, and when they have to be retraced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tf.Variables as arrays: copied for a checkpoint, and filled from one, without a second copy of what is large on the way."""
+"""tf.Variables as arrays: copied for a checkpoint and restored from one, without a second copy of large ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of what parts must agree on, for pytest: derive a class from one of these, name your part, and run pytest.
+"""Conformance tests of every contract, for pytest: derive a class from one of these, name your part, and run pytest.
 
     from agentlab.testing import SamplerTests
     from my_plugin import SecondBest

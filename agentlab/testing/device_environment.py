@@ -1,4 +1,4 @@
-"""The lines of the DeviceEnvironment contract."""
+"""Tests of the DeviceEnvironment contract."""
 
 from __future__ import annotations
 

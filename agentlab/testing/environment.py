@@ -1,4 +1,4 @@
-"""The lines that environments of both kinds are held to."""
+"""Tests that both kinds of environments have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of the host Environment contract."""
+"""Tests of the host Environment contract."""
 
 from __future__ import annotations
 

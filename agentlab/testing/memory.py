@@ -1,4 +1,4 @@
-"""The lines of the Memory contract."""
+"""Tests of the Memory contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of the ModelBuilder contract, and of the models it builds."""
+"""Tests of the ModelBuilder contract, and of the models it builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of the Sampler contract."""
+"""Tests of the Sampler contract."""
 
 from __future__ import annotations
 

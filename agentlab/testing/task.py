@@ -1,4 +1,4 @@
-"""The lines a Task is held to."""
+"""Tests of tasks."""
 
 from __future__ import annotations
 

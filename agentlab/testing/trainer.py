@@ -1,4 +1,4 @@
-"""The lines of the Trainer contract."""
+"""Tests of the Trainer contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advice for environments whose actions are not discrete: a line of Python that makes them so."""
+"""Advice for environments whose actions are not discrete: a line of Python that wraps them."""
 
 from __future__ import annotations
 

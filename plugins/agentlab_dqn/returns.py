@@ -1,4 +1,4 @@
-"""What a Q-network says of the return beyond an action: its expected value, or its distribution over a support."""
+"""How a Q-network's outputs represent the return of an action: as its expected value, or as a distribution over a support."""
 
 from __future__ import annotations
 

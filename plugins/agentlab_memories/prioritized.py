@@ -1,4 +1,4 @@
-"""Prioritised replay: what the model was wrong about is drawn more often."""
+"""Prioritised replay: transitions with large errors are drawn more often."""
 
 from __future__ import annotations
 

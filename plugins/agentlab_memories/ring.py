@@ -1,4 +1,4 @@
-"""The last steps in a ring of tf.Variables; and the transitions of several steps, or sequences, that they make up."""
+"""A ring buffer of steps in tf.Variables, read as transitions of one or several steps, or as sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tree of sums in tf.Variables: draws an entry with probability in proportion to its weight, in a few operations."""
+"""A sum tree in tf.Variables: draws entries with probability proportional to their weights, in a few operations."""
 
 from __future__ import annotations
 

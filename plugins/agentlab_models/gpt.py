@@ -1,4 +1,4 @@
-"""A small causal transformer whose recurrent state is what it attends back to: keys and values of the last characters."""
+"""A small causal transformer. Its recurrent state is a cache of the keys and values of the last characters."""
 
 from __future__ import annotations
 

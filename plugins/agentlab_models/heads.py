@@ -1,4 +1,4 @@
-"""The dense end of a network: from features to outputs, plain or dueling, with noise in its weights or without."""
+"""Dense layers from features to outputs: plain or dueling, with or without noise in the weights."""
 
 from __future__ import annotations
 

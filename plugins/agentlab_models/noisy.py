@@ -1,4 +1,4 @@
-"""A dense layer that explores: noise in its weights, as large as it has learned to make it."""
+"""A dense layer that explores by noise in its weights, whose amplitude is learned."""
 
 from __future__ import annotations
 

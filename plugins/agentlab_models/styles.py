@@ -1,4 +1,4 @@
-"""The three ways to put layers together in Keras: Sequential, Functional and subclassed; the same numbers by each."""
+"""The three ways to compose layers in Keras, Sequential, Functional and subclassed, with the same results."""
 
 from __future__ import annotations
 

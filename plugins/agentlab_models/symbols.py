@@ -1,4 +1,4 @@
-"""What models of symbols need to know of an environment."""
+"""The number of symbols of an environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What supervised learning adds to an evaluation's report: loss, metrics, accuracy per class and the confusion matrix."""
+"""Supervised scores of an evaluation: loss, metrics, accuracy per class and confusion matrix."""
 
 from __future__ import annotations
 

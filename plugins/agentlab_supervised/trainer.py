@@ -1,4 +1,4 @@
-"""The supervised trainer: learns from the right answers that an environment knows, by any Keras loss."""
+"""The supervised trainer: learns an environment's targets by any Keras loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainer of sequence models: cross-entropy of the symbols that come next."""
+"""The trainer of language models: cross-entropy of the next symbols."""
 
 from __future__ import annotations
 

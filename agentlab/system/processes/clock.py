@@ -1,4 +1,4 @@
-"""The time a run takes, over all the processes that it is run in."""
+"""The time a run takes, summed over the processes it runs in."""
 
 from __future__ import annotations
 

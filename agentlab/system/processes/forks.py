@@ -1,4 +1,4 @@
-"""Forked processes: a fork copies none of TensorFlow's threads, for which the child would wait without end."""
+"""Forked processes: TensorFlow's threads don't survive a fork, so the child would wait for them forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time limits that count the time in which this process runs, not that for which it is stopped, as by Ctrl-Z."""
+"""Time limits that don't count time for which the process is stopped, such as by Ctrl-Z."""
 
 from __future__ import annotations
 

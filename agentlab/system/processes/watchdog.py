@@ -1,4 +1,4 @@
-"""Watch: tells that an environment in this process has stopped answering, which nobody else could."""
+"""Watch: warns that an environment in this process has stopped answering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a part is tested among: the other parts of a task, and steps in its environment."""
+"""The other parts of a task that a part is tested with, and steps in its environment."""
 
 from __future__ import annotations
 

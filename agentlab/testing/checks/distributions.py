@@ -1,4 +1,4 @@
-"""The distributions that samplers are tested on: one of every kind, by what actions they are of."""
+"""Distributions to test samplers on, one of every kind."""
 
 from __future__ import annotations
 

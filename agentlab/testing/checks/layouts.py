@@ -1,4 +1,4 @@
-"""What memories are asked for in their tests: layouts of several requests, and distinguishable steps."""
+"""Layouts of several requests and distinguishable steps, for tests of memories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning where the best behaviour is known: a part that learns must get there."""
+"""Trains on a problem with a known best return, for tests of trainers."""
 
 from __future__ import annotations
 

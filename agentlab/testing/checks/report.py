@@ -1,4 +1,4 @@
-"""The report of `agentlab plugin check`: every line of the contracts of what a package offers, kept or broken."""
+"""The report of `agentlab plugin check`: every line of the contract of each part in a package, kept or broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What memories are given and what their batches are held to: numbered steps, and expectations of what is handed out."""
+"""Numbered steps to fill memories with, and expectations of the batches that memories return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of every kind of part have in common: the part under test, and the lines it is held to."""
+"""Tests that parts of every kind have in common."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMPORT_SECONDS = 10.0  # beyond TensorFlow's and agentlab's own
 
 
 class Suite(Lines):
-    """The lines of a contract that a part of any kind is held to.
+    """Tests that parts of every kind have in common.
 
     Attributes:
         kind: "environment", "model", ...

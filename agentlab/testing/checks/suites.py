@@ -1,4 +1,4 @@
-"""Which tests a part is put to: chosen by its kind and class."""
+"""Chooses the tests of a part by its kind and class."""
 
 from __future__ import annotations
 

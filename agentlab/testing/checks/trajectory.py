@@ -1,4 +1,4 @@
-"""Trajectories of environments under random actions, and what every time step of one must be like."""
+"""Trajectories of environments under random actions, and expectations of their time steps."""
 
 from __future__ import annotations
 

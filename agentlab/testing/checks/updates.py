@@ -1,4 +1,4 @@
-"""A trainer with its networks and a batch, as they would be in a task, and the ways in which it makes an update."""
+"""A trainer with its networks and a batch, as in a task, and the ways in which it makes an update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line of a contract that is broken: what was expected, and what the part did instead."""
+"""The error of a broken contract: what was expected, and what the part did instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a terminal shows while a check is under way: the line that is being checked, and for how many seconds."""
+"""Shows the line that is being checked, and for how many seconds, on a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which draws of random numbers a TensorFlow function makes, read from its graph."""
+"""The random draws of a TensorFlow function, read from its graph."""
 
 from __future__ import annotations
 

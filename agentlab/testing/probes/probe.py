@@ -1,4 +1,4 @@
-"""What importing a module does to a process, seen from another: `python -m agentlab.testing.probes.probe MODULE...`."""
+"""Observes what importing a module does to a process, from another one: `python -m agentlab.testing.probes.probe MODULE...`."""
 
 from __future__ import annotations
 

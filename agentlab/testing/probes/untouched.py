@@ -1,4 +1,4 @@
-"""The state of a process that no part may touch: random generators, logging, signal handlers, the environment and the like."""
+"""Global state that no part may change: random generators, logging, signal handlers, environment variables and so on."""
 
 from __future__ import annotations
 

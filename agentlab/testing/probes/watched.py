@@ -1,4 +1,4 @@
-"""A model that tells which of its forward passes a trainer learns from, and which it makes in training."""
+"""A model that records which of its forward passes a trainer learns from, and which run in training mode."""
 
 from __future__ import annotations
 

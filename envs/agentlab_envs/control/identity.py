@@ -1,4 +1,4 @@
-"""Identity: a toy whose best behaviour is known."""
+"""Identity: a toy problem whose optimal policy is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled data sets: from `.npz` files, NumPy arrays, a folder of your own, Keras or scikit-learn; checked, and held once."""
+"""Labelled data sets: from `.npz` files, NumPy arrays, a folder, Keras or scikit-learn; checked, and loaded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images: a labelled data set as an environment; naming an image's class is an action, and being right the reward."""
+"""Images: a labelled data set as an environment; an action names an image's class, and the reward is 1 if it is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advice for environments that agentlab can't take as they are: a line of Python that makes of one what it can."""
+"""Advice for environments that agentlab doesn't support: a line of Python with a suitable wrapper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces of one array each, as agentlab has them: a table by class."""
+"""Converts Gymnasium's spaces of single arrays to agentlab's: a table by class."""
 
 from __future__ import annotations
 

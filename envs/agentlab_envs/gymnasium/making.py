@@ -1,4 +1,4 @@
-"""From an id and arguments to a Gymnasium vector environment and its spec, or to the one sentence that says why not."""
+"""Makes a Gymnasium vector environment and its spec from an id and arguments, or raises an error that says why not."""
 
 from __future__ import annotations
 

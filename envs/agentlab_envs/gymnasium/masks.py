@@ -1,4 +1,4 @@
-"""Masks of allowed actions, which Gymnasium environments put into their infos, as an entry of the observation."""
+"""Masks of allowed actions, taken from the infos of Gymnasium environments and added to the observation."""
 
 from __future__ import annotations
 

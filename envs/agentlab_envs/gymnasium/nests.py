@@ -1,4 +1,4 @@
-"""Gymnasium's spaces of several parts, Dict and Tuple, as agentlab has them: mappings of names to arrays."""
+"""Converts values of Gymnasium's Dict and Tuple spaces to mappings of names to arrays."""
 
 from __future__ import annotations
 

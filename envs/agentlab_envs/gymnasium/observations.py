@@ -1,4 +1,4 @@
-"""From what a vector environment shows to observations, and from actions to what it takes: checked and copied."""
+"""Converts a vector environment's observations to agentlab's, and actions to the environment's: checked and copied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures as Gymnasium environments draw them, brought to the one form that agentlab shows."""
+"""Converts pictures of Gymnasium environments to one format."""
 
 from __future__ import annotations
 

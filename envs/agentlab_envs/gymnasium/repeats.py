@@ -1,4 +1,4 @@
-"""Whether an environment, given the same seed and the same actions, does the same again: tried out, not believed."""
+"""Tests whether an environment is deterministic: the same seed and actions must give the same time steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gymnasium environments keep their state to themselves; from its seed and its actions, an episode can be played again."""
+"""Replays episodes from their seeds and actions, since Gymnasium environments don't expose their state."""
 
 from __future__ import annotations
 

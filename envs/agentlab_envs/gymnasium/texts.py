@@ -1,4 +1,4 @@
-"""Entries of observations that are text, which models can't read: they are left out."""
+"""Leaves out entries of observations that are text, which models can't read."""
 
 from __future__ import annotations
 

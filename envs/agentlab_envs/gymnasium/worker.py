@@ -1,4 +1,4 @@
-"""What runs in a worker process: one environment, asked through a pipe."""
+"""The worker process: one environment, called through a pipe."""
 
 from __future__ import annotations
 
