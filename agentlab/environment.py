@@ -13,7 +13,7 @@ from agentlab.types import Nest, Seed, Tensor, TimeStep
 
 
 class _WithSettings:
-    """What both contracts say of settings."""
+    """The part of both contracts that concerns settings."""
 
     @classmethod
     def imported_modules(cls, settings: dict[str, Any]) -> list[str]:

@@ -40,7 +40,7 @@ def _escaped(char: str) -> str:
 
 
 class _Message:
-    """Mixed into exceptions: a message is short and can't control a terminal, and no quoted sentence doubles the full stop."""
+    """A mixin of exceptions: short messages without control characters, in which no quoted sentence doubles the full stop."""
 
     def __str__(self) -> str:
         text = sentence(super().__str__())
@@ -107,15 +107,15 @@ class WriteFault(AgentlabError):
 
 
 class OutputFault(AgentlabError):
-    """What a command prints can't be written."""
+    """A command's output can't be written."""
 
 
 class CheckpointFault(AgentlabError):
-    """There are checkpoints, but none that is whole."""
+    """There are checkpoints, but none is complete."""
 
 
 class Interrupted(AgentlabError):
-    """A run was asked to stop; what it had learned is in its checkpoint."""
+    """A run was asked to stop; its checkpoint holds what it has learned."""
 
     exit_code = 130
 

@@ -70,7 +70,7 @@ class UpdateSchedule:
 
 @attrs.frozen(eq=False)
 class Layout:
-    """What a memory is to store and hand out.
+    """What a memory has to store and return.
 
     Attributes:
         spec: of the environments.
@@ -114,7 +114,7 @@ class Layout:
 
 
 class Memory(abc.ABC):
-    """Stores steps and hands out batches. Settings are constructor arguments; `build` allocates the storage.
+    """Stores steps and returns batches. Settings are constructor arguments; `build` allocates the storage.
 
     Attributes:
         records_acting: whether the forward pass that acted is the one learned from. Such a memory hands out the last turn only.
@@ -183,7 +183,7 @@ class Memory(abc.ABC):
 
 @attrs.define(slots=False, eq=False)
 class Latest(Memory):
-    """Hands out the last turn, learned from by the forward pass that acted."""
+    """Returns the last turn, which is learned from by the forward pass that acted."""
 
     records_acting: ClassVar[bool] = True
 

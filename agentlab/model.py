@@ -87,7 +87,7 @@ def _time_major(tensor: Tensor) -> Tensor:
 
 
 class Network(abc.ABC):
-    """A Keras model as the loop sees it: every one has a state; of most it is `()`.
+    """A Keras model as the loop sees it: every model has a state, which is `()` for most.
 
     Only a pass in training changes the model's variables, such as moving statistics: it is the one that is learned from.
 

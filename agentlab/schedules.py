@@ -13,7 +13,7 @@ from agentlab.tensors.aliases import Tensor
 
 
 class Schedule(abc.ABC):
-    """A number that depends on a count; accepts an int or a tensor and returns float32 of the same kind.
+    """A number that depends on a count. Accepts an int or a tensor; returns float32 of the same kind.
 
     In a config file or after `--set` it is a plain number (constant) or a table of `kind`, `initial`, `final` and `steps`.
     """

@@ -110,7 +110,7 @@ class Setup:
 
 @attrs.frozen(eq=False)
 class Loss:
-    """What a batch is learned from.
+    """The loss of a batch.
 
     Attributes:
         value: `[N]` float32, the loss of each row, or a scalar, their mean.
@@ -132,7 +132,7 @@ class Loss:
 
 @attrs.frozen(eq=False)
 class Update:
-    """What an update came to.
+    """The result of an update.
 
     Attributes:
         metrics: by name, those of `Trainer.metric_names`.
@@ -161,7 +161,7 @@ class Recording:
 
 
 class TrainedNetwork:
-    """A network under training: its models, and the optimizer of their weights.
+    """A network being trained: its models, and the optimizer of their weights.
 
     Args:
         models: built; one, or several that answer side by side.

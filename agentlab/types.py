@@ -20,7 +20,7 @@ Metrics: TypeAlias = dict[str, Tensor]  # scalars [] or one number per row [N], 
 
 @attrs.frozen(eq=False)
 class TimeStep:
-    """What B environments, side by side, answer to an action. Arrays are NumPy's on the host and tensors on the device.
+    """The answer of B environments, side by side, to an action. Leaves are NumPy arrays on the host and tensors on the device.
 
     Attributes:
         observation: `[B, *O]`, to act on now; where an episode has just ended, already the new one's first.
@@ -68,7 +68,7 @@ class TimeStep:
 
 @attrs.frozen(eq=False)
 class Decision:
-    """An action for each of B environments, and how it came about.
+    """An action for each of B environments, and how it was decided.
 
     Attributes:
         observation: `[B, *O]`, what was acted on.
@@ -87,7 +87,7 @@ class Decision:
 
 @attrs.frozen(eq=False)
 class Step:
-    """What a memory keeps of one turn of N environments: the decision and where it led.
+    """What a memory stores of one turn of N environments: the decision and where it led.
 
     Attributes:
         observation: `[N, *O]`, what was acted on.
@@ -141,7 +141,7 @@ class Step:
 
 @attrs.frozen(eq=False)
 class Batch(Step):
-    """What a memory hands out: steps `[N, ...]`, or `[N, T, ...]` where the trainer asks for sequences.
+    """What a memory returns: steps `[N, ...]`, or `[N, T, ...]` where the trainer asks for sequences.
 
     Where the trainer asks for steps of n, `reward` is the sum of `factor**k` times the reward of step k over the h <= n steps
     up to an end, `discount` is multiplied by `factor**(h - 1)`, and `next_observation` and `ended` are those of the last one.

@@ -14,7 +14,7 @@ from agentlab.types import Nest, Tensor
 
 
 class TargetNetwork:
-    """A copy of all of a model's variables, which moves to the model's from time to time (Mnih et al. 2015).
+    """A copy of a model's variables that periodically moves towards them (Mnih et al. 2015).
 
     It holds whatever decides an output: trainable and frozen weights, statistics such as those of batch normalization, and the
     state of random generators. Variables in floating point move by `rate`, the statistics like the weights that they belong to;

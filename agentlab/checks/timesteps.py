@@ -13,11 +13,11 @@ from agentlab.types import Nest, TimeStep
 
 @attrs.frozen(eq=False)
 class CheckedTimeStep(TimeStep):
-    """A time step that its environment has checked already, so that the loop spares a second check."""
+    """A time step that its environment has checked already, so that the loop doesn't check it again."""
 
 
 class TimeStepCheck:
-    """Whether time steps are what a spec says; and their arrays in its dtypes.
+    """Checks time steps against a spec, and converts their arrays to its dtypes.
 
     Args:
         spec: of the environment.
@@ -94,7 +94,7 @@ class TimeStepCheck:
 
 
 class EnvironmentCheck:
-    """Checks each time step of an environment on the host, unless the environment did.
+    """Checks each time step of an environment on the host, unless the environment has checked it.
 
     Args:
         spec: of the environment.

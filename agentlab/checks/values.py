@@ -37,7 +37,7 @@ def complaint(row: int, name: str, element: list[int], value: object, space: Spa
 
 
 class Numbers:
-    """Whether the numbers of an array are those of a space: finite, and within the limits of whole ones.
+    """Checks the numbers of an array against a space: finite, and whole numbers within their limits.
 
     Args:
         space: of one row.
@@ -75,7 +75,7 @@ class Numbers:
 
 
 class Values:
-    """Whether the arrays of a nest are those of its spaces: in shape, in dtype and in their numbers, see `Numbers`.
+    """Checks the arrays of a nest against its spaces: shape, dtype and numbers, see `Numbers`.
 
     Args:
         space: of one row.

@@ -50,7 +50,7 @@ class Parts:
 
 
 class Agent:
-    """Composes model, sampler, trainer and memory; `step` learns and acts, `act` only acts.
+    """An agent: model, sampler, trainer and memory. `step` learns and acts, `act` only acts.
 
     Args:
         spec: of the environment it lives in.

@@ -34,7 +34,7 @@ def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
 
 
 class Autoreset:
-    """Runs a DeviceEnvironment through episode after episode, as pure functions of (episodes, action, index).
+    """Runs a DeviceEnvironment through consecutive episodes, as pure functions of (episodes, action, index).
 
     Args:
         environment: what to run.
@@ -93,7 +93,7 @@ class Autoreset:
 
 
 class HostedEnvironment(Environment):
-    """Any DeviceEnvironment as a host Environment: the same episodes, step by step, for the host gear and evaluation.
+    """Adapts a DeviceEnvironment to the host: the same episodes, step by step, for the host gear and evaluation.
 
     Args:
         environment: what to run.

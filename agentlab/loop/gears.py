@@ -88,7 +88,7 @@ class Gear(abc.ABC):
 
 @attrs.frozen(eq=False)
 class _Carry:
-    """What one turn hands to the next in the device gear."""
+    """The state that one turn passes to the next in the device gear."""
 
     episodes: Nest
     observation: Nest

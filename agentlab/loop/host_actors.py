@@ -20,7 +20,7 @@ from agentlab.types import Decision, Nest, TimeStep, arrays, pack
 
 
 class HostActor(abc.ABC):
-    """Acts and learns for a host program: observations and actions are NumPy arrays, what is heavy is compiled.
+    """Acts and learns for a host program: observations and actions are NumPy arrays, and heavy functions are compiled.
 
     Args:
         learner: decides and learns.
@@ -60,7 +60,7 @@ class HostActor(abc.ABC):
 
 
 class RecordingHostActor(HostActor):
-    """For a memory that learns from the pass that acted: the tape is the host's own, so that the pass is made once.
+    """For memories that learn from the forward pass that acted: it is recorded on the host, so that it is made only once.
 
     Args:
         learner: decides and learns.
@@ -106,7 +106,7 @@ class RecordingHostActor(HostActor):
 
 
 class StagedHostActor(HostActor):
-    """For a memory that stores: steps wait on the host until the next update, and what can be one compiled call is one.
+    """For memories that store steps: steps wait on the host until the next update, and calls are fused where possible.
 
     Between updates a step costs one compiled call, the decision, and none where every row explores. Where one update is due,
     it waits for the next decision: remembering, learning and deciding are then one call too.
@@ -230,7 +230,7 @@ class StagedHostActor(HostActor):
 
 
 class HostCall:
-    """A traceable function called from the host with nests of arrays; of its results, arrays are NumPy's.
+    """A traceable function that the host calls with nests of arrays; it returns NumPy arrays.
 
     Args:
         function: takes nests of tensors; returns a nest of tensors, or None.

@@ -23,7 +23,7 @@ from agentlab.types import Decision, Nest, Seed, Step, Tensor, TimeStep
 
 
 class Learner:
-    """Acts, remembers and learns; the owner of the counters of steps and updates.
+    """Acts, stores steps and learns; owns the counters of steps and updates.
 
     Args:
         policy: acts while it learns.

@@ -13,7 +13,7 @@ TURNS = 512  # drawn at once
 
 
 class Lookahead:
-    """Draws what needs no output of the model for many turns in one call: two draws are half of a small model's decision.
+    """Draws exploration that needs no model output for many turns in one call; two draws take half of a small model's decision.
 
     Eagerly, where the model has a state, where its outputs are stored, or where the sampler can't tell what it explores, every
     turn draws for itself.

@@ -17,7 +17,7 @@ from agentlab.types import Decision, Nest, TimeStep, map_leaves
 
 
 class OwnLoop:
-    """Turns the time steps of a program's own loop into actions: observes the last decision's, then decides again.
+    """Turns the time steps of a program's own loop into actions: observes the last decision's outcome, then decides again.
 
     Args:
         actor: decides and observes.

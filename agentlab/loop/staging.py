@@ -19,7 +19,7 @@ Flatten = Callable[[Nest], tuple[Any, ...]]
 
 
 class Staging:
-    """Steps that wait on the host: rows of one record array, which reaches TensorFlow as a single tensor of bytes.
+    """A buffer of steps on the host: rows of one record array, which TensorFlow gets as a single tensor of bytes.
 
     Turning a NumPy array into a tensor costs more than a small operation on it, so all leaves are handed over in one piece.
 

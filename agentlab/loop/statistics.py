@@ -16,7 +16,7 @@ from agentlab.system.ranges import COUNT, FINITE, Range
 
 @attrs.frozen(eq=False)
 class EpisodeStatistics:
-    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, so that no small reward is lost.
+    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, which keeps small rewards.
 
     Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
 

@@ -31,7 +31,7 @@ LONG = 20_000  # characters from which on XLA's faster loop makes up for the sec
 
 @attrs.frozen(eq=False)
 class _Pen:
-    """What one turn of writing hands to the next: echo's episodes, the observation, the model's state, the turn's number."""
+    """The state between two turns of writing: echo's episodes, the observation, the model's state, the number of the turn."""
 
     episodes: Any
     observation: Any

@@ -106,7 +106,7 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 
 class _Listener:
-    """Hears signals on a thread of its own, while the main one may be inside a compilation of minutes.
+    """Receives signals on a thread of its own, because the main thread may be compiling for minutes.
 
     Attributes:
         received: the numbers of those that came.

@@ -22,7 +22,7 @@ FOLDER = pathlib.Path(__file__).parent / "templates"
 
 @attrs.frozen
 class Template:
-    """What `agentlab plugin new --kind` can write.
+    """A template of `agentlab plugin new --kind`.
 
     Attributes:
         noun: what the package is, with its article.

@@ -228,7 +228,7 @@ def _imported(offer: Offer) -> Any:
     failures: list[BaseException] = []
 
     class One(ExtensionManager):
-        """A manager of the one chosen entry point: stevedore's own would import every plugin of the group."""
+        """A manager of only the chosen entry point: stevedore's own would import every plugin of the group."""
 
         def list_entry_points(self) -> list[importlib.metadata.EntryPoint]:
             return [entry_point]

@@ -14,7 +14,7 @@ from agentlab.system.processes import threads
 
 
 class Committer:
-    """Commits a run's checkpoints one after the other, and removes those that are not to stay.
+    """Commits a run's checkpoints one after the other, and removes old ones.
 
     A disk takes its time without needing the processor, so what was taken of a run is written on a thread, of which there is
     one at most. What goes wrong there is raised by the next call here, once.

@@ -30,7 +30,7 @@ Groups = Mapping[str, Mapping[str, np.ndarray]]
 
 @attrs.frozen(eq=False)
 class Checkpoint:
-    """A checkpoint whose manifest was read. Its files are compared with it as they are opened, and stay open.
+    """A checkpoint whose manifest has been read. Its files are verified against it when they are opened, and stay open.
 
     Attributes:
         path: its directory, `step-N`.

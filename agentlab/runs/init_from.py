@@ -22,7 +22,7 @@ from agentlab.system.ranges import FINITE, CheckedFile
 
 
 class InitialWeights:
-    """The weights of a run's newest whole checkpoint, for networks of another run.
+    """The weights of a run's newest complete checkpoint, for networks of another run.
 
     Its acting network is the first of the run, whatever its name; others are taken where both runs have one of the name.
 

@@ -15,7 +15,7 @@ UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its o
 
 
 class Progress:
-    """Shows a run's progress: a bar on a terminal, plain lines in a pipe or a file, nothing if it is to be quiet.
+    """Shows a run's progress: a bar on a terminal, plain lines in a pipe or a file, nothing if quiet.
 
     What can't be shown is dropped: a reader may leave, a terminal close and a disk fill up without ending the run.
 

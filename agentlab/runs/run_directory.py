@@ -57,7 +57,7 @@ class Result(TypedDict):
 
 
 class RunDirectory:
-    """A run's directory, held open and under its lock until it is closed.
+    """A run's directory, open and locked until it is closed.
 
     Everything is written to the directory itself: one that takes its place under its name is left alone, and a link
     in it is not followed.

@@ -326,7 +326,7 @@ def _without_optimizer(task: Task) -> Task:
 
 
 class _NoOptimizer(keras.optimizers.Optimizer):
-    """Stands for an optimizer that was an object, in an agent that is only to act."""
+    """A placeholder of an optimizer that was an object, in an agent that only acts."""
 
     def build(self, variables: Any) -> None:
         """Makes no variables."""

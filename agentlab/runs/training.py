@@ -16,7 +16,7 @@ from agentlab.runs.session import Run, Session
 
 
 class Training(Iterator[dict[str, Any]]):
-    """Trains while it is iterated, and yields the line of metrics of each report: step, update, return_mean, loss, ...
+    """Trains while it is iterated over, and yields the line of metrics of each report: step, update, return_mean, loss, ...
 
     After the last one the agent is evaluated and result.json written. A loop that is left early, by `break`, leaves neither:
     `finish` ends the run there, evaluated; `close`, or the end of a `with` block, leaves a checkpoint from which

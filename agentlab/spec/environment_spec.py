@@ -31,7 +31,7 @@ KINDS: dict[str, type[Space]] = {
 
 @attrs.frozen
 class EnvironmentSpec:
-    """What an environment shows, accepts and how long its episodes can last.
+    """What an environment shows and accepts, and how long its episodes last.
 
     Attributes:
         name: for messages.

@@ -49,7 +49,7 @@ class Vocabulary(abc.ABC):
 
 @attrs.frozen
 class Characters(Vocabulary):
-    """One number per character. Number 0 stands for every character that was not seen, and reads as U+FFFD.
+    """One number per character. Number 0 stands for unknown characters, and reads as U+FFFD.
 
     Attributes:
         characters: those seen, in the order of their numbers, from 1 on.
@@ -89,7 +89,7 @@ class Characters(Vocabulary):
 
 @attrs.frozen
 class Bytes(Vocabulary):
-    """One number per byte of the text's UTF-8 form, 256 of them: nothing is ever unseen.
+    """One number per byte of the text's UTF-8 form, 256 of them, so none is unknown.
 
     >>> Bytes().encode("aé").tolist()
     [97, 195, 169]

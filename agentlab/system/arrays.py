@@ -30,7 +30,7 @@ CHANGED = "changed while it was read"
 
 
 class ArrayLike(Protocol):
-    """An array, a variable, or a description of either: what has a shape and a dtype, NumPy's or TensorFlow's."""
+    """Anything with a shape and a dtype: an array, a variable, or a description of either."""
 
     @property
     def shape(self) -> Any: ...
@@ -102,7 +102,7 @@ def without_zeros(array: np.ndarray) -> np.ndarray:
 
 @attrs.frozen
 class _Entry:
-    """Where an array lies in a file, in bytes from its beginning."""
+    """The dtype, shape and offsets in bytes of an array in a file."""
 
     dtype: np.dtype
     shape: tuple[int, ...]

@@ -41,7 +41,7 @@ def is_redirected(stream: TextIO | None) -> bool:
 
 
 class Lossy:
-    """A stream that drops what can't be written, for those who print while a run trains.
+    """A stream that drops what can't be written, for output while a run trains.
 
     Args:
         stream: what to write to.
@@ -64,7 +64,7 @@ class Lossy:
 
 
 class Checked:
-    """A stream of which what can't be written is an OutputFault, for commands whose output is all there is of them.
+    """A stream that raises an OutputFault if it can't be written, for commands whose purpose is their output.
 
     Args:
         stream: what to write to.

@@ -24,7 +24,7 @@ OTHER_ENCODINGS = {  # the longer marks first: one of UTF-32 begins with one of 
 
 
 class UnreadableError(Exception):
-    """A file is missing, is not a plain file, or holds something else than it should; the message says what."""
+    """A file is missing, is not a plain file, or has unexpected contents; the message says what is wrong."""
 
 
 class UnwritableError(Exception):

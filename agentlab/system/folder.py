@@ -20,7 +20,7 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Folder:
-    """A directory held open by a descriptor: another that takes its place under its name is not taken for it.
+    """A directory held open by a descriptor, so that another directory of the same name can't take its place.
 
     Whatever is written goes to a new file, so that neither a symbolic nor a hard link in it leads a write elsewhere.
 

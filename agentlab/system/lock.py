@@ -27,7 +27,7 @@ _guard = threading.Lock()  # of that table
 
 
 class DirectoryLock:
-    """Holds a directory until it is released or the process ends, however it ends.
+    """Locks a directory until it is released or the process ends, however it ends.
 
     The lock is of the open file (`flock`), so that closing the file elsewhere in this process doesn't give it up. Processes
     that are forked from this one let go of it at once: they don't keep holding it when this one is gone.

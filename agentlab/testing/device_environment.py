@@ -20,7 +20,7 @@ SEED = (7, 1)
 
 
 class DeviceEnvironmentTests(EnvironmentTests):
-    """Tests of an environment of pure TensorFlow functions; derive, and name your class as `part`."""
+    """Tests of environments of TensorFlow functions; derive a class, and name yours as `part`."""
 
     def spec(self) -> EnvironmentSpec:
         return self.make().spec

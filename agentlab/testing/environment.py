@@ -20,7 +20,7 @@ ROWS = 4
 
 
 class EnvironmentTests(Suite):
-    """What both kinds of environment are held to.
+    """Tests that both kinds of environments have in common.
 
     Attributes:
         turns: steps of the trajectories that are looked at.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class HostEnvironmentTests(EnvironmentTests):
-    """Tests of an environment that hides its own state; derive, and name your class as `part`."""
+    """Tests of environments on the host; derive a class, and name yours as `part`."""
 
     turns = 100
 

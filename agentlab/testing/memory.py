@@ -45,7 +45,7 @@ TURNS_ONLY = "it hands out the turn under way, and keeps nothing beyond it"
 
 
 class MemoryTests(Suite):
-    """Tests of what keeps transitions; derive, and name your class as `part`.
+    """Tests of memories; derive a class, and name yours as `part`.
 
     A memory is asked for single steps; one that refuses those, for what it hands out instead.
     """

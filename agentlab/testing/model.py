@@ -29,7 +29,7 @@ TIME = 5  # steps of a sequence
 
 
 class ModelTests(Suite):
-    """Tests of what builds a model; derive, and name your class as `part`.
+    """Tests of model builders; derive a class, and name yours as `part`.
 
     Attributes:
         among: a task whose environment the model is for.

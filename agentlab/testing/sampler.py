@@ -33,7 +33,7 @@ BUDGET = 1_000_000  # steps of the run that it is part of
 
 
 class SamplerTests(Suite):
-    """Tests of what chooses actions from distributions; derive, and name your class as `part`.
+    """Tests of samplers; derive a class, and name yours as `part`.
 
     It is tried on every distribution of agentlab's that it can draw from, one at least.
     """

@@ -21,7 +21,7 @@ from agentlab.testing.probes.untouched import untouched
 
 
 class TaskTests(Lines):
-    """Tests of an experiment that a package offers; derive, and name its entry point as `name`.
+    """Tests of tasks; derive a class, and give the task's entry point as `name`.
 
     Attributes:
         name: of the entry point, or `PACKAGE:NAME`.

@@ -30,7 +30,7 @@ OWN_UPDATES = "it makes updates of its own, without `loss`"
 
 
 class TrainerTests(Suite):
-    """Tests of what improves networks; derive, and name your class as `part`.
+    """Tests of trainers; derive a class, and name yours as `part`.
 
     Attributes:
         among: a task with the environment, models, sampler and memory that go with it. Of memories that have not what it asks

@@ -12,7 +12,7 @@ from agentlab.types import Tensor
 
 
 class Returns(abc.ABC):
-    """How outputs are read as returns, and how far they are from what followed."""
+    """How outputs represent returns, and how far they are from their targets."""
 
     @abc.abstractmethod
     def distribution(self, num_actions: int) -> ActionValues:

@@ -26,7 +26,7 @@ LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends
 
 @attrs.define(slots=False, eq=False)
 class DQN(Trainer):
-    """Deep Q-network (Mnih et al. 2015, doi:10.1038/nature14236) and its improvements, each a setting of its own.
+    """Deep Q-network (Mnih et al. 2015, doi:10.1038/nature14236) and its improvements, each of which is a setting.
 
     A truncated episode bootstraps from its final observation; a terminated one does not (Pardo et al. 2018, arXiv:1712.00378).
     Prioritised replay is a memory; dueling and noisy networks are settings of models; with all of them this is Rainbow (Hessel

@@ -21,7 +21,7 @@ SPARE = 20  # one frame more per so many transitions: episodes begin and end wit
 
 
 class Frames(Observations):
-    """Keeps frames, and of every transition the numbers of those its two stacks `[k, *frame]` are made of.
+    """Stores each frame once, and for every transition the numbers of the frames in its two stacks `[k, *frame]`.
 
     What was acted on is, while an episode lasts, what the action before led to, and that is mostly what was acted on then,
     moved up by one frame: usually one frame of 2 k is new. Which ones are is decided by their content, not by what the

@@ -59,7 +59,7 @@ def last_that_acted(acted: Tensor, capacity: int) -> tuple[Tensor, Tensor]:
 
 
 class Observations(abc.ABC):
-    """How a ring stores what was acted on and what that led to.
+    """How a ring stores observations and next observations.
 
     Attributes:
         sheds_early: whether steps can be lost before the ring overwrites them.
@@ -106,7 +106,7 @@ class Observations(abc.ABC):
 
 
 class Whole(Observations):
-    """Stores every observation as it is, twice: once as what was acted on, once as what an action led to."""
+    """Stores observations and next observations as they are, so most of them twice."""
 
     def __init__(self, layout: Layout, capacity: int) -> None:
         self._capacity = capacity

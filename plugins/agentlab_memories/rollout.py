@@ -17,7 +17,7 @@ from agentlab_memories.ring import put, read, rings
 
 @attrs.define(slots=False, eq=False)
 class Rollout(Memory):
-    """Stores the last T steps of every environment and hands out all of them, `[B, T, ...]`; T is what the trainer asks for.
+    """Stores the last T steps of every environment and returns all of them, `[B, T, ...]`; the trainer says what T is.
 
     Rows that are no transition stay where they are and weigh nothing, so that all environments have T steps.
     """

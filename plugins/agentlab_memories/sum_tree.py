@@ -16,7 +16,7 @@ EARLIER = np.triu(np.ones((FANOUT, FANOUT), np.float32), 1)  # at row i and colu
 
 
 class SumTree:
-    """Weights of `size` entries, 0 at first, and their sums by groups, groups of groups and so on.
+    """A tree of sums of the weights of `size` entries, which are initially 0.
 
     The levels are matrices `[nodes, FANOUT]`; a row holds the children of one node of the level above it, the top has one row.
     The top two are not stored. A sum is recomputed from its children whenever one of them changes, so that errors of

@@ -26,7 +26,7 @@ def feature_layers(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
 
 @keras.saving.register_keras_serializable(package="agentlab_models")
 class Features(keras.layers.Layer):
-    """Choices as one-hot codes and arrays as they are, side by side: `[B, F]` float32.
+    """Concatenates one-hot codes of choices and arrays as they are: `[B, F]` float32.
 
     Args:
         space: of the observations.

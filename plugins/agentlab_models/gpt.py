@@ -35,7 +35,7 @@ def rotated(vectors: Tensor, places: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class CachedAttention(keras.layers.Layer):
-    """Attention to oneself and the `context` positions before, of which those of earlier calls are kept as state.
+    """Attention of each position to itself and the `context` positions before it; earlier calls' positions are kept as state.
 
     Whatever the number of positions in a call, each position sees the same ones: calls of one position give the numbers of a
     call of many.
@@ -137,7 +137,7 @@ class Block(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class Transformer(RecurrentModel):
-    """Symbols through blocks of attention to logits; the state is each block's cache and how many symbols there were.
+    """Logits of symbols by blocks of attention; the state is each block's cache and the number of symbols so far.
 
     Args:
         builder: its settings.
@@ -200,7 +200,7 @@ class Transformer(RecurrentModel):
 
 @attrs.frozen
 class GPT(ModelBuilder):
-    """A small causal transformer over symbols (Vaswani et al. 2017, arXiv:1706.03762) that carries what it attends back to.
+    """A small causal transformer over symbols (Vaswani et al. 2017, arXiv:1706.03762); its state is a cache of keys and values.
 
     Attributes:
         units: width of its vectors, a multiple of twice `heads`.

@@ -19,7 +19,7 @@ MOST_LAYERS = 100
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class RecurrentNetwork(RecurrentModel):
-    """Symbols through recurrent layers to logits.
+    """Logits of symbols by recurrent layers.
 
     Args:
         stack: the recurrent layers.

@@ -172,7 +172,7 @@ class GRU(RecurrentLayer):
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class UnitDropout(keras.layers.Layer):
-    """Leaves out a fraction of the units in training, the same ones at all positions, and makes up for it by the others.
+    """Drops a fraction of the units in training, the same ones at all positions, and scales up the others.
 
     Gal and Ghahramani 2016, arXiv:1512.05287. A mask for each position takes several times as long to draw as an LSTM
     to compute. The bits are the same eagerly, as a graph and under XLA, which those of Keras's own are not.

@@ -42,7 +42,7 @@ class AnswerScore(Score):
 
 
 class ClassScore(AnswerScore):
-    """Besides, how often each class was answered by each.
+    """Loss, metrics, and how often each class was predicted as each.
 
     Args:
         loss: called with (target, output).

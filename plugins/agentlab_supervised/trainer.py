@@ -21,7 +21,7 @@ MOST_METRICS = 100
 
 @attrs.define(slots=False, eq=False)
 class Supervised(Trainer):
-    """Learns from `target`, the right answer to each action, by any Keras loss; rewards only tell how well it goes.
+    """Learns from `target`, the right answer to each action, by any Keras loss; rewards are only reported.
 
     Attributes:
         loss_function: one of Keras's losses by name, or as a table of its name and arguments, `{"name": "Huber", "delta": 2}`;

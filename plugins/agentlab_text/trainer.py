@@ -63,7 +63,7 @@ class NextSymbol(Trainer):
 
 
 class SymbolScore(Score):
-    """Adds up, in float64, the cross-entropy and the right answers of all symbols judged."""
+    """Sums the cross-entropy and the right answers of all symbols in float64."""
 
     def __init__(self) -> None:
         self._nats = 0.0

@@ -22,7 +22,7 @@ def of_program(age: float) -> Iterator[None]:
 
 
 class Clock:
-    """Counts the seconds of a run from when it is made on, or from when its program began, by what they are spent on.
+    """Counts the seconds of a run by phase, from its creation or from the start of the program.
 
     It is one that nobody can set, so that a jump of the system's time leaves no trace.
     """

@@ -31,7 +31,7 @@ Way = Literal["update", "record"]
 
 
 class Holding(Memory):
-    """Hands out one batch, whatever is stored."""
+    """A memory that always returns the same batch."""
 
     batch: Batch
 
@@ -96,7 +96,7 @@ def turns_for(request: Request) -> int:
 
 
 class Learning:
-    """A trainer with networks, the acting one watched if that is asked for, and a batch.
+    """A trainer with its networks and a batch; the acting network is watched on request.
 
     Args:
         trainer: not yet built.

@@ -12,7 +12,7 @@ from agentlab.types import Nest
 
 
 class Violation(AssertionError):
-    """A part breaks a line of its contract; pytest shows it as a failure.
+    """A part violates a line of its contract; pytest reports it as a failure.
 
     Attributes:
         expected: what the contract says.

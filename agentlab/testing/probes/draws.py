@@ -31,7 +31,7 @@ STATEFUL = {
 
 @attrs.frozen
 class Draws:
-    """The operations of a function that draw.
+    """The random operations of a function.
 
     Attributes:
         stateless: draw by a seed that they are given.

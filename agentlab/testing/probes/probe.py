@@ -20,7 +20,7 @@ HEAVY = ("tensorflow", "keras", "gymnasium")
 
 @attrs.frozen
 class Import:
-    """What importing a module did.
+    """The effects of importing a module.
 
     Attributes:
         error: the exception it raised, or "".

@@ -13,7 +13,7 @@ from agentlab.types import Batch, Nest, Tensor
 
 
 class Watching(keras.Model):
-    """A model with two variables more, on which its outputs do not depend.
+    """A model with two more variables, on which its outputs do not depend.
 
     In a pass over `row` it adds `price` to the loss, in any other pass `-price`: where the former counts, every optimizer
     lowers it. `strays` counts the passes in training over anything else, as statistics such as batch normalization's would

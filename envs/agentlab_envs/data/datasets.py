@@ -54,7 +54,7 @@ WAYS = (
 
 @attrs.frozen(eq=False)
 class Samples:
-    """Inputs and their labels, on the device once for all environments that read them.
+    """Inputs and their labels, shared on the device by all environments that read them.
 
     Attributes:
         inputs: `[N, P]` uint8 or float32, a row per sample whatever its shape: XLA gathers rows of a matrix twice as fast.
@@ -67,7 +67,7 @@ class Samples:
 
 @attrs.frozen(eq=False, slots=False)
 class Dataset:
-    """Labelled samples to learn from, and others to be judged by.
+    """Labelled samples for training and for testing.
 
     Attributes:
         name: for messages.

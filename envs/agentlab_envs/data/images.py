@@ -21,7 +21,7 @@ from agentlab_envs.data.stream import Reading, Stream
 
 @attrs.frozen(eq=False)
 class _State:
-    """What B rows look at.
+    """The state of B rows.
 
     Attributes:
         reading: where in the data set.

@@ -42,7 +42,7 @@ DAY = 86_400.0  # seconds
 
 @attrs.define(slots=False, eq=False, on_setattr=attrs.setters.NO_OP)  # a hook at every assignment is felt at every step
 class GymnasiumEnvironment(Environment):
-    """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says.
+    """Wraps Gymnasium's vector environments. Every autoreset mode is converted to the TimeStep contract.
 
     Observations and actions are those of Box, MultiDiscrete and MultiBinary spaces, or mappings where the environment has a
     Dict, or a Tuple, whose parts are named "0", "1", ...; Discrete observations become one-hot float32. Choices are counted

@@ -39,7 +39,7 @@ class _Leaf:
 
 
 class Observations:
-    """What agents see of a vector environment's observations.
+    """Converts a vector environment's observations to what agents see.
 
     Args:
         space: of one row.
@@ -90,7 +90,7 @@ def _of_row(space: gymnasium.Space, finals: Nest, row: int) -> Any:
 
 
 class Actions:
-    """What a vector environment takes for the actions of the spec.
+    """Converts actions of the spec to those of a vector environment.
 
     Args:
         space: Gymnasium's, of one row.

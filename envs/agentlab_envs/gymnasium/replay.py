@@ -27,7 +27,7 @@ def episode_seed(seed: int, episode: int) -> int:
 
 
 class EpisodeLog:
-    """Which episode each row is in, and the actions taken in it; those of episodes that have ended are forgotten.
+    """The number of each row's episode, and the actions taken in it.
 
     It is of bounded size: of an episode longer than `longest` steps the first are forgotten, and until it ends there is no
     state from which the episodes could be played again.

@@ -35,8 +35,8 @@ OLD_GYM = (
 
 
 class Row(gymnasium.Wrapper):
-    """One environment inside its vector: seeds each episode, so that it can be played again; names its row in faults; copies
-    what may be overwritten; drops infos nobody reads, but for masks of actions.
+    """One environment inside its vector. Seeds each episode, so that it can be replayed; names its row in faults; copies
+    what may be overwritten; drops infos except for masks of actions.
 
     Its spaces are those of `nests.named`: mappings where the environment has a Tuple, without entries of observations that are
     text. It runs where the environment does, which may be a worker process, and raises only what crosses back from there.
@@ -273,7 +273,7 @@ def _put(observations: Nest, row: int, observation: Nest) -> None:
 
 
 class Form:
-    """The shape and the kind of numbers of one array of observations.
+    """The shape and dtype of one array of observations.
 
     Args:
         space: of one observation.

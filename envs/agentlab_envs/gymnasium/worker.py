@@ -82,7 +82,7 @@ def _send(pipe: Connection, row: int, number: int, kind: str, result: object) ->
 
 
 class Servant:
-    """An environment and where its observations go.
+    """An environment and the shared memory of its observations.
 
     Args:
         env: to be asked.

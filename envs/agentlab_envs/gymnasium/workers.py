@@ -32,7 +32,7 @@ END_SECONDS = 1.0  # that a process may take to end once its environment is clos
 
 
 class Hung(errors.EnvironmentFault):
-    """A worker takes longer to answer than it may."""
+    """A worker has not answered in time."""
 
 
 class Workers(VectorEnv):

@@ -44,7 +44,7 @@ SHOTS = 2
 
 @attrs.frozen
 class MinAtarSeaquest(MinAtarGame):
-    """A submarine earns 1 for each enemy it shoots and up to 10 for bringing up six divers, the more the more oxygen is left.
+    """A submarine earns 1 for each enemy it shoots and up to 10 for bringing up six divers, more if more oxygen is left.
 
     Coming up with divers fills the oxygen and costs a diver; each time, enemies appear and move faster. The task ends at an
     enemy or its shot, without oxygen, and when it comes up without a diver. Episodes have no other end. Channels: the

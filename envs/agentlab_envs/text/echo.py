@@ -13,7 +13,7 @@ from agentlab.types import Nest, Seed, Tensor
 
 @attrs.frozen
 class Echo(DeviceEnvironment):
-    """Shows the last action; rewards nothing and never ends. Acting in it is what generating text means.
+    """Shows the last action; rewards nothing and never ends. Acting in it generates text.
 
     An action is one of `num_symbols` symbols, `[]` or `[1]`; the observation is a window of one symbol, `[1]`. The state is the
     observation. An episode begins with symbol 0; to begin with something else, take it as an action.

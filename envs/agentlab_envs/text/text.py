@@ -39,7 +39,7 @@ class Streams:
 
 @attrs.define(slots=False, eq=False)
 class Text(DeviceEnvironment):
-    """A text, read in windows of T characters; reward 1 for each character that follows and is named right.
+    """A text in windows of T characters; reward 1 for each next character that is named correctly.
 
     The observation is a window `[T]` int64 of character numbers. Read as "streams", the text is cut into as many stretches as
     there are environments side by side, and each reads its own from window to window; an episode is one reading of a stretch,

@@ -83,7 +83,7 @@ def decoded(data: bytes, name: str) -> str:
 
 
 class _Reader:
-    """Reads files one after another, as long as what they take together as numbers fits into memory.
+    """Reads files as long as their contents, as numbers, fit into memory together.
 
     Args:
         scale: bytes of memory for a byte of text.
