@@ -353,7 +353,7 @@ def test_objects_are_given_again_to_the_task_of_a_config():
     assert with_objects(restored, {"trainer": again}).trainer.settings == {**again, "discount": 0.5}
     assert changed(restored, {"trainer": {"optimizer": {"momentum": 1}}}).trainer.settings["optimizer"] == {"momentum": 1}
     assert refusal(with_objects, restored, {"trainer": {"discount": 0.9}}) == (
-        "objects.trainer.discount is 0.9, but config.json tells of no object there: it has 0.5. Leave it out."
+        "objects.trainer.discount is 0.9, but config.json holds no object there: it has 0.5. Leave it out."
     )
     assert "expected a table" in refusal(with_objects, restored, {"trainer": 3})
 
@@ -489,11 +489,11 @@ def test_config_files_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.toml", "steps = ", "is not valid: .* Mend that line."),
+        ("a.toml", "steps = ", "is not valid: .* Fix that line."),
         (
             "a.toml",
             b"\xff\xfe",
-            "can't be used: a.toml can't be read: it is UTF-16; expected UTF-8. Mend it, or name another TOML",
+            "can't be used: a.toml can't be read: it is UTF-16; expected UTF-8. Fix it, or name another TOML",
         ),
         ("a.toml", "a = " + "[" * 100_000, "is not valid: (it is nested too deep|.*)"),
         ("a.json", "{", "a.json is not valid JSON: .* Expected a run's config.json."),

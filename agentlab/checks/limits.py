@@ -61,7 +61,7 @@ def _check_text(text: str, what: str) -> None:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise errors.UsageError(
-            f"{what} is {text[:60]!r}, which holds half of a character, U+{ord(text[error.start]):04X}; expected Unicode."
+            f"{what} is {text[:60]!r}, which holds an unpaired surrogate, U+{ord(text[error.start]):04X}; expected Unicode."
         ) from error
 
 

@@ -208,7 +208,7 @@ def _any_array(values: object, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:  # lists of different lengths
-        raise EnvironmentFault(f"its {name} is no array: {first_line(error)}.") from error
+        raise EnvironmentFault(f"its {name} is not an array: {first_line(error)}.") from error
 
 
 def _single(value: object, kinds: str) -> Any:

@@ -125,7 +125,7 @@ def _check_objects(recorded: dict[str, Any], objects: object, path: str) -> None
             _check_objects(before, value, f"{path}.{name}")
         elif not settings.former_object(before):
             raise errors.UsageError(
-                f"objects{path}.{name} is {str(value)[:60]}, but config.json tells of no object there: it has "
+                f"objects{path}.{name} is {str(value)[:60]}, but config.json holds no object there: it has "
                 f"{str(before)[:60]}. Leave it out."
             )
 

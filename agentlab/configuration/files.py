@@ -29,11 +29,11 @@ def read_config(path: str, trust: bool = False) -> dict[str, Any]:
     try:
         data = toml.parse(files.read_text(file, toml.LARGEST, follow=True))
     except files.UnreadableError as error:
-        remedy = "Mend it, or name another TOML file." if file.is_file() else "Name an existing TOML file."
+        remedy = "Fix it, or name another TOML file." if file.is_file() else "Name an existing TOML file."
         raise errors.UsageError(f"Config file {path!r} can't be used: {error}. {remedy}") from error
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Mend that line.") from error
+        raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Fix that line.") from error
 
     # A file may come from anybody, so what it asks for is limited unless it is trusted.
     limits.check_values(data)

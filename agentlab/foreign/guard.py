@@ -72,7 +72,7 @@ def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECO
         reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {describe_error(error)}"
     if reason:
         warnings.warn(
-            f"Closing the environment {name} failed: {reason}. Nothing of a run is lost by that.",
+            f"Closing the environment {name} failed: {reason}. No data of a run is lost.",
             errors.RunWarning,
             stacklevel=2,
         )

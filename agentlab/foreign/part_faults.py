@@ -72,7 +72,7 @@ def _fault(error: BaseException) -> errors.AgentlabError | None:
 def _compiled_fault(error: BaseException) -> errors.PartFault:
     """Returns the fault of what a compiled function raised as it ran, of which TensorFlow tells only where it is written."""
     full = isinstance(error, tf.errors.ResourceExhaustedError)
-    remedy = "Lower num_environments, or the settings of model and memory" if full else "Mend the part that is written there"
+    remedy = "Lower num_environments, or the settings of model and memory" if full else "Fix the part that is written there"
     return errors.PartFault(f"A compiled function of the run's parts failed: it raised {describe_error(error)}. {remedy}.")
 
 
@@ -96,7 +96,7 @@ def _part_under_way(error: BaseException) -> tuple[str, Any, types.FrameType] | 
 
 def _fault_of(kind: str, part: object, frame: types.FrameType, error: BaseException) -> errors.AgentlabError:
     method = frame.f_code.co_name.removeprefix("tf__")
-    clause = f"{type(part).__name__} failed in its {method}: it raised {describe_error(error)}. Mend it there."
+    clause = f"{type(part).__name__} failed in its {method}: it raised {describe_error(error)}. Fix it there."
     if kind == "environment":
         return errors.EnvironmentFault(f"The environment {clause}")
     return errors.PartFault(f"The {kind} {clause}")

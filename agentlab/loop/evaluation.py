@@ -237,11 +237,11 @@ def _check_alike(ours: EnvironmentSpec, theirs: EnvironmentSpec) -> None:
     if ours.vocabulary != theirs.vocabulary:
         raise UsageError(
             f"The evaluation environment {theirs.name!r} has another vocabulary than the agent was trained with: "
-            "its text has changed. Evaluate on the text of the training."
+            "its text has changed. Evaluate on the training text."
         )
     if not spaces_alike(ours.observation, theirs.observation) or not spaces_alike(ours.action, theirs.action):
         raise UsageError(
             f"The evaluation environment {theirs.name!r} shows a {describe(theirs.observation)} and takes a "
             f"{describe(theirs.action)}; expected a {describe(ours.observation)} and a {describe(ours.action)}, as in "
-            f"{ours.name!r}. Set evaluation.environment alike."
+            f"{ours.name!r}. Set evaluation.environment accordingly."
         )

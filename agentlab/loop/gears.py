@@ -273,7 +273,7 @@ class HostGear(Gear):
         except Exception as error:  # of whatever kind an environment's own code raises
             raise EnvironmentFault(
                 f"The environment {self._environment.spec.name!r} can't be brought back to where it was at the checkpoint: "
-                f"{first_line(error)}. Was the checkpoint exchanged?"
+                f"{first_line(error)}. Was the checkpoint replaced?"
             ) from error
 
     def inexact(self) -> str:

@@ -177,7 +177,7 @@ def _advising(trainer: Trainer, memory: Memory) -> Iterator[None]:
     except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
         raise errors.UsageError(
             f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {describe_error(error)}. "
-            "Choose another memory, or mend the trainer."
+            "Choose another memory, or fix the trainer."
         ) from error
 
 

@@ -144,8 +144,8 @@ def module_name(name: str) -> str:
     fits = re.fullmatch(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?", name) and len(name) <= 100
     if not fits or keyword.iskeyword(module):
         raise errors.UsageError(
-            f"Plugin name {name!r} is no name for a package; expected up to 100 letters, digits and hyphens, a letter first, "
-            "and no word of Python's own."
+            f"Plugin name {name!r} is not a valid package name; expected up to 100 letters, digits and hyphens, the first "
+            "a letter, and not a Python keyword."
         )
     return module
 

@@ -248,7 +248,7 @@ def _imported(offer: Offer) -> Any:
 def _unusable(offer: Offer, reason: str) -> errors.PluginError:
     return errors.PluginError(
         f"The {offer.kind} {offer.name!r} of package {offer.package} {offer.version} can't be loaded: {reason}. "
-        "Upgrade, mend or uninstall that package."
+        "Upgrade, fix or uninstall that package."
     )
 
 

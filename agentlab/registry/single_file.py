@@ -50,7 +50,7 @@ def _kinds(part: type) -> set[str]:
 def _imported(path: pathlib.Path) -> types.ModuleType:
     limits.check_path(path)
     if path.suffix != ".py" or not path.is_file():
-        raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is no Python file; name a file ending in .py.")
+        raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is not a Python file; name a file ending in .py.")
 
     # Under a name that no module on the path has.
     name = f"agentlab_plugin_file_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
@@ -65,5 +65,5 @@ def _imported(path: pathlib.Path) -> types.ModuleType:
         raise
     except BaseException as error:  # SystemExit too: a plugin does not end the program
         sys.modules.pop(name, None)
-        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {describe_error(error)}. Mend it.") from error
+        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {describe_error(error)}. Fix it.") from error
     return module

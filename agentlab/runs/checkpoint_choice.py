@@ -35,7 +35,7 @@ def newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Che
         return checkpoint
     if reasons:
         raise errors.CheckpointFault(
-            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Bring one back from a copy, or "
+            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Restore one from a copy, or "
             "remove them all to start again."
         )
     return None
@@ -62,9 +62,7 @@ def chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
         check_agent(checkpoint)
     except UnreadableError as error:
         there = ", ".join(f"{known:,}" for known in _steps(checkpoints)) or "none"
-        raise errors.UsageError(
-            f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}."
-        ) from error
+        raise errors.UsageError(f"The checkpoint of step {step:,} can't be used: {error}. Available steps: {there}.") from error
     return checkpoint
 
 

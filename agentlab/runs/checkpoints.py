@@ -84,7 +84,7 @@ class Checkpoint:
         if name not in self._files:
             file = ArrayFile(self._folder.open_file(name), name, self.sizes[name])
             if file.sha256 != self.hashes[name]:
-                raise UnreadableError(f"{name} has another sha256 than the manifest says")
+                raise UnreadableError(f"{name} doesn't match the sha256 in the manifest")
             self._files[name] = file
         return self._files[name]
 
@@ -179,7 +179,7 @@ class Checkpoints:
         except (OSError, UnreadableError) as error:
             raise errors.WriteFault(
                 f"An old checkpoint in {str(self.directory)!r} can't be removed: {getattr(error, 'strerror', None) or error}. "
-                "Mend that directory's permissions."
+                "Fix that directory's permissions."
             ) from error
 
     def sweep(self) -> None:
@@ -209,12 +209,12 @@ class Checkpoints:
             raise UnreadableError(f"{MANIFEST} says {version_and_step[:100]}; expected {SCHEMA} and {step}")
         entries = manifest.get("files")
         if not isinstance(entries, dict) or not all(_is_entry(name, entry) for name, entry in entries.items()):
-            raise UnreadableError(f"{MANIFEST} lists files in a way that no checkpoint does")
+            raise UnreadableError(f"{MANIFEST} has a malformed list of files")
 
         # What the run needs to know to resume.
         facts = _known_facts(manifest)
         if not _are_facts(**facts):
-            raise UnreadableError(f"{MANIFEST} says something else of {', '.join(facts)} than a checkpoint does")
+            raise UnreadableError(f"{MANIFEST} has invalid values of {', '.join(facts)}")
         sizes, hashes = ({name: entry[key] for name, entry in entries.items()} for key in ("bytes", "sha256"))
         return Checkpoint(self.directory / name, step, sizes, hashes, facts, folder)
 
@@ -223,7 +223,7 @@ def _check_writable(groups: Groups, facts: Mapping[str, Any]) -> None:
     """Raises UnwritableError if a checkpoint could not be read back."""
     for group, held in groups.items():
         if not _is_entry(_file_name(group), {"bytes": 0, "sha256": ""}):
-            raise UnwritableError(f"{group!r} is no name of a group")
+            raise UnwritableError(f"{group!r} is not the name of a group")
         arrays.header(held)
     files.json_bytes(facts, MANIFEST)
     if not _are_facts(**_known_facts(facts)):
@@ -268,10 +268,10 @@ def _remove(folder: Folder, name: str) -> None:
 
 def _remedy(error: Exception) -> str:
     if isinstance(error, OSError):
-        return "Make room or mend the disk, then"
+        return "Make room or fix the disk, then"
     if isinstance(error, UnreadableError):
         return "Remove it, then"
-    return "Mend the part that it is of, then"
+    return "Fix the part that it is of, then"
 
 
 def _known_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:

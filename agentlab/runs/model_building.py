@@ -115,7 +115,7 @@ def weights_within(limit: int | None, check: Callable[[keras.Model], None] | Non
     def refusal() -> errors.UsageError:
         return errors.UsageError(
             f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} weights can hold. "
-            "Was one of them exchanged?"
+            "Was one of them replaced?"
         )
 
     # A check of the built weights' names and shapes, for models of this thread only.

@@ -143,7 +143,7 @@ class RunDirectory:
         except (OSError, UnreadableError) as error:
             if lock is not None:
                 lock.release()
-            remedy = "Remove that." if isinstance(error, UnreadableError) else "Mend its permissions or copy it."
+            remedy = "Remove that." if isinstance(error, UnreadableError) else "Fix its permissions or copy it."
             raise _unusable(str(path), error, remedy) from error
 
     def _begun(self, config: bytes) -> RunDirectory:
@@ -224,7 +224,7 @@ class RunDirectory:
         try:
             yield
         except (OSError, UnreadableError, UnwritableError) as error:
-            remedy = "Make room or mend the disk" if isinstance(error, OSError) else "Mend that"
+            remedy = "Make room or fix the disk" if isinstance(error, OSError) else "Fix that"
             raise errors.WriteFault(
                 f"{str(self.path / name)!r} can't be written: {getattr(error, 'strerror', None) or error}. {remedy}, then "
                 f"'{self.resuming}'."

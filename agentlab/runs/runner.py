@@ -355,7 +355,7 @@ def _warn_of_differences(facts: dict[str, Any], when: str) -> None:
     differences = machine.differences(facts)
     if differences:
         warnings.warn(
-            f"This is not as when {when}, so that numbers may differ in their last bits: {'; '.join(differences)}.",
+            f"Something has changed since {when}, so numbers may differ in their last bits: {'; '.join(differences)}.",
             errors.RunWarning,
             stacklevel=3,
         )
@@ -370,7 +370,7 @@ def _check_beginning(directory: RunDirectory) -> None:
     path = directory.path
     if directory.folder.has(RESULT):
         raise errors.CheckpointFault(
-            f"{str(path)!r} is of a run that ended, and holds no checkpoint any more. Bring them back from a copy, or "
+            f"{str(path)!r} is a finished run without checkpoints. Restore them from a copy, or "
             f"remove its {RESULT} as well to start again."
         )
     lost = ", and the metrics it had are overwritten" if directory.metrics_bytes() else ""
@@ -380,8 +380,8 @@ def _check_beginning(directory: RunDirectory) -> None:
 def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: RunConfig) -> None:
     if session.agent.spec.as_data() != config.spec.as_data():
         raise errors.UsageError(
-            f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
-            f"else than {CONFIG} says. Bring the environment or its data back as it was."
+            f"The environment {session.agent.spec.name!r} has changed since the run began: its spec is not the one in "
+            f"{CONFIG}. Restore the environment or its data."
         )
     begun_on = {name: config.data.get(name) for name in machine.facts()} if checkpoint is not None else {}
     directory.write_config(config_bytes({**session.config(config.inexact), **begun_on}))
@@ -397,6 +397,6 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
 def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UnfitCheckpoint:
     where = str(checkpoint.path) if checkpoint else "the checkpoint"
     return errors.UnfitCheckpoint(
-        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged? Bring the right "
+        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them replaced? Bring the right "
         "one back, or remove the checkpoint to resume from the one before it."
     )

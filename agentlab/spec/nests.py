@@ -162,7 +162,7 @@ def _conform_array(value: object, space: Space, prefix: str) -> np.ndarray:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:  # lists of different lengths
         raise errors.UsageError(
-            f"{prefix} that is no array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
+            f"{prefix} that is not an array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
         ) from error
 
     # The last axes are the space's, those in front of them the batch's.

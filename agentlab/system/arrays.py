@@ -297,7 +297,7 @@ class ArrayFile:
         length = int.from_bytes(head, "little")
         begin = HEADER_LENGTH + length
         if len(head) < HEADER_LENGTH or length > files.TEXT_LIMIT or begin > self._size:
-            raise UnreadableError(f"{self.name} can't be read: it is no safetensors file")
+            raise UnreadableError(f"{self.name} can't be read: it is not a safetensors file")
         text = files.decoded(b"".join(self._pieces(HEADER_LENGTH, begin)), self.name)
         return files.parse_json(text, f"{self.name} can't be read: its header"), begin, self._size
 

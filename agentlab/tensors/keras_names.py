@@ -54,9 +54,7 @@ def metrics(metrics: Sequence[Metric]) -> list[keras.metrics.Metric]:
     """
 
     def refusal() -> errors.UsageError:
-        return errors.UsageError(
-            f"The metrics ask for more than {MOST_ELEMENTS:,} numbers to count with. Lower their classes or thresholds."
-        )
+        return errors.UsageError(f"The metrics ask for more than {MOST_ELEMENTS:,} numbers. Lower their classes or thresholds.")
 
     with keras_budget.at_most(refusal, metrics=MOST_ELEMENTS):
         return [_as_metric(_resolve(metric, "metric", _metrics(), "mean_absolute_error")) for metric in metrics]

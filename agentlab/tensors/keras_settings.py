@@ -113,5 +113,5 @@ def wrong_backend(backend: str) -> errors.UsageError:
     """Returns the error for a backend other than TensorFlow."""
     return errors.UsageError(
         f"Keras is set to the {backend!r} backend; agentlab needs 'tensorflow'. Set the environment variable "
-        "KERAS_BACKEND=tensorflow, which counts more than the file keras.json."
+        "KERAS_BACKEND=tensorflow, which overrides the file keras.json."
     )

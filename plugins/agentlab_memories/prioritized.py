@@ -45,7 +45,7 @@ class PrioritizedReplay(UniformReplay):
     def build(self, layout: Layout) -> None:
         if not layout.request.priority:
             raise errors.UsageError(
-                "Prioritised replay draws by how far off the trainer was on each transition, which this trainer doesn't tell. "
+                "Prioritised replay draws by the trainer's error on each transition, which this trainer doesn't report. "
                 "Choose another memory, such as 'replay', or another trainer."
             )
         super().build(layout)

@@ -119,7 +119,7 @@ def test_a_trainer_that_cannot_use_the_batches_is_told_by_name(tmp_path, monkeyp
         agentlab.run("dqn-cartpole", changes=changes, run_dir=tmp_path / "run")
     assert str(caught.value).startswith(f"{trainer.__name__} can't learn from {batches}: ")
     assert "in user code" not in str(caught.value)
-    assert str(caught.value).endswith("Choose another memory, or mend the trainer.")
+    assert str(caught.value).endswith("Choose another memory, or fix the trainer.")
     if gear == "device" and execution != "eager":  # elsewhere, it takes a step to see it
         assert not (tmp_path / "run").exists()
 

@@ -314,7 +314,7 @@ def test_members_that_are_no_arrays_are_told(tmp_path):
     with zipfile.ZipFile(tmp_path / "own.npz", "w") as archive:
         for name in arrays():
             archive.writestr(f"{name}.npy", "nothing")
-    with pytest.raises(errors.UsageError, match=r"is damaged or no .npz of plain arrays: .*magic"):
+    with pytest.raises(errors.UsageError, match=r"is damaged or not an .npz file of plain arrays: .*magic"):
         Images(str(tmp_path / "own.npz"))
 
 

@@ -198,7 +198,7 @@ def agent():
         (lambda agent: agent.act(np.zeros(3)), "got an observation of shape (3,); expected (4,), or a batch of such"),
         (lambda agent: agent.act(np.zeros((5, 3))), "got an observation of shape (5, 3); expected (4,)"),
         (lambda agent: agent.act(["a", "b", "c", "d"]), "got an observation of dtype <U1; expected float32"),
-        (lambda agent: agent.act([[0.0], [0.0, 1.0]]), "got an observation that is no array: ValueError"),
+        (lambda agent: agent.act([[0.0], [0.0, 1.0]]), "got an observation that is not an array: ValueError"),
         (lambda agent: agent.act(None), "expected (4,), or a batch of such"),
         (lambda agent: agent.step(np.zeros(4)), "step got ndarray"),
         (lambda agent: agent.step(TimeStep.begin(np.zeros(4))), "The agent got 1 observations; expected 2"),

@@ -109,9 +109,7 @@ def test_a_fork_of_a_process_that_used_tensorflow_is_told_instead_of_hanging(tmp
     with os.fdopen(reading, "rb") as answer:
         message = answer.read().decode()
     os.waitpid(child, 0)
-    assert message.startswith(
-        "This process was forked from one that had used TensorFlow, which then waits without end. Start it by"
-    )
+    assert message.startswith("This process was forked after TensorFlow had been used, so TensorFlow would hang. Start it by")
     assert not list(tmp_path.iterdir())
 
 

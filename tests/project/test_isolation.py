@@ -142,7 +142,7 @@ def test_a_package_for_version_1_is_refused_by_name_with_what_to_do(path, declar
     assert main(["run", "dqn", "--trainer", "one"]) == 2
     assert capsys.readouterr().err == (
         "agentlab: The trainer 'one' of package stranger-one 1.2 can't be loaded: it is made for plugin API 1, and this "
-        "agentlab has 2; docs/migrating.md says what to change. Upgrade, mend or uninstall that package.\n"
+        "agentlab has 2; docs/migrating.md says what to change. Upgrade, fix or uninstall that package.\n"
     )
     for words in (["list"], ["list", "trainers"], ["info", "one"], ["info", "stranger-one"]):
         assert main(words) == 0

@@ -42,8 +42,7 @@ def test_a_plugin_that_breaks_on_import_harms_nothing_until_it_is_chosen(path, t
     with pytest.raises(errors.PluginError) as failure:
         plugins.load("trainer", "broken")
     assert str(failure.value) == (
-        f"The trainer 'broken' of package stranger-parts 1.2 can't be loaded: {reason}. "
-        "Upgrade, mend or uninstall that package."
+        f"The trainer 'broken' of package stranger-parts 1.2 can't be loaded: {reason}. Upgrade, fix or uninstall that package."
     )
     assert main(["run", "dqn", "--trainer", "broken"]) == 2
     complaint = capsys.readouterr().err

@@ -123,7 +123,7 @@ def test_another_backend_is_told(backend, tmp_path):
     assert process.returncode == 2
     assert process.stderr == (
         f"agentlab: Keras is set to the {backend!r} backend; agentlab needs 'tensorflow'. Set the environment variable "
-        "KERAS_BACKEND=tensorflow, which counts more than the file keras.json.\n"
+        "KERAS_BACKEND=tensorflow, which overrides the file keras.json.\n"
     )
     assert not (tmp_path / "run").exists()
 

@@ -19,7 +19,7 @@ def check() -> None:
     """
     if _in_use_before:
         raise errors.UsageError(
-            "This process was forked from one that had used TensorFlow, which then waits without end. Start it by "
+            "This process was forked after TensorFlow had been used, so TensorFlow would hang. Start it by "
             "multiprocessing.get_context('spawn') or 'forkserver', or before TensorFlow is used."
         )
 

@@ -155,7 +155,7 @@ def _read(opened: BinaryIO, path: str) -> dict[str, np.ndarray]:
     except DAMAGED as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise errors.UsageError(
-            f"Data file {path!r} is damaged or no .npz of plain arrays: {reason}. Write it again with numpy.savez."
+            f"Data file {path!r} is damaged or not an .npz file of plain arrays: {reason}. Write it again with numpy.savez."
         ) from error
 
 
@@ -259,7 +259,7 @@ def _inputs(name: str, key: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise errors.UsageError(
-            f"Data set {name!r} has a value that is not finite in {key}, sample {row}; mend or remove such samples."
+            f"Data set {name!r} has a value that is not finite in {key}, sample {row}; fix or remove such samples."
         )
 
     # Bytes stay bytes, a quarter of the memory; they are scaled when they are shown.
@@ -281,5 +281,5 @@ def _check_range(name: str, key: str, labels: np.ndarray, num_classes: int) -> N
     if len(wrong):
         raise errors.UsageError(
             f"Data set {name!r} has the label {labels[wrong[0]]} in {key}, sample {wrong[0]}; expected 0 to {num_classes - 1}. "
-            "Mend the labels or set environment.num_classes."
+            "Fix the labels or set environment.num_classes."
         )

@@ -37,7 +37,7 @@ class Regression(DeviceEnvironment):
         inputs, targets = _numbers("inputs", self.inputs), _numbers("targets", self.targets)
         if len(inputs) != len(targets):
             raise errors.UsageError(
-                f"Setting 'inputs' has {len(inputs)} samples, 'targets' {len(targets)}; expected as many of each."
+                f"Setting 'inputs' has {len(inputs)} samples, 'targets' {len(targets)}; expected equally many."
             )
         self._inputs, self._targets = tf.constant(inputs), tf.constant(targets)
         self._stream = Stream("regression", len(inputs), self.shuffle, self.replacement)
@@ -72,7 +72,7 @@ def _numbers(name: str, values: object) -> np.ndarray:
     try:
         array = np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
-        raise errors.UsageError(f"Setting {name!r} is no array of numbers: {error}. Give rows of equal length.") from error
+        raise errors.UsageError(f"Setting {name!r} is not an array of numbers: {error}. Give rows of equal length.") from error
     if array.ndim < 2 or array.size == 0 or not np.isfinite(array).all():
         raise errors.UsageError(
             f"Setting {name!r} has shape {array.shape}"

@@ -124,7 +124,7 @@ class GymnasiumEnvironment(Environment):
 
     def _unusable(self, error: BaseException) -> errors.UsageError:
         native = self.vectorization == "native"
-        remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
+        remedy = "use vectorization 'sync' or 'async'" if native else "fix it"
         raised = f"it raised {tracebacks.summarize_error(error)}"
         return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
 
@@ -224,7 +224,7 @@ class GymnasiumEnvironment(Environment):
 
     def restore(self, state: dict[str, np.ndarray]) -> Nest:
         if self._log is None:
-            raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
+            raise self._fault("its own vector class keeps its state to itself, so it can't be restored.")
 
         # The rows play their episodes again during the next reset.
         replays = [(episode, self._outward(actions)) for episode, actions in self._log.restore(state)]

@@ -139,7 +139,7 @@ def _check_size(id: str, space: gymnasium.Space, what: str) -> None:
     shapes = [leaf.shape for leaf in spaces.values() if leaves.kind_of(leaf) is not None and 0 in (leaf.shape or ())]
     if shapes or not spaces:
         which = f"of shape {shapes[0]}, which hold no number" if shapes else "without any part"
-        raise errors.UsageError(f"{display_name(id)} {what} {which}; expected at least one. Mend the environment's space.")
+        raise errors.UsageError(f"{display_name(id)} {what} {which}; expected at least one. Fix the environment's space.")
 
 
 def _unknown(id: str, name: str) -> str:

@@ -297,7 +297,9 @@ class Form:
         try:
             array = make(observed)
         except (ValueError, TypeError) as error:  # lists of different lengths
-            raise errors.EnvironmentFault(f"returned an {self.name} that is no array: {errors.first_line(error)}.") from error
+            raise errors.EnvironmentFault(
+                f"returned an {self.name} that is not an array: {errors.first_line(error)}."
+            ) from error
 
         # Numbers may be of a narrower dtype, but never of another shape or kind.
         if array.shape == self.shape and (array.dtype == self.dtype or np.can_cast(array.dtype, self.dtype, "same_kind")):

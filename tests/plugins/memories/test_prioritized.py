@@ -260,7 +260,7 @@ def test_a_trainer_without_priorities_is_refused():
     with pytest.raises(errors.UsageError) as failure:
         agent.learner.prepare()
     assert str(failure.value) == (
-        "Prioritised replay draws by how far off the trainer was on each transition, which this trainer doesn't tell. "
+        "Prioritised replay draws by the trainer's error on each transition, which this trainer doesn't report. "
         "Choose another memory, such as 'replay', or another trainer."
     )
 
