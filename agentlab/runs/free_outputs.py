@@ -48,7 +48,7 @@ def _add_free_outputs(model: keras.Model, choices: Shape, places: Sequence[int])
     return kind(model, choices, places)
 
 
-class FreeOutputs(keras.Model):
+class _WithFreeOutputs(keras.Model):
     """A model whose outputs have free ones among them, which begin at 0.
 
     Args:
@@ -66,10 +66,6 @@ class FreeOutputs(keras.Model):
     def build(self, input_shape: Any) -> None:
         """Nothing: the inner model builds itself when it is called."""
 
-    def call(self, observation: Nest, training: bool = False) -> Tensor:
-        """Returns the outputs `[B, *choices, K]` for observations `[B, *O]`."""
-        return self._merge(self.inner(observation, training=training))
-
     def _merge(self, outputs: Tensor) -> Tensor:
         """Returns outputs `[..., *choices, K - F]` with the free ones among them, `[..., *choices, K]`."""
         free = tf.convert_to_tensor(self.free)
@@ -80,8 +76,16 @@ class FreeOutputs(keras.Model):
         return tf.gather(tf.concat([outputs, repeated], axis=-1), order, axis=-1)
 
 
-class RecurrentFreeOutputs(FreeOutputs, RecurrentModel):
-    """The same of a model that carries a state."""
+class FreeOutputs(_WithFreeOutputs):
+    """A model without a state, with free outputs."""
+
+    def call(self, observation: Nest, training: bool = False) -> Tensor:
+        """Returns the outputs `[B, *choices, K]` for observations `[B, *O]`."""
+        return self._merge(self.inner(observation, training=training))
+
+
+class RecurrentFreeOutputs(_WithFreeOutputs, RecurrentModel):
+    """A model that carries a state, with free outputs."""
 
     def initial_state(self, batch_size: int) -> Nest:
         return self.inner.initial_state(batch_size)
