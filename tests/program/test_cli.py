@@ -143,7 +143,9 @@ def test_a_runs_config_runs_it_again_to_the_same_bits(tmp_path, monkeypatch, cap
     config.write_text(config.read_text().replace('"keras": "', '"keras": "1.'))
     capsys.readouterr()
     assert main(["run", "--config", "one/config.json", "--quiet", "--run-dir", "third"]) == 0
-    assert re.match(r"agentlab: warning: This is not as when that run was begun.*: keras 1\..* then", capsys.readouterr().err)
+    assert re.match(
+        r"agentlab: warning: Something has changed since that run was begun.*: keras 1\..* then", capsys.readouterr().err
+    )
     assert main(["resume", "other", "--quiet", "--steps", "300"]) == 0
     assert "300 steps" in capsys.readouterr().out
 

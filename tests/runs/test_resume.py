@@ -295,7 +295,7 @@ def test_an_environment_that_is_another_now_is_not_gone_on_with(tmp_path, begun)
     config = json.loads((directory / "config.json").read_text())
     config["task"]["environment"]["text"] = "other letters: żółw. " * 90
     (directory / "config.json").write_text(json.dumps(config))
-    with pytest.raises(errors.UsageError, match="is not as when the run was begun"):
+    with pytest.raises(errors.UsageError, match="has changed since the run began"):
         agentlab.resume(directory)
 
 
