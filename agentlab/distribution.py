@@ -145,6 +145,7 @@ class Categorical(Distribution):
         return self._chosen(draw(self.logits, self.temperature, seed))
 
     def log_probability(self, action: Tensor) -> Tensor:
+        # [B, ..., A] log-probabilities of all actions, of which the chosen one's counts.
         log_policy = tf.nn.log_softmax(self._tempered_logits())
         chosen = tf.cast(action, tf.int64)
         if self.actions is None:

@@ -124,11 +124,15 @@ class DeviceGear(Gear):
 
     def start(self) -> None:
         episodes, timestep = self._autoreset.reset()
+
+        # The first observations are checked on the host, where the message can say what is wrong.
         first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
         EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
         rows = self._agent.num_environments
         state = self._agent.learner.policy.initial_state(rows)
         statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
+
+        # Variables hold what a turn leaves to the next; zero turns compile the loop.
         carry = _Carry(episodes, timestep.observation, state, statistics, np.int64(0), fault)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
@@ -180,6 +184,7 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
+        # The checks need the action, which only the step sees.
         actions: list[Nest] = []
 
         def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
@@ -187,6 +192,8 @@ class DeviceGear(Gear):
             return self._autoreset.step(episodes, action, index)
 
         episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
+
+        # [B] returns and lengths, and the first wrong number if there is one.
         statistics = carry.statistics.after(timestep.reward, timestep.ended)
         fault = self._checks.after(carry.fault, index, actions[0], timestep)
         return _Carry(episodes, timestep.observation, state, statistics, index, fault)
@@ -252,6 +259,7 @@ class HostGear(Gear):
         return {"loop": {**statistics, **state}, "environment": self._environment.ranges()}
 
     def restore(self, groups: Groups) -> None:
+        # Counters first: the actor's own copies follow the restored ones.
         loop = groups["loop"]
         self._actor.reload()
         self._check.turns = int(self._learner.steps.numpy()) // self._learner.num_environments
@@ -259,6 +267,8 @@ class HostGear(Gear):
         self._state = tf.nest.pack_sequence_as(self._state, leaves)
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
+
+        # An environment that can't be restored starts new episodes.
         if groups.get("environment"):
             self._observation = self._restored(groups["environment"])
         else:

@@ -122,6 +122,8 @@ class StagedHostActor(HostActor):
         self._rows = learner.num_environments
         self._staging = Staging(learner.layout())
         self._lookahead = Lookahead(learner, execution)
+
+        # Shapes that compiled calls are made for, and the calls made so far.
         self._example = learner.policy.initial_state(self._rows)
         self._calls: dict[str, Any] = {}
         self._waits = False  # an update for the next decision
@@ -137,6 +139,7 @@ class StagedHostActor(HostActor):
         self._has_stored = self._steps > 0
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
+        # Rows that all explore need no forward pass.
         explored, arrays = self._lookahead.at(self._steps)
         if explored is not None:
             self.settle_updates()
@@ -156,8 +159,12 @@ class StagedHostActor(HostActor):
         self.settle_updates()
         self._cut(timestep)
         self._staging.add(decision, timestep)
+
+        # Updates before the first stored step would have nothing to learn from.
         self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
+
+        # A single update waits for the next decision, which both share one call.
         if due == 1:
             self._waits = True
             return
@@ -193,6 +200,7 @@ class StagedHostActor(HostActor):
         return self._calls[name](*values)
 
     def _compile(self, name: str) -> Any:
+        # Signatures of what every call gets: what was drawn ahead, [B, *O], and the state.
         spec = self.learner.policy.spec
         observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
         state = tf.nest.map_structure(_signature, self._example)

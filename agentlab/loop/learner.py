@@ -43,6 +43,8 @@ class Learner:
         self.trainer = trainer
         self.memory = memory
         self.num_environments = num_environments
+
+        # The only counters of a run: of environment steps and of updates.
         self.steps = tf.Variable(0, dtype=tf.int64, name="steps")
         self.updates = tf.Variable(0, dtype=tf.int64, name="updates")
         self.means = Means(trainer.metric_names)
@@ -62,6 +64,8 @@ class Learner:
     def layout(self) -> Layout:
         """Returns what the memory is to store."""
         spec, keep = self.policy.spec, self.request.keep
+
+        # Shapes of one row, without the batch axis.
         network = next(iter(self.trainer.networks(spec).values()))
         state = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.initial_state(1))
         return Layout(
@@ -85,6 +89,8 @@ class Learner:
         seed = self.policy_seed(step)
         if not self.memory.records_acting:
             return self.policy.decide(observation, state, step, seed)
+
+        # The pass that acts is the one that is learned from.
         with tf.GradientTape() as tape:
             decision = self.policy.decide(observation, state, step, seed, training=True)
             losses = sum_of_losses(self.policy.network.model)

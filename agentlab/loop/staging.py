@@ -30,11 +30,15 @@ class Staging:
     def __init__(self, layout: Layout) -> None:
         rows = layout.num_environments
         self._fields = _fields(layout)
+
+        # One field of a record for each leaf, and the row.
         leaves = [(name, leaf) for name, signature in self._fields.items() for leaf in tf.nest.flatten(signature)]
         described = [
             (f"{name}/{index}", leaf.dtype.as_numpy_dtype, tuple(leaf.shape)) for index, (name, leaf) in enumerate(leaves)
         ]
         self.dtype = np.dtype([*described, ("row", "int64")])
+
+        # STAGED_ROWS records and one turn more, since a turn is never split.
         self._row = np.arange(rows)
         self._rows = rows
         self._records = np.zeros(STAGED_ROWS + rows, self.dtype)
@@ -74,6 +78,7 @@ class Staging:
 
     def unpack(self, data: Tensor) -> tuple[Decision, TimeStep, Tensor]:
         """Returns (decision, time step, row) from the bytes `[N, row size]` of N rows; traceable."""
+        # Leaves [N, ...] in the order of the fields.
         leaves = iter([self._unpack(data, name) for name in self.dtype.names])  # type: ignore[union-attr]
         values = {
             name: tf.nest.pack_sequence_as(signature, [next(leaves) for _ in tf.nest.flatten(signature)])

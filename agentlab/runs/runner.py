@@ -104,6 +104,8 @@ def train(
     """
     if run_dir is not None:
         limits.check_path(run_dir)
+
+    # Everything that can be refused is refused before the directory is made.
     resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
@@ -180,6 +182,8 @@ def resume(
         if (run := _finished_before(path, task, config, model)) is not None:
             directory.close()
             return run
+
+        # Under the lock: leftovers of a process that was killed are removed first.
         directory.checkpoints.sweep()
         checkpoint = newest(directory.checkpoints, lambda checkpoint: check_whole(checkpoint, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.total_steps:
@@ -224,6 +228,8 @@ def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: k
         result = cast("Result", files.read_json(path / RESULT))
     except UnreadableError:  # missing, or damaged: it is made again
         return None
+
+    # A goal that was reached ends a run before its budget; a larger budget continues it.
     goal, best = config.task.evaluation.stop_return, result.get("best")
     solved = goal is not None and isinstance(best, dict) and _number(best, "return_mean") >= goal
     if _number(result, "steps") < task.total_steps and not (solved and task.steps == config.task.steps):
@@ -276,6 +282,8 @@ def load_run(
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
+
+    # The newest checkpoint may be removed while it is read, by a run under way: then the next one is read.
     folder = open_run(path)
     config = read_config(folder, path, trust)
     task = configuration.with_objects(config.task, objects or {})
@@ -303,6 +311,8 @@ def _loaded(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.
     file = checkpoint.file("agent")
     with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
+
+    # Without its optimizer an agent only acts, and needs no optimizer's variables.
     known = agent.variables()
     if not acting:
         variables.assign(file, known, agent.ranges())
