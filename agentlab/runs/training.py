@@ -20,7 +20,7 @@ class Training(Iterator[dict[str, Any]]):
 
     After the last one the agent is evaluated and result.json written. A loop that is left early, by `break`, leaves neither:
     `finish` ends the run there, evaluated; `close`, or the end of a `with` block, leaves a checkpoint from which
-    `agentlab.resume` goes on.
+    `agentlab.resume` continues it.
 
     Attributes:
         agent: under training; it may act between two lines.

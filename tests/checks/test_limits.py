@@ -109,7 +109,7 @@ def deep(levels):
         (deep(10_000), "nested too deep"),
         (10**5_000, "whole number of 16,610 bits|whole number of 16610 bits"),
         ("a\0b", "holds a zero character"),
-        ("\ud800", "half of a character, U\\+D800"),
+        ("\ud800", "an unpaired surrogate, U\\+D800"),
         ({"a": ["b\0"]}, "holds a zero character"),
     ],
     ids=["deep", "digits", "zero", "half", "inside"],

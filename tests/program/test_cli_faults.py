@@ -56,14 +56,14 @@ def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys
     assert re.match("agentlab: warning: This run is not exactly resumable: of the environment '.*Failing-v0', trying", warning)
     assert re.search(f"Failing-v0 failed at vector step 50: row 0.*{sentence}", one_sentence(complaint))
     assert [json.loads(line)["step"] for line in (here / "run" / "metrics.jsonl").read_text().splitlines()] == [20, 40]
-    assert complaint.endswith("The newest checkpoint is of step 40: 'agentlab resume run --trust' goes on from it.\n")
+    assert complaint.endswith("The newest checkpoint is of step 40: 'agentlab resume run --trust' resumes from it.\n")
     assert sorted(path.name for path in (here / "run" / "checkpoints").iterdir()) == ["step-20", "step-30", "step-40"]
     assert not (here / "run" / "result.json").exists()
 
 
 def test_the_command_that_goes_on_after_an_environment_failed_works_as_it_is_advised(failing, here, capsys):
     main([*failing, "--set", "environment.arguments.way=raise", "--steps", "80"])
-    advised = shlex.split(re.search("'agentlab (resume .*)' goes on", capsys.readouterr().err).group(1))
+    advised = shlex.split(re.search("'agentlab (resume .*)' resumes", capsys.readouterr().err).group(1))
     assert main([word for word in advised if word != "--trust"]) == 2  # the environment's module is in no package's metadata
     assert "--trust" in one_sentence(capsys.readouterr().err)
     assert main([*advised, "--quiet"]) == 0  # the environment is a new one, of 40 steps

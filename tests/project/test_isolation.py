@@ -252,7 +252,7 @@ def test_a_part_of_a_file_is_described_and_checked(file, capsys):
 
 
 FAULTS = {
-    "missing": (None, "doesn't exist or is no Python file"),
+    "missing": (None, "doesn't exist or is not a Python file"),
     "error": ("import nowhere", "can't be loaded: ModuleNotFoundError: No module named 'nowhere'"),
     "exit": ("raise SystemExit(0)", "can't be loaded: SystemExit: 0"),
     "syntax": ("class Part(:", "can't be loaded: SyntaxError: invalid syntax"),

@@ -69,7 +69,7 @@ def test_a_disk_that_is_full_ends_the_run_whichever_call_of_a_save_it_comes_to(t
     assert not (directory / "result.json").exists()
     assert not list(directory.glob("checkpoints/.saving-*"))
     anew = not list(directory.glob("checkpoints/step-*"))
-    with pytest.warns(errors.RunWarning, match="begins anew at step 0") if anew else contextlib.nullcontext():
+    with pytest.warns(errors.RunWarning, match="starts again at step 0") if anew else contextlib.nullcontext():
         agentlab.resume(directory)
     assert_equal(whole, directory)
 

@@ -235,7 +235,7 @@ def test_a_run_whose_directory_was_moved_stays_in_it(tmp_path):
 def test_a_run_whose_checkpoint_is_unfit_says_how_to_go_on(run):
     checkpoints = run / "checkpoints"
     rewrite(checkpoints / "step-40" / "loop.safetensors", {})
-    with pytest.raises(errors.UsageError, match=r"does not fit .* remove the checkpoint to go on from the one before it\.$"):
+    with pytest.raises(errors.UsageError, match=r"does not fit .* remove the checkpoint to resume from the one before it\.$"):
         agentlab.resume(run, steps=60)
     shutil.rmtree(checkpoints / "step-40")
     assert agentlab.resume(run, steps=60).result["steps"] == 60

@@ -192,7 +192,7 @@ def test_marks_are_not_written(run):
 
 def advised(text):
     """Returns the command that a message gives in quotation marks."""
-    return re.search(r"(?:: |or )'(agentlab resume .*?)' (?:goes on|trains)", " ".join(text.split())).group(1)
+    return re.search(r"(?:: |or )'(agentlab resume .*?)' (?:resumes|trains)", " ".join(text.split())).group(1)
 
 
 def interrupted(arguments, capsys, code=130):
@@ -293,7 +293,7 @@ def test_a_run_with_objects_is_gone_on_with_in_python(tmp_path):
     with pytest.raises(errors.Interrupted) as ended:
         agentlab.run("dqn", 0, changes, model=model, run_dir=tmp_path / "run", stop=lambda: True)
     call = f"agentlab.resume({str(tmp_path / 'run')!r}, model=..., objects=...)"
-    assert f"'{call}' goes on from it" in str(ended.value)
+    assert f"'{call}' resumes from it" in str(ended.value)
     again = {"trainer": {"optimizer": keras.optimizers.SGD(0.1)}}
     agentlab.resume(tmp_path / "run", model=keras.Sequential([keras.layers.Dense(2)]), objects=again)
 
@@ -301,6 +301,6 @@ def test_a_run_with_objects_is_gone_on_with_in_python(tmp_path):
 def test_a_run_in_an_environment_given_as_an_object_is_gone_on_with_in_python(tmp_path):
     changes = {name: value for name, value in SMALL.items() if name != "environment"}
     environment = gymnasium.make("CartPole-v1")
-    with pytest.raises(errors.Interrupted, match=r"'agentlab\.resume\('.*run'\)' goes on from it"):
+    with pytest.raises(errors.Interrupted, match=r"'agentlab\.resume\('.*run'\)' resumes from it"):
         agentlab.run("dqn", 0, changes, environment=environment, run_dir=tmp_path / "run", stop=lambda: True)
     assert agentlab.resume(str(tmp_path / "run")).result["steps"] == 16
