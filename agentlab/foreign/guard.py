@@ -14,10 +14,10 @@ import numpy as np
 from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
-from agentlab.system import patience
+from agentlab.system.processes import patience
+from agentlab.system.processes.watchdog import Watch
 from agentlab.system.ranges import Range
 from agentlab.system.tracebacks import told
-from agentlab.system.watchdog import Watch
 from agentlab.types import TimeStep
 
 CLOSE_SECONDS = 5.0  # that what an environment holds may take to close

@@ -15,7 +15,8 @@ import agentlab
 from agentlab import errors
 from agentlab.program import listing, plugin_commands, process, tensorflow_setup
 from agentlab.program.argument_parser import Parser
-from agentlab.system import clock, console, machine
+from agentlab.system import console, machine
+from agentlab.system.processes import clock
 
 LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
 EXAMPLES = """examples:

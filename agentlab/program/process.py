@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from agentlab import errors
-from agentlab.system import console, patience, threads
+from agentlab.system import console
+from agentlab.system.processes import patience, threads
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 

@@ -9,8 +9,8 @@ from agentlab import errors
 from agentlab.loop.gears import Groups
 from agentlab.runs import snapshot
 from agentlab.runs.run_directory import RunDirectory
-from agentlab.system import threads
 from agentlab.system.files import UnreadableError
+from agentlab.system.processes import threads
 
 
 class Committer:

@@ -31,7 +31,8 @@ from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec, choices_of, describe, leaves_of, map_space
 from agentlab.spec.environment_spec import LARGEST
-from agentlab.system import forks, free_memory
+from agentlab.system import free_memory
+from agentlab.system.processes import forks
 from agentlab.system.tracebacks import told
 from agentlab.task import PART_KINDS, Part, Task, merged
 from agentlab.tensors import execution as executions

@@ -37,7 +37,7 @@ from agentlab.runs.progress import Progress
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.spec import leaves_of
 from agentlab.system import free_memory, machine
-from agentlab.system.clock import Clock
+from agentlab.system.processes.clock import Clock
 from agentlab.task import Task
 
 SLICE_SECONDS = 0.5  # after which the loop looks whether it is to stop

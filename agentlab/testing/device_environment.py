@@ -11,10 +11,10 @@ from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import execution
 from agentlab.testing.checks import trajectory
-from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.testing.environment import ROWS, EnvironmentTests
+from agentlab.testing.probes.draws import kinds_of_draws
 from agentlab.types import Nest, TimeStep
 
 SEED = (7, 1)

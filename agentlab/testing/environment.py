@@ -12,8 +12,8 @@ from agentlab.spec import EnvironmentSpec, Space, SpaceNest, leaves_of
 from agentlab.testing.checks import trajectory
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.trajectory import Actions
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_same, is_same
+from agentlab.testing.probes.untouched import untouched
 from agentlab.types import Nest, TimeStep
 
 ROWS = 4

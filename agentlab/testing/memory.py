@@ -13,11 +13,11 @@ from agentlab.memory import Layout, Memory, Request
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
-from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.layouts import LENGTH, REQUESTS, is_built, layout_of, numbered, rows_of, steps_of, weight_of
 from agentlab.testing.checks.suite import Suite
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, is_same, leaves, shape_and_dtype
+from agentlab.testing.probes.draws import kinds_of_draws
+from agentlab.testing.probes.untouched import untouched
 from agentlab.types import Batch, Nest, Step
 
 PLAIN = EnvironmentSpec("plain", Array((3,)), Discrete(5))

@@ -18,10 +18,10 @@ from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.task import Task
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
-from agentlab.testing.checks.keras_process import settings_of_keras
 from agentlab.testing.checks.suite import Suite
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import Violation, expect, expect_same, shape_and_dtype
+from agentlab.testing.probes.keras_process import settings_of_keras
+from agentlab.testing.probes.untouched import untouched
 from agentlab.types import Nest, Tensor
 
 ROWS = 3

@@ -20,11 +20,11 @@ from agentlab.testing.checks.distributions import (
     drawn_dtype,
     leaves_with_values,
 )
-from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.trajectory import bounds, expect_between
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_same, is_same, shape_and_dtype
+from agentlab.testing.probes.draws import kinds_of_draws
+from agentlab.testing.probes.untouched import untouched
 from agentlab.types import Nest, Tensor
 
 SIZES = (1, 7, 256)  # rows

@@ -15,10 +15,10 @@ from agentlab.registry import plugins
 from agentlab.runs.composition import build_part
 from agentlab.system import source_text
 from agentlab.task import PART_KINDS, Task
-from agentlab.testing.checks import probe
 from agentlab.testing.checks.lines import Lines
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_same
+from agentlab.testing.probes import probe
+from agentlab.testing.probes.untouched import untouched
 
 
 class TaskTests(Lines):

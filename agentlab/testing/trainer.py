@@ -16,12 +16,12 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
-from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.learning import mean_return
 from agentlab.testing.checks.suite import Suite
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.updates import ROWS, Collected, Learning, Way, collected, reversed_rows
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
+from agentlab.testing.probes.draws import kinds_of_draws
+from agentlab.testing.probes.untouched import untouched
 from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, Tensor
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.testing.checks.keras_process import settings_of_keras
+from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab_envs.data import datasets
 from agentlab_envs.data.distortion import rotated, shifted
 from agentlab_envs.data.images import Images

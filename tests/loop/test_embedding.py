@@ -15,7 +15,7 @@ import tensorflow as tf
 import agentlab
 from agentlab import AgentlabError, TimeStep, errors
 from agentlab.runs.model_building import weights_within
-from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.probes.untouched import untouched
 
 SMALL = {
     "steps": 2_000,

@@ -21,7 +21,8 @@ from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.foreign import guard
 from agentlab.foreign.guard import Guarded, guarded
-from agentlab.system import patience, tracebacks, watchdog
+from agentlab.system import tracebacks
+from agentlab.system.processes import patience, watchdog
 from agentlab_envs.gymnasium import repeats, workers
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 from hostile_environments import RAISED, Hostile, Speechless

@@ -17,7 +17,8 @@ from agentlab import errors
 from agentlab.registry import plugins, single_file
 from agentlab.runs.composition import build_part
 from agentlab.task import PART_KINDS, Part, Task
-from agentlab.testing.checks import probe, suites
+from agentlab.testing.checks import suites
+from agentlab.testing.probes import probe
 from paths import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -22,7 +22,7 @@ from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.composition import resolved
 from agentlab.runs.session import Session
 from agentlab.system import free_memory
-from agentlab.system.watchdog import Watch
+from agentlab.system.processes.watchdog import Watch
 from sabotage import Saboteur
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -24,7 +24,7 @@ from agentlab.loop.gears import DeviceGear
 from agentlab.program.cli import main
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
-from agentlab.system import clock, watchdog
+from agentlab.system.processes import clock, watchdog
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment

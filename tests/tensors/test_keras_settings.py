@@ -20,7 +20,7 @@ from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors.keras_settings import keras_defaults
 from agentlab.tensors.parameters import clipped, global_norm
 from agentlab.tensors.state import variables_of
-from agentlab.testing.checks.keras_process import settings_of_keras
+from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab.trainer import Loss, Trainer
 from agentlab_dqn.trainer import DQN
 from agentlab_models.mlp import MLP

@@ -7,7 +7,8 @@ import pytest
 from agentlab import task as tasks
 from agentlab.registry import plugins
 from agentlab.testing import TaskTests
-from agentlab.testing.checks import probe, suite, suites
+from agentlab.testing.checks import suite, suites
+from agentlab.testing.probes import probe
 
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default

@@ -18,7 +18,8 @@ from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary
 from agentlab.task import part
 from agentlab.testing import DeviceEnvironmentTests, HostEnvironmentTests, MemoryTests, ModelTests, SamplerTests, TrainerTests
-from agentlab.testing.checks import around, probe, report, waiting
+from agentlab.testing.checks import around, report, waiting
+from agentlab.testing.probes import probe
 from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, TimeStep
 from agentlab_memories.prioritized import PrioritizedReplay

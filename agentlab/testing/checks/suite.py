@@ -12,10 +12,10 @@ from agentlab import settings
 from agentlab.environment import Environment
 from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
-from agentlab.testing.checks import probe
 from agentlab.testing.checks.lines import Lines
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect
+from agentlab.testing.probes import probe
+from agentlab.testing.probes.untouched import untouched
 
 IMPORT_SECONDS = 10.0  # beyond TensorFlow's and agentlab's own
 

@@ -20,7 +20,7 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.testing.checks import around
-from agentlab.testing.checks.watched import told_apart, watched
+from agentlab.testing.probes.watched import told_apart, watched
 from agentlab.trainer import Loss, Recording, Setup, Trainer, Update, build_trainer
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
 

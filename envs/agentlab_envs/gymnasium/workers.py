@@ -19,7 +19,7 @@ from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_share
 
 from agentlab import errors
 from agentlab.foreign import guard
-from agentlab.system.patience import Patience
+from agentlab.system.processes.patience import Patience
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium.parent import start
 from agentlab_envs.gymnasium.rows import Row

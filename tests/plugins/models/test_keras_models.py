@@ -17,7 +17,7 @@ from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete, leaves_of, map_space, pairs_of
 from agentlab.task import part
 from agentlab.tensors import noise
-from agentlab.testing.checks.keras_process import settings_of_keras
+from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab_models.gpt import Block, CachedAttention
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentStack, UnitDropout

@@ -7,7 +7,7 @@ import warnings
 from types import TracebackType
 
 from agentlab.errors import RunWarning
-from agentlab.system import threads
+from agentlab.system.processes import threads
 
 SILENT_SECONDS = 8.0  # after which an environment counts as hung
 LOOK_SECONDS = 1.0  # between two looks

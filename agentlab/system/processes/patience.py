@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from agentlab.system import threads
+from agentlab.system.processes import threads
 
 LOOK_SECONDS = 0.25  # between two looks at the clock; a process that misses one by far was stopped
 

@@ -1,4 +1,4 @@
-"""What importing a module does to a process, seen from another: `python -m agentlab.testing.checks.probe MODULE...`."""
+"""What importing a module does to a process, seen from another: `python -m agentlab.testing.probes.probe MODULE...`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 
 import attrs
 
-from agentlab.testing.checks import untouched
+from agentlab.testing.probes import untouched
 
 HEAVY = ("tensorflow", "keras", "gymnasium")
 
@@ -59,7 +59,7 @@ def observe(*modules: str, tensorflow: bool = True) -> None:
     with tempfile.TemporaryDirectory() as directory:
         report = pathlib.Path(directory) / "report.json"
         options = [f"--report={report}", *(["--tensorflow"] if tensorflow else [])]
-        command = [sys.executable, "-m", "agentlab.testing.checks.probe", *options, *modules]
+        command = [sys.executable, "-m", "agentlab.testing.probes.probe", *options, *modules]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True)
         found = json.loads(report.read_text("utf-8")) if report.exists() else {}
     lines = ended.stderr.strip().splitlines() or [""]
