@@ -49,9 +49,9 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     environment = _environment(task, "human" if video is None else "rgb_array")
     try:
         limit = task.evaluation.max_episode_steps or LONGEST
-        stage = _Stage(environment, seed, limit, filming=video is not None)
+        stage = Stage(environment, seed, limit, filming=video is not None)
         with environment:
-            _episodes(agent, stage, episodes)
+            play_episodes(agent, stage, episodes)
         if video is not None:
             _check_pictures(stage.frames, environment.spec.name)
             _write_gif(video, [frame for frame, _ in stage.frames])
@@ -97,7 +97,7 @@ def _environment(task: Task, render_mode: str) -> Guarded:
     return build_environment(evaluation_environment(task), 1, render_mode=render_mode)  # type: ignore[return-value]
 
 
-class _Stage:
+class Stage:
     """Plays episodes of one environment: looks at its pictures, adds up rewards, and cuts off what goes on for too long.
 
     Args:
@@ -145,7 +145,7 @@ class _Stage:
             self.frames.append((_as_frame(picture), bool((picture != picture[0, 0]).any())))
 
 
-def _episodes(agent: Agent, stage: _Stage, episodes: int) -> None:
+def play_episodes(agent: Agent, stage: Stage, episodes: int) -> None:
     """Plays so many episodes."""
     actor, state = HostPolicyActor(agent.policy), agent.policy.initial_state(1)
     timestep = stage.reset()
