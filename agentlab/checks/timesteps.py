@@ -5,10 +5,10 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short
+from agentlab.checks.values import Values, as_ends, as_rewards, short
 from agentlab.errors import EnvironmentFault, UsageError, failed_call
 from agentlab.spec import EnvironmentSpec, blank, describe, targets_of
-from agentlab.types import Nest, TimeStep
+from agentlab.types import Nest, TimeStep, is_empty
 
 
 @attrs.frozen(eq=False)
@@ -72,7 +72,7 @@ class TimeStepCheck:
         if self._target is None:
             # Rows that were only being reset have no answer.
             return ()
-        if is_missing(target):
+        if is_empty(target):
             if acted.any():
                 raise EnvironmentFault(
                     f"it has no target; expected a {describe(self._spec.target or self._spec.action)} for every row."

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import numpy as np
 import tensorflow as tf
 
+from agentlab.loop.host_call import HostCall
 from agentlab.loop.learner import Learner
 from agentlab.loop.lookahead import Lookahead
 from agentlab.loop.staging import Staging
 from agentlab.spec import blank, copied
 from agentlab.tensors.added_losses import sum_of_losses
-from agentlab.tensors.execution import GraphCall, compiled
+from agentlab.tensors.execution import compiled
 from agentlab.trainer import Recording
-from agentlab.types import Decision, Nest, TimeStep, arrays, pack
+from agentlab.types import Decision, Nest, TimeStep, arrays
 
 
 class HostActor(abc.ABC):
@@ -45,9 +47,7 @@ class HostActor(abc.ABC):
 
     def restart(self, state: Nest, begun: np.ndarray) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun (`[B]` bool)."""
-        if (isinstance(state, tuple) and not state) or not np.count_nonzero(begun):
-            return state
-        return self.learner.restart(state, tf.constant(begun))
+        return self.learner.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
 
     def settle_updates(self) -> None:  # noqa: B027 - no update waits where everything is done at once
         """Makes the update that waits for the next decision, if one does."""
@@ -125,9 +125,9 @@ class StagedHostActor(HostActor):
 
         # Shapes that compiled calls are made for, and the calls made so far.
         self._example = learner.policy.initial_state(self._rows)
-        self._calls: dict[str, Any] = {}
+        self._calls: dict[str, HostCall] = {}
         self._waits = False  # an update for the next decision
-        self._running: np.ndarray | None = None  # [B] bool, rows whose last step did not end their episode
+        self._last: TimeStep | None = None
         self.reload()
 
     @property
@@ -175,10 +175,10 @@ class StagedHostActor(HostActor):
 
     def _cut(self, timestep: TimeStep) -> None:
         """Tells the memory of the rows that were reset before their episode had ended."""
-        running, self._running = self._running, timestep.acted & ~timestep.ended
-        if running is None or np.count_nonzero(timestep.acted) == self._rows:
+        last, self._last = self._last, timestep
+        if last is None or np.count_nonzero(timestep.acted) == self._rows:
             return
-        abandoned = np.flatnonzero(running & ~timestep.acted)
+        abandoned = np.flatnonzero(last.acted & ~last.ended & ~timestep.acted)
         if len(abandoned):
             self.settle()
             self.learner.memory.cut(tf.constant(abandoned, tf.int64))
@@ -199,21 +199,20 @@ class StagedHostActor(HostActor):
             self._calls[name] = self._compile(name)
         return self._calls[name](*values)
 
-    def _compile(self, name: str) -> Any:
-        # Signatures of what every call gets: what was drawn ahead, [B, *O], and the state.
+    def _compile(self, name: str) -> HostCall:
         spec = self.learner.policy.spec
         observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
         state = tf.nest.map_structure(_signature, self._example)
         now = [*(self._lookahead.signature or [tf.TensorSpec([], tf.int64)]), observation, state]
         staged = tf.TensorSpec([None, self._staging.dtype.itemsize], tf.uint8)
-        function, signature = {
+        functions: dict[str, tuple[Callable[..., Nest], list[Nest]]] = {
             "decide": (self._decide, now),
             "learn_and_decide": (self._learn_and_decide, [staged, *now]),
             "learn": (self._learn, [staged]),
             "remember": (self._remember, [staged]),
             "update": (self.learner.update, []),
-        }[name]
-        return HostCall(function, signature, self._execution)
+        }
+        return HostCall(*functions[name], self._execution)
 
     def _decide(self, step: Any, *rest: Nest) -> Any:
         *explored, observation, state = rest
@@ -235,36 +234,6 @@ class StagedHostActor(HostActor):
     def _remember(self, staged: Any) -> None:
         decision, timestep, row = self._staging.unpack(staged)
         self.learner.remember(self.learner.step_between(decision, timestep), row)
-
-
-class HostCall:
-    """A traceable function that the host calls with nests of arrays; it returns NumPy arrays.
-
-    Args:
-        function: takes nests of tensors; returns a nest of tensors, or None.
-        signature: a nest of `tf.TensorSpec`s for each argument.
-        execution: "eager", or anything else for a graph.
-    """
-
-    def __init__(self, function: Any, signature: list[Nest], execution: str) -> None:
-        self._results: Nest = None
-        if execution == "eager":
-            self._call = lambda *flat: tf.nest.flatten(self._run(function, signature, flat))
-            return
-        flat = [leaf for nest in signature for leaf in tf.nest.flatten(nest)]
-        self._call = GraphCall(lambda *leaves: tuple(tf.nest.flatten(self._run(function, signature, leaves))), flat)
-
-    def _run(self, function: Any, signature: list[Nest], leaves: Any) -> Nest:
-        values = tf.nest.pack_sequence_as(signature, [tf.convert_to_tensor(leaf) for leaf in leaves])
-        results = function(*values)
-        self._results = () if results is None else tf.nest.map_structure(lambda _: 0, results)
-        return () if results is None else results
-
-    def __call__(self, *values: Nest) -> Nest:
-        """Returns the function's results for nests of arrays that match the signature."""
-        leaves = [leaf for value in values for leaf in ([value] if isinstance(value, np.ndarray) else tf.nest.flatten(value))]
-        outputs = self._call(*leaves)
-        return pack(self._results, iter([output.numpy() for output in outputs]))
 
 
 def make_host_actor(learner: Learner, execution: str) -> HostActor:

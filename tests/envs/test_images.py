@@ -306,7 +306,9 @@ def flipped(path):
 def test_damaged_files_are_told_and_never_unpickled(tmp_path, damage):
     file = tmp_path / "own.npz"
     damage(file)
-    with pytest.raises(errors.UsageError, match=re.escape(f"Data file {str(file)!r} is damaged or not an .npz file of plain arrays")):
+    with pytest.raises(
+        errors.UsageError, match=re.escape(f"Data file {str(file)!r} is damaged or not an .npz file of plain arrays")
+    ):
         Images(str(file))
 
 
