@@ -74,7 +74,7 @@ class Environment(_WithSettings, abc.ABC):
         return {}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
-        """Goes on from where `state` was taken, and returns the observations `[B, *O]` to act on.
+        """Continues from where `state` was taken, and returns the observations `[B, *O]` to act on.
 
         Raises:
             EnvironmentFault: it doesn't get there.

@@ -30,7 +30,7 @@ class FirstFault:
 
     @classmethod
     def none(cls) -> FirstFault:
-        """Returns what stands for no fault, as NumPy numbers."""
+        """Returns a placeholder for no fault, as NumPy numbers."""
         return cls(np.int64(0), np.int64(0), np.int64(0), np.float64(0))
 
     @classmethod
@@ -100,7 +100,7 @@ def _can_be_wrong(space: Space) -> bool:
 
 
 def _is_right(leaf: Tensor, space: Space) -> Tensor:
-    """Returns which numbers of a leaf `[B, *shape]` are right, bool of its shape."""
+    """Returns which numbers of a leaf `[B, *shape]` are valid, bool of its shape."""
     if space.limits is None:
         return tf.math.is_finite(leaf)
     low, high = (tf.cast(limit, leaf.dtype) for limit in space.limits)

@@ -66,7 +66,7 @@ def _check_text(text: str, what: str) -> None:
 
 
 def check_finite(tables: object, path: str = "") -> None:
-    """Checks that all numbers of nested tables, lists and schedules are such as JSON knows.
+    """Checks that all numbers of nested tables, lists and schedules are finite, as JSON requires.
 
     Raises:
         UsageError: one is not finite.
@@ -131,7 +131,7 @@ def _count(tables: Table) -> tuple[int, int]:
 
 
 def check_name(name: str, what: str) -> None:
-    """Checks that a name can stand in a line of text and be that of a directory.
+    """Checks that a name is valid in a line of text and as the name of a directory.
 
     Raises:
         UsageError: it can't.
@@ -143,7 +143,7 @@ def check_name(name: str, what: str) -> None:
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Checks that a path can be one.
+    """Checks that a path is valid.
 
     Raises:
         UsageError: it is too long for the operating system, or holds a zero character.

@@ -13,7 +13,7 @@ LIST_SIZE = 64  # numbers in an array that stands for a list; a larger one is da
 
 
 def plain(value: object) -> Any:
-    """Returns a number, truth value or text of another library as Python's own, and anything else as it is.
+    """Converts a number, truth value or text of another library to Python's own; returns anything else as it is.
 
     Taken are NumPy's scalars, arrays and tensors of no dimension, `fractions.Fraction` and `decimal.Decimal`.
 
@@ -40,7 +40,7 @@ def plain_list(value: object) -> Any:
 
 
 def whole(value: object, what: str, least: int | None = None) -> int:
-    """Returns a whole number that was given as an argument.
+    """Returns an argument that has to be a whole number as an int.
 
     Args:
         value: of any library.
@@ -60,7 +60,7 @@ def whole(value: object, what: str, least: int | None = None) -> int:
 
 
 def _item(value: object) -> Any:
-    """Returns what an array or a tensor of no dimension holds, and anything else as it is."""
+    """Returns the value of a zero-dimensional array or tensor, and anything else as it is."""
     read = getattr(value, "item", None) or getattr(value, "numpy", None)
     if not callable(read) or not hasattr(value, "dtype") or getattr(value, "shape", None) != ():
         return value

@@ -81,7 +81,7 @@ class TimeStepCheck:
         return self._target.arrays(target, self._rows)
 
     def _blank_target(self) -> Nest:
-        """Returns what stands for the targets of rows to which no action led."""
+        """Returns placeholders for the targets of rows to which no action led."""
         return blank(self._spec.target or self._spec.action, self._rows)
 
     def action(self, action: object) -> Nest:
@@ -148,5 +148,5 @@ def failure(name: str, turn: int, clause: str) -> EnvironmentFault:
 
 
 def unfit_action(name: str, turn: int, clause: str) -> UsageError:
-    """Returns what tells of actions that an environment doesn't take, at its vector step `turn`."""
+    """Returns the error for actions that an environment doesn't take, at its vector step `turn`."""
     return UsageError(f"{name} can't take its actions at vector step {turn}: {clause}")

@@ -35,7 +35,7 @@ def ranges_of(space: SpaceNest, name: str) -> dict[str, Range]:
 
 
 def complaint(row: int, name: str, element: list[int], value: object, space: Space) -> str:
-    """Returns the clause that says which number is wrong, and what was expected."""
+    """Returns a clause that says which number is wrong, and what was expected."""
     return f"row {row}'s {name}{element or ''} is {value}; expected {space.expected(tuple(element))}."
 
 
@@ -83,7 +83,7 @@ class Numbers:
 
 
 def _check_of_few(space: Space) -> Callable[[list[Any]], bool]:
-    """Returns what says whether all numbers in a list are right, as far as that is told in an instant."""
+    """Returns a function that quickly checks all numbers in a list, or returns False if it can't."""
     if space.limits is None:
         return _are_finite if np.dtype(space.dtype).kind == "f" else lambda _: True
     low, high = (limit.tolist() for limit in space.limits)
@@ -142,7 +142,7 @@ class Values:
 
 
 def entry_name(name: str, path: str) -> str:
-    """Returns what an entry of a nest is called in messages."""
+    """Returns the name of an entry of a nest, for messages."""
     return f"{name} {path!r}" if path else name
 
 
@@ -246,6 +246,6 @@ def _single(value: object, kinds: str) -> Any:
 
 
 def short(value: object) -> str:
-    """Returns a value as text of one line and bounded length, as messages show it."""
+    """Returns a value as one line of limited length, for messages."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -109,7 +109,7 @@ def dotted(assignments: list[str]) -> dict[str, Any]:
 
 
 def with_objects(task: Task, objects: dict[str, Any]) -> Task:
-    """Returns the task of a config.json with objects that it couldn't hold, given as nested tables: `{"trainer": {...}}`.
+    """Returns the task of a config.json with the objects that it couldn't hold, as nested tables: `{"trainer": {...}}`.
 
     Raises:
         UsageError: config.json holds a setting that is given.
@@ -168,7 +168,7 @@ def _with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> 
 
 
 def _at(tables: object, path: tuple[str, ...]) -> Any:
-    """Returns what stands at a path of nested tables, None if nothing does."""
+    """Returns the value at a path of nested tables, None if there is none."""
     for name in path:
         tables = tables.get(name) if isinstance(tables, dict) else None
     return tables

@@ -74,7 +74,7 @@ class Gear(abc.ABC):
 
     @abc.abstractmethod
     def restore(self, groups: Groups) -> None:
-        """Goes on from where `state` was taken, after `start`, the agent's variables having been assigned.
+        """Continues from where `state` was taken, after `start`, the agent's variables having been assigned.
 
         Without a group "environment", as of an environment that keeps its state to itself, new episodes begin.
 

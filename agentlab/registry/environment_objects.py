@@ -50,7 +50,7 @@ def display_name(id: str) -> str:
 
 
 def _factory(environment: object, kind: type) -> Callable[[], Any]:
-    """Returns what makes a new environment at each call."""
+    """Returns a function that makes a new environment at each call."""
     # An environment is copied for each row; a function is called for each.
     if isinstance(environment, kind):
         try:

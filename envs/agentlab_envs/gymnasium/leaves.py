@@ -53,7 +53,7 @@ def _symbol(space: Discrete) -> Space:
 
 
 def _one_hot(space: Discrete, name: str) -> Show:
-    """Returns what makes one-hot codes of symbols."""
+    """Returns a function that makes one-hot codes of symbols."""
     values = np.arange(space.start, space.start + space.n)
 
     def show(array: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
@@ -79,7 +79,7 @@ def _choices(space: MultiDiscrete) -> Space:
 
 
 def _from_zero(space: MultiDiscrete, _: str) -> Show | None:
-    """Returns what counts choices from 0, in one axis."""
+    """Returns a function that counts choices from 0, in one axis."""
     if not np.any(space.start) and len(space.shape) == 1:
         return None
     return lambda array, _: (array - space.start).reshape(len(array), -1)
@@ -102,7 +102,7 @@ KINDS: dict[type[gymnasium.Space], Kind] = {
 
 
 def kind_of(space: gymnasium.Space) -> Kind | None:
-    """Returns what agentlab makes of a space; None where that is nothing."""
+    """Returns how agentlab represents a space; None if it doesn't support it."""
     return next((kind for cls, kind in KINDS.items() if isinstance(space, cls)), None)
 
 
@@ -112,7 +112,7 @@ def are_known(space: gymnasium.Space) -> bool:
 
 
 def known(space: gymnasium.Space) -> Kind:
-    """Returns what agentlab makes of a space that it knows."""
+    """Returns how agentlab represents a space that it supports."""
     kind = kind_of(space)
     if kind is None:
         raise TypeError(f"{space} is no space of agentlab's")

@@ -38,7 +38,7 @@ KINDS: dict[type[gymnasium.Space], Kind] = {
 
 
 def kind_of(space: gymnasium.Space) -> Kind | None:
-    """Returns what is special about a space of several parts; None of another one."""
+    """Returns how to handle a space of several parts; None for any other space."""
     return next((kind for cls, kind in KINDS.items() if isinstance(space, cls)), None)
 
 
@@ -108,7 +108,7 @@ def _listed(value: object, keys: list[Any]) -> str:
 
 
 def spread(space: gymnasium.Space, value: Nest) -> Any:
-    """Returns what `gather` made a mapping of."""
+    """Returns the inverse of `gather`."""
     kind = kind_of(space)
     if kind is None:
         return value

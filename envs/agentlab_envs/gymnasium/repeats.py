@@ -23,7 +23,7 @@ SECONDS = 1.0  # to spend on the first part at most
 
 
 def why_not(make: Callable[[], Environment]) -> str:
-    """Returns why an environment of one row can't be brought to where another was, as a clause; empty if it can.
+    """Returns why an environment of one row can't be restored to another's state, as a clause; empty if it can.
 
     Args:
         make: returns a new one, which is closed here.

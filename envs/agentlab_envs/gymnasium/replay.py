@@ -120,7 +120,7 @@ class EpisodeLog:
         return {"seed": HOST_SEED, **counts, **ranges_of(self._space, "actions")}
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, Nest]]:
-        """Goes on from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.
+        """Continues from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.
 
         Raises:
             EnvironmentFault: it is not such a state.

@@ -116,7 +116,7 @@ class Row(gymnasium.Wrapper):
         return self._checked(observation, info), as_reward(reward, self.row), *ends, {}
 
     def _former(self, space: gymnasium.Space) -> Callable[[Any], Nest]:
-        """Returns what makes of the environment's observations those of `space`."""
+        """Returns a function that converts the environment's observations to those of `space`."""
         form = former(space)
         return (lambda observed: form(texts.cut(self._inner[0], observed))) if self.texts else form
 
@@ -210,7 +210,7 @@ class Rows(SyncVectorEnv):
         return observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
 
     def close(self, **_: object) -> None:
-        """Closes all environments, also when one doesn't close.
+        """Closes all environments, even if one fails to close.
 
         Raises:
             EnvironmentFault: one didn't.
@@ -242,7 +242,7 @@ def _expected(method: str) -> str:
 
 
 def _misshapen(error: BaseException, method: str) -> str:
-    """Returns what is wrong if a method has not the form that Gymnasium's have; empty if something else is.
+    """Returns what is wrong if a method doesn't have the signature of Gymnasium's; empty if it does.
 
     It was Gymnasium's wrappers or ours that raised then, not the environment.
     """
@@ -289,7 +289,7 @@ class Form:
         self.name = entry_name("observation", path)
 
     def array(self, observed: object, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
-        """Returns what an environment showed as an array, a new one by default.
+        """Returns an environment's observation as an array, a new one by default.
 
         Raises:
             EnvironmentFault: its shape or kind of numbers is another; the message is a clause without a subject.
@@ -311,7 +311,7 @@ class Form:
 
 
 def former(space: gymnasium.Space, lead: Shape = (), make: Callable[[Any], np.ndarray] = np.array) -> Callable[[Any], Nest]:
-    """Returns what makes of an environment's observations a mapping of arrays, or one array, see `Form`."""
+    """Returns a function that converts an environment's observations to a mapping of arrays, or one array, see `Form`."""
     forms = {path: Form(leaf, lead, path) for path, leaf in nests.leaves_of(space).items()}
     if "" in forms and nests.kind_of(space) is None:
         return forms[""].array if make is np.array else lambda observed: forms[""].array(observed, make)

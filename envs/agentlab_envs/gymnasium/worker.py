@@ -103,7 +103,7 @@ class Servant:
         return self._space, self._env.action_space
 
     def answer(self, command: str, data: Any) -> Any:
-        """Returns what the environment answers to "reset", "step", "render", "set" or "close"."""
+        """Returns the environment's answer to "reset", "step", "render", "set" or "close"."""
         if command == "step":
             return self._step(data)
         if command == "reset":

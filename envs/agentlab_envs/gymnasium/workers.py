@@ -83,7 +83,7 @@ class Workers(VectorEnv):
             raise
 
     def _describe(self, env: gymnasium.Env) -> None:
-        """Takes from one environment, which is closed again, what is the same of all."""
+        """Reads from one environment, which is closed again, what all have in common."""
         self.metadata = {**env.metadata, "autoreset_mode": self._mode}
         self.render_mode, self.spec = env.render_mode, env.spec
         row = Row(env, self._mask)
@@ -94,7 +94,7 @@ class Workers(VectorEnv):
         guard.close(env.spec.id if env.spec is not None else str(env), env.close, guard.BRIEF_SECONDS)
 
     def _maker(self, arguments: dict[str, Any]) -> Callable[[], gymnasium.Env]:
-        """Returns what makes an environment, also in a process in which its id is not registered."""
+        """Returns a function that makes an environment, even in a process in which its id is not registered."""
         registered = gymnasium.registry[self.spec.id]  # type: ignore[union-attr]
         return lambda: gymnasium.make(copy.deepcopy(registered), **arguments)
 
