@@ -515,7 +515,7 @@ class ClippedNormal(Distribution):
         return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
 
     def _units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what the outputs 0 and 1 stand for, less 0: the middle between two bounds, and half their distance."""
+        """Returns the middle between two bounds and half their distance, or 0 and 1 without bounds."""
         bounded = np.isfinite(self.low) & np.isfinite(self.high)
         low, high = (np.where(bounded, bound, default) for bound, default in ((self.low, -1.0), (self.high, 1.0)))
         return ((high + low) / 2.0).astype(np.float32), ((high - low) / 2.0).astype(np.float32)

@@ -70,7 +70,7 @@ class Environment(_WithSettings, abc.ABC):
         return {}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of the arrays of `state` can be, by name; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in the arrays of `state`, by name; see `agentlab.memory.Memory.ranges`."""
         return {}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:

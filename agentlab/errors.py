@@ -172,7 +172,7 @@ def closest(name: str, known: Iterable[str], count: int = 1, cutoff: float = CLO
 
 
 def suggestion(names: list[str]) -> str:
-    """Returns what a message adds about names that may have been meant; nothing where there are none.
+    """Returns the end of a message with names that may have been meant; empty if there are none.
 
     >>> suggestion(["run"])
     " Did you mean 'run'?"

@@ -164,7 +164,7 @@ class Memory(abc.ABC):
         return variables_of(self)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be, by the names of `variables`.
+        """Returns the ranges of the numbers in its variables, by the names of `variables`.
 
         A checkpoint with others is refused. By default floating-point numbers are finite, and what its attributes hold is as
         their own method `ranges` says, if they have one. Name at least the whole numbers that are used as places in other

@@ -104,7 +104,7 @@ class Network(abc.ABC):
 
     @abc.abstractmethod
     def state_ranges(self) -> Nest:
-        """Returns what the numbers of the state can be, see `RecurrentModel.state_ranges`."""
+        """Returns the ranges of the numbers in the state, see `RecurrentModel.state_ranges`."""
 
     def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them; traceable."""

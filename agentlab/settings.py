@@ -174,7 +174,7 @@ def as_tables(value: object) -> Any:
 
 
 def former_object(value: object) -> str:
-    """Returns what kind of object stood in the place, or within, of a value from a config.json; empty if there was none."""
+    """Returns the kind of object that a value from a config.json stood for or contained; empty if none."""
     if is_former_object(value):
         return str(value[OBJECT])[:60] or "nameless"
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()

@@ -223,7 +223,7 @@ class Trainer:
     # What it learns, and from what: asked before `build`, of an instance that has nothing but its settings.
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
-        """Returns what the outputs of the acting network mean; by default what is usual for the actions.
+        """Returns what the outputs of the acting network mean; by default the usual distribution for the actions.
 
         Raises:
             UsageError: this algorithm cannot learn in such an environment.
@@ -408,7 +408,7 @@ class Trainer:
         return variables_of(self.built())
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be, by the names of `variables`; see `Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables, by the names of `variables`; see `Memory.ranges`."""
         return ranges_of(self.built())
 
 

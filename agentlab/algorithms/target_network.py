@@ -74,7 +74,7 @@ class TargetNetwork:
             tf.cond(due, self._move, lambda: 0)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
         return {"updates": COUNT}
 
     def _move(self) -> int:

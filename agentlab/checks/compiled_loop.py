@@ -35,7 +35,7 @@ class FirstFault:
 
     @classmethod
     def ranges(cls) -> FirstFault:
-        """Returns what the numbers of each field can be in a checkpoint, which is of no state with a fault."""
+        """Returns the ranges of each field in a checkpoint, which is of no state with a fault."""
         return cls(*(Range(0, 0) for _ in attrs.fields(cls)))
 
 

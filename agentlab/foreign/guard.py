@@ -46,7 +46,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def ask(function: Callable[[], T], fault: Callable[[BaseException], Exception]) -> T:
-    """Returns what foreign code returns; `fault` makes the error to raise from what it raised.
+    """Calls foreign code and returns its result; `fault` converts an exception of it to the error to raise.
 
     Errors and warnings of agentlab's own, which already say what is wrong, and Ctrl-C go through.
     """
@@ -157,7 +157,7 @@ class Guarded(Environment):
         self._watching.__exit__(kind, error, trace)
 
     def _call(self, name: str, function: Callable[..., T], *arguments: object) -> T:
-        """Returns what a method returns, watched and guarded."""
+        """Calls a method, watched and guarded, and returns its result."""
         with self:
             self._watch.call = name
             try:

@@ -104,7 +104,7 @@ class Agent:
         return self.trainer.model
 
     def actor(self, sampler: Sampler, key: int) -> PolicyActor:
-        """Returns what acts with the trained networks and learns nothing.
+        """Returns an actor that acts with the trained networks and learns nothing.
 
         Args:
             sampler: chooses the actions.
@@ -114,7 +114,7 @@ class Agent:
         return PolicyActor(policy, key, self.execution)
 
     def host_actor(self) -> HostActor:
-        """Returns what acts and learns for a host program, the same at every call."""
+        """Returns the actor that acts and learns for a host program, the same at every call."""
         if self._host_actor is None:
             self._host_actor = make_host_actor(self.learner, self.execution)
         return self._host_actor
@@ -192,7 +192,7 @@ class Agent:
         return {**self.learner.variables(), "acts": self.policy.steps}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         return {**self.learner.ranges(), "acts": COUNT}
 
     def memory_variables(self) -> dict[str, Any]:

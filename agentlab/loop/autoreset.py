@@ -26,7 +26,7 @@ class Episodes:
 
 
 def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
-    """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
+    """Returns the ranges of the numbers in `episodes`, by the names that `numbered("episodes", episodes)` gives them."""
     *names, elapsed = numbered("episodes", episodes)
     declared = environment.state_ranges()
     limited = {} if declared is None else dict(zip(names, tf.nest.flatten(declared), strict=True))

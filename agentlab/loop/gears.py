@@ -70,7 +70,7 @@ class Gear(abc.ABC):
 
     @abc.abstractmethod
     def ranges(self) -> Ranges:
-        """Returns what the numbers of those can be, by the same groups and names."""
+        """Returns the ranges of those numbers, by the same groups and names."""
 
     @abc.abstractmethod
     def restore(self, groups: Groups) -> None:

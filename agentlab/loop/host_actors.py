@@ -237,7 +237,7 @@ class StagedHostActor(HostActor):
 
 
 def make_host_actor(learner: Learner, execution: str) -> HostActor:
-    """Returns what acts and learns for a host program; `execution` is "eager", "graph" or "xla"."""
+    """Returns an actor that acts and learns for a host program; `execution` is "eager", "graph" or "xla"."""
     if learner.memory.records_acting:
         return RecordingHostActor(learner, execution)
     return StagedHostActor(learner, execution)

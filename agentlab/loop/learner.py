@@ -157,7 +157,7 @@ class Learner:
         return variables_of({"model": self.trainer.model, "trainer": self.trainer.built(), **counters, "means": self.means})
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         own = {"steps": COUNT, "updates": COUNT, **prefixed("trainer/", self.trainer.ranges())}
         every = {**ranges_of({"model": self.trainer.model, "means": self.means}), **own}
         return {name: every[name] for name in self.variables() if name in every}
@@ -168,7 +168,7 @@ class Learner:
         return self.memory.variables()
 
     def memory_ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         self.prepare()
         return self.memory.ranges()
 

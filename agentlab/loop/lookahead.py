@@ -45,7 +45,7 @@ class Lookahead:
             self._draw = compiled(self._draw_traceable, "xla")
 
     def at(self, step: int) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
-        """Returns what is known of the turn that begins at `step`.
+        """Returns what was drawn ahead for the turn that begins at `step`.
 
         Returns:
             The actions `[B, ...]` if no row's depends on outputs, else None; and the arrays of the `signature`.

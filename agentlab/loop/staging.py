@@ -89,7 +89,7 @@ class Staging:
 
 
 def _fields(layout: Layout) -> dict[str, Nest]:
-    """Returns what waits, as signatures by the name of a decision's or time step's field, in order."""
+    """Returns the signatures of what is buffered, by the name of a decision's or time step's field, in order."""
     step = layout.step_signature()
     flag = tf.TensorSpec([], tf.bool)
     fields = {

@@ -41,7 +41,7 @@ class EpisodeStatistics:
 
     @classmethod
     def ranges(cls) -> EpisodeStatistics:
-        """Returns what the numbers of each field can be."""
+        """Returns the ranges of each field."""
         return cls(FINITE, COUNT, COUNT, FINITE, COUNT)
 
     def after(self, reward: Any, ended: Any, acted: Any = 1.0) -> EpisodeStatistics:
@@ -147,7 +147,7 @@ class Means:
         return {"sums": self._sums, "finite": self._finite}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         return {"sums": FINITE, "finite": COUNT}
 
     def check(self) -> None:

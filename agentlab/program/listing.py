@@ -52,7 +52,7 @@ def table(rows: list[dict[str, Any]], color: bool = False) -> str:
 
 
 def describe(reference: str) -> str:
-    """Returns what there is to know of every task or part with this name, or of this package.
+    """Describes every task or part of this name, or of this package.
 
     Raises:
         PluginError: nothing has this name, or a task cannot be loaded.

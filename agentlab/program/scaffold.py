@@ -115,7 +115,7 @@ def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _words(name: str, module: str, template: Template) -> dict[str, str]:
-    """Returns what replaces each placeholder in the templates."""
+    """Returns the text for each placeholder in the templates."""
     class_name = re.sub(r"[-_.]*([a-z0-9]+)", lambda word: word.group(1).capitalize(), name.lower())
     names = {"my-plugin": name, "my_plugin": module, "MyPlugin": class_name}
     return {

@@ -41,7 +41,7 @@ def with_environment(task: Task, environment: object) -> Task:
 
 
 def display_name(id: str) -> str:
-    """Returns what messages call an environment: its id, or the name of the object's class.
+    """Returns the name of an environment for messages: its id, or the name of the object's class.
 
     >>> display_name("agentlab-object/Guess-0-v0"), display_name("CartPole-v1")
     ('Guess', 'CartPole-v1')

@@ -272,7 +272,7 @@ def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str, 
 
 
 def _offers_of(distribution: importlib.metadata.Distribution, package: str, version: str, problem: str) -> list[Offer]:
-    """Returns what a distribution offers; one offer of kind "package" where that can't be read."""
+    """Returns the offers of a distribution, or one offer of kind "package" if they can't be read."""
     # Broken metadata make the package an offer of its own, so that the listing can say what is wrong.
     kinds = {group: kind for kind, group in GROUPS.items()}
     unreadable = _text_of(distribution, "entry_points.txt")[1]
@@ -288,7 +288,7 @@ def _offers_of(distribution: importlib.metadata.Distribution, package: str, vers
 
 
 def _api_problem(declared: list[str]) -> str:
-    """Returns what is wrong with the plugin API versions that a package declares; one that declares none is of version 1."""
+    """Returns what is wrong with the plugin API versions that a package declares; without any it counts as version 1."""
     declared = sorted(declared or [UNDECLARED])
     if declared == [str(API)]:
         return ""
@@ -309,5 +309,5 @@ def _is_chosen(package: str) -> bool:
 
 
 def _hidden() -> str:
-    """Returns what a message about a missing name adds where packages were left out."""
+    """Returns the end of a message about a missing name if packages were left out."""
     return f" ({CHOICE} is {os.environ[CHOICE]!r}, which leaves out packages.)" if _choice() else ""

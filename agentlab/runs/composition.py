@@ -111,7 +111,7 @@ def _check_room(spec: EnvironmentSpec, rows: int) -> None:
 
 
 def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
-    """Returns what a task learns in.
+    """Returns the environment that a task trains in.
 
     Raises:
         UsageError: it doesn't support so many environments side by side; raised before a run begins.
@@ -267,7 +267,7 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
 def build_evaluator(
     task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
 ) -> Evaluator:
-    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
+    """Returns the evaluator of an agent as the task says, with another number of `episodes` if given.
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """

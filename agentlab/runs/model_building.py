@@ -61,7 +61,7 @@ def build_model(
 def _built_within_reason(
     builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool
 ) -> keras.Model:
-    """Returns what a builder builds, its outputs checked, under Keras's defaults: the process decides not what a name means."""
+    """Builds a model and checks its outputs, under Keras's defaults rather than the settings of the process."""
     with keras_defaults(), _within_reason(of_file):
         with seeds.keras_initializers(seed):
             model = _built(builder, spec, num_outputs)
@@ -157,7 +157,7 @@ def _within_reason(of_file: bool) -> Iterator[None]:
 
 
 def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
-    """Returns what a model answers a blank observation, built and traced without being computed; None if that is unknown.
+    """Returns the outputs for a blank observation, traced without computing them; None if they are unknown.
 
     Nothing of the size of its activations is allocated before they are counted.
     """

@@ -59,7 +59,7 @@ def open_run(path: pathlib.Path) -> Folder:
 
 
 def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunConfig:
-    """Returns what the config.json in a run's directory says.
+    """Returns the contents of the config.json in a run's directory.
 
     Args:
         folder: the directory.

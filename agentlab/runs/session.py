@@ -139,7 +139,7 @@ class Session:
             self._save()
 
     def config(self, inexact: str) -> dict[str, Any]:
-        """Returns what config.json holds: all that it takes to run the task again, or to use its agent, and on what it ran.
+        """Returns the contents of config.json: all that is needed to run the task again or use its agent, and the machine.
 
         Args:
             inexact: why the run can't be resumed to the same bits; empty if it can.
@@ -394,7 +394,7 @@ class Session:
 
 
 def _now_and_then(stop: Callable[[], bool]) -> Callable[[], bool]:
-    """Returns what asks `stop` when the time of a slice has gone by since it was last asked."""
+    """Returns a function that calls `stop` at most once in the time of a slice."""
     asked = time.monotonic()
 
     def answer() -> bool:

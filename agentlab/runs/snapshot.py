@@ -60,7 +60,7 @@ def _num_bytes(variable: Tensor, rows: int | None = None) -> int:
 
 
 def without_unused_rows(groups: Groups) -> Groups:
-    """Returns what `take` returned, of the memory only the rows that something was written to."""
+    """Returns the result of `take` with only those rows of the memory that have been written."""
     return {**groups, "memory": {name: arrays.without_zeros(ring) for name, ring in groups["memory"].items()}}
 
 

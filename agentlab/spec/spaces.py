@@ -61,7 +61,7 @@ class Space(abc.ABC):
         return None
 
     def expected(self, element: tuple[int, ...]) -> str:
-        """Returns what the number at a place of an array must be, for messages."""
+        """Returns what a number at a place of an array has to be, for messages."""
         if self.limits is None:
             return f"a finite {self.dtype} number"
         low, high = (np.broadcast_to(limit, self.shape)[element] for limit in self.limits)

@@ -35,7 +35,7 @@ class Vocabulary(abc.ABC):
 
     @abc.abstractmethod
     def as_data(self) -> dict[str, Any]:
-        """Returns what `from_data` makes the vocabulary of again; JSON can hold it."""
+        """Returns data from which `from_data` restores the vocabulary; JSON can hold it."""
 
     def decode(self, values: np.ndarray) -> str:
         """Returns the text of the numbers `[N]`."""

@@ -292,7 +292,7 @@ class ArrayFile:
         return whole.hexdigest(), digests
 
     def _header(self) -> tuple[dict[str, Any], int, int]:
-        """Returns what the header says, and where the arrays begin and end in the file."""
+        """Returns the header, and where the arrays begin and end in the file."""
         head = b"".join(self._pieces(0, min(HEADER_LENGTH, self._size)))
         length = int.from_bytes(head, "little")
         begin = HEADER_LENGTH + length
@@ -315,7 +315,7 @@ def _entries(header: dict[str, Any], begin: int, end: int, name: str) -> dict[st
 
 
 def _entry(value: object, start: int) -> _Entry | None:
-    """Returns what a header says of an array whose bytes are counted from `start`; None if it is not well formed."""
+    """Returns the entry of an array in a header, its bytes counted from `start`; None if it is malformed."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         return None
 

@@ -42,7 +42,7 @@ def text_of(value: ast.expr | None, find: Find) -> str:
 
 
 def argument(call: ast.Call, name: str) -> ast.expr | None:
-    """Returns what a call gives as the keyword argument `name`, or None."""
+    """Returns the keyword argument `name` of a call, or None."""
     return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
 
 
@@ -59,7 +59,7 @@ def _of_field(field: ast.Call, find: Find) -> str:
 
 
 def _made(factory: ast.expr) -> str:
-    """Returns what a factory makes, as an expression."""
+    """Returns the result of a factory, as an expression."""
     if isinstance(factory, ast.Lambda):
         return ast.unparse(factory.body)
     name = ast.unparse(factory)
@@ -81,7 +81,7 @@ def parameter_defaults(parameters: ast.arguments) -> dict[str, ast.expr]:
 
 
 def _arguments(function: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr]:
-    """Returns what a call gives a function's parameters, their defaults included, by name."""
+    """Returns the arguments of a call by parameter name, defaults included."""
     positional = [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
     values = dict(zip(positional, call.args, strict=False))
     return parameter_defaults(function.args) | values | {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}

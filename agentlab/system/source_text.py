@@ -95,7 +95,7 @@ def locate(module: str) -> str | None:
 
 
 def documented(text: str) -> dict[str, str]:
-    """Returns what a docstring's "Attributes:" or "Args:" section says, by name."""
+    """Returns the entries of a docstring's "Attributes:" or "Args:" section, by name."""
     section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text + "\n", re.MULTILINE)
     entries = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section.group(1), re.MULTILINE) if section else []
     return {name: " ".join(words.split()) for name, words in entries}

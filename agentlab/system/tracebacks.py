@@ -35,7 +35,7 @@ def summarize_error(error: BaseException) -> str:
 
 
 def _telling(text: str) -> str:
-    """Returns what a message says, without where: Keras puts it in bold, TensorFlow behind the places in the source."""
+    """Returns a message without the location: Keras prints it in bold, TensorFlow after the places in the source."""
     if text.startswith("Exception encountered when calling") and (bold := _BOLD.search(text)):
         return bold.group(1)
     if text.startswith("in user code:"):

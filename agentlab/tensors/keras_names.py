@@ -82,7 +82,7 @@ def initializer(name: str) -> keras.initializers.Initializer:
 
 
 def _public(module: ModuleType, belongs: Callable[[Any], bool]) -> dict[str, Any]:
-    """Returns what a module of Keras offers under public names, but what turns names or tables into objects."""
+    """Returns the public members of a module of Keras, except those that deserialise."""
     doors = ("get", "serialize", "deserialize")
     return {name: value for name, value in vars(module).items() if name[:1] != "_" and name not in doors and belongs(value)}
 

@@ -45,7 +45,7 @@ def variables_of(part: object) -> dict[str, tf.Variable]:
 
 
 def ranges_of(part: object) -> dict[str, Range]:
-    """Returns what the numbers of a part's variables can be, by the names of `variables_of`.
+    """Returns the ranges of the numbers in a part's variables, by the names of `variables_of`.
 
     Floating-point numbers are finite. What the part holds says more by a method `ranges`, by the names of its own variables.
     """
@@ -62,7 +62,7 @@ def ranges_of(part: object) -> dict[str, Range]:
 
 
 def written_rows_of(part: object) -> dict[str, int]:
-    """Returns what the methods `written_rows` of all that a part holds say, by the names of `variables_of`."""
+    """Returns the `written_rows` of everything that a part holds, by the names of `variables_of`."""
     rows: dict[str, int] = {}
     for path, value in _objects(part, "", set()):
         if path and hasattr(value, "written_rows"):

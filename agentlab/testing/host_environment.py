@@ -177,7 +177,7 @@ class HostEnvironmentTests(EnvironmentTests):
                     raise Violation("`close` to be called as often as one likes", tracebacks.describe_error(error)) from error
 
     def _in_new(self, use: Callable[[Environment], T]) -> T:
-        """Returns what `use` returns of a new environment, which is closed afterwards."""
+        """Calls `use` with a new environment, closes it, and returns the result."""
         environment = self.make(**self.runner_arguments())
         try:
             return use(environment)

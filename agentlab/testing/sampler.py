@@ -144,7 +144,7 @@ class SamplerTests(Suite):
         return self._once("_allowed", lambda: allowed_cases(self._made()))
 
     def _explore(self, case: Case, step: int) -> Tensor | None:
-        """Returns what it explores in the actions of a case; None if it doesn't tell, or they are no single array."""
+        """Returns its exploration of the actions of a case; None if it doesn't have any, or they are not a single array."""
         if isinstance(case.space, dict):
             return None
         shape = (256, *case.space.shape)

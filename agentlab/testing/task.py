@@ -33,7 +33,7 @@ class TaskTests(Lines):
     changes: ClassVar[dict[str, Any]] = {}
 
     def task(self) -> Any:
-        """Returns what the entry point names."""
+        """Returns the object that the entry point names."""
         return plugins.load("task", self.name)
 
     def test_task(self) -> None:

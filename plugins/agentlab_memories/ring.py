@@ -94,7 +94,7 @@ class Observations(abc.ABC):
 
     @abc.abstractmethod
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
 
     def limits(self, added: str) -> dict[str, Range]:
         """Returns the ranges of numbers that the ring's variable `added` limits, the steps that were put."""
@@ -285,7 +285,7 @@ class Ring:
         )
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
         spec = self._spec
         target = {} if spec.target is None else ranges_of(targets_of(spec.target), "stored/target")
         links = {"following": Range(0, self.capacity - 1), "newest": Range(-1, "added")} if self._is_linked else {}

@@ -75,7 +75,7 @@ class SumTree:
         return node, tf.gather(weights, child, batch_dims=1)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be: beyond the last entry 0, as there is none to draw."""
+        """Returns the ranges of the numbers in its variables: beyond the last entry 0, as there is none to draw."""
         counts = [self._size]
         for _ in self._levels[1:]:
             counts.append(-(-counts[-1] // FANOUT))

@@ -18,7 +18,7 @@ from agentlab.testing.checks.violation import Violation
 
 @attrs.frozen
 class Line:
-    """What became of one line of a contract.
+    """The result of one line of a contract.
 
     Attributes:
         text: what it asks for.
@@ -72,7 +72,7 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
 
 
 def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
-    """Yields what becomes of each line of an offer's contract, one after the other."""
+    """Yields the result of each line of an offer's contract, one after the other."""
     loaded = "It can be loaded."
     try:
         if offer.kind == "package":
@@ -87,7 +87,7 @@ def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
 
 
 def run(tests: type) -> Iterator[Line]:
-    """Yields what becomes of each line of a class of tests.
+    """Yields the result of each line of a class of tests.
 
     Other exceptions than a Violation are mostly consequences of a line that is broken already, so they are reported only if no
     line was.
@@ -106,7 +106,7 @@ def run(tests: type) -> Iterator[Line]:
 
 
 def run_line(tests: type, name: str) -> Line:
-    """Returns what becomes of the line that the test `name` stands for."""
+    """Runs the test `name` and returns the result of its line."""
     text = (inspect.getdoc(getattr(tests, name)) or name).replace("\n", " ")
     instance = tests()
     try:

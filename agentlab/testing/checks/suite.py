@@ -104,14 +104,14 @@ class Suite(Lines):
         return {}
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Returns what `make` returned, called once for all tests of the class."""
+        """Returns the result of `make`, called once for all tests of the class."""
         cls = type(self)
         if name not in vars(cls):
             setattr(cls, name, make())
         return vars(cls)[name]
 
     def imported(self) -> probe.Import:
-        """Returns what importing the part's module does to a process that has imported agentlab's contracts."""
+        """Returns the effects of importing the part's module on a process that has imported agentlab's contracts."""
         name = module_of(self.part)
         return probe.observed(name)
 

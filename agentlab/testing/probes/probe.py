@@ -41,7 +41,7 @@ _OBSERVED: dict[tuple[str, bool], Import] = {}
 
 
 def observed(module: str, tensorflow: bool = True) -> Import:
-    """Returns what importing a module does to a fresh process; observed once.
+    """Returns the effects of importing a module on a fresh process; observed once.
 
     Args:
         module: its full name, or the path of a single file.

@@ -17,7 +17,7 @@ from agentlab.testing.checks.violation import expect
 
 
 def snapshot() -> dict[str, Any]:
-    """Returns what is global, by a name for messages; of TensorFlow, Keras and NumPy only if they have been imported."""
+    """Returns global state by a name for messages; that of TensorFlow, Keras and NumPy only if they have been imported."""
     root = logging.getLogger()
     state: dict[str, Any] = {
         "Python's random state": random.getstate(),

@@ -115,12 +115,12 @@ class EpisodeLog:
         return [f"actions/{path}" for path in self._paths]
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         counts = {"episodes": COUNT, "lengths": Range(0, self.longest)}
         return {"seed": HOST_SEED, **counts, **ranges_of(self._space, "actions")}
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, Nest]]:
-        """Continues from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.
+        """Continues from where `state` was taken; returns what each row has to replay: its episode and the actions `[n, *A]`.
 
         Raises:
             EnvironmentFault: it is not such a state.
