@@ -366,7 +366,7 @@ def test_what_is_no_file_is_told_at_once(tmp_path, monkeypatch, path):
     os.truncate("sparse.npz", 2**43)
     with pytest.raises(
         errors.UsageError,
-        match=r"Data file .* (can't be read|is damaged or no .npz)|The path .* (is too long|holds a zero character)",
+        match=r"Data file .* (can't be read|is damaged or not an .npz file)|The path .* (is too long|holds a zero character)",
     ):
         Images(path)
 

@@ -244,7 +244,7 @@ def test_metrics_that_beginning_anew_overwrites_are_told_of(wholes, begun):
 def test_a_run_that_ended_is_not_begun_anew_because_its_checkpoints_were_lost(tmp_path, wholes):
     directory = shutil.copytree(wholes("device"), tmp_path / "copy", ignore=lambda folder, names: {"checkpoints"} & {*names})
     before = {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file()}
-    with pytest.raises(errors.CheckpointFault, match=r"a run that ended, and holds no checkpoint any more\. Bring them back"):
+    with pytest.raises(errors.CheckpointFault, match=r"a finished run without checkpoints\. Restore them"):
         agentlab.resume(directory)
     assert {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file() and file.name in before} == before
 

@@ -487,7 +487,7 @@ def test_a_space_that_is_too_large_to_be_read_is_told_before_a_run_begins(run):
         ({"agent": {"x": np.zeros(2, np.complex64)}}, {}, "x is an array of complex64"),
         ({"agent": {"x": np.array(["text"])}}, {}, "x is an array of <U4"),
         ({"agent": {"x": np.zeros([1] * 40)}}, {}, r"x is an array of float64 and shape"),
-        ({"../agent": {}}, {}, "no name of a group"),
+        ({"../agent": {}}, {}, "not the name of a group"),
         ({"agent": {}}, {"best": {"step": 1, "return_mean": float("nan")}}, "manifest.json can't hold it"),
         ({"agent": {}}, {"metrics_bytes": -1}, "are not those of a checkpoint"),
         ({"agent": {f"{number}" + "x" * 1_000: np.zeros(0) for number in range(20_000)}}, {}, "20,000 arrays have names of"),
