@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -127,7 +125,7 @@ class HostPolicyActor:
 
     def restart(self, state: Nest, begun: np.ndarray) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun."""
-        return self._actor.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
+        return self._actor.policy.restart_on_host(state, begun)
 
 
 def _with_batch_axis(array: np.ndarray) -> np.ndarray:
@@ -138,5 +136,5 @@ def _first_row(array: np.ndarray) -> np.ndarray:
     return array[0]
 
 
-def _any_rows(array: Any) -> tf.TensorSpec:
+def _any_rows(array: np.ndarray) -> tf.TensorSpec:
     return tf.TensorSpec([None, *array.shape[1:]], array.dtype)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
 import tensorflow as tf
@@ -14,18 +12,18 @@ from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec, blank, map_space
 from agentlab.system.ranges import COUNT, HOST_SEED, Range
 from agentlab.tensors.execution import compiled
-from agentlab.types import Nest, TimeStep, numbered
+from agentlab.types import Nest, Tensor, TimeStep, numbered
 
 
 @attrs.frozen(eq=False)
 class Episodes:
     """B running episodes: the environment's `state`, and the steps `elapsed` `[B]` int64 since each one's start."""
 
-    state: Any
-    elapsed: Any
+    state: Nest
+    elapsed: Tensor
 
 
-def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
+def ranges(environment: DeviceEnvironment, episodes: Episodes) -> dict[str, Range]:
     """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
     *names, elapsed = numbered("episodes", episodes)
     said = environment.state_ranges()
@@ -59,7 +57,7 @@ class Autoreset:
         timestep = TimeStep(observation, tf.zeros(rows), never, never, observation, target, never)
         return Episodes(state, tf.zeros(rows, tf.int64)), timestep
 
-    def step(self, episodes: Episodes, action: Any, index: Any) -> tuple[Episodes, TimeStep]:
+    def step(self, episodes: Episodes, action: Nest, index: Tensor) -> tuple[Episodes, TimeStep]:
         """Takes one step in every row.
 
         Args:
@@ -104,7 +102,7 @@ class HostedEnvironment(Environment):
         self.num_environments = num_environments
         self._execution = execution
         self._seed: int | None = None
-        self._episodes: Any = None
+        self._episodes: Episodes = Episodes((), ())  # none before the first reset
         self._index = 0
 
     @property

@@ -6,7 +6,6 @@ import abc
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 import numpy as np
@@ -98,7 +97,7 @@ class _Carry:
     fault: FirstFault
 
 
-def _named(carry: Any) -> dict[str, Any]:
+def _named(carry: _Carry) -> dict[str, Tensor]:
     """Returns the leaves of what looks like a `_Carry` by name."""
     fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
     return {name: leaf for leaves in fields for name, leaf in leaves.items()}

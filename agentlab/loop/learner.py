@@ -82,14 +82,17 @@ class Learner:
 
     def decide_at(self, observation: Nest, state: Nest, step: Tensor) -> Decision:
         """As `decide`, at `step` (int64 scalar); counts nothing. Where that is what is learned from, the pass is recorded."""
-        seed = self.policy_seed(step)
         if not self.memory.records_acting:
-            return self.policy.decide(observation, state, step, seed)
+            return self.policy.decide(observation, state, step, self.policy_seed(step))
         with tf.GradientTape() as tape:
-            decision = self.policy.decide(observation, state, step, seed, training=True)
-            losses = sum_of_losses(self.policy.network.model)
+            decision, losses = self.acting_pass(observation, state, step)
         self.trainer.record(Recording(tape, decision.output, losses))
         return decision
+
+    def acting_pass(self, observation: Nest, state: Nest, step: Tensor) -> tuple[Decision, Tensor]:
+        """Returns the decision of a pass that is learned from, and the sum of the losses that layers added; traceable."""
+        decision = self.policy.decide(observation, state, step, self.policy_seed(step), training=True)
+        return decision, sum_of_losses(self.policy.network.model)
 
     def policy_seed(self, step: Tensor) -> Seed:
         """Returns the seed `[2]` int64 of acting at `step` (int64 scalar)."""

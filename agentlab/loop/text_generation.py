@@ -23,7 +23,7 @@ from agentlab.sampler import Sampler
 from agentlab.spec import EnvironmentSpec, choices_of, describe
 from agentlab.spec.vocabulary import Vocabulary
 from agentlab.tensors.execution import compiled, repeat
-from agentlab.types import TimeStep
+from agentlab.types import Nest, Tensor, TimeStep
 
 CHUNK = 128  # characters that a compiled call writes
 LONG = 20_000  # characters from which on XLA's faster loop makes up for the seconds it takes to compile
@@ -33,11 +33,11 @@ LONG = 20_000  # characters from which on XLA's faster loop makes up for the sec
 class _Pen:
     """What one turn of writing hands to the next: echo's episodes, the observation, the model's state, the turn's number."""
 
-    episodes: Any
-    observation: Any
-    state: Any
-    index: Any
-    written: Any
+    episodes: Nest
+    observation: Nest
+    state: Nest
+    index: Tensor
+    written: Tensor
 
 
 class Writer:
@@ -105,13 +105,13 @@ class Writer:
             carry, written = self._write(carry)
             yield written.numpy()[:, : length - begin]
 
-    def _step(self, episodes: Any, action: Any, index: Any) -> tuple[Any, TimeStep]:
+    def _step(self, episodes: Nest, action: Nest, index: Tensor) -> tuple[Nest, TimeStep]:
         return self._echo.step(episodes, action, index)
 
-    def _read_traceable(self, numbers: Any, state: Any) -> Any:
+    def _read_traceable(self, numbers: Tensor, state: Nest) -> Nest:
         """Returns the model's state after the numbers `[B, P]`."""
 
-        def read_one(carry: Any) -> Any:
+        def read_one(carry: Nest) -> Nest:
             index, state = carry
             window = tf.reshape(numbers[:, index], [self._num, 1])
             return index + 1, self._actor.policy.network(window, state)[1]
@@ -125,7 +125,7 @@ class Writer:
         written = tf.zeros([CHUNK, self._num], tf.int64)
 
         def take_turn(pen: _Pen) -> _Pen:
-            def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+            def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
                 return self._step(episodes, action, pen.index)
 
             episodes, timestep, state = turn(self._actor, step_environment, pen.episodes, pen.observation, pen.state)
