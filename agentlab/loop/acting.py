@@ -39,6 +39,7 @@ class PolicyActor:
         """Acts on observations `[B, *O]`; traceable."""
         step = self.steps.read_value()
         decision = self.policy.decide(observation, state, step, seeds.at(self._key, step))
+        # Counted in rows, as training counts its steps, so that schedules mean the same.
         rows = tf.shape(tf.nest.flatten(observation)[0], out_type=tf.int64)[0]
         self.steps.assign_add(rows)
         return decision
@@ -69,6 +70,8 @@ class PolicyActor:
             )
         batch, is_single = self._batch(observation)
         call = self._host_call()
+
+        # [B, *A], or [*A] for one observation.
         action = arrays(call.result(0, call.outputs(batch, ())))
         if is_single:
             action = map_leaves(_first_row, action)

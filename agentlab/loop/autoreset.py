@@ -69,13 +69,19 @@ class Autoreset:
         state, reward, terminated, target = environment.transition(
             episodes.state, action, seeds.at(self._transition_key, index)
         )
+
+        # [B] steps of each episode so far, and what the actions led to.
         elapsed = episodes.elapsed + 1
         limit = environment.spec.max_episode_steps
         truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
         final_observation = environment.observe(state)
+
+        # Rows whose episode ended begin the next one; the others keep their state.
         ended = terminated | truncated
         fresh = environment.restart(state, seeds.at(self._initial_key, index))
         state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
+
+        # The observation to act on is the new episode's first where one began.
         following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))
         observation = environment.observe(state)
         acted = tf.constant(np.ones(self.num_environments, np.bool_))  # every row acts at every step
@@ -130,6 +136,7 @@ class HostedEnvironment(Environment):
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         self.reset(int(state["seed"]))
+        # The reset gives the structure; the leaves come from the checkpoint.
         leaves = [tf.constant(state[name]) for name in numbered("episodes", self._episodes)]
         self._episodes, self._index = tf.nest.pack_sequence_as(self._episodes, leaves), int(state["index"])
         return tf.nest.map_structure(lambda leaf: leaf.numpy(), self.environment.observe(self._episodes.state))

@@ -85,6 +85,7 @@ class RecordingHostActor(HostActor):
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         recording, self._recording = self._recording, None
+        # [n] the rows that acted.
         row = np.flatnonzero(timestep.acted)
         if recording is not None and 0 < len(row) < self.learner.num_environments:
             self._observe_rows(recording, decision, timestep, row)
@@ -134,6 +135,7 @@ class StagedHostActor(HostActor):
         self._has_stored = self._steps > 0
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
+        # [B] actions, if every row explores: then the model isn't asked.
         explored, arrays = self._lookahead.at(self._steps)
         if explored is not None:
             self.settle_updates()
@@ -154,6 +156,8 @@ class StagedHostActor(HostActor):
         self._cut(timestep)
         self._staging.add(decision, timestep)
         self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
+
+        # One update waits for the next decision, to be one call with it; several are made now.
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
         if due == 1:
             self._waits = True
@@ -190,11 +194,14 @@ class StagedHostActor(HostActor):
         return self._calls[name](*values)
 
     def _compile(self, name: str) -> HostCall:
+        # Signatures of a decision's arguments: [B, *O] observations, and the state [B, ...].
         spec = self.learner.policy.spec
         observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
         state = tf.nest.map_structure(_signature, self._example)
         now = [*(self._lookahead.signature or [tf.TensorSpec([], tf.int64)]), observation, state]
         staged = tf.TensorSpec([None, self._staging.dtype.itemsize], tf.uint8)
+
+        # Staged steps come as bytes [N, row size].
         functions: dict[str, tuple[Callable[..., Nest], list[Nest]]] = {
             "decide": (self._decide, now),
             "learn_and_decide": (self._learn_and_decide, [staged, *now]),

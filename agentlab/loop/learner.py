@@ -61,6 +61,7 @@ class Learner:
 
     def layout(self) -> Layout:
         """Returns what the memory is to store."""
+        # One row of the output and of the state: what a step stores is without the batch axis.
         spec, keep = self.policy.spec, self.request.keep
         network = next(iter(self.trainer.networks(spec).values()))
         state = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.initial_state(1))
@@ -126,9 +127,11 @@ class Learner:
 
     def update(self) -> None:
         """Makes one update and accounts for it; traceable."""
+        # The number of the update seeds it, so that resumed runs draw the same.
         seed = seeds.at(self._trainer_key, self.updates.read_value())
         with _advising(self.trainer, self.memory):
             update = self.trainer.update(self.memory, seed)
+        # A tape is good for one update.
         self.trainer.record(None)
         self._take_priorities(update)
         self.means.add(update.metrics)

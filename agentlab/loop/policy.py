@@ -43,6 +43,7 @@ class Policy:
             seed: `[2]` int64.
             training: whether layers such as dropout behave as in training.
         """
+        # [B, ..., K] outputs, of which the distribution reads its own.
         output, next_state = self._forward(observation, state, seed, training)
         action = self.sampler.sample(self._of(output, observation), step, seed)
         return Decision(observation, state, self._as_actions(action), output, next_state)

@@ -58,6 +58,7 @@ class EpisodeStatistics:
     def closed(self, ended: Tensor) -> EpisodeStatistics:
         """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
         ended = _as_float64(ended)
+        # 1 where the episode goes on: its sums are kept, those of the others start at 0.
         going_on = 1.0 - ended
         return EpisodeStatistics(
             self.running_return * going_on,
@@ -133,6 +134,8 @@ class Means:
                 f"An update returned the metrics {sorted(metrics)}; expected {sorted(self._names)}: "
                 "name them in the trainer's metric_names."
             )
+
+        # [M + 1] sums, the last of which counts updates.
         values = [tf.reduce_mean(tf.cast(metrics[name], tf.float32)) for name in self._names]
         sums = self._sums + tf.cast(tf.stack([*values, tf.constant(1.0)]), tf.float64)
         self._sums.assign(sums)

@@ -87,6 +87,7 @@ class Writer:
             UsageError: the length is less than 1, or the prompt has characters that the model has not seen.
         """
         length = scalars.whole(length, "The length", 1)
+        # [P] numbers of characters.
         beginning = self.vocabulary.encode(prompt) if prompt else self.vocabulary.start()
         unseen = self.vocabulary.unseen(prompt)
         if unseen:
@@ -96,11 +97,14 @@ class Writer:
 
     def _chunks(self, length: int, beginning: np.ndarray) -> Iterator[np.ndarray]:
         self._actor.steps.assign(0)
+        # [B, P] the prompt, all but whose last character the model reads first.
         rows = tf.constant(np.tile(beginning, (self._num, 1)))
         state = self._read(rows[:, :-1], self._actor.initial_state(self._num))
         episodes, _ = self._echo.reset()
         episodes, timestep = self._step(episodes, rows[:, -1], tf.constant(0, tf.int64))
         carry = (episodes, timestep.observation, state, tf.constant(0, tf.int64))
+
+        # [B, CHUNK] at a time, so that the first characters come soon.
         for begin in range(0, length, CHUNK):
             carry, written = self._write(carry)
             yield written.numpy()[:, : length - begin]
@@ -129,6 +133,8 @@ class Writer:
                 return self._step(episodes, action, pen.index)
 
             episodes, timestep, state = turn(self._actor, step_environment, pen.episodes, pen.observation, pen.state)
+
+            # Echo shows the character that was written: [1, B] into row `index` of [CHUNK, B].
             place = tf.reshape(pen.index % CHUNK, [1, 1])
             character = tf.reshape(timestep.observation, [1, self._num])
             written = tf.tensor_scatter_nd_update(pen.written, place, character)
