@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 import copy
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from agentlab import errors
-from agentlab.types import Tensor
+
+if TYPE_CHECKING:  # without NumPy, which tasks and their schedules don't need
+    from agentlab.types import Tensor
 
 
 class Schedule(abc.ABC):
