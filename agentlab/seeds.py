@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from agentlab.tensors.aliases import Shape, Tensor
+from agentlab.types import Shape, Tensor
 
 PHILOX = 1  # TensorFlow's number for the algorithm
 SCRAMBLE = np.array([0x02461E293EC8F720], np.uint64)  # the key with which its stateless_random_ops.cc scrambles seeds

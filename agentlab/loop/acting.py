@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -41,6 +39,7 @@ class PolicyActor:
         """Acts on observations `[B, *O]`; traceable."""
         step = self.steps.read_value()
         decision = self.policy.decide(observation, state, step, seeds.at(self._key, step))
+        # Counted in rows, as training counts its steps, so that schedules mean the same.
         rows = tf.shape(tf.nest.flatten(observation)[0], out_type=tf.int64)[0]
         self.steps.assign_add(rows)
         return decision
@@ -71,6 +70,8 @@ class PolicyActor:
             )
         batch, is_single = self._batch(observation)
         call = self._host_call()
+
+        # [B, *A], or [*A] for one observation.
         action = arrays(call.result(0, call.outputs(batch, ())))
         if is_single:
             action = map_leaves(_first_row, action)
@@ -127,7 +128,7 @@ class HostPolicyActor:
 
     def restart(self, state: Nest, begun: np.ndarray) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun."""
-        return self._actor.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
+        return self._actor.policy.restart_on_host(state, begun)
 
 
 def _with_batch_axis(array: np.ndarray) -> np.ndarray:
@@ -138,5 +139,5 @@ def _first_row(array: np.ndarray) -> np.ndarray:
     return array[0]
 
 
-def _any_rows(array: Any) -> tf.TensorSpec:
+def _any_rows(array: np.ndarray) -> tf.TensorSpec:
     return tf.TensorSpec([None, *array.shape[1:]], array.dtype)

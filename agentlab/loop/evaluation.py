@@ -91,7 +91,7 @@ class Evaluator:
         Raises:
             Interrupted: `stop` returned True.
         """
-        # Settings that count steps begin at 0 in every evaluation.
+        # Evaluations draw the same numbers each time, wherever training stands.
         self._actor.steps.assign(0)
         score, steps, total = self._new_score(), 0, int(self._share.sum())
         counter = _Counter(self._actor, self._share, self._limit, score)
@@ -194,7 +194,7 @@ class _Counter(HostPolicyActor):
             ended = ended | overlong
         self._statistics = statistics = statistics.closed(ended)
 
-        # Only episodes of a row's own share count; the environment plays on meanwhile.
+        # Only episodes of a row's share count.
         finished = ended & counting
         self.returns.extend(statistics.return_sum[finished].tolist())
         self._lengths.extend(statistics.length_sum[finished].tolist())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 import numpy as np
@@ -15,10 +14,9 @@ from agentlab.loop.learner import Learner
 from agentlab.loop.lookahead import Lookahead
 from agentlab.loop.staging import Staging
 from agentlab.spec import blank, copied
-from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import compiled
 from agentlab.trainer import Recording
-from agentlab.types import Decision, Nest, TimeStep, arrays
+from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays
 
 
 class HostActor(abc.ABC):
@@ -47,7 +45,7 @@ class HostActor(abc.ABC):
 
     def restart(self, state: Nest, begun: np.ndarray) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun (`[B]` bool)."""
-        return self.learner.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
+        return self.learner.policy.restart_on_host(state, begun)
 
     def settle_updates(self) -> None:  # noqa: B027 - no update waits where everything is done at once
         """Makes the update that waits for the next decision, if one does."""
@@ -79,23 +77,23 @@ class RecordingHostActor(HostActor):
         self._recording = Recording(tape, decision.output, losses)
         return _with_arrays(decision)
 
-    def _act(self, observation: Nest, state: Nest) -> tuple[Decision, Any]:
+    def _act(self, observation: Nest, state: Nest) -> tuple[Decision, Tensor]:
         step = self.learner.steps.read_value()
-        policy = self.learner.policy
-        decision = policy.decide(observation, state, step, self.learner.policy_seed(step), training=True)
+        decision, losses = self.learner.acting_pass(observation, state, step)
         self.learner.steps.assign(step + self.learner.num_environments)
-        return decision, sum_of_losses(policy.network.model)
+        return decision, losses
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         recording, self._recording = self._recording, None
+        # [n] the rows that acted.
         row = np.flatnonzero(timestep.acted)
-        if 0 < len(row) < self.learner.num_environments:
+        if recording is not None and 0 < len(row) < self.learner.num_environments:
             self._observe_rows(recording, decision, timestep, row)
             return
         self.learner.trainer.record(recording)
         self.learner.observe(decision, tf.nest.map_structure(tf.constant, timestep))
 
-    def _observe_rows(self, recording: Any, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
+    def _observe_rows(self, recording: Recording, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
         """Learns from some rows only: a loss may be a mean of all that it is given, which no row's weight would reach."""
         decision, timestep = tf.nest.map_structure(lambda leaf: tf.gather(leaf, row), (decision, timestep))
         with recording.tape:
@@ -139,7 +137,7 @@ class StagedHostActor(HostActor):
         self._has_stored = self._steps > 0
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
-        # Rows that all explore need no forward pass.
+        # [B] actions, if every row explores: then the model isn't asked.
         explored, arrays = self._lookahead.at(self._steps)
         if explored is not None:
             self.settle_updates()
@@ -162,9 +160,9 @@ class StagedHostActor(HostActor):
 
         # Updates before the first stored step would have nothing to learn from.
         self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
-        due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
 
-        # A single update waits for the next decision, which both share one call.
+        # One update waits for the next decision, to be one call with it; several are made now.
+        due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
         if due == 1:
             self._waits = True
             return
@@ -194,17 +192,20 @@ class StagedHostActor(HostActor):
             self._call("remember", self._staging.take())
         self.learner.steps.assign(self._steps)
 
-    def _call(self, name: str, *values: Nest) -> Any:
+    def _call(self, name: str, *values: Nest) -> tuple[Nest, ...]:
         if name not in self._calls:
             self._calls[name] = self._compile(name)
         return self._calls[name](*values)
 
     def _compile(self, name: str) -> HostCall:
+        # Signatures of a decision's arguments: [B, *O] observations, and the state [B, ...].
         spec = self.learner.policy.spec
         observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
         state = tf.nest.map_structure(_signature, self._example)
         now = [*(self._lookahead.signature or [tf.TensorSpec([], tf.int64)]), observation, state]
         staged = tf.TensorSpec([None, self._staging.dtype.itemsize], tf.uint8)
+
+        # Staged steps come as bytes [N, row size].
         functions: dict[str, tuple[Callable[..., Nest], list[Nest]]] = {
             "decide": (self._decide, now),
             "learn_and_decide": (self._learn_and_decide, [staged, *now]),
@@ -214,7 +215,7 @@ class StagedHostActor(HostActor):
         }
         return HostCall(*functions[name], self._execution)
 
-    def _decide(self, step: Any, *rest: Nest) -> Any:
+    def _decide(self, step: Tensor, *rest: Nest) -> tuple[Nest, Tensor, Nest]:
         *explored, observation, state = rest
         learner = self.learner
         if self._lookahead.is_active:
@@ -223,15 +224,15 @@ class StagedHostActor(HostActor):
         decision = learner.decide_at(observation, state, step)
         return decision.action, decision.output if learner.request.keep else (), decision.next_state
 
-    def _learn_and_decide(self, staged: Any, *now: Nest) -> Any:
+    def _learn_and_decide(self, staged: Tensor, *now: Nest) -> tuple[Nest, Tensor, Nest]:
         self._learn(staged)
         return self._decide(*now)
 
-    def _learn(self, staged: Any) -> None:
+    def _learn(self, staged: Tensor) -> None:
         self._remember(staged)
         self.learner.update()
 
-    def _remember(self, staged: Any) -> None:
+    def _remember(self, staged: Tensor) -> None:
         decision, timestep, row = self._staging.unpack(staged)
         self.learner.remember(self.learner.step_between(decision, timestep), row)
 
@@ -243,7 +244,7 @@ def make_host_actor(learner: Learner, execution: str) -> HostActor:
     return StagedHostActor(learner, execution)
 
 
-def _signature(array: Any) -> tf.TensorSpec:
+def _signature(array: np.ndarray) -> tf.TensorSpec:
     return tf.TensorSpec(array.shape, array.dtype)
 
 

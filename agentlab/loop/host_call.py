@@ -28,7 +28,7 @@ class HostCall:
         flat = tf.nest.flatten(self._signature)
         self._run = self._flat if execution == "eager" else GraphCall(self._flat, flat)
 
-    def _flat(self, *leaves: Any) -> tuple[Tensor, ...]:
+    def _flat(self, *leaves: Tensor) -> tuple[Tensor, ...]:
         values = tf.nest.pack_sequence_as(self._signature, [tf.convert_to_tensor(leaf) for leaf in leaves])
         results = self._function(*values) or ()
         self._packers = packers(results)

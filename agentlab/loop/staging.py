@@ -25,8 +25,7 @@ class Staging:
     def __init__(self, layout: Layout) -> None:
         rows = layout.num_environments
         self._fields = _fields(layout)
-
-        # One field of a record for each leaf, and the row.
+        # One field of the record per leaf, and the number of the row's environment.
         leaves = [(name, leaf) for name, signature in self._fields.items() for leaf in tf.nest.flatten(signature)]
         described = [
             (f"{name}/{index}", leaf.dtype.as_numpy_dtype, tuple(leaf.shape)) for index, (name, leaf) in enumerate(leaves)
@@ -35,6 +34,8 @@ class Staging:
         self._rows = rows
         self._records = np.zeros(STAGED_ROWS + rows, self.dtype)
         self._records["row"] = np.arange(len(self._records)) % rows  # whole turns wait, from the first place on
+
+        # The same columns as nests, to be filled without taking anything apart.
         columns = iter([self._records[name] for name, _, _ in described])
         nests = {
             name: tf.nest.pack_sequence_as(signature, [next(columns) for _ in tf.nest.flatten(signature)])
@@ -70,7 +71,7 @@ class Staging:
 
     def unpack(self, data: Tensor) -> tuple[Decision, TimeStep, Tensor]:
         """Returns (decision, time step, row) from the bytes `[N, row size]` of N rows; traceable."""
-        # Leaves [N, ...] in the order of the fields.
+        # Bytes of each field back to its dtype: [N, *shape].
         leaves = iter([self._unpack(data, name) for name in self.dtype.names])  # type: ignore[union-attr]
         values = {
             name: tf.nest.pack_sequence_as(signature, [next(leaves) for _ in tf.nest.flatten(signature)])
