@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
-from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of
+from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of, is_array
 from agentlab.types import Nest, Seed, Shape, Tensor
 
 COLDEST = 1e-6  # temperature that stands in for 0 where it divides
@@ -589,7 +589,7 @@ def distribution_of(space: SpaceNest, of_numbers: Callable[[Array], Distribution
         names = sorted(space)
         axes = {name: choices_of(space[name]) for name in names}
         return Joint(entries={name: distribution_of(space[name], of_numbers) for name in names}, choices=axes)
-    if of_numbers is not None and isinstance(space, Array):
+    if of_numbers is not None and is_array(space):
         return of_numbers(space)
     return _USUAL[type(space)](space)
 

@@ -90,7 +90,7 @@ class PolicyGradient(Trainer, abc.ABC):
             return SquashedNormal(shape=space.shape, low=space.low, high=space.high, unit_deviation=self.initial_deviation)
 
         # Squashing choices would change nothing, so asking for it is a mistake.
-        if self.squashed and not any(isinstance(leaf, Array) for leaf in leaves_of(spec.action).values()):
+        if self.squashed and not any(leaf.is_numeric for leaf in leaves_of(spec.action).values()):
             raise errors.UsageError(
                 f"trainer.squashed=true is for actions that are numbers; those of environment {spec.name!r} are choices. "
                 "Leave it out."
