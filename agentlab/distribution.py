@@ -145,6 +145,7 @@ class Categorical(Distribution):
         return self._chosen(draw(self.logits, self.temperature, seed))
 
     def log_probability(self, action: Tensor) -> Tensor:
+        # [B, ..., A] log-probabilities of all actions, of which the chosen one's counts.
         log_policy = tf.nn.log_softmax(self._tempered_logits())
         chosen = tf.cast(action, tf.int64)
         if self.actions is None:
@@ -514,7 +515,7 @@ class ClippedNormal(Distribution):
         return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
 
     def _units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what the outputs 0 and 1 stand for, less 0: the middle between two bounds, and half their distance."""
+        """Returns the middle between two bounds and half their distance, or 0 and 1 without bounds."""
         bounded = np.isfinite(self.low) & np.isfinite(self.high)
         low, high = (np.where(bounded, bound, default) for bound, default in ((self.low, -1.0), (self.high, 1.0)))
         return ((high + low) / 2.0).astype(np.float32), ((high - low) / 2.0).astype(np.float32)

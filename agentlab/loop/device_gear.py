@@ -27,7 +27,7 @@ from agentlab.types import Nest, Tensor, TimeStep, numbered
 
 @attrs.frozen(eq=False)
 class _Carry:
-    """What one turn hands to the next in the device gear."""
+    """The state that one turn passes to the next in the device gear."""
 
     episodes: Nest
     observation: Nest
@@ -63,13 +63,16 @@ class DeviceGear(Gear):
 
     def start(self) -> None:
         episodes, timestep = self._autoreset.reset()
+
+        # The first observations are checked on the host, where the message can say what is wrong.
         first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
         EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
 
-        # Everything that a turn hands to the next lives in variables between two chunks.
         rows = self._agent.num_environments
         state = self._agent.learner.policy.initial_state(rows)
         statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
+
+        # Variables hold what a turn leaves to the next; zero turns compile the loop.
         carry = _Carry(episodes, timestep.observation, state, statistics, np.int64(0), fault)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))

@@ -47,11 +47,11 @@ class Gear(abc.ABC):
 
     @abc.abstractmethod
     def ranges(self) -> Ranges:
-        """Returns what the numbers of those can be, by the same groups and names."""
+        """Returns the ranges of those numbers, by the same groups and names."""
 
     @abc.abstractmethod
     def restore(self, groups: Groups) -> None:
-        """Goes on from where `state` was taken, after `start`, the agent's variables having been assigned.
+        """Continues from where `state` was taken, after `start`, the agent's variables having been assigned.
 
         Without a group "environment", as of an environment that keeps its state to itself, new episodes begin.
 

@@ -17,7 +17,7 @@ from agentlab.types import Decision, Nest, Seed, Tensor
 
 @attrs.frozen(eq=False)
 class Policy:
-    """Decides; a pure function of what it is called with and the network's weights.
+    """Decides on actions; a pure function of its arguments and the network's weights.
 
     Attributes:
         network: from observations to outputs `[B, ..., K]`.

@@ -17,7 +17,7 @@ from agentlab.types import Tensor
 
 @attrs.frozen(eq=False)
 class EpisodeStatistics:
-    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, so that no small reward is lost.
+    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, which keeps small rewards.
 
     Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
 
@@ -42,7 +42,7 @@ class EpisodeStatistics:
 
     @classmethod
     def ranges(cls) -> EpisodeStatistics:
-        """Returns what the numbers of each field can be."""
+        """Returns the ranges of each field."""
         return cls(FINITE, COUNT, COUNT, FINITE, COUNT)
 
     def after(self, reward: Tensor, ended: Tensor, acted: Tensor = 1.0) -> EpisodeStatistics:
@@ -151,11 +151,11 @@ class Means:
         return {"sums": self._sums, "finite": self._finite}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         return {"sums": FINITE, "finite": COUNT}
 
     def check(self) -> None:
-        """Looks at the sums without starting anew.
+        """Looks at the sums without resetting them.
 
         Raises:
             NonFinite: a metric was not.
@@ -165,7 +165,7 @@ class Means:
                 raise NonFinite(name, total, int(self._finite.numpy()) + 1)
 
     def collect(self) -> dict[str, float]:
-        """Returns the means since the last call, empty if there was no update, and starts anew.
+        """Returns the means since the last call, empty if there was no update, and resets the sums.
 
         Raises:
             NonFinite: a metric was not.

@@ -77,6 +77,7 @@ class OwnNetwork(Critic):
     def improve(
         self, trainer: PolicyGradient, experience: Experience, policy_loss: PolicyLoss, value_loss: ValueLoss, seed: Seed
     ) -> Metrics:
+        # Rows [M * L]; two networks, each with a loss and an optimizer of its own.
         rows = experience.rows()
 
         def of_policy() -> Loss:
@@ -87,6 +88,7 @@ class OwnNetwork(Critic):
             values = trainer.trained["value"](trainer.spec.see(rows.observation), training=True)
             return Loss(value_loss(last_output(values), rows), weight=rows.weight)
 
+        # The norm over both networks, as if they were one.
         policy, _ = trainer.minimize("policy", of_policy, seed)
         value, _ = trainer.minimize("value", of_values, seeds.child(seed, "value"))
         norm = tf.sqrt(tf.square(policy["policy_gradient_norm"]) + tf.square(value["value_gradient_norm"]))
@@ -119,6 +121,7 @@ class SharedTorso(Critic):
     def improve(
         self, trainer: PolicyGradient, experience: Experience, policy_loss: PolicyLoss, value_loss: ValueLoss, seed: Seed
     ) -> Metrics:
+        # Rows [M * L]; one network has both losses in one pass.
         rows = experience.rows()
 
         def of_both() -> Loss:

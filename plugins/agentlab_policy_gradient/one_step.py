@@ -31,6 +31,7 @@ def make_step(trainer: PolicyGradient, memory: Memory, seed: Seed, trace_decay: 
         trace_decay: lambda of the advantages, 0 to 1.
         normalize: advantages to mean 0 and deviation 1.
     """
+    # What was experienced, with advantages by the networks as they are.
     experience, judged = trainer.collect(memory, seed, trace_decay)
     entropy_weight = trainer.entropy_weight_now()
 

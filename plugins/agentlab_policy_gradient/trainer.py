@@ -89,6 +89,7 @@ class PolicyGradient(Trainer, abc.ABC):
                 )
             return SquashedNormal(shape=space.shape, low=space.low, high=space.high, unit_deviation=self.initial_deviation)
 
+        # Squashing choices would change nothing, so asking for it is a mistake.
         if self.squashed and not any(isinstance(leaf, Array) for leaf in leaves_of(spec.action).values()):
             raise errors.UsageError(
                 f"trainer.squashed=true is for actions that are numbers; those of environment {spec.name!r} are choices. "
@@ -107,6 +108,7 @@ class PolicyGradient(Trainer, abc.ABC):
     # How it learns.
 
     def build(self, setup: Setup) -> None:
+        # Only models with a state need sequences; others learn from rows of one step.
         acting = next(iter(setup.models.values()))[0]
         is_recurrent = bool(tf.nest.flatten(as_network(acting).initial_state(1)))
         self._length = (self.sequence_length or self.rollout_steps) if is_recurrent else 1

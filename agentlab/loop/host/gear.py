@@ -93,13 +93,15 @@ class HostGear(Gear):
         # [B] sums of the running episodes.
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
+
+        # An environment that can't be restored starts new episodes.
         if groups.get("environment"):
             self._observation = self._restored(groups["environment"])
         else:
             self._start_again()
 
     def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the observations of the environment brought back to a state, which a stranger may have written."""
+        """Returns the observations of the environment after restoring an untrusted state."""
         try:
             return self._environment.restore(state)
         except AgentlabError:
@@ -107,7 +109,7 @@ class HostGear(Gear):
         except Exception as error:  # of whatever kind an environment's own code raises
             raise EnvironmentFault(
                 f"The environment {self._environment.spec.name!r} can't be brought back to where it was at the checkpoint: "
-                f"{first_line(error)}. Was the checkpoint exchanged?"
+                f"{first_line(error)}. Was the checkpoint replaced?"
             ) from error
 
     def inexact(self) -> str:
