@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from agentlab import errors
-from agentlab.loop.gears import Groups
+from agentlab.loop.gear import Groups
 from agentlab.runs import snapshot
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.system.files import UnreadableError

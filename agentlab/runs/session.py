@@ -17,7 +17,9 @@ from agentlab import errors
 from agentlab.environment import DeviceEnvironment
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
-from agentlab.loop.gears import DeviceGear, Gear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.gear import Gear
+from agentlab.loop.host.gear import HostGear
 from agentlab.model import ModelBuilder
 from agentlab.runs import resuming, snapshot
 from agentlab.runs.background_saving import Committer

@@ -9,10 +9,10 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.loop.host_call import HostCall
+from agentlab.loop.host.call import HostCall
+from agentlab.loop.host.lookahead import Lookahead
+from agentlab.loop.host.staging import Staging
 from agentlab.loop.learner import Learner
-from agentlab.loop.lookahead import Lookahead
-from agentlab.loop.staging import Staging
 from agentlab.spec import blank, copied
 from agentlab.tensors.execution import compiled
 from agentlab.trainer import Recording
