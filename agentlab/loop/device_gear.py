@@ -38,7 +38,7 @@ class _Carry:
 
 
 def _named(carry: _Carry) -> dict[str, Tensor]:
-    """Returns the leaves of what looks like a `_Carry` by name."""
+    """Returns the leaves of a `_Carry`, or of a structure like one, by name."""
     fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
     return {name: leaf for leaves in fields for name, leaf in leaves.items()}
 
@@ -133,7 +133,7 @@ class DeviceGear(Gear):
 
         episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
 
-        # [B] sums of the running episodes, and the first thing that was wrong.
+        # [B] sums of the running episodes, and the first fault.
         statistics = carry.statistics.after(timestep.reward, timestep.ended)
         fault = self._checks.after(carry.fault, index, actions[0], timestep)
         return _Carry(episodes, timestep.observation, state, statistics, index, fault)

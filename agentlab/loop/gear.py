@@ -1,4 +1,4 @@
-"""Gear: what repeats the loop body, for a chunk of turns at a time."""
+"""Gears: what repeats the loop body, a chunk of turns at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Gear(abc.ABC):
 
     @abc.abstractmethod
     def run(self, turns: int) -> None:
-        """Takes `turns` steps in every environment; into how many calls they are divided changes no number.
+        """Takes `turns` steps in every environment; how they are divided into calls changes no number.
 
         Raises:
             EnvironmentFault: an environment failed, or gave a number that is not finite.
@@ -34,7 +34,7 @@ class Gear(abc.ABC):
         """Returns the statistics of the episodes that ended since the last report."""
 
     def inexact(self) -> str:
-        """Returns why `restore` can't get to the same bits, as a clause; empty if it can."""
+        """Returns why `restore` can't restore the same bits, as a clause; empty if it can."""
         return ""
 
     def is_whole(self, has_environment: bool) -> bool:

@@ -108,7 +108,7 @@ class HostGear(Gear):
             raise
         except Exception as error:  # of whatever kind an environment's own code raises
             raise EnvironmentFault(
-                f"The environment {self._environment.spec.name!r} can't be brought back to where it was at the checkpoint: "
+                f"The environment {self._environment.spec.name!r} can't be restored to where it was at the checkpoint: "
                 f"{first_line(error)}. Was the checkpoint replaced?"
             ) from error
 
@@ -119,7 +119,7 @@ class HostGear(Gear):
         return has_environment
 
     def _start_again(self) -> None:
-        """Begins other episodes than at the start: what was counted of the running ones is lost with them."""
+        """Begins new episodes, other than those at the start; the statistics of the running ones are dropped."""
         steps = int(self._learner.steps.numpy())
         self._reset(f"environment, resumed at step {steps}")
         zeros = np.zeros_like(self._statistics.running_return)
