@@ -122,9 +122,7 @@ def test_a_pool_shows_pictures_and_mappings() -> None:
 def test_a_task_runs_in_a_pool(tmp_path: Any) -> None:
     changes = {**SMALL, "environment": {"vectorization": "envpool"}, "num_environments": 4}
     with pytest.warns(errors.RunWarning, match="its own vector class keeps its state to itself"):
-        run = agentlab.run(
-            "dqn", changes={**SMALL, "environment": environment, "num_environments": 4}, run_dir=tmp_path / "run"
-        )
+        run = agentlab.run("dqn", changes=changes, run_dir=tmp_path / "run")
     assert run.result["steps"] == 40
 
 
