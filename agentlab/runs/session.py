@@ -365,7 +365,7 @@ class Session:
         line.update(steps_per_second=rate, seconds=self._clock.total())
         self._directory.write_metrics(line)
         self._progress.chunk(line)
-        self._endless.look(self._step, line["episodes"])
+        self._endless.look(self._step, int(line["episodes"] or 0))
         return line
 
     def _save(self) -> None:

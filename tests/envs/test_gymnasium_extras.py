@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import Any
 
 import gymnasium
@@ -13,6 +14,10 @@ import agentlab
 from agentlab import errors
 from agentlab.spec import Array, random_values
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # SWIG's module crashes where its deprecation warning is an error
+    import Box2D  # noqa: F401
 
 CONTINUOUS = {  # the shape of observations, the bounds of actions, the time limit
     "HalfCheetah-v5": ((17,), -1.0, 1.0, 1_000),
