@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,14 +48,17 @@ class Pool(VectorEnv):
         config = envpool.make_spec(id).config
         _check(arguments, config._fields)
         self._pool = self._made(0)
-        self.single_observation_space, self.single_action_space = self._pool.observation_space, self._pool.action_space
         self.observation_space = batch_space(self.single_observation_space, count)
         self.action_space = batch_space(self.single_action_space, count)
         limit = arguments.get("max_episode_steps", config.max_episode_steps)
         self.spec = EnvSpec(id, max_episode_steps=limit if limit < UNLIMITED else None)
 
     def _made(self, seed: int) -> Any:
-        return self._make_pool(self._id, num_envs=self.num_envs, seed=seed, **self._arguments)
+        with warnings.catch_warnings():  # of the bounds of its spaces, about which nobody can do anything
+            warnings.filterwarnings("ignore", ".*precision lowered by casting")
+            pool = self._make_pool(self._id, num_envs=self.num_envs, seed=seed, **self._arguments)
+            self.single_observation_space, self.single_action_space = pool.observation_space, pool.action_space
+            return pool
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins new episodes in all rows; envpool takes a seed only when it is made."""
