@@ -109,7 +109,7 @@ class Wrapping:
                 if guard.is_interrupt(error):
                     raise
                 name = display_name(env.spec.id) if env.spec is not None else str(env)
-                reason = f"{table['name']} can't wrap {name}: {tracebacks.described(error)}"
+                reason = f"{table['name']} can't wrap {name}: {tracebacks.summarize_error(error)}"
                 raise errors.UsageError(f"{reason}. Change its arguments, or leave it out.") from error
         return env
 
