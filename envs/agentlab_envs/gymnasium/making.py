@@ -150,7 +150,7 @@ def _check_size(id: str, space: gymnasium.Space, what: str) -> None:
 
 
 def _check_symbols(id: str, space: gymnasium.Space) -> None:
-    """Raises UsageError if observations are one of so many symbols that one-hot vectors would not fit into memory."""
+    """Raises UsageError if observations are one of too many symbols for one-hot vectors to fit into memory."""
     for leaf in nests.leaves_of(space).values():
         if isinstance(leaf, gymnasium.spaces.Discrete) and leaf.n > MOST_SYMBOLS:
             raise errors.UsageError(

@@ -178,7 +178,7 @@ def _check(where: str, value: Any, most: int | None) -> None:
 
 
 def _converted(value: Any, annotation: str) -> Any:
-    """Returns a list as an array where a wrapper takes one, else as a tuple; a number as NumPy's where it takes one of those."""
+    """Returns a list as an array where a wrapper takes one, else as a tuple; a number as NumPy's where it takes one."""
     if isinstance(value, (list, tuple)):
         many = "ndarray" in annotation
         return np.array(value, np.float32) if many else tuple(_converted(item, annotation) for item in value)
