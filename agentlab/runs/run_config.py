@@ -8,8 +8,7 @@ from typing import Any
 
 import attrs
 
-from agentlab import errors
-from agentlab import task as tasks
+from agentlab import configuration, errors
 from agentlab.checks import limits
 from agentlab.registry import plugins
 from agentlab.runs.run_directory import CONFIG, is_blank
@@ -31,14 +30,14 @@ class RunConfig:
         seed: of the run.
         spec: of the environment.
         inexact: why the run can't be resumed to the same bits; empty if it can.
-        told: all of it, such as what the run was begun on.
+        data: all of it, such as what the run was begun on.
     """
 
     task: Task
     seed: int
     spec: EnvironmentSpec
     inexact: str
-    told: dict[str, Any]
+    data: dict[str, Any]
 
 
 def open_run(path: pathlib.Path) -> Folder:
@@ -59,7 +58,7 @@ def open_run(path: pathlib.Path) -> Folder:
 
 
 def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunConfig:
-    """Returns what the config.json in a run's directory says.
+    """Returns the contents of the config.json in a run's directory.
 
     Args:
         folder: the directory.
@@ -73,16 +72,18 @@ def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunC
     try:
         data = folder.read_json(CONFIG)
     except UnreadableError as error:
-        raise tasks.unusable_config(path / CONFIG, error) from error
+        raise configuration.unusable_config(path / CONFIG, error) from error
     if version := version_1_of(data):
         raise errors.UsageError(
             f"{str(path)!r} is a run of agentlab {version}, whose checkpoints this version can't read. "
             "Open it with version 1, in a Python environment of its own: pip install 'agentlab<2'."
         )
+
+    # Several packages may offer the name by now.
     config = _config_of(data, path / CONFIG)
     _check_packages(config.task, path / CONFIG)
     if trust:
-        return attrs.evolve(config, task=tasks.trusted(config.task))
+        return attrs.evolve(config, task=configuration.trusted(config.task))
     limits.check_asked(config.task.as_data(), str(path / CONFIG))
     return config
 
@@ -96,8 +97,8 @@ def version_1_of(data: dict[str, Any]) -> str:
 
 def _check_packages(task: Task, file: pathlib.Path) -> None:
     """Raises UsageError if a part that has no package, as in older configs, is offered by several that are installed."""
-    for path, part in tasks.parts_of(task).items():
-        kind = tasks.kind_of(path)
+    for path, part in configuration.parts_of(task).items():
+        kind = configuration.kind_of(path)
         offers = plugins.candidates(kind, part.reference) if ":" not in part.reference else []
         if len(offers) > 1:
             packages = [offer.package for offer in offers]
@@ -125,7 +126,7 @@ def config_bytes(config: dict[str, Any]) -> bytes:
 
 
 def _config_of(data: dict[str, Any], file: pathlib.Path) -> RunConfig:
-    task, seed = tasks.task_and_seed(data, file)
+    task, seed = configuration.task_and_seed(data, file)
     inexact = data.get("inexact", "")
     spec = EnvironmentSpec.from_data(data.get("spec") or {})
     return RunConfig(task, seed, spec, inexact if isinstance(inexact, str) else "", data)

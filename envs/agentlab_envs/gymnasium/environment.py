@@ -25,8 +25,10 @@ from agentlab_envs.gymnasium import making as making
 from agentlab_envs.gymnasium import masks as masks
 from agentlab_envs.gymnasium import repeats as repeats
 from agentlab_envs.gymnasium import texts as texts
+from agentlab_envs.gymnasium import wrapping as wrapping
 from agentlab_envs.gymnasium.observations import Actions, Observations
 from agentlab_envs.gymnasium.pictures import picture
+from agentlab_envs.gymnasium.pools import Pool
 from agentlab_envs.gymnasium.replay import EpisodeLog
 from agentlab_envs.gymnasium.rows import Rows
 from agentlab_envs.gymnasium.workers import Workers
@@ -36,13 +38,14 @@ MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
+NATIVE = ("native", "envpool")  # vectors of others, which step all rows in one call
 MOST_PROCESSES = 1_024
 DAY = 86_400.0  # seconds
 
 
 @attrs.define(slots=False, eq=False, on_setattr=attrs.setters.NO_OP)  # a hook at every assignment is felt at every step
 class GymnasiumEnvironment(Environment):
-    """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says.
+    """Wraps Gymnasium's vector environments. Every autoreset mode is converted to the TimeStep contract.
 
     Observations and actions are those of Box, MultiDiscrete and MultiBinary spaces, or mappings where the environment has a
     Dict, or a Tuple, whose parts are named "0", "1", ...; Discrete observations become one-hot float32. Choices are counted
@@ -54,10 +57,14 @@ class GymnasiumEnvironment(Environment):
     Attributes:
         id: Gymnasium's; "module:ID" imports the module that registers it.
         num_environments: B.
-        vectorization: "sync", one after the other; "async", each in a process; "native", the environment's own vector class.
+        vectorization: "sync", one after the other; "async", each in a process; "native", the environment's own vector class;
+            "envpool", threads of the envpool package, which has many environments of Gymnasium's by the same ids.
         autoreset: "same_step", "next_step" or "disabled" (ended rows are then reset here); "auto" is what a native vector
             class declares, and same_step for the others.
         arguments: for the environment's constructor.
+        wrappers: to be put around each environment, the first innermost: tables of a `name` in gymnasium.wrappers and its
+            arguments, such as `[{name="TimeLimit", max_episode_steps=200}]`. Those that take a function, write files or open a
+            window are refused.
         render_mode: None, "human" or "rgb_array".
         timeout: seconds that a worker process of "async" may take for a step, a reset or a picture, before it counts as hung.
         action_mask: "info" takes masks of the allowed actions from `info["action_mask"]`; "none" doesn't; "auto" does where the
@@ -69,9 +76,10 @@ class GymnasiumEnvironment(Environment):
 
     id: str = "CartPole-v1"
     num_environments: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", "async", "native"]))
+    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", "async", *NATIVE]))
     autoreset: str = attrs.field(default="auto", validator=attrs.validators.in_(["auto", *MODES]))
     arguments: dict[str, Any] = attrs.field(factory=dict)
+    wrappers: tuple[dict[str, Any], ...] = ()
     render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
     timeout: float = attrs.field(default=8.0, validator=[attrs.validators.gt(0), attrs.validators.le(DAY)])
     action_mask: str = attrs.field(default="auto", validator=attrs.validators.in_(list(masks.SOURCES)))
@@ -84,8 +92,15 @@ class GymnasiumEnvironment(Environment):
                 f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
                 f"{MOST_PROCESSES:,}, or vectorization 'sync'."
             )
-        if self.vectorization == "native" and self.action_mask == "info":
-            raise errors.UsageError("action_mask 'info' is not for vectorization 'native'; use 'sync' or 'async'.")
+        self._is_native = self.vectorization in NATIVE
+        for setting, is_set in (("action_mask 'info'", self.action_mask == "info"), ("wrappers", bool(self.wrappers))):
+            if self._is_native and is_set:
+                raise errors.UsageError(
+                    f"environment.{setting} can't be set with vectorization '{self.vectorization}'; use 'sync' or 'async'."
+                )
+        self._wrapping = wrapping.checked(self.wrappers)
+
+        # Processes and foreign code from here on: whatever fails, they are closed again.
         self._steps = 0
         self._name = display_name(self.id)
         self._closed = self._brief = False
@@ -95,10 +110,11 @@ class GymnasiumEnvironment(Environment):
         except BaseException:
             self.close()
             raise
-        by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
-        self._step_vector: Callable[[Any], Any] = by_class[self.vectorization]
+
+        # Gymnasium's own vector classes return checked arrays; others are checked here.
+        self._step_vector: Callable[[Any], Any] = self._step_native if self._is_native else self._vector.step
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
-        self._log = None if self.vectorization == "native" else EpisodeLog(self.num_environments, self._spec.action)
+        self._log = None if self._is_native else EpisodeLog(self.num_environments, self._spec.action)
         self._told_of_length = False  # that an episode is too long to be played again
 
     def _describe(self) -> None:
@@ -107,19 +123,20 @@ class GymnasiumEnvironment(Environment):
         self._spec = making.environment_spec(self.id, self._vector, self.arguments)
         if left_out := getattr(self._vector, "texts", ()):  # a native vector class has none
             texts.warn(self._name, left_out)
-        if self.vectorization != "native":
+        if not self._is_native:
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
+
+        # The way in and out, and what every step is checked against.
         self._observations = Observations(self._vector.single_observation_space, self.num_environments)
-        self._outward = Actions(self._vector.single_action_space, as_batch=self.vectorization == "native").outward
+        self._outward = Actions(self._vector.single_action_space, as_batch=self._is_native).outward
         self._check = TimeStepCheck(self._spec, self.num_environments)
         self._is_single = not isinstance(self._spec.observation, dict)
         self._all = np.ones(self.num_environments, np.bool_)
         self._ended = np.zeros(self.num_environments, np.bool_)
 
     def _unusable(self, error: BaseException) -> errors.UsageError:
-        native = self.vectorization == "native"
-        remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
-        raised = f"it raised {tracebacks.described(error)}"
+        remedy = "use vectorization 'sync' or 'async'" if self._is_native else "fix it"
+        raised = f"it raised {tracebacks.summarize_error(error)}"
         return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
 
     @classmethod
@@ -142,14 +159,20 @@ class GymnasiumEnvironment(Environment):
 
     def step(self, action: Nest) -> TimeStep:
         action = self._checked_action(action)
+
+        # [B] and [B, *O], copied, since the vector writes over its arrays in the next step.
         self._steps += 1
-        found, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
-        observation = final_observation = self._copied(found)
+        observed, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
+        observation = final_observation = self._copied(observed)
         reward, ended = self._finite(rewards), terminated | truncated
+
+        # In this mode the reset takes a step of its own, in which these rows don't act.
         if self._begins_late:
             previously_ended, self._ended = self._ended, ended
             self._log_step(action, previously_ended if np.count_nonzero(previously_ended) else None, observation)
             return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=~previously_ended)
+
+        # Elsewhere the new episode's first observation comes with the end of the old one.
         any_ended = np.count_nonzero(ended)
         if any_ended:
             observation, final_observation = self._begun(observation, ended, info)
@@ -157,7 +180,7 @@ class GymnasiumEnvironment(Environment):
         return CheckedTimeStep(observation, reward, terminated, truncated, final_observation, acted=self._all.copy())
 
     def _log_step(self, action: Nest, begun: np.ndarray | None, observation: Nest) -> None:
-        """Keeps what `state` tells of: the actions, and what they led to; whoever gets the time step may change its arrays."""
+        """Stores what `state` returns: the actions, and a copy of what they led to, since receivers may change the arrays."""
         if self._log is None:
             return
         self._log.add(action, begun)
@@ -170,7 +193,7 @@ class GymnasiumEnvironment(Environment):
         return map_space(lambda _, array: array.copy(), self._spec.observation, observation)
 
     def inexact(self) -> str:
-        if self.vectorization == "native":
+        if self._is_native:
             return "its own vector class keeps its state to itself"
         return repeats.why_not(self._copy)
 
@@ -187,9 +210,9 @@ class GymnasiumEnvironment(Environment):
             self._tell_of_length(self._log.longest)
             return {}
         now = {"steps": np.array(self._steps), "ended": self._ended.copy()}
-        return {**self._log.state(), **now, **self._shown(self._copy_of(self._observation))}
+        return {**self._log.state(), **now, **self._observation_arrays(self._copy_of(self._observation))}
 
-    def _shown(self, observation: Nest) -> dict[str, np.ndarray]:
+    def _observation_arrays(self, observation: Nest) -> dict[str, np.ndarray]:
         """Returns the arrays of an observation by the names that they have in a checkpoint, "observation/camera/left"."""
         pairs = zip(leaves_of(self._spec.observation), pairs_of(self._spec.observation, observation), strict=True)
         return {f"observation/{path}" if path else "observation": array for path, (_, array) in pairs}
@@ -212,16 +235,20 @@ class GymnasiumEnvironment(Environment):
 
     def restore(self, state: dict[str, np.ndarray]) -> Nest:
         if self._log is None:
-            raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
+            raise self._fault("its own vector class keeps its state to itself, so it can't be restored.")
+
+        # The rows play their episodes again during the next reset.
         replays = [(episode, self._outward(actions)) for episode, actions in self._log.restore(state)]
         self._vector.set_attr("replaying", replays)  # type: ignore[attr-defined]
         observation = self._observed(self._ask(self._reset_vector, seed=int(state["seed"]))[0])
+
+        # An episode that had just ended is reset by the step after it, which is made up for here.
         if self._begins_late:
             self._ended = np.array(state["ended"], np.bool_)
             self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
             self._ask(self._step_vector, self._outward(blank(self._spec.action, self.num_environments)))
         self._steps = int(state["steps"])
-        if not all(np.array_equal(array, state[name]) for name, array in self._shown(observation).items()):
+        if not all(np.array_equal(array, state[name]) for name, array in self._observation_arrays(observation).items()):
             raise self._fault("played again from its seeds and actions, it shows something else than it did in the run.")
         self._observation = self._copy_of(observation)
         return observation
@@ -242,14 +269,17 @@ class GymnasiumEnvironment(Environment):
 
     def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
         """Returns the vector; raises Gymnasium's own errors, for `make_vector` to explain."""
+        if self.vectorization == "envpool":
+            return Pool(id, self.num_environments, arguments)
         if self.vectorization == "native":
             if id in gymnasium.registry and gymnasium.registry[id].vector_entry_point is None:
                 raise gymnasium.error.UnsupportedMode("it has no vector class of its own; use vectorization 'sync' or 'async'.")
             return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
         mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
         if self.vectorization == "sync":
-            return Rows(lambda: gymnasium.make(id, **arguments), self.num_environments, mode, self.action_mask)
-        return Workers(id, self.num_environments, mode, arguments, self.timeout, self.action_mask)
+            make = wrapping.maker(lambda: gymnasium.make(id, **arguments), self._wrapping)
+            return Rows(make, self.num_environments, mode, self.action_mask)
+        return Workers(id, self.num_environments, mode, arguments, self.timeout, self.action_mask, self._wrapping)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""
@@ -267,17 +297,17 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
-    def _step_native(self, action: Any) -> Any:
-        """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
-        found, reward, terminated, truncated, info = self._vector.step(action)
+    def _step_native(self, action: Nest) -> Any:
+        """Returns what a step of a foreign vector class returned, in the shapes and dtypes of Gymnasium's own."""
+        observed, reward, terminated, truncated, info = self._vector.step(action)
         rows = self.num_environments
         ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")
-        return self._observations.conformed(found), as_rewards(reward, rows), *ends, info
+        return self._observations.conformed(observed), as_rewards(reward, rows), *ends, info
 
-    def _reset_vector(self, **arguments: Any) -> Any:
-        return self._vector.reset(**arguments)
+    def _reset_vector(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return self._vector.reset(seed=seed, options=options)
 
-    def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+    def _ask(self, function: Callable[..., Any], *positional: object, **named: object) -> Any:
         try:
             return function(*positional, **named)
         except gymnasium.error.DependencyNotInstalled as error:
@@ -287,12 +317,12 @@ class GymnasiumEnvironment(Environment):
         except BaseException as error:
             if guard.is_interrupt(error):
                 raise
-            raise self._fault(f"it raised {tracebacks.told(error)}") from error
+            raise self._fault(f"it raised {tracebacks.describe_error(error)}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
         return failure(self._name, self._steps, what)
 
-    def _checked_action(self, action: Any) -> Nest:
+    def _checked_action(self, action: Nest) -> Nest:
         """Returns actions `[B, *A]` of the spec's dtype, choices counted from 0."""
         try:
             return self._check.action(action)
@@ -305,23 +335,26 @@ class GymnasiumEnvironment(Environment):
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 
-    def _observed(self, found: Any) -> Nest:
+    def _observed(self, observed: object) -> Nest:
         """Returns a copy of the observations of all rows, as agents see them, checked."""
-        return self._copied(self._ask(self._observations.conformed, found))
+        return self._copied(self._ask(self._observations.conformed, observed))
 
-    def _copied(self, found: Any, rows: np.ndarray | None = None) -> Nest:
+    def _copied(self, observed: object, rows: np.ndarray | None = None) -> Nest:
         try:
-            return self._observations.copied(found, rows)
+            return self._observations.copied(observed, rows)
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 
     def _begun(self, observation: Nest, ended: np.ndarray, info: dict[str, Any]) -> tuple[Nest, Nest]:
         """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""
+        # Rows whose observation is replaced, [n].
         rows = np.flatnonzero(ended)
         if self._mode is AutoresetMode.DISABLED:
             fresh = self._observed(self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0])
             begun = map_space(lambda _, array: array[rows], self._spec.observation, fresh)
             return self._with(observation, rows, begun), observation
+
+        # Observations are already the new episode's; what the actions led to comes apart from them.
         if "final_obs" not in info:
             raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")
         finals = self._copied(self._ask(self._observations.of_rows, info["final_obs"], rows), rows)
@@ -330,7 +363,7 @@ class GymnasiumEnvironment(Environment):
     def _with(self, observation: Nest, rows: np.ndarray, part: Nest) -> Nest:
         """Returns a copy of an observation of all rows, with those of some rows put in."""
 
-        def put(_: Any, whole: np.ndarray, some: np.ndarray) -> np.ndarray:
+        def put(_: object, whole: np.ndarray, some: np.ndarray) -> np.ndarray:
             array = whole.copy()
             array[rows] = some
             return array
