@@ -52,6 +52,20 @@ FAMILIES = {
         "dqn",
         {**SMALL_DQN, "environment": {**GYMNASIUM, "autoreset": "next_step"}, "num_environments": 3, "steps": 300},
     ),
+    "ppo": (
+        "ppo-cartpole",
+        {
+            "environment": {"name": "pendulum"},
+            "evaluation": {"environment": {"name": "pendulum"}, "episodes": 4},
+            "model": {"hidden_units": [8]},
+            "trainer": {"rollout_steps": 20, "num_epochs": 2, "num_minibatches": 2},
+            "num_environments": 2,
+            "steps": 400,
+            "report_period": 150,
+            "checkpoint_period": 130,
+            "execution": "graph",
+        },
+    ),
     "classifier": (
         "classifier-digits",
         {"steps": 3_000, "report_period": 700, "checkpoint_period": 450, "execution": "graph", "evaluation": {"episodes": 40}},

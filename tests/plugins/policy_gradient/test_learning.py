@@ -1,5 +1,7 @@
 """Policy gradients learn policies and values that are known by hand, and planted bugs make them learn others."""
 
+import math
+
 import attrs
 import keras
 import numpy as np
@@ -102,8 +104,8 @@ class Idle(DeviceEnvironment):
 
 SETTINGS = {
     PPO: {"rollout_steps": 8, "num_epochs": 4, "num_minibatches": 1, "learning_rate": Linear(0.05, 1e-4)},
-    A2C: {"rollout_steps": 4, "learning_rate": Linear(0.05, 1e-4)},
-    Reinforce: {"rollout_steps": 16, "learning_rate": Linear(0.3, 1e-4), "normalize_advantages": False},
+    A2C: {"rollout_steps": 4, "learning_rate": Linear(0.1, 1e-4), "max_gradient_norm": None},
+    Reinforce: {"rollout_steps": 8, "learning_rate": Linear(0.1, 1e-4)},
 }
 
 
@@ -144,11 +146,11 @@ def finds_the_way(agent):
     return policy_of(agent).min() > 0.95 and np.abs(values_of(agent) - [1.0, 2.0]).max() < 0.1
 
 
-@pytest.mark.parametrize("limit", [None, 1, 3])
+@pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
 @pytest.mark.quick("PPO-1", "A2C-3", "Reinforce-1")
 def test_the_way_is_found_and_valued(kind, limit):
-    assert finds_the_way(learned(Steps(limit=limit), kind))
+    assert finds_the_way(learned(Steps(limit=limit), kind, turns=1_200))
 
 
 @pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
@@ -187,7 +189,7 @@ def test_nothing_beyond_the_end_of_a_rollout_is_found(monkeypatch):
         return generalized_advantages(reward, discount, ended, values, next_values, factor, trace_decay)
 
     monkeypatch.setattr(base, "generalized_advantages", cut_off)
-    assert not finds_the_way(learned(Steps()))
+    assert not finds_the_way(learned(Steps(limit=100)))
 
 
 def test_a_bait_in_the_next_episode_is_not_taken():
@@ -208,7 +210,7 @@ def test_a_stale_log_probability_is_found():
     class Stale(PPO):
         def collect(self, memory, seed, trace_decay):
             experience, metrics = super().collect(memory, seed, trace_decay)
-            return attrs.evolve(experience, log_probability=tf.fill(experience.value.shape, np.log(0.5))), metrics
+            return attrs.evolve(experience, log_probability=tf.fill(experience.value.shape, math.log(0.5))), metrics
 
     assert policy_of(learned(Steps(limit=3), Stale)).min() < 0.75
 
