@@ -46,7 +46,7 @@ def main() -> None:
 def _summarise(returns: list[float], seconds: list[float], ratios: list[float], goal: float | None) -> None:
     if goal is not None:
         print(f"mean return at least {goal:g}: {sum(value >= goal for value in returns)} of {len(returns)}")
-    print(f"{over_seeds.told(returns)}, the lowest {min(returns):.2f}")
+    print(f"{over_seeds.summary(returns)}, the lowest {min(returns):.2f}")
     print(f"median {statistics.median(seconds):.2f} s, the slowest {max(seconds):.2f} s")
     if ratios:
         print(f"the peer takes {statistics.median(ratios):.2f} times as long (median of pairs, the lowest {min(ratios):.2f})")

@@ -16,7 +16,7 @@ FORBIDDEN = -1e9  # logit of an action that a mask forbids: its probability is 0
 
 @attrs.frozen(eq=False, kw_only=True)
 class Categorical(Distribution):
-    """One choice among `num_values`, by logits; with several choices in an action, one after the other.
+    """One choice among `num_values`, by logits; an action may consist of several such choices.
 
     Attributes:
         num_values: A, values to choose among.
@@ -52,6 +52,7 @@ class Categorical(Distribution):
         return self._chosen(draw(self.logits, self.temperature, seed))
 
     def log_probability(self, action: Tensor) -> Tensor:
+        # [B, ..., A] log-probabilities of all actions, of which the chosen one's counts.
         log_policy = tf.nn.log_softmax(self._tempered_logits())
         chosen = tf.cast(action, tf.int64)
         if self.actions is None:
@@ -204,7 +205,7 @@ def draw(logits: Tensor, temperature: Tensor, seed: Seed) -> Tensor:
 
 
 def _nucleus(values: Tensor, temperature: Tensor, probability: float) -> Tensor:
-    """Returns which of `values` `[..., K]`, in descending order, it takes to make up a probability; bool, the first always."""
+    """Returns which of `values` `[..., K]` in descending order are needed to make up a probability; bool, the first always."""
     chances = _chances(values, temperature)
     before = tf.cumsum(chances, axis=-1, exclusive=True)
     return before < probability * tf.reduce_sum(chances, axis=-1, keepdims=True)

@@ -19,7 +19,7 @@ BEYOND = 1e6  # stands for an infinite bound, in units of the action: no draw in
 
 @attrs.frozen(eq=False, kw_only=True)
 class ClippedNormal(Distribution):
-    """A normal distribution of which what lies beyond a bound of the action counts as that bound.
+    """A normal distribution whose draws beyond a bound of the action count as that bound.
 
     A bound has a probability of its own, that of everything beyond it; between the bounds there is a density (Fujita and Maeda
     2018, arXiv:1802.07564). Where an element has two bounds, outputs are in units in which they are -1 and 1; else in units of
@@ -89,7 +89,7 @@ class ClippedNormal(Distribution):
         return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
 
     def _units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what the outputs 0 and 1 stand for, less 0: the middle between two bounds, and half their distance."""
+        """Returns the middle between two bounds and half their distance, or 0 and 1 without bounds."""
         bounded = np.isfinite(self.low) & np.isfinite(self.high)
         low, high = (np.where(bounded, bound, default) for bound, default in ((self.low, -1.0), (self.high, 1.0)))
         return ((high + low) / 2.0).astype(np.float32), ((high - low) / 2.0).astype(np.float32)

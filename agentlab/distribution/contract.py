@@ -34,7 +34,7 @@ class Distribution(abc.ABC):
 
     @property
     def deviation_outputs(self) -> tuple[int, ...]:
-        """Places among the K outputs of those that say how far actions spread around the mode; by default there are none."""
+        """Which of the K outputs say how far actions spread around the mode, by place; by default none."""
         return ()
 
     def of(self, output: Tensor) -> Self:

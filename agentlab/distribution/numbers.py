@@ -83,7 +83,7 @@ class Normal(Distribution):
         log_std = tf.clip_by_value(outputs + math.log(self.unit_deviation), *LOG_STD_RANGE)
         if self.temperature is None:
             return log_std
-        # p**(1 / t) of a normal distribution is one of variance t times as large.
+        # p**(1 / t) of a normal distribution is a normal distribution with t times the variance.
         return log_std + 0.5 * tf.math.log(tf.maximum(self.temperature, COLDEST**2))
 
     def mode(self) -> Tensor:
@@ -155,7 +155,7 @@ class SquashedNormal(Distribution):
         return self._density(tf.atanh(tf.clip_by_value(unit, -limit, limit)))
 
     def entropy(self) -> Tensor:
-        # The normal's own, and the mean change of volume, which has no closed form.
+        # The normal's own entropy, and the mean change of volume, which has no closed form.
         normal = self._normal()
         raw = normal.mean[..., None] + tf.exp(normal.log_std)[..., None] * POINTS  # [B, *A, points]
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)

@@ -15,7 +15,7 @@ from agentlab.distribution.choices import Bernoulli, Categorical, MultiCategoric
 from agentlab.distribution.clipped_normal import ClippedNormal
 from agentlab.distribution.contract import Distribution
 from agentlab.distribution.numbers import Normal, SquashedNormal
-from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of
+from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of, is_array
 from agentlab.types import Nest, Seed, Shape, Tensor
 
 
@@ -83,7 +83,7 @@ def distribution_of(space: SpaceNest, of_numbers: Callable[[Array], Distribution
         names = sorted(space)
         axes = {name: choices_of(space[name]) for name in names}
         return Joint(entries={name: distribution_of(space[name], of_numbers) for name in names}, choices=axes)
-    if of_numbers is not None and isinstance(space, Array):
+    if of_numbers is not None and is_array(space):
         return of_numbers(space)
     return _USUAL[type(space)](space)
 
