@@ -14,7 +14,8 @@ from agentlab.distribution import SquashedNormal
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.runs.free_outputs import with_free_outputs
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Stochastic
@@ -113,7 +114,7 @@ def linear(num_outputs):
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(num_outputs, use_bias=False, kernel_initializer="zeros")])
 
 
-def learned(environment, kind=PPO, gear=DeviceGear, turns=800, **settings):
+def learned(environment, kind=PPO, gear=DeviceGear, turns=600, **settings):
     """Returns an agent of linear networks that has learned."""
     spec = environment.spec
     trainer = kind(**{"discount": DISCOUNT, **SETTINGS.get(kind, SETTINGS[PPO]), **settings})
@@ -148,7 +149,7 @@ def finds_the_way(agent):
 
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
-@pytest.mark.quick("PPO-1", "A2C-3", "Reinforce-1")
+@pytest.mark.quick("PPO-1", "Reinforce-3")
 def test_the_way_is_found_and_valued(kind, limit):
     assert finds_the_way(learned(Steps(limit=limit), kind, turns=1_200))
 
@@ -160,6 +161,7 @@ def test_nothing_is_valued_beyond_the_end_of_the_task(kind):
     assert np.abs(values_of(agent) - [0.0, 1.0]).max() < 0.1
 
 
+@pytest.mark.slow
 def test_the_way_is_found_on_the_host():
     assert finds_the_way(learned(Steps(limit=3), gear=HostGear))
 
@@ -182,6 +184,7 @@ def test_truncation_taken_for_termination_is_found(monkeypatch):
     assert np.abs(values_of(agent) - [0.0, 1.0]).max() < 0.1
 
 
+@pytest.mark.slow
 def test_nothing_beyond_the_end_of_a_rollout_is_found(monkeypatch):
     def cut_off(reward, discount, ended, values, next_values, factor, trace_decay):
         last = tf.range(reward.shape[1]) == reward.shape[1] - 1
@@ -192,6 +195,7 @@ def test_nothing_beyond_the_end_of_a_rollout_is_found(monkeypatch):
     assert not finds_the_way(learned(Steps(limit=100)))
 
 
+@pytest.mark.slow
 def test_a_bait_in_the_next_episode_is_not_taken():
     assert policy_of(learned(Bait())).max() < 0.05
 
@@ -220,6 +224,7 @@ def deviation_of_idling():
     return float(np.exp(learned(Idle(), squashed=True, entropy_weight=1.0, initial_deviation=0.3).model(SHOWN)[0, 1]) * 0.3)
 
 
+@pytest.mark.slow
 def test_a_squashed_policy_with_nothing_to_do_spreads_over_its_bounds():
     """Of normal numbers through tanh, those of a deviation of about 0.87 are the most evenly spread."""
     outputs = np.stack([np.zeros(200), np.log(np.linspace(0.2, 3.0, 200))], axis=1).astype(np.float32)

@@ -8,15 +8,16 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import seeds
+from agentlab.configuration import changed
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.runs.composition import build_models
 from agentlab.sampler import Stochastic
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete
-from agentlab.task import changed
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_memories.rollout import Rollout
 from agentlab_policy_gradient.ppo import PPO
@@ -95,7 +96,7 @@ SPACES = {
 
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("shared_torso", [False, True])
-@pytest.mark.quick("True-*", "False-a mapping")
+@pytest.mark.quick("True-a mapping", "False-bounded numbers", "False-a mask", "True-seeing a mapping")
 def test_any_space_is_learned_from(name, shared_torso):
     agent_of(Anything(*SPACES[name]), shared_torso=shared_torso)
 
@@ -195,6 +196,7 @@ def recalling(gear=DeviceGear, turns=1_500, environment=None, **settings):
 
 
 @pytest.mark.parametrize("sequence_length", [None, 2])
+@pytest.mark.quick("2")
 def test_a_model_with_a_state_learns_to_recall(sequence_length):
     _, returns = recalling(sequence_length=sequence_length)
     assert returns > 1.5  # of 2, over all of training; by chance 1
@@ -227,6 +229,7 @@ def test_both_gears_learn_the_same_weights():
 
 
 @pytest.mark.parametrize("execution", ["eager", "xla"])
+@pytest.mark.quick("eager")
 def test_executions_learn_the_same_weights(execution):
     one, other = (agent_of(CartPole(), turns=16, execution=kind).model.get_weights() for kind in ("graph", execution))
     for weights, others in zip(one, other, strict=True):
@@ -244,7 +247,7 @@ def test_a_long_rollout_has_as_little_to_compile_as_a_short_one():
         return sum(len(each.get_operations()) for each in [graph, *inner])
 
     short, long = operations(16), operations(2_048)
-    assert long - short < 0.1 * short  # of sums over 1, 2, 4, ... steps: some operations for each doubling
+    assert long - short < 0.15 * short  # of sums over 1, 2, 4, ... steps: some operations for each doubling
 
 
 def test_schedules_span_the_budget_whatever_the_epochs(tmp_path):
