@@ -120,7 +120,9 @@ OBSERVED = np.float32([[0.0, 0.0], [1.0, 1.0], [3.0, -2.0]])
 
 
 def test_a_free_deviation_is_a_trained_number_of_each_element():
-    outputs = agent_of(ARM, squashed=False).model(OBSERVED).numpy()
+    agent = agent_of(ARM, squashed=False)
+    outputs = agent.model(OBSERVED).numpy()
+    np.testing.assert_allclose(agent.act(OBSERVED), np.clip(2.0 * outputs[:, :2], -2.0, 2.0), rtol=1e-6)
     assert (outputs[:, 2:] == outputs[0, 2:]).all()
     assert (outputs[0, 2:] != 0.0).all()
     assert (outputs[1, :2] != outputs[2, :2]).all()
