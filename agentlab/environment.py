@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -31,10 +31,12 @@ class Environment(_WithSettings, abc.ABC):
 
     Attributes:
         num_environments: B.
+        on_device: False: it is called step by step, from outside the compiled loop.
         watched: whether calls that take many seconds are told of; not where that is the compiler's time.
     """
 
     num_environments: int
+    on_device: ClassVar[Literal[False]] = False
     watched: ClassVar[bool] = True
 
     @property
@@ -94,7 +96,12 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
 
     Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.loop.autoreset`.
     `seed` is `[2]` int64, for `agentlab.seeds.uniform` and `integers`; a state is any structure of tensors `[B, ...]`.
+
+    Attributes:
+        on_device: True: its functions can be compiled into the loop.
     """
+
+    on_device: ClassVar[Literal[True]] = True
 
     @property
     @abc.abstractmethod
@@ -129,3 +136,6 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
     @abc.abstractmethod
     def observe(self, state: Any) -> Any:
         """Returns the observations `[B, *O]` of `state`."""
+
+    def close(self) -> None:
+        """Releases what it holds: by default nothing."""

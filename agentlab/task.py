@@ -115,6 +115,7 @@ class Task:
         onednn: whether TensorFlow is to use oneDNN's kernels on whatever processor, set by the command line program only.
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
         models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
+        trackers: what follows its runs besides their own files, by name; a part's own `name` is that unless it says another.
     """
 
     name: str = attrs.field(validator=_check_name)
@@ -135,6 +136,7 @@ class Task:
     threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
     models: dict[str, Part] = attrs.field(factory=dict)
+    trackers: dict[str, Part] = attrs.field(factory=dict)
 
     @property
     def total_steps(self) -> int:
@@ -165,8 +167,9 @@ class Task:
         for kind in PART_KINDS:
             if kind in data:
                 data[kind] = _part(data[kind], kind)
-        models = _table(data.pop("models", {}), "models")
-        data["models"] = {name: _part(table, f"models.{name}") for name, table in models.items()}
+        for place in NAMED_PARTS:
+            tables = _table(data.pop(place, {}), place)
+            data[place] = {name: _part(table, f"{place}.{name}", _default_name(place, name)) for name, table in tables.items()}
         judged = settings.build(Evaluation, evaluation, "the evaluation")
         found = settings.build(cls, {**data, "evaluation": judged}, "the task")
         limits.check_finite(_with(lambda value: value, found))
@@ -174,6 +177,7 @@ class Task:
 
 
 PART_KINDS = tuple(field.name for field in attrs.fields(Task) if str(field.type) == "Part")
+NAMED_PARTS = {"models": "model", "trackers": "tracker"}  # tables of parts by name, and their kind
 TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
 
 
@@ -212,42 +216,48 @@ def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
 
 def trusted(task: Task) -> Task:
     """Returns the task as if the user had asked for all of its settings."""
-    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset()))
+    return with_parts(task, lambda _path, _kind, part: attrs.evolve(part, from_file=frozenset()))
 
 
 def of_file(task: Task) -> Task:
     """Returns the task with all settings of its parts marked as a file's."""
-    return _with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset(part.settings)))
+    return with_parts(task, lambda _path, _kind, part: attrs.evolve(part, from_file=frozenset(part.settings)))
 
 
 def _with_origins(task: Task, before: Task, of_file: dict[str, Any], changes: dict[str, Any]) -> Task:
     """Returns the changed task with the settings marked that came from a file, `before` or now."""
 
-    def marked(path: tuple[str, ...], part: Part) -> Part:
-        old, by_file, by_user = (_at(tables, path) for tables in (_parts(before), of_file, changes))
-        names = (old.from_file if isinstance(old, Part) else frozenset()) | frozenset(by_file or {})
+    earlier = {path: part for path, _, part in parts_of(before)}
+
+    def marked(path: str, _kind: str, part: Part) -> Part:
+        by_file, by_user = (_at(tables, path.split(".")) for tables in (of_file, changes))
+        names = (earlier[path].from_file if path in earlier else frozenset()) | frozenset(by_file or {})
         own = {name for name, value in (by_user or {}).items() if not isinstance(value, dict)}  # a table is merged
         return attrs.evolve(part, from_file=(names - own) & frozenset(part.settings))
 
-    return _with_parts(task, marked)
+    return with_parts(task, marked)
 
 
-def _parts(task: Task) -> dict[str, Any]:
-    """Returns a task's parts in nested tables."""
-    judged = {"environment": task.evaluation.environment, "sampler": task.evaluation.sampler}
-    return {**{kind: getattr(task, kind) for kind in PART_KINDS}, "models": task.models, "evaluation": judged}
+def parts_of(task: Task) -> list[tuple[str, str, Part]]:
+    """Returns every part of a task: its path, such as "evaluation.sampler" or "models.critic", its kind, and the part."""
+    parts = [(kind, kind, getattr(task, kind)) for kind in PART_KINDS]
+    for place, kind in NAMED_PARTS.items():
+        parts += [(f"{place}.{name}", kind, part) for name, part in getattr(task, place).items()]
+    judged = [(f"evaluation.{kind}", kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
+    return [*parts, *(entry for entry in judged if entry[2] is not None)]
 
 
-def _with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> Task:
-    """Returns the task with `change(path, part)` in the place of each part."""
-    judged: Any = {name: change(("evaluation", name), part) for name, part in _parts(task)["evaluation"].items() if part}
-    parts = {kind: change((kind,), getattr(task, kind)) for kind in PART_KINDS}
-    models = {name: change(("models", name), part) for name, part in task.models.items()}
-    changes: Any = {"evaluation": attrs.evolve(task.evaluation, **judged), "models": models, **parts}
-    return attrs.evolve(task, **changes)
+def with_parts(task: Task, change: Callable[[str, str, Part], Part]) -> Task:
+    """Returns the task with `change(path, kind, part)` in the place of each part, see `parts_of`."""
+    parts = {path: change(path, kind, part) for path, kind, part in parts_of(task)}
+    whole: Any = {path: part for path, part in parts.items() if "." not in path}
+    for place in NAMED_PARTS:
+        whole[place] = {name: parts[f"{place}.{name}"] for name in getattr(task, place)}
+    judged: Any = {path.removeprefix("evaluation."): part for path, part in parts.items() if path.startswith("evaluation.")}
+    return attrs.evolve(task, evaluation=attrs.evolve(task.evaluation, **judged), **whole)
 
 
-def _at(tables: Any, path: tuple[str, ...]) -> Any:
+def _at(tables: Any, path: list[str]) -> Any:
     """Returns what stands at a path of nested tables, None if nothing does."""
     for name in path:
         tables = tables.get(name) if isinstance(tables, dict) else None
@@ -386,7 +396,7 @@ def _check_objects(told: dict[str, Any], given: Any, path: str) -> None:
 def merged(old: dict[str, Any], new: dict[str, Any], are_parts: bool = False) -> dict[str, Any]:
     """Returns `old` with `new` merged in: tables into tables, but another part, optimizer or kind of schedule begins anew.
 
-    What stood for an object begins anew as well. `are_parts` is for tables of parts, such as `models`.
+    What stood for an object begins anew as well. `are_parts` is for tables of parts by name, such as `models`.
 
     >>> merged({"model": {"name": "mlp", "activation": "tanh"}}, {"model": {"name": "cnn"}, "steps": 5})
     {'model': {'name': 'cnn'}, 'steps': 5}
@@ -396,7 +406,7 @@ def merged(old: dict[str, Any], new: dict[str, Any], are_parts: bool = False) ->
         before = old.get(key)
         both = isinstance(value, dict) and isinstance(before, dict)
         named = are_parts or key in PART_KINDS or key == "optimizer"
-        result[key] = merged(before, value, key == "models") if both and not _begins_anew(named, before, value) else value  # type: ignore[arg-type]
+        result[key] = merged(before, value, key in NAMED_PARTS) if both and not _begins_anew(named, before, value) else value  # type: ignore[arg-type]
     return result
 
 
@@ -422,9 +432,14 @@ def _table(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _part(value: Any, where: str) -> Part:
+def _default_name(place: str, name: str) -> str | None:
+    """Returns the part that stands under a name if its table names none: a tracker of that name; no model is."""
+    return name if place == "trackers" else None
+
+
+def _part(value: Any, where: str, default: str | None = None) -> Part:
     table = _table(value, where)
-    name = table.get("name")
+    name = table.get("name", default)
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
     limits.check_name(name, where)

@@ -15,6 +15,7 @@ import agentlab
 from agentlab import errors
 from agentlab.program import listing, plugin_commands, process, tensorflow_setup
 from agentlab.program.argument_parser import Parser
+from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
 from agentlab.system.processes import clock
 
@@ -113,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     for opening in (resume, evaluate, play, sample):
         _add_trust(opening, "the run's config.json")
     listed = command("list", _list, "list installed tasks and parts")
-    listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
+    listed.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
     listed.add_argument("--json", action="store_true", help="for programs")
     info = command("info", _info, "describe a task or part")
     info.add_argument("name", metavar="NAME", help="of a task or part, PACKAGE:NAME, or a package")
@@ -152,6 +153,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     for kind in ("environment", "model", "trainer", "sampler", "memory"):
         run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
+    run.add_argument(
+        "--tracker", action="append", default=[], metavar="NAME", help="follow the run with a tracker too; may be repeated"
+    )
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
@@ -185,12 +189,14 @@ def _run(options: argparse.Namespace) -> int:
     from agentlab import task
 
     found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
-    runner = tensorflow_setup.runner(found if isinstance(found, task.Task) else None)
+    tensorflow_setup.import_runs(found if isinstance(found, task.Task) else None)
+    from agentlab.runs import resuming, running
+
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
-            runner.warn_of_differences(options.config)
+            resuming.warn_of_differences(options.config)
         files = {"run_dir": options.run_dir, "init_from": options.init_from}
-        run = runner.run(found, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
+        run = running.run(found, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0
 
@@ -224,9 +230,13 @@ def _resume(options: argparse.Namespace) -> int:
     With --steps, a run that has ended goes on to a larger budget.
     """
     _check_positive("--steps", options.steps)
-    runner = tensorflow_setup.runner_of(options.run)
+    tensorflow_setup.import_runs_for(options.run)
+    from agentlab.runs import resuming
+
     with process.stop_on_signals() as stop, process.plain_warnings():
-        run = runner.resume(options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop))
+        run = resuming.resume(
+            options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop)
+        )
     _print_result(run)
     if run.finished_before:
         console.print_line(f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it.")
@@ -236,14 +246,14 @@ def _resume(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
     _check_positive("--episodes", options.episodes)
-    runner = tensorflow_setup.runner_of(options.run)
-    with process.plain_warnings():
-        found, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
-        from agentlab.runs import composition
-        from agentlab.runs.progress import Progress
+    tensorflow_setup.import_runs_for(options.run)
+    from agentlab.runs import composition, loading
+    from agentlab.runs.trackers.progress import Progress
 
+    with process.plain_warnings():
+        found, seed, agent = loading.load_run(options.run, options.step, trust=options.trust)
         seed = seed if options.seed is None else options.seed
-        judge = composition.build_evaluator(found, seed, agent, options.episodes, Progress(0).evaluation)
+        judge = composition.build_evaluator(found, seed, agent, options.episodes, Progress().evaluation)
         try:
             result = judge.run()
         finally:
@@ -258,7 +268,7 @@ def _play(options: argparse.Namespace) -> int:
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    tensorflow_setup.runner_of(options.run)
+    tensorflow_setup.import_runs_for(options.run)
     from agentlab.program import play
 
     with process.plain_warnings():
@@ -272,7 +282,7 @@ def _sample(options: argparse.Namespace) -> int:
     """Writes text with a run's agent: it acts in `echo`, where the next observation is its last action."""
     _check_positive("--length", options.length)
     _check_positive("--num", options.num)
-    tensorflow_setup.runner_of(options.run)
+    tensorflow_setup.import_runs_for(options.run)
     from agentlab.program import sample
 
     narrowed = {"top_k": options.top_k, "top_p": options.top_p}
@@ -304,7 +314,8 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
     plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
-    for changes in ({**swaps, **plain}, task.dotted(options.set)):
+    trackers = {name.rpartition(":")[2]: {"name": name} for name in options.tracker}
+    for changes in ({**swaps, **plain, **({"trackers": trackers} if trackers else {})}, task.dotted(options.set)):
         tree = task.merged(tree, changes)
     return tree
 

@@ -21,7 +21,7 @@ from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_environment, evaluation_environment
-from agentlab.runs.runner import load_run
+from agentlab.runs.loading import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
 from agentlab.task import Task

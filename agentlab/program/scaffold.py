@@ -24,7 +24,7 @@ def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
 
     Args:
         name: of the distribution, the part and the task.
-        kind: "environment", "model", "trainer", "sampler", "memory" or "task".
+        kind: "environment", "model", "trainer", "sampler", "memory", "tracker" or "task".
         directory: where the new one goes.
 
     Returns:
@@ -122,6 +122,7 @@ def _article(kind: str) -> str:
 
 def _usage(kind: str) -> str:
     lines = {
+        "tracker": "$ agentlab run dqn-cartpole --tracker my-plugin --set trackers.my-plugin.metric=return_mean",
         "task": "$ agentlab run my-plugin --steps 32000 --set trainer.discount=0",
         "environment": "$ agentlab run dqn --environment my-plugin --set environment.length=9",
         "memory": "$ agentlab run dqn-cartpole --memory my-plugin --set memory.size=256",

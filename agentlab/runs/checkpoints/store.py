@@ -21,7 +21,7 @@ from agentlab.system.folder import Folder
 SCHEMA = 1
 MANIFEST = "manifest.json"
 FACTS = ("metrics_bytes", "best", "exact")  # what a run keeps in its manifests besides arrays
-LATER_FACTS = ("seconds",)  # and what the manifests of an older agentlab lack
+LATER_FACTS = ("seconds", "trackers", "live")  # and what the manifests of an older agentlab lack
 TEMPORARY = (".saving-", ".removing-")  # what a process that was killed may have left
 NAME = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 
@@ -38,8 +38,9 @@ class Checkpoint:
         sizes: of its files in bytes, by name.
         hashes: their sha256, by name.
         facts: `metrics_bytes`, the length of metrics.jsonl; `best`, the best evaluation's step and mean return, or None;
-            `exact`, whether all was as one session would have left it; and `seconds`, what the run has taken so far, by
-            phase, which one of an older agentlab lacks.
+            `exact`, whether all was as one session would have left it; `seconds`, what the run has taken so far, by
+            phase; `trackers`, their states by name; and `live`, the live settings that were changed, by name. One of an older
+            agentlab lacks the last three.
     """
 
     path: pathlib.Path
@@ -288,8 +289,19 @@ def _is_entry(name: str, entry: Any) -> bool:
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
 
 
-def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any = {}) -> bool:  # noqa: B006 - not changed
+def _are_facts(
+    metrics_bytes: Any,
+    best: Any,
+    exact: Any,
+    seconds: Any = {},  # noqa: B006 - none of these is changed
+    trackers: Any = {},  # noqa: B006
+    live: Any = {},  # noqa: B006
+) -> bool:
     if not isinstance(seconds, dict) or not all(_is_time(value) for value in seconds.values()):
+        return False
+    if not isinstance(trackers, dict) or not all(isinstance(state, dict) for state in trackers.values()):
+        return False
+    if not isinstance(live, dict) or not all(type(value) in (int, float) for value in live.values()):
         return False
     known = best is None or (
         isinstance(best, dict) and [type(best.get(key)) for key in ("step", "return_mean")] == [int, float]

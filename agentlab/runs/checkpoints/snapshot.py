@@ -8,7 +8,7 @@ from typing import Any
 from agentlab import errors
 from agentlab.loop.agent import Agent
 from agentlab.loop.gears import Gear, Groups
-from agentlab.runs.checkpoints import Checkpoint
+from agentlab.runs.checkpoints.store import Checkpoint
 from agentlab.system import arrays
 from agentlab.system.files import UnwritableError
 from agentlab.system.ranges import CheckedFile, Range
