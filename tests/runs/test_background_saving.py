@@ -172,10 +172,10 @@ def session(steps, memory=None):
 def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
     """The memory's room is 60 MB and more."""
     training = session(200, memory)
-    training._gear.start()
-    training._gear.run(100)
+    training._assembly.gear.start()
+    training._assembly.gear.run(100)
     tracemalloc.start()
-    taken = snapshot.take(training.agent, training._gear)
+    taken = snapshot.take(training.agent, training._assembly.gear)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     training.close()
