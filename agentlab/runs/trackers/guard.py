@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import attrs
+
 from agentlab import errors
 from agentlab.foreign.guard import is_interrupt
 from agentlab.system import files
@@ -32,7 +34,8 @@ class GuardedTracker(Tracker):
         self._has_failed = False
 
     def begin(self, run: TrackedRun) -> None:
-        self._call("begin", self._inner.begin, run)
+        own = attrs.evolve(run, config=copy.deepcopy(run.config), state=copy.deepcopy(run.state))
+        self._call("begin", self._inner.begin, own)
 
     def line(self, metrics: Metrics) -> None:
         self._call("line", self._inner.line, dict(metrics))
