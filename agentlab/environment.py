@@ -23,6 +23,11 @@ class _WithSettings:
         """
         return []
 
+    @property
+    def unguarded(self) -> Any:
+        """The environment itself; one that stands around another returns that."""
+        return self
+
 
 class Environment(_WithSettings, abc.ABC):
     """B environments side by side on the host; hides its own state.
@@ -82,6 +87,10 @@ class Environment(_WithSettings, abc.ABC):
             EnvironmentFault: it doesn't get there.
         """
         raise NotImplementedError(f"{type(self).__name__} returns no state to restore.")
+
+    def change(self, name: str, value: float) -> None:
+        """Takes the new value of a live setting, from the next step on; by default it becomes the attribute's."""
+        object.__setattr__(self, name, value)
 
     def render(self) -> np.ndarray | None:
         """Returns the picture of row 0, `[height, width, 3]` uint8, or None where there is none or a window shows it."""

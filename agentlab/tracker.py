@@ -17,6 +17,21 @@ class RunControl(abc.ABC):
     """What a tracker, or a program of your own, can do to a run under way."""
 
     @abc.abstractmethod
+    def change(self, name: str, value: float) -> None:
+        """Changes a live setting.
+
+        The value is checked at once. It takes effect where the run next stops to report or to save: a change made in
+        `Tracker.line`, or between two lines, holds from the very next step, and gives the same bits whenever it is made again.
+
+        Args:
+            name: of the part and the setting, such as "trainer.learning_rate".
+            value: the new value, which takes the place of a schedule too.
+
+        Raises:
+            UsageError: the setting is not live, or the value is not one of its values.
+        """
+
+    @abc.abstractmethod
     def finish(self) -> None:
         """Ends the training at the next step at which that changes nothing, with checkpoint, evaluation and result."""
 
@@ -32,7 +47,7 @@ class TrackedRun:
         step: from which the run goes on; 0 at its beginning. A run that was killed goes on from its newest checkpoint, so that
             lines of this step and later ones may have been passed before; they come again, with the same numbers.
         state: what `Tracker.state` returned for the checkpoint of this step; empty at the beginning.
-        control: ends the training.
+        control: changes live settings, and ends the training.
     """
 
     config: dict[str, Any]

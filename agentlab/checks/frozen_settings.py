@@ -35,7 +35,7 @@ def _guarding(original: Any) -> Any:
             raise errors.UsageError(
                 f"Setting {name!r} of {type(part).__name__} can't be changed from {_short(getattr(part, name, None))} to "
                 f"{_short(value)} once it is built: the compiled loop holds the value. Give it when the run begins, by "
-                "changes= or --set; where it may be a schedule, one changes it during training."
+                "changes= or --set; 'Training.change' changes live ones during training."
             )
         original(part, name, value)
 

@@ -58,6 +58,10 @@ class Lookahead:
             index = 0
         return self._drawn[index]
 
+    def forget(self) -> None:
+        """Forgets what it has drawn, because the sampler's settings have changed."""
+        self._drawn = []
+
     def _draw_from(self, step: int) -> None:
         actions = self._draw(tf.constant(step, tf.int64)).numpy()
         steps = step + self._rows * np.arange(TURNS)

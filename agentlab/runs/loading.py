@@ -16,7 +16,7 @@ from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
 from agentlab.model import ModelBuilder
 from agentlab.runs import commands
-from agentlab.runs.checkpoints import Checkpoint, Checkpoints
+from agentlab.runs.checkpoints import Checkpoint, Checkpoints, snapshot
 from agentlab.runs.checkpoints.choice import check_agent, chosen, newest
 from agentlab.runs.composition import build_agent
 from agentlab.runs.model_building import weights_within
@@ -92,6 +92,7 @@ def agent_of(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras
     file = checkpoint.file("agent")
     with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
+    snapshot.restore_live(agent, checkpoint, is_whole=False)
     wanted = agent.variables()
     if not acting:
         variables.assign(file, wanted, agent.ranges())

@@ -85,7 +85,8 @@ class Saving:
         groups = snapshot.take(assembly.agent, assembly.gear)
         if inexact:
             groups.pop("environment", None)  # it could not be brought back to that
-        committer.begin(step, groups, {**self._facts(files.trackers), "seconds": clock.as_data(), **self._machine})
+        facts = {**self._facts(files.trackers), "live": dict(assembly.agent.live.changed)}
+        committer.begin(step, groups, {**facts, "seconds": clock.as_data(), **self._machine})
 
     def _facts(self, trackers: Trackers) -> dict[str, Any]:
         states = trackers.state()

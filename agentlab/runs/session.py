@@ -71,6 +71,7 @@ class Session(RunControl):
         self._saving = Saving()
         self._step = 0
         self._is_ending = False  # by `finish`
+        self._changes: list[tuple[str, float]] = []  # live settings to change before the next step
         self._reported = 0.0, 0  # training seconds and step at the last report
         self._result: dict[str, Any] | None = None
 
@@ -142,6 +143,7 @@ class Session(RunControl):
         gear = self._assembly.gear
         snapshot.put(checkpoint, self.agent, gear)
         self._step = checkpoint.step
+        snapshot.restore_live(self.agent, checkpoint)
         self._files.committer.go_on_from(self._step)
         whole = gear.is_whole(checkpoint.has("environment"))
         if not whole and not inexact:
@@ -174,6 +176,10 @@ class Session(RunControl):
 
     # What others ask of it.
 
+    def change(self, name: str, value: float) -> None:
+        number = self.agent.live.check(name, value)
+        self._changes.append((name, number))
+
     def finish(self) -> None:
         """Ends training one turn after what is due next; then it is evaluated as usual."""
         self._is_ending = True
@@ -198,6 +204,7 @@ class Session(RunControl):
                 is_solved = self._is_solved(line)
                 yield line
         while not self._timetable.is_end(self._step) and not is_solved:
+            self._make_changes()
             if self._is_ending:
                 self._save_aside()
                 if not self._timetable.is_end(self._step):
@@ -208,6 +215,13 @@ class Session(RunControl):
             if line is not None:
                 is_solved = self._is_solved(line)
                 yield line
+
+    def _make_changes(self) -> None:
+        """Changes the live settings that somebody asked to be changed, and tells the trackers of each."""
+        changes, self._changes = self._changes, []
+        for name, number in changes:
+            self.agent.change(name, number)
+            self._files.trackers.change({"step": self._step, "update": int(self.agent.learner.updates.numpy()), name: number})
 
     def _advance(self) -> None:
         """Trains to the next step at which something is due, in slices; or less far, if asked to stop."""

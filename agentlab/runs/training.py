@@ -84,6 +84,16 @@ class Training(Iterator[Metrics]):
                 pass
         return self.run
 
+    def change(self, name: str, value: float) -> None:
+        """Changes a live setting, such as "trainer.learning_rate", from the next step on; it takes the place of a schedule too.
+
+        The change is a line in metrics.jsonl, and checkpoints hold it. Other settings are compiled into the loop.
+
+        Raises:
+            UsageError: the setting is not live, or this is none of its values.
+        """
+        self._session.change(name, value)
+
     def media(self, name: str, content: Media) -> None:
         """Hands a text, or frames `[T, height, width, 3]` uint8, to the trackers, as of the last report's step."""
         self._session.media(name, content)
