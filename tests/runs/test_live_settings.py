@@ -188,7 +188,7 @@ def test_a_checkpoint_that_changes_what_is_not_live_is_refused(tmp_path, plain):
         agentlab.resume(directory, steps=500)
 
 
-# ---- environments -------------------------------------------------------------------------------------------------------------
+# ---- environments ------------------------------------------------------------------------------------------------------------
 
 GAME = {
     "environment": {"name": "minatar-breakout"},
@@ -249,7 +249,7 @@ class Ladder(Environment):
 
     def reset(self, seed):
         self.step_count = np.zeros(self.num_environments, np.int64)
-        return TimeStep.begin(self._shown())
+        return TimeStep.reset(self._shown())
 
     def step(self, action):
         self.step_count += 1
@@ -304,7 +304,7 @@ def test_a_curriculum_of_an_environment_on_the_host_is_exact_too(tmp_path, ladde
     assert_same(resumed.agent, whole.agent)
 
 
-# ---- without a run ------------------------------------------------------------------------------------------------------------
+# ---- without a run -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_agent_in_a_loop_of_ones_own_changes_too():
