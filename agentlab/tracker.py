@@ -36,6 +36,16 @@ class RunControl(abc.ABC):
         """Ends the training at the next step at which that changes nothing, with checkpoint, evaluation and result."""
 
 
+class NoControl(RunControl):
+    """Does nothing, where there is no run, as in a tracker's tests."""
+
+    def change(self, name: str, value: float) -> None:
+        """Does nothing."""
+
+    def finish(self) -> None:
+        """Does nothing."""
+
+
 @attrs.frozen(eq=False)
 class TrackedRun:
     """The run that a tracker follows.
@@ -55,7 +65,7 @@ class TrackedRun:
     total_steps: int
     step: int = 0
     state: dict[str, Any] = attrs.field(factory=dict)
-    control: RunControl | None = None
+    control: RunControl = attrs.field(factory=NoControl)
 
 
 class Tracker(abc.ABC):
