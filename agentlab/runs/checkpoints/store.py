@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ import attrs
 import numpy as np
 
 from agentlab import errors
+from agentlab.runs.checkpoints.facts import are_facts, known_facts
 from agentlab.system import arrays, files
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError, UnwritableError
@@ -20,8 +20,6 @@ from agentlab.system.folder import Folder
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-FACTS = ("metrics_bytes", "best", "exact")  # what a run keeps in its manifests besides arrays
-LATER_FACTS = ("seconds", "trackers", "live")  # and what the manifests of an older agentlab lack
 TEMPORARY = (".saving-", ".removing-")  # what a process that was killed may have left
 NAME = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 
@@ -210,8 +208,8 @@ class Checkpoints:
         entries = manifest.get("files")
         if not isinstance(entries, dict) or not all(_is_entry(name, entry) for name, entry in entries.items()):
             raise UnreadableError(f"{MANIFEST} lists files in a way that no checkpoint does")
-        facts = _known_facts(manifest)
-        if not _are_facts(**facts):
+        facts = known_facts(manifest)
+        if not are_facts(**facts):
             raise UnreadableError(f"{MANIFEST} says something else of {', '.join(facts)} than a checkpoint does")
         sizes, hashes = ({name: entry[key] for name, entry in entries.items()} for key in ("bytes", "sha256"))
         return Checkpoint(self.directory / name, step, sizes, hashes, facts, folder)
@@ -224,7 +222,7 @@ def _check_writable(groups: Groups, facts: Mapping[str, Any]) -> None:
             raise UnwritableError(f"{group!r} is no name of a group")
         arrays.header(held)
     files.json_bytes(facts, MANIFEST)
-    if not _are_facts(**_known_facts(facts)):
+    if not are_facts(**known_facts(facts)):
         raise UnwritableError(f"the facts {str(facts)[:100]} are not those of a checkpoint")
 
 
@@ -270,12 +268,6 @@ def _remedy(error: Exception) -> str:
     return "Mend the part that it is of, then"
 
 
-def _known_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the facts of a manifest; those that an older agentlab didn't write only if they are there."""
-    later = [name for name in LATER_FACTS if name in manifest]
-    return {name: manifest.get(name) for name in (*FACTS, *later)}
-
-
 def _file_name(group: str) -> str:
     return f"{group}.safetensors"
 
@@ -287,27 +279,3 @@ def _is_entry(name: str, entry: Any) -> bool:
     if not plain or not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
         return False
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
-
-
-def _are_facts(
-    metrics_bytes: Any,
-    best: Any,
-    exact: Any,
-    seconds: Any = {},  # noqa: B006 - none of these is changed
-    trackers: Any = {},  # noqa: B006
-    live: Any = {},  # noqa: B006
-) -> bool:
-    if not isinstance(seconds, dict) or not all(_is_time(value) for value in seconds.values()):
-        return False
-    if not isinstance(trackers, dict) or not all(isinstance(state, dict) for state in trackers.values()):
-        return False
-    if not isinstance(live, dict) or not all(type(value) in (int, float) for value in live.values()):
-        return False
-    known = best is None or (
-        isinstance(best, dict) and [type(best.get(key)) for key in ("step", "return_mean")] == [int, float]
-    )
-    return type(metrics_bytes) is int and metrics_bytes >= 0 and known and isinstance(exact, bool)
-
-
-def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
