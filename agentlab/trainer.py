@@ -1,4 +1,4 @@
-"""The Trainer contract: improves networks from batches; recording, clipping and optimizers are written here, once."""
+"""The Trainer contract: improves networks from batches. Recording, clipping and optimizers are implemented here."""
 
 from __future__ import annotations
 
@@ -85,12 +85,15 @@ class Network:
         inputs: what it sees: "observation", or "observation" and "action", which its model then gets as a mapping.
         count: networks of this description, each with weights of its own.
         learning_rate: of its optimizer; None for the trainer's.
+        free_outputs: places among the outputs of those that are trained numbers of their own, the same for every observation,
+            such as a standard deviation that depends on nothing. They begin at 0, and the model has no outputs for them.
     """
 
     num_outputs: int
     inputs: tuple[str, ...] = ("observation",)
     count: int = 1
     learning_rate: float | schedules.Schedule | None = None
+    free_outputs: tuple[int, ...] = ()
 
     def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
         """Returns `spec` with the observation that the network's model sees."""
@@ -109,7 +112,7 @@ class Setup:
         models: built Keras models, `count` for every network, by the network's name.
         num_environments: B.
         seed: the run's, for streams of the trainer's own, see `agentlab.seeds`.
-        steps: the budget, in environment steps; None where there is none, as in a loop of one's own.
+        steps: the budget, in environment steps; None without a budget, as in a loop of your own.
         execution: "eager", "graph" or "xla", of updates that a host program calls.
     """
 
@@ -123,7 +126,7 @@ class Setup:
 
 @attrs.frozen(eq=False)
 class Loss:
-    """What a batch is learned from.
+    """The loss of a batch.
 
     Attributes:
         value: `[N]` float32, the loss of each row, or a scalar, their mean.
@@ -145,7 +148,7 @@ class Loss:
 
 @attrs.frozen(eq=False)
 class Update:
-    """What an update came to.
+    """The result of an update.
 
     Attributes:
         metrics: by name, those of `Trainer.metric_names`.
@@ -163,7 +166,7 @@ class Recording:
     """A forward pass that a loss can be differentiated through.
 
     Attributes:
-        tape: has recorded it, and goes on recording when entered.
+        tape: has recorded it, and continues recording when entered.
         output: `[N, ..., K]`, of the network that acts.
         added_losses: sum of the losses that layers added in this pass, scalar.
     """
@@ -174,7 +177,7 @@ class Recording:
 
 
 class TrainedNetwork:
-    """A network under training: its models, and the optimizer of their weights.
+    """A network being trained: its models, and the optimizer of their weights.
 
     Args:
         models: built; one, or several that answer side by side.
@@ -189,6 +192,11 @@ class TrainedNetwork:
         self.models = list(models)
         self.network: RunnableNetwork = as_network(self.models[0])
         self.updater = updater
+
+    @property
+    def optimizer_steps(self) -> Tensor:
+        """How often the optimizer has changed the weights, an integer scalar."""
+        return self.updater.optimizer.iterations.value
 
     @property
     def weights(self) -> list[keras.Variable]:
@@ -230,7 +238,7 @@ class Trainer:
     # What it learns, and from what: asked before `build`, of an instance that has nothing but its settings.
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
-        """Returns what the outputs of the acting network mean; by default what is usual for the actions.
+        """Returns what the outputs of the acting network mean; by default the usual distribution for the actions.
 
         Raises:
             UsageError: this algorithm cannot learn in such an environment.
@@ -295,7 +303,7 @@ class Trainer:
         layers made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
 
         Raises:
-            UsageError: a model has no weights to train, or the optimizer is none.
+            UsageError: a model has no weights to train, or the optimizer is unknown.
         """
         self.spec = setup.spec
         self._seed = setup.seed
@@ -415,7 +423,7 @@ class Trainer:
         return variables_of(self.built())
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be, by the names of `variables`; see `Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables, by the names of `variables`; see `Memory.ranges`."""
         return ranges_of(self.built())
 
 

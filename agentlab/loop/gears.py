@@ -6,7 +6,6 @@ import abc
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 import numpy as np
@@ -70,11 +69,11 @@ class Gear(abc.ABC):
 
     @abc.abstractmethod
     def ranges(self) -> Ranges:
-        """Returns what the numbers of those can be, by the same groups and names."""
+        """Returns the ranges of those numbers, by the same groups and names."""
 
     @abc.abstractmethod
     def restore(self, groups: Groups) -> None:
-        """Goes on from where `state` was taken, after `start`, the agent's variables having been assigned.
+        """Continues from where `state` was taken, after `start`, the agent's variables having been assigned.
 
         Without a group "environment", as of an environment that keeps its state to itself, new episodes begin.
 
@@ -88,7 +87,7 @@ class Gear(abc.ABC):
 
 @attrs.frozen(eq=False)
 class _Carry:
-    """What one turn hands to the next in the device gear."""
+    """The state that one turn passes to the next in the device gear."""
 
     episodes: Nest
     observation: Nest
@@ -98,7 +97,7 @@ class _Carry:
     fault: FirstFault
 
 
-def _named(carry: Any) -> dict[str, Any]:
+def _named(carry: _Carry) -> dict[str, Tensor]:
     """Returns the leaves of what looks like a `_Carry` by name."""
     fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
     return {name: leaf for leaves in fields for name, leaf in leaves.items()}
@@ -124,11 +123,17 @@ class DeviceGear(Gear):
 
     def start(self) -> None:
         episodes, timestep = self._autoreset.reset()
+
+        # The first observations are checked on the host, where the message can say what is wrong.
         first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
         EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
+
+        # Everything that a turn hands to the next lives in variables between two chunks.
         rows = self._agent.num_environments
         state = self._agent.learner.policy.initial_state(rows)
         statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
+
+        # Variables hold what a turn leaves to the next; zero turns compile the loop.
         carry = _Carry(episodes, timestep.observation, state, statistics, np.int64(0), fault)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
@@ -180,6 +185,7 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
+        # The checks look at the actions, which `turn` hands to the environment only.
         actions: list[Nest] = []
 
         def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
@@ -187,6 +193,8 @@ class DeviceGear(Gear):
             return self._autoreset.step(episodes, action, index)
 
         episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
+
+        # [B] sums of the running episodes, and the first thing that was wrong.
         statistics = carry.statistics.after(timestep.reward, timestep.ended)
         fault = self._checks.after(carry.fault, index, actions[0], timestep)
         return _Carry(episodes, timestep.observation, state, statistics, index, fault)
@@ -253,19 +261,24 @@ class HostGear(Gear):
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]
+        # The counters of the learner were restored with the agent; the model's state is the loop's.
         self._actor.reload()
         self._check.turns = int(self._learner.steps.numpy()) // self._learner.num_environments
         leaves = [tf.constant(loop[name]) for name in numbered("state", self._state)]
         self._state = tf.nest.pack_sequence_as(self._state, leaves)
+
+        # [B] sums of the running episodes.
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
+
+        # An environment that can't be restored starts new episodes.
         if groups.get("environment"):
             self._observation = self._restored(groups["environment"])
         else:
             self._start_again()
 
     def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the observations of the environment brought back to a state, which a stranger may have written."""
+        """Returns the observations of the environment after restoring an untrusted state."""
         try:
             return self._environment.restore(state)
         except AgentlabError:
@@ -273,7 +286,7 @@ class HostGear(Gear):
         except Exception as error:  # of whatever kind an environment's own code raises
             raise EnvironmentFault(
                 f"The environment {self._environment.spec.name!r} can't be brought back to where it was at the checkpoint: "
-                f"{first_line(error)}. Was the checkpoint exchanged?"
+                f"{first_line(error)}. Was the checkpoint replaced?"
             ) from error
 
     def inexact(self) -> str:

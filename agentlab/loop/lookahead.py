@@ -13,7 +13,7 @@ TURNS = 512  # drawn at once
 
 
 class Lookahead:
-    """Draws what needs no output of the model for many turns in one call: two draws are half of a small model's decision.
+    """Draws exploration that needs no model output for many turns in one call; two draws take half of a small model's decision.
 
     Eagerly, where the model has a state, where its outputs are stored, or where the sampler can't tell what it explores, every
     turn draws for itself.
@@ -45,13 +45,14 @@ class Lookahead:
             self._draw = compiled(self._draw_traceable, "xla")
 
     def at(self, step: int) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
-        """Returns what is known of the turn that begins at `step`.
+        """Returns what was drawn ahead for the turn that begins at `step`.
 
         Returns:
             The actions `[B, ...]` if no row's depends on outputs, else None; and the arrays of the `signature`.
         """
         if not self.is_active:
             return None, ()
+        # A step outside of what was drawn, as after a resume, draws anew from there.
         index = (step - self._begin) // self._rows
         if not 0 <= index < len(self._drawn):
             self._draw_from(step)
@@ -63,9 +64,11 @@ class Lookahead:
         self._drawn = []
 
     def _draw_from(self, step: int) -> None:
+        # [TURNS, B, ...] explored actions, -1 where the model is asked.
         actions = self._draw(tf.constant(step, tf.int64)).numpy()
         steps = step + self._rows * np.arange(TURNS)
         self._drawn = []
+        # Whether every row explores, so that no call is needed.
         settled = (actions >= 0).reshape(TURNS, -1).all(axis=1).tolist()
         taken = actions.astype(self._dtype)
         for turn in range(TURNS):

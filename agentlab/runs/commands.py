@@ -1,4 +1,4 @@
-"""Resuming: the commands that go on with a run, or use it, as messages give them: what they say works when it is typed."""
+"""The commands that resume or use a run, for messages: each works when it is typed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import shlex
 
 import keras
 
-from agentlab import errors, settings
-from agentlab import task as tasks
+from agentlab import configuration, errors, settings
 from agentlab.checks import limits
 from agentlab.registry import environment_objects, plugins
 from agentlab.runs.composition import check_imports, evaluation_environment
 from agentlab.runs.model_building import MOST_WEIGHTS_OF_FILE
 from agentlab.runs.run_directory import CONFIG
 from agentlab.system import files
-from agentlab.task import Task
+from agentlab.task import Task, parts_of
 from agentlab.tensors import model_footprint
 
 
@@ -30,7 +29,7 @@ def command(
     Args:
         name: "resume" or "evaluate".
         path: of the run's directory.
-        task: of the run, its objects told of or still there.
+        task: of the run, with its objects or placeholders of them.
         model: of the run, if it is built.
         own_model: whether the model is the user's own.
     """
@@ -56,7 +55,7 @@ def plain_words(path: str | os.PathLike[str]) -> list[str]:
 def command_of(name: str, path: pathlib.Path) -> str:
     """Returns `command` for the run in a directory, as far as its config.json can be read."""
     try:
-        task = tasks.task_and_seed(files.read_json(path / CONFIG), path / CONFIG)[0]
+        task = configuration.task_and_seed(files.read_json(path / CONFIG), path / CONFIG)[0]
         return command(name, path, task)
     except (errors.AgentlabError, files.UnreadableError):
         return " ".join(["agentlab", name, *plain_words(path)])
@@ -64,7 +63,7 @@ def command_of(name: str, path: pathlib.Path) -> str:
 
 def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
     """Returns whether a run's config.json asks for what only a user may ask for: by the checks of those who read it."""
-    asked = tasks.of_file(task)
+    asked = configuration.of_file(task)
     try:
         limits.check_asked(asked.as_data(), CONFIG)
         for part in (asked.environment, evaluation_environment(asked)):
@@ -78,5 +77,5 @@ def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
 
 def plugin_files(task: Task) -> list[str]:
     """Returns the single files that the task's parts are of, each once."""
-    files_of_parts = [plugins.file_of(kind, part.reference) for _, kind, part in tasks.parts_of(task)]
+    files_of_parts = [plugins.file_of(kind, part.reference) for _, kind, part in parts_of(task)]
     return list(dict.fromkeys(filter(None, files_of_parts)))

@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 import keras
 
-from agentlab import errors, settings
-from agentlab import task as tasks
+from agentlab import configuration, errors, settings
 from agentlab.checks import scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
@@ -67,7 +66,7 @@ def load_run(
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     folder = open_run(path)
     config = read_config(folder, path, trust)
-    task = tasks.with_objects(config.task, objects or {})
+    task = configuration.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
         checkpoint = newest(checkpoints, check_agent) if step is None else chosen(checkpoints, step)
@@ -93,11 +92,13 @@ def agent_of(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras
     with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
     snapshot.restore_live(agent, checkpoint, is_whole=False)
-    wanted = agent.variables()
+
+    # Without its optimizer an agent only acts, and needs no optimizer's variables.
+    known = agent.variables()
     if not acting:
-        variables.assign(file, wanted, agent.ranges())
+        variables.assign(file, known, agent.ranges())
         return agent
-    needed = {name: variable for name, variable in wanted.items() if not is_of_updater(name)}
+    needed = {name: variable for name, variable in known.items() if not is_of_updater(name)}
     file.check({**file.likes(is_of_updater), **needed})
     checked = CheckedFile(file, {name: span for name, span in agent.ranges().items() if name in needed})
     for name, variable in needed.items():
@@ -112,7 +113,7 @@ def _without_optimizer(task: Task) -> Task:
 
 
 class _NoOptimizer(keras.optimizers.Optimizer):
-    """Stands for an optimizer that was an object, in an agent that is only to act."""
+    """A placeholder of an optimizer that was an object, in an agent that only acts."""
 
     def build(self, variables: Any) -> None:
         """Makes no variables."""
@@ -128,6 +129,6 @@ def unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.Unfit
     """Returns the error of a checkpoint that is whole but not of its run."""
     where = str(checkpoint.path) if checkpoint else "the checkpoint"
     return errors.UnfitCheckpoint(
-        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged? Bring the right "
-        "one back, or remove the checkpoint to go on from the one before it."
+        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them replaced? Bring the right "
+        "one back, or remove the checkpoint to resume from the one before it."
     )

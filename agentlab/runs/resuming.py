@@ -1,4 +1,4 @@
-"""From a run's directory on to its end."""
+"""Resumes a run, from its directory to its end."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import math
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
 import attrs
 import keras
 
-from agentlab import errors
-from agentlab import task as tasks
+from agentlab import configuration, errors
 from agentlab.checks import scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.model import ModelBuilder
@@ -24,7 +23,7 @@ from agentlab.runs.loading import agent_of, unfit
 from agentlab.runs.model_building import weights_within
 from agentlab.runs.run import Run
 from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config
-from agentlab.runs.run_directory import CONFIG, RESULT, RunDirectory
+from agentlab.runs.run_directory import CONFIG, RESULT, Result, RunDirectory
 from agentlab.runs.running import never
 from agentlab.runs.session import Session
 from agentlab.runs.trackers.following import build_following
@@ -48,7 +47,7 @@ def resume(
     trackers: Iterable[Tracker] = (),
     on_report: Callable[[Metrics], object] | None = None,
 ) -> Run:
-    """Continues a run from its newest checkpoint that is whole, to the same bits as if it had never ended.
+    """Resumes a run from its newest complete checkpoint, bit for bit as if it had never ended.
 
     A run that is finished is returned as it is, `finished_before` being true, unless the budget grows; nothing is written.
 
@@ -56,7 +55,7 @@ def resume(
         run_dir: of the run; nobody else may be running it.
         steps: a larger budget, to extend the run; its own by default.
         model: the Keras model of your own that the run was begun with.
-        objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
+        objects: other objects that the run was started with, made again, as nested tables: `{"trainer": {"optimizer": ...}}`.
         trust: whether its config.json may have modules imported that no installed package registers environments from, and ask
             for what only a user may ask for.
         quiet: show no progress.
@@ -65,24 +64,27 @@ def resume(
         on_report: as of `run`.
 
     Raises:
-        UsageError: the directory holds no run, somebody else holds it, or the run is not to be had any more as it was begun.
+        UsageError: the directory holds no run, another process holds it, or the run's parts are no longer available.
         CheckpointFault: there are checkpoints, but all of them are damaged.
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = read_config(open_run(path), path, trust)  # told before anything is locked or written
+    config = read_config(open_run(path), path, trust)  # errors are reported before anything is locked or written
     task = _extended(config.task, steps, path)
-    if steps is None and (run := _finished_before(path, tasks.with_objects(task, objects or {}), config, model)) is not None:
+    if (
+        steps is None
+        and (run := _finished_before(path, configuration.with_objects(task, objects or {}), config, model)) is not None
+    ):
         return run
     directory = RunDirectory.open(path)
     try:
         config = read_config(directory.folder, path, trust)
-        task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
+        task = configuration.with_objects(_extended(config.task, steps, path), objects or {})
         if (run := _finished_before(path, task, config, model)) is not None:
             directory.close()
             return run
         directory.checkpoints.sweep()
-        checkpoint = newest(directory.checkpoints, lambda found: check_whole(found, directory.metrics_bytes))
+        checkpoint = newest(directory.checkpoints, lambda checkpoint: check_whole(checkpoint, directory.metrics_bytes))
         if checkpoint is not None and checkpoint.step > task.total_steps:
             raise errors.UsageError(
                 f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
@@ -90,7 +92,7 @@ def resume(
             )
         if checkpoint is None:
             _check_beginning(directory)
-        _warn_of_differences(config.told, "the run was begun")
+        _warn_of_differences(config.data, "the run was begun")
         following = build_following(task, trackers, quiet, on_report)
         with weights_within(_num_weights(checkpoint) if checkpoint else None):
             session = Session(task, config.seed, model, stop, following.progress.evaluation)
@@ -123,7 +125,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
 def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: keras.Model | ModelBuilder | None) -> Run | None:
     """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
-        result = files.read_json(path / RESULT)
+        result = cast("Result", files.read_json(path / RESULT))
     except UnreadableError:  # missing, or damaged: it is made again
         return None
     goal, best = config.task.evaluation.stop_return, result.get("best")
@@ -136,8 +138,8 @@ def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: k
     return Run(task, config.seed, path, agent_of(task, config, checkpoint, model), result, finished_before=True)
 
 
-def _number(table: dict[str, Any], name: str) -> float:
-    """Returns a number in a file's table; where there is none, one that is less than any."""
+def _number(table: Mapping[str, Any], name: str) -> float:
+    """Returns a number in a file's table, or minus infinity without one."""
     value = table.get(name)
     return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]
 
@@ -147,15 +149,15 @@ def _num_weights(checkpoint: Checkpoint) -> int:
 
 
 def warn_of_differences(config: str) -> None:
-    """Warns if this machine, its versions or threads are not those that a run's config.json tells of."""
-    _warn_of_differences(tasks.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
+    """Warns if this machine, its versions or threads are not those that a run's config.json records."""
+    _warn_of_differences(configuration.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
 
 
-def _warn_of_differences(told: dict[str, Any], when: str) -> None:
-    found = machine.differences(told)
-    if found:
+def _warn_of_differences(facts: dict[str, Any], when: str) -> None:
+    differences = machine.differences(facts)
+    if differences:
         warnings.warn(
-            f"This is not as when {when}, so that numbers may differ in their last bits: {'; '.join(found)}.",
+            f"Something has changed since {when}, so numbers may differ in their last bits: {'; '.join(differences)}.",
             errors.RunWarning,
             stacklevel=3,
         )
@@ -170,23 +172,23 @@ def _check_beginning(directory: RunDirectory) -> None:
     path = directory.path
     if directory.folder.has(RESULT):
         raise errors.CheckpointFault(
-            f"{str(path)!r} is of a run that ended, and holds no checkpoint any more. Bring them back from a copy, or "
-            f"remove its {RESULT} as well to begin anew."
+            f"{str(path)!r} is a finished run without checkpoints. Restore them from a copy, or "
+            f"remove its {RESULT} as well to start again."
         )
     lost = ", and the metrics it had are overwritten" if directory.metrics_bytes else ""
-    warnings.warn(f"{str(path)!r} holds no checkpoint: the run begins anew at step 0{lost}.", errors.RunWarning, stacklevel=3)
+    warnings.warn(f"{str(path)!r} holds no checkpoint: the run starts again at step 0{lost}.", errors.RunWarning, stacklevel=3)
 
 
 def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: RunConfig) -> None:
     if session.agent.spec.as_data() != config.spec.as_data():
         raise errors.UsageError(
-            f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
-            f"else than {CONFIG} says. Bring the environment or its data back as it was."
+            f"The environment {session.agent.spec.name!r} has changed since the run began: its spec is not the one in "
+            f"{CONFIG}. Restore the environment or its data."
         )
-    begun_on = {name: config.told.get(name) for name in machine.facts()} if checkpoint is not None else {}
+    begun_on = {name: config.data.get(name) for name in machine.facts()} if checkpoint is not None else {}
     directory.write_config(config_bytes({**session.config(config.inexact), **begun_on}))
     try:
-        session.resume(checkpoint, config.inexact, config.told)
+        session.resume(checkpoint, config.inexact, config.data)
     except UnreadableError as error:
         raise unfit(checkpoint, error) from error
     finally:

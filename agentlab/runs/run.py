@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
 
 import attrs
 import keras
 
 from agentlab.loop.agent import Agent
+from agentlab.runs.run_directory import Result
 from agentlab.task import Task
 
 
@@ -29,7 +29,7 @@ class Run:
     seed: int
     directory: pathlib.Path
     agent: Agent
-    result: dict[str, Any]
+    result: Result
     finished_before: bool = False
 
     @property

@@ -101,15 +101,17 @@ def train(
     """
     if run_dir is not None:
         limits.check_path(run_dir)
-    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
-    found.as_data()  # what config.json can't tell of is told before anything is written
+
+    # Everything that can be refused is refused before the directory is made.
+    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
-    following = build_following(found, trackers, quiet, on_report)
-    session = Session(found, seed, model, stop, following.progress.evaluation, weights)
+    following = build_following(resolved_task, trackers, quiet, on_report)
+    session = Session(resolved_task, seed, model, stop, following.progress.evaluation, weights)
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)), _or_resume)
+        directory = RunDirectory.create(run_dir, resolved_task.name, seed, config_bytes(session.config(inexact)), _or_resume)
     except BaseException:
         session.close()
         raise
@@ -125,9 +127,9 @@ def train(
 
 
 def _or_resume(path: pathlib.Path) -> str:
-    """Returns the command that goes on with the run in a directory, as a message adds it; empty if there is none."""
+    """Returns the end of a message with the command that resumes the run in a directory; empty without one."""
     try:
         is_resumable = not version_1_of(files.read_json(path / CONFIG))
     except UnreadableError:
         is_resumable = (path / CONFIG).is_file()
-    return f", or '{commands.command_of('resume', path)}' goes on with it" if is_resumable else ""
+    return f", or '{commands.command_of('resume', path)}' resumes it" if is_resumable else ""

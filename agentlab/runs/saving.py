@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -11,7 +11,7 @@ from agentlab import errors
 from agentlab.runs.assembly import Assembly
 from agentlab.runs.checkpoints import Checkpoint, snapshot
 from agentlab.runs.checkpoints.committer import Committer
-from agentlab.runs.run_directory import METRICS, RunDirectory
+from agentlab.runs.run_directory import METRICS, Best, Result, RunDirectory
 from agentlab.runs.trackers.several import Trackers
 from agentlab.system import machine
 from agentlab.system.processes.clock import Clock
@@ -31,13 +31,13 @@ class RunFiles:
     trackers: Trackers
     committer: Committer
 
-    def close(self, result: dict[str, Any] | None) -> None:
+    def close(self, result: Result | None) -> None:
         """Waits for the last checkpoint, and tells the trackers that the run has ended; None for no result."""
         try:
             self.committer.wait()
             self.tell_of_checkpoints()
         finally:
-            self.trackers.end(result)
+            self.trackers.end(cast("dict[str, Any] | None", result))
 
     def tell_of_checkpoints(self) -> None:
         """Tells the trackers of the checkpoints that were put on disk since it was last asked.
@@ -55,11 +55,11 @@ class Saving:
 
     Attributes:
         best: step and mean return of the best evaluation during training; None before the first.
-        is_exact: whether all is bit for bit what one session would have come to.
+        is_exact: whether all is bit for bit what one session would have reached.
     """
 
     def __init__(self) -> None:
-        self.best: dict[str, Any] | None = None
+        self.best: Best | None = None
         self.is_exact = True
         self._machine = machine.facts()
 
@@ -100,7 +100,7 @@ def tracker_states(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def with_newest(error: errors.AgentlabError, committer: Committer) -> errors.AgentlabError:
-    """Returns an error that ended a run with a sentence about what there is to go on from; without if nothing was begun."""
+    """Returns an error that ended a run with a sentence about what can be resumed from; without if nothing was begun."""
     if not isinstance(error, errors.UsageError) or committer.newest() >= 0:
-        error.args = (f"{str(error).rstrip('.')}. {committer.told()}", *error.args[1:])
+        error.args = (f"{str(error).rstrip('.')}. {committer.describe()}", *error.args[1:])
     return error

@@ -1,4 +1,4 @@
-"""Session: a run from its first or its last committed step to its end."""
+"""Session: trains a run from its first or last committed step to its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agentlab.runs.checkpoints.initial_weights import InitialWeights
 from agentlab.runs.composition import with_packages
 from agentlab.runs.finite_checks import check_learning, check_unlimited_actions
 from agentlab.runs.run import Run
-from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.run_directory import Result, RunDirectory
 from agentlab.runs.saving import RunFiles, Saving, tracker_states, with_newest
 from agentlab.runs.timetable import Slices, Timetable, rate_limited
 from agentlab.runs.trackers.metrics_file import MetricsFile
@@ -35,7 +35,7 @@ from agentlab.tracker import Media, Metrics, RunControl, TrackedRun
 class Session(RunControl):
     """Takes the loop through a run's budget: reports, evaluates and commits checkpoints.
 
-    A checkpoint is of the state before what is due at its step, such as a report: going on from it begins with that. So a
+    A checkpoint is taken before any work due at its step, such as a report; resuming does that work first. So a
     run that was continued, even to a larger budget, leaves the same files as one that never ended.
 
     Args:
@@ -73,10 +73,10 @@ class Session(RunControl):
         self._is_ending = False  # by `finish`
         self._changes: list[tuple[str, float]] = []  # live settings to change before the next step
         self._reported = 0.0, 0  # training seconds and step at the last report
-        self._result: dict[str, Any] | None = None
+        self._result: Result | None = None
 
     def config(self, inexact: str) -> dict[str, Any]:
-        """Returns what config.json holds: all that it takes to run the task again, or to use its agent, and on what it ran.
+        """Returns the contents of config.json: all that is needed to run the task again or use its agent, and the machine.
 
         Args:
             inexact: why the run can't be resumed to the same bits; empty if it can.
@@ -106,7 +106,7 @@ class Session(RunControl):
                     start()
                     yield from self._train()
                     return self._evaluated()
-            except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
+            except GeneratorExit:  # the caller stops reading lines: what was learned is saved
                 self._save_aside()
                 raise
             except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
@@ -119,7 +119,7 @@ class Session(RunControl):
 
     @parts_guarded()
     def begin(self, inexact: str) -> None:
-        """Starts the run at step 0; `inexact` is what `Gear.inexact` told, and is warned of."""
+        """Starts the run at step 0; `inexact` is the result of `Gear.inexact`, and causes a warning."""
         self._start(inexact)
         self._begin_tracking({})
         if self._weights is not None:  # they are in no config, so that from now on the run has to be resumed from a checkpoint
@@ -131,7 +131,7 @@ class Session(RunControl):
         Args:
             checkpoint: one of its own.
             inexact: as of `begin`, when the run was begun.
-            begun_on: the machine that the run was begun on, as config.json tells.
+            begun_on: facts of the machine on which the run began.
 
         Raises:
             UnreadableError: the checkpoint is not one of this run.
@@ -148,7 +148,7 @@ class Session(RunControl):
         whole = gear.is_whole(checkpoint.has("environment"))
         if not whole and not inexact:
             warnings.warn(
-                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run goes on with new "
+                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run continues with new "
                 "episodes and is not the same as one that never stopped.",
                 errors.RunWarning,
                 stacklevel=4,
@@ -162,7 +162,7 @@ class Session(RunControl):
         if inexact:
             warnings.warn(
                 f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
-                "Resumed, it goes on from its checkpoint with new episodes.",
+                "When resumed, it continues from its checkpoint with new episodes.",
                 errors.RunWarning,
                 stacklevel=5,
             )
@@ -305,7 +305,7 @@ class Session(RunControl):
         evaluation = self._evaluate("evaluation")
         self._files.committer.wait()
         learner, best = self.agent.learner, self._saving.best
-        result = {
+        result: Result = {
             "task": self._task.name,
             "seed": self._seed,
             "gear": self._assembly.gear.name,
@@ -313,10 +313,11 @@ class Session(RunControl):
             "steps": int(learner.steps.numpy()),
             "updates": int(learner.updates.numpy()),
             "exact": self._saving.is_exact,
-            **({"best": best} if best else {}),
             "evaluation": evaluation,
             "seconds": self._clock.as_data(),
         }
+        if best:
+            result["best"] = best
         self._files.directory.write_result(result)
         self._result = result
         return Run(self._task, self._seed, self._files.directory.path, self.agent, result)

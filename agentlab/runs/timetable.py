@@ -84,7 +84,7 @@ class Slices:
 
 
 def rate_limited(stop: Callable[[], bool]) -> Callable[[], bool]:
-    """Returns what asks `stop` when the time of a slice has gone by since it was last asked."""
+    """Returns a function that calls `stop` at most once in the time of a slice."""
     asked = time.monotonic()
 
     def answer() -> bool:

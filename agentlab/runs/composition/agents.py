@@ -18,12 +18,13 @@ from agentlab.model import ModelBuilder
 from agentlab.runs.composition.environments import build_training_environment
 from agentlab.runs.composition.parts import build_part
 from agentlab.runs.composition.tasks import resolved
+from agentlab.runs.free_outputs import with_free_outputs
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec, choices_of, describe, map_space
 from agentlab.system.processes import forks
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.task import Task
 from agentlab.tensors import execution as executions
 from agentlab.trainer import Trainer
@@ -44,6 +45,7 @@ def build_agent(
     Raises:
         UsageError: parts do not fit together.
     """
+    # TensorFlow does not survive a fork.
     forks.check()
     trainer = build_part("trainer", task.trainer)
     models = build_models(task, seed, spec, trainer, model)
@@ -52,6 +54,8 @@ def build_agent(
     for sampler in samplers:
         check_actions(sampler, trainer.distribution(spec), spec)
     parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
+
+    # The acting network decides whether XLA or a graph is faster.
     acting = next(iter(models.values()))[0]
     execution = executions.resolve(task.execution, acting, gear)
     return Agent(spec, parts, task.num_environments, seed, execution, task.steps)
@@ -68,6 +72,8 @@ def build_models(
     networks = trainer.networks(spec)
     if unknown := [name for name in task.models if name not in networks]:
         raise errors.UsageError(errors.unknown("network", unknown[0], networks, f"Networks of trainer {task.trainer.name!r}"))
+
+    # Streams of their own: another number of networks leaves the acting one's weights as they are.
     acting, models = next(iter(networks)), {}
     for name, network in networks.items():
         part = task.models.get(name, task.model)
@@ -75,6 +81,7 @@ def build_models(
         input_spec = network.input_spec(spec)
         key = seed if name == acting else stream(seed, f"network {name}")
         keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
+        source = with_free_outputs(source, input_spec, network.free_outputs)
         models[name] = [build_model(source, input_spec, network.num_outputs, own, bool(part.from_file)) for own in keys]
     return models
 
@@ -85,6 +92,7 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
     Raises:
         UsageError: it is not of the shape that the environment takes, or can't be drawn from such outputs.
     """
+    # Blank outputs of one row; a sampler that fails here would fail at the first step.
     output = tf.zeros([1, *choices_of(spec.action), distribution.num_outputs])
     try:
         action = sampler.sample(distribution.of(output), tf.constant(0, tf.int64), at(0, 0))
@@ -93,9 +101,11 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
     except Exception as error:
         raise errors.UsageError(
             f"Sampler {type(sampler).__name__} can't draw an action of {spec.name!r} from a {type(distribution).__name__} of "
-            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {told(error)}. "
+            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {describe_error(error)}. "
             "Choose another sampler, in training (sampler.name) and evaluation (evaluation.sampler.name)."
         ) from error
+
+    # The shapes of one action, without the batch axis.
     shapes = tf.nest.map_structure(lambda leaf: tuple(leaf.shape[1:]), action)
     expected = map_space(lambda space: space.shape, spec.action)
     if shapes != expected:
@@ -127,8 +137,8 @@ def make_agent(
     Raises:
         UsageError: the task, a part or a setting is wrong.
     """
-    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     with contextlib.ExitStack() as closing:
-        built = build_training_environment(found)
+        built = build_training_environment(resolved_task)
         closing.callback(built.close)
-        return build_agent(found, seed, built.spec, model)
+        return build_agent(resolved_task, seed, built.spec, model)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from agentlab import errors
+from agentlab.configuration import merged
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.foreign import guard
 from agentlab.loop.agent import Agent
@@ -20,14 +20,14 @@ from agentlab.spec import EnvironmentSpec, leaves_of
 from agentlab.spec.environment_spec import LARGEST
 from agentlab.system import free_memory
 from agentlab.system.processes import forks
-from agentlab.system.tracebacks import told
-from agentlab.task import Part, Task, merged
+from agentlab.system.tracebacks import describe_error
+from agentlab.task import Part, Task
 
 FLOAT = 4  # bytes
 COPIES = 3  # of an observation: shown, led to, and on its way
 
 
-def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
+def build_environment(part: Part, num_environments: int, **extra: object) -> Environment | DeviceEnvironment:
     """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
 
     Raises:
@@ -35,11 +35,12 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     """
     cls = part_class("environment", part)
     check_imports(cls, part)
-    rows = {} if cls.on_device else {"num_environments": num_environments, **given}
+    rows = {} if cls.on_device else {"num_environments": num_environments, **extra}
 
     def fault(error: BaseException) -> errors.UsageError:
-        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {told(error)}.")
+        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {describe_error(error)}.")
 
+    # From here on this is other people's code.
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
     checked = built if built.on_device else guard.guarded(built)
     try:
@@ -50,7 +51,7 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     return checked
 
 
-def check_imports(cls: Any, part: Part) -> None:
+def check_imports(cls: object, part: Part) -> None:
     """Raises UsageError if a file has a module imported that no installed package registers environments from."""
     if not part.from_file or not hasattr(cls, "imported_modules"):
         return
@@ -64,21 +65,21 @@ def check_imports(cls: Any, part: Part) -> None:
 
 def _check_room(spec: EnvironmentSpec, rows: int) -> None:
     """Raises UsageError if observations are larger than any array, or there is no memory for those of all rows."""
-    shown, taken = leaves_of(spec.observation).values(), leaves_of(spec.action).values()
-    size, outputs = sum(math.prod(leaf.shape) for leaf in shown), sum(leaf.num_features for leaf in taken)
+    observations, actions = leaves_of(spec.observation).values(), leaves_of(spec.action).values()
+    size, outputs = sum(math.prod(leaf.shape) for leaf in observations), sum(leaf.num_features for leaf in actions)
     for count, what in ((size, f"observations of {size:,} numbers"), (outputs, f"actions of {outputs:,} outputs")):
         if count > LARGEST:
             raise errors.UsageError(f"Environment {spec.name!r} has {what}; expected at most {LARGEST:,}. Lower its settings.")
-    observed = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in shown)
+    observed = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in observations)
     needed = rows * (observed + FLOAT * outputs) * COPIES
     free_memory.check_free(needed, f"A step of {rows:,} environments {spec.name!r}", "num_environments")
 
 
 def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
-    """Returns what a task learns in.
+    """Returns the environment that a task trains in.
 
     Raises:
-        UsageError: it is not for so many environments side by side; told before a run begins.
+        UsageError: it doesn't support so many environments side by side; raised before a run begins.
     """
     forks.check()
     environment = build_environment(task.environment, task.num_environments)

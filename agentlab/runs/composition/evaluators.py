@@ -19,18 +19,22 @@ EVALUATION_ROWS = 100
 def build_evaluator(
     task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
 ) -> Evaluator:
-    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
+    """Returns the evaluator of an agent as the task says, with another number of `episodes` if given.
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
     seed = scalars.whole(seed, "The seed")
     part = evaluation_environment(task)
     chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
+
+    # No more rows than episodes: each plays at least one to its end.
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     model_footprint.check(agent.model, rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
+
+    # Draws of a stream of their own, so that evaluating changes nothing in training.
     actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "evaluation"))
     try:
         return Evaluator(environment, actor, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)

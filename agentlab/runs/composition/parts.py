@@ -25,14 +25,14 @@ def part_class(kind: str, part: Part) -> Any:
     return cls
 
 
-def build_part(kind: str, part: Part, **given: Any) -> Any:
-    """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
+def build_part(kind: str, part: Part, **extra: object) -> Any:
+    """Returns the part: its class loaded through its entry point, its settings checked; `extra` are the runner's own.
 
     Raises:
         PluginError: it cannot be loaded, or is of another kind.
         UsageError: a setting is wrong.
     """
-    return settings.build(part_class(kind, part), {**part.settings, **given}, f"{kind} {part.name!r}")
+    return settings.build(part_class(kind, part), {**part.settings, **extra}, f"{kind} {part.name!r}")
 
 
 def with_packages(task: Task) -> Task:

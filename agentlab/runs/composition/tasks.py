@@ -25,10 +25,12 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
         raise errors.UsageError(
             f'The changes are {errors.quoted(changes)}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
         )
-    found = find_task(task) if isinstance(task, str) else task
+
+    # The environment before the changes, which may set its arguments.
+    task_of_run = find_task(task) if isinstance(task, str) else task
     if environment is not None:
-        found = environment_objects.with_environment(found, environment)
-    return changing.changed(found, changes or {})
+        task_of_run = environment_objects.with_environment(task_of_run, environment)
+    return changing.changed(task_of_run, changes or {})
 
 
 def find_task(name: str) -> Task:
@@ -37,7 +39,7 @@ def find_task(name: str) -> Task:
     Raises:
         PluginError: there is none, or what it names is not a task.
     """
-    found = plugins.load("task", name)
-    if not isinstance(found, Task):
-        raise errors.PluginError(f"The task {name!r} is {found!r}; expected an agentlab.task.Task.")
-    return found
+    loaded = plugins.load("task", name)
+    if not isinstance(loaded, Task):
+        raise errors.PluginError(f"The task {name!r} is {loaded!r}; expected an agentlab.task.Task.")
+    return loaded

@@ -14,7 +14,7 @@ from agentlab import errors
 from agentlab.foreign.guard import is_interrupt
 from agentlab.system import files
 from agentlab.system.processes import patience
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.tracker import Media, Metrics, TrackedRun, Tracker
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class GuardedTracker(Tracker):
         except BaseException as error:  # SystemExit too: a tracker does not end the program
             if is_interrupt(error):
                 raise
-            reason = f"it raised {told(error)}"
+            reason = f"it raised {describe_error(error)}"
         if not reason:
             return returned[0]
         self._has_failed = True

@@ -68,8 +68,8 @@ class Acrobot(DeviceEnvironment):
 
     def observe(self, state: Nest) -> Tensor:
         first, second, *speeds = tf.unstack(state, axis=1)
-        shown = [tf.cos(first), tf.sin(first), tf.cos(second), tf.sin(second), *speeds]
-        return tf.cast(tf.stack(shown, axis=1), tf.float32)
+        entries = [tf.cos(first), tf.sin(first), tf.cos(second), tf.sin(second), *speeds]
+        return tf.cast(tf.stack(entries, axis=1), tf.float32)
 
 
 def _integrate(state: Tensor, torque: Tensor) -> Tensor:

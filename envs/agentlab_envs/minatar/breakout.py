@@ -59,6 +59,7 @@ class MinAtarBreakout(MinAtarGame):
         above, beside = tf.equal(game["ball_x"], paddle), tf.equal(x, paddle)
         caught = at_bottom & (above | beside)
 
+        # Off the top, a brick or the paddle from above; straight back from the paddle's side.
         reflected = at_top | breaks | (at_bottom & above)
         back = tf.where(caught, _entry(BACK, direction), direction)
         after = {

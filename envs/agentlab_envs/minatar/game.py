@@ -109,9 +109,9 @@ def cell(x: Tensor, y: Tensor) -> Tensor:
     return tf.one_hot(y, SIDE, True, False)[..., :, None] & tf.one_hot(x, SIDE, True, False)[..., None, :]
 
 
-def cells(x: Tensor, y: Tensor, shown: Tensor) -> Tensor:
-    """Returns `[B, 10, 10]` bool, True where one of N things `[B, N]` that are `shown` is; none of those off the board."""
-    rows = tf.one_hot(y, SIDE) * tf.cast(shown, tf.float32)[..., None]  # [B, N, 10]
+def cells(x: Tensor, y: Tensor, visible: Tensor) -> Tensor:
+    """Returns `[B, 10, 10]` bool, True where one of N things `[B, N]` that are `visible` is; none of those off the board."""
+    rows = tf.one_hot(y, SIDE) * tf.cast(visible, tf.float32)[..., None]  # [B, N, 10]
     return tf.matmul(rows, tf.one_hot(x, SIDE), transpose_a=True) > 0.0
 
 

@@ -44,7 +44,7 @@ SHOTS = 2
 
 @attrs.frozen
 class MinAtarSeaquest(MinAtarGame):
-    """A submarine earns 1 for each enemy it shoots and up to 10 for bringing up six divers, the more the more oxygen is left.
+    """A submarine earns 1 for each enemy it shoots and up to 10 for bringing up six divers, more if more oxygen is left.
 
     Coming up with divers fills the oxygen and costs a diver; each time, enemies appear and move faster. The task ends at an
     enemy or its shot, without oxygen, and when it comes up without a diver. Episodes have no other end. Channels: the
@@ -82,6 +82,7 @@ class MinAtarSeaquest(MinAtarGame):
         }
 
     def advance(self, game: Nest, action: Tensor, drawn: Tensor) -> tuple[Nest, Tensor, Tensor]:
+        # In the package's order: what moves first decides who hits whom.
         game = _act(_spawn(game, drawn), action)
         game, shot = _move_shots(game)
         game = _move_people(game)
@@ -89,6 +90,7 @@ class MinAtarSeaquest(MinAtarGame):
         game, by_torpedo = _move_torpedoes(game)
         game, by_fish, hit_too = _move_enemies(game, submarines=False)
 
+        # Air, surfacing and the end of the game.
         game, earned, drowned = _breathe(game)
         reward = tf.cast(shot + hit + hit_too + earned, tf.float32)
         timers = {name: count_down(game[name]) for name in ("spawn_timer", "diver_timer", "shot_timer")}
@@ -119,14 +121,14 @@ class MinAtarSeaquest(MinAtarGame):
         return [
             cell(game["x"], game["y"]),
             cell(game["x"] - direction(game["right"]), game["y"]),
-            _shown(shots),
+            _board_of(shots),
             trails[0] | trails[1],
             torpedoes[:, 0] | torpedoes[:, 1],
-            _shown(enemies, ~enemies["submarine"]),
-            _shown(enemies, enemies["submarine"]),
+            _board_of(enemies, ~enemies["submarine"]),
+            _board_of(enemies, enemies["submarine"]),
             _gauge(tf.zeros_like(game["oxygen"]), tf.maximum(game["oxygen"], 0) * SIDE // OXYGEN),
             _gauge(SIDE - 1 - game["divers"], tf.zeros_like(game["divers"]) + SIDE - 1),
-            _shown(people),
+            _board_of(people),
         ]
 
 
@@ -150,7 +152,7 @@ def _without(things: Nest, gone: Tensor) -> Nest:
     return {**things, "there": things["there"] & ~gone}
 
 
-def _shown(things: Nest, which: Tensor | None = None) -> Tensor:
+def _board_of(things: Nest, which: Tensor | None = None) -> Tensor:
     """Returns the board `[B, 10, 10]` of things `[B, N]`, or of some."""
     return cells(things["x"], things["y"], things["there"] if which is None else things["there"] & which)
 
@@ -208,6 +210,7 @@ def _spawn(game: Nest, drawn: Tensor) -> Nest:
 
 def _act(game: Nest, action: Tensor) -> Nest:
     """Returns the games with the submarine moved, or a new shot."""
+    # [B] whether a shot is fired; the submarine moves in the same step.
     fires = tf.equal(action, FIRE) & tf.equal(game["shot_timer"], 0)
     shot = {"x": game["x"], "y": game["y"], "right": game["right"]}
     return {
@@ -227,6 +230,8 @@ def _move_shots(game: Nest) -> tuple[Nest, Tensor]:
     """
     shots = _on(game["shots"], tf.ones_like(game["shots"]["there"]))
     enemies, spent, hits = game["enemies"], [], tf.zeros_like(game["x"])
+
+    # One shot after the other: an enemy can be hit once.
     for slot in range(SHOTS):
         shot = _slot(shots, slot)
         here = _at(enemies, shot["x"], shot["y"]) & shot["there"][:, None]
@@ -250,6 +255,8 @@ def _move_people(game: Nest) -> Nest:
     people, on_board = game["people"], game["divers"]
     due = people["there"] & tf.equal(people["timer"], 0)
     after, taken = _on(people, due), []
+
+    # One diver after the other: the last seat can be taken once.
     for slot in range(DIVERS):
         before = _at(people, game["x"], game["y"])[:, slot]
         here = before | _at(after, game["x"], game["y"])[:, slot]
