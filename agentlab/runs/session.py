@@ -20,6 +20,7 @@ from agentlab.runs.checkpoints.committer import Committer
 from agentlab.runs.checkpoints.initial_weights import InitialWeights
 from agentlab.runs.composition import with_packages
 from agentlab.runs.finite_checks import check_learning, check_unlimited_actions
+from agentlab.runs.reporter import Reporter
 from agentlab.runs.run import Run
 from agentlab.runs.run_directory import Result, RunDirectory
 from agentlab.runs.saving import RunFiles, Saving, tracker_states, with_newest
@@ -69,10 +70,10 @@ class Session(RunControl):
         self._timetable = Timetable(task)
         self._slices = Slices()
         self._saving = Saving()
+        self._reporter = Reporter(self._assembly, self._clock)
         self._step = 0
         self._is_ending = False  # by `finish`
         self._changes: list[tuple[str, float]] = []  # live settings to change before the next step
-        self._reported = 0.0, 0  # training seconds and step at the last report
         self._result: Result | None = None
 
     def config(self, inexact: str) -> dict[str, Any]:
@@ -155,7 +156,7 @@ class Session(RunControl):
             )
         self._saving.restore(checkpoint, whole and not inexact and not machine.differences(begun_on))
         self._clock.add(checkpoint.facts.get("seconds", {}))
-        self._reported = self._clock["train"], self._step
+        self._reporter.begin(self._step)
         self._begin_tracking(tracker_states(checkpoint))
 
     def _start(self, inexact: str) -> None:
@@ -256,13 +257,7 @@ class Session(RunControl):
 
     def _report(self, evaluation: dict[str, Any]) -> Metrics:
         """Tells the trackers a line of metrics; what those of the caller's own raise leaves a checkpoint, as an end of his."""
-        learner, (seconds, step) = self.agent.learner, self._reported
-        rate = (self._step - step) / max(self._clock["train"] - seconds, 1e-9)
-        self._reported = self._clock["train"], self._step
-        line: Metrics = {"step": self._step, "update": int(learner.updates.numpy())}
-        line |= {**self._assembly.gear.report(), **learner.means.collect()}
-        line |= {f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))}
-        line |= {"steps_per_second": rate, "seconds": self._clock.total()}
+        line = self._reporter.line(self._step, evaluation)
         try:
             self._files.trackers.line(line)
         except errors.WriteFault:
@@ -304,20 +299,7 @@ class Session(RunControl):
         """Evaluates the trained agent and writes result.json."""
         evaluation = self._evaluate("evaluation")
         self._files.committer.wait()
-        learner, best = self.agent.learner, self._saving.best
-        result: Result = {
-            "task": self._task.name,
-            "seed": self._seed,
-            "gear": self._assembly.gear.name,
-            "execution": self.agent.execution,
-            "steps": int(learner.steps.numpy()),
-            "updates": int(learner.updates.numpy()),
-            "exact": self._saving.is_exact,
-            "evaluation": evaluation,
-            "seconds": self._clock.as_data(),
-        }
-        if best:
-            result["best"] = best
+        result = self._reporter.result(self._task, self._seed, self._saving, evaluation)
         self._files.directory.write_result(result)
         self._result = result
         return Run(self._task, self._seed, self._files.directory.path, self.agent, result)

@@ -16,9 +16,9 @@ from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent, Parts
 from agentlab.model import ModelBuilder
 from agentlab.runs.composition.environments import build_training_environment
+from agentlab.runs.composition.free_outputs import with_free_outputs
 from agentlab.runs.composition.parts import build_part
 from agentlab.runs.composition.tasks import resolved
-from agentlab.runs.free_outputs import with_free_outputs
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
