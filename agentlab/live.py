@@ -13,6 +13,7 @@ import tensorflow as tf
 from agentlab import errors, settings
 from agentlab.checks import scalars
 from agentlab.schedules import Constant, Schedule, as_schedule
+from agentlab.tensors.state import Scratch
 
 Assign = Callable[[str, Any], object]
 
@@ -29,7 +30,12 @@ class LiveSchedule(Schedule):
         self.original = original
         self._is_constant = isinstance(original, Constant)
         start = original.value if isinstance(original, Constant) else math.nan  # nan: the original counts
-        self.number = tf.Variable(start, dtype=tf.float32, trainable=False) if number is None else number
+        self._number = Scratch(tf.Variable(start, dtype=tf.float32, trainable=False) if number is None else number)
+
+    @property
+    def number(self) -> tf.Variable:
+        """The variable. It is no part of the state of a part that holds the schedule: checkpoints hold what was changed."""
+        return self._number.variable
 
     def __call__(self, count: Any) -> Any:
         number = self.number.read_value()

@@ -64,6 +64,11 @@ def _names_optimizer(trainer: Trainer) -> bool:
     return not isinstance(trainer.optimizer, keras.optimizers.Optimizer)
 
 
+def rate(default: Any) -> Any:
+    """Returns an attrs field for the learning rate of a trainer, 0 or greater; it is live where the optimizer is named."""
+    return attrs.field(default=default, validator=_check_rate, metadata={LIVE: _names_optimizer})
+
+
 class Score(abc.ABC):
     """What a trainer adds to an evaluation's report besides returns, such as the accuracy per class."""
 
@@ -227,9 +232,7 @@ class Trainer:
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
 
     optimizer: str | dict[str, Any] | Any = "adam"
-    learning_rate: float | schedules.Schedule = attrs.field(
-        default=1e-3, validator=_check_rate, metadata={LIVE: _names_optimizer}
-    )
+    learning_rate: float | schedules.Schedule = rate(1e-3)
     max_gradient_norm: float | None = optional_positive(None)
     learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     update_period: int | None = optional_positive(None)
