@@ -109,7 +109,7 @@ class LiveSettings:
             if setting.field.validator is not None:
                 setting.field.validator(setting.part, setting.field, number)
         except (ValueError, TypeError) as error:
-            raise errors.UsageError(f"Setting {name!r} can't be changed to {number:g}: {errors.first_line(error)}.") from error
+            raise errors.UsageError(f"Setting {name!r} can't be changed to {number:g}: {settings.reason(error)}.") from error
         return number
 
     def change(self, name: str, value: Any) -> None:
