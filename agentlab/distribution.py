@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
-from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of
+from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of, is_array
 from agentlab.types import Nest, Seed, Shape, Tensor
 
 COLDEST = 1e-6  # temperature that stands in for 0 where it divides
@@ -47,7 +47,7 @@ class Distribution(abc.ABC):
 
     @property
     def deviation_outputs(self) -> tuple[int, ...]:
-        """Places among the K outputs of those that say how far actions spread around the mode; by default there are none."""
+        """Which of the K outputs say how far actions spread around the mode, by place; by default none."""
         return ()
 
     def of(self, output: Tensor) -> Self:
@@ -109,7 +109,7 @@ def _unable(distribution: Distribution, reason: str, remedy: str) -> str:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Categorical(Distribution):
-    """One choice among `num_values`, by logits; with several choices in an action, one after the other.
+    """One choice among `num_values`, by logits; an action may consist of several such choices.
 
     Attributes:
         num_values: A, values to choose among.
@@ -345,7 +345,7 @@ class Normal(Distribution):
         log_std = tf.clip_by_value(outputs + math.log(self.unit_deviation), *LOG_STD_RANGE)
         if self.temperature is None:
             return log_std
-        # p**(1 / t) of a normal distribution is one of variance t times as large.
+        # p**(1 / t) of a normal distribution is a normal distribution with t times the variance.
         return log_std + 0.5 * tf.math.log(tf.maximum(self.temperature, COLDEST**2))
 
     def mode(self) -> Tensor:
@@ -417,7 +417,7 @@ class SquashedNormal(Distribution):
         return self._density(tf.atanh(tf.clip_by_value(unit, -limit, limit)))
 
     def entropy(self) -> Tensor:
-        # The normal's own, and the mean change of volume, which has no closed form.
+        # The normal's own entropy, and the mean change of volume, which has no closed form.
         normal = self._normal()
         raw = normal.mean[..., None] + tf.exp(normal.log_std)[..., None] * POINTS  # [B, *A, points]
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
@@ -445,7 +445,7 @@ class SquashedNormal(Distribution):
 
 @attrs.frozen(eq=False, kw_only=True)
 class ClippedNormal(Distribution):
-    """A normal distribution of which what lies beyond a bound of the action counts as that bound.
+    """A normal distribution whose draws beyond a bound of the action count as that bound.
 
     A bound has a probability of its own, that of everything beyond it; between the bounds there is a density (Fujita and Maeda
     2018, arXiv:1802.07564). Where an element has two bounds, outputs are in units in which they are -1 and 1; else in units of
@@ -589,7 +589,7 @@ def distribution_of(space: SpaceNest, of_numbers: Callable[[Array], Distribution
         names = sorted(space)
         axes = {name: choices_of(space[name]) for name in names}
         return Joint(entries={name: distribution_of(space[name], of_numbers) for name in names}, choices=axes)
-    if of_numbers is not None and isinstance(space, Array):
+    if of_numbers is not None and is_array(space):
         return of_numbers(space)
     return _USUAL[type(space)](space)
 
@@ -632,7 +632,7 @@ def draw(logits: Tensor, temperature: Tensor, seed: Seed) -> Tensor:
 
 
 def _nucleus(values: Tensor, temperature: Tensor, probability: float) -> Tensor:
-    """Returns which of `values` `[..., K]`, in descending order, it takes to make up a probability; bool, the first always."""
+    """Returns which of `values` `[..., K]` in descending order are needed to make up a probability; bool, the first always."""
     chances = _chances(values, temperature)
     before = tf.cumsum(chances, axis=-1, exclusive=True)
     return before < probability * tf.reduce_sum(chances, axis=-1, keepdims=True)

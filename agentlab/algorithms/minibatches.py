@@ -22,7 +22,7 @@ def sequences_of(values: Nest, length: int) -> Nest:
 
 
 def check_division(rows: int, num_minibatches: int, remedy: str) -> None:
-    """Checks that minibatches can be of the same size.
+    """Checks that all minibatches can have the same size.
 
     Args:
         rows: of an epoch.

@@ -44,7 +44,7 @@ class TargetNetwork:
         self._held = [tf.Variable(value, trainable=False, name="target") for value in self._newest()]
 
     def output(self, observation: Nest) -> Tensor:
-        """Returns its outputs `[N, K]` for observations `[N, *O]`; of a model that carries a state, use `unroll`."""
+        """Returns its outputs `[N, K]` for observations `[N, *O]`; for a model that carries a state, use `unroll`."""
         return self._network.infer(observation, variables=self.values())[0]
 
     def unroll(self, observation: Nest, state: Nest, begun: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class TargetNetwork:
         return {"updates": COUNT}
 
     def _move(self) -> int:
-        """Moves all that is held; returns 0, since branches of a graph have to return something."""
+        """Moves every variable; returns 0, since branches of a graph have to return something."""
         for held, moved in zip(self._held, self._moved(), strict=True):
             held.assign(moved)
         return 0
@@ -91,7 +91,7 @@ class TargetNetwork:
         return held + tf.cast(self.rate, newest.dtype) * (newest - held) if averaged else newest
 
     def _newest(self) -> list[Tensor]:
-        """Returns the model's values as they are held: the vector if there is one, then the variables that are not in it."""
+        """Returns the model's values as they are stored: the vector if there is one, then the variables outside it."""
         values = [tf.convert_to_tensor(variable.value) for variable in self._variables]
         count = len(self._vector)
         return [flatten(values[:count]), *values[count:]] if count else values

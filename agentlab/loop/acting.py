@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.checks.values import Values
-from agentlab.loop.host_call import HostCall
+from agentlab.loop.host.call import HostCall
 from agentlab.loop.policy import Policy
 from agentlab.spec import blank, conform, copied, is_batch, to_environment
 from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves

@@ -72,7 +72,7 @@ class Policy:
         return self.network.restart(state, begun)
 
     def restart_on_host(self, state: Nest, begun: np.ndarray) -> Nest:
-        """As `restart`, for a host program, which is spared the operations of the many steps at which no episode begins."""
+        """As `restart`, for a host program: at the many steps where no episode begins it runs no operations."""
         return self.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
 
     def _forward(self, observation: Nest, state: Nest, seed: Seed, training: bool) -> tuple[Tensor, Nest]:

@@ -58,7 +58,7 @@ class EpisodeStatistics:
     def closed(self, ended: Tensor) -> EpisodeStatistics:
         """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
         ended = _as_float64(ended)
-        # 1 where the episode goes on: its sums are kept, those of the others start at 0.
+        # 1 where the episode continues: its sums are kept, the others start at 0.
         going_on = 1.0 - ended
         return EpisodeStatistics(
             self.running_return * going_on,

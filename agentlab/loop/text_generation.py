@@ -99,7 +99,7 @@ class Writer:
 
     def _chunks(self, length: int, beginning: np.ndarray) -> Iterator[np.ndarray]:
         self._actor.steps.assign(0)
-        # [B, P] the prompt, all but whose last character the model reads first.
+        # [B, P] the prompt; the model first reads all of it but the last character.
         rows = tf.constant(np.tile(beginning, (self._num, 1)))
         state = self._read(rows[:, :-1], self._actor.initial_state(self._num))
         episodes, _ = self._echo.reset()

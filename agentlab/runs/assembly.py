@@ -9,7 +9,7 @@ import keras
 
 from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import Evaluator, Show
-from agentlab.loop.gears import Gear
+from agentlab.loop.gear import Gear
 from agentlab.model import ModelBuilder
 from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.checkpoints.initial_weights import InitialWeights

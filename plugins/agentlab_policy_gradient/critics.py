@@ -111,7 +111,7 @@ class SharedTorso(Critic):
     def values(self, trainer: PolicyGradient, rollout: Batch) -> tuple[Tensor, Tensor]:
         see, network, shape = trainer.spec.see, trainer.acting.network, rollout.reward.shape
 
-        # What an action led to is judged by the state that the network had there.
+        # Next observations are valued with the state that the network had there.
         observation, next_observation, state = merge_time((rollout.observation, rollout.next_observation, rollout.state))
         _, after = network(see(observation), state)
         beyond, _ = network(see(next_observation), after)
@@ -136,6 +136,6 @@ class SharedTorso(Critic):
 
 
 def last_output(outputs: Tensor) -> Tensor:
-    """Returns the last of the outputs `[N, ..., K]`, `[N]`: of an action that is several choices, the mean over them."""
+    """Returns the last of the outputs `[N, ..., K]`, `[N]`; where an action is several choices, its mean over them."""
     values = outputs[..., -1]
     return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))

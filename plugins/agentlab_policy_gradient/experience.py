@@ -1,4 +1,4 @@
-"""Experience: what a policy gradient learns from, cut into the sequences of which minibatches are made."""
+"""Experience: what a policy gradient learns from, cut into the sequences that minibatches are made of."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class PPO(PolicyGradient):
         return metrics["approx_kl"] > self.target_kl
 
     def policy_loss(self, policy: Distribution, rows: Experience, clip: Tensor, entropy_weight: Tensor) -> Loss:
-        """Returns the loss of a policy `[N]`: the clipped gain and the entropy, each with a minus."""
+        """Returns the loss of a policy `[N]`: minus the clipped gain, minus the weighted entropy."""
         # [N] advantages, and the logarithm of how much more probable the action has become.
         advantage = normalized(rows.advantage, rows.weight) if self.normalize_advantages else rows.advantage
         log_ratio = policy.log_probability(rows.action) - rows.log_probability

@@ -16,8 +16,9 @@ import agentlab
 from agentlab import Agent, Parts, TimeStep, errors
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.foreign.guard import guarded
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.evaluation import Evaluator
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.program import play
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy, Greedy

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
 from agentlab.schedules import Linear

@@ -19,8 +19,8 @@ from safetensors.numpy import load_file
 
 import agentlab
 from agentlab import Agent, Parts, errors
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.evaluation import Evaluator
-from agentlab.loop.gears import DeviceGear
 from agentlab.program.cli import main
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy

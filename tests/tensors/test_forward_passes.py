@@ -10,7 +10,8 @@ from agentlab import seeds
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.memory import Latest
 from agentlab.model import RecurrentModel, as_network, infer
 from agentlab.runs.composition import build_evaluator, make_agent, resolved

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentlab import errors
-from agentlab.loop.gears import Groups
+from agentlab.loop.gear import Groups
 from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.system.files import UnreadableError

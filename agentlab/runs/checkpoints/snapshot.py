@@ -6,7 +6,7 @@ import math
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
-from agentlab.loop.gears import Gear, Groups
+from agentlab.loop.gear import Gear, Groups
 from agentlab.runs.checkpoints.store import Checkpoint
 from agentlab.system import arrays
 from agentlab.system.files import UnreadableError, UnwritableError

@@ -12,7 +12,9 @@ from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.foreign import guard
 from agentlab.loop.agent import Agent
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, Gear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.gear import Gear
+from agentlab.loop.host.gear import HostGear
 from agentlab.registry import plugins
 from agentlab.runs.composition.parts import build_part, part_class
 from agentlab.seeds import at

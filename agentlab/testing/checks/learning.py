@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
-from agentlab.loop.gears import DeviceGear
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.runs.composition import build_environment, build_evaluator, build_models, build_part
 from agentlab.task import Task
 from agentlab.trainer import Trainer

@@ -127,10 +127,10 @@ def _meet(game: Nest) -> tuple[Nest, Tensor, Tensor]:
 
 
 def _move(game: Nest) -> Nest:
-    """Returns the games with all things one cell on, where it is time; those off the field are gone."""
+    """Returns the games with all things one cell further where it is time, without those that left the field."""
     due = tf.equal(game["move_timer"], 0)
 
-    # One cell on, and gone where that is off the board.
+    # One cell further, and gone where that is off the board.
     column = game["column"] + tf.where(due[:, None], direction(game["right"]), 0)
     there = game["there"] & (column >= 0) & (column < SIDE)
     return {
@@ -142,10 +142,10 @@ def _move(game: Nest) -> Nest:
 
 
 def _ramp(game: Nest) -> Nest:
-    """Returns the games with their timers one step on, and shorter periods where it is time."""
+    """Returns the games with their timers counted down, and shorter periods where it is time."""
     spawn, move, timer, ramps = (game[name] for name in ("spawn_period", "move_period", "ramp_timer", "ramps"))
 
-    # Ramping ends when both periods are as short as they get.
+    # The game stops speeding up when both periods are as short as they get.
     ramping = (spawn > 1) | (move > 1)
     due = ramping & (timer < 0)
     moves_faster = due & (move > 1) & tf.equal(ramps % 2, 1)

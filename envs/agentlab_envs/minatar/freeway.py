@@ -21,7 +21,7 @@ SLOWEST = 5  # steps between two moves of the slowest car
 
 @attrs.frozen
 class MinAtarFreeway(MinAtarGame):
-    """A chicken earns 1 for reaching the top, and starts at the bottom again then or when a car hits it.
+    """A chicken earns 1 for reaching the top; then, or when a car hits it, it starts at the bottom again.
 
     Each time it reaches the top, the cars get other speeds and directions. The task has no end; episodes are truncated after
     2,501 steps, where the package's end. Channels: chicken, cars, and the trails of cars that move every step, every other

@@ -36,7 +36,7 @@ RELOAD, ENEMY_RELOAD = 5, 10  # steps between two shots
 SPAWN_PERIOD, MOVE_PERIOD, SHORTEST_MOVE = 20, 5, 2  # of enemies, at first; and their fastest moves
 DIVER_SPAWN_PERIOD, DIVER_MOVE_PERIOD = 30, 5
 SEATS = 6  # for divers
-# As many as there can be at once: what crosses ten cells takes ten times a move, and appears once in a period.
+# As many as there can be at once: each takes ten moves to cross the board, and one appears in each period.
 ENEMIES = SIDE * (SHORTEST_MOVE + 1)
 DIVERS = 2
 SHOTS = 2
@@ -140,7 +140,7 @@ def _nothing(batch: int, count: int, numbers: tuple[str, ...] = (), flags: tuple
 
 
 def _put(things: Nest, new: Nest, where: Tensor) -> Nest:
-    """Returns things `[B, N]` with a new one `[B]` in front of them where `where` `[B]` says so."""
+    """Returns things `[B, N]` with a new one `[B]` put first where `where` `[B]` is True."""
     values = {"there": tf.ones_like(where), **new}
     return {
         name: tf.where(where[:, None], tf.concat([values[name][:, None], old[:, :-1]], axis=1), old)
@@ -153,7 +153,7 @@ def _without(things: Nest, gone: Tensor) -> Nest:
 
 
 def _board_of(things: Nest, which: Tensor | None = None) -> Tensor:
-    """Returns the board `[B, 10, 10]` of things `[B, N]`, or of some."""
+    """Returns the board `[B, 10, 10]` of things `[B, N]`, or of some of them."""
     return cells(things["x"], things["y"], things["there"] if which is None else things["there"] & which)
 
 
@@ -170,7 +170,7 @@ def _at(things: Nest, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _first(which: Tensor, reverse: bool = False) -> Tensor:
-    """Returns the first, or last, True in each row of `[B, N]`, alone."""
+    """Returns `[B, N]` with only the first, or last, True of each row left."""
     return which & tf.equal(tf.cumsum(tf.cast(which, tf.int32), axis=1, reverse=reverse), 1)
 
 
@@ -209,7 +209,7 @@ def _spawn(game: Nest, drawn: Tensor) -> Nest:
 
 
 def _act(game: Nest, action: Tensor) -> Nest:
-    """Returns the games with the submarine moved, or a new shot."""
+    """Returns the games with the submarine moved, or with a new shot."""
     # [B] whether a shot is fired; the submarine moves in the same step.
     fires = tf.equal(action, FIRE) & tf.equal(game["shot_timer"], 0)
     shot = {"x": game["x"], "y": game["y"], "right": game["right"]}
@@ -224,7 +224,7 @@ def _act(game: Nest, action: Tensor) -> Nest:
 
 
 def _move_shots(game: Nest) -> tuple[Nest, Tensor]:
-    """Returns the games with the submarine's shots one cell on, and how many enemies they hit `[B]` int64.
+    """Returns the games with the submarine's shots one cell further, and how many enemies they hit `[B]` int64.
 
     A shot hits one enemy: the oldest fish in its cell, else the oldest submarine. The newest shot comes first.
     """
@@ -244,7 +244,7 @@ def _move_shots(game: Nest) -> tuple[Nest, Tensor]:
 
 
 def _on(things: Nest, moves: Tensor) -> Nest:
-    """Returns things `[B, N]` with those that move one cell on, those off the board gone."""
+    """Returns things `[B, N]` with those that move one cell further, without those that left the board."""
     x = things["x"] + tf.where(moves, direction(things["right"]), 0)
     there = things["there"] & (x >= 0) & (x < SIDE)
     return {**things, "x": tf.where(there, x, 0), "there": there}
@@ -288,14 +288,14 @@ def _move_enemies(game: Nest, submarines: bool) -> tuple[Nest, Tensor, Tensor]:
 
 
 def _torpedoes(enemies: Nest, fires: Tensor) -> Tensor:
-    """Returns the shots of enemies that fire, `[B, 2, 10, 10]`; those that are off the board shoot into nothing."""
+    """Returns the shots of enemies that fire, `[B, 2, 10, 10]`; those of enemies off the board are lost."""
     fires &= enemies["there"]
     sides = [cells(enemies["x"], enemies["y"], fires & right) for right in (~enemies["right"], enemies["right"])]
     return tf.stack(sides, axis=1)
 
 
 def _run_into_shots(enemies: Nest, moving: Tensor, shots: Nest) -> tuple[Nest, Nest, Tensor]:
-    """Returns enemies without those that moved into a shot, the shots without those, and how many were hit `[B]` int64.
+    """Returns the enemies and the shots without those that met, and how many enemies were hit `[B]` int64.
 
     The newest enemy comes first, and meets the oldest shot.
     """
@@ -310,7 +310,7 @@ def _run_into_shots(enemies: Nest, moving: Tensor, shots: Nest) -> tuple[Nest, N
 
 
 def _move_torpedoes(game: Nest) -> tuple[Nest, Tensor]:
-    """Returns the games with the enemies' shots one cell on, and whether one met the submarine `[B]`."""
+    """Returns the games with the enemies' shots one cell further, and whether one met the submarine `[B]`."""
     before = game["torpedoes"]
     left = tf.pad(before[:, 0, :, 1:], [[0, 0], [0, 0], [0, 1]])
     right = tf.pad(before[:, 1, :, :-1], [[0, 0], [0, 0], [1, 0]])

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.loop.gears import DeviceGear
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.registry.plugins import load
 from agentlab.runs import composition
 from agentlab.runs.model_building import build_model

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.loop import gears
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.model import as_network
 from agentlab.registry import plugins
 from agentlab.runs import composition
@@ -332,7 +332,7 @@ def test_both_gears_and_every_execution_learn_the_same(tmp_path, way):
 
 def test_the_loop_is_traced_once():
     agent = agentlab.make_agent("char-rnn", changes=SMALL)
-    gear = gears.DeviceGear(agent, Text(text=TEXT, window=16), 0)
+    gear = DeviceGear(agent, Text(text=TEXT, window=16), 0)
     gear.start()
     for turns in (3, 5):
         gear.run(turns)

@@ -9,10 +9,10 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.loop.host_call import HostCall
+from agentlab.loop.host.call import HostCall
+from agentlab.loop.host.lookahead import Lookahead
+from agentlab.loop.host.staging import Staging
 from agentlab.loop.learner import Learner
-from agentlab.loop.lookahead import Lookahead
-from agentlab.loop.staging import Staging
 from agentlab.spec import blank, copied
 from agentlab.tensors.execution import compiled
 from agentlab.trainer import Recording
@@ -162,7 +162,7 @@ class StagedHostActor(HostActor):
         # Updates before the first stored step would have nothing to learn from.
         self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
 
-        # One update waits for the next decision, to be one call with it; several are made now.
+        # A single update waits for the next decision, with which it shares a call; several are made now.
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
         if due == 1:
             self._waits = True

@@ -11,7 +11,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.checks.timesteps import TimeStepCheck
 from agentlab.checks.values import as_end, as_reward
-from agentlab.loop.host_actors import HostActor
+from agentlab.loop.host.actors import HostActor
 from agentlab.loop.turn import restarted
 from agentlab.spec import EnvironmentSpec, conform, copied, is_batch, to_environment
 from agentlab.types import Decision, Nest, TimeStep, is_empty, map_leaves

@@ -52,7 +52,7 @@ class Lookahead:
         """
         if not self.is_active:
             return None, ()
-        # A step outside of what was drawn, as after a resume, draws anew from there.
+        # A step outside the window that was drawn, as after a resume, draws a new one.
         index = (step - self._begin) // self._rows
         if not 0 <= index < len(self._drawn):
             self._draw_from(step)
