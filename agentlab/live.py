@@ -128,7 +128,7 @@ def live_fields(part: Any) -> list[attrs.Attribute]:
 def _is_live(part: Any, field: attrs.Attribute) -> bool:
     declared = field.metadata.get(settings.LIVE, False)
     is_declared = declared(part) if callable(declared) else declared
-    return bool(is_declared) and getattr(part, field.name) is not None
+    return bool(is_declared) and getattr(part, field.name, None) is not None
 
 
 def _variable_for(part: Any, field: attrs.Attribute, may_be_schedule: bool, kind: type) -> Assign:

@@ -221,6 +221,8 @@ class Session(RunControl):
         """Changes the live settings that somebody asked to be changed, and tells the trackers of each."""
         changes, self._changes = self._changes, []
         for name, number in changes:
+            if self.agent.live.changed.get(name) == number:  # as somebody asks at every report
+                continue
             self.agent.change(name, number)
             self._files.trackers.change({"step": self._step, "update": int(self.agent.learner.updates.numpy()), name: number})
 

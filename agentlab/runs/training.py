@@ -95,7 +95,13 @@ class Training(Iterator[Metrics]):
         self._session.change(name, value)
 
     def media(self, name: str, content: Media) -> None:
-        """Hands a text, or frames `[T, height, width, 3]` uint8, to the trackers, as of the last report's step."""
+        """Hands a text, or frames `[T, height, width, 3]` uint8, to the trackers, as of the last report's step.
+
+        Raises:
+            UsageError: nothing has been trained yet, or the training was closed.
+        """
+        if not self._begun or inspect.getgeneratorstate(self._lines) == inspect.GEN_CLOSED:
+            raise errors.UsageError("There are no trackers to hand this to: the training has not begun, or was closed.")
         self._session.media(name, content)
 
     def close(self) -> None:
