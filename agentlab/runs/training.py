@@ -33,7 +33,7 @@ class Training(Iterator[Metrics]):
         self.agent: Agent = session.agent
         self.directory: pathlib.Path = directory.path
         self._session, self._opened = session, directory
-        self._lines = session.lines(directory, *following.in_directory(directory), start)
+        self._lines = session.lines(directory, *following.in_directory(directory, session.agent), start)
         weakref.finalize(self, self._lines.close)  # also before the interpreter ends, when no thread can be started any more
         self._begun = False
         self._run: Run | None = None

@@ -8,8 +8,10 @@ from typing import Any
 import attrs
 
 from agentlab import errors
+from agentlab.loop.agent import Agent
 from agentlab.runs.composition import build_part
 from agentlab.runs.run_directory import EVENTS, METRICS, RunDirectory
+from agentlab.runs.trackers.endless import EndlessEpisodes
 from agentlab.runs.trackers.event_file import TensorBoard
 from agentlab.runs.trackers.guard import GuardedTracker
 from agentlab.runs.trackers.metrics_file import MetricsFile
@@ -34,10 +36,11 @@ class Following:
     others: dict[str, GuardedTracker]
     on_report: Callable[[Metrics], object] | None = None
 
-    def in_directory(self, directory: RunDirectory) -> tuple[Trackers, MetricsFile]:
-        """Returns all trackers of the run in a directory, and of these the one that writes metrics.jsonl."""
-        metrics = MetricsFile(directory)
+    def in_directory(self, directory: RunDirectory, agent: Agent) -> tuple[Trackers, MetricsFile]:
+        """Returns all trackers of an agent's run in a directory, and of these the one that writes metrics.jsonl."""
+        metrics, endless = MetricsFile(directory), EndlessEpisodes(agent.spec, agent.num_environments)
         own: dict[str, Tracker] = {METRICS: metrics, EVENTS: TensorBoard(directory), "progress": self.progress}
+        own["endless"] = endless
         last = {} if self.on_report is None else {"on_report": ReportFunction(self.on_report)}
         return Trackers({**own, **self.others, **last}), metrics
 
@@ -72,6 +75,13 @@ def build_following(
 def _free_name(name: str, taken: dict[str, Any]) -> str:
     """Returns a name for one more tracker: its own, or with a number where that is taken."""
     number = 1
-    while (numbered := name if number == 1 else f"{name} {number}") in {*taken, METRICS, EVENTS, "progress", "on_report"}:
+    while (numbered := name if number == 1 else f"{name} {number}") in {
+        *taken,
+        METRICS,
+        EVENTS,
+        "progress",
+        "endless",
+        "on_report",
+    }:
         number += 1
     return numbered
