@@ -25,7 +25,7 @@ import pytest
 import tensorflow  # noqa: F401 - imported once, before forking
 
 import agentlab
-from agentlab.runs import session
+from agentlab.runs import timetable
 from sabotage import Saboteur
 
 DQN = {
@@ -132,7 +132,7 @@ FAMILIES = {
 
 def go_on(family: str, directory: pathlib.Path) -> None:
     """Begins or resumes a run."""
-    session.SLICE_SECONDS = 0.02  # so that a run is divided otherwise each time
+    timetable.SLICE_SECONDS = 0.02  # so that a run is divided otherwise each time
     if (directory / "config.json").exists():
         agentlab.resume(directory)
     else:
