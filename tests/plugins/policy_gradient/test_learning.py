@@ -16,7 +16,7 @@ from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.host.gear import HostGear
-from agentlab.runs.free_outputs import with_free_outputs
+from agentlab.runs.composition.free_outputs import with_free_outputs
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Stochastic
 from agentlab.schedules import Linear
