@@ -54,7 +54,7 @@ class HostActor(abc.ABC):
         """Does all that waits, so that the variables hold everything observed so far."""
 
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
-        """Reads again what was assigned from outside: the learner's counters, and settings by which it draws ahead."""
+        """Reads again what was assigned from outside: the learner's counters, and settings that it draws ahead by."""
 
 
 class RecordingHostActor(HostActor):
