@@ -72,12 +72,15 @@ class Network:
         inputs: what it sees: "observation", or "observation" and "action", which its model then gets as a mapping.
         count: networks of this description, each with weights of its own.
         learning_rate: of its optimizer; None for the trainer's.
+        free_outputs: places among the outputs of those that are trained numbers of their own, the same for every observation,
+            such as a standard deviation that depends on nothing. They begin at 0, and the model has no outputs for them.
     """
 
     num_outputs: int
     inputs: tuple[str, ...] = ("observation",)
     count: int = 1
     learning_rate: float | schedules.Schedule | None = None
+    free_outputs: tuple[int, ...] = ()
 
     def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
         """Returns `spec` with the observation that the network's model sees."""
@@ -176,6 +179,11 @@ class TrainedNetwork:
         self.models = list(models)
         self.network: RunnableNetwork = as_network(self.models[0])
         self.updater = updater
+
+    @property
+    def optimizer_steps(self) -> Tensor:
+        """How often the optimizer has changed the weights, an integer scalar."""
+        return self.updater.optimizer.iterations.value
 
     @property
     def weights(self) -> list[keras.Variable]:

@@ -26,6 +26,7 @@ from agentlab.model import ModelBuilder
 from agentlab.registry import environment_objects, plugins
 from agentlab.registry import task_changes as changing
 from agentlab.registry.kinds import KINDS
+from agentlab.runs.free_outputs import with_free_outputs
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
@@ -171,6 +172,7 @@ def build_models(
         input_spec = network.input_spec(spec)
         key = seed if name == acting else stream(seed, f"network {name}")
         keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
+        source = with_free_outputs(source, input_spec, network.free_outputs)
         models[name] = [build_model(source, input_spec, network.num_outputs, own, bool(part.from_file)) for own in keys]
     return models
 

@@ -106,17 +106,27 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def repeat(body: Callable[[Any], Any], carry: Any, count: Any) -> Any:
+def repeat(body: Callable[[Any], Any], carry: Any, count: Any, stop: Callable[[Any], Any] | None = None) -> Any:
     """Returns `carry` after `count` (int64 scalar) times `carry = body(carry)`: a loop of the graph, or of Python if eager.
 
     The count is no constant of the compiled program, which a `range` would make it: XLA would compile anew for each.
+
+    Args:
+        body: of the loop.
+        carry: any structure of tensors.
+        count: how often at most.
+        stop: returns, from the carry, whether the loop ends before (a bool scalar); None if it never does.
     """
     autograph = tf.__internal__.autograph
     converted = body
     if not tf.executing_eagerly():  # then as converted as the caller, see `Compiled`
         converted = autograph.tf_convert(body, autograph.control_status_ctx())
+
+    def goes_on(index: Any, held: Any) -> Any:
+        return index < count if stop is None else (index < count) & ~stop(held)
+
     start = tf.constant(0, tf.int64)
-    return tf.while_loop(lambda index, _: index < count, lambda index, held: (index + 1, converted(held)), (start, carry))[1]
+    return tf.while_loop(goes_on, lambda index, held: (index + 1, converted(held)), (start, carry))[1]
 
 
 class GraphCall:

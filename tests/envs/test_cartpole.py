@@ -11,6 +11,7 @@ from agentlab import seeds
 from agentlab.loop.autoreset import Autoreset, Episodes
 from agentlab_envs.control import cartpole
 from agentlab_envs.control.cartpole import CartPole
+from samples import KOLMOGOROV, distance, limit
 
 KEY = seeds.stream(0, "test")
 SEED = seeds.at(KEY, 0)
@@ -132,17 +133,6 @@ def test_the_spec_is_gymnasiums():
     assert spec.max_episode_steps == theirs.spec.max_episode_steps == 500
 
 
-KOLMOGOROV = 2.47  # exceeded once in 10**5: 2 * exp(-2 * 2.47**2)
-
-
-def distance(one, other):
-    """Kolmogorov-Smirnov: the largest difference between the two samples' cumulative distributions."""
-    one, other = np.sort(one), np.sort(other)
-    places = np.concatenate([one, other])
-    shares = [np.searchsorted(sample, places, side="right") / len(sample) for sample in (one, other)]
-    return np.abs(shares[0] - shares[1]).max()
-
-
 def test_episodes_start_uniformly_and_independently():
     """Kolmogorov-Smirnov per number, and correlations between rows and numbers; each false once in 10**5."""
     states = CartPole().initial(SEED, 50_000).numpy()
@@ -161,7 +151,7 @@ def test_gymnasium_starts_its_episodes_alike():
     starts = np.array([theirs.reset(seed=seed)[0] for seed in range(2_000)])
     ours = CartPole().observe(CartPole().initial(SEED, 2_000)).numpy()
     for column, other in zip(ours.T, starts.T, strict=True):
-        assert distance(column, other) < KOLMOGOROV * np.sqrt(1 / len(column) + 1 / len(other))
+        assert distance(column, other) < limit(column, other)
 
 
 def test_starts_are_the_same_bits_by_every_execution(compiled):

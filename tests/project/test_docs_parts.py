@@ -65,7 +65,7 @@ for page, parts in FOUND.items():
         if kind != "task":
             task = among(page, kind, name) if kind in ("model", "trainer") else None
             attributes = {"among": task} if task is not None else {}
-            if (kind, name) == ("trainer", "ppo"):
+            if (kind, name) == ("trainer", "small-ppo"):
                 attributes |= {"settings": {"num_epochs": 2, "num_minibatches": 2}, "pytestmark": pytest.mark.slow}
             globals()[f"Test_{page.partition('.')[0]}_{kind}_{name}"] = suites.suite_of_part(kind, part, **attributes)
 

@@ -11,10 +11,20 @@ import agentlab_dqn
 import agentlab_envs
 import agentlab_memories
 import agentlab_models
+import agentlab_policy_gradient
 import agentlab_supervised
 import agentlab_text
 
-PACKAGES = (agentlab, agentlab_dqn, agentlab_envs, agentlab_memories, agentlab_models, agentlab_supervised, agentlab_text)
+PACKAGES = (
+    agentlab,
+    agentlab_dqn,
+    agentlab_envs,
+    agentlab_memories,
+    agentlab_models,
+    agentlab_policy_gradient,
+    agentlab_supervised,
+    agentlab_text,
+)
 MODULES = sorted(
     found.name
     for package in PACKAGES

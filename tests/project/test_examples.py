@@ -26,7 +26,7 @@ def site(tmp_path_factory):
     return directory / "site"
 
 
-LONGEST = "agentlab-policy-gradient"
+LONGEST = "agentlab-vanilla-policy-gradient"
 
 
 @pytest.mark.slow

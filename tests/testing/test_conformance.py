@@ -30,6 +30,12 @@ SMALL = {  # models and memories are spared their size where another part is loo
     "replay": {"capacity": 2_000},
     "prioritized-replay": {"capacity": 2_000},
 }
+FEW_EPOCHS = {"rollout_steps": 16, "num_epochs": 2, "num_minibatches": 2, "learning_rate": 1e-2}
+TRAINERS = {  # settings with which they learn within the steps of a test
+    "a2c": {"learning_rate": 1e-2},
+    "ppo": FEW_EPOCHS,
+    "reinforce": {"rollout_steps": 16},
+}
 QUICK = ("dqn", "linear-regression")  # tasks that are run and resumed in the quick suite too
 SLOW = ("atari",)  # parts whose suites it leaves out: four times four frames a turn
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
@@ -63,6 +69,8 @@ def suite_of(offer):
     attributes = {"pytestmark": pytest.mark.slow} if offer.name in SLOW else {}
     if offer.kind in ("model", "trainer"):
         attributes["among"] = among(offer)
+    if offer.kind == "trainer" and offer.name in TRAINERS:
+        attributes["settings"] = TRAINERS[offer.name]
     if offer.name == "atari":
         attributes["turns"] = 60  # of four frames: some lives are lost by then
     if offer.name in ("gpt", "nature-cnn", *NEEDED):

@@ -6,11 +6,11 @@ import attrs
 
 from agentlab.schedules import Schedule
 from agentlab.trainer import positive
-from agentlab_policy_gradient.actor_critic import ActorCritic
+from agentlab_vanilla_policy_gradient.actor_critic import ActorCritic
 
 
 @attrs.define(slots=False, eq=False)
-class Reinforce(ActorCritic):
+class VanillaPolicyGradient(ActorCritic):
     """REINFORCE with baseline (Williams 1992, doi:10.1007/BF00992696; Sutton and Barto 2018, section 13.4).
 
     Learns from returns to the end of the episode; the critic is the baseline only. It stands in for what is beyond where a

@@ -17,9 +17,9 @@ from agentlab.trainer import Setup
 from agentlab.types import Batch, Step
 from agentlab_memories.rollout import Rollout
 from agentlab_models.mlp import MLP
-from agentlab_policy_gradient.actor_critic import ActorCritic, policy_loss, targets
-from agentlab_policy_gradient.reinforce import Reinforce
-from agentlab_policy_gradient.tasks import actor_critic_cartpole, reinforce_cartpole
+from agentlab_vanilla_policy_gradient.actor_critic import ActorCritic, policy_loss, targets
+from agentlab_vanilla_policy_gradient.tasks import actor_critic_cartpole, vanilla_policy_gradient_cartpole
+from agentlab_vanilla_policy_gradient.vanilla import VanillaPolicyGradient
 
 SPEC = EnvironmentSpec("example", Array((1,)), Discrete(2))
 
@@ -29,18 +29,18 @@ class TestActorCritic(TrainerTests):
     among = actor_critic_cartpole
 
 
-class TestReinforce(TrainerTests):
-    part = Reinforce
-    among = reinforce_cartpole
+class TestVanillaPolicyGradient(TrainerTests):
+    part = VanillaPolicyGradient
+    among = vanilla_policy_gradient_cartpole
     learns = False  # 20,000 steps are five updates; that it learns is shown below
 
 
 class TestActorCriticTask(TaskTests):
-    name = "agentlab-policy-gradient:actor-critic-cartpole"
+    name = "agentlab-vanilla-policy-gradient:actor-critic-cartpole"
 
 
-class TestReinforceTask(TaskTests):
-    name = "agentlab-policy-gradient:reinforce-cartpole"
+class TestVanillaPolicyGradientTask(TaskTests):
+    name = "agentlab-vanilla-policy-gradient:vanilla-policy-gradient-cartpole"
 
 
 def rollout(reward, discount, ended):
@@ -102,16 +102,16 @@ def test_an_update_moves_the_policy_and_the_critic(action):
     ("changes", "sentence"),
     [
         ({"memory": {"name": "replay"}}, "learns from everything since its last update"),
-        ({"trainer": {"update_period": 2_048}}, "Reinforce learns from every 128 steps of each environment"),
+        ({"trainer": {"update_period": 2_048}}, "VanillaPolicyGradient learns from every 128 steps of each environment"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_before_training(tmp_path, changes, sentence):
     with pytest.raises(AgentlabError, match=sentence):
-        agentlab.run(reinforce_cartpole, changes=changes, run_dir=tmp_path / "run")
+        agentlab.run(vanilla_policy_gradient_cartpole, changes=changes, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("task", [actor_critic_cartpole, reinforce_cartpole], ids=lambda task: task.name)
+@pytest.mark.parametrize("task", [actor_critic_cartpole, vanilla_policy_gradient_cartpole], ids=lambda task: task.name)
 def test_cartpole_is_balanced(tmp_path, task):
     run = agentlab.run(task, seed=0, run_dir=tmp_path / "run")
     assert run.result["evaluation"]["return_mean"] > 400.0  # of 500; at random it is 22

@@ -18,12 +18,12 @@ actor_critic_cartpole = Task(
     evaluation=Evaluation(environment=part("cartpole"), episodes=100),
 )
 
-reinforce_cartpole = Task(
-    name="reinforce-cartpole",
+vanilla_policy_gradient_cartpole = Task(
+    name="vanilla-policy-gradient-cartpole",
     description="REINFORCE with baseline balances CartPole, learning from whole returns.",
     environment=part("cartpole"),
     model=part("mlp", hidden_units=(64,), activation="tanh"),
-    trainer=part("reinforce", learning_rate=5e-3, critic_learning_rate=1e-2),
+    trainer=part("vanilla-policy-gradient", learning_rate=5e-3, critic_learning_rate=1e-2),
     sampler=part("stochastic"),
     memory=part("rollout"),
     steps=800_000,
