@@ -70,6 +70,15 @@ class Distribution(abc.ABC):
     def entropy(self) -> Tensor:
         """Returns the entropy in nats, `[B]` float32; to two digits where there is no closed form."""
 
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest and the largest action, arrays of an action's shape.
+
+        Raises:
+            UsageError: actions are no numbers within finite bounds.
+        """
+        raise errors.UsageError(_unable(self, "is not one of numbers within bounds", "'stochastic' or 'greedy'"))
+
     def tempered(self, temperature: Tensor) -> Self:
         """Returns this distribution with probabilities `p**(1 / temperature)`, normalised; a temperature of 0 is the mode.
 
@@ -398,6 +407,10 @@ class SquashedNormal(Distribution):
     @property
     def deviation_outputs(self) -> tuple[int, ...]:
         return _second_half(self.num_outputs)
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.low, self.high
 
     def mode(self) -> Tensor:
         return self._squashed(self._normal().mean)

@@ -6,6 +6,7 @@ import abc
 import math
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
@@ -55,10 +56,16 @@ class Greedy(Sampler):
 
 @attrs.frozen
 class Stochastic(Sampler):
-    """Draws from the distribution as it is."""
+    """Draws from the distribution as it is.
+
+    Attributes:
+        random_steps: environment steps at first in which actions are uniformly random, where they are numbers within bounds.
+    """
+
+    random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
-        return distribution.sample(seed)
+        return random_at_first(self.random_steps, distribution, distribution.sample(seed), step, seed)
 
 
 @attrs.frozen
@@ -132,6 +139,28 @@ class EpsilonGreedy(Sampler):
         chance = seeds.uniform(seed, choices)
         anything = distribution.explore(choices, seeds.child(seed, "action"))
         return tf.where(chance < as_schedule(self.epsilon)(step), anything, tf.constant(-1, tf.int64))
+
+
+def random_at_first(random_steps: int, distribution: Distribution, action: Tensor, step: Tensor, seed: Seed) -> Tensor:
+    """Returns actions `[B, *A]`: uniformly random ones up to environment step `random_steps`, and `action` from then on.
+
+    Args:
+        random_steps: 0 or greater.
+        distribution: of numbers within bounds.
+        action: `[B, *A]`.
+        step: int64 scalar, environment steps taken so far.
+        seed: `[2]` int64.
+
+    Raises:
+        UsageError: actions are no numbers within bounds, and some are to be random.
+    """
+    if not random_steps:
+        return action
+    low, high = (bound.astype(np.float64) for bound in distribution.bounds)
+    unit = tf.cast(seeds.uniform(seeds.child(seed, "random_action"), tf.shape(action)), tf.float64)
+    # A product of two float32 numbers is exact in float64, so that it makes no difference whether XLA rounds it before the sum.
+    drawn = tf.cast(low + (high - low).astype(np.float32) * unit, tf.float32)
+    return tf.where(step < random_steps, tf.clip_by_value(drawn, *distribution.bounds), action)
 
 
 def best_unless(explored: Tensor, best: Tensor) -> Tensor:

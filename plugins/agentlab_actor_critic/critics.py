@@ -38,10 +38,17 @@ class Critics:
         if target_update_rate is not None:
             self._targets = [TargetNetwork(model, 1, target_update_rate) for model in trained.models]
 
-    def values(self, observation: Nest, action: Nest, training: bool = False) -> Tensor:
-        """Returns what all critics answer, `[C, N, ..., K]`, for observations `[N, *O]` and actions `[N, *A]`."""
+    def values(self, observation: Nest, action: Nest, training: bool = False, count: int | None = None) -> Tensor:
+        """Returns what critics answer, `[C, N, ..., K]`, for observations `[N, *O]` and actions `[N, *A]`.
+
+        Args:
+            observation: `[N, *O]`.
+            action: `[N, *A]`, as critics see it.
+            training: whether layers such as batch normalization behave as in training.
+            count: C, of the first critics only; None for all.
+        """
         seen = self._inputs(observation, action)
-        return _stacked("critic", self._networks, lambda network: network(seen, training=training)[0])
+        return _stacked("critic", self._networks[:count], lambda network: network(seen, training=training)[0])
 
     def values_and_next(
         self, observation: Nest, action: Nest, next_observation: Nest, next_action: Nest
@@ -67,6 +74,11 @@ class Critics:
         """Moves the target networks, after an update of the critics; traceable."""
         for target in self._targets:
             target.follow()
+
+
+def total(outputs: Tensor) -> Tensor:
+    """Returns the values `[C, N]` of critics with one output `[C, N, ..., 1]` for each row of an action's elements."""
+    return tf.reduce_sum(outputs, axis=list(range(2, outputs.shape.rank)))
 
 
 def _stacked(name: str, networks: Sequence[AnyNetwork], call: Callable[[AnyNetwork], Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Network
 from agentlab.types import Nest, Seed, Tensor
 from agentlab_actor_critic.bounds import bounds_of
+from agentlab_actor_critic.critics import total
 
 SHARE_OF_LARGEST = 0.98  # of the entropy of uniform choices: the target of Christodoulou (2019), arXiv:1910.07207
 
@@ -81,13 +82,13 @@ class Sampled(SoftValues):
         return self._bounds.to_unit(action)
 
     def taken(self, outputs: Tensor, action: Nest) -> Tensor:
-        return tf.reduce_sum(outputs, axis=list(range(2, outputs.shape.rank)))
+        return total(outputs)
 
     def draw(self, output: Tensor, observation: Nest, seed: Seed) -> tuple[Nest, Tensor]:
         return self._unit.of(output).sample_with_log_probability(seed)
 
     def value(self, log_probability: Tensor, outputs: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
-        values = tf.reduce_min(self.taken(outputs, ()), axis=0)
+        values = tf.reduce_min(total(outputs), axis=0)
         return values - temperature * log_probability, -log_probability
 
 
