@@ -9,7 +9,7 @@ import numpy as np
 
 from agentlab.spec import EnvironmentSpec
 from agentlab.system.ranges import Range
-from agentlab.types import TimeStep
+from agentlab.types import Nest, Seed, Tensor, TimeStep
 
 
 class _WithSettings:
@@ -102,10 +102,10 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
         """What one environment shows and accepts, without the batch axis."""
 
     @abc.abstractmethod
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         """Returns the states of `batch` new episodes."""
 
-    def restart(self, state: Any, seed: Any) -> Any:
+    def restart(self, state: Nest, seed: Seed) -> Nest:
         """Returns the states of the episodes after those that ended in `state`; by default drawn anew, as by `initial`.
 
         An environment whose episodes go on from one another, such as a data set read through, overrides it. Only the rows
@@ -116,10 +116,10 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
         return self.initial(seed, tf.nest.flatten(state)[0].shape[0])
 
     @abc.abstractmethod
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         """Returns `(state, reward [B] float32, terminated [B] bool, target [B, *A] or ())`."""
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default None: no limits.
 
         A checkpoint whose state holds other numbers is refused: name at least those that are used as places in tensors.
@@ -127,5 +127,5 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
         return None
 
     @abc.abstractmethod
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Nest) -> Nest:
         """Returns the observations `[B, *O]` of `state`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -27,7 +27,7 @@ class RecurrentModel(keras.Model, abc.ABC):
     def initial_state(self, batch_size: int) -> Nest:
         """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default all are finite.
 
         A checkpoint whose state holds other numbers is refused.
@@ -61,7 +61,7 @@ def unroll_steps(
     fresh = model.initial_state(begun.shape[0])
     by_time = tf.nest.map_structure(_time_major, (observation, begun))
 
-    def step(index: Any, carry: Nest) -> tuple[Tensor, Nest]:
+    def step(index: Tensor, carry: Nest) -> tuple[Tensor, Nest]:
         seen, starts = tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), by_time)
         before = tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry)
         return model(seen, before, training=training)
@@ -69,7 +69,7 @@ def unroll_steps(
     first, carry = step(tf.constant(0), state)
     outputs = tf.TensorArray(first.dtype, size=length, element_shape=first.shape).write(0, first)
 
-    def body(index: Any, outputs: Any, carry: Nest) -> tuple[Any, Any, Nest]:
+    def body(index: Tensor, outputs: Tensor, carry: Nest) -> tuple[Tensor, Tensor, Nest]:
         output, carry = step(index, carry)
         return index + 1, outputs.write(index, output), carry
 
@@ -100,7 +100,7 @@ class Network(abc.ABC):
         """Returns the state before the first step, tensors `[rows, ...]`."""
 
     @abc.abstractmethod
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         """Returns what the numbers of the state can be, see `RecurrentModel.state_ranges`."""
 
     def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
@@ -141,7 +141,7 @@ class _Plain(Network):
     def initial_state(self, rows: int) -> Nest:
         return ()
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return ()
 
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
@@ -162,7 +162,7 @@ class _Recurrent(Network):
     def initial_state(self, rows: int) -> Nest:
         return self.model.initial_state(rows)
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return self.model.state_ranges()
 
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:

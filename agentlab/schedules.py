@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import abc
 import copy
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from agentlab import errors
+
+if TYPE_CHECKING:  # without NumPy, which tasks and their schedules don't need
+    from agentlab.types import Tensor
 
 
 class Schedule(abc.ABC):
@@ -18,7 +21,7 @@ class Schedule(abc.ABC):
     """
 
     @abc.abstractmethod
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: Tensor) -> Tensor:
         """Returns the value at `count` (of steps, or updates: the setting that holds the schedule says which)."""
 
 
@@ -28,7 +31,7 @@ class Constant(Schedule):
 
     value: float
 
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: Tensor) -> Tensor:
         import tensorflow as tf
 
         return tf.constant(self.value, tf.float32)
@@ -46,7 +49,7 @@ class Linear(Schedule):
     final: float
     steps: int | None = _length()
 
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: Tensor) -> Tensor:
         return self.initial + (self.final - self.initial) * _fraction(count, self)
 
 
@@ -61,7 +64,7 @@ class Exponential(Schedule):
     final: float = attrs.field(validator=attrs.validators.gt(0.0))
     steps: int | None = _length()
 
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: Tensor) -> Tensor:
         import tensorflow as tf
 
         return self.initial * tf.pow(tf.constant(self.final / self.initial, tf.float32), _fraction(count, self))
@@ -72,7 +75,7 @@ KINDS: dict[str, type[Schedule]] = {"constant": Constant, "linear": Linear, "exp
 Part = TypeVar("Part")
 
 
-def _fraction(count: Any, schedule: Linear | Exponential) -> Any:
+def _fraction(count: Tensor, schedule: Linear | Exponential) -> Tensor:
     import tensorflow as tf
 
     if schedule.steps is None:

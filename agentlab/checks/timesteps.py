@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 import numpy as np
 
-from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short, without_least
+from agentlab.checks.values import Values, as_ends, as_rewards, short, without_least
 from agentlab.errors import EnvironmentFault, UsageError
 from agentlab.spec import EnvironmentSpec, blank, describe, map_space
-from agentlab.types import Nest, TimeStep
+from agentlab.types import Nest, TimeStep, is_empty
 
 
 @attrs.frozen(eq=False)
@@ -71,7 +71,7 @@ class TimeStepCheck:
     def _checked_target(self, target: Any, acted: np.ndarray) -> Nest:
         if self._target is None:
             return ()
-        if is_missing(target):
+        if is_empty(target):
             if acted.any():
                 raise EnvironmentFault(
                     f"it has no target; expected a {describe(self._spec.target or self._spec.action)} for every row."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
 import tensorflow as tf
@@ -14,18 +12,18 @@ from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec, blank, map_space
 from agentlab.system.ranges import COUNT, HOST_SEED, Range
 from agentlab.tensors.execution import compiled
-from agentlab.types import Nest, TimeStep, numbered
+from agentlab.types import Nest, Tensor, TimeStep, numbered
 
 
 @attrs.frozen(eq=False)
 class Episodes:
     """B running episodes: the environment's `state`, and the steps `elapsed` `[B]` int64 since each one's start."""
 
-    state: Any
-    elapsed: Any
+    state: Nest
+    elapsed: Tensor
 
 
-def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
+def ranges(environment: DeviceEnvironment, episodes: Episodes) -> dict[str, Range]:
     """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
     *names, elapsed = numbered("episodes", episodes)
     said = environment.state_ranges()
@@ -59,7 +57,7 @@ class Autoreset:
         timestep = TimeStep(observation, tf.zeros(rows), never, never, observation, target, never)
         return Episodes(state, tf.zeros(rows, tf.int64)), timestep
 
-    def step(self, episodes: Episodes, action: Any, index: Any) -> tuple[Episodes, TimeStep]:
+    def step(self, episodes: Episodes, action: Nest, index: Tensor) -> tuple[Episodes, TimeStep]:
         """Takes one step in every row.
 
         Args:
@@ -71,13 +69,19 @@ class Autoreset:
         state, reward, terminated, target = environment.transition(
             episodes.state, action, seeds.at(self._transition_key, index)
         )
+
+        # [B] steps of each episode so far, and what the actions led to.
         elapsed = episodes.elapsed + 1
         limit = environment.spec.max_episode_steps
         truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
         final_observation = environment.observe(state)
+
+        # Rows whose episode ended begin the next one; the others keep their state.
         ended = terminated | truncated
         fresh = environment.restart(state, seeds.at(self._initial_key, index))
         state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
+
+        # The observation to act on is the new episode's first where one began.
         following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))
         observation = environment.observe(state)
         acted = tf.constant(np.ones(self.num_environments, np.bool_))  # every row acts at every step
@@ -104,7 +108,7 @@ class HostedEnvironment(Environment):
         self.num_environments = num_environments
         self._execution = execution
         self._seed: int | None = None
-        self._episodes: Any = None
+        self._episodes: Episodes = Episodes((), ())  # none before the first reset
         self._index = 0
 
     @property
@@ -132,6 +136,7 @@ class HostedEnvironment(Environment):
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         self.reset(int(state["seed"]))
+        # The reset gives the structure; the leaves come from the checkpoint.
         leaves = [tf.constant(state[name]) for name in numbered("episodes", self._episodes)]
         self._episodes, self._index = tf.nest.pack_sequence_as(self._episodes, leaves), int(state["index"])
         return tf.nest.map_structure(lambda leaf: leaf.numpy(), self.environment.observe(self._episodes.state))

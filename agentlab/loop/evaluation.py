@@ -90,6 +90,7 @@ class Evaluator:
             Interrupted: `stop` returned True.
         """
         self._actor.steps.assign(0)
+        # Evaluations draw the same numbers each time, wherever training stands.
         score, steps, total = self._new_score(), 0, int(self._share.sum())
         counter = _Counter(self._actor, self._share, self._limit, score)
         with self._environment:
@@ -191,6 +192,7 @@ class _Counter(HostPolicyActor):
             ended = ended | overlong
         self._statistics = statistics = statistics.closed(ended)
 
+        # Only episodes of a row's share count.
         finished = ended & counting
         self.returns.extend(statistics.return_sum[finished].tolist())
         self._lengths.extend(statistics.length_sum[finished].tolist())

@@ -6,7 +6,6 @@ import abc
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 import numpy as np
@@ -98,7 +97,7 @@ class _Carry:
     fault: FirstFault
 
 
-def _named(carry: Any) -> dict[str, Any]:
+def _named(carry: _Carry) -> dict[str, Tensor]:
     """Returns the leaves of what looks like a `_Carry` by name."""
     fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
     return {name: leaf for leaves in fields for name, leaf in leaves.items()}
@@ -126,6 +125,8 @@ class DeviceGear(Gear):
         episodes, timestep = self._autoreset.reset()
         first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
         EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
+
+        # Everything that a turn hands to the next lives in variables between two chunks.
         rows = self._agent.num_environments
         state = self._agent.learner.policy.initial_state(rows)
         statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
@@ -180,6 +181,7 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
+        # The checks look at the actions, which `turn` hands to the environment only.
         actions: list[Nest] = []
 
         def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
@@ -187,6 +189,8 @@ class DeviceGear(Gear):
             return self._autoreset.step(episodes, action, index)
 
         episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
+
+        # [B] sums of the running episodes, and the first thing that was wrong.
         statistics = carry.statistics.after(timestep.reward, timestep.ended)
         fault = self._checks.after(carry.fault, index, actions[0], timestep)
         return _Carry(episodes, timestep.observation, state, statistics, index, fault)
@@ -253,10 +257,13 @@ class HostGear(Gear):
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]
+        # The counters of the learner were restored with the agent; the model's state is the loop's.
         self._actor.reload()
         self._check.turns = int(self._learner.steps.numpy()) // self._learner.num_environments
         leaves = [tf.constant(loop[name]) for name in numbered("state", self._state)]
         self._state = tf.nest.pack_sequence_as(self._state, leaves)
+
+        # [B] sums of the running episodes.
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
         self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
         if groups.get("environment"):

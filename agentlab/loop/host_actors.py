@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from collections.abc import Callable
 
 import attrs
 import numpy as np
 import tensorflow as tf
 
+from agentlab.loop.host_call import HostCall
 from agentlab.loop.learner import Learner
 from agentlab.loop.lookahead import Lookahead
 from agentlab.loop.staging import Staging
 from agentlab.spec import blank, copied
-from agentlab.tensors.added_losses import sum_of_losses
-from agentlab.tensors.execution import GraphCall, compiled
+from agentlab.tensors.execution import compiled
 from agentlab.trainer import Recording
-from agentlab.types import Decision, Nest, TimeStep, arrays, pack
+from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays
 
 
 class HostActor(abc.ABC):
@@ -45,9 +45,7 @@ class HostActor(abc.ABC):
 
     def restart(self, state: Nest, begun: np.ndarray) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun (`[B]` bool)."""
-        if (isinstance(state, tuple) and not state) or not np.count_nonzero(begun):
-            return state
-        return self.learner.restart(state, tf.constant(begun))
+        return self.learner.policy.restart_on_host(state, begun)
 
     def settle_updates(self) -> None:  # noqa: B027 - no update waits where everything is done at once
         """Makes the update that waits for the next decision, if one does."""
@@ -79,23 +77,23 @@ class RecordingHostActor(HostActor):
         self._recording = Recording(tape, decision.output, losses)
         return _with_arrays(decision)
 
-    def _act(self, observation: Nest, state: Nest) -> tuple[Decision, Any]:
+    def _act(self, observation: Nest, state: Nest) -> tuple[Decision, Tensor]:
         step = self.learner.steps.read_value()
-        policy = self.learner.policy
-        decision = policy.decide(observation, state, step, self.learner.policy_seed(step), training=True)
+        decision, losses = self.learner.acting_pass(observation, state, step)
         self.learner.steps.assign(step + self.learner.num_environments)
-        return decision, sum_of_losses(policy.network.model)
+        return decision, losses
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         recording, self._recording = self._recording, None
+        # [n] the rows that acted.
         row = np.flatnonzero(timestep.acted)
-        if 0 < len(row) < self.learner.num_environments:
+        if recording is not None and 0 < len(row) < self.learner.num_environments:
             self._observe_rows(recording, decision, timestep, row)
             return
         self.learner.trainer.record(recording)
         self.learner.observe(decision, tf.nest.map_structure(tf.constant, timestep))
 
-    def _observe_rows(self, recording: Any, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
+    def _observe_rows(self, recording: Recording, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
         """Learns from some rows only: a loss may be a mean of all that it is given, which no row's weight would reach."""
         decision, timestep = tf.nest.map_structure(lambda leaf: tf.gather(leaf, row), (decision, timestep))
         with recording.tape:
@@ -123,9 +121,9 @@ class StagedHostActor(HostActor):
         self._staging = Staging(learner.layout())
         self._lookahead = Lookahead(learner, execution)
         self._example = learner.policy.initial_state(self._rows)
-        self._calls: dict[str, Any] = {}
+        self._calls: dict[str, HostCall] = {}
         self._waits = False  # an update for the next decision
-        self._running: np.ndarray | None = None  # [B] bool, rows whose last step did not end their episode
+        self._last: TimeStep | None = None
         self.reload()
 
     @property
@@ -137,6 +135,7 @@ class StagedHostActor(HostActor):
         self._has_stored = self._steps > 0
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
+        # [B] actions, if every row explores: then the model isn't asked.
         explored, arrays = self._lookahead.at(self._steps)
         if explored is not None:
             self.settle_updates()
@@ -157,6 +156,8 @@ class StagedHostActor(HostActor):
         self._cut(timestep)
         self._staging.add(decision, timestep)
         self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
+
+        # One update waits for the next decision, to be one call with it; several are made now.
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
         if due == 1:
             self._waits = True
@@ -168,10 +169,10 @@ class StagedHostActor(HostActor):
 
     def _cut(self, timestep: TimeStep) -> None:
         """Tells the memory of the rows that were reset before their episode had ended."""
-        running, self._running = self._running, timestep.acted & ~timestep.ended
-        if running is None or np.count_nonzero(timestep.acted) == self._rows:
+        last, self._last = self._last, timestep
+        if last is None or np.count_nonzero(timestep.acted) == self._rows:
             return
-        abandoned = np.flatnonzero(running & ~timestep.acted)
+        abandoned = np.flatnonzero(last.acted & ~last.ended & ~timestep.acted)
         if len(abandoned):
             self.settle()
             self.learner.memory.cut(tf.constant(abandoned, tf.int64))
@@ -187,27 +188,30 @@ class StagedHostActor(HostActor):
             self._call("remember", self._staging.take())
         self.learner.steps.assign(self._steps)
 
-    def _call(self, name: str, *values: Nest) -> Any:
+    def _call(self, name: str, *values: Nest) -> tuple[Nest, ...]:
         if name not in self._calls:
             self._calls[name] = self._compile(name)
         return self._calls[name](*values)
 
-    def _compile(self, name: str) -> Any:
+    def _compile(self, name: str) -> HostCall:
+        # Signatures of a decision's arguments: [B, *O] observations, and the state [B, ...].
         spec = self.learner.policy.spec
         observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
         state = tf.nest.map_structure(_signature, self._example)
         now = [*(self._lookahead.signature or [tf.TensorSpec([], tf.int64)]), observation, state]
         staged = tf.TensorSpec([None, self._staging.dtype.itemsize], tf.uint8)
-        function, signature = {
+
+        # Staged steps come as bytes [N, row size].
+        functions: dict[str, tuple[Callable[..., Nest], list[Nest]]] = {
             "decide": (self._decide, now),
             "learn_and_decide": (self._learn_and_decide, [staged, *now]),
             "learn": (self._learn, [staged]),
             "remember": (self._remember, [staged]),
             "update": (self.learner.update, []),
-        }[name]
-        return HostCall(function, signature, self._execution)
+        }
+        return HostCall(*functions[name], self._execution)
 
-    def _decide(self, step: Any, *rest: Nest) -> Any:
+    def _decide(self, step: Tensor, *rest: Nest) -> tuple[Nest, Tensor, Nest]:
         *explored, observation, state = rest
         learner = self.learner
         if self._lookahead.is_active:
@@ -216,47 +220,17 @@ class StagedHostActor(HostActor):
         decision = learner.decide_at(observation, state, step)
         return decision.action, decision.output if learner.request.keep else (), decision.next_state
 
-    def _learn_and_decide(self, staged: Any, *now: Nest) -> Any:
+    def _learn_and_decide(self, staged: Tensor, *now: Nest) -> tuple[Nest, Tensor, Nest]:
         self._learn(staged)
         return self._decide(*now)
 
-    def _learn(self, staged: Any) -> None:
+    def _learn(self, staged: Tensor) -> None:
         self._remember(staged)
         self.learner.update()
 
-    def _remember(self, staged: Any) -> None:
+    def _remember(self, staged: Tensor) -> None:
         decision, timestep, row = self._staging.unpack(staged)
         self.learner.remember(self.learner.step_between(decision, timestep), row)
-
-
-class HostCall:
-    """A traceable function called from the host with nests of arrays; of its results, arrays are NumPy's.
-
-    Args:
-        function: takes nests of tensors; returns a nest of tensors, or None.
-        signature: a nest of `tf.TensorSpec`s for each argument.
-        execution: "eager", or anything else for a graph.
-    """
-
-    def __init__(self, function: Any, signature: list[Nest], execution: str) -> None:
-        self._results: Nest = None
-        if execution == "eager":
-            self._call = lambda *flat: tf.nest.flatten(self._run(function, signature, flat))
-            return
-        flat = [leaf for nest in signature for leaf in tf.nest.flatten(nest)]
-        self._call = GraphCall(lambda *leaves: tuple(tf.nest.flatten(self._run(function, signature, leaves))), flat)
-
-    def _run(self, function: Any, signature: list[Nest], leaves: Any) -> Nest:
-        values = tf.nest.pack_sequence_as(signature, [tf.convert_to_tensor(leaf) for leaf in leaves])
-        results = function(*values)
-        self._results = () if results is None else tf.nest.map_structure(lambda _: 0, results)
-        return () if results is None else results
-
-    def __call__(self, *values: Nest) -> Nest:
-        """Returns the function's results for nests of arrays that match the signature."""
-        leaves = [leaf for value in values for leaf in ([value] if isinstance(value, np.ndarray) else tf.nest.flatten(value))]
-        outputs = self._call(*leaves)
-        return pack(self._results, iter([output.numpy() for output in outputs]))
 
 
 def make_host_actor(learner: Learner, execution: str) -> HostActor:
@@ -266,7 +240,7 @@ def make_host_actor(learner: Learner, execution: str) -> HostActor:
     return StagedHostActor(learner, execution)
 
 
-def _signature(array: Any) -> tf.TensorSpec:
+def _signature(array: np.ndarray) -> tf.TensorSpec:
     return tf.TensorSpec(array.shape, array.dtype)
 
 

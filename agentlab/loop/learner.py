@@ -61,6 +61,7 @@ class Learner:
 
     def layout(self) -> Layout:
         """Returns what the memory is to store."""
+        # One row of the output and of the state: what a step stores is without the batch axis.
         spec, keep = self.policy.spec, self.request.keep
         network = next(iter(self.trainer.networks(spec).values()))
         state = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.initial_state(1))
@@ -82,14 +83,17 @@ class Learner:
 
     def decide_at(self, observation: Nest, state: Nest, step: Tensor) -> Decision:
         """As `decide`, at `step` (int64 scalar); counts nothing. Where that is what is learned from, the pass is recorded."""
-        seed = self.policy_seed(step)
         if not self.memory.records_acting:
-            return self.policy.decide(observation, state, step, seed)
+            return self.policy.decide(observation, state, step, self.policy_seed(step))
         with tf.GradientTape() as tape:
-            decision = self.policy.decide(observation, state, step, seed, training=True)
-            losses = sum_of_losses(self.policy.network.model)
+            decision, losses = self.acting_pass(observation, state, step)
         self.trainer.record(Recording(tape, decision.output, losses))
         return decision
+
+    def acting_pass(self, observation: Nest, state: Nest, step: Tensor) -> tuple[Decision, Tensor]:
+        """Returns the decision of a pass that is learned from, and the sum of the losses that layers added; traceable."""
+        decision = self.policy.decide(observation, state, step, self.policy_seed(step), training=True)
+        return decision, sum_of_losses(self.policy.network.model)
 
     def policy_seed(self, step: Tensor) -> Seed:
         """Returns the seed `[2]` int64 of acting at `step` (int64 scalar)."""
@@ -123,9 +127,11 @@ class Learner:
 
     def update(self) -> None:
         """Makes one update and accounts for it; traceable."""
+        # The number of the update seeds it, so that resumed runs draw the same.
         seed = seeds.at(self._trainer_key, self.updates.read_value())
         with _advising(self.trainer, self.memory):
             update = self.trainer.update(self.memory, seed)
+        # A tape is good for one update.
         self.trainer.record(None)
         self._take_priorities(update)
         self.means.add(update.metrics)

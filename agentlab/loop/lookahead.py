@@ -52,6 +52,7 @@ class Lookahead:
         """
         if not self.is_active:
             return None, ()
+        # A step outside of what was drawn, as after a resume, draws anew from there.
         index = (step - self._begin) // self._rows
         if not 0 <= index < len(self._drawn):
             self._draw_from(step)
@@ -59,9 +60,11 @@ class Lookahead:
         return self._drawn[index]
 
     def _draw_from(self, step: int) -> None:
+        # [TURNS, B, ...] explored actions, -1 where the model is asked.
         actions = self._draw(tf.constant(step, tf.int64)).numpy()
         steps = step + self._rows * np.arange(TURNS)
         self._drawn = []
+        # Whether every row explores, so that no call is needed.
         settled = (actions >= 0).reshape(TURNS, -1).all(axis=1).tolist()
         taken = actions.astype(self._dtype)
         for turn in range(TURNS):

@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.checks.timesteps import TimeStepCheck
-from agentlab.checks.values import as_end, as_reward, is_missing
+from agentlab.checks.values import as_end, as_reward
 from agentlab.loop.host_actors import HostActor
+from agentlab.loop.turn import restarted
 from agentlab.spec import EnvironmentSpec, conform, copied, is_batch, to_environment
-from agentlab.types import Decision, Nest, TimeStep, map_leaves
+from agentlab.types import Decision, Nest, TimeStep, is_empty, map_leaves
 
 
 class OwnLoop:
@@ -46,7 +47,7 @@ class OwnLoop:
     def _next(self, timestep: TimeStep) -> Nest:
         if self._decision is not None:
             self._actor.observe(self._decision, timestep)
-            self._state = self._actor.restart(self._decision.next_state, timestep.begun)
+            self._state = restarted(self._actor, self._decision.next_state, timestep)
         self._decision = self._actor.decide(timestep.observation, self._state)
         return self._decision.action
 
@@ -101,7 +102,7 @@ def _with_batch_axis(timestep: TimeStep) -> TimeStep:
         terminated=[as_end(timestep.terminated, 0, "terminated")],
         truncated=[as_end(timestep.truncated, 0, "truncated")],
         final_observation=observation if same else _one(timestep.final_observation),
-        target=() if is_missing(timestep.target) else _one(timestep.target),
+        target=() if is_empty(timestep.target) else _one(timestep.target),
         acted=[as_end(timestep.acted, 0, "acted")],
     )
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -14,8 +11,6 @@ from agentlab.types import Decision, Nest, Tensor, TimeStep
 STAGED_ROWS = 1_024  # kept on the host before they go to the memory, where updates are further apart
 OF_DECISION = ("observation", "action", "output", "state")
 OF_TIMESTEP = ("reward", "terminated", "truncated", "final_observation", "target", "acted")
-
-Flatten = Callable[[Nest], tuple[Any, ...]]
 
 
 class Staging:
@@ -30,17 +25,24 @@ class Staging:
     def __init__(self, layout: Layout) -> None:
         rows = layout.num_environments
         self._fields = _fields(layout)
+        # One field of the record per leaf, and the number of the row's environment.
         leaves = [(name, leaf) for name, signature in self._fields.items() for leaf in tf.nest.flatten(signature)]
         described = [
             (f"{name}/{index}", leaf.dtype.as_numpy_dtype, tuple(leaf.shape)) for index, (name, leaf) in enumerate(leaves)
         ]
         self.dtype = np.dtype([*described, ("row", "int64")])
-        self._row = np.arange(rows)
         self._rows = rows
         self._records = np.zeros(STAGED_ROWS + rows, self.dtype)
-        self._columns = [self._records[name] for name in self.dtype.names]  # type: ignore[union-attr]
-        self._of_decision = [(name, _flattener(self._fields[name])) for name in OF_DECISION if name in self._fields]
-        self._of_timestep = [(name, _flattener(self._fields[name])) for name in OF_TIMESTEP if name in self._fields]
+        self._records["row"] = np.arange(len(self._records)) % rows  # whole turns wait, from the first place on
+
+        # The same columns as nests, to be filled without taking anything apart.
+        columns = iter([self._records[name] for name, _, _ in described])
+        nests = {
+            name: tf.nest.pack_sequence_as(signature, [next(columns) for _ in tf.nest.flatten(signature)])
+            for name, signature in self._fields.items()
+        }
+        self._of_decision = [(name, nests[name]) for name in OF_DECISION if name in nests]
+        self._of_timestep = [(name, nests[name]) for name in OF_TIMESTEP if name in nests]
         self._count = 0
 
     @property
@@ -56,16 +58,11 @@ class Staging:
     def add(self, decision: Decision, timestep: TimeStep) -> None:
         """Takes in the rows of a turn; arrays are copied."""
         begin = self._count
-        self._count += self._rows
-        for column, values in zip(self._columns, self._leaves(decision, timestep), strict=True):
-            column[begin : self._count] = values
-
-    def _leaves(self, decision: Decision, timestep: TimeStep) -> Iterator[np.ndarray]:
-        for name, flatten in self._of_decision:
-            yield from flatten(getattr(decision, name))
-        for name, flatten in self._of_timestep:
-            yield from flatten(getattr(timestep, name))
-        yield self._row
+        self._count = end = begin + self._rows
+        for name, columns in self._of_decision:
+            _put(columns, getattr(decision, name), begin, end)
+        for name, columns in self._of_timestep:
+            _put(columns, getattr(timestep, name), begin, end)
 
     def take(self) -> np.ndarray:
         """Returns the waiting rows as bytes `[N, row size]`, which stay valid until the next `add`, and forgets them."""
@@ -74,6 +71,7 @@ class Staging:
 
     def unpack(self, data: Tensor) -> tuple[Decision, TimeStep, Tensor]:
         """Returns (decision, time step, row) from the bytes `[N, row size]` of N rows; traceable."""
+        # Bytes of each field back to its dtype: [N, *shape].
         leaves = iter([self._unpack(data, name) for name in self.dtype.names])  # type: ignore[union-attr]
         values = {
             name: tf.nest.pack_sequence_as(signature, [next(leaves) for _ in tf.nest.flatten(signature)])
@@ -110,11 +108,13 @@ def _fields(layout: Layout) -> dict[str, Nest]:
     return {name: signature for name, signature in fields.items() if tf.nest.flatten(signature)}
 
 
-def _flattener(signature: Nest) -> Flatten:
-    """Returns what takes a nest of arrays like `signature` apart; most are single arrays, and cost hardly anything."""
-    if isinstance(signature, tf.TensorSpec):
-        return lambda value: (value,)
-    return lambda value: tuple(np.asarray(leaf) for leaf in tf.nest.flatten(value))
+def _put(columns: Nest, values: Nest, begin: int, end: int) -> None:
+    """Copies a nest of arrays `[B, ...]` to the rows from `begin` to `end` of a nest of columns."""
+    if isinstance(columns, np.ndarray):  # as of most environments
+        columns[begin:end] = values
+        return
+    for column, array in zip(tf.nest.flatten(columns), tf.nest.flatten(values), strict=True):
+        column[begin:end] = array
 
 
 def _byte_shape(dtype: np.dtype) -> list[int]:

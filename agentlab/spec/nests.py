@@ -47,8 +47,10 @@ def pairs_of(space: SpaceNest, value: Nest) -> list[tuple[Space, Any]]:
 
 def is_batch(space: SpaceNest, value: Nest) -> bool:
     """Returns whether `value`, which conforms to `space`, has a batch axis."""
-    leaf, array = pairs_of(space, value)[0]
-    return array.ndim > len(leaf.shape)
+    while isinstance(space, dict):
+        name = min(space)
+        space, value = space[name], value[name]
+    return value.ndim > len(space.shape)
 
 
 def blank(space: SpaceNest, rows: int) -> Nest:
@@ -120,7 +122,7 @@ def conform(value: Nest, space: SpaceNest, who: str, what: str = "observation") 
         UsageError: entries are missing, a shape does not end in the space's, or its dtype can't hold the numbers.
     """
     if not isinstance(space, dict):
-        return _conform_array(value, space, f"{who} got an {what}")
+        return _conform_array(value, space, who, what)
     if not isinstance(value, dict) or value.keys() != space.keys():
         names = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
         raise errors.UsageError(f"{who} got an {what} with {names}; expected a mapping with the entries {sorted(space)}.")
@@ -138,17 +140,21 @@ def random_values(space: SpaceNest, rows: int, generator: np.random.Generator) -
     return map_space(lambda leaf: leaf.random(rows, generator), space)
 
 
-def _conform_array(value: Any, space: Space, prefix: str) -> np.ndarray:
+def _conform_array(value: Any, space: Space, who: str, what: str) -> np.ndarray:
+    if value.__class__ is np.ndarray and value.shape == space.shape and value.dtype == space.dtype:
+        return value
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:  # lists of different lengths
         raise errors.UsageError(
-            f"{prefix} that is no array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
+            f"{who} got an {what} that is no array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
         ) from error
     rank = len(space.shape)
     if array.ndim < rank or array.shape[array.ndim - rank :] != space.shape:
-        raise errors.UsageError(f"{prefix} of shape {array.shape}; expected {space.shape}, or a batch of such.")
-    if array.dtype != space.dtype and not np.can_cast(array.dtype, space.dtype, "same_kind"):
-        raise errors.UsageError(f"{prefix} of dtype {array.dtype}; expected {space.dtype}.")
+        raise errors.UsageError(f"{who} got an {what} of shape {array.shape}; expected {space.shape}, or a batch of such.")
+    if array.dtype == space.dtype:
+        return array
+    if not np.can_cast(array.dtype, space.dtype, "same_kind"):
+        raise errors.UsageError(f"{who} got an {what} of dtype {array.dtype}; expected {space.dtype}.")
     with np.errstate(over="ignore"):  # finiteness is checked elsewhere
         return array.astype(space.dtype, copy=False)

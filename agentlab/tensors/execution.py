@@ -19,6 +19,8 @@ CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "Statele
 ALIGNMENT = 64  # bytes, of the memory of a tensor
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 
+_call = tf.raw_ops.StatefulPartitionedCall
+
 
 def resolve(execution: str, model: keras.Model, gear: str = "host") -> str:
     """Returns "eager", "graph" or "xla" for `execution`, by rule if it is "auto".
@@ -147,17 +149,18 @@ class GraphCall:
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
         self._inlets = [Inlet() for _ in signature]
         self._lock = threading.Lock()
-        self._captures = list(self._concrete.captured_inputs)
+        # What the function takes: a tensor for each of the signature, and what it captured.
+        self._arguments: list[Any] = [None] * len(self._inlets) + list(self._concrete.captured_inputs)
         self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
         self._executor = "SINGLE_THREADED_EXECUTOR" if _is_straight(self._concrete.graph) else ""
 
     def __call__(self, *arrays: Any) -> list[tf.Tensor]:
         """Returns the flat outputs for arrays or tensors that match the signature."""
+        arguments = self._arguments
         with self._lock:  # another thread's array would get in between
-            tensors = [inlet.tensor(array) for inlet, array in zip(self._inlets, arrays, strict=True)]
-            return tf.raw_ops.StatefulPartitionedCall(
-                args=tensors + self._captures, Tout=self._dtypes, f=self._concrete, executor_type=self._executor
-            )
+            for index, (inlet, array) in enumerate(zip(self._inlets, arrays, strict=True)):
+                arguments[index] = inlet.tensor(array)
+            return _call(args=arguments, Tout=self._dtypes, f=self._concrete, executor_type=self._executor)
 
 
 class Inlet:

@@ -540,7 +540,9 @@ def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers
         assert int(agent.act(observations[0])) == batch[0]
         np.testing.assert_array_equal(batch - start, agent.policy.respond(observations).action)
     shown = GymnasiumEnvironment(run.task.environment.settings["id"])
-    assert play._episodes(run.agent, guarded(shown), 1, 0, limit=100, filming=False)[0] == [5.0]
+    stage = play.Stage(guarded(shown), seed=0, longest=100, filming=False)
+    play.play_episodes(run.agent, stage, 1)
+    assert stage.returns == [5.0]
     agent = agentlab.make_agent("dqn", 0, {"trainer": {"learning_starts": 20}}, environment=environment)
     environment.reset(seed=0)
     timestep, taken = TimeStep.begin(ZEROS), set()

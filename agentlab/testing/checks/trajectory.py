@@ -10,13 +10,13 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.checks.values import entry_name, is_missing
+from agentlab.checks.values import entry_name
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.loop.autoreset import Autoreset
 from agentlab.spec import EnvironmentSpec, Space, SpaceNest, joined, random_values
 from agentlab.spec.environment_spec import MASK
 from agentlab.testing.checks.violation import expect, is_same, shape_and_dtype
-from agentlab.types import Nest, TimeStep
+from agentlab.types import Nest, TimeStep, is_empty
 
 Actions = Sequence[Nest]  # of each turn, leaves [rows, *A]
 
@@ -96,7 +96,7 @@ def stacked(timesteps: list[TimeStep]) -> TimeStep:
     wrong = next((timestep for timestep in timesteps if not isinstance(timestep, TimeStep)), None)
     expect(wrong is None, "an agentlab.TimeStep from every reset and step", repr(wrong))
     begin, *rest = timesteps
-    if is_missing(begin.target) and rest and not is_missing(rest[0].target):  # no action led to the first one
+    if is_empty(begin.target) and rest and not is_empty(rest[0].target):  # no action led to the first one
         target = tf.nest.map_structure(lambda leaf: np.zeros_like(np.asarray(leaf)), rest[0].target)
         timesteps = [attrs.evolve(begin, target=target), *rest]
     names = [field.name for field in attrs.fields(TimeStep)]
