@@ -28,6 +28,22 @@ class Sampler(abc.ABC):
             seed: `[2]` int64 for `agentlab.seeds`.
         """
 
+    def initial_state(self, distribution: Distribution, rows: int) -> Nest:
+        """Returns what it carries from step to step before an episode's first step, tensors `[rows, ...]`; by default `()`.
+
+        Args:
+            distribution: without outputs.
+            rows: episodes side by side.
+        """
+        return ()
+
+    def sample_with_state(self, distribution: Distribution, state: Nest, step: Tensor, seed: Seed) -> tuple[Nest, Nest]:
+        """Returns actions as of `sample`, and the state after them, shaped like `state`; overridden where there is one.
+
+        The loop resets the state of a row where its episode ended, and keeps it in checkpoints.
+        """
+        return self.sample(distribution, step, seed), state
+
     def explore(self, distribution: Distribution, choices: tuple[int, ...], step: Tensor, seed: Seed) -> Tensor | None:
         """Returns what `sample` will draw as far as outputs don't matter, or None where they always do, the default.
 

@@ -23,7 +23,6 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.autoreset import Autoreset
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.model import as_network
 from agentlab.spec import copied, map_space
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors import variables
@@ -157,7 +156,7 @@ class DeviceGear(Gear):
         carry = _Carry(
             episodes=(),
             observation=map_space(range_of, self._agent.spec.observation),
-            state=as_network(self._agent.model).state_ranges(),
+            state=self._agent.learner.policy.state_ranges(),
             statistics=EpisodeStatistics.ranges(),
             index=COUNT,
             fault=FirstFault.ranges(),
@@ -252,7 +251,7 @@ class HostGear(Gear):
 
     def ranges(self) -> Ranges:
         statistics = {f"statistics/{name}": span for name, span in attrs.asdict(EpisodeStatistics.ranges()).items()}
-        state = numbered("state", self._learner.policy.network.state_ranges())
+        state = numbered("state", self._learner.policy.state_ranges())
         return {"loop": {**statistics, **state}, "environment": self._environment.ranges()}
 
     def restore(self, groups: Groups) -> None:

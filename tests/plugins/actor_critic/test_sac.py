@@ -313,3 +313,33 @@ class Stateful(RecurrentModel):
 def test_a_model_with_a_state_is_refused():
     with pytest.raises(errors.UsageError, match="SAC values single observations; model 'memento' carries a state"):
         build_with(SAC(), ARM, policy=[Stateful(name="memento")], critic=linear_critics(*CRITICS))
+
+
+DIVERGES = {
+    "critic": ({"learning_rate": 1e30, "optimizer": "sgd"}, r"critic_(loss|gradient_norm) is (nan|inf|-inf) at update \d+"),
+    "policy": (None, r"policy_(loss|gradient_norm) is (nan|inf|-inf) at update 1\. Try a smaller trainer.learning_rate"),
+}
+
+
+@pytest.mark.parametrize("gear", ["host", "device"])
+@pytest.mark.parametrize("network", DIVERGES)
+@pytest.mark.quick("critic-device", "policy-host")
+def test_learning_that_diverges_names_network_and_update(tmp_path, monkeypatch, network, gear):
+    settings, sentence = DIVERGES[network]
+    if settings is None:  # planted: the policy's loss is no number
+        loss = SAC._policy_loss
+        monkeypatch.setattr(
+            SAC, "_policy_loss", lambda *arguments: attrs.evolve(loss(*arguments), value=loss(*arguments).value * np.nan)
+        )
+    changes = {
+        "environment": {"name": "pendulum"},
+        "model": {"hidden_units": [8]},
+        "trainer": {"learning_starts": 20, **(settings or {})},
+        "memory": {"capacity": 200, "batch_size": 8},
+        "steps": 200,
+        "gear": gear,
+        "execution": "graph",
+        "evaluation": {"environment": {"name": "pendulum"}, "episodes": 1},
+    }
+    with pytest.raises(errors.TrainingFault, match=f"Learning became non-finite by step .*: {sentence}"):
+        agentlab.run("sac", 0, changes, run_dir=tmp_path / "run")
