@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
-from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of
+from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of, is_array
 from agentlab.types import Nest, Seed, Shape, Tensor
 
 COLDEST = 1e-6  # temperature that stands in for 0 where it divides
@@ -47,7 +47,7 @@ class Distribution(abc.ABC):
 
     @property
     def deviation_outputs(self) -> tuple[int, ...]:
-        """Places among the K outputs of those that say how far actions spread around the mode; by default there are none."""
+        """Which of the K outputs say how far actions spread around the mode, by place; by default none."""
         return ()
 
     def of(self, output: Tensor) -> Self:
@@ -118,7 +118,7 @@ def _unable(distribution: Distribution, reason: str, remedy: str) -> str:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Categorical(Distribution):
-    """One choice among `num_values`, by logits; with several choices in an action, one after the other.
+    """One choice among `num_values`, by logits; an action may consist of several such choices.
 
     Attributes:
         num_values: A, values to choose among.
@@ -154,6 +154,7 @@ class Categorical(Distribution):
         return self._chosen(draw(self.logits, self.temperature, seed))
 
     def log_probability(self, action: Tensor) -> Tensor:
+        # [B, ..., A] log-probabilities of all actions, of which the chosen one's counts.
         log_policy = tf.nn.log_softmax(self._tempered_logits())
         chosen = tf.cast(action, tf.int64)
         if self.actions is None:
@@ -353,7 +354,7 @@ class Normal(Distribution):
         log_std = tf.clip_by_value(outputs + math.log(self.unit_deviation), *LOG_STD_RANGE)
         if self.temperature is None:
             return log_std
-        # p**(1 / t) of a normal distribution is one of variance t times as large.
+        # p**(1 / t) of a normal distribution is a normal distribution with t times the variance.
         return log_std + 0.5 * tf.math.log(tf.maximum(self.temperature, COLDEST**2))
 
     def mode(self) -> Tensor:
@@ -429,7 +430,7 @@ class SquashedNormal(Distribution):
         return self._density(tf.atanh(tf.clip_by_value(unit, -limit, limit)))
 
     def entropy(self) -> Tensor:
-        # The normal's own, and the mean change of volume, which has no closed form.
+        # The normal's own entropy, and the mean change of volume, which has no closed form.
         normal = self._normal()
         raw = normal.mean[..., None] + tf.exp(normal.log_std)[..., None] * POINTS  # [B, *A, points]
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
@@ -457,7 +458,7 @@ class SquashedNormal(Distribution):
 
 @attrs.frozen(eq=False, kw_only=True)
 class ClippedNormal(Distribution):
-    """A normal distribution of which what lies beyond a bound of the action counts as that bound.
+    """A normal distribution whose draws beyond a bound of the action count as that bound.
 
     A bound has a probability of its own, that of everything beyond it; between the bounds there is a density (Fujita and Maeda
     2018, arXiv:1802.07564). Where an element has two bounds, outputs are in units in which they are -1 and 1; else in units of
@@ -527,7 +528,7 @@ class ClippedNormal(Distribution):
         return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
 
     def _units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what the outputs 0 and 1 stand for, less 0: the middle between two bounds, and half their distance."""
+        """Returns the middle between two bounds and half their distance, or 0 and 1 without bounds."""
         bounded = np.isfinite(self.low) & np.isfinite(self.high)
         low, high = (np.where(bounded, bound, default) for bound, default in ((self.low, -1.0), (self.high, 1.0)))
         return ((high + low) / 2.0).astype(np.float32), ((high - low) / 2.0).astype(np.float32)
@@ -601,7 +602,7 @@ def distribution_of(space: SpaceNest, of_numbers: Callable[[Array], Distribution
         names = sorted(space)
         axes = {name: choices_of(space[name]) for name in names}
         return Joint(entries={name: distribution_of(space[name], of_numbers) for name in names}, choices=axes)
-    if of_numbers is not None and isinstance(space, Array):
+    if of_numbers is not None and is_array(space):
         return of_numbers(space)
     return _USUAL[type(space)](space)
 
@@ -644,7 +645,7 @@ def draw(logits: Tensor, temperature: Tensor, seed: Seed) -> Tensor:
 
 
 def _nucleus(values: Tensor, temperature: Tensor, probability: float) -> Tensor:
-    """Returns which of `values` `[..., K]`, in descending order, it takes to make up a probability; bool, the first always."""
+    """Returns which of `values` `[..., K]` in descending order are needed to make up a probability; bool, the first always."""
     chances = _chances(values, temperature)
     before = tf.cumsum(chances, axis=-1, exclusive=True)
     return before < probability * tf.reduce_sum(chances, axis=-1, keepdims=True)

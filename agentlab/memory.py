@@ -70,7 +70,7 @@ class UpdateSchedule:
 
 @attrs.frozen(eq=False)
 class Layout:
-    """What a memory is to store and hand out.
+    """What a memory has to store and return.
 
     Attributes:
         spec: of the environments.
@@ -114,7 +114,7 @@ class Layout:
 
 
 class Memory(abc.ABC):
-    """Stores steps and hands out batches. Settings are constructor arguments; `build` allocates the storage.
+    """Stores steps and returns batches. Settings are constructor arguments; `build` allocates the storage.
 
     Attributes:
         records_acting: whether the forward pass that acted is the one learned from. Such a memory hands out the last turn only.
@@ -164,7 +164,7 @@ class Memory(abc.ABC):
         return variables_of(self)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be, by the names of `variables`.
+        """Returns the ranges of the numbers in its variables, by the names of `variables`.
 
         A checkpoint with others is refused. By default floating-point numbers are finite, and what its attributes hold is as
         their own method `ranges` says, if they have one. Name at least the whole numbers that are used as places in other
@@ -183,7 +183,7 @@ class Memory(abc.ABC):
 
 @attrs.define(slots=False, eq=False)
 class Latest(Memory):
-    """Hands out the last turn, learned from by the forward pass that acted."""
+    """Returns the last turn, which is learned from by the forward pass that acted."""
 
     records_acting: ClassVar[bool] = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -57,19 +58,21 @@ def unroll_steps(
     model: RecurrentModel, observation: Nest, state: Nest, begun: Tensor, training: bool = False
 ) -> tuple[Tensor, Nest]:
     """Returns what `RecurrentModel.unroll` does, one step after the other."""
+    # Leaves [T, N, ...], so that a step is one gather.
     length = begun.shape[1]
     fresh = model.initial_state(begun.shape[0])
     by_time = tf.nest.map_structure(_time_major, (observation, begun))
 
-    def step(index: Tensor, carry: Nest) -> tuple[Tensor, Nest]:
+    def step(index: int | Tensor, carry: Nest) -> tuple[Tensor, Nest]:
         seen, starts = tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), by_time)
         before = tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry)
         return model(seen, before, training=training)
 
+    # The first step tells the shape of the outputs; the others are a loop of the graph.
     first, carry = step(tf.constant(0), state)
     outputs = tf.TensorArray(first.dtype, size=length, element_shape=first.shape).write(0, first)
 
-    def body(index: Tensor, outputs: Tensor, carry: Nest) -> tuple[Tensor, Tensor, Nest]:
+    def body(index: int | Tensor, outputs: Tensor, carry: Nest) -> tuple[Tensor, Tensor, Nest]:
         output, carry = step(index, carry)
         return index + 1, outputs.write(index, output), carry
 
@@ -84,7 +87,7 @@ def _time_major(tensor: Tensor) -> Tensor:
 
 
 class Network(abc.ABC):
-    """A Keras model as the loop sees it: every one has a state; of most it is `()`.
+    """A Keras model as the loop sees it: every model has a state, which is `()` for most.
 
     Only a pass in training changes the model's variables, such as moving statistics: it is the one that is learned from.
 
@@ -101,7 +104,7 @@ class Network(abc.ABC):
 
     @abc.abstractmethod
     def state_ranges(self) -> Nest:
-        """Returns what the numbers of the state can be, see `RecurrentModel.state_ranges`."""
+        """Returns the ranges of the numbers in the state, see `RecurrentModel.state_ranges`."""
 
     def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them; traceable."""
@@ -172,9 +175,13 @@ class _Recurrent(Network):
         return self.model.unroll(observation, state, begun, training)
 
 
+@functools.singledispatch
 def as_network(model: keras.Model) -> Network:
-    """Returns a Keras model as the loop sees it; the one place that looks at what kind of model it is."""
-    return _Recurrent(model) if isinstance(model, RecurrentModel) else _Plain(model)
+    """Returns a Keras model as the loop sees it; what each kind of model is to the loop is registered here."""
+    return _Plain(model)
+
+
+as_network.register(RecurrentModel, _Recurrent)
 
 
 def infer(model: keras.Model, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:

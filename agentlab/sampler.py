@@ -1,4 +1,4 @@
-"""The Sampler contract: how an action is chosen from a distribution; and the samplers every agent can use."""
+"""The Sampler contract: chooses actions from a distribution; and the built-in samplers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Sampler(abc.ABC):
         return self.sample(distribution, step, seed), state
 
     def explore(self, distribution: Distribution, choices: tuple[int, ...], step: Tensor, seed: Seed) -> Tensor | None:
-        """Returns what `sample` will draw as far as outputs don't matter, or None where they always do, the default.
+        """Returns the part of `sample`'s draws that doesn't depend on outputs, or None if all do, the default.
 
         A sampler that takes the best action or explores without regard to outputs knows before they are computed; a host
         program then spares the model where it explores.

@@ -1,4 +1,4 @@
-"""The Trainer contract: improves networks from batches; recording, clipping and optimizers are written here, once."""
+"""The Trainer contract: improves networks from batches. Recording, clipping and optimizers are implemented here."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Setup:
         models: built Keras models, `count` for every network, by the network's name.
         num_environments: B.
         seed: the run's, for streams of the trainer's own, see `agentlab.seeds`.
-        steps: the budget, in environment steps; None where there is none, as in a loop of one's own.
+        steps: the budget, in environment steps; None without a budget, as in a loop of your own.
         execution: "eager", "graph" or "xla", of updates that a host program calls.
     """
 
@@ -113,7 +113,7 @@ class Setup:
 
 @attrs.frozen(eq=False)
 class Loss:
-    """What a batch is learned from.
+    """The loss of a batch.
 
     Attributes:
         value: `[N]` float32, the loss of each row, or a scalar, their mean.
@@ -135,7 +135,7 @@ class Loss:
 
 @attrs.frozen(eq=False)
 class Update:
-    """What an update came to.
+    """The result of an update.
 
     Attributes:
         metrics: by name, those of `Trainer.metric_names`.
@@ -153,7 +153,7 @@ class Recording:
     """A forward pass that a loss can be differentiated through.
 
     Attributes:
-        tape: has recorded it, and goes on recording when entered.
+        tape: has recorded it, and continues recording when entered.
         output: `[N, ..., K]`, of the network that acts.
         added_losses: sum of the losses that layers added in this pass, scalar.
     """
@@ -164,7 +164,7 @@ class Recording:
 
 
 class TrainedNetwork:
-    """A network under training: its models, and the optimizer of their weights.
+    """A network being trained: its models, and the optimizer of their weights.
 
     Args:
         models: built; one, or several that answer side by side.
@@ -223,7 +223,7 @@ class Trainer:
     # What it learns, and from what: asked before `build`, of an instance that has nothing but its settings.
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
-        """Returns what the outputs of the acting network mean; by default what is usual for the actions.
+        """Returns what the outputs of the acting network mean; by default the usual distribution for the actions.
 
         Raises:
             UsageError: this algorithm cannot learn in such an environment.
@@ -288,7 +288,7 @@ class Trainer:
         layers made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
 
         Raises:
-            UsageError: a model has no weights to train, or the optimizer is none.
+            UsageError: a model has no weights to train, or the optimizer is unknown.
         """
         self.spec = setup.spec
         self._seed = setup.seed
@@ -408,7 +408,7 @@ class Trainer:
         return variables_of(self.built())
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be, by the names of `variables`; see `Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables, by the names of `variables`; see `Memory.ranges`."""
         return ranges_of(self.built())
 
 

@@ -1,4 +1,4 @@
-"""What the parts of the loop hand to each other: TimeStep, Decision, Step and Batch.
+"""The values that the parts of the loop exchange: TimeStep, Decision, Step and Batch.
 
 `B` environments side by side, `O` an observation, `A` an action, `K` outputs, `N` rows of a batch, `T` steps of a sequence.
 """
@@ -13,17 +13,17 @@ from typing import Any, TypeAlias
 import attrs
 import numpy as np
 
-Tensor: TypeAlias = Any  # a tf.Tensor, or a NumPy array on the host; TensorFlow has no type stubs
-Nest: TypeAlias = Any  # a tensor, or a mapping of names to nests
-Seed: TypeAlias = Any  # [2] int64, for `agentlab.seeds`
-Shape: TypeAlias = tuple[int, ...]
+from agentlab.tensors.aliases import Nest, Seed, Shape, Tensor
+
+__all__ = ["Batch", "Decision", "Metrics", "Nest", "Seed", "Shape", "Step", "Tensor", "TimeStep"]
+
 Packer: TypeAlias = Callable[[Sequence[Any]], Nest]  # from leaves to a nest
-Metrics: TypeAlias = dict[str, Any]  # scalars [] or one number per row [N], by name
+Metrics: TypeAlias = dict[str, Tensor]  # scalars [] or one number per row [N], by name
 
 
 @attrs.frozen(eq=False)
 class TimeStep:
-    """What B environments, side by side, answer to an action. Arrays are NumPy's on the host and tensors on the device.
+    """The answer of B environments, side by side, to an action. Leaves are NumPy arrays on the host and tensors on the device.
 
     Attributes:
         observation: `[B, *O]`, to act on now; where an episode has just ended, already the new one's first.
@@ -71,7 +71,7 @@ class TimeStep:
 
 @attrs.frozen(eq=False)
 class Decision:
-    """An action for each of B environments, and how it came about.
+    """An action for each of B environments, and how it was decided.
 
     Attributes:
         observation: `[B, *O]`, what was acted on.
@@ -90,7 +90,7 @@ class Decision:
 
 @attrs.frozen(eq=False)
 class Step:
-    """What a memory keeps of one turn of N environments: the decision and where it led.
+    """What a memory stores of one turn of N environments: the decision and where it led.
 
     Attributes:
         observation: `[N, *O]`, what was acted on.
@@ -144,7 +144,7 @@ class Step:
 
 @attrs.frozen(eq=False)
 class Batch(Step):
-    """What a memory hands out: steps `[N, ...]`, or `[N, T, ...]` where the trainer asks for sequences.
+    """What a memory returns: steps `[N, ...]`, or `[N, T, ...]` where the trainer asks for sequences.
 
     Where the trainer asks for steps of n, `reward` is the sum of `factor**k` times the reward of step k over the h <= n steps
     up to an end, `discount` is multiplied by `factor**(h - 1)`, and `next_observation` and `ended` are those of the last one.

@@ -145,10 +145,10 @@ def test_squashed_draws_lie_within_bounds_of_their_own_and_bring_their_density(c
         action, log_probability = bound.sample_with_log_probability(SEED)
         return action, log_probability, bound.log_probability(action), bound.mode()
 
-    action, told, computed, mode = compiled(draw)(tf.constant(outputs(500, 4, scale=0.5)))
+    action, densities, computed, mode = compiled(draw)(tf.constant(outputs(500, 4, scale=0.5)))
     assert (action >= LOW).numpy().all()
     assert (action <= HIGH).numpy().all()
-    np.testing.assert_allclose(told, computed, rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(densities, computed, rtol=1e-3, atol=2e-3)
     assert ((mode > LOW) & (mode < HIGH)).numpy().all()
 
 
@@ -208,12 +208,12 @@ def test_a_clipped_normal_by_scipy(compiled, bounds):
     bound = clipped(bounds)
     for action in (low, 0.7 * low + 0.3 * high, high):
         outputs = tf.constant(np.stack([mean, log_std], axis=1))
-        found = compiled(lambda outputs, taken: bound.of(outputs).log_probability(taken))(outputs, tf.fill([5, 1], action))
+        nats = compiled(lambda outputs, taken: bound.of(outputs).log_probability(taken))(outputs, tf.fill([5, 1], action))
         normal, _, _ = clipped_by_scipy(bounds, mean.astype(float), 0.0)
         normal = scipy.stats.norm(normal.mean(), normal.std() * np.exp(log_std.astype(float)))
         at_low, at_high = (bool(action == end) for end in BOUNDS[bounds])
         expected = normal.logcdf(action) if at_low else normal.logsf(action) if at_high else normal.logpdf(action)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(nats, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_clipped_draws_are_at_their_bounds_as_often_as_these_say(compiled):
@@ -276,8 +276,8 @@ def test_choices_by_scipy(compiled):
     probability = scipy.special.softmax(logits.astype(np.float64), axis=1)
     taken = np.int64([0, 1, 2, 3, 4, 0])
     bound = Categorical(num_values=5)
-    found, entropy = compiled(lambda logits: (bound.of(logits).log_probability(taken), bound.of(logits).entropy()))(logits)
-    np.testing.assert_allclose(found, np.log(probability[np.arange(6), taken]), rtol=1e-5, atol=1e-5)
+    nats, entropy = compiled(lambda logits: (bound.of(logits).log_probability(taken), bound.of(logits).entropy()))(logits)
+    np.testing.assert_allclose(nats, np.log(probability[np.arange(6), taken]), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(entropy, scipy.stats.entropy(probability, axis=1), rtol=1e-5)
 
 
@@ -285,8 +285,8 @@ def test_bits_by_scipy(compiled):
     logits, taken = outputs(6, 3, scale=2.0), (outputs(6, 3) > 0).astype(np.int64)
     by_scipy = scipy.stats.bernoulli(scipy.special.expit(logits.astype(np.float64)))
     bound = Bernoulli(shape=(3,))
-    found, entropy = compiled(lambda logits: (bound.of(logits).log_probability(taken), bound.of(logits).entropy()))(logits)
-    np.testing.assert_allclose(found, by_scipy.logpmf(taken).sum(1), rtol=1e-5)
+    nats, entropy = compiled(lambda logits: (bound.of(logits).log_probability(taken), bound.of(logits).entropy()))(logits)
+    np.testing.assert_allclose(nats, by_scipy.logpmf(taken).sum(1), rtol=1e-5)
     np.testing.assert_allclose(entropy, by_scipy.entropy().sum(1), rtol=1e-5)
 
 
@@ -294,8 +294,8 @@ def test_numbers_by_scipy(compiled):
     output, taken = outputs(6, 4), outputs(6, 2, scale=3.0)[::-1]
     by_scipy = scipy.stats.norm(output[:, :2].astype(np.float64), np.exp(output[:, 2:].astype(np.float64)))
     bound = Normal(shape=(2,))
-    found, entropy = compiled(lambda output: (bound.of(output).log_probability(taken), bound.of(output).entropy()))(output)
-    np.testing.assert_allclose(found, by_scipy.logpdf(taken).sum(1), rtol=1e-4)
+    nats, entropy = compiled(lambda output: (bound.of(output).log_probability(taken), bound.of(output).entropy()))(output)
+    np.testing.assert_allclose(nats, by_scipy.logpdf(taken).sum(1), rtol=1e-4)
     np.testing.assert_allclose(entropy, by_scipy.entropy().sum(1), rtol=1e-5)
 
 
@@ -306,8 +306,8 @@ def test_squashed_numbers_by_scipy(compiled):
     taken = np.float32((HIGH + LOW) / 2.0 + half * np.tanh(raw))
     expected = by_scipy.logpdf(raw) - np.log(half * (1.0 - np.tanh(raw) ** 2))
     bound = SquashedNormal(shape=(2,), low=LOW, high=HIGH)
-    found = compiled(lambda output: bound.of(output).log_probability(taken))(output)
-    np.testing.assert_allclose(found, expected.sum(1), rtol=1e-3, atol=1e-3)
+    nats = compiled(lambda output: bound.of(output).log_probability(taken))(output)
+    np.testing.assert_allclose(nats, expected.sum(1), rtol=1e-3, atol=1e-3)
 
 
 # ---- mappings, and which distribution is usual ---------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def sequences_of(values: Nest, length: int) -> Nest:
 
 
 def check_division(rows: int, num_minibatches: int, remedy: str) -> None:
-    """Checks that minibatches can be of the same size.
+    """Checks that all minibatches can have the same size.
 
     Args:
         rows: of an epoch.
@@ -49,7 +49,7 @@ def epochs_over(
 ) -> Metrics:
     """Calls `update(minibatch, seed)` for every minibatch of every epoch, and returns the means of its metrics; traceable.
 
-    In each epoch the rows are shuffled anew, and each is in one minibatch. It is a loop of the graph: the number of epochs and
+    Each epoch shuffles the rows again and divides them into minibatches. It is a loop of the graph: the number of epochs and
     minibatches does not change what there is to compile.
 
     Args:

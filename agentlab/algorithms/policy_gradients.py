@@ -1,4 +1,4 @@
-"""What policy gradients are made of: losses of a policy and of values, and how far an update has moved them."""
+"""Building blocks of policy gradients: losses of policies and values, and how far an update has moved them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def value_error(values: Tensor, returns: Tensor, before: Tensor, clip: float | N
 
 
 def normalized(values: Tensor, weight: Tensor) -> Tensor:
-    """Returns values `[N]` less their mean, divided by their standard deviation; both of rows by their weight `[N]`."""
+    """Returns values `[N]` less their mean, divided by their standard deviation; rows count by their weight `[N]`."""
     total = tf.maximum(tf.reduce_sum(weight), 1e-8)
     centred = values - tf.reduce_sum(weight * values) / total
     variance = tf.reduce_sum(weight * tf.square(centred)) / total
@@ -47,7 +47,7 @@ def normalized(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def approximate_divergence(log_ratio: Tensor) -> Tensor:
-    """Returns an estimate for each row, `[N]`, of which the mean is the divergence KL(before || now) of policies.
+    """Returns an estimate for each row, `[N]`, whose mean is the divergence KL(before || now) of the policies.
 
     It is never below 0 and varies less than minus the logarithm (Schulman 2020, joschu.net/blog/kl-approx.html).
 
@@ -58,7 +58,7 @@ def approximate_divergence(log_ratio: Tensor) -> Tensor:
 
 
 def explained_variance(values: Tensor, returns: Tensor, weight: Tensor) -> Tensor:
-    """Returns the share of the returns' variance that values explain, a scalar: 1 of all, 0 or less of none.
+    """Returns the share of the returns' variance that values explain, a scalar: 1 for all of it, 0 or less for none.
 
     Args:
         values: `[N]` float32.

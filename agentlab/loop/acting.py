@@ -7,14 +7,14 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.checks.values import Values
-from agentlab.loop.host_call import HostCall
+from agentlab.loop.host.call import HostCall
 from agentlab.loop.policy import Policy
 from agentlab.spec import blank, conform, copied, is_batch, to_environment
 from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves
 
 
 class PolicyActor:
-    """Acts by a policy; counts the actions it draws, which seed its draws.
+    """Acts by a policy, and counts its actions, which seed its draws.
 
     Args:
         policy: decides.
@@ -110,7 +110,7 @@ class PolicyActor:
 
 
 class HostPolicyActor:
-    """A `PolicyActor` as a host program calls it: the same turns, with arrays.
+    """A `PolicyActor` for host programs, with NumPy arrays.
 
     Args:
         actor: acts.

@@ -1,4 +1,4 @@
-"""Agent: model, sampler, trainer and memory composed; `step` learns and acts, `act` only acts."""
+"""Agent: model, sampler, trainer and memory; `step` learns and acts, `act` only acts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from agentlab import errors, schedules, seeds, settings
 from agentlab.checks import scalars
 from agentlab.checks.frozen_settings import freeze
 from agentlab.loop.acting import PolicyActor
-from agentlab.loop.host_actors import HostActor, make_host_actor
+from agentlab.loop.host.actors import HostActor, make_host_actor
+from agentlab.loop.host.own_loop import OwnLoop
 from agentlab.loop.learner import Learner
-from agentlab.loop.own_loop import OwnLoop
 from agentlab.loop.policy import Policy
 from agentlab.loop.text_generation import Writer, execution_for
 from agentlab.memory import Memory
@@ -50,7 +50,7 @@ class Parts:
 
 
 class Agent:
-    """Composes model, sampler, trainer and memory; `step` learns and acts, `act` only acts.
+    """An agent: model, sampler, trainer and memory. `step` learns and acts, `act` only acts.
 
     Args:
         spec: of the environment it lives in.
@@ -58,7 +58,7 @@ class Agent:
         num_environments: B, environments side by side.
         seed: determines every draw the agent makes.
         execution: "eager", "graph" or "xla"; see `agentlab.tensors.execution.resolve` for choosing one.
-        steps: the budget in environment steps, which schedules without a length span; None where there is none.
+        steps: the budget in environment steps, which schedules without a length span; None without a budget.
 
     Raises:
         UsageError: the parts do not fit together.
@@ -79,16 +79,22 @@ class Agent:
         seed = scalars.whole(seed, "The seed")
         self.execution = execution
         self.trainer = parts.trainer
+
+        # The trainer makes its optimizers and says what the outputs mean.
         key = seeds.stream(seed, "trainer")
         build_trainer(self.trainer, Setup(spec, parts.models, self.num_environments, key, steps, execution))
         self.distribution = self.trainer.distribution(spec)
         sampler = schedules.spanning_settings(parts.sampler, steps)
+
+        # One policy explores and learns, another one only acts.
         exploration = Policy(as_network(self.model), self.distribution, sampler, spec, explores=True)
         self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
         self._own_loop: OwnLoop | None = None
         self._stepping = threading.Lock()  # held while a call of `step` is under way
+
+        # The compiled loop holds their settings' values.
         for part in (self.trainer, parts.sampler, parts.evaluation_sampler):
             freeze(part)
 
@@ -98,7 +104,7 @@ class Agent:
         return self.trainer.model
 
     def actor(self, sampler: Sampler, key: int) -> PolicyActor:
-        """Returns what acts with the trained networks and learns nothing.
+        """Returns an actor that acts with the trained networks and learns nothing.
 
         Args:
             sampler: chooses the actions.
@@ -108,7 +114,7 @@ class Agent:
         return PolicyActor(policy, key, self.execution)
 
     def host_actor(self) -> HostActor:
-        """Returns what acts and learns for a host program, the same at every call."""
+        """Returns the actor that acts and learns for a host program, the same at every call."""
         if self._host_actor is None:
             self._host_actor = make_host_actor(self.learner, self.execution)
         return self._host_actor
@@ -186,7 +192,7 @@ class Agent:
         return {**self.learner.variables(), "acts": self.policy.steps}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         return {**self.learner.ranges(), "acts": COUNT}
 
     def memory_variables(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Time limit, auto-reset and final observation, written once for every DeviceEnvironment; and its host face."""
+"""Time limit, auto-reset and final observation for every DeviceEnvironment, and an adapter that runs one on the host."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Episodes:
 
 
 def ranges(environment: DeviceEnvironment, episodes: Episodes) -> dict[str, Range]:
-    """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
+    """Returns the ranges of the numbers in `episodes`, by the names that `numbered("episodes", episodes)` gives them."""
     *names, elapsed = numbered("episodes", episodes)
-    said = environment.state_ranges()
-    limited = {} if said is None else dict(zip(names, tf.nest.flatten(said), strict=True))
+    declared = environment.state_ranges()
+    limited = {} if declared is None else dict(zip(names, tf.nest.flatten(declared), strict=True))
     return {**limited, elapsed: COUNT}
 
 
 class Autoreset:
-    """Runs a DeviceEnvironment through episode after episode, as pure functions of (episodes, action, index).
+    """Runs a DeviceEnvironment through consecutive episodes, as pure functions of (episodes, action, index).
 
     Args:
         environment: what to run.
@@ -93,7 +93,7 @@ class Autoreset:
 
 
 class HostedEnvironment(Environment):
-    """Any DeviceEnvironment as a host Environment: the same episodes, step by step, for the host gear and evaluation.
+    """Adapts a DeviceEnvironment to the host: the same episodes, step by step, for the host gear and evaluation.
 
     Args:
         environment: what to run.

@@ -14,7 +14,7 @@ from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
 from agentlab.system.ranges import COUNT, Range, prefixed
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import repeat
 from agentlab.tensors.state import ranges_of, variables_of
@@ -23,7 +23,7 @@ from agentlab.types import Decision, Nest, Seed, Step, Tensor, TimeStep
 
 
 class Learner:
-    """Acts, remembers and learns; the owner of the counters of steps and updates.
+    """Acts, stores steps and learns; owns the counters of steps and updates.
 
     Args:
         policy: acts while it learns.
@@ -43,6 +43,8 @@ class Learner:
         self.trainer = trainer
         self.memory = memory
         self.num_environments = num_environments
+
+        # The only counters of a run: of environment steps and of updates.
         self.steps = tf.Variable(0, dtype=tf.int64, name="steps")
         self.updates = tf.Variable(0, dtype=tf.int64, name="updates")
         self.means = Means(trainer.metric_names)
@@ -87,6 +89,8 @@ class Learner:
         """As `decide`, at `step` (int64 scalar); counts nothing. Where that is what is learned from, the pass is recorded."""
         if not self.memory.records_acting:
             return self.policy.decide(observation, state, step, self.policy_seed(step))
+
+        # The pass that acts is the one that is learned from.
         with tf.GradientTape() as tape:
             decision, losses = self.acting_pass(observation, state, step)
         self.trainer.record(Recording(tape, decision.output, losses))
@@ -159,7 +163,7 @@ class Learner:
         return variables_of({"model": self.trainer.model, "trainer": self.trainer.built(), **counters, "means": self.means})
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         own = {"steps": COUNT, "updates": COUNT, **prefixed("trainer/", self.trainer.ranges())}
         every = {**ranges_of({"model": self.trainer.model, "means": self.means}), **own}
         return {name: every[name] for name in self.variables() if name in every}
@@ -170,7 +174,7 @@ class Learner:
         return self.memory.variables()
 
     def memory_ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         self.prepare()
         return self.memory.ranges()
 
@@ -184,8 +188,8 @@ def _advising(trainer: Trainer, memory: Memory) -> Iterator[None]:
         raise
     except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
         raise errors.UsageError(
-            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {told(error)}. "
-            "Choose another memory, or mend the trainer."
+            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {describe_error(error)}. "
+            "Choose another memory, or fix the trainer."
         ) from error
 
 

@@ -20,7 +20,7 @@ from agentlab.types import Decision, Nest, Seed, Tensor
 
 @attrs.frozen(eq=False)
 class Policy:
-    """Decides; a pure function of what it is called with and the network's weights.
+    """Decides on actions; a pure function of its arguments and the network's weights.
 
     Attributes:
         network: from observations to outputs `[B, ..., K]`.
@@ -109,7 +109,7 @@ class Policy:
         return {"network": network, "sampler": sampler}
 
     def restart_on_host(self, state: Nest, begun: np.ndarray) -> Nest:
-        """As `restart`, for a host program, which is spared the operations of the many steps at which no episode begins."""
+        """As `restart`, for a host program: at the many steps where no episode begins it runs no operations."""
         return self.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
 
     def _forward(self, observation: Nest, state: Nest, seed: Seed, training: bool) -> tuple[Tensor, Nest]:

@@ -17,7 +17,7 @@ from agentlab.types import Tensor
 
 @attrs.frozen(eq=False)
 class EpisodeStatistics:
-    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, so that no small reward is lost.
+    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, which keeps small rewards.
 
     Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
 
@@ -42,7 +42,7 @@ class EpisodeStatistics:
 
     @classmethod
     def ranges(cls) -> EpisodeStatistics:
-        """Returns what the numbers of each field can be."""
+        """Returns the ranges of each field."""
         return cls(FINITE, COUNT, COUNT, FINITE, COUNT)
 
     def after(self, reward: Tensor, ended: Tensor, acted: Tensor = 1.0) -> EpisodeStatistics:
@@ -58,7 +58,7 @@ class EpisodeStatistics:
     def closed(self, ended: Tensor) -> EpisodeStatistics:
         """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
         ended = _as_float64(ended)
-        # 1 where the episode goes on: its sums are kept, those of the others start at 0.
+        # 1 where the episode continues: its sums are kept, the others start at 0.
         going_on = 1.0 - ended
         return EpisodeStatistics(
             self.running_return * going_on,
@@ -151,11 +151,11 @@ class Means:
         return {"sums": self._sums, "finite": self._finite}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         return {"sums": FINITE, "finite": COUNT}
 
     def check(self) -> None:
-        """Looks at the sums without starting anew.
+        """Looks at the sums without resetting them.
 
         Raises:
             NonFinite: a metric was not; of several, the first one.
@@ -167,7 +167,7 @@ class Means:
             raise NonFinite(self._names[first], sums[first], finite[first] + 1)
 
     def collect(self) -> dict[str, float]:
-        """Returns the means since the last call, empty if there was no update, and starts anew.
+        """Returns the means since the last call, empty if there was no update, and resets the sums.
 
         Raises:
             NonFinite: a metric was not.

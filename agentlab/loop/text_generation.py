@@ -31,7 +31,7 @@ LONG = 20_000  # characters from which on XLA's faster loop makes up for the sec
 
 @attrs.frozen(eq=False)
 class _Pen:
-    """What one turn of writing hands to the next: echo's episodes, the observation, the model's state, the turn's number."""
+    """The state between two turns of writing: echo's episodes, the observation, the model's state, the number of the turn."""
 
     episodes: Nest
     observation: Nest
@@ -81,7 +81,7 @@ class Writer:
 
         Args:
             length: characters to write.
-            prompt: what every text goes on from; by default from a line break.
+            prompt: the text that every text continues; by default a line break.
 
         Raises:
             UsageError: the length is less than 1, or the prompt has characters that the model has not seen.
@@ -91,13 +91,15 @@ class Writer:
         beginning = self.vocabulary.encode(prompt) if prompt else self.vocabulary.start()
         unseen = self.vocabulary.unseen(prompt)
         if unseen:
-            shown = ", ".join(map(repr, unseen[:5]))
-            raise errors.UsageError(f"The prompt has characters that the training text does not have: {shown}. Leave them out.")
+            examples = ", ".join(map(repr, unseen[:5]))
+            raise errors.UsageError(
+                f"The prompt has characters that the training text does not have: {examples}. Leave them out."
+            )
         return self._chunks(length, beginning)
 
     def _chunks(self, length: int, beginning: np.ndarray) -> Iterator[np.ndarray]:
         self._actor.steps.assign(0)
-        # [B, P] the prompt, all but whose last character the model reads first.
+        # [B, P] the prompt; the model first reads all of it but the last character.
         rows = tf.constant(np.tile(beginning, (self._num, 1)))
         state = self._read(rows[:, :-1], self._actor.initial_state(self._num))
         episodes, _ = self._echo.reset()
@@ -124,7 +126,7 @@ class Writer:
         return repeat(read_one, start, tf.shape(numbers, out_type=tf.int64)[1])[1]
 
     def _write_traceable(self, carry: Any) -> tuple[Any, Any]:
-        """Returns what the next chunk goes on from, and the numbers `[B, CHUNK]` of this one."""
+        """Returns where the next chunk continues, and the numbers `[B, CHUNK]` of this one."""
         episodes, observation, state, index = carry
         written = tf.zeros([CHUNK, self._num], tf.int64)
 

@@ -9,7 +9,7 @@ from agentlab.types import Decision, Nest, Tensor, TimeStep, is_empty
 
 
 class Actor(Protocol):
-    """What takes turns: an agent that learns, one that only acts, or a host program's compiled form of either."""
+    """Whatever decides and observes in `turn`: an agent that learns, one that only acts, or a compiled form of either."""
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Returns actions for observations `[B, *O]`; `state` is the model's `[B, ...]`, or `()`."""

@@ -1,4 +1,4 @@
-"""Play: shows a trained agent in a window, or in a GIF where there is no screen."""
+"""Play: shows a trained agent in a window, or writes a GIF."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
+    # Everything that can be refused is refused before the environment opens a window.
     episodes = scalars.whole(episodes, "The number of episodes", 1)
     if video is not None:
         _check_writable(video)

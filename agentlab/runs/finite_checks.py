@@ -1,4 +1,4 @@
-"""Soundness: whether what was learned is made of numbers; no checkpoint of anything else is ever written."""
+"""Checks that metrics and weights are finite; a checkpoint with other numbers is never written."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def check_learning(agent: Agent, step: int) -> None:
             f"Learning became non-finite by step {step:,}: {error.name} is {error.value} "
             f"at update {before + error.update:,}. {REMEDY}"
         ) from error
+
+    # A weight can be infinite before any loss is.
     for name, trained in learner.trainer.trained.items():
         for weight in (weight for model in trained.models for weight in model.variables):
             if not np.isfinite(variables.copied(weight.value)).all():

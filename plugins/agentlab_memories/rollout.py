@@ -6,9 +6,9 @@ import attrs
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.checks.values import ranges_of, without_least
+from agentlab.checks.values import ranges_of
 from agentlab.memory import Layout, Memory, weight_of
-from agentlab.spec import map_space
+from agentlab.spec import targets_of
 from agentlab.system.free_memory import check_free
 from agentlab.system.ranges import COUNT, Range
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
@@ -17,7 +17,7 @@ from agentlab_memories.ring import put, read, rings
 
 @attrs.define(slots=False, eq=False)
 class Rollout(Memory):
-    """Stores the last T steps of every environment and hands out all of them, `[B, T, ...]`; T is what the trainer asks for.
+    """Stores the last T steps of every environment and returns all of them, `[B, T, ...]`; the trainer says what T is.
 
     Rows that are no transition stay where they are and weigh nothing, so that all environments have T steps.
     """
@@ -29,6 +29,8 @@ class Rollout(Memory):
                 "A rollout hands out everything since the last update, in steps of one; the trainer asks for "
                 f"{'draws' if request.order == 'any' else f'steps of {request.num_steps}'}. Set memory.name=replay."
             )
+
+        # Slot = turn * B + environment, for T turns of B environments.
         self._length, self._rows = request.length or 1, layout.num_environments
         capacity = self._length * self._rows
         what = f"A rollout of {self._length:,} steps of {self._rows:,} environments"
@@ -48,7 +50,7 @@ class Rollout(Memory):
 
     def ranges(self) -> dict[str, Range]:
         spec = self._spec
-        target = {} if spec.target is None else ranges_of(map_space(without_least, spec.target), "stored/target")
+        target = {} if spec.target is None else ranges_of(targets_of(spec.target), "stored/target")
         observed = {
             **ranges_of(spec.observation, "stored/observation"),
             **ranges_of(spec.observation, "stored/next_observation"),

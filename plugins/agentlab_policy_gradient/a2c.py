@@ -14,7 +14,7 @@ from agentlab_policy_gradient.trainer import PolicyGradient
 
 @attrs.define(slots=False, eq=False)
 class A2C(PolicyGradient):
-    """Advantage actor-critic of environments in step (Mnih et al. 2016, arXiv:1602.01783): one update a rollout.
+    """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783): one update per rollout.
 
     Attributes:
         trace_decay: lambda of the generalized advantages, 0 to 1; 1 sums up all rewards of the rollout.

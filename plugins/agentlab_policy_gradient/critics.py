@@ -77,6 +77,7 @@ class OwnNetwork(Critic):
     def improve(
         self, trainer: PolicyGradient, experience: Experience, policy_loss: PolicyLoss, value_loss: ValueLoss, seed: Seed
     ) -> Metrics:
+        # Rows [M * L]; two networks, each with a loss and an optimizer of its own.
         rows = experience.rows()
 
         def of_policy() -> Loss:
@@ -87,6 +88,7 @@ class OwnNetwork(Critic):
             values = trainer.trained["value"](trainer.spec.see(rows.observation), training=True)
             return Loss(value_loss(last_output(values), rows), weight=rows.weight)
 
+        # The norm over both networks, as if they were one.
         policy, _ = trainer.minimize("policy", of_policy, seed)
         value, _ = trainer.minimize("value", of_values, seeds.child(seed, "value"))
         norm = tf.sqrt(tf.square(policy["policy_gradient_norm"]) + tf.square(value["value_gradient_norm"]))
@@ -109,7 +111,7 @@ class SharedTorso(Critic):
     def values(self, trainer: PolicyGradient, rollout: Batch) -> tuple[Tensor, Tensor]:
         see, network, shape = trainer.spec.see, trainer.acting.network, rollout.reward.shape
 
-        # What an action led to is judged by the state that the network had there.
+        # Next observations are valued with the state that the network had there.
         observation, next_observation, state = merge_time((rollout.observation, rollout.next_observation, rollout.state))
         _, after = network(see(observation), state)
         beyond, _ = network(see(next_observation), after)
@@ -119,6 +121,7 @@ class SharedTorso(Critic):
     def improve(
         self, trainer: PolicyGradient, experience: Experience, policy_loss: PolicyLoss, value_loss: ValueLoss, seed: Seed
     ) -> Metrics:
+        # Rows [M * L]; one network has both losses in one pass.
         rows = experience.rows()
 
         def of_both() -> Loss:
@@ -133,6 +136,6 @@ class SharedTorso(Critic):
 
 
 def last_output(outputs: Tensor) -> Tensor:
-    """Returns the last of the outputs `[N, ..., K]`, `[N]`: of an action that is several choices, the mean over them."""
+    """Returns the last of the outputs `[N, ..., K]`, `[N]`; where an action is several choices, its mean over them."""
     values = outputs[..., -1]
     return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))

@@ -1,4 +1,4 @@
-"""Experience: what a policy gradient learns from, cut into the sequences of which minibatches are made."""
+"""Experience: what a policy gradient learns from, cut into the sequences that minibatches are made of."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Experience:
     @classmethod
     def cut(cls, rollout: Batch, length: int, log_probability: Tensor, value: Tensor, advantage: Tensor) -> Experience:
         """Returns a rollout, leaves `[B, T, ...]`, as sequences of `length` steps: M is `B * T / length`."""
+        # Leaves [M, L, ...] of sequences of L steps.
         weight = tf.ones_like(rollout.reward) if isinstance(rollout.weight, tuple) else rollout.weight
         leaves = (rollout.observation, rollout.action, rollout.ended, weight, log_probability, value, advantage)
         observation, action, ended, *numbers = sequences_of(leaves, length)

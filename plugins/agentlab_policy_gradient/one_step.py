@@ -1,4 +1,4 @@
-"""One step along the policy gradient of a rollout, as actor-critic and REINFORCE make."""
+"""One step along the policy gradient of a rollout, as in actor-critic and REINFORCE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentlab_policy_gradient.trainer import PolicyGradient
 
 
 def policy_loss(policy: Distribution, rows: Experience, entropy_weight: Tensor, normalize: bool) -> Loss:
-    """Returns `-log pi(action) * advantage` and the entropy times its weight with a minus, `[N]`; traceable."""
+    """Returns `-log pi(action) * advantage`, less the weighted entropy, `[N]`; traceable."""
     advantage = normalized(rows.advantage, rows.weight) if normalize else rows.advantage
     loss, entropy = -policy.log_probability(rows.action) * advantage, policy.entropy()
     means = {"policy_loss": tf.reduce_mean(rows.weight * loss), "entropy": tf.reduce_mean(rows.weight * entropy)}
@@ -31,6 +31,7 @@ def make_step(trainer: PolicyGradient, memory: Memory, seed: Seed, trace_decay: 
         trace_decay: lambda of the advantages, 0 to 1.
         normalize: advantages to mean 0 and deviation 1.
     """
+    # What was experienced, with advantages by the networks as they are.
     experience, judged = trainer.collect(memory, seed, trace_decay)
     entropy_weight = trainer.entropy_weight_now()
 

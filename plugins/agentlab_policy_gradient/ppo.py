@@ -70,6 +70,7 @@ class PPO(PolicyGradient):
             )
 
     def update(self, memory: Memory, seed: Seed) -> Update:
+        # The old policy's probabilities and the advantages stay as they are for all epochs.
         experience, judged = self.collect(memory, seed, self.trace_decay)
         clip, entropy_weight = self._clip(self.acting.optimizer_steps), self.entropy_weight_now()
 
@@ -87,11 +88,13 @@ class PPO(PolicyGradient):
         return metrics["approx_kl"] > self.target_kl
 
     def policy_loss(self, policy: Distribution, rows: Experience, clip: Tensor, entropy_weight: Tensor) -> Loss:
-        """Returns the loss of a policy `[N]`: the clipped gain and the entropy, each with a minus."""
+        """Returns the loss of a policy `[N]`: minus the clipped gain, minus the weighted entropy."""
+        # [N] advantages, and the logarithm of how much more probable the action has become.
         advantage = normalized(rows.advantage, rows.weight) if self.normalize_advantages else rows.advantage
         log_ratio = policy.log_probability(rows.action) - rows.log_probability
         gain, entropy = clipped_gain(log_ratio, advantage, clip), policy.entropy()
 
+        # Means over the rows that count.
         is_clipped = tf.cast(tf.abs(tf.math.expm1(log_ratio)) > clip, tf.float32)
         metrics = {
             "policy_loss": -gain,

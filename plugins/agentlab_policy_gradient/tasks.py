@@ -1,4 +1,4 @@
-"""The tasks of policy gradients. Imports no TensorFlow: tasks are listed and described without it."""
+"""Policy gradient tasks. Imports no TensorFlow: tasks are listed and described without it."""
 
 from agentlab.schedules import Linear
 from agentlab.task import Evaluation, Task, part

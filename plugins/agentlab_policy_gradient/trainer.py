@@ -1,4 +1,4 @@
-"""What the trainers of policy gradients have in common: networks, distribution, and how a rollout is judged."""
+"""What the policy gradient trainers share: networks, distribution, and the advantages of a rollout."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ VALUE_WEIGHT = 0.5
 
 
 def check_weight(_: object, attribute: attrs.Attribute, value: float | Schedule) -> None:
-    """Checks a setting, and all values of its schedule, to be 0 or greater."""
+    """Checks that a setting, and every value of its schedule, is 0 or greater."""
     if any(not weight >= 0.0 for weight in values_of(value)):
         raise ValueError(f"{attribute.name!r} must be 0 or greater: {value}")
 
 
 @attrs.define(slots=False, eq=False)
 class PolicyGradient(Trainer, abc.ABC):
-    """Learns from a rollout of every environment: a policy, to be drawn from by the sampler "stochastic", and values.
+    """Learns from a rollout of every environment: a policy, which the sampler "stochastic" draws from, and values.
 
     A truncated episode bootstraps from its final observation, a terminated one does not, and nothing is learned across a reset.
     Actions are of any space. Numbers with bounds are drawn from a normal distribution and clipped to them, which is part
@@ -75,7 +75,7 @@ class PolicyGradient(Trainer, abc.ABC):
         if self.shared_torso:
             self._critic = SharedTorso(VALUE_WEIGHT if self.value_weight is None else self.value_weight)
 
-    # What it learns, and from what.
+    # What it learns from, and with which networks.
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
         def of_numbers(space: Array) -> Distribution:
@@ -89,7 +89,8 @@ class PolicyGradient(Trainer, abc.ABC):
                 )
             return SquashedNormal(shape=space.shape, low=space.low, high=space.high, unit_deviation=self.initial_deviation)
 
-        if self.squashed and not any(isinstance(leaf, Array) for leaf in leaves_of(spec.action).values()):
+        # Squashing choices would change nothing, so asking for it is a mistake.
+        if self.squashed and not any(leaf.is_numeric for leaf in leaves_of(spec.action).values()):
             raise errors.UsageError(
                 f"trainer.squashed=true is for actions that are numbers; those of environment {spec.name!r} are choices. "
                 "Leave it out."
@@ -107,6 +108,7 @@ class PolicyGradient(Trainer, abc.ABC):
     # How it learns.
 
     def build(self, setup: Setup) -> None:
+        # Only models with a state need sequences; others learn from rows of one step.
         acting = next(iter(setup.models.values()))[0]
         is_recurrent = bool(tf.nest.flatten(as_network(acting).initial_state(1)))
         self._length = (self.sequence_length or self.rollout_steps) if is_recurrent else 1
@@ -129,7 +131,7 @@ class PolicyGradient(Trainer, abc.ABC):
             )
 
     def spanning(self, setting: float | Schedule, setup: Setup) -> Schedule:
-        """Returns a setting as a schedule over the optimizer's steps, over all of the budget if it has no length."""
+        """Returns a setting as a schedule over the optimizer's steps, over the whole budget if it has no length."""
         return as_schedule(spanning(setting, self._total_optimizer_steps(setup)))
 
     def policy_of(self, outputs: Tensor, observation: Nest) -> Distribution:
@@ -145,7 +147,7 @@ class PolicyGradient(Trainer, abc.ABC):
         return merge_time(outputs)
 
     def collect(self, memory: Memory, seed: Seed, trace_decay: float) -> tuple[Experience, Metrics]:
-        """Returns what is learned from, by the networks as they are, and how well values explain returns; traceable.
+        """Returns what is learned from, valued by the networks as they are, and how well values explain returns; traceable.
 
         Args:
             memory: holds a rollout.
@@ -167,10 +169,10 @@ class PolicyGradient(Trainer, abc.ABC):
         return experience, {"explained_variance": explained_variance(rows.value, rows.returns, rows.weight)}
 
     def improve(self, experience: Experience, policy_loss: PolicyLoss, value_loss: ValueLoss, seed: Seed) -> Metrics:
-        """Makes one step along the gradients of both losses; returns the metrics that it has of `metric_names`. Traceable."""
+        """Makes one step along the gradients of both losses; returns those of `metric_names` that it computes. Traceable."""
         metrics = self._critic.improve(self, experience, policy_loss, value_loss, seed)
         return {name: metrics[name] for name in self.metric_names if name in metrics}
 
     def entropy_weight_now(self) -> Tensor:
-        """Returns the present weight of the entropy, a scalar."""
+        """Returns the current weight of the entropy, a scalar."""
         return self._entropy_weight(self.acting.optimizer_steps)

@@ -39,8 +39,8 @@ def test_value_errors_with_and_without_a_clip(compiled):
 
 
 def test_normalized_values_leave_out_what_weighs_nothing(compiled):
-    found = compiled(normalized)(tf.constant([1.0, 3.0, 100.0]), tf.constant([1.5, 1.5, 0.0])).numpy()
-    np.testing.assert_allclose(found, [-1.0, 1.0, 98.0], rtol=1e-5)
+    result = compiled(normalized)(tf.constant([1.0, 3.0, 100.0]), tf.constant([1.5, 1.5, 0.0])).numpy()
+    np.testing.assert_allclose(result, [-1.0, 1.0, 98.0], rtol=1e-5)
 
 
 def test_equal_values_are_normalized_to_zero():
@@ -61,8 +61,8 @@ def test_the_divergence_of_two_policies_by_hand():
 )
 def test_explained_variance(values, expected):
     """Returns 1 and 5; the third row weighs nothing. That all values are off alike makes no difference."""
-    found = explained_variance(tf.constant(values), tf.constant([1.0, 5.0, 99.0]), tf.constant([1.5, 1.5, 0.0]))
-    assert float(found) == pytest.approx(expected, abs=1e-6)
+    explained = explained_variance(tf.constant(values), tf.constant([1.0, 5.0, 99.0]), tf.constant([1.5, 1.5, 0.0]))
+    assert float(explained) == pytest.approx(expected, abs=1e-6)
 
 
 def test_equal_returns_have_no_variance_to_explain():

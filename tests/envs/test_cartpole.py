@@ -71,9 +71,9 @@ def steps_of(recorded, episode):
         yield tf.constant(index, tf.int64), {name: column[row : row + 1] for name, column in recorded.items()}
 
 
-def assert_flags(found, theirs):
-    assert bool(found.terminated[0]) == bool(theirs["terminated"][0])
-    assert bool(found.truncated[0]) == bool(theirs["truncated"][0])
+def assert_flags(timestep, theirs):
+    assert bool(timestep.terminated[0]) == bool(theirs["terminated"][0])
+    assert bool(timestep.truncated[0]) == bool(theirs["truncated"][0])
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
@@ -89,9 +89,9 @@ def test_episodes_stay_together_by_themselves(compiled, recorded):
         for index, theirs in itertools.islice(steps_of(recorded, episode), 250):
             if index == 1:
                 episodes = Episodes(tf.constant(theirs["state"]), tf.zeros(1, tf.int64))
-            episodes, found = step(episodes, tf.constant(theirs["action"]), index)
-            np.testing.assert_allclose(found.final_observation, theirs["observation"], rtol=1e-6, atol=1e-8)
-            assert_flags(found, theirs)
+            episodes, timestep = step(episodes, tf.constant(theirs["action"]), index)
+            np.testing.assert_allclose(timestep.final_observation, theirs["observation"], rtol=1e-6, atol=1e-8)
+            assert_flags(timestep, theirs)
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
@@ -103,9 +103,9 @@ def test_episodes_end_where_gymnasiums_do(compiled, recorded):
     for episode in (1, 2, *range(5, 12)):
         for index, theirs in steps_of(recorded, episode):
             assert int(elapsed[0]) == index - 1
-            episodes, found = step(Episodes(tf.constant(theirs["state"]), elapsed), tf.constant(theirs["action"]), index)
+            episodes, timestep = step(Episodes(tf.constant(theirs["state"]), elapsed), tf.constant(theirs["action"]), index)
             elapsed = episodes.elapsed
-            assert_flags(found, theirs)
+            assert_flags(timestep, theirs)
 
 
 def next_to(limit, steps):

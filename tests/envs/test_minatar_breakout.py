@@ -32,7 +32,7 @@ def theirs(games):
     return {name: tf.constant(column.astype(kinds[name])) for name, column in columns.items()}
 
 
-def shown(games):
+def board_of(games):
     """Returns the observations of our games."""
     return GAME.observe({"game": games})
 
@@ -69,13 +69,13 @@ def test_games_are_the_packages_step_for_step():
     for turn in range(150):
         actions = [skilled(game, generator) for game in games]
         before = [game.brick_map.sum() for game in games]
-        found = [game.act(action) for game, action in zip(games, actions, strict=True)]
+        outcomes = [game.act(action) for game, action in zip(games, actions, strict=True)]
         state, reward, terminated = ADVANCE(state, tf.constant(actions, tf.int64))
-        assert reward.numpy().tolist() == [reward for reward, _ in found]
-        assert terminated.numpy().tolist() == [ended for _, ended in found]
-        np.testing.assert_array_equal(shown(state), [game.state() for game in games])
+        assert reward.numpy().tolist() == [reward for reward, _ in outcomes]
+        assert terminated.numpy().tolist() == [ended for _, ended in outcomes]
+        np.testing.assert_array_equal(board_of(state), [game.state() for game in games])
         assert_same(state, games)
-        broken, lost = broken + sum(reward for reward, _ in found), lost + sum(ended for _, ended in found)
+        broken, lost = broken + sum(reward for reward, _ in outcomes), lost + sum(ended for _, ended in outcomes)
         cleared += sum(now.brick_map.sum() > earlier for now, earlier in zip(games, before, strict=True))
         games = [scrambled(1_000 * turn + row) if game.terminal else game for row, game in enumerate(games)]
         state = theirs(games)

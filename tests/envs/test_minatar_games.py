@@ -261,12 +261,12 @@ def held(actions, previous, generator):
 
 
 def assert_same(case, ours, games, turn):
-    expected, found = stacked(case, games), tf.nest.map_structure(np.asarray, case.common(ours))
-    assert expected.keys() == found.keys()
+    expected, outcomes = stacked(case, games), tf.nest.map_structure(np.asarray, case.common(ours))
+    assert expected.keys() == outcomes.keys()
     for name in expected:
         tf.nest.map_structure(
             lambda one, other, name=name: np.testing.assert_array_equal(one, other, f"{name} at turn {turn}"),
-            found[name],
+            outcomes[name],
             expected[name],
         )
 
@@ -284,15 +284,15 @@ def test_games_are_the_packages_step_for_step(case):
         drawn = (generator.integers(0, 2**24, (COUNT, case.ours.draws)) / 2**24).astype(np.float32)
         for game, numbers in zip(games, drawn, strict=True):
             game.random.numbers, game.random.next = numbers, 0
-        found = [game.act(action) for game, action in zip(games, actions, strict=True)]
+        outcomes = [game.act(action) for game, action in zip(games, actions, strict=True)]
 
         ours, reward, terminated = advance(ours, tf.constant(actions, tf.int64), tf.constant(drawn))
-        assert reward.numpy().tolist() == [float(reward) for reward, _ in found]
-        assert terminated.numpy().tolist() == [bool(ended) for _, ended in found]
+        assert reward.numpy().tolist() == [float(reward) for reward, _ in outcomes]
+        assert terminated.numpy().tolist() == [bool(ended) for _, ended in outcomes]
         np.testing.assert_array_equal(case.ours.observe({"game": ours}), [game.state() for game in games])
         assert_same(case, ours, games, turn)
 
-        earned, ended = earned + sum(reward for reward, _ in found), ended + terminated.numpy().sum()
+        earned, ended = earned + sum(reward for reward, _ in outcomes), ended + terminated.numpy().sum()
         for row in np.flatnonzero(terminated.numpy()):
             games[row] = begun(case, 1_000 * turn + row)
             fresh = case.injected(tensors(stacked(case, [games[row]])))

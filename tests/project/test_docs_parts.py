@@ -94,8 +94,8 @@ def test_a_task_names_parts_and_settings_that_there_are(task):
     assert task.description
     for kind in PART_KINDS:
         part = getattr(task, kind)
-        given = {"num_environments": 1} if part.name in ("gymnasium", "thermostat") else {}
-        assert build_part(kind, Part(part.name, part.settings), **given) is not None
+        arguments = {"num_environments": 1} if part.name in ("gymnasium", "thermostat") else {}
+        assert build_part(kind, Part(part.name, part.settings), **arguments) is not None
 
 
 def test_there_are_parts_of_every_kind():

@@ -86,8 +86,8 @@ def suite_of(offer):
     return suites.suite_of(offer, **attributes)
 
 
-for each in OFFERS:
-    globals()[f"Test_{each.kind}_{each.name}"] = suite_of(each)
+for offer in OFFERS:
+    globals()[f"Test_{offer.kind}_{offer.name}"] = suite_of(offer)
 
 
 @pytest.fixture(scope="module", autouse=True)

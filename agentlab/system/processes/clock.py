@@ -1,4 +1,4 @@
-"""The time a run takes, over all the processes that it is run in."""
+"""The time a run takes, summed over the processes it runs in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def of_program(age: float) -> Iterator[None]:
 
 
 class Clock:
-    """Counts the seconds of a run from when it is made on, or from when its program began, by what they are spent on.
+    """Counts the seconds of a run by phase, from its creation or from the start of the program.
 
     It is one that nobody can set, so that a jump of the system's time leaves no trace.
     """
@@ -50,7 +50,7 @@ class Clock:
         return time.monotonic() - self._begun
 
     def add(self, earlier: Mapping[str, float]) -> None:
-        """Adds what `as_data` told in the process whose checkpoint the run goes on from."""
+        """Adds what `as_data` returned in the process whose checkpoint the run resumes from."""
         for name in PHASES:
             self._seconds[name] += earlier.get(name, 0.0)
         self._begun -= earlier.get("total", 0.0)

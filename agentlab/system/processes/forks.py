@@ -1,4 +1,4 @@
-"""Forked processes: a fork copies none of TensorFlow's threads, for which the child would wait without end."""
+"""Forked processes: TensorFlow's threads don't survive a fork, so the child would wait for them forever."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def check() -> None:
     """
     if _in_use_before:
         raise errors.UsageError(
-            "This process was forked from one that had used TensorFlow, which then waits without end. Start it by "
+            "This process was forked after TensorFlow had been used, so TensorFlow would hang. Start it by "
             "multiprocessing.get_context('spawn') or 'forkserver', or before TensorFlow is used."
         )
 
 
 def _is_in_use() -> bool:
     """Whether TensorFlow has started its threads: from then on, their number can't be set."""
+    # TensorFlow refuses to change its threads once it has started them, which nothing else tells.
     count = tf.config.threading.get_intra_op_parallelism_threads()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(count + 1)

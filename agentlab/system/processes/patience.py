@@ -1,4 +1,4 @@
-"""Time limits that count the time in which this process runs, not that for which it is stopped, as by Ctrl-Z."""
+"""Time limits that don't count time for which the process is stopped, such as by Ctrl-Z."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def _interrupted_after(seconds: float) -> Iterator[None]:
         try:
             yield
         finally:
+            # Whatever the block did, the thread must not interrupt what comes after it.
             interrupt.armed = False
             ended.set()
             if started:
@@ -68,6 +69,8 @@ def _interrupted_after(seconds: float) -> Iterator[None]:
 
 def _count_down(seconds: float, ended: threading.Event, interrupt: _Interrupt) -> None:
     patience = Patience(seconds)
+
+    # Time that the process was stopped for, as by Ctrl-Z, does not count.
     while wait := patience.next_wait():
         if ended.wait(wait):
             return

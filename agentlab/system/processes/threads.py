@@ -1,4 +1,4 @@
-"""Threads, also where the program is about to end."""
+"""Starting threads, even as the program is about to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watch: tells that an environment in this process has stopped answering, which nobody else could."""
+"""Watch: warns that an environment in this process has stopped answering."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class Watch:
     def _look(self) -> None:
         seen, silent = ("", -1), 0.0
         while not self._stopped.wait(LOOK_SECONDS):
+            # The same call since the last look is one that has not answered.
             now = self.call, self.turns
             silent = silent + LOOK_SECONDS if self.call and now == seen else 0.0
             seen = now

@@ -1,1 +1,1 @@
-"""What a part does beside what it returns: to its process, to random generators, to a model in training."""
+"""Observers of side effects: on the process, on random generators, on a model in training."""

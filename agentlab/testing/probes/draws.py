@@ -1,4 +1,4 @@
-"""Which draws of random numbers a TensorFlow function makes, read from its graph."""
+"""The random draws of a TensorFlow function, read from its graph."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATEFUL = {
 
 @attrs.frozen
 class Draws:
-    """The operations of a function that draw.
+    """The random operations of a function.
 
     Attributes:
         stateless: draw by a seed that they are given.

@@ -1,4 +1,4 @@
-"""A process in which a program has set Keras up in its own way."""
+"""Changes Keras's process-wide settings for a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What importing a module does to a process, seen from another: `python -m agentlab.testing.probes.probe MODULE...`."""
+"""Observes what importing a module does to a process, from another one: `python -m agentlab.testing.probes.probe MODULE...`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAVY = ("tensorflow", "keras", "gymnasium")
 
 @attrs.frozen
 class Import:
-    """What importing a module did.
+    """The effects of importing a module.
 
     Attributes:
         error: the exception it raised, or "".
@@ -41,7 +41,7 @@ _OBSERVED: dict[tuple[str, bool], Import] = {}
 
 
 def observed(module: str, tensorflow: bool = True) -> Import:
-    """Returns what importing a module does to a fresh process; observed once.
+    """Returns the effects of importing a module on a fresh process; observed once.
 
     Args:
         module: its full name, or the path of a single file.
@@ -54,6 +54,7 @@ def observed(module: str, tensorflow: bool = True) -> Import:
 
 def observe(*modules: str, tensorflow: bool = True) -> None:
     """Observes the imports of several modules, one after the other, in one process."""
+    # A process of its own with the same path, so that what is imported here hides nothing.
     paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), *sys.path]))
     environment = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryDirectory() as directory:
@@ -61,11 +62,13 @@ def observe(*modules: str, tensorflow: bool = True) -> None:
         options = [f"--report={report}", *(["--tensorflow"] if tensorflow else [])]
         command = [sys.executable, "-m", "agentlab.testing.probes.probe", *options, *modules]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-        found = json.loads(report.read_text("utf-8")) if report.exists() else {}
+        observations = json.loads(report.read_text("utf-8")) if report.exists() else {}
+
+    # What the process said last, where it ended before its report.
     lines = ended.stderr.strip().splitlines() or [""]
     lost = Import(f"the end of the process with exit code {ended.returncode}, {lines[-1]}", "", 0.0, [], [])
     for module in modules:
-        _OBSERVED[module, tensorflow] = Import(**found[module]) if module in found else lost
+        _OBSERVED[module, tensorflow] = Import(**observations[module]) if module in observations else lost
 
 
 def main(arguments: list[str]) -> None:
@@ -74,13 +77,14 @@ def main(arguments: list[str]) -> None:
     if "--tensorflow" in arguments:
         for name in ("agentlab.runs.composition", *HEAVY):  # what these change is not the module's doing
             importlib.import_module(name)
-    found = {name: attrs.asdict(_observe(name)) for name in arguments if not name.startswith("--")}
-    pathlib.Path(report).write_text(json.dumps(found), "utf-8")
+    imports = {name: attrs.asdict(_observe(name)) for name in arguments if not name.startswith("--")}
+    pathlib.Path(report).write_text(json.dumps(imports), "utf-8")
 
 
 def _observe(name: str) -> Import:
     before, begin, error = untouched.snapshot(), time.monotonic(), ""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        # Standard output as the system has it, not as Python sees it.
         stdout = os.dup(1)
         os.dup2(output.fileno(), 1)  # what native code prints counts too
         try:

@@ -1,4 +1,4 @@
-"""The state of a process that no part may touch: random generators, logging, signal handlers, the environment and the like."""
+"""Global state that no part may change: random generators, logging, signal handlers, environment variables and so on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agentlab.testing.checks.violation import expect
 
 
 def snapshot() -> dict[str, Any]:
-    """Returns what is global, by a name for messages; of TensorFlow, Keras and NumPy only if they have been imported."""
+    """Returns global state by a name for messages; that of TensorFlow, Keras and NumPy only if they have been imported."""
     root = logging.getLogger()
     state: dict[str, Any] = {
         "Python's random state": random.getstate(),
@@ -32,6 +32,8 @@ def snapshot() -> dict[str, Any]:
         "builtins": {name: id(value) for name, value in vars(builtins).items() if name != "_"},
         "the recursion limit": sys.getrecursionlimit(),
     }
+
+    # Asking must import nothing that the part has not imported.
     if "numpy" in sys.modules:
         state |= _of_numpy()
     if "tensorflow" in sys.modules:

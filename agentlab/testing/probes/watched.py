@@ -1,4 +1,4 @@
-"""A model that tells which of its forward passes a trainer learns from, and which it makes in training."""
+"""A model that records which of its forward passes a trainer learns from, and which run in training mode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentlab.types import Batch, Nest, Tensor
 
 
 class Watching(keras.Model):
-    """A model with two variables more, on which its outputs do not depend.
+    """A model with two more variables, on which its outputs do not depend.
 
     In a pass over `row` it adds `price` to the loss, in any other pass `-price`: where the former counts, every optimizer
     lowers it. `strays` counts the passes in training over anything else, as statistics such as batch normalization's would
@@ -34,7 +34,7 @@ class Watching(keras.Model):
     def watch(self, inputs: Nest, training: bool) -> None:
         """Takes in a pass over `inputs` `[..., *O]`."""
         pairs = zip(tf.nest.flatten(inputs), self.row, strict=True)
-        alike = [tf.reduce_all(tf.equal(leaf, tf.cast(shown, leaf.dtype))) for leaf, shown in pairs]
+        alike = [tf.reduce_all(tf.equal(leaf, tf.cast(example, leaf.dtype))) for leaf, example in pairs]
         to_learn_from = tf.reduce_all(tf.stack(alike))
         self.add_loss(tf.where(to_learn_from, 1.0, -1.0) * self.price)
         if training:
@@ -71,10 +71,12 @@ def watched(inner: keras.Model, row: Nest) -> Watching:
     return (WatchedRecurrent if isinstance(inner, RecurrentModel) else Watched)(inner, row)
 
 
-def told_apart(batch: Batch) -> Batch:
+def distinguishable(batch: Batch) -> Batch:
     """Returns `batch` with the same row in all of `observation`, and in all of `next_observation` another, if it has one."""
     axes = batch.reward.shape
     observation, following = (_as_rows(value, len(axes)) for value in (batch.observation, batch.next_observation))
+
+    # [2 N T, ...] all rows, and the first that differs from row 0.
     rows = tf.nest.map_structure(lambda *leaves: tf.concat(leaves, axis=0), observation, following)
     differs = [tf.reduce_any(tf.reshape(leaf != leaf[0], [len(leaf), -1]), axis=1) for leaf in tf.nest.flatten(rows)]
     other = tf.argmax(tf.reduce_any(tf.stack(differs), axis=0))

@@ -68,8 +68,8 @@ class Acrobot(DeviceEnvironment):
 
     def observe(self, state: Nest) -> Tensor:
         first, second, *speeds = tf.unstack(state, axis=1)
-        shown = [tf.cos(first), tf.sin(first), tf.cos(second), tf.sin(second), *speeds]
-        return tf.cast(tf.stack(shown, axis=1), tf.float32)
+        entries = [tf.cos(first), tf.sin(first), tf.cos(second), tf.sin(second), *speeds]
+        return tf.cast(tf.stack(entries, axis=1), tf.float32)
 
 
 def _integrate(state: Tensor, torque: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def _integrate(state: Tensor, torque: Tensor) -> Tensor:
 
 
 def _derivative(state: Tensor, torque: Tensor) -> Tensor:
-    """Returns the derivatives of states `[B, 4]` by time under torques `[B]`."""
+    """Returns the time derivatives of states `[B, 4]` under torques `[B]`."""
     first, second, first_speed, second_speed = tf.unstack(state, axis=1)
     cosine, sine = tf.cos(second), tf.sin(second)
     coupling = LINK_MASS * LINK_LENGTH * CENTRE
@@ -104,7 +104,7 @@ def _derivative(state: Tensor, torque: Tensor) -> Tensor:
 
 
 def _wrapped(angle: Tensor) -> Tensor:
-    """Returns angles brought to -pi to pi; a step turns a link by less than two circles."""
+    """Returns angles wrapped to -pi to pi; a step turns a link by less than two full turns."""
     for _ in range(2):
         angle = tf.where(angle > math.pi, angle - 2 * math.pi, angle)
         angle = tf.where(angle < -math.pi, angle + 2 * math.pi, angle)

@@ -60,7 +60,7 @@ class MountainCar(DeviceEnvironment):
 
 @attrs.frozen
 class MountainCarContinuous(DeviceEnvironment):
-    """The car of `MountainCar`, pushed by a force from -1 to 1; the goal is worth 100, each step costs 0.1 times force squared.
+    """`MountainCar`, pushed by a force from -1 to 1; the goal is worth 100, a step costs 0.1 times the force squared.
 
     The task ends when the car reaches the position 0.45 on the right. The observation is `[position, velocity]`, float32, and
     so is the state: Gymnasium rounds its own to float32 at every step.

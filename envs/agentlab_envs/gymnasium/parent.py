@@ -1,4 +1,4 @@
-"""A worker process lives no longer than its parent, however that ended and whatever the worker is doing."""
+"""Ends a worker process with its parent, however the parent ended and whatever the worker is doing."""
 
 from __future__ import annotations
 

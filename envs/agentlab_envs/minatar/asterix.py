@@ -78,6 +78,8 @@ class MinAtarAsterix(MinAtarGame):
 
     def board(self, game: Nest) -> list[Tensor]:
         there, treasure = game["there"], game["treasure"]
+
+        # One cell behind a thing tells where it is going.
         behind = game["column"] - direction(game["right"])
         trails = _lanes(behind, there)
         return [
@@ -103,6 +105,7 @@ def _spawn(game: Nest, drawn: Tensor) -> Nest:
     chosen = choose(drawn[:, 2], number[:, -1]) + 1
     new = free & tf.equal(number, chosen[:, None]) & due[:, None]
 
+    # It enters from the side that it moves away from.
     side = either(right, 0, SIDE - 1)
     return {
         **game,
@@ -124,8 +127,10 @@ def _meet(game: Nest) -> tuple[Nest, Tensor, Tensor]:
 
 
 def _move(game: Nest) -> Nest:
-    """Returns the games with all things one cell on, where it is time; those off the field are gone."""
+    """Returns the games with all things one cell further where it is time, without those that left the field."""
     due = tf.equal(game["move_timer"], 0)
+
+    # One cell further, and gone where that is off the board.
     column = game["column"] + tf.where(due[:, None], direction(game["right"]), 0)
     there = game["there"] & (column >= 0) & (column < SIDE)
     return {
@@ -137,8 +142,10 @@ def _move(game: Nest) -> Nest:
 
 
 def _ramp(game: Nest) -> Nest:
-    """Returns the games with their timers one step on, and shorter periods where it is time."""
+    """Returns the games with their timers counted down, and shorter periods where it is time."""
     spawn, move, timer, ramps = (game[name] for name in ("spawn_period", "move_period", "ramp_timer", "ramps"))
+
+    # The game stops speeding up when both periods are as short as they get.
     ramping = (spawn > 1) | (move > 1)
     due = ramping & (timer < 0)
     moves_faster = due & (move > 1) & tf.equal(ramps % 2, 1)

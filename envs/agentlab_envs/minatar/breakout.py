@@ -20,7 +20,7 @@ OFF_A_SIDE, OFF_TOP_OR_BOTTOM, BACK = (1, 0, 3, 2), (3, 2, 1, 0), (2, 3, 0, 1)
 
 @attrs.frozen
 class MinAtarBreakout(MinAtarGame):
-    """A paddle keeps a ball in play that breaks bricks, for a reward of 1 each; losing the ball ends the task.
+    """A paddle keeps a ball in play; each brick that the ball breaks is worth 1, and losing the ball ends the task.
 
     When all bricks are broken there are new ones as soon as the ball comes down. Episodes have no other end. Channels: paddle,
     ball, its trail, bricks. The game is a mapping of the ball's column `ball_x` and row `ball_y`, its `direction`, 0 to 3,
@@ -59,6 +59,7 @@ class MinAtarBreakout(MinAtarGame):
         above, beside = tf.equal(game["ball_x"], paddle), tf.equal(x, paddle)
         caught = at_bottom & (above | beside)
 
+        # Off the top, a brick or the paddle from above; straight back from the paddle's side.
         reflected = at_top | breaks | (at_bottom & above)
         back = tf.where(caught, _entry(BACK, direction), direction)
         after = {
@@ -91,7 +92,7 @@ def _flown(game: Nest) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _rebuilt(bricks: Tensor, at_bottom: Tensor) -> Tensor:
-    """Returns the bricks, a whole wall where there are none and the ball is at the bottom."""
+    """Returns the bricks, or a whole new wall where none are left and the ball is at the bottom."""
     cleared = at_bottom & ~tf.reduce_any(bricks, axis=[1, 2])
     return tf.where(cleared[:, None, None], _wall(), bricks)
 

@@ -21,7 +21,7 @@ SLOWEST = 5  # steps between two moves of the slowest car
 
 @attrs.frozen
 class MinAtarFreeway(MinAtarGame):
-    """A chicken that reaches the top earns 1 and begins at the bottom again, as it does when a car hits it.
+    """A chicken earns 1 for reaching the top; then, or when a car hits it, it starts at the bottom again.
 
     Each time it reaches the top, the cars get other speeds and directions. The task has no end; episodes are truncated after
     2,501 steps, where the package's end. Channels: chicken, cars, and the trails of cars that move every step, every other
@@ -57,6 +57,7 @@ class MinAtarFreeway(MinAtarGame):
         beside = tf.equal(tf.range(1, LANES + 1, dtype=tf.int64), y[:, None])
         hit = tf.reduce_any(beside & (tf.equal(game["column"], COLUMN) | tf.equal(column, COLUMN)), axis=1)
 
+        # A car's period is its speed; the chicken rests after each step.
         cars = {"column": column, "speed": speed, "wait": tf.where(due, tf.abs(speed), wait - 1)}
         timer = count_down(either(walks, MOVE_PERIOD, game["timer"]))
         after = {"y": either(hit, BOTTOM, y), "timer": timer, **cars}

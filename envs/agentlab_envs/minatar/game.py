@@ -98,7 +98,7 @@ def filled(batch: int, number: int) -> Tensor:
 
 
 def moved(place: Tensor, action: Tensor, back: int, forth: int, lowest: int = 0, highest: int = SIDE - 1) -> Tensor:
-    """Returns places `[B]` one cell back or forth where the action says so, within limits."""
+    """Returns places `[B]` moved by one cell where the action says so, within limits."""
     step = tf.cast(tf.equal(action, forth), tf.int64) - tf.cast(tf.equal(action, back), tf.int64)
     return tf.clip_by_value(place + step, lowest, highest)
 
@@ -108,9 +108,9 @@ def cell(x: Tensor, y: Tensor) -> Tensor:
     return tf.one_hot(y, SIDE, True, False)[..., :, None] & tf.one_hot(x, SIDE, True, False)[..., None, :]
 
 
-def cells(x: Tensor, y: Tensor, shown: Tensor) -> Tensor:
-    """Returns `[B, 10, 10]` bool, True where one of N things `[B, N]` that are `shown` is; none of those off the board."""
-    rows = tf.one_hot(y, SIDE) * tf.cast(shown, tf.float32)[..., None]  # [B, N, 10]
+def cells(x: Tensor, y: Tensor, visible: Tensor) -> Tensor:
+    """Returns `[B, 10, 10]` bool, True where one of N things `[B, N]` that are `visible` is; none of those off the board."""
+    rows = tf.one_hot(y, SIDE) * tf.cast(visible, tf.float32)[..., None]  # [B, N, 10]
     return tf.matmul(rows, tf.one_hot(x, SIDE), transpose_a=True) > 0.0
 
 
@@ -120,7 +120,7 @@ def direction(right: Tensor) -> Tensor:
 
 
 def either(condition: Tensor, chosen: Tensor | int, other: Tensor | int) -> Tensor:
-    """Returns `tf.where` of whole numbers, int64, also of Python's."""
+    """Returns `tf.where` of whole numbers as int64; they may be Python's."""
     return tf.where(condition, tf.cast(chosen, tf.int64), tf.cast(other, tf.int64))
 
 
@@ -130,5 +130,5 @@ def choose(drawn: Tensor, count: Tensor | int) -> Tensor:
 
 
 def count_down(timer: Tensor) -> Tensor:
-    """Returns timers one lower, at least 0."""
+    """Returns timers counted down by one, to at least 0."""
     return tf.maximum(timer - 1, 0)

@@ -36,7 +36,7 @@ RELOAD, ENEMY_RELOAD = 5, 10  # steps between two shots
 SPAWN_PERIOD, MOVE_PERIOD, SHORTEST_MOVE = 20, 5, 2  # of enemies, at first; and their fastest moves
 DIVER_SPAWN_PERIOD, DIVER_MOVE_PERIOD = 30, 5
 SEATS = 6  # for divers
-# As many as there can be at once: what crosses ten cells takes ten times a move, and appears once in a period.
+# As many as there can be at once: each takes ten moves to cross the board, and one appears in each period.
 ENEMIES = SIDE * (SHORTEST_MOVE + 1)
 DIVERS = 2
 SHOTS = 2
@@ -44,7 +44,7 @@ SHOTS = 2
 
 @attrs.frozen
 class MinAtarSeaquest(MinAtarGame):
-    """A submarine earns 1 for each enemy it shoots and up to 10 for bringing up six divers, the more the more oxygen is left.
+    """A submarine earns 1 for each enemy it shoots and up to 10 for bringing up six divers, more if more oxygen is left.
 
     Coming up with divers fills the oxygen and costs a diver; each time, enemies appear and move faster. The task ends at an
     enemy or its shot, without oxygen, and when it comes up without a diver. Episodes have no other end. Channels: the
@@ -82,6 +82,7 @@ class MinAtarSeaquest(MinAtarGame):
         }
 
     def advance(self, game: Nest, action: Tensor, drawn: Tensor) -> tuple[Nest, Tensor, Tensor]:
+        # In the package's order: what moves first decides who hits whom.
         game = _act(_spawn(game, drawn), action)
         game, shot = _move_shots(game)
         game = _move_people(game)
@@ -89,6 +90,7 @@ class MinAtarSeaquest(MinAtarGame):
         game, by_torpedo = _move_torpedoes(game)
         game, by_fish, hit_too = _move_enemies(game, submarines=False)
 
+        # Air, surfacing and the end of the game.
         game, earned, drowned = _breathe(game)
         reward = tf.cast(shot + hit + hit_too + earned, tf.float32)
         timers = {name: count_down(game[name]) for name in ("spawn_timer", "diver_timer", "shot_timer")}
@@ -119,14 +121,14 @@ class MinAtarSeaquest(MinAtarGame):
         return [
             cell(game["x"], game["y"]),
             cell(game["x"] - direction(game["right"]), game["y"]),
-            _shown(shots),
+            _board_of(shots),
             trails[0] | trails[1],
             torpedoes[:, 0] | torpedoes[:, 1],
-            _shown(enemies, ~enemies["submarine"]),
-            _shown(enemies, enemies["submarine"]),
+            _board_of(enemies, ~enemies["submarine"]),
+            _board_of(enemies, enemies["submarine"]),
             _gauge(tf.zeros_like(game["oxygen"]), tf.maximum(game["oxygen"], 0) * SIDE // OXYGEN),
             _gauge(SIDE - 1 - game["divers"], tf.zeros_like(game["divers"]) + SIDE - 1),
-            _shown(people),
+            _board_of(people),
         ]
 
 
@@ -138,7 +140,7 @@ def _nothing(batch: int, count: int, numbers: tuple[str, ...] = (), flags: tuple
 
 
 def _put(things: Nest, new: Nest, where: Tensor) -> Nest:
-    """Returns things `[B, N]` with a new one `[B]` in front of them where `where` `[B]` says so."""
+    """Returns things `[B, N]` with a new one `[B]` put first where `where` `[B]` is True."""
     values = {"there": tf.ones_like(where), **new}
     return {
         name: tf.where(where[:, None], tf.concat([values[name][:, None], old[:, :-1]], axis=1), old)
@@ -150,8 +152,8 @@ def _without(things: Nest, gone: Tensor) -> Nest:
     return {**things, "there": things["there"] & ~gone}
 
 
-def _shown(things: Nest, which: Tensor | None = None) -> Tensor:
-    """Returns the board `[B, 10, 10]` of things `[B, N]`, or of some."""
+def _board_of(things: Nest, which: Tensor | None = None) -> Tensor:
+    """Returns the board `[B, 10, 10]` of things `[B, N]`, or of some of them."""
     return cells(things["x"], things["y"], things["there"] if which is None else things["there"] & which)
 
 
@@ -168,7 +170,7 @@ def _at(things: Nest, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _first(which: Tensor, reverse: bool = False) -> Tensor:
-    """Returns the first, or last, True in each row of `[B, N]`, alone."""
+    """Returns `[B, N]` with only the first, or last, True of each row left."""
     return which & tf.equal(tf.cumsum(tf.cast(which, tf.int32), axis=1, reverse=reverse), 1)
 
 
@@ -207,7 +209,8 @@ def _spawn(game: Nest, drawn: Tensor) -> Nest:
 
 
 def _act(game: Nest, action: Tensor) -> Nest:
-    """Returns the games with the submarine moved, or a new shot."""
+    """Returns the games with the submarine moved, or with a new shot."""
+    # [B] whether a shot is fired; the submarine moves in the same step.
     fires = tf.equal(action, FIRE) & tf.equal(game["shot_timer"], 0)
     shot = {"x": game["x"], "y": game["y"], "right": game["right"]}
     return {
@@ -221,12 +224,14 @@ def _act(game: Nest, action: Tensor) -> Nest:
 
 
 def _move_shots(game: Nest) -> tuple[Nest, Tensor]:
-    """Returns the games with the submarine's shots one cell on, and how many enemies they hit `[B]` int64.
+    """Returns the games with the submarine's shots one cell further, and how many enemies they hit `[B]` int64.
 
     A shot hits one enemy: the oldest fish in its cell, else the oldest submarine. The newest shot comes first.
     """
     shots = _on(game["shots"], tf.ones_like(game["shots"]["there"]))
     enemies, spent, hits = game["enemies"], [], tf.zeros_like(game["x"])
+
+    # One shot after the other: an enemy can be hit once.
     for slot in range(SHOTS):
         shot = _slot(shots, slot)
         here = _at(enemies, shot["x"], shot["y"]) & shot["there"][:, None]
@@ -239,7 +244,7 @@ def _move_shots(game: Nest) -> tuple[Nest, Tensor]:
 
 
 def _on(things: Nest, moves: Tensor) -> Nest:
-    """Returns things `[B, N]` with those that move one cell on, those off the board gone."""
+    """Returns things `[B, N]` with those that move one cell further, without those that left the board."""
     x = things["x"] + tf.where(moves, direction(things["right"]), 0)
     there = things["there"] & (x >= 0) & (x < SIDE)
     return {**things, "x": tf.where(there, x, 0), "there": there}
@@ -250,6 +255,8 @@ def _move_people(game: Nest) -> Nest:
     people, on_board = game["people"], game["divers"]
     due = people["there"] & tf.equal(people["timer"], 0)
     after, taken = _on(people, due), []
+
+    # One diver after the other: the last seat can be taken once.
     for slot in range(DIVERS):
         before = _at(people, game["x"], game["y"])[:, slot]
         here = before | _at(after, game["x"], game["y"])[:, slot]
@@ -281,14 +288,14 @@ def _move_enemies(game: Nest, submarines: bool) -> tuple[Nest, Tensor, Tensor]:
 
 
 def _torpedoes(enemies: Nest, fires: Tensor) -> Tensor:
-    """Returns the shots of enemies that fire, `[B, 2, 10, 10]`; those that are off the board shoot into nothing."""
+    """Returns the shots of enemies that fire, `[B, 2, 10, 10]`; those of enemies off the board are lost."""
     fires &= enemies["there"]
     sides = [cells(enemies["x"], enemies["y"], fires & right) for right in (~enemies["right"], enemies["right"])]
     return tf.stack(sides, axis=1)
 
 
 def _run_into_shots(enemies: Nest, moving: Tensor, shots: Nest) -> tuple[Nest, Nest, Tensor]:
-    """Returns enemies without those that moved into a shot, the shots without those, and how many were hit `[B]` int64.
+    """Returns the enemies and the shots without those that met, and how many enemies were hit `[B]` int64.
 
     The newest enemy comes first, and meets the oldest shot.
     """
@@ -303,7 +310,7 @@ def _run_into_shots(enemies: Nest, moving: Tensor, shots: Nest) -> tuple[Nest, N
 
 
 def _move_torpedoes(game: Nest) -> tuple[Nest, Tensor]:
-    """Returns the games with the enemies' shots one cell on, and whether one met the submarine `[B]`."""
+    """Returns the games with the enemies' shots one cell further, and whether one met the submarine `[B]`."""
     before = game["torpedoes"]
     left = tf.pad(before[:, 0, :, 1:], [[0, 0], [0, 0], [0, 1]])
     right = tf.pad(before[:, 1, :, :-1], [[0, 0], [0, 0], [1, 0]])

@@ -147,7 +147,7 @@ def _bomb(game: Nest) -> Nest:
 
 
 def _renew(game: Nest) -> Nest:
-    """Returns the games with their timers one step on, and another block of aliens where all are shot."""
+    """Returns the games with their timers counted down, and another block of aliens where all are shot."""
     cleared = ~tf.reduce_any(game["aliens"], axis=[1, 2])
     return {
         **game,

@@ -85,10 +85,12 @@ def test_an_update_moves_the_policy_and_the_critic(action):
     trainer.build(Setup(spec, models, num_environments=2))
     memory.build(Layout(spec, 2, trainer.request(), trainer.update_schedule(2)))
     for turn in range(4):
-        shown, going = tf.fill([2, 1], float(turn)), tf.constant([False, False])
+        observation, going = tf.fill([2, 1], float(turn)), tf.constant([False, False])
         taken = tf.zeros([2, *action.shape], action.dtype)
         reward = tf.constant([1.0, -1.0])
-        memory.add(Step(shown, taken, reward, tf.ones([2]), shown + 1.0, going, ~going), tf.range(2, dtype=tf.int64))
+        memory.add(
+            Step(observation, taken, reward, tf.ones([2]), observation + 1.0, going, ~going), tf.range(2, dtype=tf.int64)
+        )
     before = {name: trainer.trained[name].models[0].get_weights() for name in models}
     update = trainer.update(memory, seeds.at(0, 0))
     assert tuple(sorted(update.metrics)) == tuple(sorted(trainer.metric_names))

@@ -11,7 +11,7 @@ from agentlab import distribution, seeds
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
-from agentlab.loop.gears import DeviceGear
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.program.cli import main
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Stochastic

@@ -11,7 +11,8 @@ from agentlab.distribution import Categorical, SquashedNormal
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Sampler, Stochastic
 from agentlab.spec import Array, EnvironmentSpec

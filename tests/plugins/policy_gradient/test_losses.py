@@ -45,7 +45,7 @@ def updated(trainer, compiled, *weights, output=OUTPUT):
 
     `output` is what the acting network gave when the actions were taken.
     """
-    models = [dense(each) for each in weights]
+    models = [dense(kernel) for kernel in weights]
     build(trainer, SPEC, *models, num_environments=ROWS)
     memory = Holding()
 
@@ -67,11 +67,11 @@ def log_softmax(logits):
 
 def advantages(values, next_values, trace_decay):
     """Returns advantages `[B, T]` by a loop."""
-    found, after = np.zeros((ROWS, LENGTH)), np.zeros(ROWS)
+    expected, after = np.zeros((ROWS, LENGTH)), np.zeros(ROWS)
     for step in reversed(range(LENGTH)):
         error = REWARD[:, step] + FACTOR * DISCOUNT[:, step] * next_values[:, step] - values[:, step]
-        found[:, step] = after = error + FACTOR * trace_decay * ~ENDED[:, step] * after
-    return found
+        expected[:, step] = after = error + FACTOR * trace_decay * ~ENDED[:, step] * after
+    return expected
 
 
 def by_hand(trace_decay, normalize, entropy_weight, gain_of):

@@ -14,7 +14,7 @@ OF_TIMESTEP = ("reward", "terminated", "truncated", "final_observation", "target
 
 
 class Staging:
-    """Steps that wait on the host: rows of one record array, which reaches TensorFlow as a single tensor of bytes.
+    """A buffer of steps on the host: rows of one record array, which TensorFlow gets as a single tensor of bytes.
 
     Turning a NumPy array into a tensor costs more than a small operation on it, so all leaves are handed over in one piece.
 
@@ -90,7 +90,7 @@ class Staging:
 
 
 def _fields(layout: Layout) -> dict[str, Nest]:
-    """Returns what waits, as signatures by the name of a decision's or time step's field, in order."""
+    """Returns the signatures of what is buffered, by the name of a decision's or time step's field, in order."""
     step = layout.step_signature()
     flag = tf.TensorSpec([], tf.bool)
     fields = {

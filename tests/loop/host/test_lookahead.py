@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from agentlab.distribution import ActionValues
-from agentlab.loop import lookahead
+from agentlab.loop.host import lookahead
+from agentlab.loop.host.lookahead import Lookahead
 from agentlab.loop.learner import Learner
-from agentlab.loop.lookahead import Lookahead
 from agentlab.loop.policy import Policy
 from agentlab.memory import Request
 from agentlab.model import RecurrentModel, as_network

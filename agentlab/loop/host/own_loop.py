@@ -11,14 +11,14 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.checks.timesteps import TimeStepCheck
 from agentlab.checks.values import as_end, as_reward
-from agentlab.loop.host_actors import HostActor
+from agentlab.loop.host.actors import HostActor
 from agentlab.loop.turn import restarted
 from agentlab.spec import EnvironmentSpec, conform, copied, is_batch, to_environment
 from agentlab.types import Decision, Nest, TimeStep, is_empty, map_leaves
 
 
 class OwnLoop:
-    """Turns the time steps of a program's own loop into actions: observes the last decision's, then decides again.
+    """Turns the time steps of a program's own loop into actions: observes the last decision's outcome, then decides again.
 
     Args:
         actor: decides and observes.
@@ -80,6 +80,8 @@ class TimeStepReader:
                 f"The agent's step got {type(timestep).__name__} {str(timestep)[:60]!r}; expected an agentlab.TimeStep. "
                 "TimeStep.begin(observation) makes an episode's first; 'act' takes observations."
             )
+
+        # [B, *O]; a program with one environment may leave out the batch axis.
         observation = conform(timestep.observation, self._spec.observation, "The agent")
         has_batch_axis = is_batch(self._spec.observation, observation)
         rows = len(tf.nest.flatten(observation)[0]) if has_batch_axis else 1
@@ -93,6 +95,7 @@ class TimeStepReader:
 
 def _with_batch_axis(timestep: TimeStep) -> TimeStep:
     """Returns one environment's time step as one of a batch."""
+    # An observation that is passed twice is converted once.
     observation = _one(timestep.observation)
     same = timestep.final_observation is timestep.observation
     return attrs.evolve(

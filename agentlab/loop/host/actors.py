@@ -1,4 +1,4 @@
-"""Host actors: `decide` and `observe` as a host program calls them, around each step of somebody else's environment."""
+"""Host actors: `decide` and `observe` as a host program calls them, around each step of the environment."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.loop.host_call import HostCall
+from agentlab.loop.host.call import HostCall
+from agentlab.loop.host.lookahead import Lookahead
+from agentlab.loop.host.staging import Staging
 from agentlab.loop.learner import Learner
-from agentlab.loop.lookahead import Lookahead
-from agentlab.loop.staging import Staging
 from agentlab.spec import blank, copied
 from agentlab.tensors.execution import compiled
 from agentlab.trainer import Recording
@@ -20,7 +20,7 @@ from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays
 
 
 class HostActor(abc.ABC):
-    """Acts and learns for a host program: observations and actions are NumPy arrays, what is heavy is compiled.
+    """Acts and learns for a host program: observations and actions are NumPy arrays, and heavy functions are compiled.
 
     Args:
         learner: decides and learns.
@@ -58,7 +58,7 @@ class HostActor(abc.ABC):
 
 
 class RecordingHostActor(HostActor):
-    """For a memory that learns from the pass that acted: the tape is the host's own, so that the pass is made once.
+    """For memories that learn from the forward pass that acted: it is recorded on the host, so that it is made only once.
 
     Args:
         learner: decides and learns.
@@ -104,7 +104,7 @@ class RecordingHostActor(HostActor):
 
 
 class StagedHostActor(HostActor):
-    """For a memory that stores: steps wait on the host until the next update, and what can be one compiled call is one.
+    """For memories that store steps: steps wait on the host until the next update, and calls are fused where possible.
 
     Between updates a step costs one compiled call, the decision, and none where every row explores. Where one update is due,
     it waits for the next decision: remembering, learning and deciding are then one call too.
@@ -120,6 +120,8 @@ class StagedHostActor(HostActor):
         self._rows = learner.num_environments
         self._staging = Staging(learner.layout())
         self._lookahead = Lookahead(learner, execution)
+
+        # Shapes that compiled calls are made for, and the calls made so far.
         self._example = learner.policy.initial_state(self._rows)
         self._calls: dict[str, HostCall] = {}
         self._waits = False  # an update for the next decision
@@ -155,9 +157,11 @@ class StagedHostActor(HostActor):
         self.settle_updates()
         self._cut(timestep)
         self._staging.add(decision, timestep)
+
+        # Updates before the first stored step would have nothing to learn from.
         self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
 
-        # One update waits for the next decision, to be one call with it; several are made now.
+        # A single update waits for the next decision, with which it shares a call; several are made now.
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
         if due == 1:
             self._waits = True
@@ -234,7 +238,7 @@ class StagedHostActor(HostActor):
 
 
 def make_host_actor(learner: Learner, execution: str) -> HostActor:
-    """Returns what acts and learns for a host program; `execution` is "eager", "graph" or "xla"."""
+    """Returns an actor that acts and learns for a host program; `execution` is "eager", "graph" or "xla"."""
     if learner.memory.records_acting:
         return RecordingHostActor(learner, execution)
     return StagedHostActor(learner, execution)

@@ -13,7 +13,7 @@ TURNS = 512  # drawn at once
 
 
 class Lookahead:
-    """Draws what needs no output of the model for many turns in one call: two draws are half of a small model's decision.
+    """Draws exploration that needs no model output for many turns in one call; two draws take half of a small model's decision.
 
     Eagerly, where the model has a state, where its outputs are stored, or where the sampler can't tell what it explores, every
     turn draws for itself.
@@ -45,14 +45,14 @@ class Lookahead:
             self._draw = compiled(self._draw_traceable, "xla")
 
     def at(self, step: int) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
-        """Returns what is known of the turn that begins at `step`.
+        """Returns what was drawn ahead for the turn that begins at `step`.
 
         Returns:
             The actions `[B, ...]` if no row's depends on outputs, else None; and the arrays of the `signature`.
         """
         if not self.is_active:
             return None, ()
-        # A step outside of what was drawn, as after a resume, draws anew from there.
+        # A step outside the window that was drawn, as after a resume, draws a new one.
         index = (step - self._begin) // self._rows
         if not 0 <= index < len(self._drawn):
             self._draw_from(step)
