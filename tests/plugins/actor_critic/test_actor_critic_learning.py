@@ -75,7 +75,7 @@ def learned(environment, trainer, turns=200, rows=8, **settings):
 
 def value(trainer):
     """Returns what the first critic says of the middle action."""
-    return float(trainer.trained["critic"].models[0]({"observation": tf.ones([1, 1]), "action": tf.zeros([1, 1])}))
+    return float(trainer.trained["critic"].models[0]({"observation": tf.ones([1, 1]), "action": tf.zeros([1, 1])})[0, 0])
 
 
 ENDS = {
@@ -164,7 +164,7 @@ def test_a_missing_log_determinant_is_found(monkeypatch):
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
 def test_a_policy_of_choices_weighs_them_by_their_values(temperature):
-    """Of 4 symbols the one shown earns 1: with nothing beyond, the best policy's logits are 1 / T apart."""
+    """Of 4 symbols the one shown earns 1, and what follows is the same: the best policy's logits are 1 / T apart."""
     trainer = learned(
         Identity(episode_steps=1),
         SAC,

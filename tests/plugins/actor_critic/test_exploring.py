@@ -170,6 +170,7 @@ def test_the_loop_carries_a_samplers_state_and_resets_it_with_the_episode(gear):
     assert running.state()["loop"]["state/000"].tolist() == [[1.0], [1.0]]  # what a checkpoint holds
     assert "state/000" in running.ranges()["loop"]
     running.run(3)
+    running.state()  # what waits on the host reaches the memory
     assert agent.memory_variables()["ring/stored/reward"].numpy()[:14].tolist() == [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2, 0, 0]
 
 

@@ -315,31 +315,29 @@ def test_a_model_with_a_state_is_refused():
         build_with(SAC(), ARM, policy=[Stateful(name="memento")], critic=linear_critics(*CRITICS))
 
 
-DIVERGES = {
-    "critic": ({"learning_rate": 1e30, "optimizer": "sgd"}, r"critic_(loss|gradient_norm) is (nan|inf|-inf) at update \d+"),
-    "policy": (None, r"policy_(loss|gradient_norm) is (nan|inf|-inf) at update 1\. Try a smaller trainer.learning_rate"),
-}
-
-
 @pytest.mark.parametrize("gear", ["host", "device"])
-@pytest.mark.parametrize("network", DIVERGES)
+@pytest.mark.parametrize("network", ["critic", "policy"])
 @pytest.mark.quick("critic-device", "policy-host")
 def test_learning_that_diverges_names_network_and_update(tmp_path, monkeypatch, network, gear):
-    settings, sentence = DIVERGES[network]
-    if settings is None:  # planted: the policy's loss is no number
-        loss = SAC._policy_loss
-        monkeypatch.setattr(
-            SAC, "_policy_loss", lambda *arguments: attrs.evolve(loss(*arguments), value=loss(*arguments).value * np.nan)
-        )
+    """Planted: a loss is no number, from the first update on."""
+    right = getattr(SAC, f"_{network}_loss")
+
+    def loss(*arguments):
+        result = right(*arguments)
+        return attrs.evolve(result, value=result.value * np.nan)
+
+    monkeypatch.setattr(SAC, f"_{network}_loss", loss)
     changes = {
         "environment": {"name": "pendulum"},
         "model": {"hidden_units": [8]},
-        "trainer": {"learning_starts": 20, **(settings or {})},
+        "trainer": {"learning_starts": 20},
         "memory": {"capacity": 200, "batch_size": 8},
         "steps": 200,
         "gear": gear,
         "execution": "graph",
         "evaluation": {"environment": {"name": "pendulum"}, "episodes": 1},
     }
-    with pytest.raises(errors.TrainingFault, match=f"Learning became non-finite by step .*: {sentence}"):
+    with pytest.raises(
+        errors.TrainingFault, match=rf"Learning became non-finite by step .*: {network}_loss is nan at update 1\."
+    ):
         agentlab.run("sac", 0, changes, run_dir=tmp_path / "run")
