@@ -33,6 +33,7 @@ from agentlab.runs.composition import (
     on_host,
     with_packages,
 )
+from agentlab.runs.endless import EndlessEpisodes
 from agentlab.runs.finite_checks import check_learning
 from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.progress import Progress
@@ -105,6 +106,7 @@ class Session:
         self._progress = Progress(task.total_steps, quiet)
         with self._clock.phase("build"):
             self._build(model)
+        self._endless = EndlessEpisodes(self.agent.spec, task.num_environments)
         self._total = task.total_steps
         self._step = 0
         self._best: Best | None = None  # step and mean return of the best evaluation during training
@@ -160,6 +162,7 @@ class Session:
             )
         self._directory, self._inexact = directory, inexact
         self._progress.start(step)
+        self._endless.begin(step)
         with self._clock.phase("compile"):
             self._gear.start()
 
@@ -364,6 +367,7 @@ class Session:
         line.update(steps_per_second=rate, seconds=self._clock.total())
         self._directory.write_metrics(line)
         self._progress.chunk(line)
+        self._endless.look(self._step, int(line["episodes"] or 0))
         return line
 
     def _save(self) -> None:

@@ -87,18 +87,21 @@ def test_a_run_that_failed_or_never_was_is_told(here, capsys):
         assert "has no 'task'" in one_sentence(capsys.readouterr().err)
 
 
-def is_missing(module):
-    import importlib.util
-
-    return importlib.util.find_spec(module) is None
-
-
-@pytest.mark.parametrize("id", ["LunarLander-v3", "Hopper-v5", "no_such_module:Thing-v0", "CartPole-v7", ""])
+@pytest.mark.parametrize("id", ["no_such_module:Thing-v0", "CartPole-v7", ""])
 def test_an_environment_that_is_not_installed_is_told(here, capsys, id):
-    package = {"LunarLander-v3": "Box2D", "Hopper-v5": "mujoco"}.get(id, "no_such_module")
-    assert is_missing(package), f"{package} is installed: this test needs an environment that is not"
     assert main(["run", "dqn", "--set", f'environment.id="{id}"']) == 2
     assert id in one_sentence(capsys.readouterr().err)
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(("id", "package", "extra"), [("LunarLander-v3", "Box2D", "box2d"), ("Hopper-v5", "mujoco", "mujoco")])
+def test_an_environment_that_needs_an_extra_names_it(here, capsys, monkeypatch, id, package, extra):
+    for name in [name for name in sys.modules if name.startswith((package, "gymnasium.envs.box2d", "gymnasium.envs.mujoco"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["run", "dqn", "--set", f"environment.id={id}"]) == 2
+    sentence = one_sentence(capsys.readouterr().err)
+    assert sentence.rstrip().endswith(f"{id} needs a package that is not installed: pip install 'agentlab[{extra}]'.")
     assert not (here / "runs").exists()
 
 
