@@ -54,7 +54,7 @@ td3_pendulum = attrs.evolve(
     sac_pendulum,
     name="td3-pendulum",
     description="TD3 swings a pendulum up within 20,000 steps; the whole loop is one compiled program.",
-    trainer=part("td3", **SMALL),
+    trainer=part("td3", discount=0.98, **SMALL),
     sampler=part("normal-noise", random_steps=500),
 )
 
