@@ -104,10 +104,12 @@ class Distribution(abc.ABC):
         raise errors.UsageError(_unable(self, "can't be masked", "an environment without an action mask"))
 
     def explore(self, choices: Tensor, seed: Seed) -> Tensor:
-        """Returns uniformly random actions, int64 in the shape `choices` `[B, ...]`; needs no outputs.
+        """Returns uniformly random actions in the shape `choices` `[B, ...]`; needs no outputs.
+
+        They are int64 where actions are choices, and float32 where they are numbers within bounds.
 
         Raises:
-            UsageError: actions are no choices.
+            UsageError: actions are neither.
         """
         raise errors.UsageError(_unable(self, "has no uniformly random action", "'stochastic' or 'greedy'"))
 
@@ -436,6 +438,9 @@ class SquashedNormal(Distribution):
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
         return normal.entropy() + _total(volume, volume.shape.rank)
 
+    def explore(self, choices: Tensor, seed: Seed) -> Tensor:
+        return uniform_between(self.low, self.high, choices, seed)
+
     def tempered(self, temperature: Tensor) -> Self:
         return attrs.evolve(self, temperature=temperature)
 
@@ -628,6 +633,18 @@ _USUAL: dict[type[Space], Any] = {
     MultiBinary: lambda space: Bernoulli(shape=space.shape),
     MultiDiscrete: lambda space: MultiCategorical(sizes=space.sizes),
 }
+
+
+def uniform_between(low: np.ndarray, high: np.ndarray, shape: Tensor, seed: Seed) -> Tensor:
+    """Returns uniformly random numbers, float32 in `shape` `[B, *A]`, from `low` `[*A]` to `high` `[*A]`.
+
+    The same bits by every execution: a product of two float32 numbers is exact in float64, so that it makes no difference
+    whether XLA rounds it before it is added.
+    """
+    width = (high - low).astype(np.float32).astype(np.float64)
+    unit = tf.cast(seeds.uniform(seed, shape), tf.float64)
+    drawn = tf.cast(low.astype(np.float64) + width * unit, tf.float32)
+    return tf.clip_by_value(drawn, low.astype(np.float32), high.astype(np.float32))
 
 
 def draw(logits: Tensor, temperature: Tensor, seed: Seed) -> Tensor:

@@ -6,10 +6,9 @@ import abc
 import math
 
 import attrs
-import numpy as np
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab import errors, seeds
 from agentlab.distribution import Distribution
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 from agentlab.types import Nest, Seed, Tensor
@@ -75,7 +74,7 @@ class Stochastic(Sampler):
     """Draws from the distribution as it is.
 
     Attributes:
-        random_steps: environment steps at first in which actions are uniformly random, where they are numbers within bounds.
+        random_steps: environment steps at first in which actions are uniformly random.
     """
 
     random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
@@ -154,6 +153,11 @@ class EpsilonGreedy(Sampler):
     def _explored(self, distribution: Distribution, choices: Tensor, step: Tensor, seed: Seed) -> Tensor:
         chance = seeds.uniform(seed, choices)
         anything = distribution.explore(choices, seeds.child(seed, "action"))
+        if not anything.dtype.is_integer:
+            raise errors.UsageError(
+                f"Sampler 'epsilon-greedy' is for choices; a {type(distribution).__name__} is of numbers. Choose 'stochastic', "
+                "or a sampler that adds noise."
+            )
         return tf.where(chance < as_schedule(self.epsilon)(step), anything, tf.constant(-1, tf.int64))
 
 
@@ -162,21 +166,18 @@ def random_at_first(random_steps: int, distribution: Distribution, action: Tenso
 
     Args:
         random_steps: 0 or greater.
-        distribution: of numbers within bounds.
+        distribution: of choices, or of numbers within bounds.
         action: `[B, *A]`.
         step: int64 scalar, environment steps taken so far.
         seed: `[2]` int64.
 
     Raises:
-        UsageError: actions are no numbers within bounds, and some are to be random.
+        UsageError: some actions are to be random, and the distribution has no uniformly random ones.
     """
     if not random_steps:
         return action
-    low, high = (bound.astype(np.float64) for bound in distribution.bounds)
-    unit = tf.cast(seeds.uniform(seeds.child(seed, "random_action"), tf.shape(action)), tf.float64)
-    # A product of two float32 numbers is exact in float64, so that it makes no difference whether XLA rounds it before the sum.
-    drawn = tf.cast(low + (high - low).astype(np.float32) * unit, tf.float32)
-    return tf.where(step < random_steps, tf.clip_by_value(drawn, *distribution.bounds), action)
+    anything = distribution.explore(tf.shape(action), seeds.child(seed, "random_action"))
+    return tf.where(step < random_steps, anything, action)
 
 
 def best_unless(explored: Tensor, best: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.distribution import Deterministic
-from agentlab.types import Tensor
+from agentlab.distribution import Deterministic, uniform_between
+from agentlab.types import Seed, Tensor
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -25,6 +25,9 @@ class Squashed(Deterministic):
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         return self.low, self.high
+
+    def explore(self, choices: Tensor, seed: Seed) -> Tensor:
+        return uniform_between(self.low, self.high, choices, seed)
 
     def mode(self) -> Tensor:
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0

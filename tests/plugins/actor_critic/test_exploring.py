@@ -14,7 +14,7 @@ from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.host.gear import HostGear
 from agentlab.runs.model_building import build_model
-from agentlab.sampler import Sampler, Stochastic
+from agentlab.sampler import EpsilonGreedy, Sampler, Stochastic
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab_actor_critic.samplers import NormalNoise, OrnsteinUhlenbeckNoise
 from agentlab_actor_critic.squashed import Squashed
@@ -78,8 +78,19 @@ def test_random_actions_are_the_same_bits_by_every_execution(compiled):
     np.testing.assert_array_equal(draw(), NormalNoise(0.1, random_steps=1).sample(odd.of(tf.zeros([500, 2])), step(0), SEED))
 
 
-@pytest.mark.parametrize("sampler", [NormalNoise(), Stochastic(random_steps=1)], ids=["noise", "stochastic"])
-def test_choices_are_refused(sampler):
+def test_choices_are_uniform_at_first(assert_frequencies):
+    policy = Categorical(num_values=3).of(tf.constant([[9.0, 0.0, 0.0]] * ROWS))
+    assert_frequencies(Stochastic(random_steps=10).sample(policy, step(9), SEED), [1 / 3] * 3)
+    assert np.mean(Stochastic(random_steps=10).sample(policy, step(10), SEED) == 0) > 0.99
+
+
+def test_an_epsilon_greedy_sampler_of_numbers_is_refused():
+    with pytest.raises(errors.UsageError, match="Sampler 'epsilon-greedy' is for choices; a Squashed is of numbers"):
+        EpsilonGreedy().sample(middle(1), step(0), SEED)
+
+
+@pytest.mark.parametrize("sampler", [NormalNoise(), OrnsteinUhlenbeckNoise()], ids=["normal", "ou"])
+def test_noise_in_choices_is_refused(sampler):
     with pytest.raises(errors.UsageError, match="Categorical is not one of numbers within bounds"):
         sampler.sample(Categorical(num_values=3).of(tf.zeros([1, 3])), step(0), SEED)
 
