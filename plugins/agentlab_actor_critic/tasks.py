@@ -17,6 +17,7 @@ sac = Task(
     memory=part("replay", capacity=1_000_000, batch_size=256),
     steps=100_000,
     report_period=2_000,
+    execution="xla",  # an update takes so long that it pays on the host too: 150 instead of 105 steps/s on two cores
 )
 
 td3 = attrs.evolve(
