@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agentlab import distribution, seeds
+from agentlab import seeds
 from agentlab.algorithms.target_network import TargetNetwork
+from agentlab.distribution import numbers
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.device_gear import DeviceGear
@@ -158,7 +159,7 @@ def test_the_policy_of_the_largest_entropy():
 
 def test_a_missing_log_determinant_is_found(monkeypatch):
     """Planted bug: the density is that before squashing, whose entropy grows with the deviation without end."""
-    monkeypatch.setattr(distribution, "_log_slope", tf.zeros_like)
+    monkeypatch.setattr(numbers, "_log_slope", tf.zeros_like)
     assert widest() > 2.0
 
 

@@ -7,9 +7,10 @@ import warnings
 from agentlab import errors
 from agentlab.loop.evaluation import LONGEST
 from agentlab.spec import EnvironmentSpec
+from agentlab.tracker import Metrics, TrackedRun, Tracker
 
 
-class EndlessEpisodes:
+class EndlessEpisodes(Tracker):
     """Warns, once, when no episode has ended after as many steps as an evaluation waits for one.
 
     Environments that know the right answers are left out: nobody waits for the end of a data set.
@@ -24,17 +25,19 @@ class EndlessEpisodes:
         self._watching = spec.max_episode_steps is None and spec.target is None
         self._begin = 0
 
-    def begin(self, step: int) -> None:
+    def begin(self, run: TrackedRun) -> None:
         """Starts to count at the step at which training begins, or is resumed."""
-        self._begin = step
+        self._begin = run.step
 
-    def look(self, step: int, episodes: int) -> None:
-        """Takes note of a report at `step`: how many episodes have ended since the last one."""
-        if episodes:
+    def line(self, metrics: Metrics) -> None:
+        if metrics["episodes"]:  # that have ended since the last report
             self._watching = False
-        elif self._watching and step - self._begin >= LONGEST * self._rows:
+        elif self._watching and metrics["step"] - self._begin >= LONGEST * self._rows:
             self._watching = False
-            self._warn(step)
+            self._warn(metrics["step"])
+
+    def change(self, metrics: Metrics) -> None:
+        """Does nothing: a change of a setting says nothing of episodes."""
 
     def _warn(self, step: int) -> None:
         warnings.warn(
