@@ -57,7 +57,7 @@ def build_following(
         on_report: called with the metrics of each report.
 
     Raises:
-        UsageError: a tracker is none, or a setting of one is wrong.
+        UsageError: an object is not a tracker, or a setting of one is wrong.
     """
     named: dict[str, Tracker] = {}
     for name, part in task.trackers.items():
@@ -65,7 +65,7 @@ def build_following(
     for tracker in trackers:
         if not isinstance(tracker, Tracker):
             raise errors.UsageError(
-                f"The tracker {errors.quoted(tracker)} is none; expected objects of classes derived from "
+                f"The tracker {errors.quoted(tracker)} is not a tracker; expected objects of classes derived from "
                 "agentlab.tracker.Tracker. One that is installed is named in the task: changes={'trackers': {NAME: {}}}."
             )
         named[_free_name(type(tracker).__name__, named)] = tracker
