@@ -149,7 +149,7 @@ class StagedHostActor(HostActor):
             self._waits = False
             action, output, next_state = self._call(name, *staged, *self._now(arrays), observation, state)
         self._steps += self._rows
-        return Decision(copied(observation), state, action, output, next_state)
+        return Decision(copied(observation), self.learner.policy.network_state(state), action, output, next_state)
 
     def _now(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         return arrays if self._lookahead.is_active else (np.asarray(self._steps),)
