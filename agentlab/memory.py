@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.checks.values import ranges_of as ranges_of_space
+from agentlab.checks.values import without_least
 from agentlab.spec import EnvironmentSpec, map_space
 from agentlab.system.ranges import Range
 from agentlab.tensors.state import ranges_of, variables_of, written_rows_of
@@ -22,7 +24,8 @@ class Request:
 
     Attributes:
         num_steps: n, environment steps that make up one row of a batch; fewer where the episode ends before.
-        discount: by which each of their rewards counts less than the one before, 0 to 1.
+        discount: the discount factor of the return that is learned about, 0 to 1. The n rewards of a row are summed up with it,
+            and rewards are normalised by the return with it.
         length: T, steps of a sequence; None for single rows without a time axis.
         burn_in: steps of a sequence that only bring a recurrent model's state up to date.
         order: "any", a draw from what is stored; or "all", everything since the last update, in order, `length` steps of
@@ -106,6 +109,16 @@ class Layout:
             output=self.output,
             state=self.state,
         )
+
+    def step_ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of a step's leaves can be, by the names that variables of a step have.
+
+        Of leaves that are not named, such as rewards, all numbers are finite.
+        """
+        spec = self.spec
+        target = {} if spec.target is None else ranges_of_space(map_space(without_least, spec.target), "target")
+        observed = {**ranges_of_space(spec.observation, "observation"), **ranges_of_space(spec.observation, "next_observation")}
+        return {**observed, **ranges_of_space(spec.action, "action"), "discount": Range(0, 1), **target}
 
     def num_bytes(self) -> int:
         """Returns the bytes of one stored step."""

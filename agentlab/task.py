@@ -91,6 +91,31 @@ class Evaluation:
 
 
 @attrs.frozen
+class Normalization:
+    """What is normalised, by statistics of everything that was experienced in training, which are a part of the agent.
+
+    Attributes:
+        observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are.
+        images: whether arrays of whole numbers, such as images, count as observations to be normalised.
+        rewards: whether trainers learn from rewards divided by the standard deviation of the discounted return.
+        observation_clip: the largest size of a normalised observation; larger ones count as this.
+        reward_clip: the largest size of a normalised reward.
+        epsilon: added to variances before the root is taken.
+    """
+
+    observations: bool = False
+    images: bool = False
+    rewards: bool = False
+    observation_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    reward_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    epsilon: float = attrs.field(default=1e-8, validator=attrs.validators.ge(1e-30))  # of which float32 holds the root
+
+    def __attrs_post_init__(self) -> None:
+        if self.images and not self.observations:
+            raise ValueError("'images' needs 'observations': set both")
+
+
+@attrs.frozen
 class Task:
     """An experiment.
 
@@ -115,6 +140,7 @@ class Task:
         onednn: whether TensorFlow is to use oneDNN's kernels on whatever processor, set by the command line program only.
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
         models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
+        normalization: of observations and rewards.
     """
 
     name: str = attrs.field(validator=_check_name)
@@ -135,6 +161,7 @@ class Task:
     threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
     models: dict[str, Part] = attrs.field(factory=dict)
+    normalization: Normalization = attrs.field(factory=Normalization)
 
     @property
     def total_steps(self) -> int:
@@ -167,8 +194,12 @@ class Task:
                 data[kind] = _part(data[kind], kind)
         models = _table(data.pop("models", {}), "models")
         data["models"] = {name: _part(table, f"models.{name}") for name, table in models.items()}
-        judged = settings.build(Evaluation, evaluation, "the evaluation")
-        found = settings.build(cls, {**data, "evaluation": judged}, "the task")
+        normalization = _table(data.pop("normalization", {}), "normalization")
+        tables = {
+            "evaluation": settings.build(Evaluation, evaluation, "the evaluation"),
+            "normalization": settings.build(Normalization, normalization, "the normalization"),
+        }
+        found = settings.build(cls, {**data, **tables}, "the task")
         limits.check_finite(_with(lambda value: value, found))
         return found
 
@@ -364,7 +395,7 @@ def _with(conversion: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, Part):
         package = {"package": value.package} if value.package else {}
         return {"name": value.name, **package, **conversion(value.settings)}
-    if isinstance(value, (Task, Evaluation)):
+    if isinstance(value, (Task, Evaluation, Normalization)):
         return {field.name: _with(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
     if isinstance(value, dict) and any(isinstance(entry, Part) for entry in value.values()):  # models by their network's name
         return {name: _with(conversion, entry) for name, entry in value.items()}

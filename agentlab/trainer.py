@@ -113,7 +113,7 @@ class Loss:
     """What a batch is learned from.
 
     Attributes:
-        value: `[N]` float32, the loss of each row, or a scalar, their mean.
+        value: `[N]` float32, the loss of each row; or a scalar, their mean, where all rows of the batch count alike.
         metrics: by name: scalars, or `[N]`, of which reports give the mean.
         priority: `[N]` float32, 0 or greater, how far off each row was, for memories that draw by it; or `()`.
         weight: `[N]` float32, how much each row counts, or `()` if all count alike; `Trainer.learn` takes the batch's.
@@ -125,9 +125,20 @@ class Loss:
     weight: Tensor = ()
 
     def weighted(self) -> Tensor:
-        """Returns the loss of each row times its weight, float32."""
+        """Returns the loss of each row times its weight, float32.
+
+        Raises:
+            UsageError: rows have weights, but the loss is one number, which no row's weight can reach.
+        """
         value = tf.cast(self.value, tf.float32)
-        return value if isinstance(self.weight, tuple) else self.weight * value
+        if isinstance(self.weight, tuple):
+            return value
+        if not value.shape.rank:
+            raise errors.UsageError(
+                "The loss is one number, the mean over a batch, but the rows of the batch have weights: some count more than "
+                "others, or not at all. Return the loss of each row, [N]; a Keras loss does with reduction='none'."
+            )
+        return self.weight * value
 
 
 @attrs.frozen(eq=False)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, settings
+from agentlab.algorithms.normalization import normalized_spec
 from agentlab.checks import scalars
 from agentlab.distribution import Distribution
 from agentlab.environment import DeviceEnvironment, Environment
@@ -149,7 +150,7 @@ def build_agent(
     parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
     acting = next(iter(models.values()))[0]
     execution = executions.resolve(task.execution, acting, gear)
-    return Agent(spec, parts, task.num_environments, seed, execution, task.steps)
+    return Agent(spec, parts, task.num_environments, seed, execution, task.steps, task.normalization)
 
 
 def build_models(
@@ -167,7 +168,7 @@ def build_models(
     for name, network in networks.items():
         part = task.models.get(name, task.model)
         source = model if model is not None and name == acting else build_part("model", part)
-        input_spec = network.input_spec(spec)
+        input_spec = network.input_spec(normalized_spec(spec, task.normalization))
         key = seed if name == acting else stream(seed, f"network {name}")
         keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
         models[name] = [build_model(source, input_spec, network.num_outputs, own, bool(part.from_file)) for own in keys]

@@ -122,6 +122,8 @@ class Session:
             spec, weights = environment.spec, self._weights
             prepare = (lambda models: weights.assign(models, spec)) if weights is not None else (lambda _: None)
             self.agent = build_agent(task, seed, spec, model, gear, prepare)
+            if weights is not None:
+                weights.assign_statistics(self.agent)
             self._gear: Gear
             if isinstance(environment, DeviceEnvironment) and gear == "device":
                 self._gear = DeviceGear(self.agent, environment, seed)

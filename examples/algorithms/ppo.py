@@ -57,7 +57,7 @@ class PPO(Trainer):
         return {"policy": Network(self.distribution(spec).num_outputs), "value": Network(1)}
 
     def request(self) -> Request:
-        return Request(length=self.rollout_steps, order="all", keep=("output",))
+        return Request(length=self.rollout_steps, order="all", keep=("output",), discount=self.discount)
 
     def optimizer_steps(self) -> int:
         return self.num_epochs * self.num_minibatches

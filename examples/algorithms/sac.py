@@ -55,7 +55,7 @@ class SAC(Trainer):
         return {"policy": Network(self.distribution(spec).num_outputs), "critic": critic}
 
     def request(self) -> Request:
-        return Request(priority=True)
+        return Request(discount=self.discount, priority=True)
 
     def build(self, setup: Setup) -> None:
         super().build(setup)
