@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -11,11 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
-from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of
+from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest, choices_of, is_array
 from agentlab.types import Nest, Seed, Shape, Tensor
 
 COLDEST = 1e-6  # temperature that stands in for 0 where it divides
 FORBIDDEN = -1e9  # logit of an action that a mask forbids: its probability is 0 in float32, without any infinity
+FAR = 8.0  # standard deviations below 0 from which on a probability is computed by a series
+BEYOND = 1e6  # stands for an infinite bound, in units of the action: no draw in float32 is so far from its mean
 LOG_STD_RANGE = (-20.0, 2.0)  # of a normal distribution's outputs, as in Haarnoja et al. (2018), arXiv:1801.01290
 
 # Points at which a function of a standard normal number is added up to its mean. An even spacing converges faster than any
@@ -41,6 +44,11 @@ class Distribution(abc.ABC):
     @abc.abstractmethod
     def num_outputs(self) -> int:
         """K, the outputs that the model needs."""
+
+    @property
+    def deviation_outputs(self) -> tuple[int, ...]:
+        """Which of the K outputs say how far actions spread around the mode, by place; by default none."""
+        return ()
 
     def of(self, output: Tensor) -> Self:
         """Returns this distribution for a model's outputs `[B, ..., K]`."""
@@ -101,7 +109,7 @@ def _unable(distribution: Distribution, reason: str, remedy: str) -> str:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Categorical(Distribution):
-    """One choice among `num_values`, by logits; with several choices in an action, one after the other.
+    """One choice among `num_values`, by logits; an action may consist of several such choices.
 
     Attributes:
         num_values: A, values to choose among.
@@ -137,6 +145,7 @@ class Categorical(Distribution):
         return self._chosen(draw(self.logits, self.temperature, seed))
 
     def log_probability(self, action: Tensor) -> Tensor:
+        # [B, ..., A] log-probabilities of all actions, of which the chosen one's counts.
         log_policy = tf.nn.log_softmax(self._tempered_logits())
         chosen = tf.cast(action, tf.int64)
         if self.actions is None:
@@ -308,15 +317,21 @@ class Normal(Distribution):
     Attributes:
         shape: of an action.
         temperature: by which variances are multiplied; None for 1.
+        unit_deviation: standard deviation that an output of 0 stands for, greater than 0.
     """
 
     shape: Shape
     temperature: Tensor = None
+    unit_deviation: float = 1.0
     noise_scale: ClassVar[float] = 0.5 * math.log(2.0 * math.pi)
 
     @property
     def num_outputs(self) -> int:
         return 2 * _last(self.shape)
+
+    @property
+    def deviation_outputs(self) -> tuple[int, ...]:
+        return _second_half(self.num_outputs)
 
     @property
     def mean(self) -> Tensor:
@@ -326,10 +341,11 @@ class Normal(Distribution):
     @property
     def log_std(self) -> Tensor:
         """`[B, *A]`, of the outputs within LOG_STD_RANGE, and tempered."""
-        log_std = tf.clip_by_value(_shaped(self.output[..., self.num_outputs // 2 :], self.shape), *LOG_STD_RANGE)
+        outputs = _shaped(self.output[..., self.num_outputs // 2 :], self.shape)
+        log_std = tf.clip_by_value(outputs + math.log(self.unit_deviation), *LOG_STD_RANGE)
         if self.temperature is None:
             return log_std
-        # p**(1 / t) of a normal distribution is one of variance t times as large.
+        # p**(1 / t) of a normal distribution is a normal distribution with t times the variance.
         return log_std + 0.5 * tf.math.log(tf.maximum(self.temperature, COLDEST**2))
 
     def mode(self) -> Tensor:
@@ -367,16 +383,22 @@ class SquashedNormal(Distribution):
         low: the smallest action, an array of that shape.
         high: the largest.
         temperature: of the normal distribution; None for 1.
+        unit_deviation: standard deviation of the normal distribution that an output of 0 stands for, greater than 0.
     """
 
     shape: Shape
     low: np.ndarray
     high: np.ndarray
     temperature: Tensor = None
+    unit_deviation: float = 1.0
 
     @property
     def num_outputs(self) -> int:
         return 2 * _last(self.shape)
+
+    @property
+    def deviation_outputs(self) -> tuple[int, ...]:
+        return _second_half(self.num_outputs)
 
     def mode(self) -> Tensor:
         return self._squashed(self._normal().mean)
@@ -395,7 +417,7 @@ class SquashedNormal(Distribution):
         return self._density(tf.atanh(tf.clip_by_value(unit, -limit, limit)))
 
     def entropy(self) -> Tensor:
-        # The normal's own, and the mean change of volume, which has no closed form.
+        # The normal's own entropy, and the mean change of volume, which has no closed form.
         normal = self._normal()
         raw = normal.mean[..., None] + tf.exp(normal.log_std)[..., None] * POINTS  # [B, *A, points]
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
@@ -405,7 +427,7 @@ class SquashedNormal(Distribution):
         return attrs.evolve(self, temperature=temperature)
 
     def _normal(self) -> Normal:
-        return Normal(shape=self.shape, output=self.output, temperature=self.temperature)
+        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
 
     def _squashed(self, raw: Tensor) -> Tensor:
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
@@ -419,6 +441,88 @@ class SquashedNormal(Distribution):
     def _log_half(self) -> np.ndarray:
         """Returns the logarithm of half the width of the bounds, in the action's shape."""
         return np.log((self.high - self.low) / 2.0).astype(np.float32)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class ClippedNormal(Distribution):
+    """A normal distribution whose draws beyond a bound of the action count as that bound.
+
+    A bound has a probability of its own, that of everything beyond it; between the bounds there is a density (Fujita and Maeda
+    2018, arXiv:1802.07564). Where an element has two bounds, outputs are in units in which they are -1 and 1; else in units of
+    the action. The entropy is the mean of minus the log-probability.
+
+    Attributes:
+        shape: of an action.
+        low: the smallest action, an array of that shape; an element may be minus infinity.
+        high: the largest; an element may be infinity.
+        temperature: of the normal distribution; None for 1.
+        unit_deviation: standard deviation, in those units, that an output of 0 stands for, greater than 0.
+    """
+
+    shape: Shape
+    low: np.ndarray
+    high: np.ndarray
+    temperature: Tensor = None
+    unit_deviation: float = 1.0
+
+    @property
+    def num_outputs(self) -> int:
+        return 2 * _last(self.shape)
+
+    @property
+    def deviation_outputs(self) -> tuple[int, ...]:
+        return _second_half(self.num_outputs)
+
+    def mode(self) -> Tensor:
+        return self._clipped(self._normal().mean)
+
+    def sample(self, seed: Seed) -> Tensor:
+        return self._clipped(self._normal().sample(seed))
+
+    def log_probability(self, action: Tensor) -> Tensor:
+        middle, half = self._units()
+        action = tf.cast(action, tf.float32)
+        log_std = self._normal().log_std
+        normalized = ((action - middle) / half - self._normal().mean) * tf.exp(-log_std)
+
+        # [B, *A] density between the bounds, probability at them.
+        between = -0.5 * tf.square(normalized) - log_std - Normal.noise_scale - np.log(half)
+        at_low, at_high = action <= np.float32(self.low), action >= np.float32(self.high)
+        nats = tf.where(at_low, log_below(normalized), tf.where(at_high, log_below(-normalized), between))
+        return _total(nats, nats.shape.rank)
+
+    def entropy(self) -> Tensor:
+        # [B, *A] the bounds in standard deviations from the mean, and what lies beyond and between them.
+        middle, half = self._units()
+        mean, log_std = self._normal().mean, self._normal().log_std
+        below, above = (
+            (np.clip((bound - middle) / half, -BEYOND, BEYOND).astype(np.float32) - mean) * tf.exp(-log_std)
+            for bound in (self.low, self.high)
+        )
+        tails = [log_below(below), log_below(-above)]
+        share = 1.0 - tf.exp(tails[0]) - tf.exp(tails[1])
+
+        # The integral of minus the log-density between the bounds, and that of the two probabilities.
+        squares = share + below * _bell(below) - above * _bell(above)
+        nats = share * (log_std + Normal.noise_scale + np.log(half)) + 0.5 * squares
+        nats -= tf.exp(tails[0]) * tails[0] + tf.exp(tails[1]) * tails[1]
+        return _total(nats, nats.shape.rank)
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+    def _normal(self) -> Normal:
+        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
+
+    def _units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the middle between two bounds and half their distance, or 0 and 1 without bounds."""
+        bounded = np.isfinite(self.low) & np.isfinite(self.high)
+        low, high = (np.where(bounded, bound, default) for bound, default in ((self.low, -1.0), (self.high, 1.0)))
+        return ((high + low) / 2.0).astype(np.float32), ((high - low) / 2.0).astype(np.float32)
+
+    def _clipped(self, raw: Tensor) -> Tensor:
+        middle, half = self._units()
+        return tf.clip_by_value(middle + half * raw, np.float32(self.low), np.float32(self.high))
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -436,6 +540,16 @@ class Joint(Distribution):
     @property
     def num_outputs(self) -> int:
         return sum(self._sizes())
+
+    @property
+    def deviation_outputs(self) -> tuple[int, ...]:
+        places: list[int] = []
+        start = 0
+        for size, entry in zip(self._sizes(), self.entries.values(), strict=True):
+            choices = range(start, start + size, entry.num_outputs)
+            places += [choice + place for choice in choices for place in entry.deviation_outputs]
+            start += size
+        return tuple(places)
 
     def of(self, output: Tensor) -> Self:
         parts = tf.split(output, self._sizes(), axis=-1)
@@ -464,13 +578,28 @@ class Joint(Distribution):
         return attrs.evolve(self, entries={name: entry.tempered(temperature) for name, entry in self.entries.items()})
 
 
-def distribution_of(space: SpaceNest) -> Distribution:
-    """Returns the distribution that is usual for actions of a space: by logits for choices, normal for numbers."""
+def distribution_of(space: SpaceNest, of_numbers: Callable[[Array], Distribution] | None = None) -> Distribution:
+    """Returns the distribution that is usual for actions of a space: by logits for choices, normal for numbers.
+
+    Args:
+        space: of the actions.
+        of_numbers: returns the distribution of an array of numbers, also of those in a mapping; None for `Normal`.
+    """
     if isinstance(space, dict):
         names = sorted(space)
         axes = {name: choices_of(space[name]) for name in names}
-        return Joint(entries={name: distribution_of(space[name]) for name in names}, choices=axes)
+        return Joint(entries={name: distribution_of(space[name], of_numbers) for name in names}, choices=axes)
+    if of_numbers is not None and is_array(space):
+        return of_numbers(space)
     return _USUAL[type(space)](space)
+
+
+def clipped_or_normal(space: Array, unit_deviation: float = 1.0) -> Distribution:
+    """Returns a normal distribution clipped to the bounds of `space`, or a plain one where it has none at all."""
+    low, high = space.low, space.high
+    if not (np.isfinite(low).any() or np.isfinite(high).any()):
+        return Normal(shape=space.shape, unit_deviation=unit_deviation)
+    return ClippedNormal(shape=space.shape, low=low, high=high, unit_deviation=unit_deviation)
 
 
 def squashed_or_normal(space: Array) -> Distribution:
@@ -503,7 +632,7 @@ def draw(logits: Tensor, temperature: Tensor, seed: Seed) -> Tensor:
 
 
 def _nucleus(values: Tensor, temperature: Tensor, probability: float) -> Tensor:
-    """Returns which of `values` `[..., K]`, in descending order, it takes to make up a probability; bool, the first always."""
+    """Returns which of `values` `[..., K]` in descending order are needed to make up a probability; bool, the first always."""
     chances = _chances(values, temperature)
     before = tf.cumsum(chances, axis=-1, exclusive=True)
     return before < probability * tf.reduce_sum(chances, axis=-1, keepdims=True)
@@ -518,6 +647,28 @@ def _chances(logits: Tensor, temperature: Tensor) -> Tensor:
 def _log_slope(raw: Tensor) -> Tensor:
     """Returns the logarithm of the slope of tanh: `1 - tanh(x)**2 = 4 / (e**x + e**-x)**2`, without overflow."""
     return 2.0 * (math.log(2.0) - raw - tf.nn.softplus(-2.0 * raw))
+
+
+def log_below(number: Tensor) -> Tensor:
+    """Returns the logarithm of the probability that a standard normal draw is below `number`, float32 in its shape.
+
+    Far below 0, where the probability is too small for float32, by its asymptotic series (Abramowitz and Stegun 1964, 26.2.12).
+    """
+    is_far = number < -FAR
+    far, near = tf.where(is_far, number, -FAR), tf.where(is_far, -FAR, number)
+    square = 1.0 / tf.square(far)
+    series = tf.math.log1p(-square * (1.0 - 3.0 * square * (1.0 - 5.0 * square)))
+    tail = -0.5 * tf.square(far) - tf.math.log(-far) - Normal.noise_scale + series
+    return tf.where(is_far, tail, tf.math.log(0.5 * tf.math.erfc(-near * math.sqrt(0.5))))
+
+
+def _bell(number: Tensor) -> Tensor:
+    """Returns the density of the standard normal distribution."""
+    return tf.exp(-0.5 * tf.square(number) - Normal.noise_scale)
+
+
+def _second_half(count: int) -> tuple[int, ...]:
+    return tuple(range(count // 2, count))
 
 
 def _last(shape: Shape) -> int:

@@ -9,11 +9,11 @@ import numpy as np
 
 from agentlab.spec import EnvironmentSpec
 from agentlab.system.ranges import Range
-from agentlab.types import TimeStep
+from agentlab.types import Nest, Seed, Tensor, TimeStep
 
 
 class _WithSettings:
-    """What both contracts say of settings."""
+    """The part of both contracts that concerns settings."""
 
     @classmethod
     def imported_modules(cls, settings: dict[str, Any]) -> list[str]:
@@ -31,7 +31,7 @@ class Environment(_WithSettings, abc.ABC):
 
     Attributes:
         num_environments: B.
-        watched: whether calls that take many seconds are told of; not where that is the compiler's time.
+        watched: whether calls that take many seconds cause a warning; False where compilation takes that long.
     """
 
     num_environments: int
@@ -50,7 +50,7 @@ class Environment(_WithSettings, abc.ABC):
     def step(self, action: np.ndarray) -> TimeStep:
         """Takes `action` `[B, *A]`, choices counted from 0, and begins the next episode where one ends.
 
-        Arrays that are handed over, either way, belong to whoever got them last: keep a copy of what is still needed, and
+        Arrays that are passed, either way, belong to the receiver: keep a copy of what is still needed, and
         leave `action` as it is.
 
         Raises:
@@ -62,7 +62,7 @@ class Environment(_WithSettings, abc.ABC):
         return "it keeps its state to itself"
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns by name what `restore` needs to go on from the last time step; taking it changes nothing.
+        """Returns by name what `restore` needs to continue from the last time step; taking it changes nothing.
 
         There are always the same arrays, of the same dtypes and shapes, but for the first axis of those that don't have a row
         for each environment, such as a log. A checkpoint with others is refused before `restore` is called.
@@ -70,11 +70,11 @@ class Environment(_WithSettings, abc.ABC):
         return {}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of the arrays of `state` can be, by name; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in the arrays of `state`, by name; see `agentlab.memory.Memory.ranges`."""
         return {}
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
-        """Goes on from where `state` was taken, and returns the observations `[B, *O]` to act on.
+        """Continues from where `state` was taken, and returns the observations `[B, *O]` to act on.
 
         Raises:
             EnvironmentFault: it doesn't get there.
@@ -102,13 +102,13 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
         """What one environment shows and accepts, without the batch axis."""
 
     @abc.abstractmethod
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         """Returns the states of `batch` new episodes."""
 
-    def restart(self, state: Any, seed: Any) -> Any:
-        """Returns the states of the episodes after those that ended in `state`; by default drawn anew, as by `initial`.
+    def restart(self, state: Nest, seed: Seed) -> Nest:
+        """Returns the states of the episodes after those that ended in `state`; by default new draws, as by `initial`.
 
-        An environment whose episodes go on from one another, such as a data set read through, overrides it. Only the rows
+        An environment whose episodes continue one another, such as a data set, overrides it. Only the rows
         whose episode ended are used.
         """
         import tensorflow as tf  # not with the module, which worker processes of host environments import
@@ -116,10 +116,10 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
         return self.initial(seed, tf.nest.flatten(state)[0].shape[0])
 
     @abc.abstractmethod
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         """Returns `(state, reward [B] float32, terminated [B] bool, target [B, *A] or ())`."""
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default None: no limits.
 
         A checkpoint whose state holds other numbers is refused: name at least those that are used as places in tensors.
@@ -127,5 +127,5 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
         return None
 
     @abc.abstractmethod
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Nest) -> Nest:
         """Returns the observations `[B, *O]` of `state`."""

@@ -1,4 +1,4 @@
-"""What can go wrong because of something a user wrote, each as one sentence with the remedy."""
+"""Errors that a user can cause. Each message is one sentence that includes the remedy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _escaped(char: str) -> str:
 
 
 class _Message:
-    """Mixed into exceptions: a message is short and can't control a terminal, and no quoted sentence doubles the full stop."""
+    """A mixin of exceptions: short messages without control characters, in which no quoted sentence doubles the full stop."""
 
     def __str__(self) -> str:
         text = sentence(super().__str__())
@@ -82,11 +82,16 @@ class PluginError(UsageError):
 
 
 class UnfitCheckpoint(UsageError):
-    """A checkpoint is whole, but not of the run that it lies in: the run can't go on from it."""
+    """A checkpoint is complete, but belongs to another run, so this run can't resume from it."""
 
 
 class EnvironmentFault(AgentlabError):
     """An environment raised, or returned something that its own spec rules out."""
+
+
+def failed_call(environment: str, call: str, clause: str) -> EnvironmentFault:
+    """Returns the fault of an environment, by its name, in a call such as "reset" or "vector step 3"."""
+    return EnvironmentFault(f"The environment {environment} failed at {call}: {clause.rstrip('.')}.")
 
 
 class PartFault(AgentlabError):
@@ -102,21 +107,21 @@ class WriteFault(AgentlabError):
 
 
 class OutputFault(AgentlabError):
-    """What a command prints can't be written."""
+    """A command's output can't be written."""
 
 
 class CheckpointFault(AgentlabError):
-    """There are checkpoints, but none that is whole."""
+    """There are checkpoints, but none is complete."""
 
 
 class Interrupted(AgentlabError):
-    """A run was asked to stop; what it had learned is in its checkpoint."""
+    """A run was asked to stop; its checkpoint holds what it has learned."""
 
     exit_code = 130
 
 
 class RunWarning(_Message, UserWarning):
-    """A run goes on, but not as one might think: on another machine, from an older checkpoint, or not to the same bits."""
+    """A run continues, but not as expected: on another machine, from an older checkpoint, or not bit for bit."""
 
 
 def unknown(what: str, name: str, known: Iterable[str], listed: str = "Known") -> str:
@@ -161,12 +166,13 @@ def closest(name: str, known: Iterable[str], count: int = 1, cutoff: float = CLO
     def bare(text: str) -> str:
         return re.sub(r"-v\d+$", "", text.lower())
 
+    # By likeness without case and version first, then as they are written.
     ranked = sorted(((likeness(bare(one), bare(name)), likeness(one, name), one) for one in set(known)), reverse=True)
     return [one for alike, _, one in ranked[:count] if alike >= cutoff]
 
 
 def suggestion(names: list[str]) -> str:
-    """Returns what a message adds about names that may have been meant; nothing where there are none.
+    """Returns the end of a message with names that may have been meant; empty if there are none.
 
     >>> suggestion(["run"])
     " Did you mean 'run'?"

@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.checks.values import ranges_of as ranges_of_space
-from agentlab.checks.values import without_least
-from agentlab.spec import EnvironmentSpec, map_space
+from agentlab.spec import EnvironmentSpec, map_space, targets_of
 from agentlab.system.ranges import Range
 from agentlab.tensors.state import ranges_of, variables_of, written_rows_of
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
@@ -116,7 +115,7 @@ class Layout:
         Of leaves that are not named, such as rewards, all numbers are finite.
         """
         spec = self.spec
-        target = {} if spec.target is None else ranges_of_space(map_space(without_least, spec.target), "target")
+        target = {} if spec.target is None else ranges_of_space(targets_of(spec.target), "target")
         observed = {**ranges_of_space(spec.observation, "observation"), **ranges_of_space(spec.observation, "next_observation")}
         return {**observed, **ranges_of_space(spec.action, "action"), "discount": Range(0, 1), **target}
 
@@ -177,7 +176,7 @@ class Memory(abc.ABC):
         return variables_of(self)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the valid ranges of its variables, by the names of `variables`.
+        """Returns the ranges of the numbers in its variables, by the names of `variables`.
 
         A checkpoint with other numbers is refused. By default floating-point numbers are finite, and an attribute that has a
         method `ranges` of its own says more about its variables. Name at least the whole numbers that are used as indices of

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -27,8 +28,8 @@ class RecurrentModel(keras.Model, abc.ABC):
     def initial_state(self, batch_size: int) -> Nest:
         """Returns the state before the first step: any structure of tensors `[batch_size, ...]`."""
 
-    def state_ranges(self) -> Any:
-        """Returns the valid range of each tensor, in a structure like a state; by default all numbers are finite.
+    def state_ranges(self) -> Nest:
+        """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default all are finite.
 
         A checkpoint whose state holds other numbers is refused. See `agentlab.system.ranges.Range`.
         """
@@ -56,20 +57,22 @@ class RecurrentModel(keras.Model, abc.ABC):
 def unroll_steps(
     model: RecurrentModel, observation: Nest, state: Nest, begun: Tensor, training: bool = False
 ) -> tuple[Tensor, Nest]:
-    """Computes `RecurrentModel.unroll` step by step."""
+    """Returns what `RecurrentModel.unroll` does, one step after the other."""
+    # Leaves [T, N, ...], so that a step is one gather.
     length = begun.shape[1]
     fresh = model.initial_state(begun.shape[0])
     by_time = tf.nest.map_structure(_time_major, (observation, begun))
 
-    def step(index: Any, carry: Nest) -> tuple[Tensor, Nest]:
+    def step(index: int | Tensor, carry: Nest) -> tuple[Tensor, Nest]:
         seen, starts = tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), by_time)
         before = tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry)
         return model(seen, before, training=training)
 
+    # The first step tells the shape of the outputs; the others are a loop of the graph.
     first, carry = step(tf.constant(0), state)
     outputs = tf.TensorArray(first.dtype, size=length, element_shape=first.shape).write(0, first)
 
-    def body(index: Any, outputs: Any, carry: Nest) -> tuple[Any, Any, Nest]:
+    def body(index: int | Tensor, outputs: Tensor, carry: Nest) -> tuple[Tensor, Tensor, Nest]:
         output, carry = step(index, carry)
         return index + 1, outputs.write(index, output), carry
 
@@ -84,7 +87,7 @@ def _time_major(tensor: Tensor) -> Tensor:
 
 
 class Network(abc.ABC):
-    """A Keras model as the loop uses it: every model has a state, which is `()` for most.
+    """A Keras model as the loop sees it: every model has a state, which is `()` for most.
 
     Only a pass in training mode, the one that is learned from, changes variables of the model such as moving statistics.
 
@@ -100,8 +103,8 @@ class Network(abc.ABC):
         """Returns the state before the first step, tensors `[rows, ...]`."""
 
     @abc.abstractmethod
-    def state_ranges(self) -> Any:
-        """Returns the valid ranges of the state, see `RecurrentModel.state_ranges`."""
+    def state_ranges(self) -> Nest:
+        """Returns the ranges of the numbers in the state, see `RecurrentModel.state_ranges`."""
 
     def __call__(self, observation: Nest, state: Nest = (), training: bool = False) -> tuple[Tensor, Nest]:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`, and the state after them; traceable."""
@@ -141,7 +144,7 @@ class _Plain(Network):
     def initial_state(self, rows: int) -> Nest:
         return ()
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return ()
 
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
@@ -162,7 +165,7 @@ class _Recurrent(Network):
     def initial_state(self, rows: int) -> Nest:
         return self.model.initial_state(rows)
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return self.model.state_ranges()
 
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
@@ -172,9 +175,13 @@ class _Recurrent(Network):
         return self.model.unroll(observation, state, begun, training)
 
 
+@functools.singledispatch
 def as_network(model: keras.Model) -> Network:
-    """Returns a Keras model as the loop uses it, with a state or without."""
-    return _Recurrent(model) if isinstance(model, RecurrentModel) else _Plain(model)
+    """Returns a Keras model as the loop sees it; what each kind of model is to the loop is registered here."""
+    return _Plain(model)
+
+
+as_network.register(RecurrentModel, _Recurrent)
 
 
 def infer(model: keras.Model, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:

@@ -1,4 +1,4 @@
-"""The Sampler contract: a sampler chooses actions from distributions; and the built-in samplers."""
+"""The Sampler contract: chooses actions from a distribution; and the built-in samplers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sampler(abc.ABC):
         """
 
     def explore(self, distribution: Distribution, choices: tuple[int, ...], step: Tensor, seed: Seed) -> Tensor | None:
-        """Returns the actions that `sample` will draw regardless of outputs, or None if all depend on them, the default.
+        """Returns the part of `sample`'s draws that doesn't depend on outputs, or None if all do, the default.
 
         A sampler that either takes the best action or explores at random can say so before outputs are computed. A host
         program then skips the forward pass where every row explores.

@@ -9,16 +9,17 @@ from typing import Any, TypeVar
 import attrs
 
 from agentlab import errors
+from agentlab.tensors.aliases import Tensor
 
 
 class Schedule(abc.ABC):
-    """A number that depends on a count; accepts an int or a tensor and returns float32 of the same kind.
+    """A number that depends on a count. Accepts an int or a tensor; returns float32 of the same kind.
 
     In a config file or after `--set` it is a plain number (constant) or a table of `kind`, `initial`, `final` and `steps`.
     """
 
     @abc.abstractmethod
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: int | Tensor) -> float | Tensor:
         """Returns the value at `count` (of steps, or updates: the setting that holds the schedule says which)."""
 
 
@@ -28,7 +29,7 @@ class Constant(Schedule):
 
     value: float
 
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: int | Tensor) -> float | Tensor:
         import tensorflow as tf
 
         return tf.constant(self.value, tf.float32)
@@ -46,7 +47,7 @@ class Linear(Schedule):
     final: float
     steps: int | None = _length()
 
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: int | Tensor) -> float | Tensor:
         return self.initial + (self.final - self.initial) * _fraction(count, self)
 
 
@@ -61,7 +62,7 @@ class Exponential(Schedule):
     final: float = attrs.field(validator=attrs.validators.gt(0.0))
     steps: int | None = _length()
 
-    def __call__(self, count: Any) -> Any:
+    def __call__(self, count: int | Tensor) -> float | Tensor:
         import tensorflow as tf
 
         return self.initial * tf.pow(tf.constant(self.final / self.initial, tf.float32), _fraction(count, self))
@@ -72,7 +73,7 @@ KINDS: dict[str, type[Schedule]] = {"constant": Constant, "linear": Linear, "exp
 Part = TypeVar("Part")
 
 
-def _fraction(count: Any, schedule: Linear | Exponential) -> Any:
+def _fraction(count: int | Tensor, schedule: Linear | Exponential) -> float | Tensor:
     import tensorflow as tf
 
     if schedule.steps is None:
@@ -100,6 +101,8 @@ def spanning_settings(part: Part, total: int | None) -> Part:
         spanned = copy.copy(part)
         vars(spanned).update({name: spanning(value, total) for name, value in vars(part).items()})
         return spanned
+
+    # A part whose settings hold no schedule stays the object it is.
     fields = {field.alias or field.name: getattr(part, field.name) for field in attrs.fields(type(part)) if field.init}  # type: ignore[arg-type]
     changes = {name: spanning(value, total) for name, value in fields.items()}
     return attrs.evolve(part, **changes) if any(changes[name] is not fields[name] for name in fields) else part  # type: ignore[misc]

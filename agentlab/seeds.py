@@ -17,10 +17,11 @@ import math
 import random
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from agentlab.types import Shape, Tensor
 
 PHILOX = 1  # TensorFlow's number for the algorithm
 SCRAMBLE = np.array([0x02461E293EC8F720], np.uint64)  # the key with which its stateless_random_ops.cc scrambles seeds
@@ -35,7 +36,7 @@ def stream(seed: int, name: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def at(key: int, step: Any) -> tf.Tensor:
+def at(key: int, step: int | Tensor) -> tf.Tensor:
     """Returns the seed, `[2]` int64, of one `step` (int or int64 scalar) of the stream with this `key`."""
     return tf.stack([tf.constant(key, tf.int64), tf.cast(step, tf.int64)])
 
@@ -45,7 +46,7 @@ def child(seed: tf.Tensor, name: str) -> tf.Tensor:
     return tf.bitwise.bitwise_xor(seed, tf.constant([stream(0, name), 0], tf.int64))
 
 
-def branch(seed: tf.Tensor, index: Any) -> tf.Tensor:
+def branch(seed: tf.Tensor, index: int | Tensor) -> tf.Tensor:
     """Returns another seed, `[2]` int64, for the `index`-th (int or integer scalar) of any number of draws at one step.
 
     To count up the seed's own number would give the seeds of the steps to come.
@@ -53,22 +54,27 @@ def branch(seed: tf.Tensor, index: Any) -> tf.Tensor:
     return tf.concat([integers(seed, [1], 2**62), tf.cast(index, tf.int64)[None]], axis=0)
 
 
-def uniform(seed: tf.Tensor, shape: Any, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
+def uniform(
+    seed: tf.Tensor, shape: Shape | list[int] | Tensor, minimum: float = 0.0, maximum: float = 1.0, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
     """Returns draws from [minimum, maximum) in `shape`, in steps of 2**-24 of the range for float32, of 2**-52 for float64."""
+    # 24 random bits fill a float32's fraction, so that all values are equally far apart.
     if dtype == tf.float32:
-        kept = tf.bitwise.right_shift(_bits(seed, shape, tf.uint32), tf.constant(8, tf.uint32))
-        unit = tf.cast(kept, tf.float32) * tf.constant(2.0**-24, tf.float32)
+        bits = tf.bitwise.right_shift(_bits(seed, shape, tf.uint32), tf.constant(8, tf.uint32))
+        unit = tf.cast(bits, tf.float32) * tf.constant(2.0**-24, tf.float32)
         if (minimum, maximum) == (0.0, 1.0):
             return unit
         return _below(tf.cast(_scaled([tf.cast(unit, tf.float64)], minimum, maximum), tf.float32), maximum)
-    kept = tf.bitwise.right_shift(_bits(seed, shape, tf.uint64), tf.constant(12, tf.uint64))
-    high = tf.bitwise.right_shift(kept, tf.constant(26, tf.uint64))
-    low = tf.bitwise.bitwise_and(kept, tf.constant(2**26 - 1, tf.uint64))
+
+    # 52 bits for a float64, in two halves of 26.
+    bits = tf.bitwise.right_shift(_bits(seed, shape, tf.uint64), tf.constant(12, tf.uint64))
+    high = tf.bitwise.right_shift(bits, tf.constant(26, tf.uint64))
+    low = tf.bitwise.bitwise_and(bits, tf.constant(2**26 - 1, tf.uint64))
     halves = [tf.cast(high, tf.float64) * 2.0**-26, tf.cast(low, tf.float64) * 2.0**-52]
     return _below(_scaled(halves, minimum, maximum), maximum)
 
 
-def _bits(seed: tf.Tensor, shape: Any, dtype: tf.DType) -> tf.Tensor:
+def _bits(seed: tf.Tensor, shape: Shape | list[int] | Tensor, dtype: tf.DType) -> tf.Tensor:
     key, counter = _key_and_counter(seed)
     return tf.raw_ops.StatelessRandomUniformFullIntV2(shape=shape, key=key, counter=counter, alg=PHILOX, dtype=dtype)
 
@@ -103,7 +109,7 @@ def _below(drawn: tf.Tensor, maximum: float) -> tf.Tensor:
     return tf.minimum(drawn, np.nextafter(limit, limit.dtype.type(-np.inf)))
 
 
-def normal(seed: tf.Tensor, shape: Any) -> tf.Tensor:
+def normal(seed: tf.Tensor, shape: Shape | list[int] | Tensor) -> tf.Tensor:
     """Returns draws from the standard normal distribution in `shape`, float32, by its inverse; at most 5.5 from 0.
 
     The uniform numbers behind them are the same bits everywhere; a graph and XLA may round the inverse differently.
@@ -122,7 +128,7 @@ def _normal_at(unit: tf.Tensor) -> tf.Tensor:
     return tf.where(lower, 1.0, -1.0) * tf.math.ndtri(nearer + 2.0**-25)
 
 
-def integers(seed: tf.Tensor, shape: Any, maximum: Any) -> tf.Tensor:
+def integers(seed: tf.Tensor, shape: Shape | list[int] | Tensor, maximum: int | Tensor) -> tf.Tensor:
     """Returns int64 draws from 0 to `maximum - 1` in `shape`; `maximum` is an int or an int64 scalar, far below 2**63."""
     key, counter = _key_and_counter(seed)
     zero, limit = tf.constant(0, tf.int64), tf.cast(maximum, tf.int64)

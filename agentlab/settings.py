@@ -1,4 +1,4 @@
-"""Settings: a part's constructor arguments, checked and converted from what TOML, JSON or the command line can say."""
+"""Settings: a part's constructor arguments, checked and converted from TOML, JSON or the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import sys
 import types
 import typing
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeGuard, Union
 
 import attrs
 
@@ -58,6 +58,8 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
         UsageError: a setting does not exist, is missing, was an object, or has a value of the wrong type or range.
     """
     limits.check_values(values)
+
+    # Names first: a misspelt one is the likelier mistake.
     known = {setting.name: setting for setting in describe(part)}
     for name, value in values.items():
         if name not in known:
@@ -67,6 +69,8 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
                 f"Setting {name!r} of {where} was an object ({was}), which config.json can't hold. Give it again in Python, to "
                 f'agentlab.load or resume, by objects={{"{where.split()[0]}": {{"{name}": ...}}}}; or name one in its place.'
             )
+
+    # Types next, then what the class itself checks.
     converted = {name: convert(value, known[name].type, f"{name!r} of {where}") for name, value in values.items()}
     try:
         return part(**converted)
@@ -74,7 +78,7 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
         raise errors.UsageError(f"Wrong setting of {where}: {_reason(error)}.") from error
 
 
-def convert(value: Any, kind: Any, where: str) -> Any:
+def convert(value: object, kind: object, where: str) -> Any:
     """Returns `value` as the annotation `kind` wants it: whole floats as int, lists as tuples, tables as schedules.
 
     Numbers of other libraries, such as NumPy's, are taken as Python's own.
@@ -90,24 +94,28 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     raise errors.UsageError(f"Setting {where} is {errors.quoted(value)}; expected {_readable(kind)}.")
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
+def _options(kind: object) -> tuple[Any, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
-def _try(value: Any, kind: Any, where: str) -> tuple[bool, Any]:
+def _try(value: object, kind: object, where: str) -> tuple[bool, Any]:
     """Returns whether `value` is of the plain annotation `kind`, and the value converted."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    number = number and not (isinstance(value, int) and abs(value) > sys.float_info.max)
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(number, int) and abs(number) > sys.float_info.max:
+        number = None
+
+    # In the order of how often settings have these types.
     if kind is Any:
         return True, value
     if kind in (None, types.NoneType):
         return value is None, None
     if kind is float:
-        return number, float(value) if number else None
+        return number is not None, None if number is None else float(number)
     if kind is int:
-        whole = number and math.isfinite(value) and value == int(value) and abs(value) <= limits.LARGEST_INTEGER
-        return whole, int(value) if whole else None
+        if number is None or not math.isfinite(number) or number != int(number) or abs(number) > limits.LARGEST_INTEGER:
+            return False, None
+        return True, int(number)
     if origin is Literal:
         return value in arguments, value
     if origin is tuple and isinstance(items := scalars.plain_list(value), (list, tuple)):
@@ -128,7 +136,7 @@ def _schedule(table: dict[str, Any], where: str) -> schedules.Schedule:
     return build(schedules.KINDS[kind], values, f"the schedule {where}")
 
 
-def as_data(value: Any, name: str = "") -> Any:
+def as_data(value: object, name: str = "") -> Any:
     """Returns a setting's value as JSON can hold it, the inverse of `convert`; of an object, only what kind it was.
 
     Args:
@@ -144,6 +152,8 @@ def as_data(value: Any, name: str = "") -> Any:
             f"Setting {name!r} is a schedule of your own ({type(value).__name__}), which config.json can't hold; expected a "
             f"number or one of agentlab's schedules: {', '.join(schedules.KINDS)}."
         )
+
+    # JSON's own types, and a mark in the place of anything else.
     if isinstance(value, dict):
         return {key: as_data(item, str(key)) for key, item in value.items()}
     if isinstance(value, list):
@@ -153,7 +163,7 @@ def as_data(value: Any, name: str = "") -> Any:
     return {OBJECT: getattr(value, "__name__", type(value).__name__)}
 
 
-def as_tables(value: Any) -> Any:
+def as_tables(value: object) -> Any:
     """Returns a setting's value as files have it: tables for schedules, lists for tuples, plain numbers; objects are left."""
     if isinstance(value, schedules.Schedule):
         kind = next((name for name, cls in schedules.KINDS.items() if type(value) is cls), None)
@@ -163,15 +173,15 @@ def as_tables(value: Any) -> Any:
     return [as_tables(item) for item in value] if isinstance(value, (list, tuple)) else scalars.plain(value)
 
 
-def former_object(value: Any) -> str:
-    """Returns what kind of object stood in the place, or within, of a value from a config.json; empty if there was none."""
+def former_object(value: object) -> str:
+    """Returns the kind of object that a value from a config.json stood for or contained; empty if none."""
     if is_former_object(value):
         return str(value[OBJECT])[:60] or "nameless"
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     return next(filter(None, map(former_object, items)), "")
 
 
-def is_former_object(value: Any) -> bool:
+def is_former_object(value: object) -> TypeGuard[dict[str, object]]:
     """Whether a value from a config.json stands for an object that it couldn't hold."""
     return isinstance(value, dict) and value.keys() == {OBJECT}
 
@@ -183,15 +193,15 @@ def _hints(part: type) -> dict[str, Any]:
     return typing.get_type_hints(inspect.getattr_static(part, "__init__"))
 
 
-def _default(part: type, name: str, default: Any) -> Any:
+def _default(part: type, name: str, default: object) -> Any:
     if default is not attrs.NOTHING:  # what a signature shows for a default that a factory makes
         return default
     factory: Any = next(field.default for field in attrs.fields(part) if (field.alias or field.name) == name)
     return inspect.Parameter.empty if factory.takes_self else factory.factory()
 
 
-def _readable(kind: Any) -> str:
-    names = {
+def _readable(kind: object) -> str:
+    names: dict[object, str] = {
         int: "a whole number",
         float: "a number",
         str: "a text",
@@ -200,7 +210,7 @@ def _readable(kind: Any) -> str:
         dict: "a table",
     }
 
-    def name(option: Any) -> str:
+    def name(option: object) -> str:
         if typing.get_origin(option) is Literal:
             return "one of " + ", ".join(map(repr, typing.get_args(option)))
         if typing.get_origin(option) is tuple:

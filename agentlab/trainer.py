@@ -1,4 +1,4 @@
-"""The Trainer contract: a trainer improves networks from batches. The base class records gradients, clips and applies them."""
+"""The Trainer contract: improves networks from batches. Recording, clipping and optimizers are implemented here."""
 
 from __future__ import annotations
 
@@ -72,12 +72,15 @@ class Network:
         inputs: "observation", or "observation" and "action", which its model then gets as a mapping.
         count: how many such networks there are, each with its own weights.
         learning_rate: of its optimizer; None for the trainer's.
+        free_outputs: places among the outputs of those that are trained numbers of their own, the same for every observation,
+            such as a standard deviation that depends on nothing. They begin at 0, and the model has no outputs for them.
     """
 
     num_outputs: int
     inputs: tuple[str, ...] = ("observation",)
     count: int = 1
     learning_rate: float | schedules.Schedule | None = None
+    free_outputs: tuple[int, ...] = ()
 
     def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
         """Returns `spec` with the inputs of the network's model as its observation."""
@@ -173,7 +176,7 @@ class Recording:
 
 
 class TrainedNetwork:
-    """A network in training: its models and their optimizer.
+    """A network being trained: its models, and the optimizer of their weights.
 
     Args:
         models: built; several give their outputs side by side.
@@ -188,6 +191,11 @@ class TrainedNetwork:
         self.models = list(models)
         self.network: RunnableNetwork = as_network(self.models[0])
         self.updater = updater
+
+    @property
+    def optimizer_steps(self) -> Tensor:
+        """How often the optimizer has changed the weights, an integer scalar."""
+        return self.updater.optimizer.iterations.value
 
     @property
     def weights(self) -> list[keras.Variable]:
@@ -227,7 +235,7 @@ class Trainer:
     # What it learns, and from what. Called before `build`, when the trainer has nothing but its settings.
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
-        """Returns what the acting network's outputs mean; by default the usual distribution for the actions.
+        """Returns what the outputs of the acting network mean; by default the usual distribution for the actions.
 
         Raises:
             UsageError: this algorithm cannot learn in such an environment.
@@ -292,7 +300,7 @@ class Trainer:
         created here draw their initial weights from the run's seed, unless an initializer has its own seed.
 
         Raises:
-            UsageError: a model has no weights to train, or the optimizer isn't one.
+            UsageError: a model has no weights to train, or the optimizer is unknown.
         """
         self.spec = setup.spec
         self._seed = setup.seed
@@ -412,7 +420,7 @@ class Trainer:
         return variables_of(self.built())
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the valid ranges of its variables, by the names of `variables`; see `Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables, by the names of `variables`; see `Memory.ranges`."""
         return ranges_of(self.built())
 
 

@@ -1,26 +1,29 @@
-"""What the parts of the loop hand to each other: TimeStep, Decision, Step and Batch.
+"""The values that the parts of the loop exchange: TimeStep, Decision, Step and Batch.
 
 `B` environments side by side, `O` an observation, `A` an action, `K` outputs, `N` rows of a batch, `T` steps of a sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 
-Tensor: TypeAlias = Any  # a tf.Tensor, or a NumPy array on the host; TensorFlow has no type stubs
-Nest: TypeAlias = Any  # a tensor, or a mapping of names to nests
-Seed: TypeAlias = Any  # [2] int64, for `agentlab.seeds`
-Shape: TypeAlias = tuple[int, ...]
-Metrics: TypeAlias = dict[str, Any]  # scalars [] or one number per row [N], by name
+from agentlab.tensors.aliases import Nest, Seed, Shape, Tensor
+
+__all__ = ["Batch", "Decision", "Metrics", "Nest", "Seed", "Shape", "Step", "Tensor", "TimeStep"]
+
+Packer: TypeAlias = Callable[[Sequence[Any]], Nest]  # from leaves to a nest
+Metrics: TypeAlias = dict[str, Tensor]  # scalars [] or one number per row [N], by name
 
 
 @attrs.frozen(eq=False)
 class TimeStep:
-    """What B environments, side by side, answer to an action. Arrays are NumPy's on the host and tensors on the device.
+    """The answer of B environments, side by side, to an action. Leaves are NumPy arrays on the host and tensors on the device.
 
     Attributes:
         observation: `[B, *O]`, to act on now; where an episode has just ended, already the new one's first.
@@ -68,7 +71,7 @@ class TimeStep:
 
 @attrs.frozen(eq=False)
 class Decision:
-    """An action for each of B environments, and how it came about.
+    """An action for each of B environments, and how it was decided.
 
     Attributes:
         observation: `[B, *O]`, what was acted on.
@@ -87,7 +90,7 @@ class Decision:
 
 @attrs.frozen(eq=False)
 class Step:
-    """What a memory keeps of one turn of N environments: the decision and where it led.
+    """What a memory stores of one turn of N environments: the decision and where it led.
 
     Attributes:
         observation: `[N, *O]`, what was acted on.
@@ -141,7 +144,7 @@ class Step:
 
 @attrs.frozen(eq=False)
 class Batch(Step):
-    """What a memory hands out: steps `[N, ...]`, or `[N, T, ...]` where the trainer asks for sequences.
+    """What a memory returns: steps `[N, ...]`, or `[N, T, ...]` where the trainer asks for sequences.
 
     Where the trainer asks for steps of n, `reward` is the sum of `factor**k` times the reward of step k over the h <= n steps
     up to an end, `discount` is multiplied by `factor**(h - 1)`, and `next_observation` and `ended` are those of the last one.
@@ -162,23 +165,35 @@ def numbered(name: str, structure: Nest) -> dict[str, Tensor]:
     return {f"{name}/{index:03d}": leaf for index, leaf in enumerate(tf.nest.flatten(structure))}
 
 
-def pack(structure: Nest, leaves: Iterator[Any]) -> Nest:
-    """Returns a nest like `structure` with the next `leaves`, in TensorFlow's order.
+def packers(structures: Sequence[Nest]) -> list[Packer]:
+    """Returns for every structure a function that makes a nest like it of the leaves of all, a sequence in TensorFlow's order.
 
-    `tf.nest.pack_sequence_as` does the same in ten times the time, which matters at every step of a host program.
+    `tf.nest.pack_sequence_as` looks at the structure at every call, which takes ten times as long: too long for every step of a
+    host program.
     """
+    places = itertools.count()
+    return [_packer(structure, places) for structure in structures]
+
+
+def _packer(structure: Nest, places: Iterator[int]) -> Packer:
     kind = type(structure)
-    if kind is int:  # what stands for a leaf in most structures
-        return next(leaves)
     if kind is dict:
-        return {name: pack(structure[name], leaves) for name in sorted(structure)}
-    if kind is tuple or kind is list:
-        return kind(pack(part, leaves) for part in structure)
+        parts = {name: _packer(structure[name], places) for name in sorted(structure)}
+        return lambda leaves: {name: part(leaves) for name, part in parts.items()}
     if attrs.has(kind):
-        return kind(*(pack(getattr(structure, field.name), leaves) for field in attrs.fields(kind)))
-    if isinstance(structure, tuple):  # with names
-        return kind(*(pack(part, leaves) for part in structure))
-    return next(leaves)
+        fields = [_packer(getattr(structure, field.name), places) for field in attrs.fields(kind)]
+        return lambda leaves: kind(*[part(leaves) for part in fields])
+    if not isinstance(structure, (tuple, list)):
+        return operator.itemgetter(next(places))
+    items = [_packer(part, places) for part in structure]
+    if kind is tuple or kind is list:
+        return lambda leaves: kind([part(leaves) for part in items])
+    return lambda leaves: kind(*[part(leaves) for part in items])  # a tuple with names
+
+
+def is_empty(value: Nest) -> bool:
+    """Returns whether a nest is `()`: a state that a model doesn't have, a target that an environment doesn't know."""
+    return isinstance(value, tuple) and not value
 
 
 def map_leaves(function: Callable[[Any], Any], value: Nest) -> Nest:
@@ -190,4 +205,8 @@ def map_leaves(function: Callable[[Any], Any], value: Nest) -> Nest:
 
 def arrays(value: Nest) -> Nest:
     """Returns a nest of eager tensors as NumPy arrays."""
-    return map_leaves(lambda leaf: leaf.numpy(), value)
+    return map_leaves(_array, value)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.numpy()

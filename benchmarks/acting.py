@@ -41,7 +41,7 @@ def main() -> None:
     agent = agentlab.make_agent("dqn")
     one = np.array([0.01, -0.02, 0.03, 0.04], np.float32)
     thousand = np.random.default_rng(0).normal(size=(1_000, 4)).astype(np.float32)
-    bare = tf.function(lambda shown: tf.argmax(agent.model(shown), axis=-1))
+    bare = tf.function(lambda observation: tf.argmax(agent.model(observation), axis=-1))
     for turn in range(options.rounds):
         acting = microseconds(lambda: agent.act(one))
         line = f"round {turn}: one observation {acting:.0f} us"

@@ -37,7 +37,7 @@ def main() -> None:
 def _summarise(returns: list[float], seconds: list[float], ratios: list[float]) -> None:
     solved = sum(value >= SOLVED for value in returns)
     print(f"solved (mean return at least {SOLVED:g}): {solved} of {len(returns)}")
-    print(over_seeds.told(returns))
+    print(over_seeds.summary(returns))
     print(f"median {statistics.median(seconds):.2f} s, the slowest {max(seconds):.2f} s")
     if ratios:
         print(f"the peer takes {statistics.median(ratios):.2f} times as long (median of pairs, the lowest {min(ratios):.2f})")

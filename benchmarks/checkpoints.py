@@ -27,12 +27,12 @@ def cost(options: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as runs:
                 changes = ["--set", f"checkpoint_period={period}"]
                 seconds[period] = processes.run_task(pathlib.Path(runs) / "run", options.task, *changes)[0]["seconds"]
-        for name, found in ratios.items():
-            found.append(seconds[options.period][name] / seconds[0][name] - 1)
-        told = ", ".join(f"{name} {seconds[0][name]:.2f} s and {seconds[options.period][name]:.2f} s" for name in ratios)
-        print(f"pair {pair}: {told}", flush=True)
-    for name, found in ratios.items():
-        print(f"{options.task}, every {options.period:,} steps: {name} {statistics.median(found):+.1%} (median of pairs)")
+        for name, costs in ratios.items():
+            costs.append(seconds[options.period][name] / seconds[0][name] - 1)
+        times = ", ".join(f"{name} {seconds[0][name]:.2f} s and {seconds[options.period][name]:.2f} s" for name in ratios)
+        print(f"pair {pair}: {times}", flush=True)
+    for name, costs in ratios.items():
+        print(f"{options.task}, every {options.period:,} steps: {name} {statistics.median(costs):+.1%} (median of pairs)")
 
 
 def after_signal(_: argparse.Namespace) -> None:
@@ -48,8 +48,8 @@ def after_signal(_: argparse.Namespace) -> None:
             process.send_signal(signal.SIGTERM)
             begin = time.monotonic()
             code = process.wait()
-            kept = [path.name for path in (directory / "checkpoints").iterdir()]
-            print(f"{task}: exit code {code} after {time.monotonic() - begin:.2f} s, kept {', '.join(kept)}", flush=True)
+            names = [path.name for path in (directory / "checkpoints").iterdir()]
+            print(f"{task}: exit code {code} after {time.monotonic() - begin:.2f} s, kept {', '.join(names)}", flush=True)
 
 
 def main() -> None:

@@ -73,16 +73,16 @@ def main() -> None:
             return final
 
         waiting = {(name, seed): jobs.submit(one, name, seed) for seed in seeds for name in options.only}
-        found = {name: [waiting[name, seed].result() for seed in seeds] for name in options.only}
-    _summarise(found)
+        returns = {name: [waiting[name, seed].result() for seed in seeds] for name in options.only}
+    _summarise(returns)
 
 
-def _summarise(found: dict[str, list[float]]) -> None:
-    for name, returns in found.items():
-        line = f"{name}: {over_seeds.told(returns)}"
+def _summarise(returns_by_name: dict[str, list[float]]) -> None:
+    for name, returns in returns_by_name.items():
+        line = f"{name}: {over_seeds.summary(returns)}"
         for other in ("plain", "rainbow"):
-            if other in found and other != name:
-                line += f", better than {other} with probability {over_seeds.improvement(returns, found[other]):.2f}"
+            if other in returns_by_name and other != name:
+                line += f", better than {other} with probability {over_seeds.improvement(returns, returns_by_name[other]):.2f}"
         print(line)
 
 

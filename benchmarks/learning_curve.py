@@ -69,12 +69,12 @@ class Curve:
     @classmethod
     def of_runs(cls, name: str, runs: list[pathlib.Path], metric: str) -> Curve | None:
         """Returns the curve of a metric at the steps for which all runs have it; None if there are none."""
-        found = []
+        curves = []
         for run in runs:
             lines: list[dict[str, Any]] = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-            found.append({line["step"]: line[metric] for line in lines if line.get(metric) is not None})
-        steps = sorted(set.intersection(*map(set, found)))
-        return cls(name, steps, [[of_run[step] for step in steps] for of_run in found]) if steps else None
+            curves.append({line["step"]: line[metric] for line in lines if line.get(metric) is not None})
+        steps = sorted(set.intersection(*map(set, curves)))
+        return cls(name, steps, [[of_run[step] for step in steps] for of_run in curves]) if steps else None
 
     def at(self, step: float) -> list[float]:
         """Returns the runs' values at a step."""
@@ -99,15 +99,15 @@ def picture(curves: list[Curve], x_label: str, y_label: str, y_range: tuple[floa
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x_label, "middle"))
     parts.append(f'<g transform="rotate(-90 16 {HEIGHT / 2})">{_text(16, HEIGHT / 2, y_label, "middle")}</g>')
 
-    def shown(points: list[tuple[float, float]]) -> str:
+    def coordinates(points: list[tuple[float, float]]) -> str:
         return " ".join(f"{across.place(x):.1f},{down.place(min(max(y, down.low), down.high)):.1f}" for x, y in points)
 
     for index, curve in enumerate(curves):
         colour, mean = COLOURS[index % len(COLOURS)], curve.at_each_step(statistics.mean)
         if len(curve.values) > 1:
-            band = shown(curve.at_each_step(max) + curve.at_each_step(min)[::-1])
+            band = coordinates(curve.at_each_step(max) + curve.at_each_step(min)[::-1])
             parts.append(f'<polygon points="{band}" fill="{colour}" opacity="0.15"/>')
-        parts.append(f'<polyline points="{shown(mean)}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{coordinates(mean)}" fill="none" stroke="{colour}" stroke-width="2"/>')
         place = HEIGHT - BOTTOM - 14 - 20 * (len(curves) - 1 - index) if mean[-1][1] > mean[0][1] else TOP + 22 + 20 * index
         parts.append(_text(WIDTH - RIGHT - 12, place, f"{curve.name}: {mean[-1][1]:.3f} at the end", "end", colour))
     return (
@@ -137,7 +137,7 @@ def main() -> None:
     for curve in curves:
         for step in curve.steps:
             if step in options.at:
-                print(f"{curve.name} at {step:,}: {over_seeds.told(curve.at(step))}")
+                print(f"{curve.name} at {step:,}: {over_seeds.summary(curve.at(step))}")
     label = options.metric.replace("_", " ")
     options.output.write_text(picture(curves, "environment steps", label, tuple(options.range)), "utf-8")
 

@@ -30,7 +30,7 @@ def improvement(one: Sequence[float], other: Sequence[float]) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
-def told(scores: Sequence[float]) -> str:
+def summary(scores: Sequence[float]) -> str:
     """Returns the interquartile mean with its interval, as a line says it."""
     low, high = bootstrap_interval(scores)
     return f"interquartile mean {interquartile_mean(scores):.2f}, 95% bootstrap interval [{low:.2f}, {high:.2f}]"

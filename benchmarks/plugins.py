@@ -46,8 +46,8 @@ def check(options: argparse.Namespace) -> None:
             }
             subprocess.run([program / "pip", "uninstall", "--quiet", "--yes", name], capture_output=True, check=True)
             seconds = {step: _timed(command, place) for step, command in commands.items()}
-            told = ", ".join(f"{step} {value:.1f} s" for step, value in seconds.items())
-            print(f"{kind}: {sum(seconds.values()):.1f} s ({told})", flush=True)
+            times = ", ".join(f"{step} {value:.1f} s" for step, value in seconds.items())
+            print(f"{kind}: {sum(seconds.values()):.1f} s ({times})", flush=True)
 
 
 def listing(options: argparse.Namespace) -> None:
@@ -62,8 +62,11 @@ def listing(options: argparse.Namespace) -> None:
         for title, command in COMMANDS.items():
             for name, path in places.items():
                 environment = {**os.environ, "PYTHONPATH": str(path)}
-                found = [_timed([sys.executable, *command], place, environment) for _ in range(options.repetitions)]
-                print(f"{title}, {name}: {statistics.median(found):.3f} s ({min(found):.3f} to {max(found):.3f})", flush=True)
+                seconds = [_timed([sys.executable, *command], place, environment) for _ in range(options.repetitions)]
+                print(
+                    f"{title}, {name}: {statistics.median(seconds):.3f} s ({min(seconds):.3f} to {max(seconds):.3f})",
+                    flush=True,
+                )
         bare = [_timed([sys.executable, "-c", "pass"], place) for _ in range(options.repetitions)]
         print(f"Python alone: {statistics.median(bare):.3f} s")
 

@@ -40,9 +40,9 @@ def turns_of(memory: Memory, execution: str) -> Compiled:
 
     def turn(carry: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         index, total = carry
-        shown = tf.fill([ROWS, 4], tf.cast(index, tf.float32))
+        observation = tf.fill([ROWS, 4], tf.cast(index, tf.float32))
         reward, ended = tf.ones([ROWS]), tf.zeros([ROWS], tf.bool)
-        memory.add(Step(shown, tf.zeros([ROWS], tf.int64), reward, reward, shown, ended, ~ended), row)
+        memory.add(Step(observation, tf.zeros([ROWS], tf.int64), reward, reward, observation, ended, ~ended), row)
         batch = memory.sample(seeds.at(KEY, index))
         error = tf.reduce_mean(tf.abs(batch.observation - batch.next_observation + 1.0), axis=1)
         memory.update_priorities(batch.place, error)
@@ -88,8 +88,8 @@ def filled(transitions: int) -> tuple[UniformReplay, float]:
         reward = tf.fill([BLOCK], float(block))
         ended = np.zeros(BLOCK, np.bool_)
         ended[-1] = True
-        shown, led_to = tf.constant(stacks[:-1]), tf.constant(stacks[1:])
-        add(Step(shown, row, reward, tf.ones([BLOCK]), led_to, tf.constant(ended), tf.ones([BLOCK], tf.bool)), row)
+        observation, led_to = tf.constant(stacks[:-1]), tf.constant(stacks[1:])
+        add(Step(observation, row, reward, tf.ones([BLOCK]), led_to, tf.constant(ended), tf.ones([BLOCK], tf.bool)), row)
     return memory, (time.perf_counter() - begin) / transitions * 1e6
 
 
@@ -124,9 +124,9 @@ def checkpoint(transitions: int) -> None:
         other = UniformReplay(transitions, 32, observations="frames")
         other.build(Layout(ATARI, 1))
         begin = time.perf_counter()
-        found = checkpoints.open(0)
-        found.verify()
-        variables.assign_by_rows(found.file("memory"), other.variables())
+        state = checkpoints.open(0)
+        state.verify()
+        variables.assign_by_rows(state.file("memory"), other.variables())
         read = time.perf_counter() - begin
     tf.nest.map_structure(np.testing.assert_array_equal, other.sample(seeds.at(KEY, 0)), drawn)
     print(f"{size:,} bytes on disk; {saved:.1f} s to save, {read:.1f} s to verify and read back; batches are the same")

@@ -53,7 +53,9 @@ def speed(options: argparse.Namespace) -> None:
                 theirs.setdefault(figure["model"], {})[figure["peer"]] = figure["updates_per_second"]
         for model, (task, warm_up, timed) in TIMED.items():
             rate = updates_per_second(task, warm_up, timed)
-            ratios = "".join(f"; {rate / each:.2f} times {peer} ({each:,.1f})" for peer, each in theirs.get(model, {}).items())
+            ratios = "".join(
+                f"; {rate / peer_rate:.2f} times {peer} ({peer_rate:,.1f})" for peer, peer_rate in theirs.get(model, {}).items()
+            )
             print(f"round {turn}: {model}: {rate:,.1f} updates/s{ratios}", flush=True)
 
 
@@ -85,8 +87,8 @@ def executions(options: argparse.Namespace) -> None:
         settings = ["--set", "model.hidden_units=[100]"] if network == "mlp" else []
         for execution in ("eager", "graph", "xla"):
             warm_up, timed = EXECUTIONS[network, execution]
-            given = ["--model", name, *settings, "--execution", execution]
-            cells.append(f"{updates_per_second('classifier-mnist', warm_up, timed, *given):,.1f}")
+            options_of_model = ["--model", name, *settings, "--execution", execution]
+            cells.append(f"{updates_per_second('classifier-mnist', warm_up, timed, *options_of_model):,.1f}")
         with tempfile.TemporaryDirectory() as runs:
             steps = ["--steps", str(ROWS), "--set", "evaluation.episodes=1"]
             picked = processes.run_task(pathlib.Path(runs) / "run", "classifier-mnist", "--model", name, *steps)[0]["execution"]
@@ -95,13 +97,13 @@ def executions(options: argparse.Namespace) -> None:
 
 def accuracy(options: argparse.Namespace) -> None:
     """Prints the accuracy on the test samples for each seed, and their mean."""
-    found = []
+    returns = []
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as runs:
             result, seconds = processes.run_task(pathlib.Path(runs) / "run", options.task, "--seed", str(seed))
-        found.append(result["evaluation"]["return_mean"])
-        print(f"{options.task}, seed {seed}: {found[-1]:.2%} in {seconds:.0f} s", flush=True)
-    print(f"{options.task}: mean of {options.seeds} seeds {statistics.mean(found):.3%}, lowest {min(found):.2%}")
+        returns.append(result["evaluation"]["return_mean"])
+        print(f"{options.task}, seed {seed}: {returns[-1]:.2%} in {seconds:.0f} s", flush=True)
+    print(f"{options.task}: mean of {options.seeds} seeds {statistics.mean(returns):.3%}, lowest {min(returns):.2%}")
 
 
 def keras_goes_on(options: argparse.Namespace) -> None:

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import tensorflow as tf
 
 from agentlab import errors, seeds
@@ -12,12 +14,15 @@ from agentlab.distribution import (
     ActionValues,
     Bernoulli,
     Categorical,
+    ClippedNormal,
     Deterministic,
     Joint,
     MultiCategorical,
     Normal,
     SquashedNormal,
+    clipped_or_normal,
     distribution_of,
+    log_below,
     squashed_or_normal,
 )
 from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete
@@ -140,10 +145,10 @@ def test_squashed_draws_lie_within_bounds_of_their_own_and_bring_their_density(c
         action, log_probability = bound.sample_with_log_probability(SEED)
         return action, log_probability, bound.log_probability(action), bound.mode()
 
-    action, told, computed, mode = compiled(draw)(tf.constant(outputs(500, 4, scale=0.5)))
+    action, densities, computed, mode = compiled(draw)(tf.constant(outputs(500, 4, scale=0.5)))
     assert (action >= LOW).numpy().all()
     assert (action <= HIGH).numpy().all()
-    np.testing.assert_allclose(told, computed, rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(densities, computed, rtol=1e-3, atol=2e-3)
     assert ((mode > LOW) & (mode < HIGH)).numpy().all()
 
 
@@ -163,6 +168,146 @@ def test_a_normal_draw_has_its_mean_and_deviation():
     assert drawn.std() == pytest.approx(0.5, abs=0.02)
     cold = bound.tempered(tf.constant(0.0))
     np.testing.assert_allclose(cold.sample(SEED), bound.mode(), atol=1e-6)
+
+
+# ---- clipped to bounds: a density between them, and a probability at each ------------------------------------------------
+
+BOUNDS = {"both": (2.0, 5.0), "low": (0.0, np.inf), "high": (-np.inf, 1.0)}  # where there are two, 3.5 + 1.5 x
+
+
+def clipped(bounds, **attributes):
+    low, high = (np.float32([bound]) for bound in BOUNDS[bounds])
+    return ClippedNormal(shape=(1,), low=low, high=high, **attributes)
+
+
+def clipped_by_scipy(bounds, mean, log_std):
+    """Returns the normal distribution in units of the action, and the probabilities of the bounds."""
+    low, high = BOUNDS[bounds]
+    middle, half = (3.5, 1.5) if bounds == "both" else (0.0, 1.0)
+    normal = scipy.stats.norm(middle + half * mean, half * math.exp(log_std))
+    return normal, normal.cdf(low), normal.sf(high)
+
+
+@pytest.mark.parametrize("bounds", BOUNDS)
+@pytest.mark.parametrize("mean", [0.0, 0.8, -3.0])
+@pytest.mark.parametrize("log_std", [-1.0, 0.3])
+def test_a_clipped_normal_by_integration(bounds, mean, log_std):
+    normal, at_low, at_high = clipped_by_scipy(bounds, mean, log_std)
+    low, high = np.clip(BOUNDS[bounds], normal.mean() - 9 * normal.std(), normal.mean() + 9 * normal.std())
+    output = np.float32([[mean, log_std]])
+    total, entropy = integral(clipped(bounds), output, low, max(high, low), points=20_001) if low < high else (0.0, 0.0)
+    assert total + at_low + at_high == pytest.approx(1.0, abs=1e-3)
+    entropy += sum(-share * math.log(share) for share in (at_low, at_high) if share > 0)
+    assert float(clipped(bounds).of(tf.constant(output)).entropy()[0]) == pytest.approx(entropy, abs=2e-3)
+
+
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_a_clipped_normal_by_scipy(compiled, bounds):
+    mean, log_std = np.float32([-4.0, -0.5, 0.0, 0.5, 4.0]), np.float32([0.5, -1.0, 0.0, 0.3, -0.5])
+    low, high = np.clip(BOUNDS[bounds], -9.0, 9.0)
+    bound = clipped(bounds)
+    for action in (low, 0.7 * low + 0.3 * high, high):
+        outputs = tf.constant(np.stack([mean, log_std], axis=1))
+        nats = compiled(lambda outputs, taken: bound.of(outputs).log_probability(taken))(outputs, tf.fill([5, 1], action))
+        normal, _, _ = clipped_by_scipy(bounds, mean.astype(float), 0.0)
+        normal = scipy.stats.norm(normal.mean(), normal.std() * np.exp(log_std.astype(float)))
+        at_low, at_high = (bool(action == end) for end in BOUNDS[bounds])
+        expected = normal.logcdf(action) if at_low else normal.logsf(action) if at_high else normal.logpdf(action)
+        np.testing.assert_allclose(nats, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_clipped_draws_are_at_their_bounds_as_often_as_these_say(compiled):
+    distribution = clipped("both")
+    outputs = tf.repeat(tf.constant([[0.4, 0.1]]), ROWS, axis=0)
+    drawn = compiled(lambda outputs: distribution.of(outputs).sample(SEED))(outputs).numpy()
+    _, at_low, at_high = clipped_by_scipy("both", 0.4, 0.1)
+    assert np.mean(drawn == 2.0) == pytest.approx(at_low, abs=0.01)
+    assert np.mean(drawn == 5.0) == pytest.approx(at_high, abs=0.01)
+    assert drawn.min() == 2.0
+    assert drawn.max() == 5.0
+
+
+def test_an_element_may_have_bounds_of_its_own_or_none():
+    low, high = np.float32([-1.0, 0.0, -np.inf]), np.float32([3.0, np.inf, np.inf])
+    distribution = ClippedNormal(shape=(3,), low=low, high=high)
+    bound = distribution.of(tf.constant([[0.25, -2.0, 7.0, 0.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(bound.mode(), [[1.5, 0.0, 7.0]])
+    of_each = [scipy.stats.norm(1.5, 2.0).logpdf(1.0), scipy.stats.norm(-2.0, 1.0).logcdf(0.0), scipy.stats.norm.logpdf(1.0)]
+    assert float(bound.log_probability(tf.constant([[1.0, 0.0, 8.0]]))[0]) == pytest.approx(sum(of_each), abs=1e-4)
+    assert np.isfinite(bound.entropy()).all()
+
+
+def test_the_gradient_of_a_clipped_normal_is_finite_however_far_out(compiled):
+    distribution = clipped("both")
+
+    def gradient(outputs, action):
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            bound = distribution.of(outputs)
+            nats = bound.log_probability(action) + bound.entropy()
+        return tape.gradient(nats, outputs)
+
+    outputs = tf.constant([[mean, log_std] for mean in (-1e4, -30.0, 0.0, 30.0, 1e4) for log_std in (-5.0, 0.0, 2.0)])
+    for action in (2.0, 3.0, 5.0):
+        assert np.isfinite(compiled(gradient)(outputs, tf.fill([len(outputs), 1], action))).all()
+
+
+def test_the_logarithm_of_a_probability_below_a_number(compiled):
+    numbers = np.float32([-1e4, -100, -20, -8.5, -8.0, -7.9, -3, 0, 2, 9, 1e4])
+    np.testing.assert_allclose(compiled(log_below)(tf.constant(numbers)), scipy.special.log_ndtr(numbers), rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("deviation", [0.5, 2.0])
+def test_an_output_of_zero_stands_for_the_unit_deviation(deviation):
+    outputs = tf.zeros([1, 2])
+    for kind in (Normal, SquashedNormal, ClippedNormal):
+        limits = {} if kind is Normal else {"low": np.float32([-1.0]), "high": np.float32([1.0])}
+        wide = kind(shape=(1,), unit_deviation=deviation, **limits).of(outputs)
+        same = kind(shape=(1,), **limits).of(tf.constant([[0.0, math.log(deviation)]]))
+        np.testing.assert_allclose(wide.log_probability([[0.3]]), same.log_probability([[0.3]]), rtol=1e-6)
+        np.testing.assert_allclose(wide.entropy(), same.entropy(), rtol=1e-6)
+
+
+# ---- against SciPy -------------------------------------------------------------------------------------------------------
+
+
+def test_choices_by_scipy(compiled):
+    logits = outputs(6, 5, scale=2.0)
+    probability = scipy.special.softmax(logits.astype(np.float64), axis=1)
+    taken = np.int64([0, 1, 2, 3, 4, 0])
+    bound = Categorical(num_values=5)
+    nats, entropy = compiled(lambda logits: (bound.of(logits).log_probability(taken), bound.of(logits).entropy()))(logits)
+    np.testing.assert_allclose(nats, np.log(probability[np.arange(6), taken]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(entropy, scipy.stats.entropy(probability, axis=1), rtol=1e-5)
+
+
+def test_bits_by_scipy(compiled):
+    logits, taken = outputs(6, 3, scale=2.0), (outputs(6, 3) > 0).astype(np.int64)
+    by_scipy = scipy.stats.bernoulli(scipy.special.expit(logits.astype(np.float64)))
+    bound = Bernoulli(shape=(3,))
+    nats, entropy = compiled(lambda logits: (bound.of(logits).log_probability(taken), bound.of(logits).entropy()))(logits)
+    np.testing.assert_allclose(nats, by_scipy.logpmf(taken).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(entropy, by_scipy.entropy().sum(1), rtol=1e-5)
+
+
+def test_numbers_by_scipy(compiled):
+    output, taken = outputs(6, 4), outputs(6, 2, scale=3.0)[::-1]
+    by_scipy = scipy.stats.norm(output[:, :2].astype(np.float64), np.exp(output[:, 2:].astype(np.float64)))
+    bound = Normal(shape=(2,))
+    nats, entropy = compiled(lambda output: (bound.of(output).log_probability(taken), bound.of(output).entropy()))(output)
+    np.testing.assert_allclose(nats, by_scipy.logpdf(taken).sum(1), rtol=1e-4)
+    np.testing.assert_allclose(entropy, by_scipy.entropy().sum(1), rtol=1e-5)
+
+
+def test_squashed_numbers_by_scipy(compiled):
+    output, raw = outputs(6, 4), outputs(6, 2)[::-1].astype(np.float64)
+    by_scipy = scipy.stats.norm(output[:, :2].astype(np.float64), np.exp(output[:, 2:].astype(np.float64)))
+    half = (HIGH - LOW) / 2.0
+    taken = np.float32((HIGH + LOW) / 2.0 + half * np.tanh(raw))
+    expected = by_scipy.logpdf(raw) - np.log(half * (1.0 - np.tanh(raw) ** 2))
+    bound = SquashedNormal(shape=(2,), low=LOW, high=HIGH)
+    nats = compiled(lambda output: bound.of(output).log_probability(taken))(output)
+    np.testing.assert_allclose(nats, expected.sum(1), rtol=1e-3, atol=1e-3)
 
 
 # ---- mappings, and which distribution is usual ---------------------------------------------------------------------------
@@ -208,6 +353,18 @@ def test_what_is_usual_for_a_space(space, kind, num_outputs):
 def test_a_space_with_bounds_is_squashed_into_them():
     assert isinstance(squashed_or_normal(Array((1,), minimum=-1.0, maximum=[2.0])), SquashedNormal)
     assert isinstance(squashed_or_normal(Array((1,), minimum=0.0)), Normal)
+
+
+def test_a_space_with_any_bound_is_clipped_to_it():
+    assert isinstance(clipped_or_normal(Array((2,), minimum=[0.0, -np.inf])), ClippedNormal)
+    assert isinstance(clipped_or_normal(Array((2,))), Normal)
+
+
+def test_places_of_the_outputs_that_say_how_wide_a_distribution_is():
+    space = {"arm": Array((2,)), "gear": Discrete(3), "hand": Array((2, 1))}
+    assert distribution_of(space["arm"]).deviation_outputs == (2, 3)
+    assert distribution_of(space["gear"]).deviation_outputs == ()
+    assert distribution_of(space).deviation_outputs == (2, 3, 8, 10)  # 4 of the arm, 3 of the gear, 2 for each finger
 
 
 def test_what_a_distribution_cannot_do_is_told():

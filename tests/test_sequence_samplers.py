@@ -27,14 +27,14 @@ def definition(logits, temperature=1.0, top_k=None, top_p=None):
     powers = {index: math.exp(value / temperature) for index, value in enumerate(logits)}
     ranked = sorted(powers, key=lambda index: -powers[index])[:top_k]
     total = sum(powers[index] for index in ranked)
-    kept, reached = [], 0.0
+    indices, reached = [], 0.0
     for index in ranked:
         if top_p is not None and reached >= top_p:
             break
-        kept.append(index)
+        indices.append(index)
         reached += powers[index] / total
-    left = sum(powers[index] for index in kept)
-    return [powers[index] / left if index in kept else 0.0 for index in range(len(logits))]
+    left = sum(powers[index] for index in indices)
+    return [powers[index] / left if index in indices else 0.0 for index in range(len(logits))]
 
 
 @pytest.mark.parametrize(

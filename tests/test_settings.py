@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import errors, settings
+from agentlab.configuration import changed, dotted, merged, read_config, with_objects
 from agentlab.registry import plugins
 from agentlab.schedules import Constant, Exponential, Linear, Schedule
-from agentlab.task import Evaluation, Part, Task, changed, dotted, merged, part, read_config, with_objects
+from agentlab.task import Evaluation, Part, Task, part
 
 TASK_NAMES = sorted(offer.name for offer in plugins.offers("task") if offer.package == "agentlab")
 
@@ -280,7 +281,7 @@ def test_parts_of_installed_tasks_are_the_same_after_json(name):
     again = Task.from_data(json.loads(json.dumps(task.as_data())))
     for kind in ("model", "trainer", "sampler", "memory"):
         cls = plugins.load(kind, getattr(task, kind).name)
-        one, other = (settings.build(cls, getattr(each, kind).settings, kind) for each in (task, again))
+        one, other = (settings.build(cls, getattr(either, kind).settings, kind) for either in (task, again))
         assert repr(one) == repr(other)
 
 
@@ -340,21 +341,21 @@ def test_a_kind_of_another_thing_than_a_schedule_is_a_setting_like_others():
 @pytest.mark.parametrize("part_settings", [{"metrics": (1, Empty())}, {"data": {"x": Empty()}}, {"optimizer": Empty()}])
 def test_objects_of_a_task_are_kept(part_settings):
     task = attrs.evolve(TASK, trainer=Part("dqn", part_settings))
-    found = changed(task, {"trainer": {"discount": 0.5}}).trainer.settings
-    assert found == {**settings.as_tables(part_settings), "discount": 0.5}
+    values = changed(task, {"trainer": {"discount": 0.5}}).trainer.settings
+    assert values == {**settings.as_tables(part_settings), "discount": 0.5}
 
 
 def test_objects_are_given_again_to_the_task_of_a_config():
     task = attrs.evolve(TASK, trainer=Part("dqn", {"optimizer": Empty(), "metrics": ["a", Empty()], "discount": 0.5}))
-    told = Task.from_data(json.loads(json.dumps(task.as_data())))
-    assert with_objects(told, {}) == told
+    restored = Task.from_data(json.loads(json.dumps(task.as_data())))
+    assert with_objects(restored, {}) == restored
     again = {"optimizer": Empty(), "metrics": [Empty()]}
-    assert with_objects(told, {"trainer": again}).trainer.settings == {**again, "discount": 0.5}
-    assert changed(told, {"trainer": {"optimizer": {"momentum": 1}}}).trainer.settings["optimizer"] == {"momentum": 1}
-    assert refusal(with_objects, told, {"trainer": {"discount": 0.9}}) == (
-        "objects.trainer.discount is 0.9, but config.json tells of no object there: it has 0.5. Leave it out."
+    assert with_objects(restored, {"trainer": again}).trainer.settings == {**again, "discount": 0.5}
+    assert changed(restored, {"trainer": {"optimizer": {"momentum": 1}}}).trainer.settings["optimizer"] == {"momentum": 1}
+    assert refusal(with_objects, restored, {"trainer": {"discount": 0.9}}) == (
+        "objects.trainer.discount is 0.9, but config.json holds no object there: it has 0.5. Leave it out."
     )
-    assert "expected a table" in refusal(with_objects, told, {"trainer": 3})
+    assert "expected a table" in refusal(with_objects, restored, {"trainer": 3})
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
@@ -488,11 +489,11 @@ def test_config_files_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.toml", "steps = ", "is not valid: .* Mend that line."),
+        ("a.toml", "steps = ", "is not valid: .* Fix that line."),
         (
             "a.toml",
             b"\xff\xfe",
-            "can't be used: a.toml can't be read: it is UTF-16; expected UTF-8. Mend it, or name another TOML",
+            "can't be used: a.toml can't be read: it is UTF-16; expected UTF-8. Fix it, or name another TOML",
         ),
         ("a.toml", "a = " + "[" * 100_000, "is not valid: (it is nested too deep|.*)"),
         ("a.json", "{", "a.json is not valid JSON: .* Expected a run's config.json."),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlab import errors, seeds
+from agentlab.configuration import merged
 from agentlab.loop.agent import Agent, Parts
 from agentlab.memory import Latest, Request
 from agentlab.runs import composition
@@ -16,7 +17,6 @@ from agentlab.sampler import Greedy
 from agentlab.schedules import Exponential, Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system.ranges import Range
-from agentlab.task import merged
 from agentlab.tensors.adam import Adam
 from agentlab.tensors.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.tensors.state import variables_of
@@ -415,7 +415,9 @@ def test_what_is_called_before_build(monkeypatch):
     trainer = WithCritic()
     usual = composition.build_part
     monkeypatch.setattr(
-        composition, "build_part", lambda kind, *rest, **given: trainer if kind == "trainer" else usual(kind, *rest, **given)
+        composition,
+        "build_part",
+        lambda kind, *rest, **arguments: trainer if kind == "trainer" else usual(kind, *rest, **arguments),
     )
     composition.make_agent("dqn")
     before = trainer.calls[: trainer.calls.index("build")]

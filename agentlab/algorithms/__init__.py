@@ -1,1 +1,1 @@
-"""Pure pieces that trainers share: returns and advantages, losses, target networks."""
+"""Building blocks of trainers: returns and advantages, minibatches, optimizers, target networks."""

@@ -34,7 +34,7 @@ def generalized_advantages(
 
 
 def discounted_sums(values: Tensor, decay: Tensor) -> Tensor:
-    """Returns `sums[t] = values[t] + decay[t] * sums[t + 1]` along the last axis, `[N, T]`, nothing beyond its end.
+    """Returns `sums[t] = values[t] + decay[t] * sums[t + 1]` along the last axis, `[N, T]`, with nothing beyond its end.
 
     Sums over 1, 2, 4, ... steps are made of two of half the length: log T operations, whatever the length.
 
@@ -52,5 +52,5 @@ def discounted_sums(values: Tensor, decay: Tensor) -> Tensor:
 
 
 def _ahead(values: Tensor, steps: int) -> Tensor:
-    """Returns what `values` `[N, T]` are so many steps later, 0 beyond the end."""
+    """Returns the `values` `[N, T]` of that many steps later, 0 beyond the end."""
     return tf.concat([values[:, steps:], tf.zeros_like(values[:, :steps])], axis=1)

@@ -16,12 +16,40 @@ def merge_time(values: Nest) -> Nest:
     return tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [-1, *leaf.shape[2:]]), values)
 
 
+def sequences_of(values: Nest, length: int) -> Nest:
+    """Returns sequences `[N, T, ...]` cut into ones of `length`, `[N * T / length, length, ...]`, in order."""
+    return tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [-1, length, *leaf.shape[2:]]), values)
+
+
+def check_division(rows: int, num_minibatches: int, remedy: str) -> None:
+    """Checks that all minibatches can have the same size.
+
+    Args:
+        rows: of an epoch.
+        num_minibatches: of an epoch.
+        remedy: what to change, the end of a sentence.
+
+    Raises:
+        UsageError: they can't.
+    """
+    if rows % num_minibatches:
+        raise errors.UsageError(
+            f"{rows} rows can't be divided into {num_minibatches} minibatches of the same size; expected a number that divides "
+            f"{rows}. {remedy}"
+        )
+
+
 def epochs_over(
-    data: Nest, num_epochs: int, num_minibatches: int, seed: Seed, update: Callable[[Nest, Seed], Metrics]
+    data: Nest,
+    num_epochs: int,
+    num_minibatches: int,
+    seed: Seed,
+    update: Callable[[Nest, Seed], Metrics],
+    stop: Callable[[Metrics], Tensor] | None = None,
 ) -> Metrics:
     """Calls `update(minibatch, seed)` for every minibatch of every epoch, and returns the means of its metrics; traceable.
 
-    In each epoch the rows are shuffled anew, and each is in one minibatch. It is a loop of the graph: the number of epochs and
+    Each epoch shuffles the rows again and divides them into minibatches. It is a loop of the graph: the number of epochs and
     minibatches does not change what there is to compile.
 
     Args:
@@ -29,32 +57,35 @@ def epochs_over(
         num_epochs: how often to go over the data.
         num_minibatches: of each epoch; R is a multiple of it.
         seed: `[2]` int64.
-        update: makes an update and returns scalar metrics, of the same names at every call.
+        update: makes an update and returns scalar metrics, float32, of the same names at every call.
+        stop: returns, from the metrics of a minibatch, whether it is the last one (a bool scalar); None to see all of them.
 
     Raises:
         UsageError: R is no multiple of the number of minibatches.
     """
     rows = tf.nest.flatten(data)[0].shape[0]
-    if rows % num_minibatches:
-        raise errors.UsageError(
-            f"{rows} rows can't be divided into {num_minibatches} minibatches of the same size; expected a number that divides "
-            f"{rows}. Set trainer.num_minibatches so, or change num_environments or the length of the rollout."
-        )
+    remedy = "Set trainer.num_minibatches so, or change num_environments or the length of the rollout."
+    check_division(rows, num_minibatches, remedy)
     size = rows // num_minibatches
-    total = num_epochs * num_minibatches
+
+    # [E * R] the orders of all epochs, of which a minibatch is a slice [size].
+    draws = seeds.uniform(seeds.child(seed, "epochs"), [num_epochs, rows])
+    orders = tf.reshape(tf.argsort(draws, stable=True), [num_epochs * rows])
 
     def minibatch(index: Tensor) -> Nest:
-        # [R] an order of its own for each epoch, of which the minibatch is a slice [size].
-        epoch = tf.cast(index // num_minibatches, tf.int64)
-        order = tf.argsort(seeds.uniform(seeds.branch(seeds.child(seed, "epochs"), epoch), [rows]), stable=True)
-        places = tf.slice(order, [(index % num_minibatches) * size], [size])
+        places = tf.slice(orders, [tf.cast(index, tf.int32) * size], [size])
         return tf.nest.map_structure(lambda leaf: tf.gather(leaf, places), data)
 
-    def body(carry: tuple[Tensor, Metrics]) -> tuple[Tensor, Metrics]:
-        index, sums = carry
+    def improve(index: Tensor) -> tuple[Metrics, Tensor]:
         metrics = update(minibatch(index), seeds.branch(seeds.child(seed, "minibatches"), index))
-        return index + 1, {name: sums[name] + metrics[name] for name in sums}
+        return metrics, tf.constant(False) if stop is None else stop(metrics)
 
-    first = update(minibatch(tf.constant(0)), seeds.branch(seeds.child(seed, "minibatches"), 0))
-    _, sums = repeat(body, (tf.constant(1), first), tf.constant(total - 1, tf.int64))
-    return {name: value / total for name, value in sums.items()}
+    def body(carry: tuple[Tensor, Metrics, Tensor]) -> tuple[Tensor, Metrics, Tensor]:
+        index, sums, _ = carry
+        metrics, is_last = improve(index)
+        return index + 1, {name: sums[name] + metrics[name] for name in sums}, is_last
+
+    carry = (tf.constant(1, tf.int64), *improve(tf.constant(0, tf.int64)))
+    total = tf.constant(num_epochs * num_minibatches - 1, tf.int64)
+    count, sums, _ = repeat(body, carry, total, stop=lambda carry: carry[2])
+    return {name: value / tf.cast(count, tf.float32) for name, value in sums.items()}

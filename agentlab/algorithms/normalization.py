@@ -227,8 +227,8 @@ def _without_mask(function: Any, spec: EnvironmentSpec) -> Nest:
 def _is_normalized(space: Space, spec: EnvironmentSpec, settings: Normalization) -> bool:
     """Whether a space of observations is normalised: numbers with fractions, and whole ones such as pixels if asked for."""
     kind = np.dtype(space.dtype).kind
-    are_numbers = isinstance(space, Array) and spec.vocabulary is None
-    return are_numbers and (kind == "f" or (kind in "iu" and settings.images))
+    are_quantities = space.is_numeric and spec.vocabulary is None
+    return are_quantities and (kind == "f" or (kind in "iu" and settings.images))
 
 
 def _scales(spec: EnvironmentSpec, settings: Normalization) -> Nest:
@@ -236,7 +236,7 @@ def _scales(spec: EnvironmentSpec, settings: Normalization) -> Nest:
     scales = map_space(
         lambda space: ObservationScale(space, settings) if _is_normalized(space, spec, settings) else None, spec.seen
     )
-    if not any(isinstance(scale, ObservationScale) for scale in tf.nest.flatten(scales)):
+    if all(scale is None for scale in tf.nest.flatten(scales)):
         advice = "Set normalization.observations=false"
         if _scales_of_images(spec, settings):
             advice += ", or normalization.images=true to normalise whole numbers such as pixels, too"

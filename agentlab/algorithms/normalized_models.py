@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -51,7 +51,7 @@ class NormalizedRecurrentModel(RecurrentModel):
     def initial_state(self, batch_size: int) -> Nest:
         return self.inner.initial_state(batch_size)
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return self.inner.state_ranges()
 
     def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
@@ -61,6 +61,10 @@ class NormalizedRecurrentModel(RecurrentModel):
         return self.inner.unroll(self._see(observation), state, begun, training)
 
 
+@functools.singledispatch
 def normalized(model: keras.Model, see: See) -> keras.Model:
     """Returns a model that normalises its input by `see` for `model`; it carries a state if that one does."""
-    return NormalizedRecurrentModel(model, see) if isinstance(model, RecurrentModel) else NormalizedModel(model, see)
+    return NormalizedModel(model, see)
+
+
+normalized.register(RecurrentModel, NormalizedRecurrentModel)

@@ -9,6 +9,7 @@ import keras
 
 from agentlab import errors, schedules
 from agentlab.tensors.adam import Adam
+from agentlab.types import Tensor
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "adam": Adam,
@@ -19,7 +20,9 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
 
 
 def make_optimizer(
-    optimizer: Any, learning_rate: float | schedules.Schedule, is_first: bool = True
+    optimizer: str | dict[str, Any] | keras.optimizers.Optimizer,
+    learning_rate: float | schedules.Schedule,
+    is_first: bool = True,
 ) -> keras.optimizers.Optimizer:
     """Returns the Keras optimizer of a network.
 
@@ -33,6 +36,8 @@ def make_optimizer(
     """
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer if is_first else type(optimizer).from_config(optimizer.get_config())
+
+    # A name alone is a table without arguments.
     arguments = dict(optimizer) if isinstance(optimizer, dict) else {"name": optimizer}
     name = arguments.pop("name", None)
     if not isinstance(name, str):
@@ -46,7 +51,7 @@ def make_optimizer(
     return _with_arguments(name, rate, arguments)
 
 
-def _with_arguments(name: str, learning_rate: Any, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:
+def _with_arguments(name: str, learning_rate: float | _Scheduled, arguments: dict[str, Any]) -> keras.optimizers.Optimizer:
     kind = OPTIMIZERS[name]
     try:
         if wrong := [argument for argument, value in arguments.items() if isinstance(value, (str, list, dict))]:
@@ -65,7 +70,7 @@ class _Scheduled(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, schedule: schedules.Schedule) -> None:
         self.schedule = schedule
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: int | Tensor) -> float | Tensor:
         return self.schedule(step)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The target network: a model of some time ago, by which it is told what follows is worth."""
+"""The target network: an earlier copy of a model, which values what follows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentlab.types import Nest, Tensor
 
 
 class TargetNetwork:
-    """A copy of all of a model's variables, which moves to the model's from time to time (Mnih et al. 2015).
+    """A copy of a model's variables that periodically moves towards them (Mnih et al. 2015).
 
     It holds whatever decides an output: trainable and frozen weights, statistics such as those of batch normalization, and the
     state of random generators. Variables in floating point move by `rate`, the statistics like the weights that they belong to;
@@ -34,6 +34,8 @@ class TargetNetwork:
         self._network = as_network(model)
         self.period = period
         self.rate = rate
+
+        # One vector of all float32 variables if they are small; the others one by one.
         self._variables = _by_kind(model.variables)
         self._vector = [variable for variable in self._variables if variable.dtype == "float32"]
         if not is_small(self._vector):
@@ -42,7 +44,7 @@ class TargetNetwork:
         self._held = [tf.Variable(value, trainable=False, name="target") for value in self._newest()]
 
     def output(self, observation: Nest) -> Tensor:
-        """Returns its outputs `[N, K]` for observations `[N, *O]`; of a model that carries a state, use `unroll`."""
+        """Returns its outputs `[N, K]` for observations `[N, *O]`; for a model that carries a state, use `unroll`."""
         return self._network.infer(observation, variables=self.values())[0]
 
     def unroll(self, observation: Nest, state: Nest, begun: Tensor) -> Tensor:
@@ -62,6 +64,8 @@ class TargetNetwork:
         if self.period == 1:
             self._move()
             return
+
+        # [] bool; a move that isn't due leaves everything as it is.
         due = tf.equal(self._updates.read_value() % self.period, 0)
         if self._vector:  # then the move costs less than a branch, with which a host step's graph leaves the calling thread
             for held, moved in zip(self._held, self._moved(), strict=True):
@@ -70,11 +74,11 @@ class TargetNetwork:
             tf.cond(due, self._move, lambda: 0)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
         return {"updates": COUNT}
 
     def _move(self) -> int:
-        """Moves all that is held; returns 0, since branches of a graph have to return something."""
+        """Moves every variable; returns 0, since branches of a graph have to return something."""
         for held, moved in zip(self._held, self._moved(), strict=True):
             held.assign(moved)
         return 0
@@ -87,7 +91,7 @@ class TargetNetwork:
         return held + tf.cast(self.rate, newest.dtype) * (newest - held) if averaged else newest
 
     def _newest(self) -> list[Tensor]:
-        """Returns the model's values as they are held: the vector if there is one, then the variables that are not in it."""
+        """Returns the model's values as they are stored: the vector if there is one, then the variables outside it."""
         values = [tf.convert_to_tensor(variable.value) for variable in self._variables]
         count = len(self._vector)
         return [flatten(values[:count]), *values[count:]] if count else values

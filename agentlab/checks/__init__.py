@@ -1,1 +1,1 @@
-"""Checks of what comes from outside: values, time steps, settings, files, and how much they ask for."""
+"""Checks of input: values, time steps, settings and files, and limits on what they ask for."""

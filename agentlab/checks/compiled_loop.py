@@ -30,12 +30,12 @@ class FirstFault:
 
     @classmethod
     def none(cls) -> FirstFault:
-        """Returns what stands for no fault, as NumPy numbers."""
+        """Returns a placeholder for no fault, as NumPy numbers."""
         return cls(np.int64(0), np.int64(0), np.int64(0), np.float64(0))
 
     @classmethod
     def ranges(cls) -> FirstFault:
-        """Returns what the numbers of each field can be in a checkpoint, which is of no state with a fault."""
+        """Returns the ranges of each field in a checkpoint, which is of no state with a fault."""
         return cls(*(Range(0, 0) for _ in attrs.fields(cls)))
 
 
@@ -56,6 +56,8 @@ class LoopChecks:
             "final_observation": spec.observation,
             "reward": REWARD,
         }
+
+        # Only what can be wrong costs operations in the loop.
         leaves = [((name, path), leaf) for name, nest in self._nests.items() for path, leaf in leaves_of(nest).items()]
         self.spaces = {key: leaf for key, leaf in leaves if _can_be_wrong(leaf)}
 
@@ -65,6 +67,8 @@ class LoopChecks:
         Without a branch: XLA copies every variable that is in reach of one, at every turn.
         """
         arrays = self._arrays({"action": action, **{name: getattr(timestep, name) for name in self._nests if name != "action"}})
+
+        # Each array in turn; the first wrong number of the run stays, so that the report names its cause.
         for index, (key, space) in enumerate(self.spaces.items()):
             right = tf.reshape(_is_right(arrays[key], space), [-1])
             size = tf.size(right)
@@ -96,7 +100,7 @@ def _can_be_wrong(space: Space) -> bool:
 
 
 def _is_right(leaf: Tensor, space: Space) -> Tensor:
-    """Returns which numbers of a leaf `[B, *shape]` are right, bool of its shape."""
+    """Returns which numbers of a leaf `[B, *shape]` are valid, bool of its shape."""
     if space.limits is None:
         return tf.math.is_finite(leaf)
     low, high = (tf.cast(limit, leaf.dtype) for limit in space.limits)

@@ -1,10 +1,10 @@
-"""What settings may ask for: counted on the tables themselves, before anything is built from them."""
+"""Limits on settings, checked before anything is built from them."""
 
 from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -25,7 +25,10 @@ MOST = {  # of a task's numbers that a file may ask for; a user may ask for more
 }
 
 
-def check_values(tables: Any, path: str = "", depth: int = 0) -> None:
+Table: TypeAlias = dict[str, Any] | list[Any] | tuple[Any, ...]  # as files hold them, nested
+
+
+def check_values(tables: object, path: str = "", depth: int = 0) -> None:
     """Checks every value of nested tables and lists; other objects are left alone.
 
     Raises:
@@ -58,12 +61,12 @@ def _check_text(text: str, what: str) -> None:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise errors.UsageError(
-            f"{what} is {text[:60]!r}, which holds half of a character, U+{ord(text[error.start]):04X}; expected Unicode."
+            f"{what} is {text[:60]!r}, which holds an unpaired surrogate, U+{ord(text[error.start]):04X}; expected Unicode."
         ) from error
 
 
-def check_finite(tables: Any, path: str = "") -> None:
-    """Checks that all numbers of nested tables, lists and schedules are such as JSON knows.
+def check_finite(tables: object, path: str = "") -> None:
+    """Checks that all numbers of nested tables, lists and schedules are finite, as JSON requires.
 
     Raises:
         UsageError: one is not finite.
@@ -82,7 +85,7 @@ def check_finite(tables: Any, path: str = "") -> None:
         )
 
 
-def check_size(tables: Any, where: str) -> None:
+def check_size(tables: Table, where: str) -> None:
     """Checks how much a file holds; its depth has been checked.
 
     Raises:
@@ -100,6 +103,7 @@ def check_asked(tables: dict[str, Any], file: str) -> None:
     Raises:
         UsageError: one is larger than any experiment's.
     """
+    # What a config.json asks for may have been written by anybody.
     for path, most in MOST.items():
         number: Any = tables
         for name in path:
@@ -111,10 +115,12 @@ def check_asked(tables: dict[str, Any], file: str) -> None:
             )
 
 
-def _count(tables: Any) -> tuple[int, int]:
+def _count(tables: Table) -> tuple[int, int]:
     """Returns how many names and values there are in nested tables and lists."""
     names = values = 0
-    waiting = [tables]
+    waiting: list[Table] = [tables]
+
+    # A loop instead of a recursion, because the file decides how deep the tables are nested.
     while waiting:
         table = waiting.pop()
         names += len(table) if isinstance(table, dict) else 0
@@ -125,7 +131,7 @@ def _count(tables: Any) -> tuple[int, int]:
 
 
 def check_name(name: str, what: str) -> None:
-    """Checks that a name can stand in a line of text and be that of a directory.
+    """Checks that a name is valid in a line of text and as the name of a directory.
 
     Raises:
         UsageError: it can't.
@@ -137,13 +143,15 @@ def check_name(name: str, what: str) -> None:
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Checks that a path can be one.
+    """Checks that a path is valid.
 
     Raises:
         UsageError: it is too long for the operating system, or holds a zero character.
     """
     text = os.fspath(path)
     _check_text(text, "The path")
+
+    # File systems limit both the whole path and each name in it.
     names = os.fsencode(text).replace(os.fsencode(os.sep), b"/").split(b"/")
     if sum(map(len, names)) + len(names) > LONGEST_PATH or max(map(len, names)) > LONGEST_NAME:
         raise errors.UsageError(

@@ -1,8 +1,9 @@
-"""Numbers of other libraries, such as NumPy's, as Python's own: what JSON can hold and annotations name."""
+"""Converts numbers of other libraries, such as NumPy's, to Python's own, which JSON can hold and annotations name."""
 
 from __future__ import annotations
 
 import decimal
+import math
 import numbers
 from typing import Any
 
@@ -11,8 +12,8 @@ from agentlab import errors
 LIST_SIZE = 64  # numbers in an array that stands for a list; a larger one is data, and stays the object it is
 
 
-def plain(value: Any) -> Any:
-    """Returns a number, truth value or text of another library as Python's own, and anything else as it is.
+def plain(value: object) -> Any:
+    """Converts a number, truth value or text of another library to Python's own; returns anything else as it is.
 
     Taken are NumPy's scalars, arrays and tensors of no dimension, `fractions.Fraction` and `decimal.Decimal`.
 
@@ -31,15 +32,15 @@ def plain(value: Any) -> Any:
     return _item(value)
 
 
-def plain_list(value: Any) -> Any:
+def plain_list(value: object) -> Any:
     """Returns an array of at most `LIST_SIZE` numbers as nested lists, and anything else as it is."""
-    shape = getattr(value, "shape", ())
-    is_array = isinstance(shape, tuple) and len(shape) > 0 and hasattr(value, "tolist")
-    return value.tolist() if is_array and value.size <= LIST_SIZE else value
+    shape, as_list = getattr(value, "shape", ()), getattr(value, "tolist", None)
+    is_small_array = isinstance(shape, tuple) and len(shape) > 0 and math.prod(shape) <= LIST_SIZE
+    return as_list() if is_small_array and callable(as_list) else value
 
 
-def whole(value: Any, what: str, least: int | None = None) -> int:
-    """Returns a whole number that was given as an argument.
+def whole(value: object, what: str, least: int | None = None) -> int:
+    """Returns an argument that has to be a whole number as an int.
 
     Args:
         value: of any library.
@@ -58,8 +59,8 @@ def whole(value: Any, what: str, least: int | None = None) -> int:
     return number
 
 
-def _item(value: Any) -> Any:
-    """Returns what an array or a tensor of no dimension holds, and anything else as it is."""
+def _item(value: object) -> Any:
+    """Returns the value of a zero-dimensional array or tensor, and anything else as it is."""
     read = getattr(value, "item", None) or getattr(value, "numpy", None)
     if not callable(read) or not hasattr(value, "dtype") or getattr(value, "shape", None) != ():
         return value

@@ -1,25 +1,23 @@
-"""Checks of whole time steps and of actions against an environment's spec, and what is raised where one is wrong."""
+"""Checks time steps and actions against an environment's spec."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import attrs
 import numpy as np
 
-from agentlab.checks.values import Values, as_ends, as_rewards, is_missing, short, without_least
-from agentlab.errors import EnvironmentFault, UsageError
-from agentlab.spec import EnvironmentSpec, blank, describe, map_space
-from agentlab.types import Nest, TimeStep
+from agentlab.checks.values import Values, as_ends, as_rewards, short
+from agentlab.errors import EnvironmentFault, UsageError, failed_call
+from agentlab.spec import EnvironmentSpec, blank, describe, targets_of
+from agentlab.types import Nest, TimeStep, is_empty
 
 
 @attrs.frozen(eq=False)
 class CheckedTimeStep(TimeStep):
-    """A time step that its environment has checked already, so that the loop spares a second check."""
+    """A time step that its environment has checked already, so that the loop doesn't check it again."""
 
 
 class TimeStepCheck:
-    """Whether time steps are what a spec says; and their arrays in its dtypes.
+    """Checks time steps against a spec, and converts their arrays to its dtypes.
 
     Args:
         spec: of the environment.
@@ -32,10 +30,10 @@ class TimeStepCheck:
         self._all = np.ones(rows, np.bool_)
         self._observation = Values(spec.observation, "observation")
         self._final_observation = Values(spec.observation, "final_observation")
-        self._target = None if spec.target is None else Values(map_space(without_least, spec.target), "target")
+        self._target = None if spec.target is None else Values(targets_of(spec.target), "target")
         self._action = Values(spec.action, "action")
 
-    def beginning(self, timestep: Any) -> TimeStep:
+    def beginning(self, timestep: object) -> TimeStep:
         """Returns the time step of a reset with arrays of the spec's dtypes; it may lack a target, as no action led there.
 
         Raises:
@@ -45,7 +43,7 @@ class TimeStepCheck:
             timestep = attrs.evolve(timestep, acted=np.zeros(self._rows, np.bool_))
         return self.timestep(timestep)
 
-    def timestep(self, timestep: Any) -> TimeStep:
+    def timestep(self, timestep: object) -> TimeStep:
         """Returns the time step with arrays of the spec's dtypes.
 
         Raises:
@@ -53,6 +51,8 @@ class TimeStepCheck:
         """
         if not isinstance(timestep, TimeStep):
             raise EnvironmentFault(f"it returned {short(timestep)}; expected an agentlab.TimeStep.")
+
+        # Most environments show one array twice, which is then converted once.
         rows = self._rows
         observation = final_observation = self._observation.arrays(timestep.observation, rows)
         if timestep.final_observation is not timestep.observation:
@@ -68,10 +68,11 @@ class TimeStepCheck:
             acted=acted,
         )
 
-    def _checked_target(self, target: Any, acted: np.ndarray) -> Nest:
+    def _checked_target(self, target: object, acted: np.ndarray) -> Nest:
         if self._target is None:
+            # Rows that were only being reset have no answer.
             return ()
-        if is_missing(target):
+        if is_empty(target):
             if acted.any():
                 raise EnvironmentFault(
                     f"it has no target; expected a {describe(self._spec.target or self._spec.action)} for every row."
@@ -80,10 +81,10 @@ class TimeStepCheck:
         return self._target.arrays(target, self._rows)
 
     def _blank_target(self) -> Nest:
-        """Returns what stands for the targets of rows to which no action led."""
+        """Returns placeholders for the targets of rows to which no action led."""
         return blank(self._spec.target or self._spec.action, self._rows)
 
-    def action(self, action: Any) -> Nest:
+    def action(self, action: object) -> Nest:
         """Returns actions `[B, *A]`, counted from 0 where they are choices, as arrays of the spec's dtypes.
 
         Raises:
@@ -93,7 +94,7 @@ class TimeStepCheck:
 
 
 class EnvironmentCheck:
-    """Checks each time step of an environment on the host, unless the environment did.
+    """Checks each time step of an environment on the host, unless the environment has checked it.
 
     Args:
         spec: of the environment.
@@ -108,7 +109,7 @@ class EnvironmentCheck:
         self._name = spec.name
         self._check = TimeStepCheck(spec, rows)
 
-    def begin(self, timestep: Any) -> TimeStep:
+    def begin(self, timestep: object) -> TimeStep:
         """Returns the time step of a reset, checked.
 
         Raises:
@@ -119,13 +120,14 @@ class EnvironmentCheck:
         except EnvironmentFault as error:
             raise failure(self._name, 0, str(error)) from error
 
-    def take(self, timestep: Any, action: Nest) -> TimeStep:
+    def take(self, timestep: object, action: Nest) -> TimeStep:
         """Returns the time step that `action` `[B, *A]` led to, checked.
 
         Raises:
             EnvironmentFault: something is wrong with it.
             UsageError: something is wrong with the action.
         """
+        # A time step from a wrapper that checks already needs no second look.
         self.turns += 1
         if timestep.__class__ is CheckedTimeStep:
             return timestep
@@ -142,9 +144,9 @@ class EnvironmentCheck:
 def failure(name: str, turn: int, clause: str) -> EnvironmentFault:
     """Returns the fault of an environment at its vector step `turn`, 0 being the reset."""
     when = f"vector step {turn}" if turn else "reset"
-    return EnvironmentFault(f"The environment {name} failed at {when}: {clause.rstrip('.')}.")
+    return failed_call(name, when, clause)
 
 
 def unfit_action(name: str, turn: int, clause: str) -> UsageError:
-    """Returns what tells of actions that an environment doesn't take, at its vector step `turn`."""
+    """Returns the error for actions that an environment doesn't take, at its vector step `turn`."""
     return UsageError(f"{name} can't take its actions at vector step {turn}: {clause}")

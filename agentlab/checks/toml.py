@@ -1,4 +1,4 @@
-"""TOML from strangers: parsed in a time that grows with its size."""
+"""Untrusted TOML: parsed in time linear in its size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def value(text: str) -> Any:
-    """Returns the value that stands after `=`, and the text itself where it is none; "none" is None."""
+    """Returns the value after `=`, or the text itself if it isn't valid TOML; "none" is None."""
     try:
         return parse(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # also a number of thousands of digits

@@ -1,1 +1,1 @@
-"""Code of other people: one way to call it, and what it raises is said to be its fault."""
+"""Calls of other people's code; what it raises is reported as its fault."""

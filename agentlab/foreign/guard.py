@@ -1,4 +1,4 @@
-"""Guard: the one way to what strangers wrote. Whatever an environment raises is its fault, and told as such."""
+"""Guard: all calls of other people's environments. Whatever an environment raises is reported as its fault."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import dis
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.spec import EnvironmentSpec
-from agentlab.system import patience
+from agentlab.system.processes import patience
+from agentlab.system.processes.watchdog import Watch
 from agentlab.system.ranges import Range
-from agentlab.system.tracebacks import told
-from agentlab.system.watchdog import Watch
+from agentlab.system.tracebacks import describe_error
 from agentlab.types import TimeStep
 
 CLOSE_SECONDS = 5.0  # that what an environment holds may take to close
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Returns whether an exception is ours or the user's, and merely met foreign code: Ctrl-C, or a time limit.
+    """Returns whether an exception only passed through foreign code: Ctrl-C, or a time limit.
 
     Ctrl-C raises KeyboardInterrupt between two instructions, wherever the program is; one that a `raise` statement raised was
     the code's own idea.
@@ -37,6 +37,8 @@ def is_interrupt(error: BaseException) -> bool:
         return True
     if type(error) is not KeyboardInterrupt or error.__traceback__ is None:
         return False
+
+    # A signal interrupts between two instructions; code that raises KeyboardInterrupt itself is at a `raise`.
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
@@ -44,7 +46,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def ask(function: Callable[[], T], fault: Callable[[BaseException], Exception]) -> T:
-    """Returns what foreign code returns; `fault` makes the error to raise from what it raised.
+    """Calls foreign code and returns its result; `fault` converts an exception of it to the error to raise.
 
     Errors and warnings of agentlab's own, which already say what is wrong, and Ctrl-C go through.
     """
@@ -60,25 +62,26 @@ def ask(function: Callable[[], T], fault: Callable[[BaseException], Exception]) 
 
 def close(name: str, function: Callable[[], object], seconds: float = CLOSE_SECONDS) -> None:
     """Closes something of an environment's; if that fails or takes too long, this is a warning, for the run is done with it."""
+    # The run is done with it, so nothing here ends the run.
     try:
         ended = patience.within(seconds, function)
         reason = "" if ended else f"it has not ended within {seconds:g} seconds and was left as it is"
     except BaseException as error:
         if is_interrupt(error):
             raise
-        reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {told(error)}"
+        reason = str(error).rstrip(".") if isinstance(error, errors.AgentlabError) else f"it raised {describe_error(error)}"
     if reason:
         warnings.warn(
-            f"Closing the environment {name} failed: {reason}. Nothing of a run is lost by that.",
+            f"Closing the environment {name} failed: {reason}. No data of a run is lost.",
             errors.RunWarning,
             stacklevel=2,
         )
 
 
 class Guarded(Environment):
-    """An environment of somebody else's: what it raises, `SystemExit` included, is an EnvironmentFault; closing it can't fail.
+    """Another author's environment: what it raises, `SystemExit` included, is an EnvironmentFault; closing it can't fail.
 
-    Entered, it is watched: a call that takes long is told of.
+    While entered, it is watched: a call that takes long causes a warning.
 
     Args:
         environment: to be called through this.
@@ -89,6 +92,8 @@ class Guarded(Environment):
         self._name = type(environment).__name__
         self._begun = 0  # turns when the environment was reset
         self._closed = False
+
+        # From here on the environment is asked, and so may raise anything.
         self._spec: EnvironmentSpec = self._ask("spec", lambda: environment.spec)
         self._name = self._spec.name
         self.num_environments = self._ask("num_environments", lambda: environment.num_environments)
@@ -110,6 +115,7 @@ class Guarded(Environment):
     def step(self, action: np.ndarray) -> TimeStep:
         watch = self._watch
         watch.call = "vector step"
+
         try:
             return self._step(action)
         except (errors.AgentlabError, errors.RunWarning):
@@ -117,7 +123,7 @@ class Guarded(Environment):
         except BaseException as error:  # as `ask`, written out: this is called at every step
             if is_interrupt(error):
                 raise
-            raise self._fault("step", f"it raised {told(error)}") from error
+            raise self._fault("step", f"it raised {describe_error(error)}") from error
         finally:
             watch.call = ""
             watch.turns += 1
@@ -150,8 +156,8 @@ class Guarded(Environment):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._watching.__exit__(kind, error, trace)
 
-    def _call(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
-        """Returns what a method returns, watched and guarded."""
+    def _call(self, name: str, function: Callable[..., T], *arguments: object) -> T:
+        """Calls a method, watched and guarded, and returns its result."""
         with self:
             self._watch.call = name
             try:
@@ -160,11 +166,11 @@ class Guarded(Environment):
                 self._watch.call = ""
 
     def _ask(self, name: str, function: Callable[[], T]) -> T:
-        return ask(function, lambda error: self._fault(name, f"it raised {told(error)}"))
+        return ask(function, lambda error: self._fault(name, f"it raised {describe_error(error)}"))
 
     def _fault(self, name: str, what: str) -> errors.EnvironmentFault:
         when = f"vector step {self._watch.turns - self._begun + 1}" if name == "step" else name
-        return errors.EnvironmentFault(f"The environment {self._name} failed at {when}: {what}.")
+        return errors.failed_call(self._name, when, what)
 
 
 def guarded(environment: Environment) -> Guarded:

@@ -1,4 +1,4 @@
-"""Part faults: what a part of somebody else's raises, traced or eagerly, is that part's fault, and told as such.
+"""Part faults: what other people's parts raise, traced or eagerly, is reported as the fault of that part.
 
 Parts are called all over the loop, mostly as it is compiled. So nothing stands around the single calls: an exception is looked
 into where a run, or whatever else uses an agent, would end with it.
@@ -21,7 +21,7 @@ from agentlab.memory import Memory
 from agentlab.model import ModelBuilder
 from agentlab.sampler import Sampler
 from agentlab.schedules import Schedule
-from agentlab.system.tracebacks import foreign_frames, told
+from agentlab.system.tracebacks import describe_error, foreign_frames
 from agentlab.trainer import Score, Trainer
 
 KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
@@ -51,6 +51,8 @@ def parts_guarded() -> Iterator[None]:
         yield
     except (errors.AgentlabError, errors.RunWarning):
         raise
+
+    # SystemExit as well: a part does not end the program.
     except BaseException as error:
         fault = None if is_interrupt(error) else _fault(error)
         if fault is None:
@@ -59,7 +61,7 @@ def parts_guarded() -> Iterator[None]:
 
 
 def _fault(error: BaseException) -> errors.AgentlabError | None:
-    """Returns the fault that tells of an exception; None where no part of somebody else's was under way."""
+    """Returns the fault that describes an exception; None if no foreign part was running."""
     for cause in _causes(error):
         part = _part_under_way(cause)
         if part is not None:
@@ -70,8 +72,8 @@ def _fault(error: BaseException) -> errors.AgentlabError | None:
 def _compiled_fault(error: BaseException) -> errors.PartFault:
     """Returns the fault of what a compiled function raised as it ran, of which TensorFlow tells only where it is written."""
     full = isinstance(error, tf.errors.ResourceExhaustedError)
-    remedy = "Lower num_environments, or the settings of model and memory" if full else "Mend the part that is written there"
-    return errors.PartFault(f"A compiled function of the run's parts failed: it raised {told(error)}. {remedy}.")
+    remedy = "Lower num_environments, or the settings of model and memory" if full else "Fix the part that is written there"
+    return errors.PartFault(f"A compiled function of the run's parts failed: it raised {describe_error(error)}. {remedy}.")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -92,9 +94,9 @@ def _part_under_way(error: BaseException) -> tuple[str, Any, types.FrameType] | 
     return None
 
 
-def _fault_of(kind: str, part: Any, frame: types.FrameType, error: BaseException) -> errors.AgentlabError:
+def _fault_of(kind: str, part: object, frame: types.FrameType, error: BaseException) -> errors.AgentlabError:
     method = frame.f_code.co_name.removeprefix("tf__")
-    clause = f"{type(part).__name__} failed in its {method}: it raised {told(error)}. Mend it there."
+    clause = f"{type(part).__name__} failed in its {method}: it raised {describe_error(error)}. Fix it there."
     if kind == "environment":
         return errors.EnvironmentFault(f"The environment {clause}")
     return errors.PartFault(f"The {kind} {clause}")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import attrs
 import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.checks.values import Values
+from agentlab.loop.host.call import HostCall
 from agentlab.loop.policy import Policy
 from agentlab.spec import blank, conform, copied, is_batch, to_environment
-from agentlab.tensors.execution import GraphCall
-from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves, pack
+from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves
 
 
 class PolicyActor:
-    """Acts by a policy; counts the actions it draws, which seed its draws.
+    """Acts by a policy, and counts its actions, which seed its draws.
 
     Args:
         policy: decides.
@@ -33,15 +30,16 @@ class PolicyActor:
         self.policy = policy
         self.steps = tf.Variable(0, dtype=tf.int64, name="acts")
         self._key = key
-        self._is_eager = execution == "eager"
-        self._values = Values(policy.spec.observation, "observation")
+        self._execution = execution
+        self._check = Values(policy.spec.observation, "observation").check
         self._has_state = bool(tf.nest.flatten(policy.initial_state(1)))
-        self._call: GraphCall | None = None
+        self._call: HostCall | None = None
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Acts on observations `[B, *O]`; traceable."""
         step = self.steps.read_value()
         decision = self.policy.decide(observation, state, step, seeds.at(self._key, step))
+        # Counted in rows, as training counts its steps, so that schedules mean the same.
         rows = tf.shape(tf.nest.flatten(observation)[0], out_type=tf.int64)[0]
         self.steps.assign_add(rows)
         return decision
@@ -70,52 +68,49 @@ class PolicyActor:
                 f"Model {self.policy.network.model.name!r} carries a state from step to step, which 'act' doesn't keep. "
                 "Call 'policy.respond(observation, state)', which takes and returns it, and counts choices from 0."
             )
-        values = conform(observation, spec.observation, "The agent")
-        is_single = not is_batch(spec.observation, values)
-        batch = map_leaves(lambda array: array[None], values) if is_single else values
-        try:
-            self._values.check(batch)
-        except errors.EnvironmentFault as error:
-            raise errors.UsageError(f"The agent can't act on its observation: {error}") from error
-        action = self.respond(batch).action
+        batch, is_single = self._batch(observation)
+        call = self._host_call()
+
+        # [B, *A], or [*A] for one observation.
+        action = arrays(call.result(0, call.outputs(batch, ())))
         if is_single:
-            action = map_leaves(lambda array: array[0], action)
+            action = map_leaves(_first_row, action)
         return to_environment(action, spec.action)
 
-    def respond(self, observation: Nest, state: Nest = ()) -> Decision:
-        """Decides for a batch of arrays `[B, *O]` as one compiled call from the host; actions are arrays."""
-        if self._is_eager:
-            decision = self.decide(tf.nest.map_structure(tf.constant, observation), state)
-        else:
-            call = self._compiled()
-            leaves = [observation] if isinstance(observation, np.ndarray) else tf.nest.flatten(observation)
-            outputs = call(*leaves, *(tf.nest.flatten(state) if self._has_state else ()))
-            action, output, next_state = pack(self._results, iter(outputs))
-            return Decision(observation, state, arrays(action), output, next_state)
-        return attrs.evolve(decision, action=arrays(decision.action))
+    def _batch(self, observation: Nest) -> tuple[Nest, bool]:
+        """Returns one observation `[*O]` or a batch `[B, *O]` as a batch, checked; and whether it was one."""
+        space = self.policy.spec.observation
+        values = conform(observation, space, "The agent")
+        is_single = not is_batch(space, values)
+        batch = map_leaves(_with_batch_axis, values) if is_single else values
+        try:
+            self._check(batch)
+        except errors.EnvironmentFault as error:
+            raise errors.UsageError(f"The agent can't act on its observation: {error}") from error
+        return batch, is_single
 
-    def _compiled(self) -> GraphCall:
+    def respond(self, observation: Nest, state: Nest = ()) -> Decision:
+        """Decides for a batch of arrays `[B, *O]` as one compiled call from the host; the action is an array."""
+        call = self._host_call()
+        leaves = call.outputs(observation, state)
+        action, output, next_state = (call.result(index, leaves) for index in range(3))
+        return Decision(observation, state, arrays(action), output, next_state)
+
+    def _host_call(self) -> HostCall:
         if self._call is None:
-            self._call = self._compile()
+            spec = self.policy.spec
+            observation = tf.nest.map_structure(_any_rows, blank(spec.observation, 1))
+            state = tf.nest.map_structure(_any_rows, self.policy.initial_state(1))
+            self._call = HostCall(self._decided, [observation, state], self._execution)
         return self._call
 
-    def _compile(self) -> GraphCall:
-        spec = self.policy.spec
-        observation = tf.nest.map_structure(_any_rows, blank(spec.observation, 1))
-        state = tf.nest.map_structure(_any_rows, self.policy.initial_state(1))
-
-        def call(*leaves: Any) -> Any:
-            values = tf.nest.pack_sequence_as((observation, state), list(leaves))
-            decision = self.decide(*values)
-            results = (decision.action, decision.output, decision.next_state)
-            self._results = tf.nest.map_structure(lambda _: 0, results)
-            return tuple(tf.nest.flatten(results))
-
-        return GraphCall(call, tf.nest.flatten((observation, state)))
+    def _decided(self, observation: Nest, state: Nest) -> tuple[Nest, Tensor, Nest]:
+        decision = self.decide(observation, state)
+        return decision.action, decision.output, decision.next_state
 
 
 class HostPolicyActor:
-    """A `PolicyActor` as a host program calls it: the same turns, with arrays.
+    """A `PolicyActor` for host programs, with NumPy arrays.
 
     Args:
         actor: acts.
@@ -133,10 +128,16 @@ class HostPolicyActor:
 
     def restart(self, state: Nest, begun: np.ndarray) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun."""
-        if not tf.nest.flatten(state) or not np.count_nonzero(begun):
-            return state
-        return self._actor.restart(state, tf.constant(begun))
+        return self._actor.policy.restart_on_host(state, begun)
 
 
-def _any_rows(array: Any) -> tf.TensorSpec:
+def _with_batch_axis(array: np.ndarray) -> np.ndarray:
+    return array[None]
+
+
+def _first_row(array: np.ndarray) -> np.ndarray:
+    return array[0]
+
+
+def _any_rows(array: np.ndarray) -> tf.TensorSpec:
     return tf.TensorSpec([None, *array.shape[1:]], array.dtype)

@@ -1,4 +1,4 @@
-"""Agent: model, sampler, trainer and memory composed; `step` learns and acts, `act` only acts."""
+"""Agent: model, sampler, trainer and memory; `step` learns and acts, `act` only acts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from agentlab.algorithms.normalization import Normalizer
 from agentlab.checks import scalars
 from agentlab.checks.frozen_settings import freeze
 from agentlab.loop.acting import PolicyActor
-from agentlab.loop.host_actors import HostActor, make_host_actor
+from agentlab.loop.host.actors import HostActor, make_host_actor
+from agentlab.loop.host.own_loop import OwnLoop
 from agentlab.loop.learner import Learner
-from agentlab.loop.own_loop import OwnLoop
 from agentlab.loop.policy import Policy
 from agentlab.loop.text_generation import Writer, execution_for
 from agentlab.memory import Memory
@@ -52,7 +52,7 @@ class Parts:
 
 
 class Agent:
-    """Composes model, sampler, trainer and memory; `step` learns and acts, `act` only acts.
+    """An agent: model, sampler, trainer and memory. `step` learns and acts, `act` only acts.
 
     Args:
         spec: of the environment it lives in.
@@ -60,7 +60,7 @@ class Agent:
         num_environments: B, environments side by side.
         seed: determines every draw the agent makes.
         execution: "eager", "graph" or "xla"; see `agentlab.tensors.execution.resolve` for choosing one.
-        steps: the budget in environment steps, which schedules without a length span; None where there is none.
+        steps: the budget in environment steps, which schedules without a length span; None without a budget.
         normalization: of observations and rewards; by default there is none.
 
     Raises:
@@ -83,6 +83,8 @@ class Agent:
         seed = scalars.whole(seed, "The seed")
         self.execution = execution
         self.trainer = parts.trainer
+
+        # The trainer makes its optimizers and says what the outputs mean.
         key = seeds.stream(seed, "trainer")
         request, settings = self.trainer.request(), normalization or Normalization()
         self.normalizer = Normalizer(spec, settings, self.num_environments, request)
@@ -90,12 +92,16 @@ class Agent:
         build_trainer(self.trainer, Setup(spec, models, self.num_environments, key, steps, execution))
         self.distribution = self.trainer.distribution(spec)
         sampler = schedules.spanning_settings(parts.sampler, steps)
+
+        # One policy explores and learns, another one only acts.
         exploration = Policy(as_network(self.model), self.distribution, sampler, spec, explores=True)
         self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed, self.normalizer)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
         self._own_loop: OwnLoop | None = None
         self._stepping = threading.Lock()  # held while a call of `step` is under way
+
+        # The compiled loop holds their settings' values.
         for part in (self.trainer, parts.sampler, parts.evaluation_sampler):
             freeze(part)
 
@@ -105,7 +111,7 @@ class Agent:
         return self.trainer.model
 
     def actor(self, sampler: Sampler, key: int) -> PolicyActor:
-        """Returns what acts with the trained networks and learns nothing.
+        """Returns an actor that acts with the trained networks and learns nothing.
 
         Args:
             sampler: chooses the actions.
@@ -115,7 +121,7 @@ class Agent:
         return PolicyActor(policy, key, self.execution)
 
     def host_actor(self) -> HostActor:
-        """Returns what acts and learns for a host program, the same at every call."""
+        """Returns the actor that acts and learns for a host program, the same at every call."""
         if self._host_actor is None:
             self._host_actor = make_host_actor(self.learner, self.execution)
         return self._host_actor
@@ -193,7 +199,7 @@ class Agent:
         return {**self.learner.variables(), "acts": self.policy.steps}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         return {**self.learner.ranges(), "acts": COUNT}
 
     def memory_variables(self) -> dict[str, Any]:

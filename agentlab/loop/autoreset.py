@@ -1,8 +1,6 @@
-"""Time limit, auto-reset and final observation, written once for every DeviceEnvironment; and its host face."""
+"""Time limit, auto-reset and final observation for every DeviceEnvironment, and an adapter that runs one on the host."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import attrs
 import numpy as np
@@ -15,27 +13,27 @@ from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec, blank, map_space
 from agentlab.system.ranges import COUNT, HOST_SEED, Range
 from agentlab.tensors.execution import compiled
-from agentlab.types import Nest, TimeStep, numbered
+from agentlab.types import Nest, Tensor, TimeStep, numbered
 
 
 @attrs.frozen(eq=False)
 class Episodes:
     """B running episodes: the environment's `state`, and the steps `elapsed` `[B]` int64 since each one's start."""
 
-    state: Any
-    elapsed: Any
+    state: Nest
+    elapsed: Tensor
 
 
-def ranges(environment: DeviceEnvironment, episodes: Any) -> dict[str, Range]:
-    """Returns what the numbers of `episodes` can be, by the names that `numbered("episodes", episodes)` gives them."""
+def ranges(environment: DeviceEnvironment, episodes: Episodes) -> dict[str, Range]:
+    """Returns the ranges of the numbers in `episodes`, by the names that `numbered("episodes", episodes)` gives them."""
     *names, elapsed = numbered("episodes", episodes)
-    said = environment.state_ranges()
-    limited = {} if said is None else dict(zip(names, tf.nest.flatten(said), strict=True))
+    declared = environment.state_ranges()
+    limited = {} if declared is None else dict(zip(names, tf.nest.flatten(declared), strict=True))
     return {**limited, elapsed: COUNT}
 
 
 class Autoreset:
-    """Runs a DeviceEnvironment through episode after episode, as pure functions of (episodes, action, index).
+    """Runs a DeviceEnvironment through consecutive episodes, as pure functions of (episodes, action, index).
 
     Args:
         environment: what to run.
@@ -61,7 +59,7 @@ class Autoreset:
         timestep = TimeStep(observation, tf.zeros(rows), never, never, observation, target, never)
         return Episodes(state, tf.zeros(rows, tf.int64)), timestep
 
-    def step(self, episodes: Episodes, action: Any, index: Any) -> tuple[Episodes, TimeStep]:
+    def step(self, episodes: Episodes, action: Nest, index: Tensor) -> tuple[Episodes, TimeStep]:
         """Takes one step in every row.
 
         Args:
@@ -72,13 +70,19 @@ class Autoreset:
         environment, returns = self.environment, self._returns
         result = environment.transition(episodes.state, action, seeds.at(self._transition_key, index))
         state, reward, terminated, target = returns.transition(result, like=episodes.state)
+
+        # [B] steps of each episode so far, and what the actions led to.
         elapsed = episodes.elapsed + 1
         limit = environment.spec.max_episode_steps
         truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
         final_observation = returns.observation(environment.observe(state))
+
+        # Rows whose episode ended begin the next one; the others keep their state.
         ended = terminated | truncated
         fresh = returns.state("restart", environment.restart(state, seeds.at(self._initial_key, index)), like=state)
         state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
+
+        # The observation to act on is the new episode's first where one began.
         following = Episodes(state, tf.where(ended, tf.zeros_like(elapsed), elapsed))
         observation = environment.observe(state)
         acted = tf.constant(np.ones(self.num_environments, np.bool_))  # every row acts at every step
@@ -90,7 +94,7 @@ class Autoreset:
 
 
 class HostedEnvironment(Environment):
-    """Any DeviceEnvironment as a host Environment: the same episodes, step by step, for the host gear and evaluation.
+    """Adapts a DeviceEnvironment to the host: the same episodes, step by step, for the host gear and evaluation.
 
     Args:
         environment: what to run.
@@ -105,7 +109,7 @@ class HostedEnvironment(Environment):
         self.num_environments = num_environments
         self._execution = execution
         self._seed: int | None = None
-        self._episodes: Any = None
+        self._episodes: Episodes = Episodes((), ())  # none before the first reset
         self._index = 0
 
     @property
@@ -133,6 +137,7 @@ class HostedEnvironment(Environment):
 
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         self.reset(int(state["seed"]))
+        # The reset gives the structure; the leaves come from the checkpoint.
         leaves = [tf.constant(state[name]) for name in numbered("episodes", self._episodes)]
         self._episodes, self._index = tf.nest.pack_sequence_as(self._episodes, leaves), int(state["index"])
         return tf.nest.map_structure(lambda leaf: leaf.numpy(), self.environment.observe(self._episodes.state))

@@ -72,6 +72,8 @@ class Evaluator:
         lacks_answers = spec.target is None and actor.policy.spec.target is not None
         self._new_score = new_score if not lacks_answers else lambda: None
         self._show = show
+
+        # [B] episodes of each row: fixed beforehand, or short episodes would count more often.
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
         self._seed = seed
@@ -89,6 +91,7 @@ class Evaluator:
         Raises:
             Interrupted: `stop` returned True.
         """
+        # Evaluations draw the same numbers each time, wherever training stands.
         self._actor.steps.assign(0)
         score, steps, total = self._new_score(), 0, int(self._share.sum())
         counter = _Counter(self._actor, self._share, self._limit, score)
@@ -191,6 +194,7 @@ class _Counter(HostPolicyActor):
             ended = ended | overlong
         self._statistics = statistics = statistics.closed(ended)
 
+        # Only episodes of a row's share count.
         finished = ended & counting
         self.returns.extend(statistics.return_sum[finished].tolist())
         self._lengths.extend(statistics.length_sum[finished].tolist())
@@ -233,11 +237,11 @@ def _check_alike(ours: EnvironmentSpec, theirs: EnvironmentSpec) -> None:
     if ours.vocabulary != theirs.vocabulary:
         raise UsageError(
             f"The evaluation environment {theirs.name!r} has another vocabulary than the agent was trained with: "
-            "its text has changed. Evaluate on the text of the training."
+            "its text has changed. Evaluate on the training text."
         )
     if not spaces_alike(ours.observation, theirs.observation) or not spaces_alike(ours.action, theirs.action):
         raise UsageError(
             f"The evaluation environment {theirs.name!r} shows a {describe(theirs.observation)} and takes a "
             f"{describe(theirs.action)}; expected a {describe(ours.observation)} and a {describe(ours.action)}, as in "
-            f"{ours.name!r}. Set evaluation.environment alike."
+            f"{ours.name!r}. Set evaluation.environment accordingly."
         )

@@ -15,7 +15,7 @@ from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
 from agentlab.system.ranges import COUNT, Range, prefixed
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.task import Normalization
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import repeat
@@ -25,7 +25,7 @@ from agentlab.types import Decision, Nest, Seed, Step, Tensor, TimeStep
 
 
 class Learner:
-    """Acts, remembers and learns; the owner of the counters of steps and updates.
+    """Acts, stores steps and learns; owns the counters of steps and updates.
 
     Args:
         policy: acts while it learns.
@@ -54,6 +54,8 @@ class Learner:
         self.trainer = trainer
         self.memory = memory
         self.num_environments = num_environments
+
+        # The only counters of a run: of environment steps and of updates.
         self.steps = tf.Variable(0, dtype=tf.int64, name="steps")
         self.updates = tf.Variable(0, dtype=tf.int64, name="updates")
         self.means = Means(trainer.metric_names)
@@ -74,6 +76,7 @@ class Learner:
 
     def layout(self) -> Layout:
         """Returns what the memory is to store."""
+        # One row of the output and of the state: what a step stores is without the batch axis.
         spec, keep = self.policy.spec, self.request.keep
         network = next(iter(self.trainer.networks(spec).values()))
         state = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.initial_state(1))
@@ -95,14 +98,19 @@ class Learner:
 
     def decide_at(self, observation: Nest, state: Nest, step: Tensor) -> Decision:
         """As `decide`, at `step` (int64 scalar); counts nothing. Where that is what is learned from, the pass is recorded."""
-        seed = self.policy_seed(step)
         if not self.memory.records_acting:
-            return self.policy.decide(observation, state, step, seed)
+            return self.policy.decide(observation, state, step, self.policy_seed(step))
+
+        # The pass that acts is the one that is learned from.
         with tf.GradientTape() as tape:
-            decision = self.policy.decide(observation, state, step, seed, training=True)
-            losses = sum_of_losses(self.policy.network.model)
+            decision, losses = self.acting_pass(observation, state, step)
         self.trainer.record(Recording(tape, decision.output, losses))
         return decision
+
+    def acting_pass(self, observation: Nest, state: Nest, step: Tensor) -> tuple[Decision, Tensor]:
+        """Returns the decision of a pass that is learned from, and the sum of the losses that layers added; traceable."""
+        decision = self.policy.decide(observation, state, step, self.policy_seed(step), training=True)
+        return decision, sum_of_losses(self.policy.network.model)
 
     def policy_seed(self, step: Tensor) -> Seed:
         """Returns the seed `[2]` int64 of acting at `step` (int64 scalar)."""
@@ -137,9 +145,11 @@ class Learner:
 
     def update(self) -> None:
         """Makes one update and accounts for it; traceable."""
+        # The number of the update seeds it, so that resumed runs draw the same.
         seed = seeds.at(self._trainer_key, self.updates.read_value())
         with _advising(self.trainer, self.memory):
             update = self.trainer.update(self._experience, seed)
+        # A tape is good for one update.
         self.trainer.record(None)
         self.normalizer.advance()
         self._take_priorities(update)
@@ -170,7 +180,7 @@ class Learner:
         return {**model, **{name: held for name, held in others.items() if id(held) not in known}, **own}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         own = {"steps": COUNT, "updates": COUNT, **prefixed("trainer/", self.trainer.ranges())}
         every = {**ranges_of({"model": self.trainer.model, "means": self.means, "normalizer": self.normalizer}), **own}
         return {name: every[name] for name in self.variables() if name in every}
@@ -181,7 +191,7 @@ class Learner:
         return self.memory.variables()
 
     def memory_ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         self.prepare()
         return self.memory.ranges()
 
@@ -195,8 +205,8 @@ def _advising(trainer: Trainer, memory: Memory) -> Iterator[None]:
         raise
     except (TypeError, ValueError, AttributeError, LookupError, tf.errors.InvalidArgumentError) as error:
         raise errors.UsageError(
-            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {told(error)}. "
-            "Choose another memory, or mend the trainer."
+            f"{type(trainer).__name__} can't learn from the batches of {type(memory).__name__}: {describe_error(error)}. "
+            "Choose another memory, or fix the trainer."
         ) from error
 
 

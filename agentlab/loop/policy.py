@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from agentlab.distribution import Distribution
@@ -16,7 +17,7 @@ from agentlab.types import Decision, Nest, Seed, Tensor
 
 @attrs.frozen(eq=False)
 class Policy:
-    """Decides; a pure function of what it is called with and the network's weights.
+    """Decides on actions; a pure function of its arguments and the network's weights.
 
     Attributes:
         network: from observations to outputs `[B, ..., K]`.
@@ -42,6 +43,7 @@ class Policy:
             seed: `[2]` int64.
             training: whether layers such as dropout behave as in training.
         """
+        # [B, ..., K] outputs, of which the distribution reads its own.
         output, next_state = self._forward(observation, state, seed, training)
         action = self.sampler.sample(self._of(output, observation), step, seed)
         return Decision(observation, state, self._as_actions(action), output, next_state)
@@ -68,6 +70,10 @@ class Policy:
     def restart(self, state: Nest, begun: Tensor) -> Nest:
         """Returns `state` with the rows reset in which an episode has begun (`[B]` bool); traceable."""
         return self.network.restart(state, begun)
+
+    def restart_on_host(self, state: Nest, begun: np.ndarray) -> Nest:
+        """As `restart`, for a host program: at the many steps where no episode begins it runs no operations."""
+        return self.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
 
     def _forward(self, observation: Nest, state: Nest, seed: Seed, training: bool) -> tuple[Tensor, Nest]:
         with noise.drawn_from(seed if self.explores else None):

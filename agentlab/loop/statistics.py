@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.system.ranges import COUNT, FINITE, Range
+from agentlab.types import Tensor
 
 
 @attrs.frozen(eq=False)
 class EpisodeStatistics:
-    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, so that no small reward is lost.
+    """Returns and lengths of the episodes of B environments; every field is `[B]` float64, which keeps small rewards.
 
     Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
 
@@ -28,11 +29,11 @@ class EpisodeStatistics:
         length_sum: of those episodes.
     """
 
-    running_return: Any
-    running_length: Any
-    episodes: Any
-    return_sum: Any
-    length_sum: Any
+    running_return: Tensor
+    running_length: Tensor
+    episodes: Tensor
+    return_sum: Tensor
+    length_sum: Tensor
 
     @classmethod
     def start(cls, num_environments: int) -> EpisodeStatistics:
@@ -41,22 +42,23 @@ class EpisodeStatistics:
 
     @classmethod
     def ranges(cls) -> EpisodeStatistics:
-        """Returns what the numbers of each field can be."""
+        """Returns the ranges of each field."""
         return cls(FINITE, COUNT, COUNT, FINITE, COUNT)
 
-    def after(self, reward: Any, ended: Any, acted: Any = 1.0) -> EpisodeStatistics:
+    def after(self, reward: Tensor, ended: Tensor, acted: Tensor = 1.0) -> EpisodeStatistics:
         """Returns the statistics one step later; `ended` and `acted` (not being reset) are bool `[B]`, or 0 or 1."""
         return self.continued(reward, acted).closed(ended)
 
-    def continued(self, reward: Any, acted: Any = 1.0) -> EpisodeStatistics:
+    def continued(self, reward: Tensor, acted: Tensor = 1.0) -> EpisodeStatistics:
         """Returns the statistics one step later, whether or not an episode ended there."""
         running_return = self.running_return + _as_float64(reward)
         running_length = self.running_length + _as_float64(acted)
         return EpisodeStatistics(running_return, running_length, self.episodes, self.return_sum, self.length_sum)
 
-    def closed(self, ended: Any) -> EpisodeStatistics:
+    def closed(self, ended: Tensor) -> EpisodeStatistics:
         """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
         ended = _as_float64(ended)
+        # 1 where the episode continues: its sums are kept, the others start at 0.
         going_on = 1.0 - ended
         return EpisodeStatistics(
             self.running_return * going_on,
@@ -82,7 +84,7 @@ class EpisodeStatistics:
         return {"episodes": int(count), **means}
 
 
-def _as_float64(values: Any) -> Any:
+def _as_float64(values: Tensor) -> Tensor:
     """Returns numbers of which sums are exact for longer than any run; NumPy converts its arrays by itself."""
     if isinstance(values, (np.ndarray, np.generic, float, int)):  # `tf.is_tensor` takes longer than the sums
         return values
@@ -132,6 +134,8 @@ class Means:
                 f"An update returned the metrics {sorted(metrics)}; expected {sorted(self._names)}: "
                 "name them in the trainer's metric_names."
             )
+
+        # [M + 1] sums, the last of which counts updates.
         values = [tf.reduce_mean(tf.cast(metrics[name], tf.float32)) for name in self._names]
         sums = self._sums + tf.cast(tf.stack([*values, tf.constant(1.0)]), tf.float64)
         self._sums.assign(sums)
@@ -147,11 +151,11 @@ class Means:
         return {"sums": self._sums, "finite": self._finite}
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         return {"sums": FINITE, "finite": COUNT}
 
     def check(self) -> None:
-        """Looks at the sums without starting anew.
+        """Looks at the sums without resetting them.
 
         Raises:
             NonFinite: a metric was not.
@@ -161,7 +165,7 @@ class Means:
                 raise NonFinite(name, total, int(self._finite.numpy()) + 1)
 
     def collect(self) -> dict[str, float]:
-        """Returns the means since the last call, empty if there was no update, and starts anew.
+        """Returns the means since the last call, empty if there was no update, and resets the sums.
 
         Raises:
             NonFinite: a metric was not.

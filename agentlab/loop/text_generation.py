@@ -23,7 +23,7 @@ from agentlab.sampler import Sampler
 from agentlab.spec import EnvironmentSpec, choices_of, describe
 from agentlab.spec.vocabulary import Vocabulary
 from agentlab.tensors.execution import compiled, repeat
-from agentlab.types import TimeStep
+from agentlab.types import Nest, Tensor, TimeStep
 
 CHUNK = 128  # characters that a compiled call writes
 LONG = 20_000  # characters from which on XLA's faster loop makes up for the seconds it takes to compile
@@ -31,13 +31,13 @@ LONG = 20_000  # characters from which on XLA's faster loop makes up for the sec
 
 @attrs.frozen(eq=False)
 class _Pen:
-    """What one turn of writing hands to the next: echo's episodes, the observation, the model's state, the turn's number."""
+    """The state between two turns of writing: echo's episodes, the observation, the model's state, the number of the turn."""
 
-    episodes: Any
-    observation: Any
-    state: Any
-    index: Any
-    written: Any
+    episodes: Nest
+    observation: Nest
+    state: Nest
+    index: Tensor
+    written: Tensor
 
 
 class Writer:
@@ -81,37 +81,43 @@ class Writer:
 
         Args:
             length: characters to write.
-            prompt: what every text goes on from; by default from a line break.
+            prompt: the text that every text continues; by default a line break.
 
         Raises:
             UsageError: the length is less than 1, or the prompt has characters that the model has not seen.
         """
         length = scalars.whole(length, "The length", 1)
+        # [P] numbers of characters.
         beginning = self.vocabulary.encode(prompt) if prompt else self.vocabulary.start()
         unseen = self.vocabulary.unseen(prompt)
         if unseen:
-            shown = ", ".join(map(repr, unseen[:5]))
-            raise errors.UsageError(f"The prompt has characters that the training text does not have: {shown}. Leave them out.")
+            examples = ", ".join(map(repr, unseen[:5]))
+            raise errors.UsageError(
+                f"The prompt has characters that the training text does not have: {examples}. Leave them out."
+            )
         return self._chunks(length, beginning)
 
     def _chunks(self, length: int, beginning: np.ndarray) -> Iterator[np.ndarray]:
         self._actor.steps.assign(0)
+        # [B, P] the prompt; the model first reads all of it but the last character.
         rows = tf.constant(np.tile(beginning, (self._num, 1)))
         state = self._read(rows[:, :-1], self._actor.initial_state(self._num))
         episodes, _ = self._echo.reset()
         episodes, timestep = self._step(episodes, rows[:, -1], tf.constant(0, tf.int64))
         carry = (episodes, timestep.observation, state, tf.constant(0, tf.int64))
+
+        # [B, CHUNK] at a time, so that the first characters come soon.
         for begin in range(0, length, CHUNK):
             carry, written = self._write(carry)
             yield written.numpy()[:, : length - begin]
 
-    def _step(self, episodes: Any, action: Any, index: Any) -> tuple[Any, TimeStep]:
+    def _step(self, episodes: Nest, action: Nest, index: Tensor) -> tuple[Nest, TimeStep]:
         return self._echo.step(episodes, action, index)
 
-    def _read_traceable(self, numbers: Any, state: Any) -> Any:
+    def _read_traceable(self, numbers: Tensor, state: Nest) -> Nest:
         """Returns the model's state after the numbers `[B, P]`."""
 
-        def read_one(carry: Any) -> Any:
+        def read_one(carry: Nest) -> Nest:
             index, state = carry
             window = tf.reshape(numbers[:, index], [self._num, 1])
             return index + 1, self._actor.policy.network(window, state)[1]
@@ -120,15 +126,17 @@ class Writer:
         return repeat(read_one, start, tf.shape(numbers, out_type=tf.int64)[1])[1]
 
     def _write_traceable(self, carry: Any) -> tuple[Any, Any]:
-        """Returns what the next chunk goes on from, and the numbers `[B, CHUNK]` of this one."""
+        """Returns where the next chunk continues, and the numbers `[B, CHUNK]` of this one."""
         episodes, observation, state, index = carry
         written = tf.zeros([CHUNK, self._num], tf.int64)
 
         def take_turn(pen: _Pen) -> _Pen:
-            def step_environment(episodes: Any, action: Any) -> tuple[Any, TimeStep]:
+            def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
                 return self._step(episodes, action, pen.index)
 
             episodes, timestep, state = turn(self._actor, step_environment, pen.episodes, pen.observation, pen.state)
+
+            # Echo shows the character that was written: [1, B] into row `index` of [CHUNK, B].
             place = tf.reshape(pen.index % CHUNK, [1, 1])
             character = tf.reshape(timestep.observation, [1, self._num])
             written = tf.tensor_scatter_nd_update(pen.written, place, character)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from agentlab.types import Decision, Nest, Tensor, TimeStep
+from agentlab.types import Decision, Nest, Tensor, TimeStep, is_empty
 
 
 class Actor(Protocol):
-    """What takes turns: an agent that learns, one that only acts, or a host program's compiled form of either."""
+    """Whatever decides and observes in `turn`: an agent that learns, one that only acts, or a compiled form of either."""
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Returns actions for observations `[B, *O]`; `state` is the model's `[B, ...]`, or `()`."""
@@ -42,4 +42,9 @@ def turn(
     decision = actor.decide(observation, state)
     environment_state, timestep = step_environment(environment_state, decision.action)
     actor.observe(decision, timestep)
-    return environment_state, timestep, actor.restart(decision.next_state, timestep.begun)
+    return environment_state, timestep, restarted(actor, decision.next_state, timestep)
+
+
+def restarted(actor: Actor, state: Nest, timestep: TimeStep) -> Nest:
+    """Returns the model's state for the turn after a time step; most models have none, and nothing is to be reset."""
+    return state if is_empty(state) else actor.restart(state, timestep.begun)

@@ -9,13 +9,17 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import agentlab
-from agentlab import errors
+from agentlab import configuration, errors
 from agentlab.program import listing, plugin_commands, process, tensorflow_setup
 from agentlab.program.argument_parser import Parser
-from agentlab.system import clock, console, machine
+from agentlab.system import console, machine
+from agentlab.system.processes import clock
+
+if TYPE_CHECKING:
+    from agentlab.runs.session import Run
 
 LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
 EXAMPLES = """examples:
@@ -28,6 +32,7 @@ EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted."""
+    # The age of the process tells how long Python took to start.
     age, code = machine.process_age() if arguments is None else 0.0, 1
     process.prepare_streams()
     try:
@@ -41,13 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    """Runs a command and returns the program's exit code, having told of what went wrong."""
+    """Runs a command and returns the program's exit code; prints what went wrong."""
     debug, code = "--debug" in arguments, 0
     try:
         options, unknown = _parser().parse_known_args(arguments)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        training = options.command in (_run, _resume)  # that nobody can be told of it ends no run
+
+        # Most commands exist for their output; a run continues even if nobody reads it.
+        training = options.command in (_run, _resume)  # a run doesn't end because its output can't be written
         with contextlib.nullcontext() if training else process.checked_output():
             plugin_commands.add_files(options.plugin)
             code = options.command(options) or 0
@@ -59,8 +66,10 @@ def _run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         _print_error("Interrupted; nothing was saved.")
         return 130
-    except BrokenPipeError:  # whoever read us left; the rest has no reader
+    except BrokenPipeError:  # the reader has left
         pass
+
+    # One sentence for users; the traceback is for --debug.
     except Exception as error:
         if debug:
             raise
@@ -86,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
 
     def command(
-        name: str, function: Callable[[argparse.Namespace], int], text: str, among: Any = commands
+        name: str, function: Callable[[argparse.Namespace], int], text: str, among: argparse._SubParsersAction = commands
     ) -> argparse.ArgumentParser:
         added = among.add_parser(name, help=text, description=function.__doc__)
         _add_common(added)
@@ -94,32 +103,48 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     _add_run(command("run", _run, "train a task and evaluate it"))
-    resume = command("resume", _resume, "go on with a run that was interrupted, or has ended")
+    _add_commands_on_runs(command)
+    _add_commands_on_plugins(command, commands)
+    return parser
+
+
+def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> None:
+    resume = command("resume", _resume, "resume an interrupted run, or extend a finished one")
     resume.add_argument("run", metavar="RUN", help="a run's directory")
     resume.add_argument("--steps", type=int, help="a larger budget in environment steps, to extend the run")
     resume.add_argument("--quiet", action="store_true", help="show no progress")
+
     evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
     evaluate.add_argument("run", metavar="RUN", help="a run's directory")
-    evaluate.add_argument("--step", type=int, metavar="N", help="of the checkpoint step-N (default: the newest that is whole)")
-    evaluate.add_argument("--episodes", type=int, help="how many (default: as the task says)")
-    evaluate.add_argument("--seed", type=int, help="of the episodes (default: the run's)")
+    evaluate.add_argument(
+        "--step", type=int, metavar="N", help="evaluate checkpoint step-N (default: the newest that is whole)"
+    )
+    evaluate.add_argument("--episodes", type=int, help="number of episodes (default: as the task says)")
+    evaluate.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+
     play = command("play", _play, "watch a trained agent")
     play.add_argument("run", metavar="RUN", help="a run's directory")
-    play.add_argument("--episodes", type=int, default=1, help="how many (default: 1)")
+    play.add_argument("--episodes", type=int, default=1, help="number of episodes (default: 1)")
     play.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+
     sample = command("sample", _sample, "write text with an agent trained on text")
     _add_sample(sample)
     for opening in (resume, evaluate, play, sample):
         _add_trust(opening, "the run's config.json")
+
+
+def _add_commands_on_plugins(command: Callable[..., argparse.ArgumentParser], commands: argparse._SubParsersAction) -> None:
+    """Adds the commands on what is installed, which import no TensorFlow."""
     listed = command("list", _list, "list installed tasks and parts")
     listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
-    listed.add_argument("--json", action="store_true", help="for programs")
+    listed.add_argument("--json", action="store_true", help="print JSON, for programs")
+
     info = command("info", _info, "describe a task or part")
-    info.add_argument("name", metavar="NAME", help="of a task or part, PACKAGE:NAME, or a package")
+    info.add_argument("name", metavar="NAME", help="name of a task or part, PACKAGE:NAME, or a package")
+
     kit = commands.add_parser("plugin", help="write a plugin, or check one", description="Writes or checks plugins.")
     kit.set_defaults(command=_show_help, parser=kit)
     plugin_commands.add(kit.add_subparsers(metavar="COMMAND", parser_class=Parser), command)
-    return parser
 
 
 def _show_help(options: argparse.Namespace) -> int:
@@ -169,7 +194,7 @@ def _add_sample(sample: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K most probable characters")
     sample.add_argument("--top-p", type=float, metavar="P", help="draw among the most probable that make up P, 0 to 1")
-    sample.add_argument("--prompt", default="", metavar="TEXT", help="what to go on from (default: a line break)")
+    sample.add_argument("--prompt", default="", metavar="TEXT", help="text to continue (default: a line break)")
     sample.add_argument("--seed", type=int, default=0, help="determines the text (default: 0)")
     sample.add_argument(
         "--num", type=int, default=1, metavar="N", help="texts at each temperature, written at once (default: 1)"
@@ -183,44 +208,48 @@ def _run(options: argparse.Namespace) -> int:
     """
     from agentlab import task
 
-    found, seed = _wanted(options)  # wrong settings are told before TensorFlow takes its seconds to import
-    runner = tensorflow_setup.runner(found if isinstance(found, task.Task) else None)
+    # The task decides on kernels and threads, which have to be set before TensorFlow is imported.
+    chosen_task, seed = _resolve_task(options)  # wrong settings are reported before TensorFlow is imported, which takes seconds
+    runner = tensorflow_setup.runner(chosen_task if isinstance(chosen_task, task.Task) else None)
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
             runner.warn_of_differences(options.config)
         files = {"run_dir": options.run_dir, "init_from": options.init_from}
-        run = runner.run(found, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
+        run = runner.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0
 
 
-def _wanted(options: argparse.Namespace) -> tuple[Any, int]:
+def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
     """Returns the task, with all changes, and the seed."""
     from agentlab import task
     from agentlab.registry import plugins, task_changes
 
     of_file: dict[str, Any] = {}
     if options.config and options.config.endswith(".json"):
-        found, seed, _ = task.read_run_config(pathlib.Path(options.config), options.trust)
-        if options.task is not None and options.task.rpartition(":")[2] != found.name:
+        chosen_task, seed, _ = configuration.read_run_config(pathlib.Path(options.config), options.trust)
+        if options.task is not None and options.task.rpartition(":")[2] != chosen_task.name:
             raise errors.UsageError(
-                f"TASK is {options.task!r}, but {options.config!r} is of a run of {found.name!r}; leave TASK out to run that."
+                f"TASK is {options.task!r}, but {options.config!r} is of a run of {chosen_task.name!r}. "
+                "Leave TASK out to run that."
             )
     elif options.task is None:
         options.parser.error("the following arguments are required: TASK")
     else:
-        found, seed = plugins.load("task", options.task), 0
-        of_file = task.read_config(options.config, options.trust) if options.config else {}
-    if not isinstance(found, task.Task):
+        chosen_task, seed = plugins.load("task", options.task), 0
+        of_file = configuration.read_config(options.config, options.trust) if options.config else {}
+
+    # A task of another type is refused by the runner, with what is wrong.
+    if not isinstance(chosen_task, task.Task):
         return options.task, options.seed or 0
-    found = task_changes.changed(found, _changes(options), of_file)
-    return task.trusted(found) if options.trust else found, seed if options.seed is None else options.seed
+    chosen_task = task_changes.changed(chosen_task, _changes(options), of_file)
+    return configuration.trusted(chosen_task) if options.trust else chosen_task, seed if options.seed is None else options.seed
 
 
 def _resume(options: argparse.Namespace) -> int:
-    """Goes on with a run from its newest checkpoint that is whole, to the same bits as if it had never been interrupted.
+    """Resumes a run from its newest complete checkpoint, bit for bit as if it had never been interrupted.
 
-    With --steps, a run that has ended goes on to a larger budget.
+    With --steps, a finished run is extended to a larger budget.
     """
     _check_positive("--steps", options.steps)
     runner = tensorflow_setup.runner_of(options.run)
@@ -237,23 +266,26 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_positive("--episodes", options.episodes)
     runner = tensorflow_setup.runner_of(options.run)
     with process.plain_warnings():
-        found, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
+        evaluated_task, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
         from agentlab.runs import composition
         from agentlab.runs.progress import Progress
 
+        # Evaluated like at the end of the run, over other episodes with another seed.
         seed = seed if options.seed is None else options.seed
-        judge = composition.build_evaluator(found, seed, agent, options.episodes, Progress(0).evaluation)
+        judge = composition.build_evaluator(evaluated_task, seed, agent, options.episodes, Progress(0).evaluation)
         try:
             result = judge.run()
         finally:
             judge.close()
-    print(f"{found.name}: {_evaluation_text(result)}")
+    print(f"{evaluated_task.name}: {_evaluation_text(result)}")
     return 0
 
 
 def _play(options: argparse.Namespace) -> int:
     """Shows a run's agent at play, in a window or in a GIF."""
     _check_positive("--episodes", options.episodes)
+
+    # SDL reads these when pygame is imported.
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -303,12 +335,12 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
     plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
-    for changes in ({**swaps, **plain}, task.dotted(options.set)):
-        tree = task.merged(tree, changes)
+    for changes in ({**swaps, **plain}, configuration.dotted(options.set)):
+        tree = configuration.merged(tree, changes)
     return tree
 
 
-def _print_result(run: Any) -> None:
+def _print_result(run: Run) -> None:
     result = run.result
     error = console.print_line(
         f"{run.task.name}: {_evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "
@@ -325,6 +357,8 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
         return f"{bits:.4f} bits per character ({nats:.4f} nats) over {evaluation['characters']:,} characters"
     if "accuracy" in evaluation:
         return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
+
+    # Figures that a plugin's score has added come before the returns.
     returns = ("return_mean", "return_std", "episode_length_mean")
     added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
     if added:

@@ -1,4 +1,4 @@
-"""What `agentlab list` and `agentlab info` print, from metadata and source text; nothing but a chosen task is imported."""
+"""Output of `agentlab list` and `agentlab info`, from metadata and source text; only a chosen task is imported."""
 
 from __future__ import annotations
 
@@ -31,26 +31,28 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
     return [_row(plugins.inspected(offer), times[offer.kind, offer.name] > 1) for offer in offers]
 
 
-def table(found: list[dict[str, Any]], color: bool = False) -> str:
+def table(rows: list[dict[str, Any]], color: bool = False) -> str:
     """Returns rows as a table for people."""
-    if not found:
+    if not rows:
         return "Nothing is installed."
     lines = []
-    width = max(len(row["name"]) for row in found)
-    packages = max(len(f"{row['package']} {row['version']}") for row in found)
-    for kind in dict.fromkeys(row["kind"] for row in found):
+
+    # Columns as wide as their longest entry.
+    width = max(len(row["name"]) for row in rows)
+    packages = max(len(f"{row['package']} {row['version']}") for row in rows)
+    for kind in dict.fromkeys(row["kind"] for row in rows):
         lines.append(_plural(kind))
-        for row in (row for row in found if row["kind"] == kind):
+        for row in (row for row in rows if row["kind"] == kind):
             text = errors.printable(f"can't be loaded: {row['problem']}" if row["problem"] else row["summary"])
-            shown = f"\033[31m{text}\033[0m" if color and row["problem"] else text
+            cell = f"\033[31m{text}\033[0m" if color and row["problem"] else text
             package = f"{row['package']} {row['version']}"
             offered = errors.printable(f"{row['name']:<{width}}  {package:<{packages}}")
-            lines.append(f"  {offered}  {shown}".rstrip())
+            lines.append(f"  {offered}  {cell}".rstrip())
     return "\n".join(lines)
 
 
 def describe(reference: str) -> str:
-    """Returns what there is to know of every task or part with this name, or of this package.
+    """Describes every task or part of this name, or of this package.
 
     Raises:
         PluginError: nothing has this name, or a task cannot be loaded.
@@ -80,6 +82,8 @@ def _described(offer: plugins.Offer) -> str:
         if not isinstance(task, tasks.Task):
             raise errors.PluginError(f"The task {offer.name!r} is {task!r}; expected an agentlab.task.Task.")
         return f"{head}\n\n{task.description}\n\n" + "\n".join(_leaves(task.as_data()))
+
+    # A part's description is read from its source text, which imports nothing.
     try:
         definition = source_text.find(offer.target)
     except source_text.UnreadableError as error:

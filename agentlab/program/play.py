@@ -1,4 +1,4 @@
-"""Play: shows a trained agent in a window, or in a GIF where there is no screen."""
+"""Play: shows a trained agent in a window, or writes a GIF."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pathlib
 import warnings
 from typing import Any
 
+import attrs
 import numpy as np
 
 from agentlab import errors, seeds
@@ -19,12 +20,14 @@ from agentlab.loop.acting import HostPolicyActor
 from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.statistics import EpisodeStatistics
+from agentlab.loop.turn import turn
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_environment, evaluation_environment
 from agentlab.runs.runner import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
 from agentlab.task import Task
+from agentlab.types import Nest, TimeStep
 
 
 @parts_guarded()
@@ -36,6 +39,7 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
     """
+    # Everything that can be refused is refused before the environment opens a window.
     episodes = scalars.whole(episodes, "The number of episodes", 1)
     if video is not None:
         _check_writable(video)
@@ -46,13 +50,15 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     environment = _environment(task, "human" if video is None else "rgb_array")
     try:
         limit = task.evaluation.max_episode_steps or LONGEST
-        returns, frames = _episodes(agent, environment, episodes, seed, limit, video is not None)
+        stage = Stage(environment, seed, limit, filming=video is not None)
+        with environment:
+            play_episodes(agent, stage, episodes)
         if video is not None:
-            _check_pictures(frames, environment.spec.name)
-            _write_gif(video, [frame for frame, _ in frames])
+            _check_pictures(stage.frames, environment.spec.name)
+            _write_gif(video, [frame for frame, _ in stage.frames])
     finally:
         environment.close()
-    return returns
+    return stage.returns
 
 
 def _check_screen(task: Task) -> None:
@@ -92,39 +98,60 @@ def _environment(task: Task, render_mode: str) -> Guarded:
     return build_environment(evaluation_environment(task), 1, render_mode=render_mode)  # type: ignore[return-value]
 
 
-def _episodes(
-    agent: Agent, environment: Guarded, episodes: int, seed: int, limit: int, filming: bool
-) -> tuple[list[float], list[tuple[Any, bool]]]:
-    """Returns the episodes' returns and, if `filming`, every second picture, and whether it is of more than one colour."""
-    returns: list[float] = []
-    frames: list[tuple[Any, bool]] = []
-    statistics, steps = EpisodeStatistics.start(1), 0
+class Stage:
+    """Plays episodes of one environment: looks at its pictures, adds up rewards, and cuts off what goes on for too long.
 
-    def look() -> None:
-        picture = environment.render()
-        if picture is not None and filming and steps % 2 == 0:
-            frames.append((_as_frame(picture), bool((picture != picture[0, 0]).any())))
+    Args:
+        environment: of one row.
+        seed: of its randomness.
+        longest: steps of an episode.
+        filming: whether to keep pictures.
 
-    actor, check = HostPolicyActor(agent.policy), EnvironmentCheck(environment.spec, 1)
-    state = agent.policy.initial_state(1)
-    with environment:
-        timestep = check.begin(environment.reset(seeds.host_seed(seed, "play")))
-        look()
-        while len(returns) < episodes:
-            decision = actor.decide(timestep.observation, state)
-            timestep = check.take(environment.step(copied(decision.action)), decision.action)
-            steps += 1
-            look()
-            ended = timestep.terminated | timestep.truncated
-            overlong = not ended[0] and float(statistics.running_length[0]) + 1 >= limit
-            statistics = statistics.reported().after(timestep.reward, ended | overlong)
-            state = actor.restart(decision.next_state, timestep.begun | overlong)
-            if ended[0] or overlong:
-                returns.append(float(statistics.return_sum[0]))
-            if overlong:
-                _warn(f"An episode was cut off after {limit:,} steps, as evaluation.max_episode_steps says.")
-                timestep = check.begin(environment.reset(seeds.host_seed(seed, f"play, from step {steps}")))
-    return returns, frames
+    Attributes:
+        returns: of the episodes that have ended.
+        frames: every second picture, and whether it is of more than one colour.
+    """
+
+    def __init__(self, environment: Guarded, seed: int, longest: int, filming: bool) -> None:
+        self.returns: list[float] = []
+        self.frames: list[tuple[Any, bool]] = []
+        self._environment, self._seed, self._longest, self._filming = environment, seed, longest, filming
+        self._check = EnvironmentCheck(environment.spec, 1)
+        self._statistics, self._steps = EpisodeStatistics.start(1), 0
+
+    def reset(self) -> TimeStep:
+        """Returns the time step that begins an episode."""
+        stream = f"play, from step {self._steps}" if self._steps else "play"
+        timestep = self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
+        if not self._steps:
+            self._look()
+        return timestep
+
+    def step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
+        """Returns the time step that actions `[1, *A]` led to."""
+        timestep = self._check.take(self._environment.step(copied(action)), action)
+        self._steps += 1
+        self._look()
+        if not timestep.ended[0] and float(self._statistics.running_length[0]) + 1 >= self._longest:
+            _warn(f"An episode was cut off after {self._longest:,} steps, as evaluation.max_episode_steps says.")
+            timestep = attrs.evolve(timestep, observation=self.reset().observation, truncated=np.ones(1, np.bool_))
+        self._statistics = self._statistics.reported().after(timestep.reward, timestep.ended)
+        if timestep.ended[0]:
+            self.returns.append(float(self._statistics.return_sum[0]))
+        return nothing, timestep
+
+    def _look(self) -> None:
+        picture = self._environment.render()
+        if picture is not None and self._filming and self._steps % 2 == 0:
+            self.frames.append((_as_frame(picture), bool((picture != picture[0, 0]).any())))
+
+
+def play_episodes(agent: Agent, stage: Stage, episodes: int) -> None:
+    """Plays so many episodes."""
+    actor, state = HostPolicyActor(agent.policy), agent.policy.initial_state(1)
+    timestep = stage.reset()
+    while len(stage.returns) < episodes:
+        _, timestep, state = turn(actor, stage.step, (), timestep.observation, state)
 
 
 def _warn(sentence: str) -> None:

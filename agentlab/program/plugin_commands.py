@@ -1,4 +1,4 @@
-"""The commands for plugin authors: `agentlab plugin new` and `check`; and single-file plugins for every command."""
+"""The commands for plugin authors, `agentlab plugin new` and `check`, and the option `--plugin` of every command."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Callable
-from typing import Any
 
-from agentlab import task
-from agentlab.program import tensorflow_setup
+from agentlab import configuration
+from agentlab.program import scaffold, tensorflow_setup
 from agentlab.registry import plugins
 
 
-def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
+def add(commands: argparse._SubParsersAction, command: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds the commands to `commands`, a set of subparsers, by `command(name, function, text, commands)`."""
     written = command("new", new, "write a package that plugs in, ready to publish", commands)
     written.add_argument("name", metavar="NAME", help="of the package, such as my-plugin")
-    written.add_argument("--kind", choices=tuple(plugins.GROUPS), default="environment", help="of part (default: environment)")
+    written.add_argument(
+        "--kind",
+        choices=tuple(scaffold.TEMPLATES),
+        default="environment",
+        help="a kind of part, or algorithm: a trainer with its memory and model (default: environment)",
+    )
     written.add_argument("--directory", metavar="DIR", default=".", help="where the new directory NAME goes (default: here)")
     checked = command("check", check, "hold a plugin to its contracts, line by line", commands)
     checked.add_argument("name", metavar="NAME", help="of a package, task or part, or PACKAGE:NAME")
@@ -43,12 +47,10 @@ def add_files(files: list[str]) -> None:
 
 
 def new(options: argparse.Namespace) -> int:
-    """Writes a package with one working part, its tests, a task that shows it, and all that publishing takes."""
-    from agentlab.program import scaffold
-
+    """Writes a package with a working part or algorithm, its tests, a task that shows it, and what publishing takes."""
     files = scaffold.write(options.name, options.kind, pathlib.Path(options.directory))
     place = pathlib.Path(options.directory) / options.name
-    print(f"Wrote {len(files)} files to {place}. Go on with:")
+    print(f"Wrote {len(files)} files to {place}. Next:")
     print(f"  cd {shlex.quote(str(place))} && pip install -e '.[test]' && pytest")
     print(f"  agentlab run {options.name}")
     print(f"  agentlab plugin check {options.name}")
@@ -57,10 +59,10 @@ def new(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Holds parts and tasks to their contracts, line by line; the exit code is 1 if a line is broken."""
-    settings = task.dotted(options.set)
+    settings = configuration.dotted(options.set)
     from agentlab.testing.checks import waiting
 
-    with waiting.shown("  importing TensorFlow"):
+    with waiting.show_status("  importing TensorFlow"):
         tensorflow_setup.runner()
         from agentlab.testing.checks import report
 

@@ -1,4 +1,4 @@
-"""What the command line program does to its own process, and a library must not: streams, signals, how warnings are shown."""
+"""Process-wide settings of the command line program, which a library must not touch: streams, signals, display of warnings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import socket
 import sys
 import threading
 import time
+import types
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from agentlab import errors
-from agentlab.system import console, patience, threads
+from agentlab.system import console
+from agentlab.system.processes import patience, threads
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -43,7 +44,7 @@ def checked_output() -> Iterator[None]:
         sys.stdout = console.Checked(stream)
         try:
             yield
-            with contextlib.suppress(BrokenPipeError):  # whoever reads has enough
+            with contextlib.suppress(BrokenPipeError):  # the reader has left
                 sys.stdout.flush()
         finally:
             sys.stdout = stream
@@ -61,7 +62,7 @@ def end_streams() -> None:
 def limit_ending(code: int) -> None:
     """Sees to it that this program ends, with an exit code, once its main thread has: whatever is left running.
 
-    Python waits for the threads that somebody else's code has left, and for the processes it has begun; all that a command
+    Python waits for threads and processes that other people's code has left running; all that a command
     writes is written by then.
     """
     watching = threading.Thread(target=_end, args=(code, ENDING_SECONDS), name="ending", daemon=True)  # ends with Python itself
@@ -70,6 +71,8 @@ def limit_ending(code: int) -> None:
 
 def _end(code: int, seconds: float) -> None:
     threading.main_thread().join()  # which Python ends first as it shuts down
+
+    # Threads that still run get a few seconds; then the program says who they are and ends.
     waiting = patience.Patience(seconds)
     while wait := waiting.next_wait():
         time.sleep(wait)
@@ -93,6 +96,7 @@ def stop_on_signals() -> Iterator[list[int]]:
         yield []
         return
     with _Listener() as listener:
+        # The exit code says which signal it was.
         try:
             yield listener.received
         except errors.AgentlabError as error:
@@ -102,7 +106,7 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 
 class _Listener:
-    """Hears signals on a thread of its own, while the main one may be inside a compilation of minutes.
+    """Receives signals on a thread of its own, because the main thread may be compiling for minutes.
 
     Attributes:
         received: the numbers of those that came.
@@ -114,6 +118,7 @@ class _Listener:
         self.received: list[int] = []
 
     def __enter__(self) -> _Listener:
+        # Python runs handlers between two steps of the main thread, which native code can hold up; a thread hears at once.
         self._reading, self._writing = socket.socketpair()
         self._writing.setblocking(False)
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
@@ -146,6 +151,7 @@ class _Listener:
                     self._hear(number)
 
     def _hear(self, number: int) -> None:
+        # The second signal ends the program without a checkpoint.
         if self.received:
             os._exit(128 + number)
         self.received.append(number)
@@ -157,7 +163,7 @@ class _Listener:
         )
 
 
-def _leave_to_the_listener(_number: int, _frame: Any) -> None:
+def _leave_to_the_listener(_number: int, _frame: types.FrameType | None) -> None:
     """Does nothing: a handler of Python's runs in the main thread, and not before that is back from native code."""
 
 
@@ -176,13 +182,14 @@ def plain_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         show: Callable[..., None] = warnings.showwarning
 
-        def plain(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        def plain(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
             if issubclass(category, errors.RunWarning):
                 console.print_line(f"agentlab: warning: {' '.join(str(message).split())}", sys.stderr)
             else:
                 with contextlib.suppress(OSError, ValueError):
                     show(message, category, *where, **more)
 
+        # Every warning of a run is shown, the same one too.
         warnings.simplefilter("always", errors.RunWarning)
         warnings.showwarning = plain
         yield

@@ -1,4 +1,4 @@
-"""Writing: prints what a run's agent writes, character by character, as the `sample` command does."""
+"""The `sample` command: prints text that a run's agent writes, character by character."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write(
         length: of each text.
         temperatures: to write at, one after the other.
         out: where to.
-        prompt: what the texts go on from; it is written too.
+        prompt: the text to continue; it is written too.
         top_k: as of `agentlab.sampler.Temperature`.
         top_p: likewise.
         seed: determines the texts.
@@ -47,22 +47,25 @@ def write(
     Raises:
         UsageError: the run was not trained on text, or an argument is out of its range.
     """
+    # What a terminal can't show must not end the command.
     if reconfigure := getattr(out, "reconfigure", None):
         reconfigure(errors="replace")  # terminals that lack a character of the text
-    shown = errors.printable if out.isatty() else str  # the characters are those of a file
-    given = [settings.build(Temperature, {"temperature": t, "top_k": top_k, "top_p": top_p}, "sample") for t in temperatures]
+    as_text = errors.printable if out.isatty() else str  # the characters are those of a file
+    samplers = [settings.build(Temperature, {"temperature": t, "top_k": top_k, "top_p": top_p}, "sample") for t in temperatures]
     agent = load_run(run_dir, trust=trust)[2]
-    for sampler in given:
+    for sampler in samplers:
         writer = _writer(agent, sampler, num, seed, length)
         if num == 1:
-            if len(given) > 1:
+            if len(samplers) > 1:
                 out.write(f"----- temperature {sampler.temperature:g}\n")
-            _stream(writer, length, prompt, out, shown)
+            _stream(writer, length, prompt, out, as_text)
             continue
+
+        # [num, length] numbers of the vocabulary, all texts written side by side.
         numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
         for index, row in enumerate(numbers, 1):
             out.write(f"----- temperature {sampler.temperature:g}, text {index} of {num}\n")
-            out.write(f"{prompt}{shown(writer.vocabulary.decode(row))}\n")
+            out.write(f"{prompt}{as_text(writer.vocabulary.decode(row))}\n")
 
 
 def _writer(agent: Agent, sampler: Temperature, num: int, seed: int, length: int) -> Writer:
@@ -70,10 +73,10 @@ def _writer(agent: Agent, sampler: Temperature, num: int, seed: int, length: int
     return Writer(agent.model, agent.distribution, agent.spec, sampler, num, seed, execution)
 
 
-def _stream(writer: Writer, length: int, prompt: str, out: TextIO, shown: Callable[[str], str]) -> None:
+def _stream(writer: Writer, length: int, prompt: str, out: TextIO, as_text: Callable[[str], str]) -> None:
     chunks = writer.write(length, prompt)
     out.write(prompt)
     for text in writer.vocabulary.texts(chunk[0] for chunk in chunks):
-        out.write(shown(text))
+        out.write(as_text(text))
         out.flush()
     out.write("\n")

@@ -1,4 +1,4 @@
-"""Writes a package that plugs into agentlab, from the templates beside this file: works and passes its tests as it is."""
+"""Writes a package that plugs into agentlab, from the templates beside this file. It runs and passes its tests as it is."""
 
 from __future__ import annotations
 
@@ -10,49 +10,101 @@ import shutil
 import sys
 import tempfile
 
+import attrs
+
 from agentlab import errors
 from agentlab.registry import plugins
 from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 
-TEMPLATES = pathlib.Path(__file__).parent / "templates"
-PLACE = {kind: f"{kind}:MyPlugin" for kind in KINDS} | {"task": "tasks:my_plugin"}
+FOLDER = pathlib.Path(__file__).parent / "templates"
+
+
+@attrs.frozen
+class Template:
+    """A template of `agentlab plugin new --kind`.
+
+    Attributes:
+        noun: what the package is, with its article.
+        offer: what it offers.
+        parts: where each part is in the package, as "module:Class", by its kind.
+        usage: a command that uses the package in another way than its own task does.
+        advice: what that command shows, continuing "Change settings with `--set`".
+    """
+
+    noun: str
+    offer: str
+    parts: dict[str, str]
+    usage: str
+    advice: str
+
+
+def _template_of_part(kind: str, usage: str = "") -> Template:
+    article = "an" if kind == "environment" else "a"
+    return Template(
+        noun=f"{article} {kind}",
+        offer=f"{article} {kind}, and a task that shows it",
+        parts={kind: f"{kind}:MyPlugin", "task": "tasks:my_plugin"},
+        usage=usage or f"$ agentlab run dqn-cartpole --{kind} my-plugin",
+        advice=f"; use the {kind} in another task by its name",
+    )
+
+
+_PARTS_WITH_USAGE = {
+    "environment": "$ agentlab run dqn --environment my-plugin --set environment.length=9",
+    "memory": "$ agentlab run dqn-cartpole --memory my-plugin --set memory.size=256",
+    "trainer": "$ agentlab run classifier-digits-reward --trainer my-plugin --sampler temperature --memory latest",
+}
+
+# By the argument of --kind: every kind of part, and what is made of several.
+TEMPLATES = {
+    **{kind: _template_of_part(kind, _PARTS_WITH_USAGE.get(kind, "")) for kind in KINDS},
+    "task": Template(
+        noun="a task",
+        offer="a task",
+        parts={"task": "tasks:my_plugin"},
+        usage="$ agentlab run my-plugin --steps 32000 --set trainer.discount=0",
+        advice="",
+    ),
+    "algorithm": Template(
+        noun="an algorithm",
+        offer="an algorithm (a trainer with its memory and model), and a task that shows it",
+        parts={
+            "trainer": "trainer:MyPlugin",
+            "memory": "memory:MyPluginMemory",
+            "model": "model:MyPluginModel",
+            "task": "tasks:my_plugin",
+        },
+        usage="$ agentlab run dqn-cartpole --trainer my-plugin --memory my-plugin --model my-plugin --sampler stochastic",
+        advice="; use the algorithm in another task by the names of its parts",
+    ),
+}
 
 
 def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
-    """Writes the package `name`, which offers a part of a kind and a task, into a new directory of that name.
+    """Writes the package `name` into a new directory of that name: one part or several, and a task.
 
     Args:
-        name: of the distribution, the part and the task.
-        kind: "environment", "model", "trainer", "sampler", "memory" or "task".
-        directory: where the new one goes.
+        name: of the package, its parts and the task.
+        kind: one of `TEMPLATES`, such as "environment" or "algorithm".
+        directory: where the new directory goes.
 
     Returns:
         The files, below the new directory.
 
     Raises:
-        UsageError: the name is none for a package, or taken, or nothing can be written there.
+        UsageError: the name is not valid for a package or is taken, or nothing can be written there.
     """
     module = module_name(name)
     _check_free(name, module, directory / name)
-    class_name = re.sub(r"[-_.]*([a-z0-9]+)", lambda word: word.group(1).capitalize(), name.lower())
-    names = {"my-plugin": name, "my_plugin": module, "MyPlugin": class_name}
-    words = {
-        **names,
-        "# ENTRY_POINTS\n": _replaced(_entry_points(kind), names),
-        "a KIND": f"{_article(kind)} {kind}",
-        "KIND": kind,
-        "OFFER": f"{_article(kind)} {kind}, and a task that shows it" if kind != "task" else "a task",
-        "ANOTHER": f"; use the {kind} in another task by its name" if kind != "task" else "",
-        "USAGE": _replaced(_usage(kind), names),
-        "YEAR": str(datetime.date.today().year),
-        "API_VERSION": str(plugins.API),
-    }
+    words = _words(name, module, TEMPLATES[kind])
+
+    # A package that is only half there would be in the way of the next try.
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory) as temporary:  # all of it or nothing
             draft = pathlib.Path(temporary) / name
-            for templates in (TEMPLATES / "common", TEMPLATES / kind):
+            for templates in (FOLDER / "common", FOLDER / kind):
                 _copy(templates, draft, words)
             draft.rename(directory / name)
     except OSError as error:
@@ -62,11 +114,27 @@ def write(name: str, kind: str, directory: pathlib.Path) -> list[pathlib.Path]:
     return sorted(path for path in (directory / name).rglob("*") if path.is_file())
 
 
+def _words(name: str, module: str, template: Template) -> dict[str, str]:
+    """Returns the text for each placeholder in the templates."""
+    class_name = re.sub(r"[-_.]*([a-z0-9]+)", lambda word: word.group(1).capitalize(), name.lower())
+    names = {"my-plugin": name, "my_plugin": module, "MyPlugin": class_name}
+    return {
+        **names,
+        "# ENTRY_POINTS\n": _replaced(_entry_points(template), names),
+        "A_KIND": template.noun,
+        "OFFER": template.offer,
+        "ANOTHER": template.advice,
+        "USAGE": _replaced(template.usage, names),
+        "YEAR": str(datetime.date.today().year),
+        "API_VERSION": str(plugins.API),
+    }
+
+
 def module_name(name: str) -> str:
     """Returns the name to import a distribution by: "my-plugin" as `my_plugin`.
 
     Raises:
-        UsageError: it is no name for a package.
+        UsageError: it is not valid for a package.
     """
     if re.search(r"[/\\]|^\.", name):
         raise errors.UsageError(
@@ -76,8 +144,8 @@ def module_name(name: str) -> str:
     fits = re.fullmatch(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?", name) and len(name) <= 100
     if not fits or keyword.iskeyword(module):
         raise errors.UsageError(
-            f"Plugin name {name!r} is no name for a package; expected up to 100 letters, digits and hyphens, a letter first, "
-            "and no word of Python's own."
+            f"Plugin name {name!r} is not a valid package name; expected up to 100 letters, digits and hyphens, the first "
+            "a letter, and not a Python keyword."
         )
     return module
 
@@ -106,25 +174,13 @@ def _copy(templates: pathlib.Path, target: pathlib.Path, words: dict[str, str]) 
 
 def _replaced(text: str, words: dict[str, str]) -> str:
     """Returns the text with all words replaced at once, so that what one puts in is not replaced by another."""
-    return re.sub("|".join(map(re.escape, words)), lambda found: words[found.group()], text)
+    return re.sub("|".join(map(re.escape, words)), lambda match: words[match.group()], text)
 
 
-def _entry_points(kind: str) -> str:
+def _entry_points(template: Template) -> str:
     """Returns the tables of pyproject.toml that name what the package offers; placeholders included."""
-    kinds = dict.fromkeys([kind, "task"])
-    tables = [f'[project.entry-points."{KINDS[each].group}"]\nmy-plugin = "my_plugin.{PLACE[each]}"\n' for each in kinds]
+    tables = [
+        f'[project.entry-points."{KINDS[kind].group}"]\n"my-plugin" = "my_plugin.{place}"\n'
+        for kind, place in template.parts.items()
+    ]
     return "\n".join(tables)
-
-
-def _article(kind: str) -> str:
-    return "an" if kind == "environment" else "a"
-
-
-def _usage(kind: str) -> str:
-    lines = {
-        "task": "$ agentlab run my-plugin --steps 32000 --set trainer.discount=0",
-        "environment": "$ agentlab run dqn --environment my-plugin --set environment.length=9",
-        "memory": "$ agentlab run dqn-cartpole --memory my-plugin --set memory.size=256",
-        "trainer": "$ agentlab run classifier-digits-reward --trainer my-plugin --sampler temperature --memory latest",
-    }
-    return lines.get(kind, f"$ agentlab run dqn-cartpole --{kind} my-plugin")

@@ -1,4 +1,4 @@
-"""Importing TensorFlow as the command line program wants it: set up for a task, without greetings."""
+"""Imports TensorFlow for the command line program: set up for a task, without its messages on standard error."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def runner(task: Task | None = None) -> Any:
 
 
 def runner_of(directory: str) -> Any:
-    """Imports and returns the runner as the task of a run wants it; whoever needs the run's files tells if they are wrong."""
-    from agentlab.task import read_run_config
+    """Imports and returns the runner as a run's task wants it; errors in the run's files are reported when they are read."""
+    from agentlab.configuration import read_run_config
 
     limits.check_path(directory)
     config = pathlib.Path(directory) / "config.json"

@@ -1,4 +1,4 @@
-"""Environment objects instead of names: Gymnasium is told of them, so that they run as any other environment does."""
+"""Environment objects instead of names: they are registered with Gymnasium, so that they run like any other environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMESPACE = "agentlab-object/"  # of the ids under which Gymnasium knows objects
 _numbers = itertools.count()
 
 
-def with_environment(task: Task, environment: Any) -> Task:
+def with_environment(task: Task, environment: object) -> Task:
     """Returns the task in a Gymnasium environment that is given as an object, to learn in and to be judged in.
 
     Gymnasium's registry gets an entry for it, which lasts as long as the process.
@@ -41,7 +41,7 @@ def with_environment(task: Task, environment: Any) -> Task:
 
 
 def display_name(id: str) -> str:
-    """Returns what messages call an environment: its id, or the name of the object's class.
+    """Returns the name of an environment for messages: its id, or the name of the object's class.
 
     >>> display_name("agentlab-object/Guess-0-v0"), display_name("CartPole-v1")
     ('Guess', 'CartPole-v1')
@@ -49,12 +49,13 @@ def display_name(id: str) -> str:
     return id.removeprefix(NAMESPACE).rsplit("-", 2)[0] if id.startswith(NAMESPACE) else id
 
 
-def _factory(environment: Any, kind: type) -> Callable[[], Any]:
-    """Returns what makes a new environment at each call."""
+def _factory(environment: object, kind: type) -> Callable[[], Any]:
+    """Returns a function that makes a new environment at each call."""
+    # An environment is copied for each row; a function is called for each.
     if isinstance(environment, kind):
         try:
             copy.deepcopy(environment)
-        except Exception as error:  # whatever a stranger's object raises
+        except Exception as error:  # the object is foreign code, which may raise anything
             raise errors.UsageError(
                 f"The environment {environment} can't be copied: {errors.first_line(error)}. Give a function that makes one."
             ) from error

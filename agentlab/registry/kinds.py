@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 import attrs
 
@@ -33,7 +32,7 @@ class Kind:
         """Returns the contracts, imported."""
         return tuple(load(name) for name in self.contracts)
 
-    def suite_of(self, part: Any) -> type:
+    def suite_of(self, part: object) -> type:
         """Returns the conformance tests, imported, of the contract from which `part` derives; the last ones if from none."""
         derived = [isinstance(part, type) and issubclass(part, contract) for contract in self.contract_classes()]
         place = derived.index(True) if True in derived else -1

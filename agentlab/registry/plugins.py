@@ -1,4 +1,4 @@
-"""Plugins: where parts come from. Listing reads metadata and source text only; stevedore loads the one that is chosen."""
+"""Plugins: parts from entry points. Listing reads only metadata and source text; stevedore loads the chosen part."""
 
 from __future__ import annotations
 
@@ -55,16 +55,17 @@ def every() -> list[Offer]:
     The environment variable AGENTLAB_PLUGINS chooses among packages: `-one,-two` leaves these out, `one,two` leaves out all
     others but agentlab's own.
     """
-    found, seen = [*_FROM_FILES], set()
+    # Metadata only: a listing imports nobody's code.
+    known, seen = [*_FROM_FILES], set()
     for distribution in importlib.metadata.distributions():
         if "agentlab." not in _text_of(distribution, "entry_points.txt")[0]:
             continue
         package, version, problem = _identity(distribution)
         if normalized(package) not in seen and _is_chosen(package):
-            found += _offers_of(distribution, package, version, problem)
+            known += _offers_of(distribution, package, version, problem)
         seen.add(normalized(package))  # of one distribution twice on the path, the first counts
     kinds = [*GROUPS, "package"]
-    return sorted(set(found), key=lambda offer: (kinds.index(offer.kind), offer.name, offer.package))
+    return sorted(set(known), key=lambda offer: (kinds.index(offer.kind), offer.name, offer.package))
 
 
 def offers(kind: str) -> list[Offer]:
@@ -91,12 +92,12 @@ def named(reference: str) -> list[Offer]:
     """
     known = every()
     package, _, name = reference.rpartition(":")
-    found = [offer for offer in known if offer.name == name and package in ("", offer.package)]
-    found += [offer for offer in known if normalized(offer.package) == normalized(reference) and offer not in found]
-    if not found:
+    matches = [offer for offer in known if offer.name == name and package in ("", offer.package)]
+    matches += [offer for offer in known if normalized(offer.package) == normalized(reference) and offer not in matches]
+    if not matches:
         names = {offer.name for offer in known} | {offer.package for offer in known}
         raise errors.PluginError(errors.unknown("task, part or package", reference, names, "Installed") + _hidden())
-    return found
+    return matches
 
 
 def described(offer: Offer) -> str:
@@ -108,35 +109,36 @@ def described(offer: Offer) -> str:
 def find(kind: str, reference: str) -> Offer:
     """Returns the offer named `NAME` or, where several packages offer the name, `PACKAGE:NAME`.
 
-    What a single file offers comes before packages: whoever named the file wants its parts.
+    Parts of a single file come before those of packages, because the user named the file.
 
     Raises:
         PluginError: no package offers it, or more than one does, or the package is for another version of agentlab.
     """
+    # One package offers the name, or the reference says which.
     package, _, name = reference.rpartition(":")
-    found = candidates(kind, reference)
-    if not found:
+    matches = candidates(kind, reference)
+    if not matches:
         known = offers(kind)
         names = {offer.name for offer in known} if not package else {f"{offer.package}:{offer.name}" for offer in known}
         raise errors.PluginError(errors.unknown(kind, reference, names, "Installed") + _hidden())
-    if len(found) > 1:
-        choices = " and ".join(f"{offer.package} {offer.version}".strip() for offer in found)
+    if len(matches) > 1:
+        choices = " and ".join(f"{offer.package} {offer.version}".strip() for offer in matches)
         raise errors.PluginError(
             f"Several packages offer a {kind} named {name!r}: {choices}. "
-            f"Choose one as {found[0].package}:{name}, or uninstall the others."
+            f"Choose one as {matches[0].package}:{name}, or uninstall the others."
         )
-    return found[0]
+    return matches[0]
 
 
 def candidates(kind: str, reference: str) -> list[Offer]:
     """Returns the offers that `NAME` or `PACKAGE:NAME` may mean: those of single files, or else of packages.
 
-    Those that can't be loaded, as metadata tells, are among them only where no other is, for their problem to be told.
+    Offers that can't be loaded, by their metadata, are returned only if there is no other, so that their problem is reported.
     """
     package, _, name = reference.rpartition(":")
-    found = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
-    of_files = [offer for offer in found if offer in _FROM_FILES]
-    return of_files or [offer for offer in found if not offer.problem] or found
+    matches = [offer for offer in offers(kind) if offer.name == name and normalized(package) in ("", normalized(offer.package))]
+    of_files = [offer for offer in matches if offer in _FROM_FILES]
+    return of_files or [offer for offer in matches if not offer.problem] or matches
 
 
 def package_of(kind: str, reference: str) -> str:
@@ -226,11 +228,12 @@ def _imported(offer: Offer) -> Any:
     failures: list[BaseException] = []
 
     class One(ExtensionManager):
-        """A manager of the one chosen entry point: stevedore's own would import every plugin of the group."""
+        """A manager of only the chosen entry point: stevedore's own would import every plugin of the group."""
 
         def list_entry_points(self) -> list[importlib.metadata.EntryPoint]:
             return [entry_point]
 
+    # stevedore imports the module and looks up the attribute.
     try:
         extensions = list(One(GROUPS[offer.kind], on_load_failure_callback=lambda *failure: failures.append(failure[2])))
     except KeyboardInterrupt:
@@ -245,7 +248,7 @@ def _imported(offer: Offer) -> Any:
 def _unusable(offer: Offer, reason: str) -> errors.PluginError:
     return errors.PluginError(
         f"The {offer.kind} {offer.name!r} of package {offer.package} {offer.version} can't be loaded: {reason}. "
-        "Upgrade, mend or uninstall that package."
+        "Upgrade, fix or uninstall that package."
     )
 
 
@@ -269,7 +272,8 @@ def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str, 
 
 
 def _offers_of(distribution: importlib.metadata.Distribution, package: str, version: str, problem: str) -> list[Offer]:
-    """Returns what a distribution offers; one offer of kind "package" where that can't be read."""
+    """Returns the offers of a distribution, or one offer of kind "package" if they can't be read."""
+    # Broken metadata make the package an offer of its own, so that the listing can say what is wrong.
     kinds = {group: kind for kind, group in GROUPS.items()}
     unreadable = _text_of(distribution, "entry_points.txt")[1]
     try:
@@ -284,7 +288,7 @@ def _offers_of(distribution: importlib.metadata.Distribution, package: str, vers
 
 
 def _api_problem(declared: list[str]) -> str:
-    """Returns what is wrong with the plugin API versions that a package declares; one that declares none is of version 1."""
+    """Returns what is wrong with the plugin API versions that a package declares; without any it counts as version 1."""
     declared = sorted(declared or [UNDECLARED])
     if declared == [str(API)]:
         return ""
@@ -305,5 +309,5 @@ def _is_chosen(package: str) -> bool:
 
 
 def _hidden() -> str:
-    """Returns what a message about a missing name adds where packages were left out."""
+    """Returns the end of a message about a missing name if packages were left out."""
     return f" ({CHOICE} is {os.environ[CHOICE]!r}, which leaves out packages.)" if _choice() else ""

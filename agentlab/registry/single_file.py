@@ -1,4 +1,4 @@
-"""Plugins of a single file, for experiments: what `--plugin FILE.py` offers."""
+"""Single-file plugins for experiments: the parts that `--plugin FILE.py` offers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from agentlab import errors
 from agentlab.checks import limits
 from agentlab.registry.kinds import kind_of_contract
-from agentlab.system.tracebacks import told
+from agentlab.system.tracebacks import describe_error
 from agentlab.task import Task
 
 
@@ -25,19 +25,21 @@ def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
         PluginError: it cannot be imported, or defines none.
     """
     module = _imported(pathlib.Path(path))
-    found: dict[tuple[str, str], Any] = {}
+
+    # Tasks by their own name, classes by the name they would have in an entry point: SecondBest is second-best.
+    parts: dict[tuple[str, str], Any] = {}
     for value in vars(module).values():
         if isinstance(value, Task):
-            found["task", value.name] = value
+            parts["task", value.name] = value
         elif isinstance(value, type) and value.__module__ == module.__name__ and not inspect.isabstract(value):
             for kind in _kinds(value):
-                found[kind, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", value.__name__).lower()] = value
-    if not found:
+                parts[kind, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", value.__name__).lower()] = value
+    if not parts:
         raise errors.PluginError(
             f"Plugin file {str(path)!r} offers nothing; expected an agentlab.Task, or a class derived from a contract such as "
             "agentlab.trainer.Trainer with all its methods."
         )
-    return found
+    return parts
 
 
 def _kinds(part: type) -> set[str]:
@@ -48,7 +50,9 @@ def _kinds(part: type) -> set[str]:
 def _imported(path: pathlib.Path) -> types.ModuleType:
     limits.check_path(path)
     if path.suffix != ".py" or not path.is_file():
-        raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is no Python file; name a file ending in .py.")
+        raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is not a Python file; name a file ending in .py.")
+
+    # Under a name that no module on the path has.
     name = f"agentlab_plugin_file_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
@@ -61,5 +65,5 @@ def _imported(path: pathlib.Path) -> types.ModuleType:
         raise
     except BaseException as error:  # SystemExit too: a plugin does not end the program
         sys.modules.pop(name, None)
-        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {told(error)}. Mend it.") from error
+        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {describe_error(error)}. Fix it.") from error
     return module

@@ -1,11 +1,11 @@
-"""Changes to a task, from wherever they were given; a setting that lacks the part it is of gets that suggested."""
+"""Changes to a task, with a suggestion where a setting is named without its part."""
 
 from __future__ import annotations
 
 import collections
 from typing import Any
 
-from agentlab import errors
+from agentlab import configuration, errors
 from agentlab import task as tasks
 from agentlab.registry import plugins
 from agentlab.system import source_text
@@ -13,15 +13,16 @@ from agentlab.task import PART_KINDS, Part, Task
 
 
 def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
-    """Returns the task with changes, those that a file asks for first; see `agentlab.task.changed`.
+    """Returns the task with changes, those that a file asks for first; see `agentlab.configuration.changed`.
 
     Raises:
         UsageError: one is wrong.
     """
     try:
-        return tasks.changed(task, changes, of_file)
+        return configuration.changed(task, changes, of_file)
     except errors.UnknownSetting as error:
-        everything = tasks.merged(of_file or {}, changes)
+        # The misspelt name may be one that needs its part in front.
+        everything = configuration.merged(of_file or {}, changes)
         if error.name not in everything:
             raise
         near = qualified(task, error.name, everything)
@@ -41,12 +42,15 @@ def qualified(task: Task, name: str, changes: dict[str, Any]) -> list[str]:
         name: of no setting of the task's own.
         changes: to the task, which may exchange parts.
     """
+    # Settings of all parts of the task by their plain name.
     places = collections.defaultdict(list)
     for path, kind, part in _parts(task, changes):
         for setting in _settings(kind, part):
             places[setting].append(f"{path}.{setting}")
     for setting in tasks.EVALUATION_SETTINGS:
         places[setting].append(f"evaluation.{setting}")
+
+    # The same name, or the closest one if that belongs to a part.
     if name in places:
         return places[name]
     near = errors.closest(name, [*places, *tasks.TASK_SETTINGS])
@@ -55,9 +59,12 @@ def qualified(task: Task, name: str, changes: dict[str, Any]) -> list[str]:
 
 def _parts(task: Task, changes: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Returns where each part of the changed task stands, its kind and its name."""
+    # The parts of the task, the evaluation's own among them.
     parts: dict[str, Part | None] = {kind: getattr(task, kind) for kind in PART_KINDS}
     parts |= {f"evaluation.{kind}": getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
-    found = []
+    names = []
+
+    # Where the changes name another part, that one counts.
     for path, part in parts.items():
         change: Any = changes
         for key in path.split("."):
@@ -65,8 +72,8 @@ def _parts(task: Task, changes: dict[str, Any]) -> list[tuple[str, str, str]]:
         name = change.get("name") if isinstance(change, dict) else None
         name = name if isinstance(name, str) else part.name if part is not None else None
         if name is not None:
-            found.append((path, path.rpartition(".")[2], name))
-    return found
+            names.append((path, path.rpartition(".")[2], name))
+    return names
 
 
 def _settings(kind: str, name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Committer: puts a run's checkpoints on disk on a thread of its own, while training goes on."""
+"""Committer: writes a run's checkpoints on a thread of its own, while training continues."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import threading
 from typing import Any
 
 from agentlab import errors
-from agentlab.loop.gears import Groups
+from agentlab.loop.gear import Groups
 from agentlab.runs import snapshot
 from agentlab.runs.run_directory import RunDirectory
-from agentlab.system import threads
 from agentlab.system.files import UnreadableError
+from agentlab.system.processes import threads
 
 
 class Committer:
-    """Commits a run's checkpoints one after the other, and removes those that are not to stay.
+    """Commits a run's checkpoints one after the other, and removes old ones.
 
     A disk takes its time without needing the processor, so what was taken of a run is written on a thread, of which there is
     one at most. What goes wrong there is raised by the next call here, once.
@@ -77,8 +77,8 @@ class Committer:
         if error is not None:
             raise error
 
-    def told(self) -> str:
-        """Returns a sentence about what there is to go on from, having waited until that is certain."""
+    def describe(self) -> str:
+        """Returns a sentence about what can be resumed from, after waiting until that is certain."""
         try:
             self.wait()
         except errors.WriteFault as error:
@@ -86,7 +86,7 @@ class Committer:
         newest = self.newest()
         if newest < 0:
             return "No checkpoint had been written yet."
-        return f"The newest checkpoint is of step {newest:,}: '{self._directory.resuming}' goes on from it."
+        return f"The newest checkpoint is of step {newest:,}: '{self._directory.resuming}' resumes from it."
 
     def newest(self) -> int:
         """Returns the step of the newest checkpoint, of this process or before it; -1 for none."""
@@ -100,7 +100,7 @@ class Committer:
     def _attempt(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
         try:
             self._commit(step, groups, facts)
-        except BaseException as error:  # raised where somebody is told of it
+        except BaseException as error:  # raised later, in the thread that trains
             self._error = error
 
     def _commit(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
@@ -108,5 +108,5 @@ class Committer:
         self._directory.sync_metrics()  # of which the manifest counts the bytes
         checkpoints.save(step, snapshot.without_unused_rows(groups), facts)
         self.committed = step
-        kept = [known for known in checkpoints.steps() if known <= step][-self._num_kept :]
-        checkpoints.prune([*kept, *([facts["best"]["step"]] if facts["best"] else [])])
+        newest = [known for known in checkpoints.steps() if known <= step][-self._num_kept :]
+        checkpoints.prune([*newest, *([facts["best"]["step"]] if facts["best"] else [])])

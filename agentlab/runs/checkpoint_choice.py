@@ -1,4 +1,4 @@
-"""Which of a run's checkpoints to use: the newest that is whole, or that of a step."""
+"""Which checkpoint of a run to use: the newest complete one, or that of a step."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ def newest(checkpoints: Checkpoints, check: Callable[[Checkpoint], None]) -> Che
     reasons = []
     for step in reversed(_steps(checkpoints)):
         try:
-            found = checkpoints.open(step)
-            check(found)
+            checkpoint = checkpoints.open(step)
+            check(checkpoint)
         except UnreadableError as error:
             if not checkpoints.has(step):  # removed meanwhile by the run, which is under way and has a newer one
                 return newest(checkpoints, check)
             reasons.append(f"step-{step}: {error}")
             continue
+
+        # The run continues from an older checkpoint, and says why.
         if reasons:
             message = f"Checkpoint passed over: {files.some(reasons)}. Using step-{step}."
             warnings.warn(message, errors.RunWarning, stacklevel=3)
-        return found
+        return checkpoint
     if reasons:
         raise errors.CheckpointFault(
-            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Bring one back from a copy, or "
-            "remove them all to begin anew."
+            f"No checkpoint in {str(checkpoints.directory)!r} is whole: {files.some(reasons)}. Restore one from a copy, or "
+            "remove them all to start again."
         )
     return None
 
@@ -56,14 +58,12 @@ def chosen(checkpoints: Checkpoints, step: int) -> Checkpoint:
         UsageError: there is none, or its agent is not whole.
     """
     try:
-        found = checkpoints.open(step)
-        check_agent(found)
+        checkpoint = checkpoints.open(step)
+        check_agent(checkpoint)
     except UnreadableError as error:
         there = ", ".join(f"{known:,}" for known in _steps(checkpoints)) or "none"
-        raise errors.UsageError(
-            f"The checkpoint of step {step:,} can't be used: {error}. There are those of: {there}."
-        ) from error
-    return found
+        raise errors.UsageError(f"The checkpoint of step {step:,} can't be used: {error}. Available steps: {there}.") from error
+    return checkpoint
 
 
 def check_agent(checkpoint: Checkpoint) -> None:
@@ -74,6 +74,6 @@ def check_agent(checkpoint: Checkpoint) -> None:
 def check_whole(checkpoint: Checkpoint, metrics_bytes: int) -> None:
     """Raises UnreadableError if a checkpoint is not one to resume from."""
     checkpoint.verify()
-    kept = checkpoint.facts["metrics_bytes"]
-    if kept > metrics_bytes:
-        raise UnreadableError(f"metrics.jsonl has {metrics_bytes:,} bytes, of which the checkpoint counts {kept:,}")
+    saved_bytes = checkpoint.facts["metrics_bytes"]
+    if saved_bytes > metrics_bytes:
+        raise UnreadableError(f"metrics.jsonl has {metrics_bytes:,} bytes, of which the checkpoint counts {saved_bytes:,}")

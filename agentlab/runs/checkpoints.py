@@ -1,4 +1,4 @@
-"""Checkpoints: a directory per step with a manifest and safetensors files, each there as a whole or not at all."""
+"""Checkpoints: a directory per step with a manifest and safetensors files, committed atomically."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Groups = Mapping[str, Mapping[str, np.ndarray]]
 
 @attrs.frozen(eq=False)
 class Checkpoint:
-    """A checkpoint whose manifest was read. Its files are compared with it as they are opened, and stay open.
+    """A checkpoint whose manifest has been read. Its files are verified against it when they are opened, and stay open.
 
     Attributes:
         path: its directory, `step-N`.
@@ -84,7 +84,7 @@ class Checkpoint:
         if name not in self._files:
             file = ArrayFile(self._folder.open_file(name), name, self.sizes[name])
             if file.sha256 != self.hashes[name]:
-                raise UnreadableError(f"{name} has another sha256 than the manifest says")
+                raise UnreadableError(f"{name} doesn't match the sha256 in the manifest")
             self._files[name] = file
         return self._files[name]
 
@@ -137,7 +137,7 @@ class Checkpoints:
                 temporary file is left.
         """
         try:
-            _check_writable(groups, facts)  # told before anything is written
+            _check_writable(groups, facts)  # reported before anything is written
             folder = self._run.make_folder(self._name)
             with _discarded_on_error(folder) as temporary:
                 _write(folder.folder(temporary), step, groups, facts)
@@ -151,7 +151,7 @@ class Checkpoints:
         return self.directory / f"step-{step}"
 
     def _newest(self) -> str:
-        """Returns a clause about what there is to go on from."""
+        """Returns a clause about what can be resumed from."""
         try:
             steps = self.steps()
         except (OSError, UnreadableError):
@@ -170,20 +170,20 @@ class Checkpoints:
         Raises:
             WriteFault: one can't be removed.
         """
-        kept = set(keep)
+        steps_to_keep = set(keep)
         try:
             folder = self._run.folder(self._name)
             for step in self.steps():
-                if step not in kept:
+                if step not in steps_to_keep:
                     _remove(folder, f"step-{step}")
         except (OSError, UnreadableError) as error:
             raise errors.WriteFault(
                 f"An old checkpoint in {str(self.directory)!r} can't be removed: {getattr(error, 'strerror', None) or error}. "
-                "Mend that directory's permissions."
+                "Fix that directory's permissions."
             ) from error
 
     def sweep(self) -> None:
-        """Removes what a process that was killed has left; only for whoever holds the run's lock.
+        """Removes what a process that was killed has left; only while holding the run's lock.
 
         Raises:
             UnreadableError: they are not in a directory of the run, but behind a symbolic link.
@@ -198,20 +198,23 @@ class Checkpoints:
         """Returns the checkpoint of a step, its manifest read and well formed, its files not looked at yet.
 
         Raises:
-            UnreadableError: it is none.
+            UnreadableError: it is not a checkpoint.
         """
+        # The manifest is read first: it says which files there have to be, how large, and with which hashes.
         name = f"step-{step}"
         folder = self._run.folder(self._name).folder(name)
         manifest = folder.read_json(MANIFEST)
         if manifest.get("schema") != SCHEMA or manifest.get("step") != step:
-            said = f"schema {manifest.get('schema')!r} and step {manifest.get('step')!r}"
-            raise UnreadableError(f"{MANIFEST} says {said[:100]}; expected {SCHEMA} and {step}")
+            version_and_step = f"schema {manifest.get('schema')!r} and step {manifest.get('step')!r}"
+            raise UnreadableError(f"{MANIFEST} says {version_and_step[:100]}; expected {SCHEMA} and {step}")
         entries = manifest.get("files")
         if not isinstance(entries, dict) or not all(_is_entry(name, entry) for name, entry in entries.items()):
-            raise UnreadableError(f"{MANIFEST} lists files in a way that no checkpoint does")
+            raise UnreadableError(f"{MANIFEST} has a malformed list of files")
+
+        # What the run needs to know to resume.
         facts = _known_facts(manifest)
         if not _are_facts(**facts):
-            raise UnreadableError(f"{MANIFEST} says something else of {', '.join(facts)} than a checkpoint does")
+            raise UnreadableError(f"{MANIFEST} has invalid values of {', '.join(facts)}")
         sizes, hashes = ({name: entry[key] for name, entry in entries.items()} for key in ("bytes", "sha256"))
         return Checkpoint(self.directory / name, step, sizes, hashes, facts, folder)
 
@@ -220,7 +223,7 @@ def _check_writable(groups: Groups, facts: Mapping[str, Any]) -> None:
     """Raises UnwritableError if a checkpoint could not be read back."""
     for group, held in groups.items():
         if not _is_entry(_file_name(group), {"bytes": 0, "sha256": ""}):
-            raise UnwritableError(f"{group!r} is no name of a group")
+            raise UnwritableError(f"{group!r} is not the name of a group")
         arrays.header(held)
     files.json_bytes(facts, MANIFEST)
     if not _are_facts(**_known_facts(facts)):
@@ -246,6 +249,8 @@ def _write(folder: Folder, step: int, groups: Groups, facts: Mapping[str, Any]) 
         with folder.create(_file_name(group)) as opened:
             size, digest = arrays.write(opened, held)
         entries[_file_name(group)] = {"bytes": size, "sha256": digest}
+
+    # The manifest comes last: a directory without one is no checkpoint.
     manifest = {"schema": SCHEMA, "step": step, "files": entries, **facts}
     with folder.create(MANIFEST) as opened:
         opened.write(files.json_bytes(manifest, MANIFEST))
@@ -263,10 +268,10 @@ def _remove(folder: Folder, name: str) -> None:
 
 def _remedy(error: Exception) -> str:
     if isinstance(error, OSError):
-        return "Make room or mend the disk, then"
+        return "Make room or fix the disk, then"
     if isinstance(error, UnreadableError):
         return "Remove it, then"
-    return "Mend the part that it is of, then"
+    return "Fix the part that it is of, then"
 
 
 def _known_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,7 +284,7 @@ def _file_name(group: str) -> str:
     return f"{group}.safetensors"
 
 
-def _is_entry(name: str, entry: Any) -> bool:
+def _is_entry(name: str, entry: object) -> bool:
     """Whether a manifest's entry is a file of the checkpoint's own directory, with its size and sha256."""
     group = name.removesuffix(".safetensors")
     plain = group != name and len(name) < 100 and group.isascii() and group.replace("_", "").isalnum()
@@ -288,7 +293,7 @@ def _is_entry(name: str, entry: Any) -> bool:
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
 
 
-def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any = {}) -> bool:  # noqa: B006 - not changed
+def _are_facts(metrics_bytes: object, best: object, exact: object, seconds: object = {}) -> bool:
     if not isinstance(seconds, dict) or not all(_is_time(value) for value in seconds.values()):
         return False
     known = best is None or (
@@ -297,5 +302,5 @@ def _are_facts(metrics_bytes: Any, best: Any, exact: Any, seconds: Any = {}) -> 
     return type(metrics_bytes) is int and metrics_bytes >= 0 and known and isinstance(exact, bool)
 
 
-def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf

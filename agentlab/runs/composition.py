@@ -16,6 +16,7 @@ import tensorflow as tf
 from agentlab import errors, settings
 from agentlab.algorithms.normalization import normalized_spec
 from agentlab.checks import scalars
+from agentlab.configuration import merged
 from agentlab.distribution import Distribution
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.foreign import guard
@@ -27,14 +28,16 @@ from agentlab.model import ModelBuilder
 from agentlab.registry import environment_objects, plugins
 from agentlab.registry import task_changes as changing
 from agentlab.registry.kinds import KINDS
+from agentlab.runs.free_outputs import with_free_outputs
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import Sampler
 from agentlab.seeds import at, stream
 from agentlab.spec import EnvironmentSpec, choices_of, describe, leaves_of, map_space
 from agentlab.spec.environment_spec import LARGEST
-from agentlab.system import forks, free_memory
-from agentlab.system.tracebacks import told
-from agentlab.task import PART_KINDS, Part, Task, merged
+from agentlab.system import free_memory
+from agentlab.system.processes import forks
+from agentlab.system.tracebacks import describe_error
+from agentlab.task import PART_KINDS, Part, Task
 from agentlab.tensors import execution as executions
 from agentlab.tensors import model_footprint
 from agentlab.trainer import Trainer
@@ -45,7 +48,7 @@ FLOAT = 4  # bytes
 COPIES = 3  # of an observation: shown, led to, and on its way
 
 
-def build_part(kind: str, part: Part, **given: Any) -> Any:
+def build_part(kind: str, part: Part, **extra: object) -> Any:
     """Returns the part: its class loaded through its entry point, its settings checked; `given` are the runner's own.
 
     Raises:
@@ -56,10 +59,10 @@ def build_part(kind: str, part: Part, **given: Any) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, KINDS[kind].contract_classes())):
         expected = " or ".join(KINDS[kind].contracts)
         raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
-    return settings.build(cls, {**part.settings, **given}, f"{kind} {part.name!r}")
+    return settings.build(cls, {**part.settings, **extra}, f"{kind} {part.name!r}")
 
 
-def build_environment(part: Part, num_environments: int, **given: Any) -> Environment | DeviceEnvironment:
+def build_environment(part: Part, num_environments: int, **extra: object) -> Environment | DeviceEnvironment:
     """Returns an environment; a host environment is given the number of its rows, and is behind the guard.
 
     Raises:
@@ -68,11 +71,12 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     cls = plugins.load("environment", part.reference)
     host = isinstance(cls, type) and issubclass(cls, Environment)
     check_imports(cls, part)
-    rows = {"num_environments": num_environments, **given} if host else {}
+    rows = {"num_environments": num_environments, **extra} if host else {}
 
     def fault(error: BaseException) -> errors.UsageError:
-        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {told(error)}.")
+        return errors.UsageError(f"Environment {part.name!r} can't be made: it raised {describe_error(error)}.")
 
+    # From here on this is other people's code.
     built = guard.ask(lambda: build_part("environment", part, **rows), fault)
     checked = guard.guarded(built) if isinstance(built, Environment) else built
     try:
@@ -83,7 +87,7 @@ def build_environment(part: Part, num_environments: int, **given: Any) -> Enviro
     return checked
 
 
-def check_imports(cls: Any, part: Part) -> None:
+def check_imports(cls: object, part: Part) -> None:
     """Raises UsageError if a file has a module imported that no installed package registers environments from."""
     if not part.from_file or not hasattr(cls, "imported_modules"):
         return
@@ -97,21 +101,21 @@ def check_imports(cls: Any, part: Part) -> None:
 
 def _check_room(spec: EnvironmentSpec, rows: int) -> None:
     """Raises UsageError if observations are larger than any array, or there is no memory for those of all rows."""
-    shown, taken = leaves_of(spec.observation).values(), leaves_of(spec.action).values()
-    size, outputs = sum(math.prod(leaf.shape) for leaf in shown), sum(leaf.num_features for leaf in taken)
+    observations, actions = leaves_of(spec.observation).values(), leaves_of(spec.action).values()
+    size, outputs = sum(math.prod(leaf.shape) for leaf in observations), sum(leaf.num_features for leaf in actions)
     for count, what in ((size, f"observations of {size:,} numbers"), (outputs, f"actions of {outputs:,} outputs")):
         if count > LARGEST:
             raise errors.UsageError(f"Environment {spec.name!r} has {what}; expected at most {LARGEST:,}. Lower its settings.")
-    observed = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in shown)
+    observed = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in observations)
     needed = rows * (observed + FLOAT * outputs) * COPIES
     free_memory.check_free(needed, f"A step of {rows:,} environments {spec.name!r}", "num_environments")
 
 
 def build_training_environment(task: Task) -> Environment | DeviceEnvironment:
-    """Returns what a task learns in.
+    """Returns the environment that a task trains in.
 
     Raises:
-        UsageError: it is not for so many environments side by side; told before a run begins.
+        UsageError: it doesn't support so many environments side by side; raised before a run begins.
     """
     forks.check()
     environment = build_environment(task.environment, task.num_environments)
@@ -140,6 +144,7 @@ def build_agent(
     Raises:
         UsageError: parts do not fit together.
     """
+    # TensorFlow does not survive a fork.
     forks.check()
     trainer = build_part("trainer", task.trainer)
     models = build_models(task, seed, spec, trainer, model)
@@ -148,6 +153,8 @@ def build_agent(
     for sampler in samplers:
         check_actions(sampler, trainer.distribution(spec), spec)
     parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
+
+    # The acting network decides whether XLA or a graph is faster.
     acting = next(iter(models.values()))[0]
     execution = executions.resolve(task.execution, acting, gear)
     return Agent(spec, parts, task.num_environments, seed, execution, task.steps, task.normalization)
@@ -164,6 +171,8 @@ def build_models(
     networks = trainer.networks(spec)
     if unknown := [name for name in task.models if name not in networks]:
         raise errors.UsageError(errors.unknown("network", unknown[0], networks, f"Networks of trainer {task.trainer.name!r}"))
+
+    # Streams of their own: another number of networks leaves the acting one's weights as they are.
     acting, models = next(iter(networks)), {}
     for name, network in networks.items():
         part = task.models.get(name, task.model)
@@ -171,6 +180,7 @@ def build_models(
         input_spec = network.input_spec(normalized_spec(spec, task.normalization))
         key = seed if name == acting else stream(seed, f"network {name}")
         keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
+        source = with_free_outputs(source, input_spec, network.free_outputs)
         models[name] = [build_model(source, input_spec, network.num_outputs, own, bool(part.from_file)) for own in keys]
     return models
 
@@ -181,6 +191,7 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
     Raises:
         UsageError: it is not of the shape that the environment takes, or can't be drawn from such outputs.
     """
+    # Blank outputs of one row; a sampler that fails here would fail at the first step.
     output = tf.zeros([1, *choices_of(spec.action), distribution.num_outputs])
     try:
         action = sampler.sample(distribution.of(output), tf.constant(0, tf.int64), at(0, 0))
@@ -189,9 +200,11 @@ def check_actions(sampler: Sampler, distribution: Distribution, spec: Environmen
     except Exception as error:
         raise errors.UsageError(
             f"Sampler {type(sampler).__name__} can't draw an action of {spec.name!r} from a {type(distribution).__name__} of "
-            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {told(error)}. "
+            f"{distribution.num_outputs} outputs, which is what the trainer's outputs stand for: {describe_error(error)}. "
             "Choose another sampler, in training (sampler.name) and evaluation (evaluation.sampler.name)."
         ) from error
+
+    # The shapes of one action, without the batch axis.
     shapes = tf.nest.map_structure(lambda leaf: tuple(leaf.shape[1:]), action)
     expected = map_space(lambda space: space.shape, spec.action)
     if shapes != expected:
@@ -223,11 +236,11 @@ def make_agent(
     Raises:
         UsageError: the task, a part or a setting is wrong.
     """
-    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
     with contextlib.ExitStack() as closing:
-        built = build_training_environment(found)
+        built = build_training_environment(resolved_task)
         closing.callback(close_environment, built)
-        return build_agent(found, seed, built.spec, model)
+        return build_agent(resolved_task, seed, built.spec, model)
 
 
 def close_environment(environment: Environment | DeviceEnvironment) -> None:
@@ -255,18 +268,22 @@ def choose_gear(task: Task, environment: Environment | DeviceEnvironment) -> str
 def build_evaluator(
     task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
 ) -> Evaluator:
-    """Returns what judges the agent as the task says, over `episodes` instead of the task's own number if given.
+    """Returns the evaluator of an agent as the task says, with another number of `episodes` if given.
 
     Neither given, a finite data set is read through once, and other environments play 100 episodes.
     """
     seed = scalars.whole(seed, "The seed")
     part = evaluation_environment(task)
     chosen = task.evaluation.episodes if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
+
+    # No more rows than episodes: each plays at least one to its end.
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
     model_footprint.check(agent.model, rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
+
+    # Draws of a stream of their own, so that evaluating changes nothing in training.
     actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "evaluation"))
     try:
         return Evaluator(environment, actor, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
@@ -312,10 +329,12 @@ def resolved(task: str | Task, changes: dict[str, Any] | None = None, environmen
         raise errors.UsageError(
             f'The changes are {errors.quoted(changes)}; expected nested tables, such as {{"trainer": {{"discount": 0.9}}}}.'
         )
-    found = find_task(task) if isinstance(task, str) else task
+
+    # The environment before the changes, which may set its arguments.
+    task_of_run = find_task(task) if isinstance(task, str) else task
     if environment is not None:
-        found = environment_objects.with_environment(found, environment)
-    return changing.changed(found, changes or {})
+        task_of_run = environment_objects.with_environment(task_of_run, environment)
+    return changing.changed(task_of_run, changes or {})
 
 
 def find_task(name: str) -> Task:
@@ -324,7 +343,7 @@ def find_task(name: str) -> Task:
     Raises:
         PluginError: there is none, or what it names is not a task.
     """
-    found = plugins.load("task", name)
-    if not isinstance(found, Task):
-        raise errors.PluginError(f"The task {name!r} is {found!r}; expected an agentlab.task.Task.")
-    return found
+    loaded = plugins.load("task", name)
+    if not isinstance(loaded, Task):
+        raise errors.PluginError(f"The task {name!r} is {loaded!r}; expected an agentlab.task.Task.")
+    return loaded

@@ -1,4 +1,4 @@
-"""TensorBoard's event file: one summary of scalars per report. Viewing it needs TensorBoard, writing it does not."""
+"""TensorBoard's event file: one summary of scalars per report. Writing it doesn't need TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EventFile:
 
     Args:
         folder: of the run's event files.
-        first_step: where a resumed run goes on from; 0 for one from the start.
+        first_step: where a resumed run continues; 0 for a new one.
 
     Raises:
         OSError: it can't be written.
@@ -30,6 +30,8 @@ class EventFile:
         self._v1 = tf.compat.v1
         name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{secrets.token_hex(4)}"  # which nobody can predict
         self._opened = folder.create(name)
+
+        # A file that can't be written to is not left open.
         try:
             self._begin(first_step)
         except BaseException:
@@ -53,7 +55,7 @@ class EventFile:
         """Closes the file."""
         self._opened.close()
 
-    def _write(self, **fields: Any) -> None:
+    def _write(self, **fields: object) -> None:
         data = self._v1.Event(wall_time=time.time(), **fields).SerializeToString()
         length = len(data).to_bytes(8, "little")
         self._opened.write(length + _masked_checksum(length) + data + _masked_checksum(data))

@@ -1,4 +1,4 @@
-"""Soundness: whether what was learned is made of numbers; no checkpoint of anything else is ever written."""
+"""Checks that metrics and weights are finite; a checkpoint with other numbers is never written."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def check_learning(agent: Agent, step: int) -> None:
             f"Learning became non-finite by step {step:,}: {error.name} is {error.value} "
             f"at update {before + error.update:,}. {REMEDY}"
         ) from error
+
+    # A weight can be infinite before any loss is.
     for weight in agent.model.variables:
         if not np.isfinite(variables.copied(weight.value)).all():
             raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: so is weight {weight.path}. {REMEDY}")

@@ -1,4 +1,4 @@
-"""Beginning with the weights of another run: those of the networks that both have."""
+"""Initial weights from another run, for the networks that both have."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RETURNS = f"{STATISTICS}rewards/returns"  # of the episodes that were under way
 
 
 class InitialWeights:
-    """The weights of a run's newest whole checkpoint, for networks of another run.
+    """The weights of a run's newest complete checkpoint, for networks of another run.
 
     Its acting network is the first of the run, whatever its name; others are taken where both runs have one of the name.
 
@@ -56,13 +56,17 @@ class InitialWeights:
                 f"The run {str(self.path)!r} was trained with another vocabulary than {spec.name!r} has, so its weights "
                 "stand for other symbols. Name a run of the same text with --init-from."
             )
+
+        # Its newest checkpoint that is whole.
         checkpoint = self._checkpoint(folder)
+
+        # The acting network has to be there; others keep their initial weights if the run has none of that name.
         with contextlib.closing(checkpoint):
             file = checkpoint.file("agent")
             for index, (name, copies) in enumerate(models.items()):
                 for copy, model in enumerate(copies):
                     prefix = MODEL if index == copy == 0 else f"trainer/trained/{name}/models/{copy:03d}/"
-                    if index == 0 or file.likes(lambda found, prefix=prefix: found.startswith(prefix)):  # type: ignore[misc]
+                    if index == 0 or file.likes(lambda entry, prefix=prefix: entry.startswith(prefix)):  # type: ignore[misc]
                         self._assign(file, prefix, model)
 
     def _checkpoint(self, folder: Folder) -> Checkpoint:

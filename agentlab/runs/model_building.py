@@ -1,4 +1,4 @@
-"""Building models: within what memory and, for a stranger's file, limits allow; their outputs are checked before any use."""
+"""Building models: within memory, and within limits if a file asks for them; their outputs are checked before any use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,7 +15,7 @@ from agentlab import errors, seeds
 from agentlab.model import ModelBuilder, as_network
 from agentlab.spec import EnvironmentSpec, blank, choices_of, describe, map_space
 from agentlab.system import arrays, free_memory
-from agentlab.system.tracebacks import place, told
+from agentlab.system.tracebacks import describe_error, place
 from agentlab.tensors import keras_budget, model_footprint
 from agentlab.tensors.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.tensors.traced_calls import forget_traces
@@ -62,15 +61,19 @@ def build_model(
 def _built_within_reason(
     builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int, seed: int, of_file: bool
 ) -> keras.Model:
-    """Returns what a builder builds, its outputs checked, under Keras's defaults: the process decides not what a name means."""
+    """Builds a model and checks its outputs, under Keras's defaults rather than the settings of the process."""
     with keras_defaults(), _within_reason(of_file):
         with seeds.keras_initializers(seed):
             model = _built(builder, spec, num_outputs)
             output = _traced(model, spec)
+
+        # The footprint is known before any weight is allocated.
         model_footprint.check(model, 1, "model", of_file)
         if output is not None:
             _check_built(model, output, spec, num_outputs)
             return model
+
+        # A model that can't be traced is built for real and called once.
         with seeds.keras_initializers(seed):  # again: what failed is half built
             model = _built(builder, spec, num_outputs)
             check_outputs(model, spec, num_outputs)
@@ -84,7 +87,8 @@ def _built(builder: ModelBuilder, spec: EnvironmentSpec, num_outputs: int) -> ke
         raise
     except Exception as error:
         raise errors.UsageError(
-            f"{type(builder).__name__} can't build a model for {spec.name!r}: {told(error)}. Change the model's settings."
+            f"{type(builder).__name__} can't build a model for {spec.name!r}: {describe_error(error)}. "
+            "Change the model's settings."
         ) from error
 
 
@@ -111,9 +115,10 @@ def weights_within(limit: int | None, check: Callable[[keras.Model], None] | Non
     def refusal() -> errors.UsageError:
         return errors.UsageError(
             f"The run's config.json describes a model of more weights than its checkpoint of {limit:,} weights can hold. "
-            "Was one of them exchanged?"
+            "Was one of them replaced?"
         )
 
+    # A check of the built weights' names and shapes, for models of this thread only.
     entry = (threading.get_ident(), check) if check is not None else None
     if entry is not None:
         _checks.append(entry)
@@ -133,6 +138,7 @@ def _within_reason(of_file: bool) -> Iterator[None]:
     Raises:
         UsageError: more are asked for.
     """
+    # What is free has to hold each weight, its gradient and the optimizer's moments.
     free, limit = free_memory.free_bytes(), math.inf
     if free is not None:
         limit = free // (FLOAT * COPIES)
@@ -151,11 +157,13 @@ def _within_reason(of_file: bool) -> Iterator[None]:
 
 
 def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
-    """Returns what a model answers a blank observation, built and traced without being computed; None where that can't be told.
+    """Returns the outputs for a blank observation, traced without computing them; None if they are unknown.
 
     Nothing of the size of its activations is allocated before they are counted.
     """
     network = as_network(model)
+
+    # [1, *O], described only: nothing is computed.
     blank_row = map_space(lambda space: tf.TensorSpec((1, *space.shape), space.dtype), spec.seen)
 
     def call(observation: Nest) -> Tensor:
@@ -163,7 +171,7 @@ def _traced(model: keras.Model, spec: EnvironmentSpec) -> tf.TensorSpec | None:
 
     try:
         output = model_footprint.trace(model, call, blank_row)
-    except Exception:  # what is wrong is told by a call; or it can only be called eagerly
+    except Exception:  # a call reports what is wrong; or it can only be called eagerly
         if keras_budget.refused():
             raise
         return None
@@ -189,7 +197,7 @@ def check_outputs(model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -
     _check_built(model, output, spec, num_outputs)
 
 
-def _check_built(model: keras.Model, output: Any, spec: EnvironmentSpec, num_outputs: int) -> None:
+def _check_built(model: keras.Model, output: Tensor, spec: EnvironmentSpec, num_outputs: int) -> None:
     """Has a model that was called once, or traced, forget how, and checks its weights and its output."""
     forget_traces(model)
     _check_weights(model)
@@ -211,7 +219,7 @@ def _reason(error: Exception) -> str:
     return (telling or lines or [type(error).__name__])[0].strip().rstrip(".")
 
 
-def _check_output(output: Any, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
+def _check_output(output: Tensor, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
     expected = (1, *choices_of(spec.action), num_outputs)
     is_tensor = tf.is_tensor(output) or isinstance(output, tf.TensorSpec)
     got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if is_tensor else type(output).__name__

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on."""
+"""Progress display of a run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its o
 
 
 class Progress:
-    """Shows a run's progress: a bar on a terminal, plain lines in a pipe or a file, nothing if it is to be quiet.
+    """Shows a run's progress: a bar on a terminal, plain lines in a pipe or a file, nothing if quiet.
 
-    What can't be shown is dropped: whoever reads may leave, a terminal close and a disk fill up, without an end to the run.
+    What can't be shown is dropped: a reader may leave, a terminal close and a disk fill up without ending the run.
 
     Args:
         total: environment steps in all.
@@ -28,7 +28,7 @@ class Progress:
         self._total = total
         self._quiet = quiet
         self._bar: Any = None
-        self._shown = 0.0
+        self._last_evaluation = 0.0
 
     def start(self, step: int = 0) -> None:
         """Shows the bar at a step, on standard error; lines in a pipe go to standard output and have no beginning."""
@@ -39,17 +39,18 @@ class Progress:
             warnings.simplefilter("ignore")  # in a notebook without ipywidgets, that there are none: its bar is plain then
             from tqdm.auto import tqdm
 
+        # A terminal's width is read again at every line, since windows are resized.
         width: dict[str, Any] = {"dynamic_ncols": True} if _columns(sys.stderr) else {"ncols": UNKNOWN_WIDTH, "nrows": 20}
-        shown: Any = console.Lossy(sys.stderr)
-        self._bar = tqdm(initial=step, total=self._total, unit="step", unit_scale=True, file=shown, leave=True, **width)
+        stream: Any = console.Lossy(sys.stderr)
+        self._bar = tqdm(initial=step, total=self._total, unit="step", unit_scale=True, file=stream, leave=True, **width)
 
     def chunk(self, line: dict[str, Any]) -> None:
         """Shows one chunk's metrics."""
         if self._bar is not None:
-            shown = {short: _short(line.get(name)) for short, name in (("return", "return_mean"), ("loss", "loss"))}
+            figures = {short: _short(line.get(name)) for short, name in (("return", "return_mean"), ("loss", "loss"))}
             if "evaluation_accuracy" in line:
-                shown["accuracy"] = _short(line["evaluation_accuracy"])
-            self._bar.set_postfix(shown, refresh=False)
+                figures["accuracy"] = _short(line["evaluation_accuracy"])
+            self._bar.set_postfix(figures, refresh=False)
             self._bar.update(line["step"] - self._bar.n)
         elif not self._quiet:
             names = (
@@ -65,10 +66,10 @@ class Progress:
         """Shows how far an evaluation has come that takes long; called after each of its steps."""
         now = time.monotonic()
         if steps == 1:
-            self._shown = now
-        if now - self._shown < EVALUATION_SECONDS or self._quiet:
+            self._last_evaluation = now
+        if now - self._last_evaluation < EVALUATION_SECONDS or self._quiet:
             return
-        self._shown = now
+        self._last_evaluation = now
         line = f"evaluating: {ended:,} of {episodes:,} episodes have ended after {steps:,} steps"
         if self._bar is not None:
             self._bar.set_postfix_str(line)

@@ -1,4 +1,4 @@
-"""Resuming: the commands that go on with a run, or use it, as messages give them: what they say works when it is typed."""
+"""Resuming: the commands that resume or use a run, for messages: each works when it is typed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import shlex
 
 import keras
 
-from agentlab import errors, settings
-from agentlab import task as tasks
+from agentlab import configuration, errors, settings
 from agentlab.checks import limits
 from agentlab.registry import environment_objects, plugins
 from agentlab.runs.composition import check_imports, evaluation_environment
@@ -30,7 +29,7 @@ def command(
     Args:
         name: "resume" or "evaluate".
         path: of the run's directory.
-        task: of the run, its objects told of or still there.
+        task: of the run, with its objects or placeholders of them.
         model: of the run, if it is built.
         own_model: whether the model is the user's own.
     """
@@ -41,6 +40,8 @@ def command(
     if name == "resume" and (own_model or held_objects or own_environment):
         arguments = [repr(os.fspath(path)), *(["model=..."] if own_model else []), *(["objects=..."] if held_objects else [])]
         return f"agentlab.resume({', '.join([*arguments, *(['trust=True'] if trust else [])])})"
+
+    # Words as a shell reads them.
     words = ["agentlab", name, *plain_words(path), *(["--trust"] if trust else [])]
     for file in plugin_files(task):
         words += ["--plugin", shlex.quote(file)]
@@ -56,7 +57,7 @@ def plain_words(path: str | os.PathLike[str]) -> list[str]:
 def command_of(name: str, path: pathlib.Path) -> str:
     """Returns `command` for the run in a directory, as far as its config.json can be read."""
     try:
-        task = tasks.task_and_seed(files.read_json(path / CONFIG), path / CONFIG)[0]
+        task = configuration.task_and_seed(files.read_json(path / CONFIG), path / CONFIG)[0]
         return command(name, path, task)
     except (errors.AgentlabError, files.UnreadableError):
         return " ".join(["agentlab", name, *plain_words(path)])
@@ -64,7 +65,7 @@ def command_of(name: str, path: pathlib.Path) -> str:
 
 def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
     """Returns whether a run's config.json asks for what only a user may ask for: by the checks of those who read it."""
-    asked = tasks.of_file(task)
+    asked = configuration.of_file(task)
     try:
         limits.check_asked(asked.as_data(), CONFIG)
         for part in (asked.environment, evaluation_environment(asked)):
@@ -80,5 +81,5 @@ def plugin_files(task: Task) -> list[str]:
     """Returns the single files that the task's parts are of, each once."""
     judged: list[tuple[str, Part | None]] = [(kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
     parts = [*((kind, getattr(task, kind)) for kind in PART_KINDS), *judged]
-    found = [plugins.file_of(kind, part.reference) for kind, part in parts if part is not None]
-    return list(dict.fromkeys(filter(None, found)))
+    files = [plugins.file_of(kind, part.reference) for kind, part in parts if part is not None]
+    return list(dict.fromkeys(filter(None, files)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from agentlab import errors
+from agentlab import configuration, errors
 from agentlab import task as tasks
 from agentlab.checks import limits
 from agentlab.registry import plugins
@@ -31,14 +31,14 @@ class RunConfig:
         seed: of the run.
         spec: of the environment.
         inexact: why the run can't be resumed to the same bits; empty if it can.
-        told: all of it, such as what the run was begun on.
+        data: all of it, such as what the run was begun on.
     """
 
     task: Task
     seed: int
     spec: EnvironmentSpec
     inexact: str
-    told: dict[str, Any]
+    data: dict[str, Any]
 
 
 def open_run(path: pathlib.Path) -> Folder:
@@ -59,7 +59,7 @@ def open_run(path: pathlib.Path) -> Folder:
 
 
 def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunConfig:
-    """Returns what the config.json in a run's directory says.
+    """Returns the contents of the config.json in a run's directory.
 
     Args:
         folder: the directory.
@@ -73,16 +73,18 @@ def read_config(folder: Folder, path: pathlib.Path, trust: bool = False) -> RunC
     try:
         data = folder.read_json(CONFIG)
     except UnreadableError as error:
-        raise tasks.unusable_config(path / CONFIG, error) from error
+        raise configuration.unusable_config(path / CONFIG, error) from error
     if version := version_1_of(data):
         raise errors.UsageError(
             f"{str(path)!r} is a run of agentlab {version}, whose checkpoints this version can't read. "
             "Open it with version 1, in a Python environment of its own: pip install 'agentlab<2'."
         )
+
+    # Several packages may offer the name by now.
     config = _config_of(data, path / CONFIG)
     _check_packages(config.task, path / CONFIG)
     if trust:
-        return attrs.evolve(config, task=tasks.trusted(config.task))
+        return attrs.evolve(config, task=configuration.trusted(config.task))
     limits.check_asked(config.task.as_data(), str(path / CONFIG))
     return config
 
@@ -125,7 +127,7 @@ def config_bytes(config: dict[str, Any]) -> bytes:
 
 
 def _config_of(data: dict[str, Any], file: pathlib.Path) -> RunConfig:
-    task, seed = tasks.task_and_seed(data, file)
+    task, seed = configuration.task_and_seed(data, file)
     inexact = data.get("inexact", "")
     spec = EnvironmentSpec.from_data(data.get("spec") or {})
     return RunConfig(task, seed, spec, inexact if isinstance(inexact, str) else "", data)

@@ -1,4 +1,4 @@
-"""The files a run leaves: config.json, metrics.jsonl, result.json, TensorBoard's events, and where its checkpoints are."""
+"""A run's directory: config.json, metrics.jsonl, result.json, TensorBoard's events and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import pathlib
 import shlex
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from agentlab import errors
 from agentlab.runs.checkpoints import Checkpoints
@@ -29,8 +29,35 @@ BEGINNINGS = (f".{CONFIG}", METRICS, LOCK)  # what a process may leave that is k
 COPY_BYTES = 2**20  # of metrics at once
 
 
+class Best(TypedDict):
+    """The best evaluation during training: the environment step, and the mean return."""
+
+    step: int
+    return_mean: float
+
+
+class Result(TypedDict):
+    """The content of a run's result.json.
+
+    `evaluation` has the entries of every evaluation, such as `return_mean`, and what the trainer's score adds, such as
+    `accuracy`. `seconds` has those of each phase and their `total`. `exact` is whether the run is bit for bit what one session
+    would have come to.
+    """
+
+    task: str
+    seed: int
+    gear: str
+    execution: str
+    steps: int
+    updates: int
+    exact: bool
+    best: NotRequired[Best]
+    evaluation: dict[str, Any]
+    seconds: dict[str, float]
+
+
 class RunDirectory:
-    """A run's directory, held open and under its lock until it is closed.
+    """A run's directory, open and locked until it is closed.
 
     Everything is written to the directory itself: one that takes its place under its name is left alone, and a link
     in it is not followed.
@@ -53,7 +80,7 @@ class RunDirectory:
         self.advise(f"agentlab resume {shlex.quote(str(folder.path))}")
 
     def advise(self, command: str) -> None:
-        """Takes the command that goes on with this run, which messages give."""
+        """Takes the command that resumes this run, for messages."""
         self.resuming = self.checkpoints.resuming = command
 
     @property
@@ -79,12 +106,14 @@ class RunDirectory:
             task: the name of its task.
             seed: of the run.
             config: the content of config.json.
-            or_resume: returns the end of the advice where there is a run already: how to go on with it.
+            or_resume: returns the end of the advice if there is a run already: how to resume it.
 
         Raises:
             UsageError: `path` exists, or cannot be written.
         """
         where = str(path or f"runs/{task}")
+
+        # Its own directory, or the next free number.
         try:
             folder, lock = _claimed(pathlib.Path(path)) if path is not None else _next_free(pathlib.Path("runs") / task, seed)
         except FileExistsError as error:
@@ -97,11 +126,12 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: pathlib.Path) -> RunDirectory:
-        """Opens a run's directory to go on with the run.
+        """Opens a run's directory to resume the run.
 
         Raises:
             UsageError: another process holds it, it cannot be written, or a part of it is a symbolic link.
         """
+        # The lock first: nobody else may write while this process looks.
         lock = None
         try:
             folder = Folder.open(path)
@@ -113,7 +143,7 @@ class RunDirectory:
         except (OSError, UnreadableError) as error:
             if lock is not None:
                 lock.release()
-            remedy = "Remove that." if isinstance(error, UnreadableError) else "Mend its permissions or copy it."
+            remedy = "Remove that." if isinstance(error, UnreadableError) else "Fix its permissions or copy it."
             raise _unusable(str(path), error, remedy) from error
 
     def _begun(self, config: bytes) -> RunDirectory:
@@ -167,7 +197,7 @@ class RunDirectory:
         """Returns the length of metrics.jsonl."""
         return self._metrics_bytes if self._metrics is None else os.fstat(self._metrics.fileno()).st_size
 
-    def write_result(self, result: dict[str, Any]) -> None:
+    def write_result(self, result: Result) -> None:
         """Writes result.json; null stands for what is not finite."""
         with self._writing(RESULT):
             self.folder.replace(RESULT, [files.json_bytes(files.with_nulls(result), RESULT)]).close()
@@ -175,7 +205,7 @@ class RunDirectory:
     def close(self) -> None:
         """Closes the files that are still open, and lets others have the directory."""
         for file in (self._metrics, self._events):
-            with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
+            with contextlib.suppress(OSError):  # a full disk was reported when it was written to
                 if file is not None:
                     file.close()
         self._lock.release()
@@ -194,7 +224,7 @@ class RunDirectory:
         try:
             yield
         except (OSError, UnreadableError, UnwritableError) as error:
-            remedy = "Make room or mend the disk" if isinstance(error, OSError) else "Mend that"
+            remedy = "Make room or fix the disk" if isinstance(error, OSError) else "Fix that"
             raise errors.WriteFault(
                 f"{str(self.path / name)!r} can't be written: {getattr(error, 'strerror', None) or error}. {remedy}, then "
                 f"'{self.resuming}'."
@@ -212,6 +242,8 @@ def _claimed(path: pathlib.Path) -> tuple[Folder, DirectoryLock]:
     """
     if not path.name:  # the current directory, or the root
         raise FileExistsError
+
+    # Another process may be making the same directory at this moment.
     existed = os.path.lexists(path)
     path.mkdir(parents=True, exist_ok=True)
     try:
@@ -222,6 +254,8 @@ def _claimed(path: pathlib.Path) -> tuple[Folder, DirectoryLock]:
         raise
     if not is_blank(folder):
         raise FileExistsError
+
+    # Locked and still blank: then it is this process's.
     try:
         lock = DirectoryLock(folder)
     except OSError:

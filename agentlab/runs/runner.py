@@ -1,4 +1,4 @@
-"""From a task's name to its run, from a run's directory on to its end, and from its files back to the agent."""
+"""Runs, resumes and loads: from a task to a run, from a run's directory to its end or back to the agent."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import math
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import attrs
 import keras
 
-from agentlab import errors, settings
-from agentlab import task as tasks
+from agentlab import configuration, errors, settings
 from agentlab.checks import limits, scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
@@ -25,7 +24,7 @@ from agentlab.runs.composition import build_agent, resolved
 from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.model_building import weights_within
 from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config, version_1_of
-from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, RunDirectory
+from agentlab.runs.run_directory import CHECKPOINTS, CONFIG, RESULT, Result, RunDirectory
 from agentlab.runs.session import Run, Session
 from agentlab.runs.training import Training
 from agentlab.system import files, machine
@@ -105,14 +104,16 @@ def train(
     """
     if run_dir is not None:
         limits.check_path(run_dir)
-    found, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
-    found.as_data()  # what config.json can't tell of is told before anything is written
+
+    # Everything that can be refused is refused before the directory is made.
+    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
-    session = Session(found, seed, model, quiet, stop, weights)
+    session = Session(resolved_task, seed, model, quiet, stop, weights)
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, found.name, seed, config_bytes(session.config(inexact)), _or_resume)
+        directory = RunDirectory.create(run_dir, resolved_task.name, seed, config_bytes(session.config(inexact)), _or_resume)
     except BaseException:
         session.close()
         raise
@@ -128,12 +129,12 @@ def train(
 
 
 def _or_resume(path: pathlib.Path) -> str:
-    """Returns the command that goes on with the run in a directory, as a message adds it; empty if there is none."""
+    """Returns the end of a message with the command that resumes the run in a directory; empty without one."""
     try:
         is_resumable = not version_1_of(files.read_json(path / CONFIG))
     except UnreadableError:
         is_resumable = (path / CONFIG).is_file()
-    return f", or '{resuming.command_of('resume', path)}' goes on with it" if is_resumable else ""
+    return f", or '{resuming.command_of('resume', path)}' resumes it" if is_resumable else ""
 
 
 @parts_guarded()
@@ -147,7 +148,7 @@ def resume(
     quiet: bool = True,
     stop: Callable[[], bool] = _never,
 ) -> Run:
-    """Continues a run from its newest checkpoint that is whole, to the same bits as if it had never ended.
+    """Resumes a run from its newest complete checkpoint, bit for bit as if it had never ended.
 
     A run that is finished is returned as it is, `finished_before` being true, unless the budget grows; nothing is written.
 
@@ -155,31 +156,36 @@ def resume(
         run_dir: of the run; nobody else may be running it.
         steps: a larger budget, to extend the run; its own by default.
         model: the Keras model of your own that the run was begun with.
-        objects: other objects that the run was begun with, made anew, as nested tables: `{"trainer": {"optimizer": ...}}`.
+        objects: other objects that the run was started with, made again, as nested tables: `{"trainer": {"optimizer": ...}}`.
         trust: whether its config.json may have modules imported that no installed package registers environments from, and ask
             for what only a user may ask for.
         quiet: show no progress.
         stop: as of `run`.
 
     Raises:
-        UsageError: the directory holds no run, somebody else holds it, or the run is not to be had any more as it was begun.
+        UsageError: the directory holds no run, another process holds it, or the run's parts are no longer available.
         CheckpointFault: there are checkpoints, but all of them are damaged.
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = read_config(open_run(path), path, trust)  # told before anything is locked or written
+    config = read_config(open_run(path), path, trust)  # errors are reported before anything is locked or written
     task = _extended(config.task, steps, path)
-    if steps is None and (run := _finished_before(path, tasks.with_objects(task, objects or {}), config, model)) is not None:
+    if (
+        steps is None
+        and (run := _finished_before(path, configuration.with_objects(task, objects or {}), config, model)) is not None
+    ):
         return run
     directory = RunDirectory.open(path)
     try:
         config = read_config(directory.folder, path, trust)
-        task = tasks.with_objects(_extended(config.task, steps, path), objects or {})
+        task = configuration.with_objects(_extended(config.task, steps, path), objects or {})
         if (run := _finished_before(path, task, config, model)) is not None:
             directory.close()
             return run
+
+        # Under the lock: leftovers of a process that was killed are removed first.
         directory.checkpoints.sweep()
-        checkpoint = newest(directory.checkpoints, lambda found: check_whole(found, directory.metrics_bytes()))
+        checkpoint = newest(directory.checkpoints, lambda checkpoint: check_whole(checkpoint, directory.metrics_bytes()))
         if checkpoint is not None and checkpoint.step > task.total_steps:
             raise errors.UsageError(
                 f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
@@ -187,7 +193,7 @@ def resume(
             )
         if checkpoint is None:
             _check_beginning(directory)
-        _warn_of_differences(config.told, "the run was begun")
+        _warn_of_differences(config.data, "the run was begun")
         with weights_within(_num_weights(checkpoint) if checkpoint else None):
             session = Session(task, config.seed, model, quiet, stop)
     except UnreadableError as error:
@@ -219,9 +225,11 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
 def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: keras.Model | ModelBuilder | None) -> Run | None:
     """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
-        result = files.read_json(path / RESULT)
+        result = cast("Result", files.read_json(path / RESULT))
     except UnreadableError:  # missing, or damaged: it is made again
         return None
+
+    # A goal that was reached ends a run before its budget; a larger budget continues it.
     goal, best = config.task.evaluation.stop_return, result.get("best")
     solved = goal is not None and isinstance(best, dict) and _number(best, "return_mean") >= goal
     if _number(result, "steps") < task.total_steps and not (solved and task.steps == config.task.steps):
@@ -232,8 +240,8 @@ def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: k
     return Run(task, config.seed, path, _loaded(task, config, checkpoint, model), result, finished_before=True)
 
 
-def _number(table: dict[str, Any], name: str) -> float:
-    """Returns a number in a file's table; where there is none, one that is less than any."""
+def _number(table: Mapping[str, Any], name: str) -> float:
+    """Returns a number in a file's table, or minus infinity without one."""
     value = table.get(name)
     return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]
 
@@ -274,9 +282,11 @@ def load_run(
     """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
+
+    # The newest checkpoint may be removed while it is read, by a run under way: then the next one is read.
     folder = open_run(path)
     config = read_config(folder, path, trust)
-    task = tasks.with_objects(config.task, objects or {})
+    task = configuration.with_objects(config.task, objects or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
         checkpoint = newest(checkpoints, check_agent) if step is None else chosen(checkpoints, step)
@@ -301,11 +311,13 @@ def _loaded(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.
     file = checkpoint.file("agent")
     with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
-    wanted = agent.variables()
+
+    # Without its optimizer an agent only acts, and needs no optimizer's variables.
+    known = agent.variables()
     if not acting:
-        variables.assign(file, wanted, agent.ranges())
+        variables.assign(file, known, agent.ranges())
         return agent
-    needed = {name: variable for name, variable in wanted.items() if not is_of_updater(name)}
+    needed = {name: variable for name, variable in known.items() if not is_of_updater(name)}
     file.check({**file.likes(is_of_updater), **needed})
     checked = CheckedFile(file, {name: span for name, span in agent.ranges().items() if name in needed})
     for name, variable in needed.items():
@@ -324,7 +336,7 @@ def _without_optimizer(task: Task) -> Task:
 
 
 class _NoOptimizer(keras.optimizers.Optimizer):
-    """Stands for an optimizer that was an object, in an agent that is only to act."""
+    """A placeholder of an optimizer that was an object, in an agent that only acts."""
 
     def build(self, variables: Any) -> None:
         """Makes no variables."""
@@ -346,14 +358,14 @@ def _finished(training: Training, on_report: Callable[[dict[str, Any]], object] 
 
 def warn_of_differences(config: str) -> None:
     """Warns if this machine, its versions or threads are not those that a run's config.json tells of."""
-    _warn_of_differences(tasks.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
+    _warn_of_differences(configuration.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
 
 
-def _warn_of_differences(told: dict[str, Any], when: str) -> None:
-    found = machine.differences(told)
-    if found:
+def _warn_of_differences(facts: dict[str, Any], when: str) -> None:
+    differences = machine.differences(facts)
+    if differences:
         warnings.warn(
-            f"This is not as when {when}, so that numbers may differ in their last bits: {'; '.join(found)}.",
+            f"Something has changed since {when}, so numbers may differ in their last bits: {'; '.join(differences)}.",
             errors.RunWarning,
             stacklevel=3,
         )
@@ -368,23 +380,23 @@ def _check_beginning(directory: RunDirectory) -> None:
     path = directory.path
     if directory.folder.has(RESULT):
         raise errors.CheckpointFault(
-            f"{str(path)!r} is of a run that ended, and holds no checkpoint any more. Bring them back from a copy, or "
-            f"remove its {RESULT} as well to begin anew."
+            f"{str(path)!r} is a finished run without checkpoints. Restore them from a copy, or "
+            f"remove its {RESULT} as well to start again."
         )
     lost = ", and the metrics it had are overwritten" if directory.metrics_bytes() else ""
-    warnings.warn(f"{str(path)!r} holds no checkpoint: the run begins anew at step 0{lost}.", errors.RunWarning, stacklevel=3)
+    warnings.warn(f"{str(path)!r} holds no checkpoint: the run starts again at step 0{lost}.", errors.RunWarning, stacklevel=3)
 
 
 def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: RunConfig) -> None:
     if session.agent.spec.as_data() != config.spec.as_data():
         raise errors.UsageError(
-            f"The environment {session.agent.spec.name!r} is not as when the run was begun: it shows and accepts something "
-            f"else than {CONFIG} says. Bring the environment or its data back as it was."
+            f"The environment {session.agent.spec.name!r} has changed since the run began: its spec is not the one in "
+            f"{CONFIG}. Restore the environment or its data."
         )
-    begun_on = {name: config.told.get(name) for name in machine.facts()} if checkpoint is not None else {}
+    begun_on = {name: config.data.get(name) for name in machine.facts()} if checkpoint is not None else {}
     directory.write_config(config_bytes({**session.config(config.inexact), **begun_on}))
     try:
-        session.resume(directory, checkpoint, config.inexact, config.told)
+        session.resume(directory, checkpoint, config.inexact, config.data)
     except UnreadableError as error:
         raise _unfit(checkpoint, error) from error
     finally:
@@ -395,6 +407,6 @@ def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint 
 def _unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UnfitCheckpoint:
     where = str(checkpoint.path) if checkpoint else "the checkpoint"
     return errors.UnfitCheckpoint(
-        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them exchanged? Bring the right "
-        "one back, or remove the checkpoint to go on from the one before it."
+        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them replaced? Bring the right "
+        "one back, or remove the checkpoint to resume from the one before it."
     )

@@ -1,4 +1,4 @@
-"""Session: a run from its first or its last committed step to its end."""
+"""Session: trains a run from its first or last committed step to its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from agentlab import errors
 from agentlab.environment import DeviceEnvironment
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
-from agentlab.loop.gears import DeviceGear, Gear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.gear import Gear
+from agentlab.loop.host.gear import HostGear
 from agentlab.model import ModelBuilder
 from agentlab.runs import resuming, snapshot
 from agentlab.runs.background_saving import Committer
@@ -34,10 +36,10 @@ from agentlab.runs.composition import (
 from agentlab.runs.finite_checks import check_learning
 from agentlab.runs.init_from import InitialWeights
 from agentlab.runs.progress import Progress
-from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.run_directory import Best, Result, RunDirectory
 from agentlab.spec import leaves_of
 from agentlab.system import free_memory, machine
-from agentlab.system.clock import Clock
+from agentlab.system.processes.clock import Clock
 from agentlab.task import Task
 
 SLICE_SECONDS = 0.5  # after which the loop looks whether it is to stop
@@ -61,7 +63,7 @@ class Run:
     seed: int
     directory: pathlib.Path
     agent: Agent
-    result: dict[str, Any]
+    result: Result
     finished_before: bool = False
 
     @property
@@ -73,7 +75,7 @@ class Run:
 class Session:
     """Builds a run's parts, takes the loop through its budget, reports, evaluates and commits checkpoints.
 
-    A checkpoint is of the state before what is due at its step, such as a report: going on from it begins with that. So a
+    A checkpoint is taken before any work due at its step, such as a report; resuming does that work first. So a
     run that was continued, even to a larger budget, leaves the same files as one that never ended.
 
     Args:
@@ -105,9 +107,9 @@ class Session:
             self._build(model)
         self._total = task.total_steps
         self._step = 0
-        self._best: dict[str, Any] | None = None  # step and mean return of the best evaluation during training
+        self._best: Best | None = None  # step and mean return of the best evaluation during training
         self._ending = False  # by `end_here`
-        self._exact = True  # bit for bit what one session would have come to
+        self._exact = True  # bit for bit what one session would have reached
         self._machine = machine.facts()
         self._slice = FIRST_SLICE
         self._reported = 0.0, 0  # training seconds and step at the last report
@@ -135,13 +137,13 @@ class Session:
 
     @parts_guarded()
     def begin(self, directory: RunDirectory, inexact: str) -> None:
-        """Starts the run at step 0 in a new directory; `inexact` is what `Gear.inexact` told, and is warned of."""
+        """Starts the run at step 0 in a new directory; `inexact` is the result of `Gear.inexact`, and causes a warning."""
         self._start(directory, inexact, 0)
         if self._weights is not None:  # they are in no config, so that from now on the run has to be resumed from a checkpoint
             self._save()
 
     def config(self, inexact: str) -> dict[str, Any]:
-        """Returns what config.json holds: all that it takes to run the task again, or to use its agent, and on what it ran.
+        """Returns the contents of config.json: all that is needed to run the task again or use its agent, and the machine.
 
         Args:
             inexact: why the run can't be resumed to the same bits; empty if it can.
@@ -154,7 +156,7 @@ class Session:
         if inexact:
             warnings.warn(
                 f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
-                "Resumed, it goes on from its checkpoint with new episodes.",
+                "When resumed, it continues from its checkpoint with new episodes.",
                 errors.RunWarning,
                 stacklevel=5,
             )
@@ -168,14 +170,14 @@ class Session:
         with self._clock.phase("build"):
             return self._gear.inexact()
 
-    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, told: dict[str, Any]) -> None:
+    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, begun_on: dict[str, Any]) -> None:
         """Starts the run where a verified checkpoint was taken; None is the beginning.
 
         Args:
             directory: of the run.
             checkpoint: one of its own.
             inexact: as of `begin`, when the run was begun.
-            told: by config.json, of what the run was begun on.
+            begun_on: facts of the machine on which the run began.
 
         Raises:
             UnreadableError: the checkpoint is not one of this run.
@@ -192,12 +194,12 @@ class Session:
         whole = self._gear.is_whole(checkpoint.has("environment"))
         if not whole and not inexact:
             warnings.warn(
-                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run goes on with new "
+                f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run continues with new "
                 "episodes and is not the same as one that never stopped.",
                 errors.RunWarning,
                 stacklevel=4,
             )
-        self._exact = bool(checkpoint.facts["exact"]) and whole and not inexact and not machine.differences(told)
+        self._exact = bool(checkpoint.facts["exact"]) and whole and not inexact and not machine.differences(begun_on)
         self._clock.add(checkpoint.facts.get("seconds", {}))
         self._reported = self._clock["train"], self._step
         directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
@@ -215,14 +217,14 @@ class Session:
                     start()
                     yield from self.reports()
                     return self.finish()
-            except GeneratorExit:  # whoever takes the lines had enough: what was learned is kept
+            except GeneratorExit:  # the caller stops reading lines: what was learned is saved
                 self._save_aside()
                 raise
             except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
                 raise
             except errors.AgentlabError as error:
                 if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
-                    error.args = (f"{str(error).rstrip('.')}. {self._committer.told()}", *error.args[1:])
+                    error.args = (f"{str(error).rstrip('.')}. {self._committer.describe()}", *error.args[1:])
                 raise
 
     def end_here(self) -> None:
@@ -332,35 +334,35 @@ class Session:
         check_learning(self.agent, self._step)
         period = self._task.evaluation.period
         evaluating, ending = self._is_due(period), self._step >= self._total
-        found = self._evaluate("evaluation during training") if evaluating else {}
-        best = self._take_in(found)
+        evaluation = self._evaluate("evaluation during training") if evaluating else {}
+        best = self._take_in(evaluation)
         if best or ending or self._is_due(self._checkpoint_period()):
             self._save()
         if evaluating or ending or self._is_due(self._task.report_period):
-            return self._report(found)
+            return self._report(evaluation)
         return None
 
     def _is_due(self, period: int) -> bool:
         return bool(period) and self._step // period > (self._step - self._task.num_environments) // period
 
-    def _take_in(self, found: dict[str, Any]) -> bool:
+    def _take_in(self, evaluation: dict[str, Any]) -> bool:
         """Returns whether an evaluation is the best of this run so far."""
-        finite = bool(found) and math.isfinite(found["return_mean"])
-        best = finite and (self._best is None or found["return_mean"] > self._best["return_mean"])
+        finite = bool(evaluation) and math.isfinite(evaluation["return_mean"])
+        best = finite and (self._best is None or evaluation["return_mean"] > self._best["return_mean"])
         if best:
-            self._best = {"step": self._step, "return_mean": float(found["return_mean"])}
+            self._best = {"step": self._step, "return_mean": float(evaluation["return_mean"])}
         return best
 
     def _is_solved(self, line: dict[str, Any]) -> bool:
-        goal, found = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
-        return goal is not None and found is not None and found >= goal
+        goal, reached = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
+        return goal is not None and reached is not None and reached >= goal
 
-    def _report(self, found: dict[str, Any]) -> dict[str, Any]:
+    def _report(self, evaluation: dict[str, Any]) -> dict[str, Any]:
         learner, (seconds, step) = self.agent.learner, self._reported
         rate = (self._step - step) / max(self._clock["train"] - seconds, 1e-9)
         self._reported = self._clock["train"], self._step
         line = {"step": self._step, "update": int(learner.updates.numpy()), **self._gear.report(), **learner.means.collect()}
-        line.update({f"evaluation_{name}": value for name, value in found.items() if isinstance(value, (int, float))})
+        line.update({f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))})
         line.update(steps_per_second=rate, seconds=self._clock.total())
         self._directory.write_metrics(line)
         self._progress.chunk(line)
@@ -378,8 +380,8 @@ class Session:
             groups.pop("environment", None)  # it could not be brought back to that
         self._committer.begin(self._step, groups, facts)
 
-    def _result(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        return {
+    def _result(self, evaluation: dict[str, Any]) -> Result:
+        result: Result = {
             "task": self._task.name,
             "seed": self._seed,
             "gear": self._gear.name,
@@ -387,14 +389,16 @@ class Session:
             "steps": int(self.agent.learner.steps.numpy()),
             "updates": int(self.agent.learner.updates.numpy()),
             "exact": self._exact,
-            **({"best": self._best} if self._best else {}),
             "evaluation": evaluation,
             "seconds": self._clock.as_data(),
         }
+        if self._best:
+            result["best"] = self._best
+        return result
 
 
 def _now_and_then(stop: Callable[[], bool]) -> Callable[[], bool]:
-    """Returns what asks `stop` when the time of a slice has gone by since it was last asked."""
+    """Returns a function that calls `stop` at most once in the time of a slice."""
     asked = time.monotonic()
 
     def answer() -> bool:

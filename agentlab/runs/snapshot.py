@@ -1,18 +1,18 @@
-"""Snapshot: everything a run's next step depends on, taken from the living objects and put back into them."""
+"""Snapshot: everything that a run's next step depends on, copied from the objects and restored into them."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
-from agentlab.loop.gears import Gear, Groups
+from agentlab.loop.gear import Gear, Groups
 from agentlab.runs.checkpoints import Checkpoint
 from agentlab.system import arrays
 from agentlab.system.files import UnwritableError
 from agentlab.system.ranges import CheckedFile, Range
 from agentlab.tensors import variables
+from agentlab.types import Tensor
 
 SPARE_ROWS = 1_000  # that a memory may write beyond a row for each step and one for every twenty, as for frames
 
@@ -20,8 +20,8 @@ SPARE_ROWS = 1_000  # that a memory may write beyond a row for each step and one
 def take(agent: Agent, gear: Gear) -> Groups:
     """Returns the arrays by group and name: "agent", "memory", "loop" and, of one on the host, "environment".
 
-    They are copies, which going on does not change. Taking them changes no number; what waits on the host for the memory is
-    handed over, as the next update would have done.
+    They are copies, which further training does not change. Taking them changes no number; steps that wait on the host are
+    moved to the memory, as the next update would have done.
     """
     held = {name: group for name, group in gear.state().items() if group}
     own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
@@ -37,30 +37,30 @@ def check_room(agent: Agent, steps: int, free: int | None) -> None:
     Args:
         agent: with its memory, which takes its room already.
         steps: that the run takes.
-        free: bytes that were free before the agent was built; None if that can't be told.
+        free: bytes that were free before the agent was built; None if unknown.
 
     Raises:
         UsageError: there is not.
     """
     rings, own = agent.memory_variables(), sum(map(_num_bytes, agent.variables().values()))
-    kept = own + sum(map(_num_bytes, rings.values()))
+    held = own + sum(map(_num_bytes, rings.values()))
     copied = own + sum(_num_bytes(ring, steps + steps // 20 + SPARE_ROWS) for ring in rings.values())
-    if free is not None and kept + copied > free:
+    if free is not None and held + copied > free:
         raise errors.UsageError(
-            f"The agent and its memory take {kept:,} bytes, and what a checkpoint copies up to {copied:,} more "
-            f"({(kept + copied) / 1e9:.1f} GB in all); only {free:,} ({free / 1e9:.1f} GB) are free. "
+            f"The agent and its memory take {held:,} bytes, and what a checkpoint copies up to {copied:,} more "
+            f"({(held + copied) / 1e9:.1f} GB in all); only {free:,} ({free / 1e9:.1f} GB) are free. "
             f"Set a smaller {'memory.capacity' if rings else 'model'}."
         )
 
 
-def _num_bytes(variable: Any, rows: int | None = None) -> int:
+def _num_bytes(variable: Tensor, rows: int | None = None) -> int:
     """Returns the bytes of a variable, or of its first `rows`."""
     size = math.prod(variable.shape) * variable.dtype.size
     return size if rows is None or not variable.shape.rank else size * min(rows, variable.shape[0]) // max(variable.shape[0], 1)
 
 
 def without_unused_rows(groups: Groups) -> Groups:
-    """Returns what `take` returned, of the memory only the rows that something was written to."""
+    """Returns the result of `take` with only those rows of the memory that have been written."""
     return {**groups, "memory": {name: arrays.without_zeros(ring) for name, ring in groups["memory"].items()}}
 
 

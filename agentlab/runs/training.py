@@ -1,4 +1,4 @@
-"""Training: a run under way, a line of metrics at a time."""
+"""Training: an iterator over a run's lines of metrics."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from agentlab.runs.session import Run, Session
 
 
 class Training(Iterator[dict[str, Any]]):
-    """Trains while it is iterated, and yields the line of metrics of each report: step, update, return_mean, loss, ...
+    """Trains while it is iterated over, and yields the line of metrics of each report: step, update, return_mean, loss, ...
 
     After the last one the agent is evaluated and result.json written. A loop that is left early, by `break`, leaves neither:
     `finish` ends the run there, evaluated; `close`, or the end of a `with` block, leaves a checkpoint from which
-    `agentlab.resume` goes on.
+    `agentlab.resume` continues it.
 
     Attributes:
         agent: under training; it may act between two lines.
@@ -68,7 +68,7 @@ class Training(Iterator[dict[str, Any]]):
         if self._run is None and (not self._begun or inspect.getgeneratorstate(self._lines) == inspect.GEN_CLOSED):
             raise errors.UsageError(
                 "The training can't be finished here: it has not begun, or was closed. Take a line of metrics before, or "
-                f"'{self._opened.resuming}' goes on from its checkpoint."
+                f"'{self._opened.resuming}' resumes it from its checkpoint."
             )
         self._session.end_here()
         for _ in self:

@@ -1,4 +1,4 @@
-"""EnvironmentSpec: what an environment shows, accepts and how long its episodes can last; and its form in config.json."""
+"""EnvironmentSpec: what an environment shows and accepts, how long its episodes last, and how config.json holds it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS: dict[str, type[Space]] = {
 
 @attrs.frozen
 class EnvironmentSpec:
-    """What an environment shows, accepts and how long its episodes can last.
+    """What an environment shows and accepts, and how long its episodes last.
 
     Attributes:
         name: for messages.
@@ -87,6 +87,8 @@ class EnvironmentSpec:
             spaces = {name: _from_data(data[name]) for name in ("observation", "action", "target")}
             words = vocabulary.from_data(data["vocabulary"]) if data["vocabulary"] is not None else None
             spec = cls(**{**data, **spaces, "vocabulary": words})
+
+            # The data come from a file: everything is checked before it is used.
             limits = (spec.max_episode_steps, spec.num_episodes)
             if not isinstance(spec.name, str) or spec.observation is None or spec.action is None:
                 raise TypeError("a name or a space is missing")
@@ -105,19 +107,21 @@ def _as_data(space: SpaceNest | None) -> dict[str, Any] | None:
         return None
     if isinstance(space, dict):
         return {"kind": "mapping", "entries": {name: _as_data(entry) for name, entry in space.items()}}
+
+    # Fields by name; infinities are left out, as JSON knows none.
     kind = next(name for name, cls in KINDS.items() if type(space) is cls)
     values = {name: _finite(value) for name, value in attrs.asdict(space).items()}  # type: ignore[arg-type]
     return {"kind": kind, **{name: value for name, value in values.items() if value is not None}}
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> Any:
     """Returns a bound with None for an infinity; other values as they are."""
     if isinstance(value, tuple):
         return [_finite(item) for item in value]
     return None if value in (-math.inf, math.inf) else value
 
 
-def _from_data(data: Any, depth: int = 0) -> SpaceNest | None:
+def _from_data(data: object, depth: int = 0) -> SpaceNest | None:
     """Returns the space that was described; raises TypeError where none was, or a part is larger than any run's could be."""
     if data is None:
         return None
@@ -128,6 +132,8 @@ def _from_data(data: Any, depth: int = 0) -> SpaceNest | None:
         return _mapping(data.get("entries"), depth)
     if not isinstance(kind, str) or kind not in KINDS:
         raise TypeError(f"a kind of space is {str(kind)[:40]!r}")
+
+    # Fields of the space's class, then what only the whole space can tell.
     values = {name: value for name, value in data.items() if name != "kind" and value is not None}
     space = KINDS[kind](**_checked(values))
     if not isinstance(space, Array) and np.dtype(space.dtype).kind not in "iub":
@@ -139,18 +145,20 @@ def _from_data(data: Any, depth: int = 0) -> SpaceNest | None:
     return space
 
 
-def _are_starts(start: Any, space: Space) -> bool:
+def _are_starts(start: int | tuple[int, ...], space: Space) -> bool:
     """Whether choices can be counted from `start` in whole numbers of the space's dtype."""
     if not start:
         return type(start) in (int, tuple)
     if isinstance(start, tuple) != isinstance(space, MultiDiscrete) or np.dtype(space.dtype).kind not in "iu":
         return False
+
+    # The last choice counted from `start` has to fit into the dtype as well.
     info, (_, largest) = np.iinfo(space.dtype), space.limits or (0, 0)
     last = [first + int(count) for first, count in zip(np.ravel(start).tolist(), np.ravel(largest).tolist(), strict=True)]
     return int(info.min) <= min(np.ravel(start).tolist()) and max(last) <= int(info.max)
 
 
-def _mapping(entries: Any, depth: int) -> SpaceNest:
+def _mapping(entries: object, depth: int) -> SpaceNest:
     if not isinstance(entries, dict) or not 0 < len(entries) <= MOST_ENTRIES or depth >= DEEPEST:
         raise TypeError(f"the entries of a space are {str(entries)[:40]!r}")
     spaces = {name: _from_data(entry, depth + 1) for name, entry in entries.items()}
@@ -163,6 +171,7 @@ def _mapping(entries: Any, depth: int) -> SpaceNest:
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Returns the fields of a space from a file, lists as tuples; raises TypeError if one is not what a space has."""
+    # By field: what a file may say there.
     checked: dict[str, Any] = {}
     for name, value in values.items():
         valid = {
@@ -180,28 +189,29 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _without_none(value: Any, infinity: float) -> Any:
+def _without_none(value: object, infinity: float) -> Any:
     if isinstance(value, list):
         return tuple(_without_none(item, infinity) for item in value)
     return infinity if value is None else value
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value <= LARGEST
 
 
-def _are_sizes(value: Any, most: int = MOST_AXES) -> bool:
+def _are_sizes(value: object, most: int = MOST_AXES) -> bool:
     return isinstance(value, list) and len(value) <= most and all(map(_is_size, value))
 
 
-def _is_start(value: Any) -> bool:
+def _is_start(value: object) -> bool:
     limit = np.iinfo(np.int64).max // 2
     values = value if isinstance(value, list) else [value]
     return all(type(item) is int and abs(item) <= limit for item in values)
 
 
-def _is_bound(value: Any, depth: int = 0) -> bool:
+def _is_bound(value: object, depth: int = 0) -> bool:
     if isinstance(value, list):
         return depth < MOST_AXES and all(_is_bound(item, depth + 1) for item in value)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value is None or (is_number and abs(value) <= sys.float_info.max)  # which nan and larger whole numbers are not
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value is None
+    return abs(value) <= sys.float_info.max  # which nan and larger whole numbers are not

@@ -1,9 +1,9 @@
-"""Nests: a space, or a mapping of names to spaces; and what is done with values of such, written once."""
+"""Nests: functions of a space or a mapping of names to spaces, and of their values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -47,8 +47,10 @@ def pairs_of(space: SpaceNest, value: Nest) -> list[tuple[Space, Any]]:
 
 def is_batch(space: SpaceNest, value: Nest) -> bool:
     """Returns whether `value`, which conforms to `space`, has a batch axis."""
-    leaf, array = pairs_of(space, value)[0]
-    return array.ndim > len(leaf.shape)
+    while isinstance(space, dict):
+        name = min(space)
+        space, value = space[name], value[name]
+    return value.ndim > len(space.shape)
 
 
 def blank(space: SpaceNest, rows: int) -> Nest:
@@ -59,6 +61,21 @@ def blank(space: SpaceNest, rows: int) -> Nest:
 def copied(value: Nest) -> Nest:
     """Returns a nest of arrays with memory of its own."""
     return map_leaves(np.array, value)
+
+
+def is_array(space: SpaceNest) -> TypeGuard[Array]:
+    """Returns whether a space is a single array of quantities."""
+    return not isinstance(space, dict) and space.is_numeric
+
+
+def num_values_of(space: SpaceNest | None) -> int | None:
+    """Returns the number of values of a space that is a choice, or several choices among equally many; None of any other."""
+    return None if space is None or isinstance(space, dict) else space.num_values
+
+
+def targets_of(space: SpaceNest) -> SpaceNest:
+    """Returns the space of right answers to actions of this space, see `Space.of_targets`."""
+    return map_space(lambda leaf: leaf.of_targets(), space)
 
 
 def array_of(space: SpaceNest, who: str, name: str) -> Array:
@@ -72,9 +89,9 @@ def array_of(space: SpaceNest, who: str, name: str) -> Array:
     Raises:
         UsageError: it is of another kind.
     """
-    if not isinstance(space, Array):
-        raise errors.UsageError(f"{who} needs observations that are one array; environment {name!r} shows a {describe(space)}.")
-    return space
+    if isinstance(space, Array):  # the one place that narrows the type for all models
+        return space
+    raise errors.UsageError(f"{who} needs observations that are one array; environment {name!r} shows a {describe(space)}.")
 
 
 def choices_of(space: SpaceNest) -> Shape:
@@ -120,11 +137,13 @@ def conform(value: Nest, space: SpaceNest, who: str, what: str = "observation") 
         UsageError: entries are missing, a shape does not end in the space's, or its dtype can't hold the numbers.
     """
     if not isinstance(space, dict):
-        return _conform_array(value, space, f"{who} got an {what}")
+        return _conform_array(value, space, who, what)
     if not isinstance(value, dict) or value.keys() != space.keys():
         names = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
         raise errors.UsageError(f"{who} got an {what} with {names}; expected a mapping with the entries {sorted(space)}.")
     arrays = {name: conform(value[name], space[name], who, f"{what} entry {name!r}") for name in sorted(space)}
+
+    # All entries belong to the same steps, so their leading axes agree.
     batches = {array.shape[: array.ndim - len(leaf.shape)] for leaf, array in pairs_of(space, arrays)}
     if len(batches) > 1:
         raise errors.UsageError(
@@ -138,17 +157,23 @@ def random_values(space: SpaceNest, rows: int, generator: np.random.Generator) -
     return map_space(lambda leaf: leaf.random(rows, generator), space)
 
 
-def _conform_array(value: Any, space: Space, prefix: str) -> np.ndarray:
+def _conform_array(value: object, space: Space, who: str, what: str) -> np.ndarray:
+    if isinstance(value, np.ndarray) and value.shape == space.shape and value.dtype == space.dtype:
+        return value
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:  # lists of different lengths
         raise errors.UsageError(
-            f"{prefix} that is no array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
+            f"{who} got an {what} that is not an array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
         ) from error
+
+    # The last axes are the space's, those in front of them the batch's.
     rank = len(space.shape)
     if array.ndim < rank or array.shape[array.ndim - rank :] != space.shape:
-        raise errors.UsageError(f"{prefix} of shape {array.shape}; expected {space.shape}, or a batch of such.")
-    if array.dtype != space.dtype and not np.can_cast(array.dtype, space.dtype, "same_kind"):
-        raise errors.UsageError(f"{prefix} of dtype {array.dtype}; expected {space.dtype}.")
+        raise errors.UsageError(f"{who} got an {what} of shape {array.shape}; expected {space.shape}, or a batch of such.")
+    if array.dtype == space.dtype:
+        return array
+    if not np.can_cast(array.dtype, space.dtype, "same_kind"):
+        raise errors.UsageError(f"{who} got an {what} of dtype {array.dtype}; expected {space.dtype}.")
     with np.errstate(over="ignore"):  # finiteness is checked elsewhere
         return array.astype(space.dtype, copy=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import functools
 import math
-from typing import Any, TypeAlias, Union
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias, Union
 
 import attrs
 import numpy as np
@@ -24,10 +25,17 @@ class Space(abc.ABC):
     Attributes:
         shape: of one array.
         dtype: NumPy's name of it.
+        is_numeric: whether its numbers are quantities rather than choices.
+        num_values: of each element, where all are choices among equally many values; elsewhere None.
+        sizes: the number of values of each element, where they are choices among different numbers of values; elsewhere ().
     """
+
+    is_numeric: ClassVar[bool] = False
 
     shape: Shape
     dtype: str
+    num_values: int | None = None
+    sizes: tuple[int, ...] = ()
 
     @property
     @abc.abstractmethod
@@ -53,7 +61,7 @@ class Space(abc.ABC):
         return None
 
     def expected(self, element: tuple[int, ...]) -> str:
-        """Returns what the number at a place of an array must be, for messages."""
+        """Returns what a number at a place of an array has to be, for messages."""
         if self.limits is None:
             return f"a finite {self.dtype} number"
         low, high = (np.broadcast_to(limit, self.shape)[element] for limit in self.limits)
@@ -63,8 +71,18 @@ class Space(abc.ABC):
         """Returns actions `[..., *shape]` as the environment itself numbers them."""
         return action
 
+    def of_targets(self) -> Space:
+        """Returns the space of right answers: of choices, a negative one means that there is nothing to be right about."""
+        if self.limits is None:
+            return self
+        largest = np.broadcast_to(self.limits[1], self.shape)
+        return Array(self.shape, self.dtype, maximum=largest.tolist())
 
-def _bound(value: Any) -> Any:
+
+Bound: TypeAlias = "float | tuple[Any, ...]"  # of all elements of an array, or nested tuples with one for each
+
+
+def _bound(value: float | Sequence[Any] | np.ndarray) -> Bound:
     """Returns a bound as a number where it is the same for all elements, else as nested tuples."""
     if isinstance(value, (int, float)):
         return float(value)
@@ -92,6 +110,8 @@ class Array(Space):
     array([ -1., -10.], dtype=float32)
     """
 
+    is_numeric: ClassVar[bool] = True
+
     shape: Shape
     dtype: str = "float32"
     minimum: Any = attrs.field(default=-math.inf, converter=_bound)
@@ -115,6 +135,9 @@ class Array(Space):
     @property
     def num_features(self) -> int:
         return math.prod(self.shape)
+
+    def of_targets(self) -> Array:
+        return self
 
     def random(self, rows: int, generator: np.random.Generator) -> np.ndarray:
         low, high = np.maximum(self.low, -1.0), np.minimum(self.high, 1.0)
@@ -143,17 +166,19 @@ class Array(Space):
 
 
 @functools.lru_cache(maxsize=256)
-def _filled(bound: Any, shape: Shape, dtype: str) -> np.ndarray:
+def _filled(bound: Bound, shape: Shape, dtype: str) -> np.ndarray:
     array = np.broadcast_to(np.asarray(bound, np.float64), shape).astype(dtype if np.dtype(dtype).kind == "f" else np.float64)
     array.flags.writeable = False
     return array
 
 
 @functools.lru_cache(maxsize=256)
-def _whole_limits(minimum: Any, maximum: Any, dtype: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _whole_limits(minimum: Bound, maximum: Bound, dtype: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns the least and the largest whole number within bounds, None where the dtype, or its fractions, leave them open."""
     if np.dtype(dtype).kind not in "iu":
         return None
+
+    # Bounds as wide as the dtype's own limit nothing.
     info = np.iinfo(dtype)
     if np.all(np.asarray(minimum) <= info.min) and np.all(np.asarray(maximum) >= info.max):
         return None

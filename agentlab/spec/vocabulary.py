@@ -1,4 +1,4 @@
-"""Vocabularies: what the numbers of an observation and an action stand for, where they stand for text."""
+"""Vocabularies: the characters that the numbers of observations and actions stand for."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class Vocabulary(abc.ABC):
 
     @abc.abstractmethod
     def as_data(self) -> dict[str, Any]:
-        """Returns what `from_data` makes the vocabulary of again; JSON can hold it."""
+        """Returns data from which `from_data` restores the vocabulary; JSON can hold it."""
 
     def decode(self, values: np.ndarray) -> str:
         """Returns the text of the numbers `[N]`."""
         return "".join(self.texts([values]))
 
     def start(self) -> np.ndarray:
-        """Returns the number `[1]` int64 that a text goes on from if nothing else is given: a line break's, if known."""
+        """Returns the number `[1]` int64 that a text continues from by default: a line break's, if known."""
         unknown = self.unseen("\n")
         return self.encode("\n") if not unknown else np.ones(1, np.int64)
 
 
 @attrs.frozen
 class Characters(Vocabulary):
-    """One number per character. Number 0 stands for every character that was not seen, and reads as U+FFFD.
+    """One number per character. Number 0 stands for unknown characters, and reads as U+FFFD.
 
     Attributes:
         characters: those seen, in the order of their numbers, from 1 on.
@@ -79,9 +79,9 @@ class Characters(Vocabulary):
         return [character for character in dict.fromkeys(text) if character not in known]
 
     def texts(self, chunks: Iterable[np.ndarray]) -> Iterator[str]:
-        shown = UNSEEN + self.characters
+        alphabet = UNSEEN + self.characters
         for chunk in chunks:
-            yield "".join(shown[value] for value in chunk.tolist())
+            yield "".join(alphabet[value] for value in chunk.tolist())
 
     def as_data(self) -> dict[str, Any]:
         return {"kind": "characters", "characters": self.characters}
@@ -89,7 +89,7 @@ class Characters(Vocabulary):
 
 @attrs.frozen
 class Bytes(Vocabulary):
-    """One number per byte of the text's UTF-8 form, 256 of them: nothing is ever unseen.
+    """One number per byte of the text's UTF-8 form, 256 of them, so none is unknown.
 
     >>> Bytes().encode("aé").tolist()
     [97, 195, 169]

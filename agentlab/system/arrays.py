@@ -1,4 +1,4 @@
-"""Named arrays in safetensors files: written without a copy in memory, and read only as far as they are what they should be."""
+"""Named arrays in safetensors files: written without a copy in memory, verified as they are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import pathlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import attrs
 import ml_dtypes  # noqa: F401 - tells NumPy of bfloat16
@@ -29,13 +29,24 @@ AXES = 32  # of an array, at most
 CHANGED = "changed while it was read"
 
 
-def header(arrays: Mapping[str, Any]) -> bytes:
+class ArrayLike(Protocol):
+    """Anything with a shape and a dtype: an array, a variable, or a description of either."""
+
+    @property
+    def shape(self) -> Any: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+
+def header(arrays: Mapping[str, ArrayLike]) -> bytes:
     """Returns the beginning of a file of arrays, or of variables, by name.
 
     Raises:
         UnwritableError: the file could not be read back: an array has a dtype that safetensors doesn't know or too many
             axes, or there are too many arrays.
     """
+    # One entry for each array, their bytes one behind the other.
     entries, offset = {}, 0
     for name, array in arrays.items():
         dtype, shape = _dtype_of(array), [int(size) for size in array.shape]
@@ -44,6 +55,8 @@ def header(arrays: Mapping[str, Any]) -> bytes:
         end = offset + math.prod(shape) * dtype.itemsize
         entries[str(name)] = {"dtype": DTYPES[dtype.name], "shape": shape, "data_offsets": [offset, end]}
         offset = end
+
+    # Padded so that the arrays begin at a multiple of 8 bytes.
     head = json.dumps(entries).encode()
     head += b" " * (-len(head) % HEADER_LENGTH)
     if len(head) > files.TEXT_LIMIT or len(entries) != len(arrays):
@@ -74,6 +87,8 @@ def without_zeros(array: np.ndarray) -> np.ndarray:
     """Returns `array` without the trailing rows that are zeros bit by bit, such as a replay has that is not full yet."""
     if array.ndim == 0 or not array.nbytes:
         return array
+
+    # [rows, bytes]; then ever larger blocks from the end on, until one has a byte that is not 0.
     rows = np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
     end, step, most = len(rows), 1, max(1, BLOCK // rows.shape[1])
     while end:  # a ring that is full is seen to be so by its last row
@@ -87,7 +102,7 @@ def without_zeros(array: np.ndarray) -> np.ndarray:
 
 @attrs.frozen
 class _Entry:
-    """Where an array lies in a file, in bytes from its beginning."""
+    """The dtype, shape and offsets in bytes of an array in a file."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -125,6 +140,8 @@ class ArrayFile:
         self.name = name
         self._opened = opened
         weakref.finalize(self, opened.close).atexit = False
+
+        # Every block is hashed once here, and again when it is read: the file may change in between.
         self._size = os.fstat(opened.fileno()).st_size
         if size not in (None, self._size):
             raise UnreadableError(f"{name} has {self._size:,} bytes instead of {size:,}")
@@ -148,11 +165,11 @@ class ArrayFile:
         entries = self._entries.values()
         return sum((entry.end - entry.begin) // sizes.get(entry.dtype.itemsize, entry.dtype.itemsize) for entry in entries)
 
-    def likes(self, is_meant: Callable[[str], bool] = lambda _: True) -> dict[str, Any]:
+    def likes(self, is_meant: Callable[[str], bool] = lambda _: True) -> dict[str, ArrayLike]:
         """Returns the dtypes and shapes of the arrays whose names `is_meant`, by default all, as `check` takes them."""
         return {name: _Like(entry.dtype, entry.shape) for name, entry in self._entries.items() if is_meant(name)}
 
-    def check(self, expected: Mapping[str, Any], short: bool = False, prefix: str = "") -> None:
+    def check(self, expected: Mapping[str, ArrayLike], short: bool = False, prefix: str = "") -> None:
         """Compares names, shapes and dtypes with those of the `expected` variables or arrays; reads no array.
 
         Args:
@@ -163,6 +180,7 @@ class ArrayFile:
         Raises:
             UnreadableError: something is different.
         """
+        # The same names, then for each the same shape and dtype.
         differing = sorted({name for name in self._entries if name.startswith(prefix)} ^ set(expected))
         if differing:
             raise UnreadableError(f"{self.name} doesn't fit this agent: {', '.join(differing[:5])} on one side only")
@@ -173,7 +191,7 @@ class ArrayFile:
                 held = f"{DTYPES[entry.dtype.name]} {entry.shape}"
                 raise UnreadableError(f"{self.name} has {name} as {held}; expected {dtype.name} {shape}")
 
-    def check_rows(self, expected: Mapping[str, Any], rows: int) -> None:
+    def check_rows(self, expected: Mapping[str, ArrayLike], rows: int) -> None:
         """Compares names, dtypes and shapes as `check`; the first axis may have any length unless it is expected to be `rows`.
 
         Raises:
@@ -181,12 +199,12 @@ class ArrayFile:
         """
         self.check({name: _Like(_dtype_of(like), self._with_own_rows(name, like, rows)) for name, like in expected.items()})
 
-    def _with_own_rows(self, name: str, like: Any, rows: int) -> tuple[int, ...]:
+    def _with_own_rows(self, name: str, like: ArrayLike, rows: int) -> tuple[int, ...]:
         shape = tuple(like.shape)
         own = self._entries[name].shape if name in self._entries else shape
         return own[:1] + shape[1:] if shape and own and shape[0] != rows else shape
 
-    def read(self, name: str, like: Any, rows: range | None = None) -> np.ndarray:
+    def read(self, name: str, like: ArrayLike, rows: range | None = None) -> np.ndarray:
         """Returns an array that `check` has approved of, or some of its rows; those that `without_zeros` left out are zeros.
 
         Args:
@@ -200,12 +218,14 @@ class ArrayFile:
         entry = self._entries[name]
         if entry.shape == tuple(like.shape) and rows is None:
             return self._array(name, entry.shape, entry.begin)
-        wanted = range(like.shape[0]) if rows is None else rows
-        end = max(wanted.start, min(wanted.stop, entry.shape[0]))
+
+        # Rows that were left out are zeros.
+        selected = range(like.shape[0]) if rows is None else rows
+        end = max(selected.start, min(selected.stop, entry.shape[0]))
         row_bytes = math.prod(entry.shape[1:]) * entry.dtype.itemsize
-        whole = np.zeros((len(wanted), *entry.shape[1:]), entry.dtype)
-        stored = (end - wanted.start, *entry.shape[1:])
-        whole[: stored[0]] = self._array(name, stored, entry.begin + wanted.start * row_bytes)
+        whole = np.zeros((len(selected), *entry.shape[1:]), entry.dtype)
+        stored = (end - selected.start, *entry.shape[1:])
+        whole[: stored[0]] = self._array(name, stored, entry.begin + selected.start * row_bytes)
         return whole
 
     def read_all(self) -> dict[str, np.ndarray]:
@@ -219,6 +239,8 @@ class ArrayFile:
     def _array(self, name: str, shape: tuple[int, ...], begin: int) -> np.ndarray:
         array = np.empty(shape, self._entries[name].dtype)
         flat = array.reshape(-1).view(np.uint8)  # [bytes]
+
+        # Piece by piece, each checked against its hash.
         place = 0
         for piece in self._pieces(begin, begin + array.nbytes):
             flat[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
@@ -245,6 +267,7 @@ class ArrayFile:
 
     def _read(self, number: int) -> bytes:
         """Returns a block's bytes; raises UnreadableError if there are fewer than there were."""
+        # A block, or the rest of the file.
         begin = number * self._block
         length = min(self._block, self._size - begin)
         try:
@@ -269,20 +292,20 @@ class ArrayFile:
         return whole.hexdigest(), digests
 
     def _header(self) -> tuple[dict[str, Any], int, int]:
-        """Returns what the header says, and where the arrays begin and end in the file."""
+        """Returns the header, and where the arrays begin and end in the file."""
         head = b"".join(self._pieces(0, min(HEADER_LENGTH, self._size)))
         length = int.from_bytes(head, "little")
         begin = HEADER_LENGTH + length
         if len(head) < HEADER_LENGTH or length > files.TEXT_LIMIT or begin > self._size:
-            raise UnreadableError(f"{self.name} can't be read: it is no safetensors file")
+            raise UnreadableError(f"{self.name} can't be read: it is not a safetensors file")
         text = files.decoded(b"".join(self._pieces(HEADER_LENGTH, begin)), self.name)
         return files.parse_json(text, f"{self.name} can't be read: its header"), begin, self._size
 
 
-def _entries(said: dict[str, Any], begin: int, end: int, name: str) -> dict[str, _Entry]:
+def _entries(header: dict[str, Any], begin: int, end: int, name: str) -> dict[str, _Entry]:
     """Returns where the arrays of a file lie, one after the other from `begin` to `end`, by name."""
-    described = [key for key in said if key != "__metadata__"]
-    arrays = {key: entry for key in described if (entry := _entry(said[key], begin)) is not None}
+    described = [key for key in header if key != "__metadata__"]
+    arrays = {key: entry for key in described if (entry := _entry(header[key], begin)) is not None}
     place = begin
     for entry in sorted(arrays.values(), key=lambda entry: (entry.begin, entry.end)):
         place = entry.end if entry.begin == place else -1
@@ -291,10 +314,12 @@ def _entries(said: dict[str, Any], begin: int, end: int, name: str) -> dict[str,
     return arrays
 
 
-def _entry(value: Any, start: int) -> _Entry | None:
-    """Returns what a header says of an array whose bytes are counted from `start`; None if it is not well formed."""
+def _entry(value: object, start: int) -> _Entry | None:
+    """Returns the entry of an array in a header, its bytes counted from `start`; None if it is malformed."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         return None
+
+    # A header is untrusted: type and size of every field are checked before it is used.
     name, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     whole = all(isinstance(numbers, list) and all(type(number) is int for number in numbers) for numbers in (shape, offsets))
     if not whole or not isinstance(name, str) or name not in DTYPE_OF or len(shape) > AXES or len(offsets) != 2:
@@ -306,7 +331,7 @@ def _entry(value: Any, start: int) -> _Entry | None:
     return _Entry(dtype, tuple(shape), start + begin, start + end)
 
 
-def _dtype_of(array: Any) -> np.dtype:
+def _dtype_of(array: ArrayLike) -> np.dtype:
     return np.dtype(getattr(array.dtype, "as_numpy_dtype", array.dtype))
 
 

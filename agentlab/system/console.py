@@ -1,4 +1,4 @@
-"""The standard streams, of which any may be closed, go away or fill up while a program runs."""
+"""The standard streams, any of which may be closed or fill up while a program runs."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def print_line(line: str, stream: TextIO | None = None) -> OSError | ValueError 
     return None
 
 
-def is_terminal(stream: Any) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
     """Returns whether a stream, which may be None or closed, leads to a terminal."""
     try:
-        return bool(stream.isatty())
+        return stream is not None and stream.isatty()
     except (AttributeError, OSError, ValueError):
         return False
 
 
-def is_redirected(stream: Any) -> bool:
+def is_redirected(stream: TextIO | None) -> bool:
     """Returns whether a stream leads into a pipe or a file, rather than to a terminal or into an object of Python's own."""
     try:
-        return not os.isatty(stream.fileno())
+        return stream is not None and not os.isatty(stream.fileno())
     except (AttributeError, OSError, ValueError):
         return False
 
 
 class Lossy:
-    """A stream that drops what can't be written, for those who print while a run trains.
+    """A stream that drops what can't be written, for output while a run trains.
 
     Args:
         stream: what to write to.
@@ -64,7 +64,7 @@ class Lossy:
 
 
 class Checked:
-    """A stream of which what can't be written is an OutputFault, for commands whose output is all there is of them.
+    """A stream that raises an OutputFault if it can't be written, for commands whose purpose is their output.
 
     Args:
         stream: what to write to.
@@ -74,11 +74,11 @@ class Checked:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with _told():
+        with _refuse_unwritable():
             return self._stream.write(text)
 
     def flush(self) -> None:
-        with _told():
+        with _refuse_unwritable():
             self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -86,10 +86,10 @@ class Checked:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _refuse_unwritable() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # whoever reads has enough
+    except BrokenPipeError:  # the reader has left
         raise
     except OSError as error:
         raise output_fault(error) from error
@@ -101,8 +101,8 @@ def output_fault(error: OSError) -> errors.OutputFault:
 
 
 @contextlib.contextmanager
-def blocking(stream: Any) -> Iterator[None]:
-    """Has a stream wait for whoever reads it, where another program left it otherwise; as it was before, afterwards."""
+def blocking(stream: TextIO) -> Iterator[None]:
+    """Makes writes to a stream wait for its reader, inside the block, if another program has left it non-blocking."""
     try:
         descriptor = stream.fileno()
         before = os.get_blocking(descriptor)
@@ -117,7 +117,7 @@ def blocking(stream: Any) -> Iterator[None]:
             os.set_blocking(descriptor, before)
 
 
-def give_up(stream: Any) -> None:
+def give_up(stream: TextIO) -> None:
     """Leads a stream that can't be written to nowhere; as it ends, the interpreter would fail at what it still holds."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""Files: read without trusting whoever wrote them, and JSON that is written within the limits of its reader."""
+"""Files: read without trusting their author, and JSON that is written within the limits of its reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os
 import pathlib
 import stat
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 TEXT_LIMIT = 16 * 2**20  # bytes of a config, a manifest, a TOML file or the header of an array file
 REASONS = 5  # of many in one sentence
@@ -24,7 +24,7 @@ OTHER_ENCODINGS = {  # the longer marks first: one of UTF-32 begins with one of 
 
 
 class UnreadableError(Exception):
-    """A file is missing, is not a plain file, or holds something else than it should; the message says what."""
+    """A file is missing, is not a plain file, or has unexpected contents; the message says what is wrong."""
 
 
 class UnwritableError(Exception):
@@ -43,12 +43,15 @@ def open_plain(path: str | pathlib.Path, within: int | None = None, follow: bool
     Raises:
         UnreadableError: it is missing, is a link that is not followed, or is a directory, a device or a pipe.
     """
+    # No waiting for a pipe's other end, no controlling terminal, and no link out of the directory.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
         _check_plain(path, os.stat(path, dir_fd=within, follow_symlinks=follow))  # opening some devices does something
         descriptor = os.open(path, flags, dir_fd=within)
     except (OSError, ValueError) as error:
         raise UnreadableError(reason(path, error)) from error
+
+    # Once more, of what was opened: the name may stand for another file by now.
     try:
         _check_plain(path, os.fstat(descriptor))
     except UnreadableError:
@@ -97,6 +100,7 @@ def decoded(data: bytes, name: str) -> str:
     Raises:
         UnreadableError: they are in another encoding, or no text; with the offset of the first byte that shows it.
     """
+    # The marks of UTF-16 and UTF-32 make a better message than the first byte that is no UTF-8.
     for mark, encoding in OTHER_ENCODINGS.items():
         if data.startswith(mark):
             raise UnreadableError(f"{name} can't be read: it is {encoding}; expected UTF-8")
@@ -142,6 +146,7 @@ def json_bytes(data: Mapping[str, Any], name: str, indent: int | None = 1) -> by
         UnwritableError: there is a number in it that is not finite, a key that is no text, or something that JSON doesn't
             know; or it is nested too deep, or larger than what is read.
     """
+    # Read back at once: what can't be read again must not replace what can.
     try:
         written = (json.dumps(_plain(data), indent=indent, allow_nan=False) + "\n").encode("ascii")
         parse_json(written.decode("ascii"), name)
@@ -154,7 +159,7 @@ def json_bytes(data: Mapping[str, Any], name: str, indent: int | None = 1) -> by
     return written
 
 
-def with_nulls(value: Any) -> Any:
+def with_nulls(value: object) -> Any:
     """Returns a value with None for each number in it that is not finite, which JSON doesn't know."""
     if isinstance(value, Mapping):
         return {key: with_nulls(item) for key, item in value.items()}
@@ -171,7 +176,7 @@ def some(reasons: Iterable[str]) -> str:
     return "; ".join(listed[:REASONS]) + more
 
 
-def sync(opened: Any) -> None:
+def sync(opened: IO[Any]) -> None:
     """Has the system put on disk what was written to an open file."""
     opened.flush()
     os.fsync(opened.fileno())
@@ -206,7 +211,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Returns a value with Python's own numbers and lists for NumPy's; raises TypeError for a key that is no text."""
     if isinstance(value, Mapping):
         for key in value:
@@ -218,10 +223,10 @@ def _plain(value: Any) -> Any:
     return _plain_number(value)
 
 
-def _plain_number(value: Any) -> Any:
+def _plain_number(value: object) -> Any:
     """Returns the Python number, or lists of them, for a NumPy scalar or array; anything else as it is."""
     return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
 
 
-def _null_unless_finite(value: Any) -> Any:
+def _null_unless_finite(value: object) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

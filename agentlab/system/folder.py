@@ -1,4 +1,4 @@
-"""Folders held open: their files are read and written wherever they were moved to, and no symbolic link in them is followed."""
+"""Open folders: their files are read and written even if the folder is moved, and no symbolic link in them is followed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Folder:
-    """A directory held open by a descriptor: another that takes its place under its name is not taken for it.
+    """A directory held open by a descriptor, so that another directory of the same name can't take its place.
 
     Whatever is written goes to a new file, so that neither a symbolic nor a hard link in it leads a write elsewhere.
 
@@ -36,7 +36,7 @@ class Folder:
 
     @classmethod
     def open(cls, path: pathlib.Path, follow: bool = True) -> Folder:
-        """Opens the directory that a user named; a link in its place is followed unless told not to.
+        """Opens the directory that a user named; a link in its place is followed by default.
 
         Raises:
             OSError: there is none, or it can't be opened.
@@ -70,7 +70,7 @@ class Folder:
         return self._status(name) is not None
 
     def is_folder(self, name: str) -> bool:
-        """Returns whether there is a directory of this name; a link to one is none."""
+        """Returns whether there is a directory of this name; a link to one doesn't count."""
         status = self._status(name)
         return status is not None and stat.S_ISDIR(status.st_mode)
 
@@ -138,6 +138,7 @@ class Folder:
         Raises:
             OSError: it can't be written; what was there before is untouched.
         """
+        # Whole and on disk before it takes the name; the directory is synced so that the name lasts.
         temporary = f".{name}"
         opened = self.create(temporary)
         try:
@@ -147,7 +148,7 @@ class Folder:
             self.rename(temporary, self, name)
             self.sync()
         except BaseException:
-            with contextlib.suppress(OSError):  # what went wrong is raised already; a full disk is told of at closing too
+            with contextlib.suppress(OSError):  # what went wrong is raised already; a full disk is reported at closing too
                 self.remove(temporary)
                 opened.close()
             raise

@@ -1,4 +1,4 @@
-"""Whether what is about to be allocated fits into memory: told before, not by the operating system killing the process."""
+"""Raises before allocating more memory than is free, rather than letting the operating system kill the process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_free(needed: int, what: str, setting: str) -> None:
 
 
 def free_bytes() -> int | None:
-    """Returns the bytes that a process can still get without swapping, within its container; None if that can't be told."""
+    """Returns the bytes that a process can still get without swapping, within its container; None if unknown."""
     try:
         fields = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
     except OSError:  # not Linux

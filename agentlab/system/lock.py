@@ -1,4 +1,4 @@
-"""A lock on a directory: of two processes, or two runs in one process, exactly one goes on."""
+"""A lock on a directory: of two processes, or two runs in one process, exactly one gets it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _guard = threading.Lock()  # of that table
 
 
 class DirectoryLock:
-    """Holds a directory until it is released or the process ends, however it ends.
+    """Locks a directory until it is released or the process ends, however it ends.
 
     The lock is of the open file (`flock`), so that closing the file elsewhere in this process doesn't give it up. Processes
     that are forked from this one let go of it at once: they don't keep holding it when this one is gone.
@@ -36,7 +36,7 @@ class DirectoryLock:
         folder: to hold; a file `.lock` in it names the process.
 
     Raises:
-        UsageError: somebody else holds it.
+        UsageError: another process or run holds it.
         UnreadableError: `.lock` is a symbolic link, or no plain file.
         OSError: the directory can't be written.
     """
@@ -63,6 +63,7 @@ def _locked(folder: Folder) -> tuple[int, ...]:
 
     Network file systems have no locks on directories.
     """
+    # The directory is locked, not only a file in it, which anybody could remove.
     directory = os.open(".", DIRECTORY, dir_fd=folder.descriptor)
     try:
         try:
@@ -87,6 +88,7 @@ def _read_holder(folder: Folder) -> str:
 def _locked_file(folder: Folder) -> int:
     """Returns the descriptor of a locked file that no other directory has too."""
     while True:
+        # Between opening and locking, the file may have been removed or replaced; then try again.
         descriptor = _opened(folder)
         try:
             if not _take(descriptor, folder):
@@ -116,6 +118,7 @@ def _opened(folder: Folder) -> int:
 
 
 def _take(descriptor: int, folder: Folder) -> bool:
+    # Some network file systems know no locks: warn rather than refuse.
     """Returns whether the file's lock was free; it is this process's then, until the descriptor is closed."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, threads, kernels and vector instructions, which decide how sums are rounded; when it began."""
+"""Facts of the machine: versions, threads, kernels and vector instructions, which affect rounding; and the process's age."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from importlib import metadata
 from typing import Any
 
-ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # the variable by which TensorFlow is told whether to use oneDNN's kernels, as it is imported
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # the variable that tells TensorFlow at import whether to use oneDNN's kernels
 LIBRARIES = ("agentlab", "tensorflow", "keras", "numpy", "gymnasium")
 
 
@@ -24,20 +24,22 @@ def facts() -> dict[str, Any]:
     }
 
 
-def differences(told: dict[str, Any]) -> list[str]:
-    """Returns what is different here from what `facts` told elsewhere, each as a clause; it may round sums otherwise."""
-    here, found = facts(), []
+def differences(facts_there: dict[str, Any]) -> list[str]:
+    """Returns the ways in which this machine differs from `facts` of another, as clauses; any of them can change rounding."""
+    here, changes = facts(), []
     for kind in ("versions", "threads", "kernels"):
-        there = told.get(kind)
+        there = facts_there.get(kind)
         there = there if isinstance(there, dict) else {}
         for name, value in here[kind].items():
             if there.get(name) != value:
-                found.append(f"{name} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
-    flags = told.get("cpu_flags")
+                changes.append(f"{name} {str(there.get(name, 'unknown'))[:40]} then, {value} now")
+
+    # The kernels that TensorFlow chooses depend on these.
+    flags = facts_there.get("cpu_flags")
     differing = sorted(set(here["cpu_flags"]) ^ {flag for flag in flags or () if isinstance(flag, str)})
     if differing:
-        found.append(f"CPU flags {', '.join(differing)[:200]} on one of the machines only")
-    return found
+        changes.append(f"CPU flags {', '.join(differing)[:200]} on one of the machines only")
+    return changes
 
 
 def process_age() -> float:

@@ -1,15 +1,14 @@
-"""Ranges: what the numbers of a variable can be, so that a checkpoint that holds others is refused before they are used."""
+"""Ranges of a variable's numbers: a checkpoint with others is refused before they are used."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
-from agentlab.system.arrays import ArrayFile
+from agentlab.system.arrays import ArrayFile, ArrayLike
 from agentlab.system.files import UnreadableError
 
 
@@ -58,9 +57,12 @@ def complaint(array: np.ndarray, span: Range, begin: int = 0) -> str:
         span: whose limits are numbers.
         begin: how many elements of the variable come before.
     """
+    # Whole numbers are finite by nature.
     flat = array.reshape(-1)
     if span == FINITE and flat.dtype.kind in "biu":
         return ""
+
+    # Rows that were never written hold zeros, whatever the range.
     unused = max(0, span.used - begin) if span.used is not None else len(flat)
     right = _is_right(flat, span)
     right[unused:] &= flat[unused:] == 0
@@ -110,7 +112,7 @@ class CheckedFile:
         held = {name: int(self.read(name, likes[name])) for name in sorted(limits)}
         self._ranges = resolved(ranges, held.__getitem__)
 
-    def read(self, name: str, like: Any, rows: range | None = None) -> np.ndarray:
+    def read(self, name: str, like: ArrayLike, rows: range | None = None) -> np.ndarray:
         """Returns what `ArrayFile.read` does.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Whether there is a screen: where there is none, drawing in a window may end the process by a signal."""
+"""Whether there is a screen: without one, drawing in a window may end the process by a signal."""
 
 from __future__ import annotations
 

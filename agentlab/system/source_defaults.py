@@ -1,4 +1,4 @@
-"""The value of a setting's default, as far as its source text tells: through `attrs.field`, factories and helpers."""
+"""Reads the default of a setting from source text: through `attrs.field`, factories and helpers."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def text_of(value: ast.expr | None, find: Find) -> str:
         value: what the class body assigns to the attribute; None if it only annotates it.
         find: returns the function or value of a name, to see through constants, and through helpers that return a field.
     """
+    # A name stands for a constant, a call for a field, a factory, or a function that returns a field.
     if isinstance(value, ast.Name):
         constant = find(value.id)
         return ast.unparse(constant if isinstance(constant, LITERALS) else value)
@@ -31,6 +32,8 @@ def text_of(value: ast.expr | None, find: Find) -> str:
         return _of_field(value, find)
     if name == "Factory":
         return _made(value.args[0]) if value.args else ""
+
+    # A function of the module, such as `positive(0.5)`: its parameters are replaced by the arguments.
     function = find(name)
     field = _returned_field(function) if isinstance(function, ast.FunctionDef) else None
     if isinstance(function, ast.FunctionDef) and field is not None:
@@ -39,7 +42,7 @@ def text_of(value: ast.expr | None, find: Find) -> str:
 
 
 def argument(call: ast.Call, name: str) -> ast.expr | None:
-    """Returns what a call gives as the keyword argument `name`, or None."""
+    """Returns the keyword argument `name` of a call, or None."""
     return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
 
 
@@ -56,7 +59,7 @@ def _of_field(field: ast.Call, find: Find) -> str:
 
 
 def _made(factory: ast.expr) -> str:
-    """Returns what a factory makes, as an expression."""
+    """Returns the result of a factory, as an expression."""
     if isinstance(factory, ast.Lambda):
         return ast.unparse(factory.body)
     name = ast.unparse(factory)
@@ -78,10 +81,10 @@ def parameter_defaults(parameters: ast.arguments) -> dict[str, ast.expr]:
 
 
 def _arguments(function: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr]:
-    """Returns what a call gives a function's parameters, their defaults included, by name."""
+    """Returns the arguments of a call by parameter name, defaults included."""
     positional = [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
-    given = dict(zip(positional, call.args, strict=False))
-    return parameter_defaults(function.args) | given | {each.arg: each.value for each in call.keywords if each.arg}
+    values = dict(zip(positional, call.args, strict=False))
+    return parameter_defaults(function.args) | values | {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
 
 
 def _bound(field: ast.Call, values: dict[str, ast.expr]) -> ast.Call:
@@ -90,4 +93,4 @@ def _bound(field: ast.Call, values: dict[str, ast.expr]) -> ast.Call:
     def replaced(value: ast.expr) -> ast.expr:
         return values.get(value.id, value) if isinstance(value, ast.Name) else value
 
-    return ast.Call(field.func, field.args, [ast.keyword(each.arg, replaced(each.value)) for each in field.keywords])
+    return ast.Call(field.func, field.args, [ast.keyword(keyword.arg, replaced(keyword.value)) for keyword in field.keywords])

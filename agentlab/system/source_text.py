@@ -1,4 +1,4 @@
-"""What a plugin's source text says of it: `list` and `info` read files instead of importing them, and so TensorFlow."""
+"""Reads descriptions of parts from source text: `list` and `info` import no plugin, and so no TensorFlow."""
 
 from __future__ import annotations
 
@@ -63,16 +63,18 @@ def find(target: str) -> Definition | None:
     Raises:
         UnreadableError: the module is not installed, does not parse, or has no such attribute.
     """
-    return _found(target, ())
+    return _find(target, ())
 
 
-def _found(target: str, behind: tuple[str, ...]) -> Definition | None:
+def _find(target: str, behind: tuple[str, ...]) -> Definition | None:
     """Returns the definition of a target that the targets `behind` import it as, which must not be one of them."""
     module, _, attribute = (part.strip() for part in target.partition("[")[0].partition(":"))
     if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         raise UnreadableError(f"{target!r} is not of the form module:attribute")
     if target in behind:
         raise UnreadableError(f"{target!r} is imported from itself")
+
+    # Follow the import until the class or the value is defined in that file.
     file = locate(module) or getattr(sys.modules.get(module), "__file__", None)  # the second of a single file in use
     if file is None:
         raise UnreadableError(f"module {module!r} is not installed")
@@ -83,13 +85,15 @@ def locate(module: str) -> str | None:
     """Returns the file of a module without importing it or its parents, or None where there is none."""
     path: Any = None
     name, spec = "", None
+
+    # Part by part, as the import system does, but nothing is executed.
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
     for part in module.split("."):
         if name and path is None:
             return None  # what is no package has no modules
         name = f"{name}.{part}" if name else part
         specs = (finder.find_spec(name, path) for finder in finders)
-        spec = next((found for found in specs if found is not None), None)
+        spec = next((module_spec for module_spec in specs if module_spec is not None), None)
         if spec is None:
             return None
         path = spec.submodule_search_locations
@@ -97,7 +101,7 @@ def locate(module: str) -> str | None:
 
 
 def documented(text: str) -> dict[str, str]:
-    """Returns what a docstring's "Attributes:" or "Args:" section says, by name."""
+    """Returns the entries of a docstring's "Attributes:" or "Args:" section, by name."""
     section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text + "\n", re.MULTILINE)
     entries = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section.group(1), re.MULTILINE) if section else []
     return {name: " ".join(words.split()) for name, words in entries}
@@ -152,7 +156,9 @@ def _defined(module: _Module, attribute: str, behind: tuple[str, ...]) -> Defini
         if isinstance(node, ast.ImportFrom):
             original = next((alias.name for alias in node.names if (alias.asname or alias.name) == attribute), None)
             if original:
-                return _found(f"{module.absolute(node)}:{original}", behind) or Definition("")
+                return _find(f"{module.absolute(node)}:{original}", behind) or Definition("")
+
+    # Defined in a way that the text can't tell, such as by a call; or not at all.
     if "." in attribute or module.mentions(attribute):
         return Definition("")
     raise UnreadableError(f"{module.name!r} defines no {attribute!r}")
@@ -192,6 +198,7 @@ def _keys(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], method: 
 
 
 def _fields(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], texts: dict[str, str]) -> tuple[Field, ...]:
+    # Inherited fields first; the class's own replace them.
     fields = {field.name: field for base in node.bases for field in _inherited(module, node, base, behind)}
     for item in node.body:
         if (
@@ -219,6 +226,7 @@ def _parameters(constructor: ast.FunctionDef, texts: dict[str, str]) -> Iterator
 
 def _binding(module: _Module, name: str, behind: tuple[str, ...] = ()) -> ast.FunctionDef | ast.expr | None:
     """Returns the function or value that a module gives a name, itself or by importing it; None if its text doesn't tell."""
+    # Its own definition, or the one that it imports.
     for node in _statements(module.tree):
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return node

@@ -1,4 +1,4 @@
-"""Tracebacks: what somebody else's code raised, in one line, and where in that code it happened."""
+"""Tracebacks: what other people's code raised, in one line, and where in that code it happened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-LONGEST_TEXT = 300  # characters of somebody else's message
+LONGEST_TEXT = 300  # characters of a foreign message
 OWN = {"agentlab", "agentlab_envs"}
 LIBRARIES = OWN | {"absl", "attr", "attrs", "gymnasium", "keras", "numpy", "stevedore", "tensorflow", "wrapt"}
 GENERATED = "__autograph_generated_file"  # how the names of TensorFlow's converted source files begin
@@ -19,12 +19,12 @@ _GRAPH_PLACE = re.compile(r'^ *File "([^"]+)", line (\d+), in .*$', re.MULTILINE
 _GRAPH_MARKS = re.compile(r"\{\{(?:function_)?node [^}]*\}\}|\[\[\s*\]\]|\[Op:[^\]]*\](?: name: ?)?")
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Returns an exception with the place it comes from: "KeyError: 'lost'. It happened in my_environment.py, line 12"."""
-    return described(error) + place(error)
+    return summarize_error(error) + place(error)
 
 
-def described(error: BaseException) -> str:
+def summarize_error(error: BaseException) -> str:
     """Returns an exception in one line, whatever its text: "KeyError: 'lost'", or "NotImplementedError" where there is none."""
     try:
         text = " ".join(_telling(str(error)).split())
@@ -35,7 +35,7 @@ def described(error: BaseException) -> str:
 
 
 def _telling(text: str) -> str:
-    """Returns what a message says, without where: Keras puts it in bold, TensorFlow behind the places in the source."""
+    """Returns a message without the location: Keras prints it in bold, TensorFlow after the places in the source."""
     if text.startswith("Exception encountered when calling") and (bold := _BOLD.search(text)):
         return bold.group(1)
     if text.startswith("in user code:"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
+
+from agentlab.tensors.aliases import Tensor
 
 
 class Adam(keras.optimizers.Adam):
@@ -15,16 +15,18 @@ class Adam(keras.optimizers.Adam):
     half. With `amsgrad` it is Keras's.
     """
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Tensor, variable: tf.Variable, learning_rate: Tensor) -> None:
         """Changes `variable` and its two moments by one step along `gradient`."""
+        # The fused kernel knows no amsgrad.
         if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
         index = self._get_variable_index(variable)
 
-        def number(value: Any) -> Any:
+        def number(value: float | Tensor) -> Tensor:
             return tf.cast(value, variable.dtype)
 
+        # One kernel instead of a dozen operations for each variable.
         step = number(self.iterations.value + 1)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
+from agentlab.tensors.aliases import Tensor
 
-def sum_of_losses(model: keras.Model) -> Any:
+
+def sum_of_losses(model: keras.Model) -> Tensor:
     """Returns the sum of the losses that layers added in the model's latest call, a float32 scalar; traceable.
 
     Weight regularization is included. A model knows the losses of its latest call only, and it may be called again before it

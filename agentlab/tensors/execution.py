@@ -12,12 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.errors import AgentlabError, UsageError
+from agentlab.tensors.aliases import Nest, Tensor
 
 MODES = ("auto", "eager", "graph", "xla")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "For"}
 ALIGNMENT = 64  # bytes, of the memory of a tensor
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+
+_call = tf.raw_ops.StatefulPartitionedCall
 
 
 def resolve(execution: str, model: keras.Model, gear: str = "host") -> str:
@@ -40,6 +43,7 @@ def use_threads(count: int) -> None:
     Raises:
         UsageError: TensorFlow has run an operation in this process, with another number of threads.
     """
+    # 0 leaves the choice to TensorFlow.
     if not count:
         return
     try:
@@ -61,7 +65,7 @@ class Compiled:
     """A function run as a graph or through XLA, its Python `if` and `while` on tensors included.
 
     Converting control flow (AutoGraph) costs seconds for a whole loop, and hardly any part has some. So functions are traced
-    plainly first; where Python meets a tensor's truth value, TensorFlow says so, and they are traced anew with AutoGraph.
+    plainly first; where Python meets a tensor's truth value, TensorFlow says so, and they are traced again with AutoGraph.
 
     Args:
         function: of tensors.
@@ -72,11 +76,11 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], execution: str, signature: list[tf.TensorSpec] | None = None) -> None:
         self._options: dict[str, Any] = {"jit_compile": execution == "xla", "input_signature": signature}
         # TensorFlow counts traces by line of source, whatever object a method is of, and warns of too many: another run would
-        # seem to trace the last one's loop anew. A partial function is counted by itself.
+        # seem to retrace the last one's loop. A partial function is counted by itself.
         self._plain = functools.partial(function)
         self._function = tf.function(self._plain, autograph=False, **self._options)
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Nest) -> Any:
         """Runs the function."""
         return self._or_converted(lambda: self._function(*arguments))
 
@@ -85,7 +89,7 @@ class Compiled:
         return self._or_converted(lambda: self._function.get_concrete_function())
 
     def trace_count(self) -> int:
-        """Returns how often the function was traced; more than once per signature means that something made it compile anew."""
+        """Returns how often the function was traced; more than once per signature means that something recompiled it."""
         return self._function.experimental_get_tracing_count()
 
     def _or_converted(self, use: Callable[[], Any]) -> Any:
@@ -93,9 +97,11 @@ class Compiled:
             return use()
         except tf.errors.OperatorNotAllowedInGraphError:
             self._function = tf.function(self._plain, autograph=True, **self._options)
+
+        # Once more as AutoGraph converts it, with tf.cond and tf.while_loop in the place of Python's.
         try:
             return use()
-        except AgentlabError as error:  # AutoGraph raises it anew, with every line of Python on the way in its message
+        except AgentlabError as error:  # AutoGraph reraises it, with every line of Python on the way in its message
             raise _first(error) from None
 
 
@@ -106,17 +112,29 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def repeat(body: Callable[[Any], Any], carry: Any, count: Any) -> Any:
+def repeat(
+    body: Callable[[Nest], Nest], carry: Nest, count: int | Tensor, stop: Callable[[Nest], Tensor] | None = None
+) -> Nest:
     """Returns `carry` after `count` (int64 scalar) times `carry = body(carry)`: a loop of the graph, or of Python if eager.
 
-    The count is no constant of the compiled program, which a `range` would make it: XLA would compile anew for each.
+    The count isn't a constant of the compiled program, as with `range`, for which XLA would recompile at every new count.
+
+    Args:
+        body: of the loop.
+        carry: any structure of tensors.
+        count: how often at most.
+        stop: returns, from the carry, whether the loop ends before (a bool scalar); None if it never does.
     """
     autograph = tf.__internal__.autograph
     converted = body
     if not tf.executing_eagerly():  # then as converted as the caller, see `Compiled`
         converted = autograph.tf_convert(body, autograph.control_status_ctx())
+
+    def goes_on(index: Any, held: Any) -> Any:
+        return index < count if stop is None else (index < count) & ~stop(held)
+
     start = tf.constant(0, tf.int64)
-    return tf.while_loop(lambda index, _: index < count, lambda index, held: (index + 1, converted(held)), (start, carry))[1]
+    return tf.while_loop(goes_on, lambda index, held: (index + 1, converted(held)), (start, carry))[1]
 
 
 class GraphCall:
@@ -131,23 +149,25 @@ class GraphCall:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> None:
-        def copying(*tensors: Any) -> Any:
+        def copying(*tensors: Tensor) -> Tensor:
             return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
+        # Everything a call needs besides its arguments, looked up once.
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
         self._inlets = [Inlet() for _ in signature]
         self._lock = threading.Lock()
-        self._captures = list(self._concrete.captured_inputs)
+        # What the function takes: a tensor for each of the signature, and what it captured.
+        self._arguments: list[Any] = [None] * len(self._inlets) + list(self._concrete.captured_inputs)
         self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
         self._executor = "SINGLE_THREADED_EXECUTOR" if _is_straight(self._concrete.graph) else ""
 
-    def __call__(self, *arrays: Any) -> list[tf.Tensor]:
+    def __call__(self, *arrays: Tensor) -> list[tf.Tensor]:
         """Returns the flat outputs for arrays or tensors that match the signature."""
+        arguments = self._arguments
         with self._lock:  # another thread's array would get in between
-            tensors = [inlet.tensor(array) for inlet, array in zip(self._inlets, arrays, strict=True)]
-            return tf.raw_ops.StatefulPartitionedCall(
-                args=tensors + self._captures, Tout=self._dtypes, f=self._concrete, executor_type=self._executor
-            )
+            for index, (inlet, array) in enumerate(zip(self._inlets, arrays, strict=True)):
+                arguments[index] = inlet.tensor(array)
+            return _call(args=arguments, Tout=self._dtypes, f=self._concrete, executor_type=self._executor)
 
 
 class Inlet:
@@ -160,7 +180,7 @@ class Inlet:
     def __init__(self) -> None:
         self._renew(np.zeros(0, np.uint8))
 
-    def tensor(self, array: Any) -> Any:
+    def tensor(self, array: Tensor) -> Tensor:
         """Returns a tensor of the elements of `array`, good until the next call; `array` itself if it is a tensor."""
         if not isinstance(array, np.ndarray):
             return array

@@ -1,4 +1,4 @@
-"""Budgets: how much Keras may build for a name and its settings, counted as it is about to, in the thread that asks."""
+"""Budgets for what Keras builds from a name and settings: counted per thread, before memory is allocated."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ def at_most(
         UsageError: that of `refusal`, before more is allocated.
     """
     budget = _Budget({"weights": weights, "metrics": metrics, "layers": layers}, refusal)
+
+    # Keras's methods are replaced while anybody counts, in any thread.
     with _changing:
         if not _budgets:
             _count()
@@ -105,7 +107,7 @@ def _counting_elements(original: Callable[..., Any], kind: str) -> Callable[...,
     """Returns Keras's `add_weight` or `add_variable`, which then counts."""
 
     @functools.wraps(original)
-    def add(self: Any, shape: Any = None, *arguments: Any, **named: Any) -> Any:
+    def add(self: Any, shape: tuple[int, ...] | None = None, *arguments: Any, **named: Any) -> Any:
         _spend(kind, math.prod(shape or ()))
         return original(self, shape, *arguments, **named)
 

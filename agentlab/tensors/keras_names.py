@@ -1,4 +1,4 @@
-"""Keras's own losses, metrics, activations and initializers by name: closed tables, and nothing of Keras's deserialisation.
+"""Keras's losses, metrics, activations and initializers by name, from closed tables instead of Keras's deserialisation.
 
 `keras.metrics.get` and its like build whatever a table names, functions of any module of Keras among it. What a file or a
 command line names is looked up here instead, and gets plain arguments only.
@@ -11,12 +11,13 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from agentlab import errors
 from agentlab.tensors import keras_budget
+from agentlab.tensors.aliases import Tensor
 
 ABBREVIATIONS = {
     "mse": "mean_squared_error",
@@ -32,16 +33,20 @@ LONGEST_ARGUMENT = 255  # characters, or elements of a list
 MOST_ELEMENTS = 2**24  # that the variables of all metrics of a trainer may have
 
 
-def loss(given: Any) -> Callable[[Any, Any], Any]:
+Loss: TypeAlias = "str | dict[str, Any] | Callable[[Tensor, Tensor], Tensor] | keras.losses.Loss"  # by name, or itself
+Metric: TypeAlias = "str | dict[str, Any] | Callable[[Tensor, Tensor], Tensor] | keras.metrics.Metric"
+
+
+def loss(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
     """Returns the loss of a name, or of a table with `name` and arguments; an object that can be called, itself.
 
     Raises:
         UsageError: there is none, or it does not take the arguments.
     """
-    return _resolve(given, "loss", _losses(), "mean_absolute_error")
+    return _resolve(loss, "loss", _losses(), "mean_absolute_error")
 
 
-def metrics(given: Sequence[Any]) -> list[keras.metrics.Metric]:
+def metrics(metrics: Sequence[Metric]) -> list[keras.metrics.Metric]:
     """Returns the metrics of names, or of tables with `name` and arguments; of objects, what measures by them.
 
     Raises:
@@ -49,15 +54,13 @@ def metrics(given: Sequence[Any]) -> list[keras.metrics.Metric]:
     """
 
     def refusal() -> errors.UsageError:
-        return errors.UsageError(
-            f"The metrics ask for more than {MOST_ELEMENTS:,} numbers to count with. Lower their classes or thresholds."
-        )
+        return errors.UsageError(f"The metrics ask for more than {MOST_ELEMENTS:,} numbers. Lower their classes or thresholds.")
 
     with keras_budget.at_most(refusal, metrics=MOST_ELEMENTS):
-        return [_as_metric(_resolve(metric, "metric", _metrics(), "mean_absolute_error")) for metric in given]
+        return [_as_metric(_resolve(metric, "metric", _metrics(), "mean_absolute_error")) for metric in metrics]
 
 
-def activation(name: str) -> Callable[[Any], Any]:
+def activation(name: str) -> Callable[[Tensor], Tensor]:
     """Returns the activation of a name.
 
     Raises:
@@ -79,7 +82,7 @@ def initializer(name: str) -> keras.initializers.Initializer:
 
 
 def _public(module: ModuleType, belongs: Callable[[Any], bool]) -> dict[str, Any]:
-    """Returns what a module of Keras offers under public names, but what turns names or tables into objects."""
+    """Returns the public members of a module of Keras, except those that deserialise."""
     doors = ("get", "serialize", "deserialize")
     return {name: value for name, value in vars(module).items() if name[:1] != "_" and name not in doors and belongs(value)}
 
@@ -100,7 +103,7 @@ def _metrics() -> dict[str, Any]:
     return _with_abbreviations({**_public(keras.metrics, inspect.isfunction), **classes, **snaked}, ABBREVIATIONS)
 
 
-def _measures(value: Any) -> bool:
+def _measures(value: object) -> bool:
     """Whether it is a class of metrics of (target, output) whose arguments are plain."""
     if not inspect.isclass(value) or not issubclass(value, keras.metrics.Metric):
         return False
@@ -118,14 +121,14 @@ def _snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
-def _resolve(given: Any, kind: str, table: dict[str, Any], example: str) -> Any:
-    if not isinstance(given, (str, dict)):
-        if callable(given):
-            return given() if inspect.isclass(given) else given
-        raise _unknown(kind, given, example)
-    name, arguments = (given, {}) if isinstance(given, str) else _read(given)
-    found = _named(name, kind, table, example)
-    return _called(found, arguments, kind, name) if inspect.isclass(found) or arguments else found
+def _resolve(value: object, kind: str, table: dict[str, Any], example: str) -> Any:
+    if not isinstance(value, (str, dict)):
+        if callable(value):
+            return value() if inspect.isclass(value) else value
+        raise _unknown(kind, value, example)
+    name, arguments = (value, {}) if isinstance(value, str) else _read(value)
+    member = _named(name, kind, table, example)
+    return _called(member, arguments, kind, name) if inspect.isclass(member) or arguments else member
 
 
 def _read(table: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -136,15 +139,16 @@ def _read(table: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return arguments.pop("name", None), arguments
 
 
-def _named(name: Any, kind: str, table: dict[str, Any], example: str) -> Any:
+def _named(name: object, kind: str, table: dict[str, Any], example: str) -> Any:
     if not isinstance(name, str) or name not in table:
         raise _unknown(kind, name, example)
     return table[name]
 
 
-def _called(found: Any, arguments: dict[str, Any], kind: str, name: str) -> Any:
-    """Returns `found(**arguments)`, once they were checked."""
-    known = [] if inspect.isfunction(found) else list(inspect.signature(found).parameters)
+def _called(member: Callable[..., Any], arguments: dict[str, Any], kind: str, name: str) -> Any:
+    """Returns `member(**arguments)`, after checking the arguments."""
+    # Functions such as relu take no arguments; classes only plain ones that they name.
+    known = [] if inspect.isfunction(member) else list(inspect.signature(member).parameters)
     for argument, value in arguments.items():
         if argument not in known:
             raise errors.UsageError(errors.unknown("argument", argument, known, f"Arguments of Keras's {kind} {name!r}"))
@@ -154,14 +158,14 @@ def _called(found: Any, arguments: dict[str, Any], kind: str, name: str) -> Any:
                 f"{LARGEST_ARGUMENT:,}, a short text, true, false, none, or a list of numbers."
             )
     try:
-        return found(**arguments)
+        return member(**arguments)
     except (TypeError, ValueError) as error:
         raise errors.UsageError(
             f"Keras's {kind} {name!r} does not take {errors.quoted(arguments)}: {errors.first_line(error)}"
         ) from error
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= LONGEST_ARGUMENT and value.isprintable()
     if isinstance(value, (list, tuple)):
@@ -170,16 +174,16 @@ def _is_plain(value: Any) -> bool:
     return value is None or is_number
 
 
-def _as_metric(found: Any) -> keras.metrics.Metric:
-    if isinstance(found, keras.metrics.Metric):
-        return found
-    return keras.metrics.MeanMetricWrapper(found, name=getattr(found, "__name__", "metric"))
+def _as_metric(metric: keras.metrics.Metric | Callable[[Tensor, Tensor], Tensor]) -> keras.metrics.Metric:
+    if isinstance(metric, keras.metrics.Metric):
+        return metric
+    return keras.metrics.MeanMetricWrapper(metric, name=getattr(metric, "__name__", "metric"))
 
 
-def _unknown(kind: str, given: Any, example: str) -> errors.UsageError:
+def _unknown(kind: str, value: object, example: str) -> errors.UsageError:
     if kind in ("activation", "initializer"):
-        return errors.UsageError(f"Keras has no {kind} {errors.quoted(given)}; expected its name, such as {example!r}.")
+        return errors.UsageError(f"Keras has no {kind} {errors.quoted(value)}; expected its name, such as {example!r}.")
     return errors.UsageError(
-        f"Keras has no {kind} {errors.quoted(given)}; expected its name, such as {example!r}, a table of a name and plain "
+        f"Keras has no {kind} {errors.quoted(value)}; expected its name, such as {example!r}, a table of a name and plain "
         "arguments, or an object called with (target, output)."
     )

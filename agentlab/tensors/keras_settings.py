@@ -1,4 +1,4 @@
-"""Keras's settings for the whole process: what a named part is must not depend on them."""
+"""Keras's process-wide settings, on which a named part must not depend."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def keras_defaults() -> Iterator[None]:
     """
     import keras
 
+    # A policy is Keras's own state of the thread, the other settings are the process's.
     policy = keras.config.dtype_policy()
     _open()
     keras.config.set_dtype_policy("float32")
@@ -73,7 +74,7 @@ def dtype_settings(dtype: str) -> str:
     policy = keras.config.dtype_policy()
     if policy.compute_dtype != dtype:
         return ""
-    return f"Layers compute in {dtype} unless told otherwise, as Keras's dtype policy is {policy.name!r} in this process. "
+    return f"Layers compute in {dtype} unless set otherwise, as Keras's dtype policy is {policy.name!r} in this process. "
 
 
 @contextlib.contextmanager
@@ -112,5 +113,5 @@ def wrong_backend(backend: str) -> errors.UsageError:
     """Returns the error for a backend other than TensorFlow."""
     return errors.UsageError(
         f"Keras is set to the {backend!r} backend; agentlab needs 'tensorflow'. Set the environment variable "
-        "KERAS_BACKEND=tensorflow, which counts more than the file keras.json."
+        "KERAS_BACKEND=tensorflow, which overrides the file keras.json."
     )

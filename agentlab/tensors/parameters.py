@@ -1,38 +1,38 @@
-"""Parameters as one vector: what is done to each element alike is then one operation, whatever the number of layers."""
+"""Parameters as one vector: an element-wise update is then one operation, whatever the number of layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from agentlab.tensors.adam import Adam
+from agentlab.tensors.aliases import Tensor
 from agentlab.tensors.state import Scratch
 
 ELEMENTWISE = (Adam, keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
 FUSED_SIZE = 50_000  # elements up to which the copies into and out of one vector cost less than separate operations
 
 
-def flatten(tensors: Sequence[Any]) -> tf.Tensor:
+def flatten(tensors: Sequence[Tensor]) -> tf.Tensor:
     """Returns all elements of the float32 `tensors`, `[P]`, in order."""
     return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
 
 
-def unflatten(vector: Any, like: Sequence[Any]) -> list[tf.Tensor]:
+def unflatten(vector: Tensor, like: Sequence[Tensor]) -> list[tf.Tensor]:
     """Returns the parts of `vector` `[P]` in the shapes of `like`; the inverse of `flatten`."""
     parts = tf.split(vector, [math.prod(part.shape) for part in like])
     return [tf.reshape(part, model.shape) for part, model in zip(parts, like, strict=True)]
 
 
-def is_small(variables: Sequence[Any]) -> bool:
+def is_small(variables: Sequence[Tensor]) -> bool:
     """Returns whether the variables are so small together that it pays to hold them as one vector."""
     return sum(math.prod(variable.shape) for variable in variables) <= FUSED_SIZE
 
 
-def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
+def global_norm(tensors: Sequence[Tensor]) -> tf.Tensor:
     """Returns the Euclidean norm of all elements of floating-point `tensors` together, a float32 scalar.
 
     By way of the norms of columns: XLA adds up a whole array one element after the other, but columns side by side, which
@@ -43,7 +43,7 @@ def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
     return tf.norm(tf.concat([tf.norm(matrix, axis=0) for matrix in columns], axis=0))
 
 
-def clipped(gradients: Sequence[Any], limit: float, norm: Any) -> list[Any]:
+def clipped(gradients: Sequence[Tensor], limit: float, norm: Tensor) -> list[Tensor]:
     """Returns `gradients` scaled down together from their global `norm` to `limit`, or as they are if that is not exceeded."""
     result = list(gradients)
     for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):  # TensorFlow's function takes one at a time
@@ -72,16 +72,20 @@ class Updater:
         self.optimizer = optimizer
         self.weights = list(variables)
         self._fused: Scratch | None = None
+
+        # Small float32 weights as one vector: a handful of operations instead of a dozen for each.
         if _fusible(optimizer, self.weights):
             start = flatten([variable.value for variable in variables])
             self._fused = Scratch(keras.Variable(start, dtype="float32", name="parameters"))
         optimizer.build([self._fused.variable] if self._fused is not None else self.weights)
 
-    def apply(self, gradients: Sequence[Any]) -> None:
+    def apply(self, gradients: Sequence[Tensor]) -> None:
         """Changes the variables by one step along `gradients`, one tensor per variable; traceable."""
         if self._fused is None:
             self.optimizer.apply(gradients, self.weights)
             return
+
+        # One step of the optimizer on the vector, written back weight by weight.
         fused = self._fused.variable
         fused.assign(flatten([variable.value for variable in self.weights]))
         self.optimizer.apply([flatten(gradients)], [fused])

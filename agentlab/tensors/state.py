@@ -45,23 +45,24 @@ def variables_of(part: object) -> dict[str, tf.Variable]:
 
 
 def ranges_of(part: object) -> dict[str, Range]:
-    """Returns what the numbers of a part's variables can be, by the names of `variables_of`.
+    """Returns the ranges of the numbers in a part's variables, by the names of `variables_of`.
 
     Floating-point numbers are finite. What the part holds says more by a method `ranges`, by the names of its own variables.
     """
+    # Floating-point numbers are finite; whole numbers are as the parts that hold them say.
     ranges = {name: FINITE for name, variable in variables_of(part).items() if variable.dtype.is_floating}
     for path, value in _objects(part, "", set()):
         if isinstance(value, keras.optimizers.Optimizer):
             counted = value.iterations
-            said = {f"{index:03d}": COUNT for index, variable in enumerate(value.variables) if variable is counted}
+            own_ranges = {f"{index:03d}": COUNT for index, variable in enumerate(value.variables) if variable is counted}
         else:
-            said = value.ranges() if path and hasattr(value, "ranges") else {}
-        ranges |= prefixed(f"{path}/", said)
+            own_ranges = value.ranges() if path and hasattr(value, "ranges") else {}
+        ranges |= prefixed(f"{path}/", own_ranges)
     return ranges
 
 
 def written_rows_of(part: object) -> dict[str, int]:
-    """Returns what the methods `written_rows` of all that a part holds say, by the names of `variables_of`."""
+    """Returns the `written_rows` of everything that a part holds, by the names of `variables_of`."""
     rows: dict[str, int] = {}
     for path, value in _objects(part, "", set()):
         if path and hasattr(value, "written_rows"):
@@ -69,7 +70,7 @@ def written_rows_of(part: object) -> dict[str, int]:
     return rows
 
 
-def _objects(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _objects(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yields a value and all that it holds, with the paths that lead there; the innermost last."""
     if id(value) in seen or isinstance(value, (tf.Variable, keras.Variable)):
         return
@@ -79,9 +80,11 @@ def _objects(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]
         yield from _objects(item, f"{path}/{name}" if path else name, seen)
 
 
-def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
+def _walk(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
     if id(value) in seen:
         return
+
+    # A variable is yielded once, by the first path that leads to it.
     if isinstance(value, tf.Variable):
         seen.add(id(value))
         yield path, value
@@ -91,10 +94,12 @@ def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Varia
         yield from _walk(item, f"{path}/{name}" if path else name, seen)
 
 
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
+def _items(value: object) -> Iterator[tuple[str, Any]]:
     """Yields the named parts of a value that may hold variables."""
     if isinstance(value, (keras.metrics.Metric, Scratch)):  # a metric starts again for each report
         return
+
+    # Keras's own objects by the order of their variables, containers by key or index, other parts by attribute.
     if isinstance(value, keras.Variable):
         yield "value", value.value
     elif isinstance(value, (keras.layers.Layer, keras.optimizers.Optimizer, keras.random.SeedGenerator)):
@@ -108,11 +113,13 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name.strip("_"), item) for name, item in _attributes(value).items())
 
 
-def _keras_variables(value: Any) -> list[keras.Variable]:
+def _keras_variables(
+    value: keras.layers.Layer | keras.optimizers.Optimizer | keras.random.SeedGenerator,
+) -> list[keras.Variable]:
     return [value.state] if isinstance(value, keras.random.SeedGenerator) else value.variables
 
 
-def _attributes(value: Any) -> dict[str, Any]:
+def _attributes(value: object) -> dict[str, Any]:
     slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ()) if name != "__weakref__"]
     held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     return {**held, **getattr(value, "__dict__", {})}

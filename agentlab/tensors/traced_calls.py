@@ -1,4 +1,4 @@
-"""Layers whose `call` is a `tf.function`, and when their traces must not be used again."""
+"""Layers whose `call` is a `tf.function`, and when they have to be retraced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KNOWN: dict[type, dict[str, Any]] = {}  # the methods of classes that were look
 
 
 def forget_traces(model: keras.Model) -> None:
-    """Has the `tf.function`s of a model's layers traced anew from now on.
+    """Retraces the `tf.function`s of a model's layers from now on.
 
     Keras traces them when it builds a model on symbolic inputs, with the variables' values of that moment for constants.
     """
@@ -26,11 +26,12 @@ def forget_traces(model: keras.Model) -> None:
 
 @contextlib.contextmanager
 def traced_anew(model: keras.Model) -> Iterator[None]:
-    """Has the `tf.function`s of a model's layers traced anew inside the block, and as before after it.
+    """Retraces the `tf.function`s of a model's layers inside the block, and restores them after it.
 
     A trace keeps reading the tensors that it read when it was made, and makes the same assignments: one made with the values
     of a target network would serve the model's own passes too, and the other way round.
     """
+    # A function keeps what it has traced, so a new trace needs a new function in its place.
     before = [(layer, name, vars(layer).get(name)) for layer, name, _ in _functions(model)]
     forget_traces(model)
     try:
@@ -45,13 +46,13 @@ def traced_anew(model: keras.Model) -> Iterator[None]:
 
 def _functions(model: keras.Model) -> list[tuple[keras.layers.Layer, str, Any]]:
     """Returns the layers with `tf.function`s, the names of those, and the Python functions they are made of, bound."""
-    found = []
+    functions = []
     for layer in model._flatten_layers():
         for name, function in {**_methods(type(layer)), **vars(layer)}.items():
             if isinstance(function, Function):
                 bound = function.python_function
-                found.append((layer, name, bound if name in vars(layer) else types.MethodType(bound, layer)))
-    return found
+                functions.append((layer, name, bound if name in vars(layer) else types.MethodType(bound, layer)))
+    return functions
 
 
 def _methods(cls: type) -> dict[str, Any]:

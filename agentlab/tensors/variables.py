@@ -1,4 +1,4 @@
-"""tf.Variables as arrays: copied for a checkpoint, and filled from one, without a second copy of what is large on the way."""
+"""tf.Variables as arrays: copied for a checkpoint and restored from one, without a second copy of large ones."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def copied_by_rows(ring: tf.Variable, count: int | None = None) -> np.ndarray:
     blocks = _blocks(ring)
     if not blocks:
         return copied(ring) if count == rows else ring.sparse_read(tf.range(count)).numpy()
+
+    # Block by block: a whole copy on the device would double what the memory takes.
     whole = np.empty([count, *ring.shape[1:]], ring.dtype.as_numpy_dtype)
     for block in blocks:
         if block.start < count:
@@ -70,6 +72,8 @@ def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable], ranges: Ma
     """
     file.check(rings, short=True)
     checked = CheckedFile(file, ranges)
+
+    # A block at a time, so that file and variable are never both whole in memory.
     for name, ring in rings.items():
         blocks = _blocks(ring)
         if not blocks:

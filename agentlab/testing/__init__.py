@@ -1,4 +1,4 @@
-"""Tests of what parts must agree on, for pytest: derive a class from one of these, name your part, and run pytest.
+"""Conformance tests of every contract, for pytest: derive a class from one of these, name your part, and run pytest.
 
     from agentlab.testing import SamplerTests
     from my_plugin import SecondBest
@@ -7,7 +7,7 @@
     class TestSecondBest(SamplerTests):
         part = SecondBest
 
-Each `test_` method is one line of the contract, told by its docstring. `agentlab plugin check` runs the same methods and
+Each `test_` method is one line of the contract, which its docstring states. `agentlab plugin check` runs the same methods and
 reports them line by line; agentlab's own parts pass them too. They need no fixture, and pytest only to be collected.
 """
 

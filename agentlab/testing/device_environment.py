@@ -1,27 +1,26 @@
-"""The lines of the DeviceEnvironment contract."""
+"""Tests of the DeviceEnvironment contract."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.environment import DeviceEnvironment
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import execution
 from agentlab.testing.checks import trajectory
-from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.testing.environment import ROWS, EnvironmentTests
-from agentlab.types import Nest, TimeStep
+from agentlab.testing.probes.draws import Draws, kinds_of_draws
+from agentlab.types import Nest, Seed, TimeStep
 
 SEED = (7, 1)
 
 
 class DeviceEnvironmentTests(EnvironmentTests):
-    """Tests of an environment of pure TensorFlow functions; derive, and name your class as `part`."""
+    """Tests of environments of TensorFlow functions; derive a class, and name yours as `part`."""
 
     def spec(self) -> EnvironmentSpec:
         return self.make().spec
@@ -40,21 +39,23 @@ class DeviceEnvironmentTests(EnvironmentTests):
     def test_observe(self) -> None:
         """`observe(state)` returns tensors `[B, *O]` as the spec says."""
         environment = self.make()
-        shown = environment.observe(self._initial(environment))
-        trajectory.expect_within(shown, environment.spec.observation, ROWS, "observe's observation")
+        observation = environment.observe(self._initial(environment))
+        trajectory.expect_within(observation, environment.spec.observation, ROWS, "observe's observation")
 
     def test_transition(self) -> None:
         """`transition` returns `(state, reward [B] float32, terminated [B] bool, target)`, the state as it was shaped."""
         environment = self.make()
         before = self._initial(environment)
+
+        # Four values: the new state shaped as before, [B] rewards, [B] ends, and the answer if there is one.
         returned = environment.transition(before, self._action(environment, before), tf.constant(SEED, tf.int64))
         length = len(returned) if isinstance(returned, tuple) else None
         expect(length == 4, "a tuple (state, reward, terminated, target)", f"{type(returned).__name__} of length {length}")
         state, reward, terminated, target = returned
         _expect_alike(before, state, "transition")
         for name, value, dtype in (("reward", reward, tf.float32), ("terminated", terminated, tf.bool)):
-            kept = tf.is_tensor(value) and value.dtype == dtype and tuple(value.shape) == (ROWS,)
-            expect(kept, f"a {name} in {dtype.name} of shape ({ROWS},)", shape_and_dtype(value))
+            fits = tf.is_tensor(value) and value.dtype == dtype and tuple(value.shape) == (ROWS,)
+            expect(fits, f"a {name} in {dtype.name} of shape ({ROWS},)", shape_and_dtype(value))
         described = environment.spec.target
         expect((described is None) == (isinstance(target, tuple) and target == ()), "a target only if the spec has one", target)
 
@@ -84,29 +85,31 @@ class DeviceEnvironmentTests(EnvironmentTests):
         environment, actions = self.make(), self.actions()
         hosted = HostedEnvironment(environment, ROWS, execution="eager")
         expected = "the same trajectory in the host gear and the device gear"
-        found = trajectory.on_host(hosted, 0, actions)
-        expect_same(found, trajectory.on_device(environment, 0, actions), expected)
-        expect_same(found, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
+        on_host = trajectory.on_host(hosted, 0, actions)
+        expect_same(on_host, trajectory.on_device(environment, 0, actions), expected)
+        expect_same(on_host, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
         expect_in_range(hosted.ranges(), hosted.state())  # as `state_ranges` says
 
     def _expect_compiled(self, mode: str) -> None:
         environment, actions = self.make(), self.actions()
-        found = trajectory.on_device(environment, 0, actions, lambda function: execution.compiled(function, mode))
-        expect_same(found, self._found(), f"the same trajectory eagerly and by {mode}", exact=False)
+        compiled = trajectory.on_device(environment, 0, actions, lambda function: execution.compiled(function, mode))
+        expect_same(compiled, self._trajectory(), f"the same trajectory eagerly and by {mode}", exact=False)
 
-    def _initial(self, environment: Any) -> Any:
+    def _initial(self, environment: DeviceEnvironment) -> Nest:
         return environment.initial(seeds.at(0, 0), ROWS)
 
-    def _action(self, environment: Any, state: Any) -> Nest:
+    def _action(self, environment: DeviceEnvironment, state: Nest) -> Nest:
         """Returns random actions that are allowed in `state`."""
         chosen = trajectory.allowed(environment.spec, self.actions()[0], environment.observe(state))
         return tf.nest.map_structure(tf.constant, chosen)
 
-    def _draws(self) -> Any:
+    def _draws(self) -> Draws:
         environment = self.make()
+
+        # Everything that may draw, in one graph.
         action = self._action(environment, self._initial(environment))
 
-        def everything(seed: Any) -> Any:
+        def everything(seed: Seed) -> Nest:
             state = environment.initial(seed, ROWS)
             moved = environment.transition(state, action, seed)[0]
             return environment.observe(moved), environment.restart(moved, seed)
@@ -114,16 +117,16 @@ class DeviceEnvironmentTests(EnvironmentTests):
         return kinds_of_draws(everything, tf.TensorSpec([2], tf.int64))
 
 
-def _expect_states(state: Any, batch: int, name: str) -> None:
+def _expect_states(state: Nest, batch: int, name: str) -> None:
     leaves = tf.nest.flatten(state)
     expect(leaves, f"a structure of tensors from {name}", repr(state))
     for leaf in leaves:
-        kept = tf.is_tensor(leaf) and leaf.shape.rank and leaf.shape[0] == batch
-        expect(kept, f"states from {name} that are tensors of shape ({batch}, ...)", shape_and_dtype(leaf))
+        fits = tf.is_tensor(leaf) and leaf.shape.rank and leaf.shape[0] == batch
+        expect(fits, f"states from {name} that are tensors of shape ({batch}, ...)", shape_and_dtype(leaf))
 
 
-def _expect_alike(before: Any, after: Any, name: str) -> None:
+def _expect_alike(before: Nest, after: Nest, name: str) -> None:
     tf.nest.assert_same_structure(before, after)
     for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
-        kept = tf.is_tensor(new) and (new.dtype, new.shape) == (old.dtype, old.shape)
-        expect(kept, f"states from {name} shaped like the initial ones, {shape_and_dtype(old)}", shape_and_dtype(new))
+        fits = tf.is_tensor(new) and (new.dtype, new.shape) == (old.dtype, old.shape)
+        expect(fits, f"states from {name} shaped like the initial ones, {shape_and_dtype(old)}", shape_and_dtype(new))

@@ -1,4 +1,4 @@
-"""The lines that environments of both kinds are held to."""
+"""Tests that both kinds of environments have in common."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from agentlab.spec import EnvironmentSpec, Space, SpaceNest, leaves_of
 from agentlab.testing.checks import trajectory
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.trajectory import Actions
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_same, is_same
+from agentlab.testing.probes.untouched import untouched
 from agentlab.types import Nest, TimeStep
 
 ROWS = 4
 
 
 class EnvironmentTests(Suite):
-    """What both kinds of environment are held to.
+    """Tests that both kinds of environments have in common.
 
     Attributes:
         turns: steps of the trajectories that are looked at.
@@ -51,25 +51,25 @@ class EnvironmentTests(Suite):
 
     def test_observations(self) -> None:
         """Observations have the shape, dtype and range that the spec says, and are finite."""
-        found, spec = self._found(), self._spec()
+        timesteps, spec = self._trajectory(), self._spec()
         for name in ("observation", "final_observation"):
-            trajectory.expect_within(getattr(found, name), spec.observation, ROWS, name)
+            trajectory.expect_within(getattr(timesteps, name), spec.observation, ROWS, name)
 
     def test_rewards_and_ends(self) -> None:
         """Rewards are finite float32 `[B]`, never None; terminated, truncated and acted are bool `[B]`."""
-        trajectory.expect_flags(self._found(), ROWS)
+        trajectory.expect_flags(self._trajectory(), ROWS)
 
     def test_reset(self) -> None:
         """After a reset nothing has happened: reward 0, nothing terminated or truncated, and nobody acted."""
-        trajectory.expect_nothing_happened(self._found())
+        trajectory.expect_nothing_happened(self._trajectory())
 
     def test_final_observation(self) -> None:
         """Where no episode ended, observation is final_observation; where one did, it is the next episode's first."""
-        trajectory.expect_final(self._found())
+        trajectory.expect_final(self._trajectory())
 
     def test_target(self) -> None:
         """The target is the right answer to the action just taken, as the spec says, or ()."""
-        trajectory.expect_targets(self._found(), self._spec(), ROWS)
+        trajectory.expect_targets(self._trajectory(), self._spec(), ROWS)
 
     def test_time_limit(self) -> None:
         """No episode outlasts the spec's max_episode_steps, and one that is cut off there is truncated."""
@@ -78,11 +78,13 @@ class EnvironmentTests(Suite):
             self.not_applicable("its spec has no max_episode_steps")
             return
         expect(isinstance(limit, int) and limit > 0, "max_episode_steps of at least 1, or None", repr(limit))
-        found = self._found()
-        ended = found.terminated | found.truncated
+
+        # [rows] the length of each episode so far; steps of a reset don't count.
+        timesteps = self._trajectory()
+        ended = timesteps.terminated | timesteps.truncated
         lengths = np.zeros(ROWS, int)
         for turn in range(1, len(ended)):
-            lengths += found.acted[turn]
+            lengths += timesteps.acted[turn]
             late = (lengths >= limit) & ~ended[turn]
             expect(not late.any(), f"an end by step {limit} of every episode", f"a step {limit} in row {late.argmax()} without")
             lengths[ended[turn]] = 0
@@ -112,18 +114,21 @@ class EnvironmentTests(Suite):
         Args:
             drawn: whether there are any; None to tell by rows that differ.
         """
+        # The same actions in all rows: any difference between rows is a draw.
         actions = [_with_rows_alike(action) for action in self.actions()]  # rows differ by draws alone
         one, other = self.trajectory(1, actions), self.trajectory(2, actions)
         if drawn is None:
             drawn = not all(is_same(trajectory.row(one, 0), trajectory.row(one, row)) for row in range(1, ROWS))
         if drawn:
             expect(not is_same(one, other), "another trajectory for another seed", "the same")
+
+        # Environments without draws are the same in every row, whatever the seed.
         if not is_same(one, other):
             alike = [index for index in range(1, ROWS) if is_same(trajectory.row(one, 0), trajectory.row(one, index))]
             expect(not alike, "a draw of its own for every row", f"rows 0 and {alike[:1]} that are alike")
         return drawn or not is_same(one, other)
 
-    def _found(self) -> TimeStep:
+    def _trajectory(self) -> TimeStep:
         """Returns the trajectory of seed 0, made once for all tests of the class."""
         return self._once("_made", self.trajectory)
 

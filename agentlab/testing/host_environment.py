@@ -1,9 +1,10 @@
-"""The lines of the host Environment contract."""
+"""Tests of the host Environment contract."""
 
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -19,13 +20,15 @@ from agentlab.testing.checks.violation import Violation, expect, expect_same, le
 from agentlab.testing.environment import ROWS, EnvironmentTests
 from agentlab.types import Nest, TimeStep
 
+T = TypeVar("T")
+
 
 class HostEnvironmentTests(EnvironmentTests):
-    """Tests of an environment that hides its own state; derive, and name your class as `part`."""
+    """Tests of environments on the host; derive a class, and name yours as `part`."""
 
     turns = 100
 
-    def given(self) -> dict[str, Any]:
+    def runner_arguments(self) -> dict[str, Any]:
         return {"num_environments": ROWS}
 
     def spec(self) -> EnvironmentSpec:
@@ -49,7 +52,7 @@ class HostEnvironmentTests(EnvironmentTests):
             self.not_applicable("it draws nothing")
 
     def test_begins_again(self) -> None:
-        """`reset` begins anew whatever went before: the same seed, the same trajectory, from one instance too."""
+        """`reset` starts again whatever happened before: the same seed gives the same trajectory, in one instance too."""
         actions = self.actions()
 
         def twice(environment: Environment) -> None:
@@ -60,8 +63,8 @@ class HostEnvironmentTests(EnvironmentTests):
 
     def test_goes_on(self) -> None:
         """Where an episode ends, the next one begins: no row ends again and again once it has ended."""
-        found = self._found()
-        ended = found.terminated | found.truncated
+        timesteps = self._trajectory()
+        ended = timesteps.terminated | timesteps.truncated
         for row in range(ROWS):
             turns = np.flatnonzero(ended[1:, row]) + 1
             stuck = len(turns) > 3 and turns[0] > 1 and len(turns) == self.turns - turns[0] + 1
@@ -88,9 +91,9 @@ class HostEnvironmentTests(EnvironmentTests):
             observation = environment.reset(0).observation
             for action in actions:
                 chosen = trajectory.allowed(environment.spec, action, observation)
-                given = copied(chosen)
-                observation = environment.step(given).observation
-                expect_same(given, chosen, "actions that a step leaves as they were")
+                copy = copied(chosen)
+                observation = environment.step(copy).observation
+                expect_same(copy, chosen, "actions that a step leaves as they were")
 
         self._in_new(several_steps)
 
@@ -99,21 +102,22 @@ class HostEnvironmentTests(EnvironmentTests):
         actions = self.actions()
 
         def spoiled_steps(environment: Environment) -> TimeStep:
+            # After each step, everything that crossed is written over.
             timesteps = [environment.reset(0)]
             for action in actions:
                 seen = tf.nest.map_structure(np.copy, timesteps[-1])
-                given = copied(trajectory.allowed(environment.spec, action, seen.observation))
+                copy = copied(trajectory.allowed(environment.spec, action, seen.observation))
                 _spoil(timesteps[-1])
                 timesteps[-1] = seen
-                timesteps.append(environment.step(given))
-                _spoil(given)
+                timesteps.append(environment.step(copy))
+                _spoil(copy)
             return trajectory.stacked(timesteps)
 
         expected = "the same trajectory where the arrays that were handed over are changed"
-        expect_same(self._in_new(spoiled_steps), self._found(), expected)
+        expect_same(self._in_new(spoiled_steps), self._trajectory(), expected)
 
     def test_restore(self) -> None:
-        """Unless `inexact` says why not, another instance given its `state` goes on with the same time steps."""
+        """Unless `inexact` says why not, another instance continues from its `state` with the same time steps."""
         actions = self.actions()
         half = self.turns // 2
 
@@ -125,28 +129,30 @@ class HostEnvironmentTests(EnvironmentTests):
             handed_out = environment.state()
             state = {name: np.copy(value) for name, value in handed_out.items()}
             rest = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
-            expect_same(handed_out, state, "a state that stays as it was while the environment goes on")
+            expect_same(handed_out, state, "a state that stays as it was while the environment continues")
             return state, observation, rest
 
         def go_on(environment: Environment) -> None:
             environment.reset(2)
             _expect_like(state, environment.state())
-            shown = environment.restore(state)
-            expect_same(shown, observation, "the observations at which the state was taken")
+            restored = environment.restore(state)
+            expect_same(restored, observation, "the observations at which the state was taken")
             again = trajectory.stacked(trajectory.going_on(environment, actions[half:], observation))
             expect_same(again, following, "the same time steps after `restore`")
 
-        found = self._in_new(state_halfway)
-        if found is None:
+        # A second instance, restored to the first one's state, has to continue alike.
+        timesteps = self._in_new(state_halfway)
+        if timesteps is None:
             self.not_applicable("its `inexact` says why not")
             return
-        state, observation, following = found
+        state, observation, following = timesteps
         self._in_new(go_on)
 
     def test_render(self) -> None:
         """`render` returns the picture of row 0, uint8 `[height, width, 3]`, or None where there is none."""
         actions = self.actions()
 
+        # Before the first step there may be nothing to show.
         def pictures(environment: Environment) -> list[Any]:
             begin = environment.reset(0)
             first = environment.render()
@@ -161,25 +167,25 @@ class HostEnvironmentTests(EnvironmentTests):
         """`close` may be called twice, of an environment that was only made as well as of one that was used."""
         actions = self.actions()
         for used in (False, True):
-            environment = self.make(**self.given())
+            environment = self.make(**self.runner_arguments())
             if used:
                 trajectory.on_host(environment, 0, actions[:1])
             for _ in range(2):
                 try:
                     environment.close()
                 except BaseException as error:
-                    raise Violation("`close` to be called as often as one likes", tracebacks.told(error)) from error
+                    raise Violation("`close` to be called as often as one likes", tracebacks.describe_error(error)) from error
 
-    def _in_new(self, use: Any) -> Any:
-        """Returns what `use` returns of a new environment, which is closed afterwards."""
-        environment = self.make(**self.given())
+    def _in_new(self, use: Callable[[Environment], T]) -> T:
+        """Calls `use` with a new environment, closes it, and returns the result."""
+        environment = self.make(**self.runner_arguments())
         try:
             return use(environment)
         finally:
             environment.close()
 
 
-def _kind(picture: Any) -> str:
+def _kind(picture: object) -> str:
     return f"{picture.dtype}{list(picture.shape)}" if isinstance(picture, np.ndarray) else f"a {type(picture).__name__}"
 
 
@@ -193,7 +199,7 @@ def _expect_like(state: dict[str, np.ndarray], after_reset: dict[str, np.ndarray
         expect(False, "`state` to return the same arrays each time, but for the length of logs", str(error))
 
 
-def _spoil(value: Any) -> None:
+def _spoil(value: Nest) -> None:
     """Changes every number of a structure of arrays that can be changed."""
     for array in leaves(value).values():
         if array.flags.writeable:

@@ -1,4 +1,4 @@
-"""The lines of the ModelBuilder contract, and of the models it builds."""
+"""Tests of the ModelBuilder contract, and of the models it builds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.task import Task
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
-from agentlab.testing.checks.keras_process import settings_of_keras
 from agentlab.testing.checks.suite import Suite
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import Violation, expect, expect_same, shape_and_dtype
+from agentlab.testing.probes.keras_process import settings_of_keras
+from agentlab.testing.probes.untouched import untouched
 from agentlab.types import Nest, Tensor
 
 ROWS = 3
@@ -29,7 +29,7 @@ TIME = 5  # steps of a sequence
 
 
 class ModelTests(Suite):
-    """Tests of what builds a model; derive, and name your class as `part`.
+    """Tests of model builders; derive a class, and name yours as `part`.
 
     Attributes:
         among: a task whose environment the model is for.
@@ -54,8 +54,8 @@ class ModelTests(Suite):
         for rows in (1, ROWS):
             output = self._call(model, self._observations(rows))[0]
             shape = (rows, *choices_of(spec.action), num_outputs)
-            kept = tf.is_tensor(output) and output.dtype == tf.float32 and tuple(output.shape) == shape
-            expect(kept, f"outputs in float32 of shape {shape}", shape_and_dtype(output))
+            fits = tf.is_tensor(output) and output.dtype == tf.float32 and tuple(output.shape) == shape
+            expect(fits, f"outputs in float32 of shape {shape}", shape_and_dtype(output))
             expect(np.isfinite(output.numpy()).all(), "finite outputs", output.numpy().ravel()[:4])
 
     def test_state(self) -> None:
@@ -65,28 +65,31 @@ class ModelTests(Suite):
         if not tf.nest.flatten(before):
             self.not_applicable("it carries no state")
             return
+
+        # After a step, the same structure, shapes and dtypes as before it.
         after = self._call(model, self._observations(ROWS))[1]
         tf.nest.assert_same_structure(before, after)
         for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
             expect(old.shape[0] == ROWS, f"an initial state of {ROWS} rows", shape_and_dtype(old))
-            kept = (new.shape, new.dtype) == (old.shape, old.dtype)
-            expect(kept, f"a state like the initial one, {shape_and_dtype(old)}", shape_and_dtype(new))
+            fits = (new.shape, new.dtype) == (old.shape, old.dtype)
+            expect(fits, f"a state like the initial one, {shape_and_dtype(old)}", shape_and_dtype(new))
 
     def test_unroll(self) -> None:
         """Asked about whole sequences, it answers what it answers step by step, its state reset where an episode begins."""
         network = as_network(self._one())
-        shown = tf.nest.map_structure(lambda leaf: tf.reverse(leaf, [0]), self._observations(ROWS * TIME))
-        sequences = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [ROWS, TIME, *leaf.shape[1:]]), shown)
+        observations = tf.nest.map_structure(lambda leaf: tf.reverse(leaf, [0]), self._observations(ROWS * TIME))
+        sequences = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [ROWS, TIME, *leaf.shape[1:]]), observations)
         begun = tf.constant([[(row + 2 * step) % 5 == 0 for step in range(TIME)] for row in range(ROWS)])
         start = network(self._observations(ROWS), network.initial_state(ROWS))[1]  # not the initial one
 
+        # As a graph, because a loop that repeats the step is compiled once for any T.
         unroll = execution.compiled(lambda observation, state: network.unroll(observation, state, begun), "graph")
-        found, state = unroll(sequences, start)
+        unrolled, state = unroll(sequences, start)
         outputs, at_end = self._step_by_step(network, sequences, start, begun)
         expected = "the same outputs `[N, T, ..., K]` from `unroll` and from the steps one by one, to one part in a thousand"
-        shapes = f"{shape_and_dtype(outputs)} and {shape_and_dtype(found)}"
-        expect(found.shape == outputs.shape and found.dtype == outputs.dtype, expected, shapes)
-        _expect_near(found, outputs, expected)
+        shapes = f"{shape_and_dtype(outputs)} and {shape_and_dtype(unrolled)}"
+        expect(unrolled.shape == outputs.shape and unrolled.dtype == outputs.dtype, expected, shapes)
+        _expect_near(unrolled, outputs, expected)
         for mine, its in zip(tf.nest.flatten(state), tf.nest.flatten(at_end), strict=True):
             _expect_near(mine, its, "the same state after `unroll` and after the steps one by one, to one part in a thousand")
 
@@ -100,11 +103,11 @@ class ModelTests(Suite):
 
     def test_rows(self) -> None:
         """What it answers to a row does not depend on the other rows, nor on having been asked before."""
-        model, shown = self._one(), self._observations(ROWS)
-        whole = self._call(model, shown)[0].numpy()
-        again = self._call(model, shown)[0].numpy()
+        model, observations = self._one(), self._observations(ROWS)
+        whole = self._call(model, observations)[0].numpy()
+        again = self._call(model, observations)[0].numpy()
         expect_same(whole, again, "the same output for the same observations, outside training", exact=False)
-        alone = self._call(model, tf.nest.map_structure(lambda leaf: leaf[:1], shown))[0].numpy()
+        alone = self._call(model, tf.nest.map_structure(lambda leaf: leaf[:1], observations))[0].numpy()
         expect_same(whole[:1], alone, "the same output for a row alone and among others", exact=False)
 
     def test_gradients(self) -> None:
@@ -120,19 +123,23 @@ class ModelTests(Suite):
 
     def test_saved(self) -> None:
         """Keras saves it (`model.save`) and loads it again (`keras.models.load_model`), with the same outputs."""
-        model, shown = self._one(), self._observations(ROWS)
+        model, observations = self._one(), self._observations(ROWS)
         again = _saved_and_loaded(model)
         expected = "the same output from the model that Keras saved and loaded"
-        expect_same(self._call(model, shown)[0].numpy(), self._call(again, shown)[0].numpy(), expected, exact=False)
+        expect_same(
+            self._call(model, observations)[0].numpy(), self._call(again, observations)[0].numpy(), expected, exact=False
+        )
 
     def test_settings_of_keras(self) -> None:
         """It is the same model whatever a program sets for the whole of Keras: dtypes, the order of an image's axes."""
-        shown, model = self._observations(ROWS), self._built()
+        observations, model = self._observations(ROWS), self._built()
         with settings_of_keras("float64", "mixed_float16", "channels_first"):
             other = self._built()
         expect_same(_weights(model), _weights(other), "the same weights whatever Keras's settings are")
         expected = "the same output whatever Keras's settings are"
-        expect_same(self._call(model, shown)[0].numpy(), self._call(other, shown)[0].numpy(), expected, exact=False)
+        expect_same(
+            self._call(model, observations)[0].numpy(), self._call(other, observations)[0].numpy(), expected, exact=False
+        )
 
     def test_graph(self) -> None:
         """Run as a graph, it answers what it answers eagerly."""
@@ -183,10 +190,10 @@ class ModelTests(Suite):
         return tf.stack(outputs, axis=1), state
 
     def _expect_compiled(self, mode: str) -> None:
-        model, shown = self._one(), self._observations(ROWS)
+        model, observations = self._one(), self._observations(ROWS)
         call = execution.compiled(lambda observation: self._call(model, observation)[0], mode)
         expected = f"the same output eagerly and by {mode}, to one part in a thousand"
-        _expect_near(call(shown), self._call(model, shown)[0], expected)
+        _expect_near(call(observations), self._call(model, observations)[0], expected)
 
 
 def _expect_near(got: Tensor, want: Tensor, expected: str) -> None:

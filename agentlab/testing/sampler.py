@@ -1,4 +1,4 @@
-"""The lines of the Sampler contract."""
+"""Tests of the Sampler contract."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from agentlab.testing.checks.distributions import (
     drawn_dtype,
     leaves_with_values,
 )
-from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.trajectory import bounds, expect_between
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_same, is_same, shape_and_dtype
-from agentlab.types import Nest, Tensor
+from agentlab.testing.probes.draws import kinds_of_draws
+from agentlab.testing.probes.untouched import untouched
+from agentlab.types import Nest, Seed, Tensor
 
 SIZES = (1, 7, 256)  # rows
 MANY = 20_000  # rows, for counting draws
@@ -33,7 +33,7 @@ BUDGET = 1_000_000  # steps of the run that it is part of
 
 
 class SamplerTests(Suite):
-    """Tests of what chooses actions from distributions; derive, and name your class as `part`.
+    """Tests of samplers; derive a class, and name yours as `part`.
 
     It is tried on every distribution of agentlab's that it can draw from, one at least.
     """
@@ -62,6 +62,8 @@ class SamplerTests(Suite):
             output = case.normal_outputs(256)
             one, again = self._sample(case, output), self._sample(case, output)
             expect_same(one, again, "the same actions for the same seed")
+
+        # Draws of TensorFlow's own generators would depend on what ran before.
         kinds = self._draws()
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         if kinds.stateless:
@@ -78,6 +80,8 @@ class SamplerTests(Suite):
             return
         for case in self._cases():
             output = case.equal_outputs(MANY)
+
+            # [MANY, ...] actions; if all rows agree, that may still be a rule, such as the mode.
             drawn = self._sample(case, output)
             if all(np.all(values == values[:1]) for _, values in leaves_with_values(case, drawn)):
                 again = [self._sample(case, output, 0, around.seed(step)) for step in range(8)]
@@ -93,6 +97,7 @@ class SamplerTests(Suite):
             self.not_applicable("it draws from no distribution that has a mask")
             return
         for case in cases:
+            # [N, K] bool, with at least one choice in every row.
             output = case.normal_outputs(256)
             mask = np.random.default_rng(0).random(output.shape) < 0.4
             mask[..., -1] |= ~mask.any(-1)  # one at least
@@ -104,16 +109,16 @@ class SamplerTests(Suite):
 
     def test_explore(self) -> None:
         """What it tells to draw before there are outputs, it draws; and elsewhere the mode."""
-        told = False
+        explores = False
         for case in self._cases():
             for step in (0, 10**9):
                 explored = self._explore(case, step)
                 if explored is not None:
-                    told = True
+                    explores = True
                     output = case.normal_outputs(256)
                     expected = best_unless(explored, case.distribution.of(output).mode())
-                    expect_same(self._sample(case, output, step), expected, "the actions that 'explore' told of")
-        if not told:
+                    expect_same(self._sample(case, output, step), expected, "the actions that 'explore' returned")
+        if not explores:
             self.not_applicable("its draws depend on outputs")
 
     def test_graph(self) -> None:
@@ -139,7 +144,7 @@ class SamplerTests(Suite):
         return self._once("_allowed", lambda: allowed_cases(self._made()))
 
     def _explore(self, case: Case, step: int) -> Tensor | None:
-        """Returns what it explores in the actions of a case; None if it doesn't tell, or they are no single array."""
+        """Returns its exploration of the actions of a case; None if it doesn't have any, or they are not a single array."""
         if isinstance(case.space, dict):
             return None
         shape = (256, *case.space.shape)
@@ -160,7 +165,7 @@ class SamplerTests(Suite):
             expect(np.isfinite(values).all(), f"finite actions{where}", values[0])
             expect_between(values, *bounds(space), "actions", where)
 
-    def _sample(self, case: Case, output: Tensor, step: int = 0, seed: Any = None) -> Nest:
+    def _sample(self, case: Case, output: Tensor, step: int = 0, seed: Seed = None) -> Nest:
         return draw(self._made(), case, output, step, seed)
 
     def _expect_compiled(self, mode: str) -> None:
@@ -169,9 +174,10 @@ class SamplerTests(Suite):
         def draws(outputs: list[Tensor], step: Tensor) -> list[Nest]:
             return [draw(sampler, case, output, step) for case, output in zip(cases, outputs, strict=True)]
 
+        # Several numbers of rows: a draw must not depend on how many there are.
         outputs = [case.normal_outputs(rows) for case, rows in zip(cases, SIZES * len(cases), strict=False)]
-        found = execution.compiled(draws, mode)(outputs, tf.constant(3, tf.int64))
-        for case, output, drawn in zip(cases, outputs, found, strict=True):
+        compiled = execution.compiled(draws, mode)(outputs, tf.constant(3, tf.int64))
+        for case, output, drawn in zip(cases, outputs, compiled, strict=True):
             expected = f"the same draws eagerly and by {mode}"
             expect_same(drawn, self._sample(case, output, 3), expected, exact=False)
 
@@ -189,5 +195,5 @@ def _expect_independent(drawn: np.ndarray) -> None:
     share = float(drawn.mean())
     pairs = np.bincount(drawn[0::2] * 2 + drawn[1::2], minlength=4) / (MANY // 2)
     expected = np.array([(1 - share) ** 2, (1 - share) * share, share * (1 - share), share**2])
-    kept = np.abs(pairs - expected).max() < 4.5 * 0.5 / (MANY // 2) ** 0.5
-    expect(kept, f"pairs of neighbours in the shares {expected.round(3)}, drawn independently", pairs.round(3))
+    is_independent = np.abs(pairs - expected).max() < 4.5 * 0.5 / (MANY // 2) ** 0.5
+    expect(is_independent, f"pairs of neighbours in the shares {expected.round(3)}, drawn independently", pairs.round(3))

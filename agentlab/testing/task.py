@@ -1,4 +1,4 @@
-"""The lines a Task is held to."""
+"""Tests of tasks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import tempfile
 import warnings
 from typing import Any, ClassVar
 
-from agentlab import errors
-from agentlab import task as tasks
+from agentlab import configuration, errors
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_part
 from agentlab.system import source_text
 from agentlab.task import PART_KINDS, Task
-from agentlab.testing.checks import probe
 from agentlab.testing.checks.lines import Lines
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect, expect_same
+from agentlab.testing.probes import probe
+from agentlab.testing.probes.untouched import untouched
 
 
 class TaskTests(Lines):
-    """Tests of an experiment that a package offers; derive, and name its entry point as `name`.
+    """Tests of tasks; derive a class, and give the task's entry point as `name`.
 
     Attributes:
         name: of the entry point, or `PACKAGE:NAME`.
@@ -34,20 +33,24 @@ class TaskTests(Lines):
     changes: ClassVar[dict[str, Any]] = {}
 
     def task(self) -> Any:
-        """Returns what the entry point names."""
+        """Returns the object that the entry point names."""
         return plugins.load("task", self.name)
 
     def test_task(self) -> None:
         """It is an agentlab.Task named like its entry point, and its description is what the listing shows."""
-        found = self.task()
-        expect(isinstance(found, Task), "an agentlab.Task", repr(found)[:100])
+        task = self.task()
+        expect(isinstance(task, Task), "an agentlab.Task", repr(task)[:100])
         offer = plugins.find("task", self.name)
-        expect(found.name == offer.name, f"the name of its entry point, {offer.name!r}", repr(found.name))
-        shown = plugins.inspected(offer)
-        expect(not shown.problem, "a source text that can be read", shown.problem)
-        expect(found.description, "a description", "none")
+        expect(task.name == offer.name, f"the name of its entry point, {offer.name!r}", repr(task.name))
+
+        # What the listing reads without an import.
+        inspected = plugins.inspected(offer)
+        expect(not inspected.problem, "a source text that can be read", inspected.problem)
+        expect(task.description, "a description", "none")
         expect(
-            shown.summary in ("", found.description), "the description as a plain text, for the listing", repr(shown.summary)
+            inspected.summary in ("", task.description),
+            "the description as a plain text, for the listing",
+            repr(inspected.summary),
         )
 
     def test_import(self) -> None:
@@ -55,13 +58,15 @@ class TaskTests(Lines):
         target = plugins.find("task", self.name).target.rpartition(":")[0]
         if target.endswith(".py"):
             self.not_applicable("it is of a plugin file, which is imported whole when it is named")
+
+            # Seen in a process of its own, where nothing is imported yet.
             return
         module = target if source_text.locate(target) else str(getattr(sys.modules.get(target), "__file__", target))
-        found = probe.observed(module, tensorflow=False)
-        expect(not found.error, "an import without error", found.error)
-        expect(not found.heavy, "an import without TensorFlow, Keras or Gymnasium", f"{', '.join(found.heavy)} imported")
-        expect(not found.printed, "an import that prints nothing", repr(found.printed))
-        expect(not found.changed, "an import that leaves global state alone", f"changed: {', '.join(found.changed)}")
+        process = probe.observed(module, tensorflow=False)
+        expect(not process.error, "an import without error", process.error)
+        expect(not process.heavy, "an import without TensorFlow, Keras or Gymnasium", f"{', '.join(process.heavy)} imported")
+        expect(not process.printed, "an import that prints nothing", repr(process.printed))
+        expect(not process.changed, "an import that leaves global state alone", f"changed: {', '.join(process.changed)}")
 
     def test_parts(self) -> None:
         """The parts it names are installed."""
@@ -88,16 +93,18 @@ class TaskTests(Lines):
         with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
             run = runner.run(short, run_dir=pathlib.Path(directory) / "run")
             files = {path.name for path in run.directory.iterdir()}
-        wanted = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
-        expect(wanted <= files, f"the files {sorted(wanted)}", sorted(files))
+
+        # The files that every run leaves.
+        expected = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
+        expect(expected <= files, f"the files {sorted(expected)}", sorted(files))
         expect(run.result["steps"] >= short.steps, f"{short.steps} steps", run.result["steps"])
 
     def test_resume(self) -> None:
-        """Ended halfway and resumed from its files, it comes to the same weights, bit by bit, as if it had not been."""
+        """Ended halfway and resumed from its files, it reaches the same weights bit for bit as an uninterrupted run."""
         from agentlab.runs import runner
 
         whole = self._short()
-        half = tasks.changed(whole, {"steps": max(1, whole.steps // 2)})
+        half = configuration.changed(whole, {"steps": max(1, whole.steps // 2)})
         with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
             warnings.simplefilter("ignore", errors.RunWarning)  # of what can't be resumed to the same bits
             straight = runner.run(whole, run_dir=pathlib.Path(directory) / "straight")
@@ -106,14 +113,16 @@ class TaskTests(Lines):
         if not resumed.result["exact"]:
             self.not_applicable("its environment can't be resumed to the same bits")
             return
+
+        # By the names of the agent's variables.
         one, other = ({name: value.numpy() for name, value in run.agent.variables().items()} for run in (straight, resumed))
         expect_same(one, other, "the same state of the agent whether a run was resumed or not")
 
     def _short(self) -> Task:
         """Returns the task with a budget of a few turns, of which the second half learns."""
-        task = tasks.changed(self.task(), self.changes)
+        task = configuration.changed(self.task(), self.changes)
         steps = min(task.steps, 20 * task.num_environments)
-        short = tasks.changed(task, {"steps": steps, "evaluation": {"episodes": 1}})
+        short = configuration.changed(task, {"steps": steps, "evaluation": {"episodes": 1}})
         if build_part("trainer", task.trainer).learning_starts <= steps // 2:
             return short
-        return tasks.changed(short, {"trainer": {"learning_starts": steps // 2}})
+        return configuration.changed(short, {"trainer": {"learning_starts": steps // 2}})

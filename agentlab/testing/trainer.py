@@ -1,4 +1,4 @@
-"""The lines of the Trainer contract."""
+"""Tests of the Trainer contract."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
-from agentlab.testing.checks.draws import kinds_of_draws
 from agentlab.testing.checks.learning import mean_return
 from agentlab.testing.checks.suite import Suite
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.updates import ROWS, Collected, Learning, Way, collected, reversed_rows
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
+from agentlab.testing.probes.draws import kinds_of_draws
+from agentlab.testing.probes.untouched import untouched
 from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, Tensor
 
@@ -30,7 +30,7 @@ OWN_UPDATES = "it makes updates of its own, without `loss`"
 
 
 class TrainerTests(Suite):
-    """Tests of what improves networks; derive, and name your class as `part`.
+    """Tests of trainers; derive a class, and name yours as `part`.
 
     Attributes:
         among: a task with the environment, models, sampler and memory that go with it. Of memories that have not what it asks
@@ -61,20 +61,22 @@ class TrainerTests(Suite):
         factor = getattr(self.make(), "discount", request.discount)
         expect(request.discount == factor, f"Request(discount={factor}), by which rewards are normalised", request.discount)
         schedule = self.make().update_schedule(ROWS)
-        kept = isinstance(schedule, UpdateSchedule) and schedule.period >= 1 and schedule.count >= 1
-        expect(kept, "an UpdateSchedule of at least one update a period", repr(schedule)[:80])
+        is_schedule = isinstance(schedule, UpdateSchedule) and schedule.period >= 1 and schedule.count >= 1
+        expect(is_schedule, "an UpdateSchedule of at least one update a period", repr(schedule)[:80])
 
     def test_loss(self) -> None:
         """`loss` returns a Loss: one finite float32 a row, or their mean, and metrics by name: scalars or one a row."""
         if not self._has_loss():
             self.not_applicable(OWN_UPDATES)
             return
+
+        # Eagerly, so that Python sees the numbers.
         learning = self._learning()
         loss = learning.loss(around.seed())
         expect(isinstance(loss, Loss), "an agentlab.trainer.Loss", type(loss).__name__)
         shapes = (tuple(learning.batch.reward.shape[:1]), tuple(learning.batch.reward.shape))
-        kept = tf.is_tensor(loss.value) and loss.value.dtype == tf.float32 and tuple(loss.value.shape) in (*shapes, ())
-        expect(kept, f"losses in float32 of shape {shapes[0]}, or a scalar", shape_and_dtype(loss.value))
+        fits = tf.is_tensor(loss.value) and loss.value.dtype == tf.float32 and tuple(loss.value.shape) in (*shapes, ())
+        expect(fits, f"losses in float32 of shape {shapes[0]}, or a scalar", shape_and_dtype(loss.value))
         expect(np.isfinite(loss.value.numpy()).all(), "finite losses", loss.value.numpy())
         for name, value in loss.metrics.items():
             known = np.shape(value) in ((), *shapes)
@@ -87,6 +89,8 @@ class TrainerTests(Suite):
             check_names(names)
         except errors.UsageError as error:
             expect(False, "metric_names that are no other column of metrics.jsonl", str(error))
+
+        # With a pass of its own, and with the one that acted.
         for way in self._ways():
             update = self._learning(way).update()
             expect(isinstance(update, Update), f"an agentlab.trainer.Update from `{way}`", type(update).__name__)
@@ -104,11 +108,13 @@ class TrainerTests(Suite):
         for way in self._ways():
             learning = self._learning(way)
             priority = learning.update().priority
+
+            # [N], one for each row.
             rows = learning.batch.reward.shape[:1]
-            kept = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
-            expect(kept, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
-            kept = np.isfinite(priority).all() and np.min(priority) >= 0.0
-            expect(kept, f"finite priorities of at least 0 from `{way}`", np.asarray(priority)[:4])
+            fits = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
+            expect(fits, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
+            fits = np.isfinite(priority).all() and np.min(priority) >= 0.0
+            expect(fits, f"finite priorities of at least 0 from `{way}`", np.asarray(priority)[:4])
 
     def test_update(self) -> None:
         """Updates change the trainable weights of every network, the acting one's first of all, and leave them finite."""
@@ -116,6 +122,8 @@ class TrainerTests(Suite):
             learning = self._learning(way)
             before = learning.trainable_weights()
             acting = next(iter(before))
+
+            # The acting network has to change at once; others may wait, as for a delayed update.
             learning.update()
             expect(_changed(before[acting], learning.trainable_weights()[acting]), "weights that change", f"none by `{way}`")
             for step in range(1, UPDATES):
@@ -144,19 +152,23 @@ class TrainerTests(Suite):
     def test_terminated(self) -> None:
         """Where the task terminated (discount 0), nothing beyond counts: next_observation changes no loss."""
         batch = self._experience().batch
+
+        # [N] every step terminates, and what it led to is another row's.
         ends = tf.ones_like(batch.reward, tf.bool)
         batch = attrs.evolve(batch, discount=tf.zeros_like(batch.discount), ended=ends)
         other = attrs.evolve(batch, next_observation=reversed_rows(batch.next_observation))
         if self._has_loss():
-            one, changed = (self._learning().loss(around.seed(), each).value.numpy() for each in (batch, other))
+            one, changed = (self._learning().loss(around.seed(), variant).value.numpy() for variant in (batch, other))
             expect_same(one, changed, "the same losses whatever lies beyond a terminated episode")
             return
-        one, changed = (self._weights_after(each) for each in (batch, other))
+        one, changed = (self._weights_after(variant) for variant in (batch, other))
         expect_same(one, changed, "the same weights whatever lies beyond a terminated episode")
 
     def test_seed(self) -> None:
         """Updates are a function of the batch and the seed: the same ones, the same weights."""
         learning = self._learning()
+
+        # Draws from anything but the seed would be others at every start.
         kinds = kinds_of_draws(lambda seed: self._drawn(learning, seed), tf.TensorSpec([2], tf.int64))
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         for way in self._ways():
@@ -167,7 +179,7 @@ class TrainerTests(Suite):
             expect_same(one.weights(), other.weights(), f"the same weights after the same updates by `{way}`")
 
     def test_variables(self) -> None:
-        """`variables()` names all that training changes besides the models: restored with it, training goes on the same."""
+        """`variables()` names all that training changes besides the models: restored with it, training continues alike."""
         for way in self._ways():
             one, other = self._learning(way), self._learning(way)
             for step in range(UPDATES):
@@ -175,6 +187,8 @@ class TrainerTests(Suite):
             names = one.trainer.variables().keys()
             expect(names == other.trainer.variables().keys(), "the same names in every process", "others")
             expect_in_range(one.trainer.ranges(), one.trainer.variables())
+
+            # Whatever is not among the variables stays behind here.
             one.copy_to(other)
             for learning in (one, other):
                 for step in range(UPDATES, 2 * UPDATES):
@@ -202,8 +216,8 @@ class TrainerTests(Suite):
         if task is None:
             self.not_applicable("it does not accept `identity`" if self.learns else "its tests say `learns = False`")
             return
-        found = mean_return(task, self.make())
-        expect(found >= 15.0, f"a mean return of at least 15 of 16 after {task.steps:,} steps", f"{found:.2f}")
+        mean = mean_return(task, self.make())
+        expect(mean >= 15.0, f"a mean return of at least 15 of 16 after {task.steps:,} steps", f"{mean:.2f}")
 
     def _spec(self) -> EnvironmentSpec:
         return around.spec_of(self.among.environment)
@@ -229,7 +243,7 @@ class TrainerTests(Suite):
         return learning.weights()
 
     def _drawn(self, learning: Learning, seed: Tensor) -> Any:
-        """Returns what may be drawn for: the loss of a batch, or what an update without one comes to; traceable."""
+        """Returns what draws may affect: the loss of a batch, or the metrics of an update without one; traceable."""
         return learning.loss(seed).value if self._has_loss() else learning.traced(seed, learning.batch).metrics
 
     def _identity(self) -> Task | None:
@@ -255,8 +269,8 @@ class TrainerTests(Suite):
             # Of tensors whose values Python can't see, as in the loop.
             update = execution.compiled(lambda seed, batch, other=other: other.traced(seed, batch).metrics, mode)
             for step in range(UPDATES):
-                wanted, got = one.update(step).metrics, update(around.seed(step), other.batch)
-                for name, value in wanted.items():
+                metrics, got = one.update(step).metrics, update(around.seed(step), other.batch)
+                for name, value in metrics.items():
                     close = np.allclose(value, got[name], rtol=1e-2, atol=1e-3)
                     expected = f"the same {name} of update {step + 1} by `{way}` eagerly and by {mode}"
                     expect(close, expected, f"{value} and {got[name]}")
@@ -266,10 +280,14 @@ def _changed(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
     return any(np.any(one != other) for one, other in zip(before, after, strict=True))
 
 
-def _expect_networks(networks: Any, distribution: Distribution, name: str) -> None:
+def _expect_networks(networks: dict[str, Network], distribution: Distribution, name: str) -> None:
     """Raises a Violation unless there are networks with outputs, the first of as many as the distribution reads."""
-    kept = isinstance(networks, dict) and networks and all(isinstance(network, Network) for network in networks.values())
-    expect(kept, f"networks by name for {name!r}, one at least", repr(networks)[:80])
+    are_networks = (
+        isinstance(networks, dict) and networks and all(isinstance(network, Network) for network in networks.values())
+    )
+    expect(are_networks, f"networks by name for {name!r}, one at least", repr(networks)[:80])
+
+    # Every network has outputs, and the acting one those that its distribution reads.
     for network in networks.values():
         count = network.num_outputs
         expect(isinstance(count, int) and count >= 1, f"a number of outputs for {name!r}", repr(count))

@@ -37,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "repeat_action_probability": 0.0,
         "noop_max": 30,
         "use_fire_reset": True,
-        "life_loss_info": True,  # a lost life ends the episode, and the game goes on
+        "life_loss_info": True,  # a lost life ends the episode, and the game continues
     },
     "v5": {
         **COMMON,
@@ -112,7 +112,7 @@ class Atari(Environment):
 
     def step(self, action: np.ndarray) -> TimeStep:
         timestep = self._inner.step(action)
-        np.copyto(self._observation, timestep.observation)  # whoever gets the time step may change its own
+        np.copyto(self._observation, timestep.observation)  # receivers may change arrays of a time step
         if self._is_whole:
             self._played += np.asarray(action, np.uint8).tobytes()  # at most 18 actions
         return timestep
@@ -160,8 +160,8 @@ class Atari(Environment):
     def render(self) -> np.ndarray | None:
         if self.render_mode is None:
             return None
-        shown = self._observation[0, -1]
-        coloured = shown if shown.ndim == 3 else np.repeat(shown[:, :, None], 3, axis=2)
+        frame = self._observation[0, -1]
+        coloured = frame if frame.ndim == 3 else np.repeat(frame[:, :, None], 3, axis=2)
         return coloured.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
 
     def close(self) -> None:
@@ -169,28 +169,28 @@ class Atari(Environment):
 
 
 class _Games(GymnasiumEnvironment):
-    """ALE's vector class, but that it shows nothing as an episode's final observation where the game goes on without a life."""
+    """ALE's vector class, except that an episode has no final observation of its own if the game continues with fewer lives."""
 
-    def _reset_vector(self, **arguments: Any) -> Any:
-        observation, info = super()._reset_vector(**arguments)
+    def _reset_vector(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = super()._reset_vector(seed, options)
         self._lives = np.array(info["lives"])
         return observation, info
 
     def _step_native(self, action: np.ndarray) -> Any:
-        found, rewards, terminated, truncated, info = super()._step_native(action)
+        observation, rewards, terminated, truncated, info = super()._step_native(action)
         before, self._lives = self._lives, np.array(info["lives"])
         goes_on = terminated & (self._lives < before)  # a new game has more
         if goes_on.any():
-            info["final_obs"] = np.where(goes_on.reshape(-1, *[1] * (found.ndim - 1)), found, info["final_obs"])
-        return found, rewards, terminated, truncated, info
+            info["final_obs"] = np.where(goes_on.reshape(-1, *[1] * (observation.ndim - 1)), observation, info["final_obs"])
+        return observation, rewards, terminated, truncated, info
 
 
-def _check(given: dict[str, Any], arguments: dict[str, Any]) -> None:
+def _check(settings: dict[str, Any], arguments: dict[str, Any]) -> None:
     """Raises UsageError for arguments that ALE doesn't have or that aren't its user's, and for numbers out of range."""
     from ale_py.vector_env import AtariVectorEnv
 
     known = [name for name in inspect.signature(AtariVectorEnv).parameters if name not in RESERVED]
-    for name in given:
+    for name in settings:
         if name not in known:
             raise errors.UsageError(errors.unknown("argument", name, known) + " They are those of ale_py.AtariVectorEnv.")
     for name, most in MOST.items():
@@ -199,6 +199,8 @@ def _check(given: dict[str, Any], arguments: dict[str, Any]) -> None:
             raise errors.UsageError(
                 f"Argument {name!r} of 'atari' is {errors.quoted(value)}; expected a whole number from {least} up to {most:,}."
             )
+
+    # ALE itself takes any number here and plays on.
     probability = arguments["repeat_action_probability"]
     if not isinstance(probability, (int, float)) or not 0.0 <= probability <= 1.0:
         raise errors.UsageError(f"Argument 'repeat_action_probability' of 'atari' is {probability!r}; expected 0 to 1.")

@@ -91,7 +91,7 @@ class RecurrentPPO(Trainer):
 
         # [M * T] rows.
         actions, output, before = merge_time((batch.action, output, batch.output))
-        policy, old = (self.distribution(self.spec).of(each[:, :-1]) for each in (output, before))
+        policy, old = (self.distribution(self.spec).of(values[:, :-1]) for values in (output, before))
         advantages, returns = merge_time((advantages, returns))
 
         ratio = tf.exp(policy.log_probability(actions) - old.log_probability(actions))

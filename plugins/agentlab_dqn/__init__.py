@@ -1,1 +1,1 @@
-"""Deep Q-networks: trainer, replay, exploring samplers and tasks."""
+"""Deep Q-networks: trainer and tasks."""

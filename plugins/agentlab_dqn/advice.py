@@ -1,31 +1,38 @@
-"""Advice for environments whose actions are not discrete: a line of Python that makes them so."""
+"""Advice for environments whose actions are not discrete: a line of Python that wraps them."""
 
 from __future__ import annotations
 
 import math
 
-from agentlab.spec import Array, MultiBinary, MultiDiscrete, SpaceNest
+import numpy as np
+
+from agentlab.spec import SpaceNest, is_array
+from agentlab.types import Shape
 
 MOST_CHOICES = 1_000  # combinations of several choices that are few enough to be one choice
 
 
 def made_discrete(action: SpaceNest) -> str:
     """Returns what makes such actions of a Gymnasium environment discrete."""
-    if isinstance(action, Array):
+    if is_array(action):
         return _wrapped("gymnasium.wrappers.DiscretizeAction(gymnasium.make(ID), bins=5)")
-    sizes: tuple[int, ...] = ()
-    if isinstance(action, MultiDiscrete):
-        sizes = action.sizes
-    elif isinstance(action, MultiBinary):
-        sizes = (2,) * math.prod(action.shape)
-    if not sizes or math.prod(sizes) > MOST_CHOICES:
+
+    # How many values each element of the action has; a mapping of spaces is never one choice.
+    limits = None if isinstance(action, dict) else action.limits
+    if isinstance(action, dict) or limits is None or math.prod(sizes := _sizes(limits, action.shape)) > MOST_CHOICES:
         taken = _wrapped("Taken(gymnasium.make(ID))")
         return f"{taken} Taken is a gymnasium.ActionWrapper of yours that takes Discrete actions."
+
+    # A single choice numbers all combinations in C order.
     combined = f"numpy.reshape(numpy.unravel_index(action, {sizes}), env.action_space.shape)"
-    if isinstance(action, MultiDiscrete) and any(action.start):
+    if action.to_environment(np.zeros(action.shape, action.dtype)).any():
         combined += " + env.action_space.start"
     choice = f"gymnasium.spaces.Discrete({math.prod(sizes)})"
     return _wrapped(f"gymnasium.wrappers.TransformAction(env := gymnasium.make(ID), lambda action: {combined}, {choice})")
+
+
+def _sizes(limits: tuple[np.ndarray, np.ndarray], shape: Shape) -> tuple[int, ...]:
+    return tuple((np.broadcast_to(limits[1], shape).ravel() + 1).tolist())
 
 
 def _wrapped(environment: str) -> str:

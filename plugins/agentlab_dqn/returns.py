@@ -1,4 +1,4 @@
-"""What a Q-network says of the return beyond an action: its expected value, or its distribution over a support."""
+"""How a Q-network's outputs represent the return of an action: as its expected value, or as a distribution over a support."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentlab.types import Tensor
 
 
 class Returns(abc.ABC):
-    """How outputs are read as returns, and how far they are from what followed."""
+    """How outputs represent returns, and how far they are from their targets."""
 
     @abc.abstractmethod
     def distribution(self, num_actions: int) -> ActionValues:

@@ -12,7 +12,7 @@ from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import ActionValues
 from agentlab.memory import Request
 from agentlab.model import as_network, infer
-from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.spec import EnvironmentSpec, choices_of, describe, num_values_of
 from agentlab.spec.environment_spec import MASK
 from agentlab.tensors import noise
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive
@@ -26,7 +26,7 @@ LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends
 
 @attrs.define(slots=False, eq=False)
 class DQN(Trainer):
-    """Deep Q-network (Mnih et al. 2015, doi:10.1038/nature14236) and its improvements, each a setting of its own.
+    """Deep Q-network (Mnih et al. 2015, doi:10.1038/nature14236) and its improvements, each of which is a setting.
 
     A truncated episode bootstraps from its final observation; a terminated one does not (Pardo et al. 2018, arXiv:1712.00378).
     Prioritised replay is a memory; dueling and noisy networks are settings of models; with all of them this is Rainbow (Hessel
@@ -71,12 +71,12 @@ class DQN(Trainer):
             self._returns = Categorical(self.num_atoms, float(self.minimum_return), float(self.maximum_return))
 
     def distribution(self, spec: EnvironmentSpec) -> ActionValues:
-        action = spec.action
-        if not isinstance(action, Discrete) or action.shape:
+        action, num_values = spec.action, num_values_of(spec.action)
+        if num_values is None or choices_of(action):
             raise errors.UsageError(
                 f"DQN needs discrete actions; environment {spec.name!r} takes a {describe(action)}. {made_discrete(action)}"
             )
-        return self._returns.distribution(action.num_values)
+        return self._returns.distribution(num_values)
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         return {"values": Network(self.distribution(spec).num_outputs)}
@@ -95,6 +95,7 @@ class DQN(Trainer):
         self.target = TargetNetwork(self.model, self.target_update_period, self.target_update_rate)
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
+        # Distributions over the actions of [N] rows; seen is [N, *O].
         values = self._values(output, batch.observation)
         seen = self.spec.see(batch.next_observation)
 
@@ -106,6 +107,7 @@ class DQN(Trainer):
                 chooser = self._values(infer(self.model, seen)[0], batch.next_observation)
         next_action = chooser.mode()
 
+        # [N] losses, and the absolute errors that memories draw by.
         discount = self.discount * batch.discount
         loss, error = self._returns.compare(values, batch.action, batch.reward, discount, next_values, next_action)
         chosen = tf.gather(values.preferences, batch.action, batch_dims=1)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.checks.values import range_of
 from agentlab.memory import Layout
-from agentlab.spec import Array, EnvironmentSpec, describe
+from agentlab.spec import Array, EnvironmentSpec, describe, is_array
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.execution import repeat
 from agentlab.types import Step, Tensor
@@ -21,12 +21,12 @@ SPARE = 20  # one frame more per so many transitions: episodes begin and end wit
 
 
 class Frames(Observations):
-    """Keeps frames, and of every transition the numbers of those its two stacks `[k, *frame]` are made of.
+    """Stores each frame once, and for every transition the numbers of the frames in its two stacks `[k, *frame]`.
 
     What was acted on is, while an episode lasts, what the action before led to, and that is mostly what was acted on then,
     moved up by one frame: usually one frame of 2 k is new. Which ones are is decided by their content, not by what the
     environment says of its episodes, so that whatever comes is read back bit for bit. Where frames rarely recur, they are
-    merely overwritten sooner, and the transitions that need them are no longer handed out.
+    overwritten sooner, and the transitions that need them are no longer handed out.
 
     Args:
         layout: of the steps.
@@ -40,25 +40,31 @@ class Frames(Observations):
 
     def __init__(self, layout: Layout, capacity: int) -> None:
         num_environments = layout.num_environments
-        shown = _stack_of(layout.spec)
+        stack = _stack_of(layout.spec)
+
+        # A stack is [depth, *frame].
         self._capacity = capacity
-        self._range = range_of(shown)
-        self._depth, *frame = shown.shape
-        self._num_frames = _num_frames(shown, capacity, num_environments)
+        self._range = range_of(stack)
+        self._depth, *frame = stack.shape
+        self._num_frames = _num_frames(stack, capacity, num_environments)
         self._window = 2 * (self._depth + 1) * num_environments  # transitions farther apart need frames in their own order
-        self._frames = rings(self._num_frames, tf.TensorSpec(frame, shown.dtype))
+
+        # Frames are stored once, [num_frames, *frame]; a transition is the numbers of its 2 * depth frames.
+        self._frames = rings(self._num_frames, tf.TensorSpec(frame, stack.dtype))
         self._numbers = rings(capacity, tf.TensorSpec([2 * self._depth], tf.int64))
         self._newest = tf.Variable(-tf.ones([num_environments, self._depth], tf.int64), trainable=False, name="newest_frames")
         self._stored = tf.Variable(0, dtype=tf.int64, name="frames_stored")
         self._begin = tf.Variable(0, dtype=tf.int64, name="frames_begin")
 
     def put(self, numbers: Tensor, step: Step, row: Tensor) -> None:
+        # [N, 2 * depth, *frame]: what was acted on, then what that led to.
         stacks = tf.concat([step.observation, step.next_observation], axis=1)
 
         def put_one(index: Tensor) -> Tensor:
             self._put_one(numbers[index], stacks[index], row[index])
             return index + 1
 
+        # One after the other: which frames are known depends on the transition before.
         count = tf.shape(row, out_type=tf.int64)[0]
         repeat(put_one, tf.constant(0, tf.int64), count)
         self._retire(tf.reduce_max(tf.concat([numbers + 1, [0]], axis=0)))
@@ -66,17 +72,24 @@ class Frames(Observations):
     def _put_one(self, number: Tensor, frames: Tensor, row: Tensor) -> None:
         """Keeps one transition, `frames` being the stack that was acted on and the one that this led to, `[2 k, *frame]`."""
         depth, stored, before = self._depth, self._stored.read_value(), tf.gather(self._newest, row)
+
+        # Which frames of the first stack the environment's newest stack already holds, [depth] bool.
         held = (before >= 0) & (before >= stored + 2 * depth - self._num_frames)  # and not overwritten here
         known = self._same(frames[:depth], tf.gather(self._frames, tf.maximum(before, 0) % self._num_frames)) & held
+
+        # Whether the second stack is the first one moved on by one frame, [depth - 1] bool.
         moved = self._same(frames[depth:-1], frames[1:depth])
         repeated = self._same(frames[1:depth], frames[: depth - 1])
         # Of frames that are alike, as where an episode begins, only the first is stored: it is as new as the others.
         repeated &= ~known[1:] & ~known[:-1]
         is_new = ~tf.concat([known[:1], known[1:] | repeated, moved, [False]], axis=0)
+
+        # Frame numbers [depth] of both stacks: old ones where the frame is stored, the next free ones elsewhere.
         fresh = stored + tf.cumsum(tf.cast(is_new, tf.int64), axis=0) - 1
         first = tf.where(known, before, fresh[:depth])  # a repeated frame has the number of the last new one
         second = tf.concat([tf.where(moved, first[1:], fresh[depth:-1]), fresh[-1:]], axis=0)
         stacked = tf.concat([first, second], axis=0)
+
         self._frames.scatter_update(tf.IndexedSlices(frames, stacked % self._num_frames))  # what is there already is the same
         self._numbers.scatter_update(tf.IndexedSlices(stacked[None], number[None] % self._capacity))
         self._newest.scatter_update(tf.IndexedSlices(second[None], row[None]))
@@ -88,6 +101,7 @@ class Frames(Observations):
 
     def _retire(self, added: Tensor) -> None:
         """Moves the first transition that is whole past all whose frames were overwritten, `added` having been put."""
+        # Frames with numbers below this were overwritten.
         oldest = self._stored.read_value() - self._num_frames
 
         def is_lost(begin: Tensor) -> Tensor:
@@ -101,6 +115,7 @@ class Frames(Observations):
             ahead = begin + tf.range(self._window, dtype=tf.int64)
             return (tf.reduce_max(tf.where(is_lost(begin), ahead + 1, begin)),)
 
+        # A window at a time, until no transition in it has lost a frame.
         (begin,) = tf.while_loop(lambda begin: tf.reduce_any(is_lost(begin)), past, (self.begin(added),))
         self._begin.assign(begin)
 
@@ -128,14 +143,14 @@ class Frames(Observations):
 
     @staticmethod
     def num_bytes(layout: Layout, capacity: int) -> int:
-        shown = _stack_of(layout.spec)
-        frame = math.prod(shown.shape[1:]) * np.dtype(shown.dtype).itemsize
-        return _num_frames(shown, capacity, layout.num_environments) * frame + capacity * 2 * shown.shape[0] * 8
+        stack = _stack_of(layout.spec)
+        frame = math.prod(stack.shape[1:]) * np.dtype(stack.dtype).itemsize
+        return _num_frames(stack, capacity, layout.num_environments) * frame + capacity * 2 * stack.shape[0] * 8
 
 
-def _num_frames(shown: Array, capacity: int, num_environments: int) -> int:
+def _num_frames(stack: Array, capacity: int, num_environments: int) -> int:
     """Returns how many frames are kept for so many transitions."""
-    return capacity + capacity // SPARE + 2 * shown.shape[0] * num_environments
+    return capacity + capacity // SPARE + 2 * stack.shape[0] * num_environments
 
 
 def _stack_of(spec: EnvironmentSpec) -> Array:
@@ -144,13 +159,12 @@ def _stack_of(spec: EnvironmentSpec) -> Array:
     Raises:
         UsageError: they are not.
     """
-    shown = spec.observation
-    is_stack = isinstance(shown, Array) and len(shown.shape) >= 2 and shown.dtype == "uint8"
-    if isinstance(shown, Array) and is_stack:
-        is_image = len(shown.shape) == 3 and shown.shape[-1] in CHANNELS and shown.shape[0] > shown.shape[-1]
+    space = spec.observation
+    if is_array(space) and len(space.shape) >= 2 and space.dtype == "uint8":
+        is_image = len(space.shape) == 3 and space.shape[-1] in CHANNELS and space.shape[0] > space.shape[-1]
         if not is_image:
-            return shown
+            return space
     raise errors.UsageError(
         f"Frame replay stores stacks of frames [frames, height, width] of uint8; environment {spec.name!r} shows a "
-        f"{describe(shown)}. Choose memory.observations='whole', or preprocess the frames."
+        f"{describe(space)}. Choose memory.observations='whole', or preprocess the frames."
     )

@@ -1,4 +1,4 @@
-"""Prioritised replay: what the model was wrong about is drawn more often."""
+"""Prioritised replay: transitions with large errors are drawn more often."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PrioritizedReplay(UniformReplay):
     def build(self, layout: Layout) -> None:
         if not layout.request.priority:
             raise errors.UsageError(
-                "Prioritised replay draws by how far off the trainer was on each transition, which this trainer doesn't tell. "
+                "Prioritised replay draws by the trainer's error on each transition, which this trainer doesn't report. "
                 "Choose another memory, such as 'replay', or another trainer."
             )
         super().build(layout)
@@ -61,11 +61,15 @@ class PrioritizedReplay(UniformReplay):
 
     def _enter(self, count: Tensor) -> None:
         """Gives those of the last `count` transitions and before them that are complete by now the largest priority so far."""
-        added, left_out, kept = self._ring.added(), self._ring.newest_left_out, self._ring.bounds()[0]
+        added, left_out, oldest = self._ring.added(), self._ring.newest_left_out, self._ring.bounds()[0]
+
+        # [N] numbers of what was added, and of what has become complete by it.
         numbers = added - count + tf.range(tf.maximum(count - self.capacity, 0), count)  # of a constant length where N is one
         if left_out:
             earlier = numbers - left_out
-            numbers = tf.concat([numbers, tf.where(earlier >= kept, earlier, numbers)], axis=0)
+            numbers = tf.concat([numbers, tf.where(earlier >= oldest, earlier, numbers)], axis=0)
+
+        # New steps get the largest priority so far, so that each is drawn soon; incomplete ones none.
         largest = tf.fill(tf.shape(numbers), self._largest.read_value())
         self._tree.put(numbers % self.capacity, tf.where(numbers < added - left_out, largest, 0.0))
 
@@ -80,14 +84,19 @@ class PrioritizedReplay(UniformReplay):
         repeat(drop, oldest, self._ring.bounds()[0] - oldest)
 
     def sample(self, seed: Seed) -> Batch:
+        # [N] points, one in each of N equal stretches of the sum of all priorities: lower variance than free draws.
         begin, _ = self._ring.bounds()
         stretch = np.arange(self.batch_size) + tf.cast(seeds.uniform(seed, [self.batch_size]), tf.float64)
-        found, priorities = self._tree.find(stretch / self.batch_size)
+        drawn, priorities = self._tree.find(stretch / self.batch_size)
+
+        # [N] importance weights, 1 for the rarest row of the batch.
         exponent = as_schedule(self.weight_exponent)(self._drawn.read_value())
         weight = tf.pow(tf.reduce_min(priorities) / priorities, exponent)
         self._drawn.assign_add(1)
+
+        # Nothing can be drawn before the first complete transition; the oldest step stands in.
         any_complete = priorities > 0.0
-        slots = tf.where(any_complete, found, begin % self.capacity)
+        slots = tf.where(any_complete, drawn, begin % self.capacity)
         weight = tf.where(any_complete, weight, 1.0)
         batch = self._ring.read(slots)
         if not isinstance(batch.weight, tuple):  # [N, T] of sequences

@@ -1,4 +1,4 @@
-"""Uniform replay: every transition that is stored is as likely as any other."""
+"""Uniform replay: all stored transitions are equally likely."""
 
 from __future__ import annotations
 

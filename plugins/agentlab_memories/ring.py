@@ -1,4 +1,4 @@
-"""The last steps in a ring of tf.Variables; and the transitions of several steps, or sequences, that they make up."""
+"""A ring buffer of steps in tf.Variables, read as transitions of one or several steps, or as sequences."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def last_that_acted(acted: Tensor, capacity: int) -> tuple[Tensor, Tensor]:
 
     Both are constants where it is known before running who acted, as in the device gear.
     """
+    # On the host the rows are known now, which spares the graph a cumulative sum.
     known = tf.get_static_value(acted)
     if known is not None:
         places = np.flatnonzero(known)
@@ -56,7 +57,7 @@ def last_that_acted(acted: Tensor, capacity: int) -> tuple[Tensor, Tensor]:
 
 
 class Observations(abc.ABC):
-    """How a ring stores what was acted on and what that led to.
+    """How a ring stores observations and next observations.
 
     Attributes:
         sheds_early: whether steps can be lost before the ring overwrites them.
@@ -91,7 +92,7 @@ class Observations(abc.ABC):
 
     @abc.abstractmethod
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
 
     def limits(self, added: str) -> dict[str, Range]:
         """Returns the ranges of numbers that the ring's variable `added` limits, the steps that were put."""
@@ -103,7 +104,7 @@ class Observations(abc.ABC):
 
 
 class Whole(Observations):
-    """Stores every observation as it is, twice: once as what was acted on, once as what an action led to."""
+    """Stores observations and next observations as they are, so most of them twice."""
 
     def __init__(self, layout: Layout, capacity: int) -> None:
         self._capacity = capacity
@@ -159,16 +160,22 @@ class Ring:
         request, rows = layout.request, layout.num_environments
         self.reach = request.num_steps + (request.length or 1) - 1  # steps of one environment that a row of a batch spans
         _check(layout, capacity, self.reach)
+
+        # Leaves that are stored as they are, and the links that sequences and steps of n need.
         signature = layout.step_signature()
         stored = {name: getattr(signature, name) for name in STORED}
         links = {"ended": tf.TensorSpec([], tf.bool), "following": tf.TensorSpec([], tf.int64)} if self.reach > 1 else {}
         size = kind.num_bytes(layout, capacity) + capacity * num_bytes((stored, links)) + beside
         check_free(size, f"A replay of {capacity:,} transitions", "memory.capacity")
+
+        # What the ring hands out, and from when.
         self.capacity = capacity
         self.request = request
         self.newest_left_out = (self.reach - 1) * rows  # what follows them may not have happened yet
         self.sheds_early = kind.sheds_early
         self._observations = kind(layout, capacity)
+
+        # Storage [capacity, ...]; slot = number % capacity.
         self._added = tf.Variable(0, dtype=tf.int64)
         self._step_ranges = layout.step_ranges()
         self._stored = rings(capacity, stored)
@@ -184,9 +191,12 @@ class Ring:
 
     def add(self, step: Step, row: Tensor) -> Tensor:
         """Stores those of N steps that are transitions; returns how many, int64 scalar. See `agentlab.memory.Memory.add`."""
+        # Rows that acted, as many as fit.
         count, last = last_that_acted(step.acted, self.capacity)
         step, row = tf.nest.map_structure(lambda leaf: tf.gather(leaf, last), (step, row))
         stored = tf.shape(last, out_type=tf.int64)[0]
+
+        # Each step gets the next number.
         numbers = self.added() + (count - stored) + tf.range(stored)
         slots = numbers % self.capacity
         self._observations.put(numbers, step, row)
@@ -235,18 +245,25 @@ class Ring:
         """Returns what begins in `slots` `[N]` int64: `[N, ...]`, or sequences `[N, T, ...]`."""
         if self.request.length is None:
             return self._read_steps(slots)
+
+        # [N, T] slots, each step followed by the environment's next one.
         along = [slots]
         for _ in range(self.request.length - 1):
             along.append(tf.gather(self._following, along[-1]))
         slots = tf.stack(along, axis=1)
+
+        # The last step of an environment points to itself, which pads sequences that are still too short.
         repeated = tf.equal(slots[:, 1:], slots[:, :-1])  # of an environment that has gone no further
         acted = tf.concat([tf.ones_like(slots[:, :1], tf.bool), ~repeated], axis=1)
         return attrs.evolve(self._read_steps(slots), acted=acted, weight=weight_of(acted))
 
     def _read_steps(self, slots: Tensor) -> Batch:
         """Returns the transitions of n steps that begin in `slots` `[...]`."""
+        # The first step, and what the following ones add.
         stored = read(self._stored, slots)
         reward, last, factor = stored["reward"], slots, tf.ones_like(slots, tf.float32)
+
+        # Up to n - 1 steps more, unless the episode ends or nothing followed yet.
         for _ in range(self.request.num_steps - 1):
             following = tf.gather(self._following, last)
             continues = ~tf.gather(self._ended, last) & tf.not_equal(following, last)
@@ -267,7 +284,7 @@ class Ring:
         )
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be; see `agentlab.memory.Memory.ranges`."""
+        """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
         links = {"following": Range(0, self.capacity - 1), "newest": Range(-1, "added")} if self._is_linked else {}
         stored = {f"stored/{name}": span for name, span in self._step_ranges.items() if name.partition("/")[0] in STORED}
         observed = {f"observations/{name}": span for name, span in self._observations.limits("added").items()}

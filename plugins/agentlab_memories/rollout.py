@@ -15,7 +15,7 @@ from agentlab_memories.ring import put, read, rings
 
 @attrs.define(slots=False, eq=False)
 class Rollout(Memory):
-    """Stores the last T steps of every environment and hands out all of them, `[B, T, ...]`; T is what the trainer asks for.
+    """Stores the last T steps of every environment and returns all of them, `[B, T, ...]`; the trainer says what T is.
 
     Rows that are no transition stay where they are and weigh nothing, so that all environments have T steps.
     """
@@ -27,6 +27,8 @@ class Rollout(Memory):
                 "A rollout hands out everything since the last update, in steps of one; the trainer asks for "
                 f"{'draws' if request.order == 'any' else f'steps of {request.num_steps}'}. Set memory.name=replay."
             )
+
+        # Slot = turn * B + environment, for T turns of B environments.
         self._length, self._rows = request.length or 1, layout.num_environments
         capacity = self._length * self._rows
         what = f"A rollout of {self._length:,} steps of {self._rows:,} environments"

@@ -1,14 +1,14 @@
-"""A tree of sums in tf.Variables: draws an entry with probability in proportion to its weight, in a few operations."""
+"""A sum tree in tf.Variables: draws entries with probability proportional to their weights, in a few operations."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from agentlab.system.ranges import Range
+from agentlab.types import Tensor
 
 FANOUT = 16  # children of a node: a million entries take 5 levels where a binary tree has 20, each a round of small operations
 SUMMED_UP = FANOUT**2  # so many sums take less to add up at each search than to keep right at each change of an entry
@@ -16,10 +16,10 @@ EARLIER = np.triu(np.ones((FANOUT, FANOUT), np.float32), 1)  # at row i and colu
 
 
 class SumTree:
-    """Weights of `size` entries, 0 at first, and their sums by groups, groups of groups and so on.
+    """A tree of sums of the weights of `size` entries, which are initially 0.
 
     The levels are matrices `[nodes, FANOUT]`; a row holds the children of one node of the level above it, the top has one row.
-    The top two are not stored. A sum is added up anew from its children whenever one of them changes, so that errors of
+    The top two are not stored. A sum is recomputed from its children whenever one of them changes, so that errors of
     rounding do not build up: with a million entries it is right to one part in a million.
 
     Args:
@@ -36,7 +36,7 @@ class SumTree:
         """Returns how many bytes a tree of so many entries takes."""
         return sum(_rows(size)) * FANOUT * 4
 
-    def put(self, entries: Any, weights: Any) -> None:
+    def put(self, entries: Tensor, weights: Tensor) -> None:
         """Sets the weights `[N]` float32, 0 or greater, of `entries` `[N]` int64, each of which is named once or alike."""
         for index, level in reversed(list(enumerate(self._levels))):
             nodes = entries // FANOUT
@@ -45,7 +45,7 @@ class SumTree:
                 weights = tf.reduce_sum(tf.gather(level, nodes), axis=-1)
                 entries = nodes
 
-    def find(self, shares: Any) -> tuple[Any, Any]:
+    def find(self, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the entries `[N]` int64 in whose stretches `shares` `[N]` lie, and their weights `[N]` float32.
 
         An entry's stretch is its weight's share of all weights, and they are laid end to end from 0 to 1.
@@ -55,8 +55,11 @@ class SumTree:
         Args:
             shares: float64, 0 to less than 1; float32 could not tell apart neighbouring entries of a million.
         """
+        # The two highest levels have no variables: they are sums over the lowest stored one.
         sums = tf.reshape(tf.reduce_sum(self._levels[0], axis=-1), [-1, FANOUT])
         top = tf.reduce_sum(sums, axis=-1)[None]
+
+        # [N] node of each point, starting at the root, and where the point lies in it.
         node, points = tf.zeros_like(shares, tf.int64), (shares * tf.cast(tf.reduce_sum(top), tf.float64))[:, None]
         for level in (top, sums, *self._levels):
             if level.shape[0] <= FANOUT:  # fewer rows than those to be read of them
@@ -64,13 +67,15 @@ class SumTree:
             else:
                 weights = tf.gather(level, node)
                 begins = _begins(weights)
+
+            # [N] the last child that begins at or before the point; the point is then counted from there.
             child = tf.reduce_max(tf.where(begins <= points, tf.range(FANOUT, dtype=tf.int64), 0), axis=-1)
             points -= tf.gather(begins, child[:, None], batch_dims=1)
             node = node * FANOUT + child
         return node, tf.gather(weights, child, batch_dims=1)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of its variables can be: beyond the last entry 0, as there is none to draw."""
+        """Returns the ranges of the numbers in its variables: beyond the last entry 0, as there is none to draw."""
         counts = [self._size]
         for _ in self._levels[1:]:
             counts.append(-(-counts[-1] // FANOUT))
@@ -86,7 +91,7 @@ def _rows(size: int) -> list[int]:
     return rows
 
 
-def _begins(weights: Any) -> Any:
+def _begins(weights: Tensor) -> Tensor:
     """Returns where children begin in the stretch of their node, float64 `[N, FANOUT]`; infinity for those without weight."""
     begins = tf.reduce_sum(weights[:, :, None] * EARLIER, axis=1)  # XLA takes several times as long for tf.cumsum
     return tf.cast(tf.where(weights > 0.0, begins, math.inf), tf.float64)

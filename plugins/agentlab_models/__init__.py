@@ -1,4 +1,4 @@
-"""Models that several algorithms share: multi-layer perceptrons and convolutional networks.
+"""Models: multi-layer perceptrons, convolutional and recurrent networks, a transformer.
 
 Importing this package makes their layers known to Keras, for `keras.models.load_model`.
 """

@@ -45,6 +45,8 @@ class CNN(ModelBuilder):
             UsageError: the observation is no image large enough to be pooled.
         """
         check_image(spec, 2 ** len(self.filters))
+
+        # Every block halves height and width, and then all features are flattened.
         layers = rescaled(spec)
         for filters in self.filters:
             layers += [
@@ -109,10 +111,10 @@ def _normalized(filters: int, kernel_size: int, pooled: bool) -> list[keras.laye
 
 def rescaled(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
     """Returns the layer that makes whole numbers, as of pixels, floating-point ones of at most 1; none where they are that."""
-    shown = array_of(spec.seen, "A convolutional network", spec.name)
-    if shown.dtype.startswith("float"):
+    space = array_of(spec.seen, "A convolutional network", spec.name)
+    if space.dtype.startswith("float"):
         return []
-    largest = np.max(shown.maximum).item()
+    largest = np.max(space.maximum).item()
     return [keras.layers.Rescaling(1.0 / largest if 0.0 < largest < math.inf else 1.0)]
 
 

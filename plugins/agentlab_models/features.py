@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiDiscrete, Space, SpaceNest, features_of, pairs_of
+from agentlab.spec import EnvironmentSpec, Space, SpaceNest, features_of, is_array, pairs_of
 from agentlab.types import Nest, Tensor
 
 
 def is_flat(space: SpaceNest) -> bool:
     """Returns whether observations are features as they are: one list of floating-point numbers."""
-    return isinstance(space, Array) and len(space.shape) == 1
+    return is_array(space) and len(space.shape) == 1
 
 
 def feature_layers(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
@@ -21,12 +21,12 @@ def feature_layers(spec: EnvironmentSpec) -> list[keras.layers.Layer]:
     space = spec.seen
     if is_flat(space):
         return []
-    return [keras.layers.Flatten()] if isinstance(space, Array) else [Features(space)]
+    return [keras.layers.Flatten()] if is_array(space) else [Features(space)]
 
 
 @keras.saving.register_keras_serializable(package="agentlab_models")
 class Features(keras.layers.Layer):
-    """Choices as one-hot codes and arrays as they are, side by side: `[B, F]` float32.
+    """Concatenates one-hot codes of choices and arrays as they are: `[B, F]` float32.
 
     Args:
         space: of the observations.
@@ -42,11 +42,11 @@ class Features(keras.layers.Layer):
         parts = [_features(leaf, values) for leaf, values in pairs_of(self._space, inputs)]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
         """Returns `[B, F]`."""
         return None, features_of(self._space)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> Tensor:
         """Returns `[B, F]` float32."""
         return keras.KerasTensor((None, features_of(self._space)), dtype="float32")
 
@@ -60,9 +60,10 @@ class Features(keras.layers.Layer):
 
 def _features(space: Space, values: Tensor) -> Tensor:
     """Returns features `[B, F]` float32 of values `[B, *shape]` of one space."""
-    if isinstance(space, Discrete):
+    # [B, F] one-hot codes of choices, numbers as they are.
+    if space.num_values is not None:
         codes = tf.one_hot(values, space.num_values)
-    elif isinstance(space, MultiDiscrete):
+    elif space.sizes:
         parts = tf.unstack(values, axis=-1)
         codes = tf.concat([tf.one_hot(part, size) for part, size in zip(parts, space.sizes, strict=True)], axis=-1)
     else:

@@ -1,4 +1,4 @@
-"""A small causal transformer whose recurrent state is what it attends back to: keys and values of the last characters."""
+"""A small causal transformer. Its recurrent state is a cache of the keys and values of the last characters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.system.ranges import COUNT, FINITE
+from agentlab.types import Nest, Tensor
 from agentlab_models.symbols import num_symbols
 
 MOST_LAYERS = 100
@@ -19,7 +20,7 @@ WAVELENGTH = 10_000.0  # of the slowest rotation, as published
 SPREAD = 0.02  # standard deviation of initial weights, as in GPT-2
 
 
-def rotated(vectors: Any, places: Any) -> Any:
+def rotated(vectors: Tensor, places: Tensor) -> Tensor:
     """Returns `vectors` `[..., N, D]` turned by angles that grow with their `places` `[N]`, so that products tell distances.
 
     Rotary position embedding (Su et al. 2021, arXiv:2104.09864), the halves of a vector being the two axes of each turn.
@@ -34,7 +35,7 @@ def rotated(vectors: Any, places: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class CachedAttention(keras.layers.Layer):
-    """Attention to oneself and the `context` positions before, of which those of earlier calls are kept as state.
+    """Attention of each position to itself and the `context` positions before it; earlier calls' positions are kept as state.
 
     Whatever the number of positions in a call, each position sees the same ones: calls of one position give the numbers of a
     call of many.
@@ -60,7 +61,7 @@ class CachedAttention(keras.layers.Layer):
         self.inward.build(input_shape)
         self.outward.build(input_shape)
 
-    def call(self, inputs: Any, cache: Any, seen: Any) -> tuple[Any, Any]:
+    def call(self, inputs: Tensor, cache: Nest, seen: Tensor) -> tuple[Tensor, Nest]:
         """Returns outputs `[B, T, units]` and the cache afterwards.
 
         Args:
@@ -69,18 +70,26 @@ class CachedAttention(keras.layers.Layer):
             seen: `[B]` int64, how many positions there were before.
         """
         batch, length = tf.shape(inputs)[0], inputs.shape[1]
+
+        # Queries [B, heads, T, size]; keys and values [B, 2, heads, T, size].
         parts = tf.reshape(self.inward(inputs), [batch, length, 3, self._heads, self._size])
         queries, fresh = tf.transpose(parts[:, :, 0], [0, 2, 1, 3]), tf.transpose(parts[:, :, 1:], [0, 2, 3, 1, 4])
         whole = tf.concat([cache, fresh], axis=3)  # [B, 2, heads, C + T, size]
+
+        # Positions within the cache and the new steps, [C + T], rotate queries and keys alike.
         places = tf.range(self._context + length)
         keys = rotated(whole[:, 0], places)
+
+        # [B, heads, T, C + T] attention weights; what is not visible weighs nothing.
         scores = tf.matmul(rotated(queries, places[self._context :]), keys, transpose_b=True) / math.sqrt(self._size)
         weights = tf.nn.softmax(tf.where(self._visible(places, length, seen), scores, -math.inf))
+
+        # [B, T, heads * size] mixed values, projected to [B, T, units].
         mixed = tf.transpose(tf.matmul(weights, whole[:, 1]), [0, 2, 1, 3])
         outputs = self.outward(tf.reshape(mixed, [batch, length, self._heads * self._size]))
         return outputs, whole[:, :, :, length:]
 
-    def _visible(self, places: Any, length: int, seen: Any) -> Any:
+    def _visible(self, places: Tensor, length: int, seen: Tensor) -> Tensor:
         """Returns which of C + T keys each of T queries sees, `[B, 1, T, C + T]` bool."""
         distances = tf.range(length)[:, tf.newaxis] + self._context - places
         near = (distances >= 0) & (distances <= self._context)
@@ -101,6 +110,8 @@ class Block(keras.layers.Layer):
         self._sizes = {"heads": heads, "units": units, "context": context, "layers": layers}
         spread = SPREAD / math.sqrt(2 * layers)  # so that the sum over all layers keeps its size
         dtype = self.dtype_policy
+
+        # Normalise first, then add: attention and perceptron both start from a normalised input (pre-norm).
         self.before_attention = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
         self.attention = CachedAttention(heads, units, context, spread, dtype=dtype)
         self.before_perceptron = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
@@ -114,7 +125,7 @@ class Block(keras.layers.Layer):
             layer.build(input_shape)
         self.narrow.build((*input_shape[:-1], self.wide.units))
 
-    def call(self, inputs: Any, cache: Any, seen: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, inputs: Tensor, cache: Nest, seen: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
         attended, cache = self.attention(self.before_attention(inputs), cache, seen)
         inputs = inputs + self.dropout(attended, training=training)
         narrowed = self.narrow(tf.nn.gelu(self.wide(self.before_perceptron(inputs)), approximate=True))
@@ -126,7 +137,7 @@ class Block(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class Transformer(RecurrentModel):
-    """Symbols through blocks of attention to logits; the state is each block's cache and how many symbols there were.
+    """Logits of symbols by blocks of attention; the state is each block's cache and the number of symbols so far.
 
     Args:
         builder: its settings.
@@ -139,8 +150,12 @@ class Transformer(RecurrentModel):
         super().__init__(**options)
         self._builder = builder
         self._every_position = every_position
+
+        # Keys and values of the last C positions, of each layer.
         self._cache_shape = (2, builder.heads, builder.context, builder.units // builder.heads)
         normal, dtype = keras.initializers.RandomNormal(stddev=SPREAD), self.dtype_policy
+
+        # Symbols become vectors, pass all blocks, and become outputs.
         self.embedding = keras.layers.Embedding(symbols, builder.units, normal, dtype=dtype)
         self.dropout = keras.layers.Dropout(builder.dropout, dtype=dtype)
         sizes = (builder.heads, builder.units, builder.context, builder.layers)
@@ -155,35 +170,37 @@ class Transformer(RecurrentModel):
         for layer in (*self.blocks, self.normalization, self.head):
             layer.build(vectors)
 
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> Nest:
         caches = tuple(tf.zeros([batch_size, *self._cache_shape]) for _ in self.blocks)
         return caches, tf.zeros([batch_size], tf.int64)
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return tuple(FINITE for _ in self.blocks), COUNT
 
-    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         caches, seen = state
-        outputs, kept = self.dropout(self.embedding(observation), training=training), []
+        outputs, new_caches = self.dropout(self.embedding(observation), training=training), []
+
+        # Each block reads and extends the cache of its own.
         for block, cache in zip(self.blocks, caches, strict=True):
             outputs, cache = block(outputs, cache, seen, training=training)
-            kept.append(cache)
+            new_caches.append(cache)
         if not self._every_position:
             outputs = outputs[:, -1]
-        return self.head(self.normalization(outputs)), (tuple(kept), seen + observation.shape[1])
+        return self.head(self.normalization(outputs)), (tuple(new_caches), seen + observation.shape[1])
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"symbols": self.embedding.input_dim, "num_outputs": self.head.units, "every_position": self._every_position}
         return {**super().get_config(), "builder": attrs.asdict(self._builder), **sizes}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Transformer:
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Transformer:
         return cls(**{**config, "builder": GPT(**config["builder"])})
 
 
 @attrs.frozen
 class GPT(ModelBuilder):
-    """A small causal transformer over symbols (Vaswani et al. 2017, arXiv:1706.03762) that carries what it attends back to.
+    """A small causal transformer over symbols (Vaswani et al. 2017, arXiv:1706.03762); its state is a cache of keys and values.
 
     Attributes:
         units: width of its vectors, a multiple of twice `heads`.
@@ -207,6 +224,6 @@ class GPT(ModelBuilder):
         return Transformer(self, num_symbols(spec), num_outputs, choices_of(spec.action) != (), name="gpt")
 
 
-def _dense(units: int, spread: float, name: str, dtype: Any) -> keras.layers.Dense:
+def _dense(units: int, spread: float, name: str, dtype: keras.DTypePolicy) -> keras.layers.Dense:
     normal = keras.initializers.RandomNormal(stddev=spread)
     return keras.layers.Dense(units, kernel_initializer=normal, name=name, dtype=dtype)

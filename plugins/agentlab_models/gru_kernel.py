@@ -11,14 +11,15 @@ and stored over the projections, as in `lstm_kernel`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from agentlab.types import Tensor
 from agentlab_models import timesteps
 
 
-def scan(projections: Any, kernel: Any, bias: Any, state: tuple[Any], every_position: bool) -> tuple[Any, tuple[Any]]:
+def scan(
+    projections: Tensor, kernel: Tensor, bias: Tensor, state: tuple[Tensor], every_position: bool
+) -> tuple[Tensor, tuple[Tensor]]:
     """Runs a GRU over a sequence; traceable, differentiable once in all its tensors.
 
     Args:
@@ -32,10 +33,10 @@ def scan(projections: Any, kernel: Any, bias: Any, state: tuple[Any], every_posi
         Outputs `[T, B, units]` or `[B, units]`, and the state (h,) after the last position. All have one float dtype.
     """
 
-    def run(projections: Any, kernel: Any, bias: Any, h: Any) -> Any:
+    def run(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> Tensor:
         previous, last, saved = _forward(projections, kernel, bias, h)
 
-        def gradient(outputs: Any, d_h: Any) -> tuple[Any, ...]:
+        def gradient(outputs: Tensor, d_h: Tensor) -> tuple[Tensor, ...]:
             d_outputs = timesteps.split(outputs) if every_position else None
             recurrent, candidate, d_first = _backward(saved, kernel, d_outputs, d_h if every_position else d_h + outputs)
             d_projections = tf.concat([recurrent[..., : -kernel.shape[0]], candidate], axis=-1)
@@ -48,14 +49,14 @@ def scan(projections: Any, kernel: Any, bias: Any, state: tuple[Any], every_posi
     return outputs, (last,)
 
 
-def step(projection: Any, kernel: Any, bias: Any, state: tuple[Any]) -> tuple[Any, tuple[Any]]:
+def step(projection: Tensor, kernel: Tensor, bias: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
     """Takes one step: as `scan` with `projection` `[B, 3 * units]`, for one position; returns h' and the state (h',)."""
     z, _, g, _ = _cell(projection, kernel, bias, *state)
     h = z * state[0] + (1 - z) * g
     return h, (h,)
 
 
-def _cell(projection: Any, kernel: Any, bias: Any, h: Any) -> tuple[Any, Any, Any, Any]:
+def _cell(projection: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns z, r, g and the recurrent part of the candidate, `[B, units]` each."""
     units = kernel.shape[0]
     recurrent = tf.matmul(h, kernel) + bias
@@ -64,16 +65,19 @@ def _cell(projection: Any, kernel: Any, bias: Any, h: Any) -> tuple[Any, Any, An
     return z, r, tf.tanh(projection[:, -units:] + r * recurrent[:, -units:]), recurrent[:, -units:]
 
 
-def _forward(projections: Any, kernel: Any, bias: Any, h: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+def _forward(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Returns h before each position `[T, B, units]`, the last h, and the slopes for the backward pass.
 
     Those are d recurrent / dh' `[T, B, 3 * units]`, d candidate / dh' and dh' / dh (but for U), `[T, B, units]`.
     """
     length = tf.shape(projections)[0]
 
-    def body(t: Any, h: Any, gates: Any, candidates: Any, updates: Any, previous: Any) -> tuple[Any, ...]:
+    def body(t: Tensor, h: Tensor, gates: Tensor, candidates: Tensor, updates: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+        # One step; h before it is stored for the gradient of the kernel.
         previous = timesteps.write(previous, t, h)
         z, r, g, recurrent = _cell(timesteps.read(gates, t, projections), kernel, bias, h)
+
+        # The slopes of the gates and of the candidate, of which the backward pass needs no activation any more.
         candidate = (1 - z) * (1 - g * g)
         slopes = [(h - g) * z * (1 - z), candidate * recurrent * r * (1 - r), candidate * r]
         gates = timesteps.write(gates, t, tf.concat(slopes, axis=1))
@@ -82,6 +86,7 @@ def _forward(projections: Any, kernel: Any, bias: Any, h: Any) -> tuple[Any, Any
         new_h.set_shape(h.shape)
         return t + 1, new_h, gates, candidates, timesteps.write(updates, t, z), previous
 
+    # Positions live in lists, so that the loop's body is compiled once, whatever T.
     blanks = [timesteps.blank(h, length) for _ in range(3)]
     start = (tf.constant(0), h, timesteps.split(projections), *blanks)
     _, last, gates, *lists = tf.while_loop(lambda t, *_: t < length, body, start)
@@ -89,16 +94,19 @@ def _forward(projections: Any, kernel: Any, bias: Any, h: Any) -> tuple[Any, Any
     return previous, last, (timesteps.join(gates, projections, projections.shape[0]), candidates, updates)
 
 
-def _backward(saved: tuple[Any, ...], kernel: Any, d_outputs: Any, d_last: Any) -> tuple[Any, Any, Any]:
+def _backward(saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the gradients of the recurrent part `[T, B, 3 * units]`, of the candidate `[T, B, units]` and of the first h."""
     slopes, candidate_slopes, updates = saved
     transposed = tf.transpose(kernel)
     length = tf.shape(slopes)[0]
 
-    def body(count: Any, d_h: Any, gates: Any, candidates: Any) -> tuple[Any, ...]:
+    def body(count: Tensor, d_h: Tensor, gates: Tensor, candidates: Tensor) -> tuple[Tensor, ...]:
+        # Positions from the last to the first.
         t = length - 1 - count
         if d_outputs is not None:
             d_h += timesteps.read(d_outputs, t, d_h)
+
+        # Gradients of this position's gates [B, 3 * units] and of h before it.
         d_recurrent = timesteps.read(gates, t, slopes) * tf.concat([d_h, d_h, d_h], axis=1)
         d_candidate = timesteps.read(candidates, t, candidate_slopes) * d_h
         new_d_h = tf.matmul(d_recurrent, transposed) + d_h * updates[t]

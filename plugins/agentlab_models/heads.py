@@ -1,4 +1,4 @@
-"""The dense end of a network: from features to outputs, plain or dueling, with noise in its weights or without."""
+"""Dense layers from features to outputs: plain or dueling, with or without noise in the weights."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.spec import EnvironmentSpec, choices_of, describe, num_values_of
 from agentlab.tensors import keras_names
+from agentlab.types import Tensor
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.styles import restored, serialized
 
@@ -58,13 +59,15 @@ def dense_layers(
 
 
 def _dueling(spec: EnvironmentSpec, num_outputs: int, hidden_units: Sequence[int], dense: Dense) -> Dueling:
-    action = spec.action
-    if not isinstance(action, Discrete) or action.shape or num_outputs % action.num_values:
+    action, num_values = spec.action, num_values_of(spec.action)
+    if num_values is None or choices_of(action) or num_outputs % num_values:
         raise errors.UsageError(
             f"A dueling network has outputs for each of several actions; environment {spec.name!r} takes a {describe(action)} "
             f"and the trainer wants {num_outputs} outputs. Set model.dueling=false."
         )
-    atoms = num_outputs // action.num_values
+
+    # Z atoms for each action; 1 unless the returns have a distribution.
+    atoms = num_outputs // num_values
 
     def stream(name: str, outputs: int) -> list[keras.layers.Layer]:
         hidden = [layer for units in hidden_units for layer in dense.hidden(units, f"{name}_hidden")]
@@ -102,13 +105,16 @@ class Dueling(keras.layers.Layer):
                 shape = layer.compute_output_shape(shape)
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Returns the outputs `[N, A Z]` for features `[N, I]`."""
+        # [N, Z] value and [N, A Z] advantages.
         value = advantage = inputs
         for layer in self.value:
             value = layer(value)
         for layer in self.advantage:
             advantage = layer(advantage)
+
+        # [N, A, Z] sums; advantages count from their mean, so that the value has only one solution.
         outputs = advantage.shape[-1]
         advantage = tf.reshape(advantage, [-1, outputs // self.atoms, self.atoms])
         sums = value[:, None, :] + advantage - tf.reduce_mean(advantage, axis=1, keepdims=True)

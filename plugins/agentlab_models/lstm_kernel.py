@@ -16,15 +16,16 @@ in a row, without copies, makes the whole update twice as slow under XLA.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
+from agentlab.types import Tensor
 from agentlab_models import timesteps
 
 
-def scan(projections: Any, kernel: Any, state: tuple[Any, Any], every_position: bool) -> tuple[Any, tuple[Any, Any]]:
+def scan(
+    projections: Tensor, kernel: Tensor, state: tuple[Tensor, Tensor], every_position: bool
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Runs an LSTM over a sequence; traceable, differentiable once in all its tensors.
 
     Args:
@@ -37,10 +38,10 @@ def scan(projections: Any, kernel: Any, state: tuple[Any, Any], every_position: 
         Outputs `[T, B, units]` or `[B, units]`, and the state (h, c) after the last position. All have one float dtype.
     """
 
-    def run(projections: Any, kernel: Any, h: Any, c: Any) -> Any:
+    def run(projections: Tensor, kernel: Tensor, h: Tensor, c: Tensor) -> Tensor:
         previous, last, saved = _forward(projections, kernel, h, c)
 
-        def gradient(outputs: Any, d_h: Any, d_c: Any) -> tuple[Any, ...]:
+        def gradient(outputs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
             d_outputs = timesteps.split(outputs) if every_position else None
             d_gates, d_first = _backward(saved, kernel, d_outputs, (d_h if every_position else d_h + outputs, d_c))
             product = tf.matmul(timesteps.rows(previous), timesteps.rows(d_gates), transpose_a=True)
@@ -52,7 +53,7 @@ def scan(projections: Any, kernel: Any, state: tuple[Any, Any], every_position: 
     return outputs, tuple(last)
 
 
-def step(projection: Any, kernel: Any, state: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any]]:
+def step(projection: Tensor, kernel: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Takes one step: as `scan` with `projection` `[B, 4 * units]`, for one position; returns h' and the state (h', c')."""
     h, c = state
     _, gates, c, squashed = _cell(projection, kernel, h, c)
@@ -60,7 +61,7 @@ def step(projection: Any, kernel: Any, state: tuple[Any, Any]) -> tuple[Any, tup
     return h, (h, c)
 
 
-def _cell(projection: Any, kernel: Any, h: Any, c: Any) -> tuple[Any, list[Any], Any, Any]:
+def _cell(projection: Tensor, kernel: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
     """Returns tanh of the scaled gates, the four gates, the new c and tanh of it.
 
     One tanh serves all four gates, as sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: XLA compiles it to one loop, and tanh is its
@@ -73,13 +74,15 @@ def _cell(projection: Any, kernel: Any, h: Any, c: Any) -> tuple[Any, list[Any],
     return tanh, [i, f, g, o], c, tf.tanh(c)
 
 
-def _scale(gates: Any) -> tuple[np.ndarray, np.ndarray]:
+def _scale(gates: Tensor) -> tuple[np.ndarray, np.ndarray]:
     units = gates.shape[-1] // 4
     scale = np.repeat([0.5, 0.5, 1.0, 0.5], units).astype(gates.dtype.as_numpy_dtype)
     return scale, 1 - scale
 
 
-def _forward(projections: Any, kernel: Any, h: Any, c: Any) -> tuple[Any, tuple[Any, Any], tuple[Any, ...]]:
+def _forward(
+    projections: Tensor, kernel: Tensor, h: Tensor, c: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, ...]]:
     """Returns h before each position `[T, B, units]`, the last state, and the slopes for the backward pass.
 
     Those are d gates / d (c', c', c', h') `[T, B, 4 * units]`, dc' / dh' and dc' / dc, `[T, B, units]`.
@@ -87,9 +90,14 @@ def _forward(projections: Any, kernel: Any, h: Any, c: Any) -> tuple[Any, tuple[
     length = tf.shape(projections)[0]
     scale, _ = _scale(projections)
 
-    def body(t: Any, h: Any, c: Any, gates: Any, squashings: Any, forgets: Any, previous: Any) -> tuple[Any, ...]:
+    def body(
+        t: Tensor, h: Tensor, c: Tensor, gates: Tensor, squashings: Tensor, forgets: Tensor, previous: Tensor
+    ) -> tuple[Tensor, ...]:
+        # One step; h before it is stored for the gradient of the kernel.
         previous = timesteps.write(previous, t, h)
         tanh, (i, f, g, o), new_c, squashed = _cell(timesteps.read(gates, t, projections), kernel, h, c)
+
+        # The slopes of the gates, of which the backward pass needs no activation any more.
         slopes = tf.concat([g, c, i, squashed], axis=1) * ((1 - tanh * tanh) * (scale * scale))
         gates = timesteps.write(gates, t, slopes)
         squashings = timesteps.write(squashings, t, o * (1 - squashed * squashed))
@@ -98,6 +106,7 @@ def _forward(projections: Any, kernel: Any, h: Any, c: Any) -> tuple[Any, tuple[
         new_c.set_shape(c.shape)
         return t + 1, new_h, new_c, gates, squashings, timesteps.write(forgets, t, f), previous
 
+    # Positions live in lists, so that the loop's body is compiled once, whatever T.
     blanks = [timesteps.blank(h, length) for _ in range(3)]
     start = (tf.constant(0), h, c, timesteps.split(projections), *blanks)
     _, last_h, last_c, gates, *lists = tf.while_loop(lambda t, *_: t < length, body, start)
@@ -105,16 +114,21 @@ def _forward(projections: Any, kernel: Any, h: Any, c: Any) -> tuple[Any, tuple[
     return previous, (last_h, last_c), (timesteps.join(gates, projections, projections.shape[0]), squashings, forgets)
 
 
-def _backward(saved: tuple[Any, ...], kernel: Any, d_outputs: Any, d_last: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any]]:
+def _backward(
+    saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_last: tuple[Tensor, Tensor]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Returns the gradients of the gates `[T, B, 4 * units]` and of the first state."""
     slopes, squashings, forgets = saved
     transposed = tf.transpose(kernel)  # once: multiplying by the kernel's transpose in each round takes half as long again
     length = tf.shape(slopes)[0]
 
-    def body(count: Any, d_h: Any, d_c: Any, gates: Any) -> tuple[Any, ...]:
+    def body(count: Tensor, d_h: Tensor, d_c: Tensor, gates: Tensor) -> tuple[Tensor, ...]:
+        # Positions from the last to the first.
         t = length - 1 - count
         if d_outputs is not None:
             d_h += timesteps.read(d_outputs, t, d_h)
+
+        # Gradients of this position's gates [B, 4 * units] and of the state before it.
         d_c += d_h * squashings[t]
         d_gates = timesteps.read(gates, t, slopes) * tf.concat([d_c, d_c, d_c, d_h], axis=1)
         new_d_h, new_d_c = tf.matmul(d_gates, transposed), d_c * forgets[t]

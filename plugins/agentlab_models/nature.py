@@ -45,9 +45,9 @@ class NatureCNN(ModelBuilder):
             raise ValueError(f"'convolutions' must be lists of filters, side and stride, each at least 1: {self.convolutions}")
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-        shown = self._check(spec)
+        space = self._check(spec)
         layers: list[keras.layers.Layer] = [keras.layers.Permute((2, 3, 1))] if self.channels == "first" else []
-        layers.append(keras.layers.Rescaling(1.0 / np.max(shown.maximum).item()))
+        layers.append(keras.layers.Rescaling(1.0 / np.max(space.maximum).item()))
         for filters, side, stride in self.convolutions:
             layers.append(keras.layers.Conv2D(filters, side, stride, activation="relu"))
         dense = Dense("relu", self.noise)
@@ -60,17 +60,19 @@ class NatureCNN(ModelBuilder):
         Raises:
             UsageError: they are not.
         """
-        shown = array_of(spec.seen, "A convolutional network", spec.name)
-        sides = shown.shape[1:] if self.channels == "first" else shown.shape[:2]
-        is_image = len(shown.shape) == 3 and 0.0 < np.max(shown.maximum) <= 65_535.0 and np.min(shown.minimum) >= 0.0
+        space = array_of(spec.seen, "A convolutional network", spec.name)
+
+        # Each convolution needs a place to stand, so the smaller side decides.
+        sides = space.shape[1:] if self.channels == "first" else space.shape[:2]
+        is_image = len(space.shape) == 3 and 0.0 < np.max(space.maximum) <= 65_535.0 and np.min(space.minimum) >= 0.0
         if not is_image or min(sides) < self._needed():
             order = "[channels, height, width]" if self.channels == "first" else "[height, width, channels]"
             raise errors.UsageError(
                 f"These convolutions need images {order} of numbers from 0 up and {self._needed()} pixels or more to a side; "
-                f"environment {spec.name!r} shows a {_described(shown)}. Choose model 'mlp', or set model.convolutions "
+                f"environment {spec.name!r} shows a {_described(space)}. Choose model 'mlp', or set model.convolutions "
                 "and model.channels."
             )
-        return shown
+        return space
 
     def _needed(self) -> int:
         """Returns the smallest side, in pixels, that leaves one place for the last convolution."""
@@ -80,5 +82,5 @@ class NatureCNN(ModelBuilder):
         return needed
 
 
-def _described(shown: Array) -> str:
-    return f"{shown} in {np.min(shown.minimum):g} to {np.max(shown.maximum):g}"
+def _described(space: Array) -> str:
+    return f"{space} in {np.min(space.minimum):g} to {np.max(space.maximum):g}"

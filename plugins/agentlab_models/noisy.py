@@ -1,4 +1,4 @@
-"""A dense layer that explores: noise in its weights, as large as it has learned to make it."""
+"""A dense layer that explores by noise in its weights, whose amplitude is learned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.tensors import keras_names, noise
+from agentlab.types import Seed, Tensor
 
 
 @keras.saving.register_keras_serializable(package="agentlab_models")
@@ -38,10 +39,13 @@ class NoisyDense(keras.layers.Layer):
         self.noise = noise
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        # Initial weights and noise amplitudes as in section 3.2 of the paper, for factorised noise.
         inputs = input_shape[-1]
         bound = inputs**-0.5  # type: ignore[operator]
         around = keras.initializers.RandomUniform(-bound, bound)
         amplitude = keras.initializers.Constant(self.noise * bound)
+
+        # Means, and the amplitudes of the noise around them.
         self.kernel = self.add_weight(shape=(inputs, self.units), initializer=around, name="kernel")
         self.bias = self.add_weight(
             shape=(self.units,), initializer=keras.initializers.RandomUniform(-bound, bound), name="bias"
@@ -50,17 +54,19 @@ class NoisyDense(keras.layers.Layer):
         self.bias_noise = self.add_weight(shape=(self.units,), initializer=amplitude, name="bias_noise")
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Returns the outputs `[N, units]` for inputs `[N, I]`."""
         inputs = tf.cast(inputs, self.compute_dtype)
         outputs = tf.matmul(inputs, self.kernel) + self.bias
+
+        # [I] and [units] factors, one draw for all rows: the noise makes one other network of this one.
         seed = noise.present_seed()
         if seed is not None:
             of_inputs, of_outputs = (tf.cast(drawn, self.compute_dtype) for drawn in self.draw(seed))
             outputs += of_outputs * (tf.matmul(inputs * of_inputs, self.kernel_noise) + self.bias_noise)
         return self.activation(outputs)
 
-    def draw(self, seed: Any) -> tuple[Any, Any]:
+    def draw(self, seed: Seed) -> tuple[Tensor, Tensor]:
         """Returns f(d) `[I]` and f(e) `[units]` for a seed `[2]` int64."""
         inputs = self.kernel.shape[0]
         drawn = seeds.normal(seeds.child(seed, f"noise/{self.stream}"), [inputs + self.units])

@@ -10,6 +10,7 @@ import keras
 
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec, array_of, choices_of
+from agentlab.types import Nest, Tensor
 from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentLayer, RecurrentStack
 from agentlab_models.symbols import num_symbols
 
@@ -18,7 +19,7 @@ MOST_LAYERS = 100
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class RecurrentNetwork(RecurrentModel):
-    """Symbols through recurrent layers to logits.
+    """Logits of symbols by recurrent layers.
 
     Args:
         stack: the recurrent layers.
@@ -45,10 +46,10 @@ class RecurrentNetwork(RecurrentModel):
             self.stack.build(input_shape)
         self.head.build((None, self.stack.layers[-1].units))
 
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> Nest:
         return self.stack.zero_state(batch_size)
 
-    def call(self, observation: Any, state: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         inputs = self.embedding(observation) if self.embedding is not None else observation
         if observation.shape[1] == 1:  # a single position needs no loop through time
             outputs, state = self.stack.step(inputs[:, 0], state, training)
@@ -69,7 +70,7 @@ class RecurrentNetwork(RecurrentModel):
 
 @attrs.frozen
 class _RecurrentBuilder(ModelBuilder, abc.ABC):
-    """What recurrent models are told.
+    """Settings of recurrent models.
 
     Attributes:
         units: of each layer.
@@ -91,6 +92,8 @@ class _RecurrentBuilder(ModelBuilder, abc.ABC):
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         size = num_symbols(spec)
         embedding = keras.layers.Embedding(size, self.embedding) if self.embedding is not None else None
+
+        # The first layer takes symbols or their embedding, the others features.
         first = self.layer(size if embedding is None else None)
         above = [self.layer(None) for _ in range(self.layers - 1)]
         stack = RecurrentStack([first, *above], choices_of(spec.action) != (), self.dropout)

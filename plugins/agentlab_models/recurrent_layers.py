@@ -10,16 +10,17 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors, seeds
+from agentlab.types import Shape, Tensor
 from agentlab_models import gru_kernel, lstm_kernel, timesteps
 
 
-def table_rows(table: Any, symbols: Any) -> Any:
+def table_rows(table: Tensor, symbols: Tensor) -> Tensor:
     """Returns the rows `[..., F]` of `table` `[V, F]` for integer `symbols` `[...]`: their one-hot codes times the table.
 
     The gradient is a dense segment sum, several times faster than the product with the one-hot codes.
     """
 
-    def gradient(rows: Any) -> Any:
+    def gradient(rows: Tensor) -> Tensor:
         return tf.math.unsorted_segment_sum(timesteps.rows(rows), tf.reshape(symbols, [-1]), table.shape[0])
 
     return tf.custom_gradient(lambda table: (tf.gather(table, symbols), gradient))(table)
@@ -54,7 +55,7 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
         self.num_symbols = num_symbols
         self.return_sequences = return_sequences
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for inputs `[B, T]` of symbols or `[B, T, F]` of features.
 
         Raises:
@@ -66,24 +67,26 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
                 f"{type(self).__name__} got inputs of shape {tuple(input_shape)}; expected "
                 f"{'features [B, T, F]; give num_symbols for symbols' if rank == 3 else 'symbols [B, T]'}."
             )
+
+        # One product for all gates: [F, gates * units] and [units, gates * units].
         width = self.num_gates * self.units
         size = self.num_symbols or input_shape[-1]
         self.kernel = self.add_weight(shape=(size, width), initializer="glorot_uniform", name="kernel")
         self.recurrent_kernel = self.add_weight(shape=(self.units, width), initializer="orthogonal", name="recurrent_kernel")
         self.bias = self._add_bias(width)
 
-    def call(self, inputs: Any, initial_state: tuple[Any, ...] | None = None) -> tuple[Any, tuple[Any, ...]]:
+    def call(self, inputs: Tensor, initial_state: tuple[Tensor, ...] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns outputs `[B, T, units]`, or `[B, units]` without `return_sequences`, and the final state."""
         state = self.zero_state(tf.shape(inputs)[0]) if initial_state is None else tuple(initial_state)
         outputs, state = self.scan(_exchange_axes(inputs), state, self.return_sequences)
         return (_exchange_axes(outputs) if self.return_sequences else outputs), state
 
-    def zero_state(self, batch: Any) -> tuple[Any, ...]:
+    def zero_state(self, batch: Tensor) -> tuple[Tensor, ...]:
         """Returns the state before the first position for `batch` sequences: zeros `[B, units]`."""
         return tuple(tf.zeros([batch, self.units], self.compute_dtype) for _ in range(self.num_states))
 
     @abc.abstractmethod
-    def scan(self, inputs: Any, state: tuple[Any, ...], every_position: bool) -> tuple[Any, tuple[Any, ...]]:
+    def scan(self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns outputs `[T, B, units]`, or the last one's `[B, units]`, and the final state, for time-major inputs.
 
         Args:
@@ -93,7 +96,7 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
         """
 
     @abc.abstractmethod
-    def step(self, inputs: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns the output `[B, units]` and the state after one position: symbols `[B]` or features `[B, F]`."""
 
     def get_config(self) -> dict[str, Any]:
@@ -101,14 +104,18 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
         return {**super().get_config(), **settings}
 
     @abc.abstractmethod
-    def _add_bias(self, width: int) -> Any:
+    def _add_bias(self, width: int) -> Tensor:
         """Returns the bias weight; `width` is that of all gates."""
 
-    def _project(self, inputs: Any, bias: Any) -> Any:
+    def _project(self, inputs: Tensor, bias: Tensor) -> Tensor:
         """Returns inputs times the kernel, plus `bias`: one product for all positions, or one row of a table for each."""
         kernel = tf.convert_to_tensor(self.kernel)
+
+        # A product with a one-hot code is a row of the kernel.
         if self.num_symbols is not None:
             return table_rows(kernel + bias, inputs)
+
+        # [..., F] to [..., gates * units] as one product of all positions.
         shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[-1]]], axis=0)
         projected = tf.reshape(tf.matmul(timesteps.rows(inputs), kernel) + bias, shape)
         projected.set_shape([*inputs.shape[:-1], kernel.shape[-1]])
@@ -122,19 +129,19 @@ class LSTM(RecurrentLayer):
     num_gates = 4
     num_states = 2
 
-    def scan(self, inputs: Any, state: tuple[Any, ...], every_position: bool) -> tuple[Any, tuple[Any, ...]]:
+    def scan(self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         h, c = state
         return lstm_kernel.scan(self._projected(inputs), tf.convert_to_tensor(self.recurrent_kernel), (h, c), every_position)
 
-    def step(self, inputs: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         h, c = state
         return lstm_kernel.step(self._projected(inputs), tf.convert_to_tensor(self.recurrent_kernel), (h, c))
 
-    def _projected(self, inputs: Any) -> Any:
+    def _projected(self, inputs: Tensor) -> Tensor:
         return self._project(inputs, tf.convert_to_tensor(self.bias))
 
-    def _add_bias(self, width: int) -> Any:
-        def forget_ones(shape: Any, dtype: Any = None) -> Any:
+    def _add_bias(self, width: int) -> Tensor:
+        def forget_ones(shape: Shape, dtype: str | None = None) -> Tensor:
             """A forget gate that starts open (Jozefowicz et al. 2015)."""
             gate = tf.repeat(tf.constant([0, 1, 0, 0]), self.units)
             return tf.cast(tf.reshape(gate, shape), dtype)
@@ -149,23 +156,23 @@ class GRU(RecurrentLayer):
     num_gates = 3
     num_states = 1
 
-    def scan(self, inputs: Any, state: tuple[Any, ...], every_position: bool) -> tuple[Any, tuple[Any, ...]]:
+    def scan(self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         input_bias, bias = tf.unstack(tf.convert_to_tensor(self.bias))
         kernel = tf.convert_to_tensor(self.recurrent_kernel)
         return gru_kernel.scan(self._project(inputs, input_bias), kernel, bias, (state[0],), every_position)
 
-    def step(self, inputs: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         input_bias, bias = tf.unstack(tf.convert_to_tensor(self.bias))
         kernel = tf.convert_to_tensor(self.recurrent_kernel)
         return gru_kernel.step(self._project(inputs, input_bias), kernel, bias, (state[0],))
 
-    def _add_bias(self, width: int) -> Any:
+    def _add_bias(self, width: int) -> Tensor:
         return self.add_weight(shape=(2, width), initializer="zeros", name="bias")
 
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class UnitDropout(keras.layers.Layer):
-    """Leaves out a fraction of the units in training, the same ones at all positions, and makes up for it by the others.
+    """Drops a fraction of the units in training, the same ones at all positions, and scales up the others.
 
     Gal and Ghahramani 2016, arXiv:1512.05287. A mask for each position takes several times as long to draw as an LSTM
     to compute. The bits are the same eagerly, as a graph and under XLA, which those of Keras's own are not.
@@ -180,13 +187,13 @@ class UnitDropout(keras.layers.Layer):
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator() if rate else None
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Returns `inputs` `[..., B, units]`, in training with zeros for some units of each row."""
         if self.seed_generator is None or not training:
             return inputs
         seed = tf.cast(self.seed_generator.next(), tf.int64)
-        kept = seeds.uniform(seed, tf.shape(inputs)[-2:]) >= self.rate
-        return tf.where(kept, inputs / (1 - self.rate), tf.zeros_like(inputs))
+        is_kept = seeds.uniform(seed, tf.shape(inputs)[-2:]) >= self.rate
+        return tf.where(is_kept, inputs / (1 - self.rate), tf.zeros_like(inputs))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}
@@ -220,7 +227,7 @@ class RecurrentStack(keras.layers.Layer):
         self.return_sequences = return_sequences
         self.dropout = UnitDropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Builds every layer for inputs `[B, T]` of symbols or `[B, T, F]` of features."""
         for layer in self.layers:
             if not layer.built:  # Keras restores layers built
@@ -228,20 +235,20 @@ class RecurrentStack(keras.layers.Layer):
             input_shape = (*input_shape[:2], layer.units)
 
     def call(
-        self, inputs: Any, initial_state: tuple[Any, ...] | None = None, training: bool = False
-    ) -> tuple[Any, tuple[Any, ...]]:
+        self, inputs: Tensor, initial_state: tuple[Tensor, ...] | None = None, training: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns outputs `[B, T, units]`, or `[B, units]` without `return_sequences`, and the final state."""
         state = self.zero_state(tf.shape(inputs)[0]) if initial_state is None else tuple(initial_state)
         outputs, state = self.scan(_exchange_axes(inputs), state, self.return_sequences, training)
         return (_exchange_axes(outputs) if self.return_sequences else outputs), state
 
-    def zero_state(self, batch: Any) -> tuple[Any, ...]:
+    def zero_state(self, batch: Tensor) -> tuple[Tensor, ...]:
         """Returns the state before the first position for `batch` sequences."""
         return tuple(layer.zero_state(batch) for layer in self.layers)
 
     def scan(
-        self, inputs: Any, state: tuple[Any, ...], every_position: bool, training: bool = False
-    ) -> tuple[Any, tuple[Any, ...]]:
+        self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool, training: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `RecurrentLayer.scan`, through all layers."""
         states = []
         for layer, before in zip(self.layers, state, strict=True):
@@ -250,7 +257,7 @@ class RecurrentStack(keras.layers.Layer):
             states.append(after)
         return inputs, tuple(states)
 
-    def step(self, inputs: Any, state: tuple[Any, ...], training: bool = False) -> tuple[Any, tuple[Any, ...]]:
+    def step(self, inputs: Tensor, state: tuple[Tensor, ...], training: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `RecurrentLayer.step`, through all layers."""
         states = []
         for layer, before in zip(self.layers, state, strict=True):
@@ -270,6 +277,6 @@ class RecurrentStack(keras.layers.Layer):
         return cls(**{**config, "layers": layers})
 
 
-def _exchange_axes(tensor: Any) -> tf.Tensor:
+def _exchange_axes(tensor: Tensor) -> tf.Tensor:
     """Returns a batch-first tensor time-major, and the other way round."""
     return tf.transpose(tensor, [1, 0, *range(2, len(tensor.shape))])

@@ -1,4 +1,4 @@
-"""The three ways to put layers together in Keras: Sequential, Functional and subclassed; the same numbers by each."""
+"""The three ways to compose layers in Keras, Sequential, Functional and subclassed, with the same results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from agentlab.spec import EnvironmentSpec
+from agentlab.types import Tensor
 
 Layers = Sequence[keras.layers.Layer]
 
@@ -54,7 +55,7 @@ class Subclassed(keras.Model):
         super().__init__(**options)
         self.chain = list(chain)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for inputs of a shape `[B, *O]`, or of a mapping of shapes."""
         shape = input_shape if isinstance(input_shape, dict) else tuple(input_shape)
         for layer in self.chain:
@@ -62,7 +63,7 @@ class Subclassed(keras.Model):
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Returns the last layer's output `[B, ..., K]` for inputs `[B, *O]`."""
         for layer in self.chain:
             # Keras hands `training` on to layers that tell training from inference, such as dropout.

@@ -1,4 +1,4 @@
-"""What models of symbols need to know of an environment."""
+"""The number of symbols of an environment."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def num_symbols(spec: EnvironmentSpec) -> int:
     Raises:
         UsageError: it shows something else.
     """
-    shown = array_of(spec.seen, "A model of sequences", spec.name)
-    if len(shown.shape) != 1 or not shown.dtype.startswith("int") or shown.minimum != 0:
+    space = array_of(spec.seen, "A model of sequences", spec.name)
+    if len(space.shape) != 1 or not space.dtype.startswith("int") or space.minimum != 0:
         raise errors.UsageError(
             f"A model of sequences needs windows of symbols, whole numbers from 0 on; environment {spec.name!r} shows a "
-            f"{shown}. Choose environment 'text' or another model, such as 'mlp'."
+            f"{space}. Choose environment 'text' or another model, such as 'mlp'."
         )
-    return int(np.max(shown.maximum)) + 1
+    return int(np.max(space.maximum)) + 1

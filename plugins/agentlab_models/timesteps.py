@@ -6,34 +6,34 @@ round, though, where a round reads an item for something on which the value it t
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from agentlab.types import Tensor
 
-def split(tensor: Any) -> Any:
+
+def split(tensor: Tensor) -> Tensor:
     """Returns a list of the T positions of `tensor` `[T, B, F]`."""
     return tf.raw_ops.TensorListFromTensor(tensor=tensor, element_shape=_shape(tensor))
 
 
-def blank(like: Any, length: Any) -> Any:
+def blank(like: Tensor, length: Tensor) -> Tensor:
     """Returns a list of `length` positions, to be set, each of the shape and dtype of `like` `[B, F]`."""
     return tf.raw_ops.TensorListReserve(element_shape=tf.shape(like), num_elements=length, element_dtype=like.dtype)
 
 
-def read(positions: Any, index: Any, like: Any) -> tf.Tensor:
+def read(positions: Tensor, index: Tensor, like: Tensor) -> tf.Tensor:
     """Returns the item `[B, F]` at `index`; `like` is a tensor of its width and dtype."""
     return tf.raw_ops.TensorListGetItem(
         input_handle=positions, index=index, element_shape=_shape(like), element_dtype=like.dtype
     )
 
 
-def write(positions: Any, index: Any, item: Any) -> Any:
+def write(positions: Tensor, index: Tensor, item: Tensor) -> Tensor:
     """Returns the list with `item` `[B, F]` at `index`."""
     return tf.raw_ops.TensorListSetItem(input_handle=positions, index=index, item=item)
 
 
-def join(positions: Any, like: Any, length: int | None) -> tf.Tensor:
+def join(positions: Tensor, like: Tensor, length: int | None) -> tf.Tensor:
     """Returns the list as a tensor `[T, B, F]`; `like` is a tensor of the items' shape and dtype, `length` T if it is known."""
     joined = tf.raw_ops.TensorListStack(
         input_handle=positions, element_shape=_shape(like), element_dtype=like.dtype, num_elements=-1
@@ -42,17 +42,17 @@ def join(positions: Any, like: Any, length: int | None) -> tf.Tensor:
     return joined
 
 
-def rows(tensor: Any) -> tf.Tensor:
+def rows(tensor: Tensor) -> tf.Tensor:
     """Returns `[T, B, F]` as `[T * B, F]`."""
     return tf.reshape(tensor, [-1, tensor.shape[-1]])
 
 
-def shifted(first: Any, later: Any) -> tf.Tensor:
+def shifted(first: Tensor, later: Tensor) -> tf.Tensor:
     """Returns `first` `[T, B, F]` without its first position and with `later` `[B, F]` after its last."""
     result = tf.concat([first[1:], later[tf.newaxis]], axis=0)
     result.set_shape(first.shape)
     return result
 
 
-def _shape(tensor: Any) -> list[int]:
+def _shape(tensor: Tensor) -> list[int]:
     return [-1, tensor.shape[-1]]

@@ -1,4 +1,4 @@
-"""What supervised learning adds to an evaluation's report: loss, metrics, accuracy per class and the confusion matrix."""
+"""Supervised scores of an evaluation: loss, metrics, accuracy per class and confusion matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.trainer import Score
-from agentlab.types import Batch
+from agentlab.types import Batch, Tensor
 
 
 class AnswerScore(Score):
@@ -21,7 +21,7 @@ class AnswerScore(Score):
         metrics: at their initial state.
     """
 
-    def __init__(self, loss: Callable[[Any, Any], Any], metrics: Sequence[keras.metrics.Metric]) -> None:
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], metrics: Sequence[keras.metrics.Metric]) -> None:
         self._loss = loss
         self._metrics = metrics
         self._total = 0.0
@@ -42,7 +42,7 @@ class AnswerScore(Score):
 
 
 class ClassScore(AnswerScore):
-    """Besides, how often each class was answered by each.
+    """Loss, metrics, and how often each class was predicted as each.
 
     Args:
         loss: called with (target, output).
@@ -50,7 +50,9 @@ class ClassScore(AnswerScore):
         num_classes: K.
     """
 
-    def __init__(self, loss: Callable[[Any, Any], Any], metrics: Sequence[keras.metrics.Metric], num_classes: int) -> None:
+    def __init__(
+        self, loss: Callable[[Tensor, Tensor], Tensor], metrics: Sequence[keras.metrics.Metric], num_classes: int
+    ) -> None:
         super().__init__(loss, metrics)
         self._confusion = np.zeros((num_classes, num_classes), np.int64)
 
@@ -73,6 +75,6 @@ class ClassScore(AnswerScore):
         }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: np.ndarray) -> Tensor:
     """Returns a metric's result, a number, an array or a table of such, as JSON can hold it."""
     return tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf).numpy().tolist(), value)

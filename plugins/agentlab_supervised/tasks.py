@@ -67,7 +67,7 @@ classifier_mnist_cnn = Task(
 
 classifier_digits_reward = Task(
     name="classifier-digits-reward",
-    description="DQN learns to classify digits from reward alone: told only whether an answer was right, never the right one.",
+    description="DQN learns to classify digits from reward alone: it only sees whether an answer was right.",
     environment=part("images", data="digits"),
     model=part("mlp", hidden_units=(100,)),
     trainer=part(

@@ -1,4 +1,4 @@
-"""The supervised trainer: learns from the right answers that an environment knows, by any Keras loss."""
+"""The supervised trainer: learns an environment's targets by any Keras loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 
 from agentlab import errors
 from agentlab.distribution import Deterministic, Distribution, distribution_of
-from agentlab.spec import Array, Discrete, EnvironmentSpec, SpaceNest, describe, spaces_alike
+from agentlab.spec import EnvironmentSpec, SpaceNest, describe, is_array, num_values_of, spaces_alike
 from agentlab.tensors import keras_names
 from agentlab.trainer import Loss, Score, Setup, Trainer
 from agentlab.types import Batch, Seed, Tensor
@@ -22,7 +22,7 @@ CROSS_ENTROPY = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentro
 
 @attrs.define(slots=False, eq=False)
 class Supervised(Trainer):
-    """Learns from `target`, the right answer to each action, by any Keras loss; rewards only tell how well it goes.
+    """Learns from `target`, the right answer to each action, by any Keras loss; rewards are only reported.
 
     Attributes:
         loss_function: one of Keras's losses by name, or as a table of its name and arguments, `{"name": "Huber", "delta": 2}`;
@@ -41,12 +41,14 @@ class Supervised(Trainer):
                 f"Supervised learning needs the right answers; environment {spec.name!r} pays rewards and has no targets. "
                 "Choose another trainer, such as 'dqn', or an environment with targets."
             )
+
+        # The action is the answer, so it has to be what the target is.
         if not spaces_alike(target, spec.action):
             raise errors.UsageError(
                 f"Environment {spec.name!r} takes a {describe(spec.action)}, but its right answer is a {describe(target)}; "
                 "expected the same kind of space."
             )
-        if isinstance(target, Array):
+        if is_array(target):
             return Deterministic(shape=target.shape)
         return distribution_of(target)
 
@@ -64,26 +66,26 @@ class Supervised(Trainer):
     def score(self) -> Score:
         for metric in self._metrics:
             metric.reset_state()
-        if isinstance(self._target, Discrete):
-            return ClassScore(self._loss, self._metrics, self._target.num_values)
+        if (num_classes := num_values_of(self._target)) is not None:
+            return ClassScore(self._loss, self._metrics, num_classes)
         return AnswerScore(self._loss, self._metrics)
 
 
-def _loss(given: Any, target: SpaceNest | None, distribution: Distribution) -> Any:
+def _loss(loss: keras_names.Loss | None, target: SpaceNest | None, distribution: Distribution) -> Any:
     """Returns what to call with (target, output)."""
-    if given is None and isinstance(target, Array):
+    if loss is None and target is not None and is_array(target):
         return keras.losses.MeanSquaredError()
-    if given is None and not isinstance(target, Discrete):
+    if loss is None and num_values_of(target) is None:
         return lambda answers, output: -distribution.of(output).log_probability(answers)
-    if given in (None, *CROSS_ENTROPY):
+    if loss in (None, *CROSS_ENTROPY):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # models here put out logits
-    return keras_names.loss(given)
+    return keras_names.loss(loss)
 
 
-def _metric(given: Any, target: SpaceNest | None) -> Any:
-    if given in ("accuracy", "acc") and isinstance(target, Discrete):
+def _metric(metric: keras_names.Metric, target: SpaceNest | None) -> Any:
+    if metric in ("accuracy", "acc") and num_values_of(target) is not None:
         return keras.metrics.SparseCategoricalAccuracy(name="accuracy")  # as `compile` resolves the name
-    return given
+    return metric
 
 
 def _check_names(names: list[str]) -> None:

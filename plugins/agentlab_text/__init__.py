@@ -1,1 +1,1 @@
-"""Language models: the trainer of next symbols, and its tasks."""
+"""Language models: the trainer and its tasks."""

@@ -1,4 +1,4 @@
-"""The trainer of sequence models: cross-entropy of the symbols that come next."""
+"""The trainer of language models: cross-entropy of the next symbols."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.distribution import Categorical
-from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.spec import EnvironmentSpec, describe, num_values_of
 from agentlab.trainer import Loss, Score, Trainer
 from agentlab.types import Batch, Seed, Tensor
 
 NATS_PER_BIT = math.log(2.0)
 
 
-def next_symbol_loss(output: Any, target: Any) -> tuple[Any, Any]:
+def next_symbol_loss(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the sum of the cross-entropies of each row, and how many positions it was judged at; both `[N]` float32.
 
     Args:
@@ -41,13 +41,14 @@ class NextSymbol(Trainer):
     metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "bits_per_character")
 
     def distribution(self, spec: EnvironmentSpec) -> Categorical:
-        if not isinstance(spec.target, Discrete):
+        num_values = num_values_of(spec.target)
+        if num_values is None:
             target = "no target" if spec.target is None else f"a target that is a {describe(spec.target)}"
             raise errors.UsageError(
-                f"Trainer 'next-symbol' needs to be told the right symbols; environment {spec.name!r} has {target}. "
+                f"Trainer 'next-symbol' needs the right symbols as targets; environment {spec.name!r} has {target}. "
                 "Choose environment 'text'."
             )
-        return Categorical(num_values=spec.target.num_values)
+        return Categorical(num_values=num_values)
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
         nats, judged = next_symbol_loss(output, batch.target)
@@ -62,7 +63,7 @@ class NextSymbol(Trainer):
 
 
 class SymbolScore(Score):
-    """Adds up, in float64, the cross-entropy and the right answers of all symbols judged."""
+    """Sums the cross-entropy and the right answers of all symbols in float64."""
 
     def __init__(self) -> None:
         self._nats = 0.0
@@ -71,6 +72,8 @@ class SymbolScore(Score):
 
     def add(self, output: np.ndarray, batch: Batch) -> None:
         judged = batch.target >= 0
+
+        # [N, K] in float64, since differences of large sums are what counts.
         logits, target = output[judged].astype(np.float64), batch.target[judged]
         largest = logits.max(axis=-1, keepdims=True)
         normalizer = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=-1))

@@ -16,8 +16,9 @@ import agentlab
 from agentlab import Agent, Parts, TimeStep, errors
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.foreign.guard import guarded
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.evaluation import Evaluator
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.program import play
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy, Greedy
@@ -67,8 +68,8 @@ class Sick(gymnasium.Env):
 
     def step(self, action):
         self.step_number += 1
-        found = step_of(self.row, self.step_number, self.fault)
-        return found["observation"], found["reward"], found["terminated"], found["truncated"], {}
+        outcome = step_of(self.row, self.step_number, self.fault)
+        return outcome["observation"], outcome["reward"], outcome["terminated"], outcome["truncated"], {}
 
 
 class SickVector(VectorEnv):
@@ -91,8 +92,8 @@ class SickVector(VectorEnv):
 
 def rows_of(step, rows, fault=""):
     """The same of all rows, each leaf a list or an array `[B, ...]`."""
-    found = [step_of(row, step, fault) for row in range(rows)]
-    leaves = {name: [one[name] for one in found] for name in found[0]}
+    steps = [step_of(row, step, fault) for row in range(rows)]
+    leaves = {name: [one[name] for one in steps] for name in steps[0]}
     return {**leaves, "observation": np.stack(leaves["observation"])}
 
 
@@ -138,9 +139,9 @@ class SickDevice(DeviceEnvironment):
         return state + 1, tf.where(is_sick, tf.cast(reward, tf.float32), 1.0), tf.zeros_like(state, tf.bool), ()
 
     def observe(self, state):
-        shown = tf.cast(state, tf.float32)[:, None] + tf.zeros([1, 3])
+        observation = tf.cast(state, tf.float32)[:, None] + tf.zeros([1, 3])
         wrong = FAULTS[self.fault][0].get("observation", ZEROS) if self.fault else ZEROS
-        return tf.where(tf.equal(state, 3)[:, None] & tf.equal(tf.range(state.shape[0]), 1)[:, None], wrong, shown)
+        return tf.where(tf.equal(state, 3)[:, None] & tf.equal(tf.range(state.shape[0]), 1)[:, None], wrong, observation)
 
 
 def agent_for(spec, rows=2, learning_starts=10_000, execution="graph"):
@@ -380,13 +381,13 @@ class Clips(gymnasium.Env):
     action_space = spaces.Box(-10, 10, (1,), np.float32)
 
     def reset(self, *, seed=None, options=None):
-        self.shown = np.zeros(1, np.float32)
-        return self.shown, {}
+        self.buffer = np.zeros(1, np.float32)
+        return self.buffer, {}
 
     def step(self, action):
-        self.shown[:] = action / 10
+        self.buffer[:] = action / 10
         np.clip(action, -1, 1, out=action)
-        return self.shown, float(action[0]), False, False, {}
+        return self.buffer, float(action[0]), False, False, {}
 
 
 @pytest.fixture
@@ -440,8 +441,8 @@ class Greedily(Environment):
             self.arrays = {name: array.copy() for name, array in self.arrays.items()}
         self.arrays["observation"][...] = self.generator.uniform(-1, 1, (2, 1))
         self.arrays["target"][...] = target
-        shown = self.arrays["observation"]
-        return TimeStep(shown, reward, ended, np.zeros(2, bool), shown.copy(), self.arrays["target"])
+        observation = self.arrays["observation"]
+        return TimeStep(observation, reward, ended, np.zeros(2, bool), observation.copy(), self.arrays["target"])
 
     def inexact(self):
         return ""
@@ -465,14 +466,14 @@ def learned_among(rude):
     def loss(target, output):
         return tf.reduce_sum(output, axis=-1) * tf.cast(target, tf.float32)
 
-    found = Evaluator(Greedily(rude), judge, 20, 0, lambda: ClassScore(loss, [], 2)).run()
+    evaluation = Evaluator(Greedily(rude), judge, 20, 0, lambda: ClassScore(loss, [], 2)).run()
     gear.state()  # hands over what waits for the memory
-    return found, everything(agent)
+    return evaluation, everything(agent)
 
 
 def test_environments_that_write_over_what_crossed_change_nothing_of_the_agents():
-    (found, variables), (other, others) = learned_among(False), learned_among(True)
-    assert found == other
+    (evaluation, variables), (other, others) = learned_among(False), learned_among(True)
+    assert evaluation == other
     for name, values in variables.items():
         np.testing.assert_array_equal(values, others[name], err_msg=name)
 
@@ -539,8 +540,10 @@ def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers
         assert set(batch.tolist()) <= set(numbers)
         assert int(agent.act(observations[0])) == batch[0]
         np.testing.assert_array_equal(batch - start, agent.policy.respond(observations).action)
-    shown = GymnasiumEnvironment(run.task.environment.settings["id"])
-    assert play._episodes(run.agent, guarded(shown), 1, 0, limit=100, filming=False)[0] == [5.0]
+    world = GymnasiumEnvironment(run.task.environment.settings["id"])
+    stage = play.Stage(guarded(world), seed=0, longest=100, filming=False)
+    play.play_episodes(run.agent, stage, 1)
+    assert stage.returns == [5.0]
     agent = agentlab.make_agent("dqn", 0, {"trainer": {"learning_starts": 20}}, environment=environment)
     environment.reset(seed=0)
     timestep, taken = TimeStep.begin(ZEROS), set()

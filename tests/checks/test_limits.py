@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import agentlab
-from agentlab import errors, settings, task
+from agentlab import configuration, errors, settings
 from agentlab.checks import limits, toml
 from agentlab.program import sample
 from agentlab.runs.composition import build_part
@@ -42,7 +42,7 @@ def test_toml_of_many_names_is_refused_in_no_time(tmp_path, text, most):
     file.write_text(text)
     begin = time.process_time()
     with pytest.raises(errors.UsageError, match=r"nested too deep|is not valid"):
-        task.read_config(str(file))
+        configuration.read_config(str(file))
     assert time.process_time() - begin < most
 
 
@@ -73,23 +73,25 @@ def test_what_a_file_asks_for_is_counted(tmp_path, lines, sentence):
     file = tmp_path / "large.toml"
     file.write_text("\n".join(lines))
     with pytest.raises(errors.UsageError, match=sentence):
-        task.read_config(str(file))
+        configuration.read_config(str(file))
 
 
 def test_a_user_may_ask_for_what_a_file_may_not():
-    found = task.changed(agentlab.runs.composition.find_task("dqn-cartpole"), {"num_environments": 1_000_000, "steps": 10**13})
-    assert found.num_environments == 1_000_000
+    changed = configuration.changed(
+        agentlab.runs.composition.find_task("dqn-cartpole"), {"num_environments": 1_000_000, "steps": 10**13}
+    )
+    assert changed.num_environments == 1_000_000
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, "a\0b", "a\x1b[2J", "a\nb", "\u202eb"])
 def test_a_name_is_one_line_that_can_be_a_directorys(name):
     with pytest.raises(errors.UsageError, match=r"expected one that a directory can have|holds a zero character"):
-        task.changed(agentlab.runs.composition.find_task("dqn"), {"name": name})
+        configuration.changed(agentlab.runs.composition.find_task("dqn"), {"name": name})
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 100_000, "x" * 256, "a/" * 3_000])
 def test_a_path_that_can_be_none_is_told(path):
-    for use in (agentlab.load, agentlab.resume, lambda path: agentlab.run("dqn", run_dir=path), task.read_config):
+    for use in (agentlab.load, agentlab.resume, lambda path: agentlab.run("dqn", run_dir=path), configuration.read_config):
         with pytest.raises(errors.UsageError, match=r"is too long; expected|holds a zero character"):
             use(path)
 
@@ -107,14 +109,14 @@ def deep(levels):
         (deep(10_000), "nested too deep"),
         (10**5_000, "whole number of 16,610 bits|whole number of 16610 bits"),
         ("a\0b", "holds a zero character"),
-        ("\ud800", "half of a character, U\\+D800"),
+        ("\ud800", "an unpaired surrogate, U\\+D800"),
         ({"a": ["b\0"]}, "holds a zero character"),
     ],
     ids=["deep", "digits", "zero", "half", "inside"],
 )
 def test_values_that_nothing_can_hold_are_told(value, sentence):
     with pytest.raises(errors.UsageError, match=sentence):
-        task.changed(agentlab.runs.composition.find_task("dqn"), {"environment": {"arguments": {"x": value}}})
+        configuration.changed(agentlab.runs.composition.find_task("dqn"), {"environment": {"arguments": {"x": value}}})
     with pytest.raises(errors.UsageError, match=sentence):
         build_part("model", Part("mlp", {"activation": value}))
 
@@ -126,7 +128,7 @@ def test_a_list_of_layers_is_counted():
 
 def test_threads_are_as_many_as_processors_can_have():
     with pytest.raises(errors.UsageError, match="'threads' must be <= 1024"):
-        task.changed(agentlab.runs.composition.find_task("dqn"), {"threads": 10**9})
+        configuration.changed(agentlab.runs.composition.find_task("dqn"), {"threads": 10**9})
 
 
 def test_messages_are_short_and_control_no_terminal():
@@ -140,10 +142,10 @@ def test_messages_are_short_and_control_no_terminal():
 
 
 def test_a_warning_of_another_machine_quotes_what_the_file_says(tmp_path):
-    with pytest.warns(errors.RunWarning) as told:
+    with pytest.warns(errors.RunWarning) as warnings_seen:
         warnings.warn(errors.RunWarning(f"python \x1b]0;{'x' * 10**6}\x07 then"), stacklevel=1)
-    assert len(str(told[0].message)) < 2_100
-    assert "\x1b" not in str(told[0].message)
+    assert len(str(warnings_seen[0].message)) < 2_100
+    assert "\x1b" not in str(warnings_seen[0].message)
 
 
 def test_what_cant_be_quoted_is_named():
@@ -225,7 +227,7 @@ def test_a_model_is_traced_with_the_weights_it_would_have_anyway():
 
 
 def test_a_spec_of_a_file_has_no_more_numbers_than_an_array(tmp_path):
-    told = SPEC.as_data()
+    data = SPEC.as_data()
     for space, changed in (
         ("observation", {"shape": [0] * 1_000}),
         ("observation", {"shape": [2**20, 2**20]}),
@@ -233,7 +235,7 @@ def test_a_spec_of_a_file_has_no_more_numbers_than_an_array(tmp_path):
         ("observation", {"maximum": 10**4_000}),
     ):
         with pytest.raises(errors.UsageError, match="can't be read"):
-            EnvironmentSpec.from_data(json.loads(json.dumps({**told, space: {**told[space], **changed}})))
+            EnvironmentSpec.from_data(json.loads(json.dumps({**data, space: {**data[space], **changed}})))
 
 
 def test_too_many_processes_are_refused():

@@ -145,9 +145,11 @@ def test_numbers_as_arguments_of_other_functions(run):
 
 def test_lists_where_arrays_are_meant():
     agent = agentlab.make_agent("dqn", 0, {**SMALL, "num_environments": 2, "trainer": {"learning_starts": 4}})
-    shown = np.zeros((2, *agent.spec.observation.shape)).tolist()
+    observations = np.zeros((2, *agent.spec.observation.shape)).tolist()
     for _ in range(8):
-        timestep = agentlab.TimeStep(shown, [1, 0], [False, True], [False, False], shown, target=[0, 1], acted=[True, True])
+        timestep = agentlab.TimeStep(
+            observations, [1, 0], [False, True], [False, False], observations, target=[0, 1], acted=[True, True]
+        )
         action = agent.step(timestep)
         assert action.shape == (2,)
-    assert agent.act(shown).shape == (2,)
+    assert agent.act(observations).shape == (2,)

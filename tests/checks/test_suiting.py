@@ -56,7 +56,7 @@ REFUSED = [
     (InOrder(), Latest(), "learned from once a turn, every 4 steps here; the trainer asks for 1 updates every 32 steps"),
     (Sequences(), Latest(), "The trainer learns from 8 steps in a row; memory 'latest' hands out single steps"),
     (Reward(), Rollout(), "hands out everything since the last update, in steps of one; the trainer asks for draws"),
-    (Reward(), PrioritizedReplay(), "draws by how far off the trainer was on each transition, which this trainer doesn't tell"),
+    (Reward(), PrioritizedReplay(), "draws by the trainer's error on each transition, which this trainer doesn't report"),
     (Sequences(), UniformReplay(capacity=32), "can't hold 8 steps of 4 environments each; expected a capacity greater than 32"),
 ]
 
@@ -119,7 +119,7 @@ def test_a_trainer_that_cannot_use_the_batches_is_told_by_name(tmp_path, monkeyp
         agentlab.run("dqn-cartpole", changes=changes, run_dir=tmp_path / "run")
     assert str(caught.value).startswith(f"{trainer.__name__} can't learn from {batches}: ")
     assert "in user code" not in str(caught.value)
-    assert str(caught.value).endswith("Choose another memory, or mend the trainer.")
+    assert str(caught.value).endswith("Choose another memory, or fix the trainer.")
     if gear == "device" and execution != "eager":  # elsewhere, it takes a step to see it
         assert not (tmp_path / "run").exists()
 

@@ -11,6 +11,7 @@ from agentlab import seeds
 from agentlab.loop.autoreset import Autoreset, Episodes
 from agentlab_envs.control import cartpole
 from agentlab_envs.control.cartpole import CartPole
+from samples import KOLMOGOROV, distance, limit
 
 KEY = seeds.stream(0, "test")
 SEED = seeds.at(KEY, 0)
@@ -70,9 +71,9 @@ def steps_of(recorded, episode):
         yield tf.constant(index, tf.int64), {name: column[row : row + 1] for name, column in recorded.items()}
 
 
-def assert_flags(found, theirs):
-    assert bool(found.terminated[0]) == bool(theirs["terminated"][0])
-    assert bool(found.truncated[0]) == bool(theirs["truncated"][0])
+def assert_flags(timestep, theirs):
+    assert bool(timestep.terminated[0]) == bool(theirs["terminated"][0])
+    assert bool(timestep.truncated[0]) == bool(theirs["truncated"][0])
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
@@ -88,9 +89,9 @@ def test_episodes_stay_together_by_themselves(compiled, recorded):
         for index, theirs in itertools.islice(steps_of(recorded, episode), 250):
             if index == 1:
                 episodes = Episodes(tf.constant(theirs["state"]), tf.zeros(1, tf.int64))
-            episodes, found = step(episodes, tf.constant(theirs["action"]), index)
-            np.testing.assert_allclose(found.final_observation, theirs["observation"], rtol=1e-6, atol=1e-8)
-            assert_flags(found, theirs)
+            episodes, timestep = step(episodes, tf.constant(theirs["action"]), index)
+            np.testing.assert_allclose(timestep.final_observation, theirs["observation"], rtol=1e-6, atol=1e-8)
+            assert_flags(timestep, theirs)
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
@@ -102,9 +103,9 @@ def test_episodes_end_where_gymnasiums_do(compiled, recorded):
     for episode in (1, 2, *range(5, 12)):
         for index, theirs in steps_of(recorded, episode):
             assert int(elapsed[0]) == index - 1
-            episodes, found = step(Episodes(tf.constant(theirs["state"]), elapsed), tf.constant(theirs["action"]), index)
+            episodes, timestep = step(Episodes(tf.constant(theirs["state"]), elapsed), tf.constant(theirs["action"]), index)
             elapsed = episodes.elapsed
-            assert_flags(found, theirs)
+            assert_flags(timestep, theirs)
 
 
 def next_to(limit, steps):
@@ -132,17 +133,6 @@ def test_the_spec_is_gymnasiums():
     assert spec.max_episode_steps == theirs.spec.max_episode_steps == 500
 
 
-KOLMOGOROV = 2.47  # exceeded once in 10**5: 2 * exp(-2 * 2.47**2)
-
-
-def distance(one, other):
-    """Kolmogorov-Smirnov: the largest difference between the two samples' cumulative distributions."""
-    one, other = np.sort(one), np.sort(other)
-    places = np.concatenate([one, other])
-    shares = [np.searchsorted(sample, places, side="right") / len(sample) for sample in (one, other)]
-    return np.abs(shares[0] - shares[1]).max()
-
-
 def test_episodes_start_uniformly_and_independently():
     """Kolmogorov-Smirnov per number, and correlations between rows and numbers; each false once in 10**5."""
     states = CartPole().initial(SEED, 50_000).numpy()
@@ -161,7 +151,7 @@ def test_gymnasium_starts_its_episodes_alike():
     starts = np.array([theirs.reset(seed=seed)[0] for seed in range(2_000)])
     ours = CartPole().observe(CartPole().initial(SEED, 2_000)).numpy()
     for column, other in zip(ours.T, starts.T, strict=True):
-        assert distance(column, other) < KOLMOGOROV * np.sqrt(1 / len(column) + 1 / len(other))
+        assert distance(column, other) < limit(column, other)
 
 
 def test_starts_are_the_same_bits_by_every_execution(compiled):

@@ -52,7 +52,7 @@ class Counting(gymnasium.Env):
     def __init__(self, render_mode: str | None = None, fault: str = "") -> None:
         self.render_mode = render_mode
         self.fault = fault
-        self.shown = np.zeros(3, np.float32)
+        self.buffer = np.zeros(3, np.float32)
         self.row, self.episode, self.calls = 0, -1, 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
@@ -63,8 +63,8 @@ class Counting(gymnasium.Env):
         return self.show(), {}
 
     def show(self) -> np.ndarray:
-        self.shown[:] = (self.row, self.episode, self.count)
-        return self.shown
+        self.buffer[:] = (self.row, self.episode, self.count)
+        return self.buffer
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
         self.count += 1
@@ -122,7 +122,7 @@ class CountingVector(VectorEnv):
         self.observation_space = batch_space(UNLIMITED, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.rows = [Counting() for _ in range(num_envs)]
-        self.shown = np.zeros((num_envs, 3), np.float32)
+        self.buffer = np.zeros((num_envs, 3), np.float32)
         self.reward = np.zeros(num_envs, np.float32)
         self.terminated, self.truncated = np.zeros((2, num_envs), np.bool_)
 
@@ -130,10 +130,10 @@ class CountingVector(VectorEnv):
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_))
         for index in np.flatnonzero(mask):
             self.begin(index, None if seed is None else seed + int(index))
-        return self.shown, {}
+        return self.buffer, {}
 
     def begin(self, index: int, seed: int | None = None) -> None:
-        self.shown[index] = self.rows[index].reset(seed=seed)[0]
+        self.buffer[index] = self.rows[index].reset(seed=seed)[0]
         self.terminated[index] = self.truncated[index] = False
 
     def step(self, actions: np.ndarray) -> tuple[Any, ...]:
@@ -144,37 +144,37 @@ class CountingVector(VectorEnv):
                 self.begin(index)
                 self.reward[index] = 0
                 continue
-            found = row.step(actions[index])
-            self.shown[index] = found[0]
-            self.reward[index], self.terminated[index], self.truncated[index] = found[1:4]
-            if self.mode is AutoresetMode.SAME_STEP and (found[2] or found[3]):
-                finals[index] = found[0].copy()
+            outcome = row.step(actions[index])
+            self.buffer[index] = outcome[0]
+            self.reward[index], self.terminated[index], self.truncated[index] = outcome[1:4]
+            if self.mode is AutoresetMode.SAME_STEP and (outcome[2] or outcome[3]):
+                finals[index] = outcome[0].copy()
                 if self.fault == "final nan" and index == 1:
                     finals[index][1] = np.nan
-                self.shown[index] = row.reset()[0]
+                self.buffer[index] = row.reset()[0]
         if self.fault == "shape":
-            return self.shown[:, :2], self.reward, self.terminated, self.truncated, {}
+            return self.buffer[:, :2], self.reward, self.terminated, self.truncated, {}
         if self.fault == "flags":
-            return self.shown, self.reward, self.terminated[:1], self.truncated, {}
+            return self.buffer, self.reward, self.terminated[:1], self.truncated, {}
         info = {} if self.fault == "no final_obs" or all(final is None for final in finals) else {"final_obs": finals}
-        return self.shown, self.reward, self.terminated, self.truncated, info
+        return self.buffer, self.reward, self.terminated, self.truncated, info
 
 
 class Shapes(gymnasium.Env):
     """Shows whatever its arguments say; `reset` and `step` hand out a list of values in turn."""
 
-    def __init__(self, observation_space: Any, shown: Any = (0,), action_space: Any = None) -> None:
-        self.observation_space, self.shown = observation_space, list(shown)
+    def __init__(self, observation_space: Any, values: Any = (0,), action_space: Any = None) -> None:
+        self.observation_space, self.values = observation_space, list(values)
         self.action_space = action_space or Discrete(2)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
         self.index = 0
-        return self.shown[0], {}
+        return self.values[0], {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         self.index += 1
         self.action = action
-        return self.shown[self.index % len(self.shown)], float(np.sum(action)), False, False, {}
+        return self.values[self.index % len(self.values)], float(np.sum(action)), False, False, {}
 
 
 class NeedsPackage(gymnasium.Env):
@@ -252,10 +252,10 @@ def test_discount_is_zero_where_an_episode_terminated_and_only_there(autoreset: 
         observation = timestep.observation
         timestep = environment.step(np.zeros(3, np.int64))
         transition = Step.between(Decision(observation, (), np.zeros(3, np.int64), (), ()), timestep)
-        kept = timestep.acted
-        np.testing.assert_array_equal(transition.discount.numpy()[kept], 1.0 - timestep.terminated[kept])
-        moved = transition.next_observation[kept] - transition.observation[kept]
-        np.testing.assert_array_equal(moved, np.tile([0, 0, 1], (kept.sum(), 1)))
+        acted = timestep.acted
+        np.testing.assert_array_equal(transition.discount.numpy()[acted], 1.0 - timestep.terminated[acted])
+        moved = transition.next_observation[acted] - transition.observation[acted]
+        np.testing.assert_array_equal(moved, np.tile([0, 0, 1], (acted.sum(), 1)))
         kinds.update(zip(timestep.terminated.tolist(), timestep.truncated.tolist(), strict=True))
     assert kinds == {(False, False), *ENDINGS}
 
@@ -288,12 +288,12 @@ def test_next_step_marks_the_rows_that_were_being_reset() -> None:
 def test_time_steps_stay_as_they_were_handed_out(vectorization: str, autoreset: str) -> None:
     environment = counting(vectorization, autoreset)
     handed_out = [environment.reset(1000)]
-    kept = [copy.deepcopy(handed_out[0])]
+    copies = [copy.deepcopy(handed_out[0])]
     for _ in range(8):
         handed_out.append(environment.step(np.ones(3, np.int64)))
-        kept.append(copy.deepcopy(handed_out[-1]))
+        copies.append(copy.deepcopy(handed_out[-1]))
     environment.close()
-    for timestep, copied in zip(handed_out, kept, strict=True):
+    for timestep, copied in zip(handed_out, copies, strict=True):
         for field in attrs.fields(TimeStep):
             np.testing.assert_array_equal(getattr(timestep, field.name), getattr(copied, field.name))
 
@@ -485,8 +485,8 @@ def test_continuous_actions_are_described_for_trainers_to_refuse() -> None:
     assert environment.step(np.zeros((2, 1), np.float32)).observation.shape == (2, 3)
 
 
-def shapes(observation_space: Any, shown: Any = (0,), action_space: Any = None, rows: int = 1) -> GymnasiumEnvironment:
-    arguments = {"observation_space": observation_space, "shown": shown, "action_space": action_space}
+def shapes(observation_space: Any, values: Any = (0,), action_space: Any = None, rows: int = 1) -> GymnasiumEnvironment:
+    arguments = {"observation_space": observation_space, "values": values, "action_space": action_space}
     return GymnasiumEnvironment("test/Shapes-v0", rows, arguments=arguments)
 
 
@@ -500,9 +500,9 @@ def test_actions_are_counted_from_zero_wherever_the_space_starts() -> None:
 def test_discrete_observations_become_one_hot() -> None:
     environment = shapes(Discrete(3, start=-1), [-1, 1, 0])
     assert environment.spec.observation == Array((3,), "float32", 0.0, 1.0)
-    shown = [environment.reset(0), *(environment.step(np.zeros(1, np.int64)) for _ in range(2))]
-    np.testing.assert_array_equal([timestep.observation[0] for timestep in shown], [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
-    assert shown[0].observation.dtype == np.float32
+    timesteps = [environment.reset(0), *(environment.step(np.zeros(1, np.int64)) for _ in range(2))]
+    np.testing.assert_array_equal([timestep.observation[0] for timestep in timesteps], [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
+    assert timesteps[0].observation.dtype == np.float32
 
 
 def test_a_discrete_observation_outside_its_space_is_a_fault() -> None:

@@ -64,10 +64,10 @@ class Nested(gymnasium.Env):
         reward = 100.0 * turn + float(rest["drive"].sum()) + 10.0 * float(rest["gears"] @ [1, 2])
         rest["drive"][...] = rest["gears"][...] = 77
         self.count += 1
-        shown = self.show()
+        observation = self.show()
         if self.row == 1 and self.count == 3:
-            shown.update(FAULTS[self.fault][0])
-        return shown, reward, self.count == 3, False, {}
+            observation.update(FAULTS[self.fault][0])
+        return observation, reward, self.count == 3, False, {}
 
 
 IMAGE = np.zeros((2, 2), np.uint8)
@@ -98,11 +98,11 @@ class Masked(gymnasium.Env):
 
     observation_space, action_space = spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(3)
 
-    def __init__(self, masks: str = "each", several: bool = False, shown: bool = False) -> None:
+    def __init__(self, masks: str = "each", several: bool = False, in_observation: bool = False) -> None:
         self.masks = masks
         if several:
             self.action_space = spaces.MultiDiscrete([3, 2])
-        if shown:
+        if in_observation:
             self.observation_space = spaces.Dict({"place": self.observation_space, "action_mask": spaces.MultiBinary(3)})
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
@@ -185,15 +185,15 @@ def test_spaces_of_several_parts_are_mappings() -> None:
 def test_nests_cross_in_every_vectorization_and_mode(vectorization: str, autoreset: str) -> None:
     environment, taken = nested(vectorization, autoreset), action()
     timestep = environment.reset(0)
-    shown = [timestep.observation]
+    observations = [timestep.observation]
     for count in range(1, 4):
         timestep = environment.step(taken)
-        shown.append(timestep.final_observation)
+        observations.append(timestep.final_observation)
         np.testing.assert_array_equal(timestep.reward, np.float32(REWARDS))
         np.testing.assert_array_equal(timestep.terminated, [count == 3] * 2)
     begun = environment.step(taken) if autoreset == "next_step" else timestep
     environment.close()
-    for count, observation in enumerate(shown):
+    for count, observation in enumerate(observations):
         np.testing.assert_array_equal(observation["camera"]["left"][:, 0, 0], [count, 10 + count])
         np.testing.assert_array_equal(observation["pair"]["0"], np.eye(3, dtype=np.float32)[[count % 3] * 2])
         np.testing.assert_array_equal(observation["pair"]["1"], np.float32([[0, -count]] * 2))
@@ -328,7 +328,7 @@ def test_masks_are_taken_where_they_are_asked_for() -> None:
 
 
 def test_a_mask_that_is_shown_already_stays_as_it_is() -> None:
-    environment = masked(shown=True)
+    environment = masked(in_observation=True)
     assert environment.spec.observation == {"place": Array((2,), minimum=-1, maximum=1), "action_mask": MultiBinary((3,))}
     np.testing.assert_array_equal(environment.reset(0).observation["action_mask"], [[1, 0, 0]] * 2)
 

@@ -66,8 +66,8 @@ class Telling(gymnasium.Env):
 
     action_space = spaces.Discrete(2)
 
-    def __init__(self, shown: str = "entry", fault: str = "") -> None:
-        self.observation_space, self.observation = SHOWN[shown][:2]
+    def __init__(self, place: str = "entry", fault: str = "") -> None:
+        self.observation_space, self.observation = SHOWN[place][:2]
         self.fault, self.count = fault, 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -88,27 +88,27 @@ def _registered() -> Iterator[None]:
     del gymnasium.registry["test/Telling-v0"]
 
 
-def made(shown: str = "entry", rows: int = 2, **settings: Any) -> GymnasiumEnvironment:
+def made(place: str = "entry", rows: int = 2, **settings: Any) -> GymnasiumEnvironment:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.RunWarning)
-        return GymnasiumEnvironment("test/Telling-v0", rows, arguments={"shown": shown}, **settings)
+        return GymnasiumEnvironment("test/Telling-v0", rows, arguments={"place": place}, **settings)
 
 
 def as_lists(nest: Any, row: int) -> Any:
     return {name: as_lists(part, row) for name, part in nest.items()} if isinstance(nest, dict) else nest[row].tolist()
 
 
-@pytest.mark.parametrize("shown", SHOWN)
+@pytest.mark.parametrize("place", SHOWN)
 @pytest.mark.parametrize("autoreset", MODES)
-def test_entries_that_are_text_are_left_out(shown: str, autoreset: str) -> None:
-    environment = made(shown, autoreset=autoreset)
+def test_entries_that_are_text_are_left_out(place: str, autoreset: str) -> None:
+    environment = made(place, autoreset=autoreset)
     timestep = environment.reset(0)
     for _ in range(8):
-        assert [as_lists(timestep.observation, row) for row in range(2)] == [SHOWN[shown][2]] * 2
-        assert [as_lists(timestep.final_observation, row) for row in range(2)] == [SHOWN[shown][2]] * 2
+        assert [as_lists(timestep.observation, row) for row in range(2)] == [SHOWN[place][2]] * 2
+        assert [as_lists(timestep.final_observation, row) for row in range(2)] == [SHOWN[place][2]] * 2
         timestep = environment.step(np.zeros(2, np.int64))
     state = environment.state()
-    assert as_lists(environment.restore(state), 0) == SHOWN[shown][2]
+    assert as_lists(environment.restore(state), 0) == SHOWN[place][2]
 
 
 def test_so_they_are_in_processes_of_their_own() -> None:
@@ -121,15 +121,15 @@ def test_so_they_are_in_processes_of_their_own() -> None:
     environment.close()
 
 
-@pytest.mark.parametrize("shown", SHOWN)
-def test_that_is_told_once(shown: str) -> None:
-    with warnings.catch_warnings(record=True) as told:
+@pytest.mark.parametrize("place", SHOWN)
+def test_that_is_told_once(place: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            GymnasiumEnvironment("test/Telling-v0", 2, arguments={"shown": shown})
-    paths = SHOWN[shown][3]
+            GymnasiumEnvironment("test/Telling-v0", 2, arguments={"place": place})
+    paths = SHOWN[place][3]
     entries = f"entries {', '.join(map(repr, paths))} are" if len(paths) > 1 else f"entry {paths[0]!r} is"
-    assert [str(warning.message) for warning in told] == [
+    assert [str(warning.message) for warning in caught] == [
         f"The environment test/Telling-v0 shows text, which models can't read: the {entries} left out of its observations."
     ]
 
@@ -186,21 +186,21 @@ SMALL = {
 @pytest.mark.parametrize("id", ["Blackjack-v1", "Taxi-v4", "test/Telling-v0"])
 def test_a_task_runs_in_them_as_they_are(tmp_path: Any, id: str) -> None:
     """Blackjack shows a Tuple, Taxi has masks of actions."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run = agentlab.run("dqn", 0, {**SMALL, "environment": {"id": id}}, run_dir=tmp_path / "run")
     assert run.result["steps"] == 32
     assert run.result["updates"] == 7
-    assert all(issubclass(warning.category, errors.RunWarning) for warning in told)
+    assert all(issubclass(warning.category, errors.RunWarning) for warning in caught)
 
 
 @pytest.mark.slow
 def test_minigrid_runs_as_it_is(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ["--set", "environment.id=minigrid:MiniGrid-Empty-5x5-v0", "--steps", "2000", "--quiet"]
     assert main(["run", "dqn", *chosen, "--run-dir", str(tmp_path / "run")]) == 0
-    output, told = capsys.readouterr()
+    output, errors_printed = capsys.readouterr()
     assert output.startswith("dqn: return ")
-    assert told == (
+    assert errors_printed == (
         "agentlab: warning: The environment minigrid:MiniGrid-Empty-5x5-v0 shows text, which models can't read: the entry "
         "'mission' is left out of its observations.\n"
     )

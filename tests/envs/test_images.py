@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.testing.checks.keras_process import settings_of_keras
+from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab_envs.data import datasets
 from agentlab_envs.data.distortion import rotated, shifted
 from agentlab_envs.data.images import Images
@@ -50,8 +50,8 @@ def read(environment, rows, turns, seed=0, action=0):
 
 
 def test_reward_target_and_ends_by_hand():
-    shown, steps = read(Images(arrays(), shuffle=False), 3, 3, action=1)
-    assert shown.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    observations, steps = read(Images(arrays(), shuffle=False), 3, 3, action=1)
+    assert observations.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     for step in steps[1:]:
         assert step.target.tolist() == [0, 1, 2]  # the labels of what was shown before
         assert step.reward.tolist() == [0.0, 1.0, 0.0]
@@ -65,8 +65,8 @@ def test_reward_target_and_ends_by_hand():
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 12])
 def test_each_epoch_shows_every_sample_once_in_another_order(rows):
-    shown, _ = read(Images(arrays()), rows, 60 // rows + 1)
-    stream = shown.ravel()
+    observations, _ = read(Images(arrays()), rows, 60 // rows + 1)
+    stream = observations.ravel()
     epochs = [stream[12 * number : 12 * (number + 1)] for number in range(60 // 12)]
     assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
@@ -79,9 +79,9 @@ def test_the_seed_decides_the_order_and_rows_share_one_stream():
 
 
 def test_with_replacement_any_sample_comes_at_any_time(assert_frequencies):
-    shown, _ = read(Images(arrays(), replacement=True), 50, 100)
-    assert_frequencies(shown, np.full(12, 1 / 12))
-    assert len(set(shown[0])) < 12 or sorted(shown.ravel()[:12]) != list(range(12))
+    observations, _ = read(Images(arrays(), replacement=True), 50, 100)
+    assert_frequencies(observations, np.full(12, 1 / 12))
+    assert len(set(observations[0])) < 12 or sorted(observations.ravel()[:12]) != list(range(12))
     assert Images(arrays(), replacement=True).spec.num_episodes is None
 
 
@@ -90,12 +90,14 @@ def test_splits_share_no_sample():
         split: Images(arrays(), split=split, validation_fraction=0.25, shuffle=False)
         for split in ("train", "validation", "test")
     }
-    shown = {split: read(each, 1, each.spec.num_episodes)[0].ravel().tolist() for split, each in splits.items()}
-    assert shown == {"train": list(range(9)), "validation": [9, 10, 11], "test": list(range(100, 107))}
-    for split, each in splits.items():
-        x, y = each.arrays()
-        assert numbers(x).tolist() == shown[split]
-        assert y.tolist() == [number % 3 if number < 100 else (number - 100) % 3 for number in shown[split]]
+    values = {
+        split: read(environment, 1, environment.spec.num_episodes)[0].ravel().tolist() for split, environment in splits.items()
+    }
+    assert values == {"train": list(range(9)), "validation": [9, 10, 11], "test": list(range(100, 107))}
+    for split, environment in splits.items():
+        x, y = environment.arrays()
+        assert numbers(x).tolist() == values[split]
+        assert y.tolist() == [number % 3 if number < 100 else (number - 100) % 3 for number in values[split]]
     _, steps = read(splits["validation"], 3, 2, action=0)
     assert steps[1].target.tolist() == [0, 1, 2]
 
@@ -110,9 +112,9 @@ def test_arrays_are_what_is_observed(compiled):
 def test_every_pixel_value_is_shown_as_the_same_bits(compiled):
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     environment = Images({**arrays(side=16), "x_train": pixels, "y_train": np.zeros(1, np.int64)}, num_classes=3)
-    shown = compiled(lambda seed: environment.observe(environment.initial(seed, 1)))(seeds.at(1, 0))
-    np.testing.assert_array_equal(np.ravel(shown), np.arange(256, dtype=np.float32) * np.float32(1 / 255))
-    np.testing.assert_allclose(np.ravel(shown), np.arange(256) / 255, rtol=1e-6)
+    observed = compiled(lambda seed: environment.observe(environment.initial(seed, 1)))(seeds.at(1, 0))
+    np.testing.assert_array_equal(np.ravel(observed), np.arange(256, dtype=np.float32) * np.float32(1 / 255))
+    np.testing.assert_allclose(np.ravel(observed), np.arange(256) / 255, rtol=1e-6)
 
 
 def test_a_shift_by_hand(compiled):
@@ -195,10 +197,10 @@ def test_names_come_from_the_folder_first(tmp_path, monkeypatch):
 
 
 def test_keras_data_sets(monkeypatch):
-    found = arrays(side=6)
+    data = arrays(side=6)
     monkeypatch.delenv("AGENTLAB_DATA", raising=False)
     monkeypatch.setattr(
-        keras.datasets.mnist, "load_data", lambda: ((found["x_train"], found["y_train"]), (found["x_test"], found["y_test"]))
+        keras.datasets.mnist, "load_data", lambda: ((data["x_train"], data["y_train"]), (data["x_test"], data["y_test"]))
     )
     assert Images("mnist").spec.num_episodes == 12
 
@@ -304,7 +306,9 @@ def flipped(path):
 def test_damaged_files_are_told_and_never_unpickled(tmp_path, damage):
     file = tmp_path / "own.npz"
     damage(file)
-    with pytest.raises(errors.UsageError, match=re.escape(f"Data file {str(file)!r} is damaged or no .npz of plain arrays")):
+    with pytest.raises(
+        errors.UsageError, match=re.escape(f"Data file {str(file)!r} is damaged or not an .npz file of plain arrays")
+    ):
         Images(str(file))
 
 
@@ -312,7 +316,7 @@ def test_members_that_are_no_arrays_are_told(tmp_path):
     with zipfile.ZipFile(tmp_path / "own.npz", "w") as archive:
         for name in arrays():
             archive.writestr(f"{name}.npy", "nothing")
-    with pytest.raises(errors.UsageError, match=r"is damaged or no .npz of plain arrays: .*magic"):
+    with pytest.raises(errors.UsageError, match=r"is damaged or not an .npz file of plain arrays: .*magic"):
         Images(str(tmp_path / "own.npz"))
 
 
@@ -362,7 +366,7 @@ def test_what_is_no_file_is_told_at_once(tmp_path, monkeypatch, path):
     os.truncate("sparse.npz", 2**43)
     with pytest.raises(
         errors.UsageError,
-        match=r"Data file .* (can't be read|is damaged or no .npz)|The path .* (is too long|holds a zero character)",
+        match=r"Data file .* (can't be read|is damaged or not an .npz file)|The path .* (is too long|holds a zero character)",
     ):
         Images(path)
 

@@ -1,6 +1,5 @@
 """MinAtar's Breakout against the `minatar` package's Python game, step for step, and by its rules."""
 
-import attrs
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,10 +8,11 @@ from minatar.environments import breakout
 from agentlab import seeds
 from agentlab.loop.autoreset import Autoreset
 from agentlab.tensors.execution import Compiled
-from agentlab_envs.control.minatar_breakout import MinAtarBreakout, State, advance
+from agentlab_envs.minatar.breakout import MinAtarBreakout
 
 KEY = seeds.stream(0, "test")
-ADVANCE = Compiled(advance, "graph")
+GAME = MinAtarBreakout()
+ADVANCE = Compiled(lambda game, action: GAME.advance(game, action, ()), "graph")
 NAMES = {  # ours, theirs
     "ball_x": "ball_x",
     "ball_y": "ball_y",
@@ -26,17 +26,21 @@ NAMES = {  # ours, theirs
 
 
 def theirs(games):
-    """Returns the package's games as our state."""
+    """Returns the package's games as ours."""
     columns = {ours: np.array([getattr(game, name) for game in games]) for ours, name in NAMES.items()}
     kinds = {name: bool if name in ("bricks", "struck") else np.int64 for name in NAMES}
-    tensors = {name: tf.constant(column.astype(kinds[name])) for name, column in columns.items()}
-    return State(**tensors, action=tf.zeros([len(games)], tf.int64))
+    return {name: tf.constant(column.astype(kinds[name])) for name, column in columns.items()}
+
+
+def board_of(games):
+    """Returns the observations of our games."""
+    return GAME.observe({"game": games})
 
 
 def assert_same(state, games):
     expected = theirs(games)
     for name in NAMES:
-        np.testing.assert_array_equal(getattr(state, name), getattr(expected, name), name)
+        np.testing.assert_array_equal(state[name], expected[name], name)
 
 
 def scrambled(seed):
@@ -65,13 +69,13 @@ def test_games_are_the_packages_step_for_step():
     for turn in range(150):
         actions = [skilled(game, generator) for game in games]
         before = [game.brick_map.sum() for game in games]
-        found = [game.act(action) for game, action in zip(games, actions, strict=True)]
+        outcomes = [game.act(action) for game, action in zip(games, actions, strict=True)]
         state, reward, terminated = ADVANCE(state, tf.constant(actions, tf.int64))
-        assert reward.numpy().tolist() == [reward for reward, _ in found]
-        assert terminated.numpy().tolist() == [ended for _, ended in found]
-        np.testing.assert_array_equal(MinAtarBreakout().observe(state), [game.state() for game in games])
+        assert reward.numpy().tolist() == [reward for reward, _ in outcomes]
+        assert terminated.numpy().tolist() == [ended for _, ended in outcomes]
+        np.testing.assert_array_equal(board_of(state), [game.state() for game in games])
         assert_same(state, games)
-        broken, lost = broken + sum(reward for reward, _ in found), lost + sum(ended for _, ended in found)
+        broken, lost = broken + sum(reward for reward, _ in outcomes), lost + sum(ended for _, ended in outcomes)
         cleared += sum(now.brick_map.sum() > earlier for now, earlier in zip(games, before, strict=True))
         games = [scrambled(1_000 * turn + row) if game.terminal else game for row, game in enumerate(games)]
         state = theirs(games)
@@ -84,9 +88,9 @@ def test_a_new_game_is_the_packages(side):
     game.random = type("Drawn", (), {"randint": lambda self, limit: side})()
     game.reset()
     states = MinAtarBreakout().initial(seeds.at(KEY, 0), 50)
-    rows = np.flatnonzero(states.direction.numpy() == side + 2)
+    rows = np.flatnonzero(states["game"]["direction"].numpy() == side + 2)
     assert 10 < len(rows) < 40
-    assert_same(tf.nest.map_structure(lambda leaf: leaf.numpy()[rows], states), [game] * len(rows))
+    assert_same({name: leaf.numpy()[rows] for name, leaf in states["game"].items()}, [game] * len(rows))
 
 
 @pytest.mark.slow
@@ -98,13 +102,13 @@ def test_whole_episodes_are_the_packages():
     episodes, timestep = autoreset.reset()
     generator, games, stuck, ended = np.random.default_rng(1), [breakout.Env() for _ in range(rows)], 0, 0
     for row, game in enumerate(games):
-        game.ball_x, game.ball_dir = [(0, 2), (9, 3)][int(episodes.state.direction[row]) - 2]
+        game.ball_x, game.ball_dir = [(0, 2), (9, 3)][int(episodes.state["game"]["direction"][row]) - 2]
         game.last_x = game.ball_x
     for index in range(1, 400):
-        last = episodes.state.action.numpy()
+        last = episodes.state["action"].numpy()
         actions = np.array([skilled(game, generator) for game in games])
         episodes, timestep = step(episodes, tf.constant(actions, tf.int64), tf.constant(index, tf.int64))
-        taken = episodes.state.action.numpy()
+        taken = episodes.state["action"].numpy()
         assert ((taken == actions) | (taken == last)).all()
         stuck += int((taken != actions).sum())
         for row, game in enumerate(games):
@@ -114,7 +118,7 @@ def test_whole_episodes_are_the_packages():
             if terminal:
                 ended += 1
                 game.reset()
-                game.ball_x, game.ball_dir = [(0, 2), (9, 3)][int(episodes.state.direction[row]) - 2]
+                game.ball_x, game.ball_dir = [(0, 2), (9, 3)][int(episodes.state["game"]["direction"][row]) - 2]
                 game.last_x = game.ball_x
             np.testing.assert_array_equal(timestep.observation[row], game.state())
     assert ended > 5
@@ -123,10 +127,10 @@ def test_whole_episodes_are_the_packages():
 
 def test_a_tenth_of_the_actions_stick(assert_frequencies):
     environment = MinAtarBreakout(minimal=False)
-    state = attrs.evolve(environment.initial(seeds.at(KEY, 0), 20_000), action=tf.fill([20_000], tf.constant(2, tf.int64)))
+    state = {**environment.initial(seeds.at(KEY, 0), 20_000), "action": tf.fill([20_000], tf.constant(2, tf.int64))}
     after, *_ = environment.transition(state, tf.fill([20_000], tf.constant(4, tf.int64)), seeds.at(KEY, 1))
-    assert set(after.action.numpy()) == {2, 4}
-    assert_frequencies(after.action.numpy() == 2, [0.9, 0.1])
+    assert set(after["action"].numpy()) == {2, 4}
+    assert_frequencies(after["action"].numpy() == 2, [0.9, 0.1])
 
 
 def test_the_minimal_actions_are_none_left_and_right():
@@ -134,11 +138,11 @@ def test_the_minimal_actions_are_none_left_and_right():
     assert environment.spec.action.num_values == 3
     state = environment.initial(seeds.at(KEY, 0), 3)
     after, *_ = environment.transition(state, tf.constant([0, 1, 2], tf.int64), seeds.at(KEY, 1))
-    assert after.paddle.numpy().tolist() == [4, 3, 5]
+    assert after["game"]["paddle"].numpy().tolist() == [4, 3, 5]
     assert MinAtarBreakout(minimal=False).spec.action.num_values == 6
 
 
 def test_the_last_action_outlives_an_episode():
     environment = MinAtarBreakout()
-    state = attrs.evolve(environment.initial(seeds.at(KEY, 0), 2), action=tf.constant([3, 1], tf.int64))
-    assert environment.restart(state, seeds.at(KEY, 1)).action.numpy().tolist() == [3, 1]
+    state = {**environment.initial(seeds.at(KEY, 0), 2), "action": tf.constant([3, 1], tf.int64)}
+    assert environment.restart(state, seeds.at(KEY, 1))["action"].numpy().tolist() == [3, 1]

@@ -67,9 +67,9 @@ def test_keras_fit_gives_the_same_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "targets", "sentence"),
     [
-        (INPUTS, TARGETS[:1], "'inputs' has 2 samples, 'targets' 1; expected as many of each"),
-        ([[1.0], [2.0, 3.0]], TARGETS, "'inputs' is no array of numbers"),
-        ([["a"], ["b"]], TARGETS, "'inputs' is no array of numbers"),
+        (INPUTS, TARGETS[:1], "'inputs' has 2 samples, 'targets' 1; expected equally many"),
+        ([[1.0], [2.0, 3.0]], TARGETS, "'inputs' is not an array of numbers"),
+        ([["a"], ["b"]], TARGETS, "'inputs' is not an array of numbers"),
         (INPUTS, [10.0, 20.0], r"'targets' has shape \(2,\); expected finite numbers, \[samples, ...\]"),
         ([[np.nan], [1.0]], TARGETS, "'inputs' has shape .* and values that are not finite"),
     ],

@@ -28,13 +28,13 @@ def read_through(environment, rows, action=lambda observation: observation, comp
     runner = Autoreset(environment, rows, 0)
     step = compiled(runner.step)
     episodes, timestep = runner.reset()
-    found, index = [], 0
-    while not found or not found[-1][1].terminated.numpy()[0]:
+    seen, index = [], 0
+    while not seen or not seen[-1][1].terminated.numpy()[0]:
         index += 1
         observed = timestep.observation
         episodes, timestep = step(episodes, action(observed), tf.constant(index, tf.int64))
-        found.append((observed.numpy(), timestep))
-    return found
+        seen.append((observed.numpy(), timestep))
+    return seen
 
 
 # ---- vocabularies -------------------------------------------------------------------------------------------------------
@@ -189,9 +189,13 @@ def test_splits_follow_each_other_and_the_vocabulary_is_the_training_splits():
     parts = {
         split: Text(text=text, split=split, validation=0.1, test=0.1, window=1) for split in ("train", "validation", "test")
     }
-    shown = {split: next(iter(read_through(part, 1)))[0] for split, part in parts.items()}
+    first_values = {split: next(iter(read_through(part, 1)))[0] for split, part in parts.items()}
     assert {split: part.spec.vocabulary for split, part in parts.items()} == dict.fromkeys(parts, Characters("ab"))
-    assert {split: values.tolist() for split, values in shown.items()} == {"train": [[1]], "validation": [[0]], "test": [[0]]}
+    assert {split: values.tolist() for split, values in first_values.items()} == {
+        "train": [[1]],
+        "validation": [[0]],
+        "test": [[0]],
+    }
     assert len(read_through(parts["train"], 1)) == 15
 
 

@@ -85,12 +85,12 @@ class HostileVector(VectorEnv):
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def __init__(self, num_envs, render_mode=None, **told):
+    def __init__(self, num_envs, render_mode=None, **options):
         self.num_envs, self.render_mode = num_envs, render_mode
         self.single_observation_space, self.single_action_space = OBSERVATIONS, ACTIONS
         self.observation_space, self.action_space = batch_space(OBSERVATIONS, num_envs), batch_space(ACTIONS, num_envs)
-        told.pop("max_episode_steps", None)
-        self.first = Hostile(**told)
+        options.pop("max_episode_steps", None)
+        self.first = Hostile(**options)
 
     def reset(self, *, seed=None, options=None):
         return np.tile(self.first.reset(seed=seed)[0], (self.num_envs, 1)), {}

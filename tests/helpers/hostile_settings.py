@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentlab import errors, settings
+from agentlab.configuration import changed, of_file
 from agentlab.environment import DeviceEnvironment
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_agent, build_environment, build_part, build_training_environment, find_task, on_host
 from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.task import Part, Task, changed, of_file
+from agentlab.task import Part, Task
 
 SECONDS = 10
 BYTES = 10**9  # above what the process takes anyway
@@ -45,7 +46,7 @@ def ours() -> list[tuple[str, str]]:
 
 def cases() -> list[tuple[str, str, str]]:
     """Returns kind and name of every part with each of its settings."""
-    return [(kind, name, each.name) for kind, name in ours() for each in settings.describe(plugins.load(kind, name))]
+    return [(kind, name, setting.name) for kind, name in ours() for setting in settings.describe(plugins.load(kind, name))]
 
 
 def task_with(kind: str, name: str, values: dict[str, Any]) -> Task:
@@ -56,8 +57,8 @@ def task_with(kind: str, name: str, values: dict[str, Any]) -> Task:
     changes: dict[str, Any] = {} if base != "dqn" else {"environment": {"name": "identity"}, "memory": {"capacity": 64}}
     if name == "latest":
         changes["trainer"] = {"learning_starts": 0, "update_period": 2}
-    found = changed(find_task(base), {**changes, **SMALL})
-    return of_file(changed(found, {kind: {"name": name, **values}}))
+    base_task = changed(find_task(base), {**changes, **SMALL})
+    return of_file(changed(base_task, {kind: {"name": name, **values}}))
 
 
 def use(kind: str, name: str, values: dict[str, Any]) -> None:

@@ -134,10 +134,10 @@ def forked(family: str, directory: pathlib.Path, crash: int = -1, thread: str = 
 
 def finished(number: int) -> bool:
     """Returns whether a process has ended by itself; raises if it failed."""
-    found, status = os.waitpid(number, os.WNOHANG)
-    if found and status:
+    ended, status = os.waitpid(number, os.WNOHANG)
+    if ended and status:
         sys.exit(f"A run ended with status {status}.")
-    return bool(found)
+    return bool(ended)
 
 
 def kill_in_a_save(number: int, directory: pathlib.Path, generator: random.Random) -> str:
@@ -146,9 +146,9 @@ def kill_in_a_save(number: int, directory: pathlib.Path, generator: random.Rando
     while True:
         if finished(number):
             return "finished"
-        found = {path.name for path in (directory / "checkpoints").glob(".saving-*")} - seen
-        if found:
-            seen |= found
+        drafts = {path.name for path in (directory / "checkpoints").glob(".saving-*")} - seen
+        if drafts:
+            seen |= drafts
             left -= 1
         if left <= 0:
             time.sleep(generator.random() * 0.004)
@@ -212,8 +212,8 @@ def kill_and_compare(family: str, kills: int, seed: int, folder: pathlib.Path) -
             here += 1
         counts["runs"] += 1
         counts["most kills of one run"] = max(counts["most kills of one run"], here)
-        found = outcome(directory)
-        differing = [name for name, value in expected.items() if found.get(name) != value]
+        state = outcome(directory)
+        differing = [name for name, value in expected.items() if state.get(name) != value]
         if differing:
             sys.exit(f"{directory}: {', '.join(differing)} differ after {here} kills.")
     return counts
@@ -257,13 +257,13 @@ def main() -> None:
                 here = pathlib.Path(folder) / thread
                 here.mkdir()
                 counts[thread] = crash_everywhere("crashing", options.crashes, thread, here)
-            crashes, told = sum(counts.values()), ", ".join(f"{name}: {count}" for name, count in counts.items())
-            print(f"{crashes} of {crashes} crashes resumed to the same bits ({told}; {time.monotonic() - begin:.0f} s)")
+            crashes, summary = sum(counts.values()), ", ".join(f"{name}: {count}" for name, count in counts.items())
+            print(f"{crashes} of {crashes} crashes resumed to the same bits ({summary}; {time.monotonic() - begin:.0f} s)")
             return
         counts = kill_and_compare(options.family, options.kills, options.seed, pathlib.Path(folder))
     kills = counts["save"] + counts["moment"]
-    told = ", ".join(f"{name}: {count}" for name, count in counts.items())
-    print(f"{options.family}: {kills} of {kills} kills resumed to the same bits ({told}; {time.monotonic() - begin:.0f} s)")
+    summary = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    print(f"{options.family}: {kills} of {kills} kills resumed to the same bits ({summary}; {time.monotonic() - begin:.0f} s)")
 
 
 if __name__ == "__main__":

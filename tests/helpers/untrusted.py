@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from agentlab import errors, task
+from agentlab import configuration, errors, task
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import files
@@ -123,16 +123,16 @@ def trips(function: Callable[[], object]) -> bool:
 
 
 def read_checkpoint(directory: pathlib.Path) -> None:
-    found = Checkpoints(directory).open(10)
-    found.verify()
+    checkpoint = Checkpoints(directory).open(10)
+    checkpoint.verify()
     for group in ("agent", "loop"):
-        found.file(group).read_all()
-    found.file("agent").check({"model/000": np.zeros((3, 2), np.float32), "updates": np.array(0)})
+        checkpoint.file(group).read_all()
+    checkpoint.file("agent").check({"model/000": np.zeros((3, 2), np.float32), "updates": np.array(0)})
 
 
 def read_config(directory: pathlib.Path) -> None:
-    _, _, told = task.read_run_config(directory / "config.json")
-    EnvironmentSpec.from_data(told.get("spec") or {})
+    _, _, config = configuration.read_run_config(directory / "config.json")
+    EnvironmentSpec.from_data(config.get("spec") or {})
 
 
 READERS: dict[str, Callable[[pathlib.Path], object]] = {
@@ -140,7 +140,7 @@ READERS: dict[str, Callable[[pathlib.Path], object]] = {
     "step-10/agent.safetensors": lambda directory: ArrayFile.open(directory / "step-10" / "agent.safetensors").read_all(),
     "step-10/loop.safetensors": read_checkpoint,
     "config.json": read_config,
-    "changes.toml": lambda directory: task.read_config(str(directory / "changes.toml")),
+    "changes.toml": lambda directory: configuration.read_config(str(directory / "changes.toml")),
     "data.npz": lambda directory: datasets.load(str(directory / "data.npz")),
     "text.txt": lambda directory: texts.decoded(texts.read(str(directory / "text.txt")), "text.txt"),
 }
@@ -151,11 +151,11 @@ def make_originals(directory: pathlib.Path) -> None:
     held = {"agent": {"model/000": np.ones((3, 2), np.float32), "updates": np.array(4)}, "loop": {"x": np.arange(3)}}
     Checkpoints(directory).save(10, held, {"metrics_bytes": 0, "best": None, "exact": True})
     parts = {kind: task.part("thing", size=3, name_of="x") for kind in task.PART_KINDS}
-    found = task.Task("thing", "A thing.", **parts)
+    original = task.Task("thing", "A thing.", **parts)
     space = {"shape": [4], "dtype": "float32", "minimum": None, "maximum": None}
     spec = {"name": "thing", "observation": space, "action": {"num_values": 2, "dtype": "int64", "shape": []}, "target": None}
     spec |= {"max_episode_steps": 5, "num_episodes": None, "vocabulary": {"kind": "characters", "characters": "abc"}}
-    config = {"task": found.as_data(), "seed": 1, "spec": spec, "inexact": ""}
+    config = {"task": original.as_data(), "seed": 1, "spec": spec, "inexact": ""}
     (directory / "config.json").write_bytes(files.json_bytes(config, "config.json"))
     (directory / "changes.toml").write_text('steps = 10\n[trainer]\nname = "dqn"\nrates = [1.0, 2e-3]\n', "utf-8")
     images, labels = np.arange(48, dtype=np.uint8).reshape(6, 2, 2, 2), np.arange(6) % 3
@@ -173,24 +173,24 @@ TOKENS = [
 
 def mutated(data: bytes, generator: random.Random) -> bytes:
     """Returns bytes changed in one to four random ways."""
-    found = bytearray(data)
+    damaged = bytearray(data)
     for _ in range(generator.randrange(1, 5)):
-        place, length = generator.randrange(len(found) + 1), generator.randrange(1, 20)
+        place, length = generator.randrange(len(damaged) + 1), generator.randrange(1, 20)
         way = generator.randrange(6)
-        if way == 0 and found:
-            found[place % len(found)] ^= 1 << generator.randrange(8)
+        if way == 0 and damaged:
+            damaged[place % len(damaged)] ^= 1 << generator.randrange(8)
         elif way == 1:
-            del found[place : place + length]
+            del damaged[place : place + length]
         elif way == 2:
-            found[place:place] = generator.choice(TOKENS)
+            damaged[place:place] = generator.choice(TOKENS)
         elif way == 3:
-            found[place : place + length] = generator.choice(TOKENS)
+            damaged[place : place + length] = generator.choice(TOKENS)
         elif way == 4:
-            found[place : place + length] = generator.randbytes(length)
+            damaged[place : place + length] = generator.randbytes(length)
         else:
-            begin = generator.randrange(len(found) + 1)
-            found[place:place] = found[begin : begin + 4 * length]
-    return bytes(found)
+            begin = generator.randrange(len(damaged) + 1)
+            damaged[place:place] = damaged[begin : begin + 4 * length]
+    return bytes(damaged)
 
 
 def try_reader(name: str, directory: pathlib.Path) -> str:
@@ -281,8 +281,8 @@ def exploit_checkpoint(directory: pathlib.Path, secret: pathlib.Path) -> dict[st
         file.symlink_to(secret)
 
     def header(shape: list[int]) -> bytes:
-        told = json.dumps({"model/000": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4]}}).encode()
-        return len(told).to_bytes(8, "little") + told + b"1234"
+        text = json.dumps({"model/000": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4]}}).encode()
+        return len(text).to_bytes(8, "little") + text + b"1234"
 
     honest = json.loads(manifest.read_text("utf-8"))
     entry = honest["files"]["agent.safetensors"]

@@ -11,7 +11,8 @@ from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import Autoreset, HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.model import ModelBuilder
 from agentlab.runs.model_building import build_model
@@ -90,7 +91,7 @@ def check(timestep, answer):
     assert timestep.reward.tolist() == list(rewards)
     assert timestep.terminated.tolist() == list(terminated)
     assert timestep.truncated.tolist() == list(truncated)
-    assert timestep.final_observation.tolist() == [list(map(float, each)) for each in final]
+    assert timestep.final_observation.tolist() == [list(map(float, row)) for row in final]
     assert timestep.target.tolist() == list(target)
     assert timestep.acted.tolist() == [True] * ROWS
     ended = timestep.terminated | timestep.truncated
@@ -138,12 +139,12 @@ def test_a_reset_to_the_same_seed_compiles_nothing_anew():
             return super().transition(state, action, seed)
 
     environment = HostedEnvironment(Traced(tf.zeros([TURNS, ROWS], tf.bool)), ROWS)
-    shown = []
+    observations = []
     for seed in (0, 0, 1, 1, 1):
-        shown.append(environment.reset(seed).observation.tolist())
+        observations.append(environment.reset(seed).observation.tolist())
         environment.step(np.zeros(ROWS, np.int64))
     assert len(traces) == 2
-    assert shown[0] == shown[1] != shown[2] == shown[4]
+    assert observations[0] == observations[1] != observations[2] == observations[4]
 
 
 @given(scripts, limits, actions_taken)
@@ -179,14 +180,14 @@ def test_one_row_ends_while_the_others_go_on(compiled, terminated, limit, expect
     """By hand: row 1 is where something happens; with a limit of 1 all rows are cut off."""
     autoreset = Autoreset(Scripted(flags([[False, terminated, False]]), limit), ROWS, 0)
     episodes, first = autoreset.reset()
-    episodes, found = numpy(compiled(autoreset.step)(episodes, tf.zeros(ROWS, tf.int64), tf.constant(1, tf.int64)))
-    assert (bool(found.terminated[1]), bool(found.truncated[1])) == expected
-    assert found.terminated.tolist() == [False, terminated, False]
-    assert found.truncated.tolist() == [limit == 1] * 3
-    assert found.final_observation.tolist() == [[0, 1], [1, 1], [2, 1]]
+    episodes, timestep = numpy(compiled(autoreset.step)(episodes, tf.zeros(ROWS, tf.int64), tf.constant(1, tf.int64)))
+    assert (bool(timestep.terminated[1]), bool(timestep.truncated[1])) == expected
+    assert timestep.terminated.tolist() == [False, terminated, False]
+    assert timestep.truncated.tolist() == [limit == 1] * 3
+    assert timestep.final_observation.tolist() == [[0, 1], [1, 1], [2, 1]]
     goes_on = [limit is None, not any(expected), limit is None]
-    assert (found.observation[:, 1] == 1).tolist() == goes_on
-    assert (found.observation[:, 1] != first.observation.numpy()[:, 1]).all(), "a reset draws anew"
+    assert (timestep.observation[:, 1] == 1).tolist() == goes_on
+    assert (timestep.observation[:, 1] != first.observation.numpy()[:, 1]).all(), "a reset draws anew"
     assert episodes.elapsed.tolist() == [int(going) for going in goes_on]
 
 
@@ -219,20 +220,20 @@ def test_no_transition_across_a_reset_is_remembered(gear, limit):
     running.run(TURNS)
     summary = running.report()
     running.close()
-    kept = {name.rpartition("/")[2]: variable.numpy() for name, variable in memory.variables().items()}
-    assert kept["added"] == TURNS * ROWS
-    actions = kept["action"].reshape(TURNS, ROWS)
+    stored = {name.rpartition("/")[2]: variable.numpy() for name, variable in memory.variables().items()}
+    assert stored["added"] == TURNS * ROWS
+    actions = stored["action"].reshape(TURNS, ROWS)
     ends = 0
     for turn, (answer, _) in enumerate(reference(script, limit, actions.tolist())):
         for row, (reward, terminated, truncated, final, target) in enumerate(answer):
             place = turn * ROWS + row
-            assert kept["next_observation"][place].tolist() == list(map(float, final))
-            assert kept["next_observation"][place][1] < FRESH
-            assert kept["reward"][place] == reward
-            assert kept["discount"][place] == 1 - terminated
-            assert kept["target"][place] == target
-            begins = kept["observation"][place][1] >= FRESH
+            assert stored["next_observation"][place].tolist() == list(map(float, final))
+            assert stored["next_observation"][place][1] < FRESH
+            assert stored["reward"][place] == reward
+            assert stored["discount"][place] == 1 - terminated
+            assert stored["target"][place] == target
+            begins = stored["observation"][place][1] >= FRESH
             assert begins == (final[1] == 1)
-            assert begins or kept["observation"][place][1] == final[1] - 1
+            assert begins or stored["observation"][place][1] == final[1] - 1
             ends += terminated or truncated
     assert summary["episodes"] == ends > 3

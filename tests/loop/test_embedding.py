@@ -15,7 +15,7 @@ import tensorflow as tf
 import agentlab
 from agentlab import AgentlabError, TimeStep, errors
 from agentlab.runs.model_building import weights_within
-from agentlab.testing.checks.untouched import untouched
+from agentlab.testing.probes.untouched import untouched
 
 SMALL = {
     "steps": 2_000,
@@ -39,13 +39,13 @@ class Guess(gymnasium.Env):
         return self.observe(), {}
 
     def step(self, action):
-        reward = float(action == (self.shown > 0))
+        reward = float(action == (self.number > 0))
         self.steps += 1
         return self.observe(), reward, False, self.steps >= 10, {}
 
     def observe(self):
-        self.shown = self.np_random.uniform(-1, 1)
-        return np.array([self.shown], np.float32)
+        self.number = self.np_random.uniform(-1, 1)
+        return np.array([self.number], np.float32)
 
 
 class Uncopied(Guess):
@@ -121,13 +121,13 @@ def test_what_a_callback_raises_ends_the_run_with_a_checkpoint(tmp_path):
 # ---- objects of one's own --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [Guess(), Guess, lambda: gymnasium.wrappers.TimeLimit(Guess(), 10)])
-@pytest.mark.quick("given0")
-def test_an_environment_of_ones_own_is_learned_in_and_judged_in(tmp_path, given):
+@pytest.mark.parametrize("own_environment", [Guess(), Guess, lambda: gymnasium.wrappers.TimeLimit(Guess(), 10)])
+@pytest.mark.quick("own_environment0")
+def test_an_environment_of_ones_own_is_learned_in_and_judged_in(tmp_path, own_environment):
     changes = {"steps": 2_000, "num_environments": 2, **LEARNING, "evaluation": {"episodes": 20}}
-    run = agentlab.run("dqn", 0, changes, environment=given, run_dir=tmp_path / "run")
+    run = agentlab.run("dqn", 0, changes, environment=own_environment, run_dir=tmp_path / "run")
     assert run.result["evaluation"]["return_mean"] > 9.0  # of 10; 5 by chance
-    assert not hasattr(given, "shown")
+    assert not hasattr(own_environment, "number")
     assert agentlab.load(tmp_path / "run").act(np.float32([0.5])) == 1
 
 
@@ -198,7 +198,7 @@ def agent():
         (lambda agent: agent.act(np.zeros(3)), "got an observation of shape (3,); expected (4,), or a batch of such"),
         (lambda agent: agent.act(np.zeros((5, 3))), "got an observation of shape (5, 3); expected (4,)"),
         (lambda agent: agent.act(["a", "b", "c", "d"]), "got an observation of dtype <U1; expected float32"),
-        (lambda agent: agent.act([[0.0], [0.0, 1.0]]), "got an observation that is no array: ValueError"),
+        (lambda agent: agent.act([[0.0], [0.0, 1.0]]), "got an observation that is not an array: ValueError"),
         (lambda agent: agent.act(None), "expected (4,), or a batch of such"),
         (lambda agent: agent.step(np.zeros(4)), "step got ndarray"),
         (lambda agent: agent.step(TimeStep.begin(np.zeros(4))), "The agent got 1 observations; expected 2"),
@@ -237,10 +237,10 @@ def test_agents_in_one_process_do_not_disturb_each_other():
 
 
 def test_agents_learn_in_threads_as_they_do_alone(tmp_path):
-    found = {}
+    runs = {}
 
     def run(seed, where):
-        found[where] = agentlab.run(
+        runs[where] = agentlab.run(
             "dqn-cartpole", seed, {**SMALL, "steps": 1_000}, run_dir=tmp_path / where
         ).model.get_weights()
 
@@ -252,12 +252,12 @@ def test_agents_learn_in_threads_as_they_do_alone(tmp_path):
     for thread in threads:
         thread.join()
     for seed in range(2):
-        for one, other in zip(found[f"alone-{seed}"], found[f"thread-{seed}"], strict=True):
+        for one, other in zip(runs[f"alone-{seed}"], runs[f"thread-{seed}"], strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_limits_of_weights_are_a_threads_own_and_wait_for_no_other():
-    original, told, in_between = keras.layers.Layer.add_weight, [], threading.Barrier(2, timeout=20)
+    original, failures, in_between = keras.layers.Layer.add_weight, [], threading.Barrier(2, timeout=20)
 
     def load():
         with weights_within(6):
@@ -266,7 +266,7 @@ def test_limits_of_weights_are_a_threads_own_and_wait_for_no_other():
             keras.layers.Dense(2).build((None, 2))
             with pytest.raises(errors.UsageError, match="checkpoint of 6 weights") as failure:
                 keras.layers.Dense(1).build((None, 1))
-            told.append(failure.value)
+            failures.append(failure.value)
 
     thread = threading.Thread(target=load)
     with weights_within(12):
@@ -276,7 +276,7 @@ def test_limits_of_weights_are_a_threads_own_and_wait_for_no_other():
     keras.layers.Dense(40).build((None, 20))
     in_between.wait()
     thread.join()
-    assert len(told) == 1
+    assert len(failures) == 1
     assert keras.layers.Layer.add_weight is original
 
 
@@ -300,18 +300,18 @@ def test_limits_of_threads_that_load_at_a_time_leave_keras_as_it_was():
 
 def test_an_agent_acts_from_several_threads(agent):
     observations = np.random.default_rng(0).normal(size=(4, 50, 4)).astype(np.float32)
-    expected = [[int(agent.act(each)) for each in rows] for rows in observations]
-    found = {}
+    expected = [[int(agent.act(row)) for row in rows] for rows in observations]
+    actions = {}
 
     def act(index):
-        found[index] = [int(agent.act(each)) for each in observations[index]]
+        actions[index] = [int(agent.act(row)) for row in observations[index]]
 
     threads = [threading.Thread(target=act, args=(index,)) for index in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[index] for index in range(4)] == expected
+    assert [actions[index] for index in range(4)] == expected
 
 
 def test_an_agent_outlives_its_run_directory(tmp_path):
@@ -321,8 +321,8 @@ def test_an_agent_outlives_its_run_directory(tmp_path):
     observations = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     np.testing.assert_array_equal(run.agent.act(observations), loaded.act(observations))
     nothing = np.zeros(32, bool)
-    shown = np.zeros((32, 4), np.float32)
-    assert loaded.step(TimeStep(shown, np.zeros(32), nothing, nothing, shown)).shape == (32,)
+    batch = np.zeros((32, 4), np.float32)
+    assert loaded.step(TimeStep(batch, np.zeros(32), nothing, nothing, batch)).shape == (32,)
     with pytest.raises(errors.UsageError, match="is not a run: it holds no config"):
         agentlab.load(run.directory)
 
@@ -341,8 +341,8 @@ def test_importing_agentlab_imports_nothing_heavy():
         "import sys, agentlab; dir(agentlab); from agentlab import Task, part, AgentlabError; "
         "assert not {'tensorflow', 'keras', 'gymnasium', 'numpy'} & set(sys.modules)"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 def test_every_name_of_the_api_is_there():

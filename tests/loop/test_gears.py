@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
 from agentlab.schedules import Linear
@@ -91,11 +92,11 @@ def test_the_size_of_chunks_changes_no_bit(way):
 
 
 def test_a_gear_from_the_start_again_does_what_a_new_one_does():
-    found, episodes = from_the_start([30], "device", "graph")
+    again, episodes = from_the_start([30], "device", "graph")
     new, episodes_of_new = trained([30])
     assert episodes == episodes_of_new
     for name, value in new.items():
-        np.testing.assert_array_equal(value, found[name], name)
+        np.testing.assert_array_equal(value, again[name], name)
 
 
 ENVIRONMENTS = {"ends": CartPole(), "limit": CartPole(max_episode_steps=5), "target": Identity()}
@@ -144,9 +145,9 @@ def assert_both_gears_do_the_same(environment, settings):
 def test_every_execution_does_the_same(way):
     gear, _, *algorithm = way
     expected, _ = from_the_start([40], gear, "graph", *algorithm)
-    found, _ = from_the_start([40], *way)
+    variables, _ = from_the_start([40], *way)
     for name, value in expected.items():
-        np.testing.assert_allclose(value, found[name], rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(value, variables[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
@@ -212,7 +213,7 @@ def branching_eagerly():
 @pytest.mark.slow
 def test_python_control_flow_in_a_plugin_compiles(execution):
     expected = branching_eagerly()
-    found, _ = trained([12], Branching(), execution=execution)
-    np.testing.assert_allclose(expected["ring/stored/reward"], found["ring/stored/reward"])
-    assert found["ring/stored/reward"][:48].min() >= 3.0
-    assert found["ring/stored/reward"].max() == 5.0
+    variables, _ = trained([12], Branching(), execution=execution)
+    np.testing.assert_allclose(expected["ring/stored/reward"], variables["ring/stored/reward"])
+    assert variables["ring/stored/reward"][:48].min() >= 3.0
+    assert variables["ring/stored/reward"].max() == 5.0

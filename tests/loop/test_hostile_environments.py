@@ -21,7 +21,8 @@ from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.foreign import guard
 from agentlab.foreign.guard import Guarded, guarded
-from agentlab.system import patience, tracebacks, watchdog
+from agentlab.system import tracebacks
+from agentlab.system.processes import patience, watchdog
 from agentlab_envs.gymnasium import repeats, workers
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 from hostile_environments import RAISED, Hostile, Speechless
@@ -30,9 +31,9 @@ VECTORIZATIONS = ("sync", "async", "native")
 SOON = 5.0  # seconds, on a busy machine, in which what has a limit of half a second is told
 
 
-def make(vectorization="sync", rows=2, timeout=8.0, **told):
+def make(vectorization="sync", rows=2, timeout=8.0, **options):
     return GymnasiumEnvironment(
-        "Hostile-v0", rows, vectorization, arguments=told, render_mode="rgb_array", timeout=timeout
+        "Hostile-v0", rows, vectorization, arguments=options, render_mode="rgb_array", timeout=timeout
     )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def test_whatever_an_environment_raises_is_its_fault(vectorization, where, way):
     with pytest.raises(errors.EnvironmentFault) as caught:
         play(environment)
     assert str(caught.value).startswith("The environment Hostile-v0 failed at ")
-    assert f"raised {tracebacks.described(RAISED[way])}" in str(caught.value)
+    assert f"raised {tracebacks.summarize_error(RAISED[way])}" in str(caught.value)
     environment.close()
 
 
@@ -174,8 +175,8 @@ def test_all_rows_are_closed_when_one_fails():
 def test_rows_made_before_one_that_cannot_be_are_closed(monkeypatch):
     made, init = [], Hostile.__init__
 
-    def second_fails(self, *arguments, **told):
-        init(self, *arguments, **told)
+    def second_fails(self, *arguments, **options):
+        init(self, *arguments, **options)
         made.append(self)
         if len(made) == 2:
             raise RuntimeError("no more")
@@ -206,10 +207,10 @@ def test_the_copy_that_is_tried_out_may_fail_to_close(vectorization, way, monkey
     monkeypatch.setattr(guard, "BRIEF_SECONDS", 0.3)
     monkeypatch.setattr(repeats, "STEPS", 20)
     environment = make_unclosable(vectorization, way, rows=1)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert environment.inexact() == ""
-    assert [warning.category for warning in told] == [errors.RunWarning] * (2 if vectorization == "sync" else 4)
+    assert [warning.category for warning in caught] == [errors.RunWarning] * (2 if vectorization == "sync" else 4)
 
 
 def test_a_worker_that_hangs_as_it_is_tried_out_is_told_of_before_training():
@@ -368,7 +369,7 @@ class Slow(Environment):
 
 
 @pytest.fixture
-def told(monkeypatch):
+def messages(monkeypatch):
     monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
     sentences = []
@@ -377,19 +378,19 @@ def told(monkeypatch):
 
 
 @pytest.mark.parametrize("slow", ["reset", "step", "render", "close"])
-def test_a_call_that_takes_long_is_told_of_and_waited_for(slow, told):
+def test_a_call_that_takes_long_is_told_of_and_waited_for(slow, messages):
     environment = Guarded(Slow(slow))
     with environment:
         environment.reset(0)
         environment.step(np.zeros(1, np.int64))
         environment.render()
         environment.close()
-    assert len(told) == 1
+    assert len(messages) == 1
     call = "vector step" if slow == "step" else slow
-    assert f"The environment slow has not answered for 0.2 seconds at its {call}; still waiting." in told[0]
+    assert f"The environment slow has not answered for 0.2 seconds at its {call}; still waiting." in messages[0]
 
 
-def test_time_between_two_calls_is_not_the_environments(told):
+def test_time_between_two_calls_is_not_the_environments(messages):
     environment = Guarded(Slow())
     with environment:
         environment.reset(0)
@@ -398,7 +399,7 @@ def test_time_between_two_calls_is_not_the_environments(told):
             environment.step(np.zeros(1, np.int64))
             time.sleep(0.02)
     environment.close()
-    assert told == []
+    assert messages == []
 
 
 # ---- what has not the form of a Gymnasium environment ------------------------------------------------------------------------
@@ -427,7 +428,7 @@ ZERO = np.zeros(2, np.float32)
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 @pytest.mark.parametrize(
-    ("told", "sentence"),
+    ("arguments", "sentence"),
     [
         ({"reset": ZERO}, "row 0's reset returned one value of type ndarray; expected 2: the observation and a dict.* Shimmy"),
         ({"reset": (ZERO, {}, 3)}, "row 0's reset returned 3 values; expected 2: .* Shimmy"),
@@ -437,8 +438,8 @@ ZERO = np.zeros(2, np.float32)
         ({"step": 3}, "row 0's step returned too many values, or a single one; expected 5"),
     ],
 )
-def test_answers_of_another_form_are_told_with_what_was_expected(vectorization, told, sentence):
-    environment = GymnasiumEnvironment("Shapeless-v0", 1, vectorization, arguments=told)
+def test_answers_of_another_form_are_told_with_what_was_expected(vectorization, arguments, sentence):
+    environment = GymnasiumEnvironment("Shapeless-v0", 1, vectorization, arguments=arguments)
     with pytest.raises(errors.EnvironmentFault, match=sentence):
         play(environment)
     environment.close()

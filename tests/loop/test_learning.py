@@ -13,7 +13,8 @@ from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
@@ -80,8 +81,8 @@ def learned(environment, trainer_class=DQN, gear=DeviceGear, turns=800, rows=8, 
     return values.of(agent.model(np.eye(spec.observation.shape[0], dtype=np.float32))).preferences.numpy()
 
 
-def is_close(found, expected, tolerance=0.05):
-    return np.abs(found - expected).max() < tolerance
+def is_close(values, expected, tolerance=0.05):
+    return np.abs(values - expected).max() < tolerance
 
 
 class PastTermination(DQN):
@@ -159,9 +160,9 @@ def test_truncation_taken_for_termination_is_found(monkeypatch):
 def test_bootstrapping_from_a_new_episode_is_found(monkeypatch):
     """The mean value m of a start, in either state, is 1/2 + g m = 1; so Q(s, a) = [s = 1] + 1/2."""
     monkeypatch.setattr(Step, "between", staticmethod(first_as_next))
-    found = learned(Steps(limit=1))  # from targets that are random now, so never quite still
-    assert is_close(found, np.array([[0.5, 0.5], [1.5, 1.5]]), tolerance=0.2)
-    assert not is_close(found, UNENDING, tolerance=0.3)
+    values = learned(Steps(limit=1))  # from targets that are random now, so never quite still
+    assert is_close(values, np.array([[0.5, 0.5], [1.5, 1.5]]), tolerance=0.2)
+    assert not is_close(values, UNENDING, tolerance=0.3)
 
 
 def test_a_wrong_action_is_found():
@@ -263,10 +264,10 @@ def test_a_run_of_identity_reaches_the_optimum(tmp_path, seed):
         "evaluation": {"episodes": 20},
         "execution": "graph",
     }
-    found = agentlab.run("dqn", seed, changes, run_dir=tmp_path / "run")
-    assert found.result["evaluation"]["return_mean"] == 16.0
-    assert found.result["evaluation"]["return_std"] == 0.0
-    assert is_close_for_the_best(found.model(np.eye(4, dtype=np.float32)).numpy())
+    run = agentlab.run("dqn", seed, changes, run_dir=tmp_path / "run")
+    assert run.result["evaluation"]["return_mean"] == 16.0
+    assert run.result["evaluation"]["return_std"] == 0.0
+    assert is_close_for_the_best(run.model(np.eye(4, dtype=np.float32)).numpy())
 
 
 def is_close_for_the_best(values):

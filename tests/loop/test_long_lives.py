@@ -60,12 +60,12 @@ def test_a_log_is_of_bounded_size_and_right_as_far_as_it_reaches(space):
     episodes, largest = [[[]] for _ in range(rows)], 0
     for step in range(2_000):
         action = generator.integers(0, 3, (rows, *space.shape)).astype(space.dtype)
-        kept = action.copy()
+        copy = action.copy()
         begun = generator.random(rows) < (0.1 if step % 500 < 250 else 0.0)  # no episode ends in every second half
         log.add(action, begun if begun.any() else None)
         action[...] = 9  # the environment's to change
         for row in range(rows):
-            episodes[row][-1].append(kept[row])
+            episodes[row][-1].append(copy[row])
             if begun[row]:
                 episodes[row].append([])
         largest = max(largest, log._actions.nbytes)
@@ -76,7 +76,7 @@ def test_a_log_is_of_bounded_size_and_right_as_far_as_it_reaches(space):
             assert state["lengths"].tolist() == [len(played[-1]) for played in episodes]
             expected = [action for played in episodes for action in played[-1]]
             np.testing.assert_array_equal(state["actions"], np.reshape(expected, (-1, *space.shape)))
-    assert largest == replay.FIRST_ROOM * kept.nbytes
+    assert largest == replay.FIRST_ROOM * copy.nbytes
 
 
 def test_a_log_keeps_to_its_bytes_where_actions_are_large():
@@ -106,7 +106,7 @@ def test_an_episode_that_is_too_long_to_be_played_again_is_told_once_until_it_en
     other.reset(0)
     other.restore(environment.state())
     for action in ([0, 1], [1, 1]):
-        one, again = (each.step(np.array(action)) for each in (environment, other))
+        one, again = (each_environment.step(np.array(action)) for each_environment in (environment, other))
         np.testing.assert_array_equal(one.observation, again.observation)
 
 
@@ -117,9 +117,9 @@ def test_a_run_without_episodes_ends_is_resumed_with_new_ones_and_says_so(tmp_pa
         "steps": 400, "checkpoint_period": 300, "environment": {"id": "test/Endless-v0"}, "evaluation": evaluation,
         "trainer": {"learning_starts": 10_000}, "execution": "graph",
     }  # fmt: skip
-    with pytest.warns(errors.RunWarning, match="is in an episode of more than 250 steps") as told:
+    with pytest.warns(errors.RunWarning, match="is in an episode of more than 250 steps") as caught:
         run = agentlab.run("dqn", 0, changes, run_dir=tmp_path / "run")
-    assert len(told) == 1
+    assert len(caught) == 1
     assert run.result["exact"]
     assert not list(run.directory.glob("checkpoints/*/environment.safetensors"))
     with pytest.warns(errors.RunWarning, match="doesn't say where the environment .* new episodes"):
@@ -153,8 +153,8 @@ def test_games_of_atari_are_logged_within_bounds(monkeypatch):
     with pytest.warns(errors.RunWarning, match="More than 6 actions were taken in pong"):
         assert environment.state() == {}
     assert len(environment._played) == 8
-    for each in (environment, other):
-        each.close()
+    for each_environment in (environment, other):
+        each_environment.close()
 
 
 # ---- sums --------------------------------------------------------------------------------------------------------------------
@@ -167,12 +167,12 @@ def test_returns_and_lengths_of_ten_million_steps_are_exact(compiled):
     reward = np.float32([1.0, 0.25])
     on_tensors = step(tf.nest.map_structure(tf.constant, start), tf.constant(reward))
     on_arrays = start.after(reward, np.array([False, True]))
-    for found in (tf.nest.map_structure(lambda tensor: tensor.numpy(), on_tensors), on_arrays):
-        assert found.running_return.tolist() == [SATURATED + 1, 0.0]
-        assert found.running_length.tolist() == [SATURATED + 1, 0.0]
-        assert found.episodes.tolist() == [SATURATED, 1e9 + 1.5]
-        assert found.return_sum.tolist() == [SATURATED, 2e9 + 1.25]
-        assert found.length_sum.tolist() == [SATURATED, 2e9 + 2.0]
+    for result in (tf.nest.map_structure(lambda tensor: tensor.numpy(), on_tensors), on_arrays):
+        assert result.running_return.tolist() == [SATURATED + 1, 0.0]
+        assert result.running_length.tolist() == [SATURATED + 1, 0.0]
+        assert result.episodes.tolist() == [SATURATED, 1e9 + 1.5]
+        assert result.return_sum.tolist() == [SATURATED, 2e9 + 1.25]
+        assert result.length_sum.tolist() == [SATURATED, 2e9 + 2.0]
 
 
 def test_means_of_more_updates_than_float32_counts_are_exact(compiled):

@@ -13,8 +13,9 @@ from agentlab.algorithms.normalization import ObservationScale, RewardScale
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.evaluation import Evaluator
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.registry import plugins
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
@@ -251,7 +252,9 @@ def example(monkeypatch):
     def add(name):
         monkeypatch.setattr(plugins, "_FROM_FILES", {})
         monkeypatch.setattr(plugins, "_FILES", {})
-        plugins.add_file(str(ROOT / "examples" / "algorithms" / f"{name}.py"))
+        file = ROOT / "examples" / "algorithms" / f"{name}.py"
+        if file.exists():  # other algorithms are installed
+            plugins.add_file(str(file))
 
     return add
 
@@ -278,9 +281,8 @@ def test_examples_learn_from_what_is_normalised(tmp_path, example, name, gear):
     assert float(state["normalizer/rewards/statistics/squares"]) > 0.0
 
 
-def test_ppo_sees_its_steps_as_the_policy_saw_them(tmp_path, example):
+def test_ppo_sees_its_steps_as_the_policy_saw_them(tmp_path):
     """The probability ratio of the first minibatch of every update is 1: nothing moved between acting and learning."""
-    example("ppo")
     task, changes = EXAMPLES["ppo"]
     usual = {"normalization": NORMALIZATION, "evaluation": {"episodes": 1}, "execution": "eager", "gear": "host"}
     ratios = []

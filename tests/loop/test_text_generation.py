@@ -38,9 +38,9 @@ def run(tmp_path_factory):
     file = folder / "text.txt"
     file.write_text(TEXT, "utf-8")
     environment = {"path": str(file), "window": 16}
-    found = agentlab.run("char-rnn", 0, {**SMALL, "environment": environment}, run_dir=folder / "run")
+    trained = agentlab.run("char-rnn", 0, {**SMALL, "environment": environment}, run_dir=folder / "run")
     file.unlink()  # what follows does without the text
-    return found
+    return trained
 
 
 def writer(agent, sampler=None, num=1, seed=0, execution="graph"):
@@ -185,8 +185,8 @@ def test_a_model_without_state_writes_nothing():
 
 def sample(capsys, *arguments):
     code = main(["sample", *map(str, arguments)])
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 def test_one_text_is_written_without_ado(run, capsys):
@@ -232,8 +232,8 @@ def test_the_command_refuses_in_one_sentence(run, capsys, arguments, sentence):
 
 def test_a_run_of_another_kind_is_refused(tmp_path, capsys):
     changes = {"environment": {"name": "identity"}, "steps": 64, "num_environments": 2, "trainer": {"learning_starts": 32}}
-    found = agentlab.run("dqn", 0, {**changes, "execution": "graph", "evaluation": {"episodes": 1}}, run_dir=tmp_path / "run")
-    code, _, complaint = sample(capsys, found.directory)
+    other = agentlab.run("dqn", 0, {**changes, "execution": "graph", "evaluation": {"episodes": 1}}, run_dir=tmp_path / "run")
+    code, _, complaint = sample(capsys, other.directory)
     assert code == 2
     assert "The agent was not trained on text: 'identity' shows a float32 array" in complaint
 

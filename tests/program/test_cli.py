@@ -73,11 +73,11 @@ def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
         monkeypatch.undo()
     reader.join()
     os.close(ours)
-    shown = b"".join(chunks)
-    assert b"100%" in shown
-    assert b"step/s" in shown
-    assert b"return=" in shown
-    assert b"loss=" in shown
+    output = b"".join(chunks)
+    assert b"100%" in output
+    assert b"step/s" in output
+    assert b"return=" in output
+    assert b"loss=" in output
 
 
 def _read(file):
@@ -143,7 +143,9 @@ def test_a_runs_config_runs_it_again_to_the_same_bits(tmp_path, monkeypatch, cap
     config.write_text(config.read_text().replace('"keras": "', '"keras": "1.'))
     capsys.readouterr()
     assert main(["run", "--config", "one/config.json", "--quiet", "--run-dir", "third"]) == 0
-    assert re.match(r"agentlab: warning: This is not as when that run was begun.*: keras 1\..* then", capsys.readouterr().err)
+    assert re.match(
+        r"agentlab: warning: Something has changed since that run was begun.*: keras 1\..* then", capsys.readouterr().err
+    )
     assert main(["resume", "other", "--quiet", "--steps", "300"]) == 0
     assert "300 steps" in capsys.readouterr().out
 
@@ -151,18 +153,18 @@ def test_a_runs_config_runs_it_again_to_the_same_bits(tmp_path, monkeypatch, cap
 def test_a_task_beside_a_runs_config_is_its_own_and_the_seed_is_the_configs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     parts = {kind: part("any") for kind in PART_KINDS}
-    told = {"seed": 3, "task": Task("mine", "A task that is installed nowhere.", **parts).as_data()}
-    pathlib.Path("config.json").write_text(json.dumps(told))
+    config = {"seed": 3, "task": Task("mine", "A task that is installed nowhere.", **parts).as_data()}
+    pathlib.Path("config.json").write_text(json.dumps(config))
 
-    def wanted(*arguments):
-        found, seed = cli._wanted(cli._parser().parse_args(["run", *arguments, "--config", "config.json"]))
-        return found.name, found.steps, seed
+    def resolve(*arguments):
+        resolved, seed = cli._resolve_task(cli._parser().parse_args(["run", *arguments, "--config", "config.json"]))
+        return resolved.name, resolved.steps, seed
 
-    assert wanted() == wanted("mine") == wanted("package:mine") == ("mine", 50_000, 3)
-    assert wanted("mine", "--seed", "0", "--steps", "7") == ("mine", 7, 0)
+    assert resolve() == resolve("mine") == resolve("package:mine") == ("mine", 50_000, 3)
+    assert resolve("mine", "--seed", "0", "--steps", "7") == ("mine", 7, 0)
     assert main(["run", "dqn", "--config", "config.json"]) == 2
     assert capsys.readouterr().err == (
-        "agentlab: TASK is 'dqn', but 'config.json' is of a run of 'mine'; leave TASK out to run that.\n"
+        "agentlab: TASK is 'dqn', but 'config.json' is of a run of 'mine'. Leave TASK out to run that.\n"
     )
 
 
@@ -258,8 +260,8 @@ def test_help_list_and_info_import_no_tensorflow():
         "heavy = {'tensorflow', 'keras', 'gymnasium', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
+    assert process.returncode == 0, process.stderr
 
 
 def test_list_names_every_part_and_its_package(capsys):
@@ -274,6 +276,6 @@ def test_list_names_every_part_and_its_package(capsys):
 
 def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m agentlab list | head -1"
-    found = subprocess.run(command, shell=True, capture_output=True, text=True, env=ENVIRONMENT)
-    assert found.stdout == "tasks\n"
-    assert found.stderr == ""
+    process = subprocess.run(command, shell=True, capture_output=True, text=True, env=ENVIRONMENT)
+    assert process.stdout == "tasks\n"
+    assert process.stderr == ""

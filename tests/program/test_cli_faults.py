@@ -50,20 +50,20 @@ def failing(here):
 @pytest.mark.quick("reward-*")
 def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys, way, sentence):
     assert main([*failing, "--set", f"environment.arguments.way={way}", "--set", "report_period=20"]) == 1
-    output, told = capsys.readouterr()
+    output, errors_printed = capsys.readouterr()
     assert output == ""
-    warning, complaint = told.splitlines(keepends=True)  # it counts steps over episodes, so that these don't repeat
+    warning, complaint = errors_printed.splitlines(keepends=True)  # it counts steps over episodes, so that these don't repeat
     assert re.match("agentlab: warning: This run is not exactly resumable: of the environment '.*Failing-v0', trying", warning)
     assert re.search(f"Failing-v0 failed at vector step 50: row 0.*{sentence}", one_sentence(complaint))
     assert [json.loads(line)["step"] for line in (here / "run" / "metrics.jsonl").read_text().splitlines()] == [20, 40]
-    assert complaint.endswith("The newest checkpoint is of step 40: 'agentlab resume run --trust' goes on from it.\n")
+    assert complaint.endswith("The newest checkpoint is of step 40: 'agentlab resume run --trust' resumes from it.\n")
     assert sorted(path.name for path in (here / "run" / "checkpoints").iterdir()) == ["step-20", "step-30", "step-40"]
     assert not (here / "run" / "result.json").exists()
 
 
 def test_the_command_that_goes_on_after_an_environment_failed_works_as_it_is_advised(failing, here, capsys):
     main([*failing, "--set", "environment.arguments.way=raise", "--steps", "80"])
-    advised = shlex.split(re.search("'agentlab (resume .*)' goes on", capsys.readouterr().err).group(1))
+    advised = shlex.split(re.search("'agentlab (resume .*)' resumes", capsys.readouterr().err).group(1))
     assert main([word for word in advised if word != "--trust"]) == 2  # the environment's module is in no package's metadata
     assert "--trust" in one_sentence(capsys.readouterr().err)
     assert main([*advised, "--quiet"]) == 0  # the environment is a new one, of 40 steps
@@ -73,10 +73,10 @@ def test_the_command_that_goes_on_after_an_environment_failed_works_as_it_is_adv
 def test_debug_shows_the_traceback(failing):
     with pytest.raises(errors.EnvironmentFault) as failure:  # for the interpreter to show, which then exits with 1
         main([*failing, "--set", "environment.arguments.way=raise", "--debug"])
-    shown = "".join(traceback.format_exception(failure.value))
-    assert "Traceback (most recent call last):" in shown
-    assert "the motor is on fire" in shown
-    assert "failing_environment.py" in shown
+    text = "".join(traceback.format_exception(failure.value))
+    assert "Traceback (most recent call last):" in text
+    assert "the motor is on fire" in text
+    assert "failing_environment.py" in text
 
 
 def test_a_run_that_failed_or_never_was_is_told(here, capsys):
@@ -202,8 +202,8 @@ def test_evaluate_takes_another_number_and_seed(trained, capsys):
 def test_without_any_standard_stream(here):
     """As a service runs it: standard input, output and error are closed."""
     command = f"{sys.executable} -m agentlab run dqn --environment identity {' '.join(SMALL[1:])} --steps 64 --run-dir run"
-    found = subprocess.run(f"{command} <&- >&- 2>&-", shell=True, timeout=120)
-    assert found.returncode == 0
+    process = subprocess.run(f"{command} <&- >&- 2>&-", shell=True, timeout=120)
+    assert process.returncode == 0
     assert (here / "run" / "result.json").exists()
 
 
@@ -322,5 +322,5 @@ def test_help_needs_no_tensorflow(words):
         "heavy = {'tensorflow', 'keras', 'gymnasium', 'numpy', 'stevedore'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr

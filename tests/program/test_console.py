@@ -126,9 +126,9 @@ def test_a_file_that_fills_up_is_told_though_the_output_waited_in_a_buffer(tmp_p
     if not pathlib.Path("/dev/full").exists():
         return
     with pathlib.Path("/dev/full").open("w") as full:
-        found = subprocess.run([sys.executable, "-m", "agentlab", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert found.returncode == 1
-    assert found.stderr == "agentlab: Standard output can't be written: No space left on device. Write to another place.\n"
+        process = subprocess.run([sys.executable, "-m", "agentlab", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 1
+    assert process.stderr == "agentlab: Standard output can't be written: No space left on device. Write to another place.\n"
 
 
 def test_a_pipe_that_does_not_block_gets_all_of_a_list():
@@ -237,9 +237,9 @@ def test_a_program_without_a_home_terminal_or_locale(tmp_path, home):
     here = tmp_path / "here"
     here.mkdir()
     command = " ".join([*PROGRAM, *LONGER])
-    found = subprocess.run(f"{command} <&- 2>&-", shell=True, cwd=here, env=environment, stdout=subprocess.PIPE, timeout=120)
-    assert found.returncode == 0
-    assert b"Files in run" in found.stdout
+    process = subprocess.run(f"{command} <&- 2>&-", shell=True, cwd=here, env=environment, stdout=subprocess.PIPE, timeout=120)
+    assert process.returncode == 0
+    assert b"Files in run" in process.stdout
     assert [path.name for path in here.iterdir()] == ["run"]
 
 
@@ -273,8 +273,8 @@ def send(number, seconds):
 @pytest.mark.quick("SIGINT-*")
 def test_a_signal_is_heard_during_a_compilation(monkeypatch, number, again):
     number = getattr(signal, number)
-    before, told = signal.getsignal(number), Timed()
-    monkeypatch.setattr(sys, "stderr", told)
+    before, stream = signal.getsignal(number), Timed()
+    monkeypatch.setattr(sys, "stderr", stream)
     with process.stop_on_signals() as received:
         begun = time.monotonic()
         send(number, 0.1)
@@ -282,9 +282,11 @@ def test_a_signal_is_heard_during_a_compilation(monkeypatch, number, again):
         ended = time.monotonic()
         assert received == [number]
     assert ended - begun > 0.5, "else nothing was under way"
-    assert told.moment < ended - 0.2
-    assert told.getvalue().strip().startswith(f"agentlab: Got {number.name}; stopping with a checkpoint once the present step")
-    assert f"{again} ends the program at once, without one." in told.getvalue()
+    assert stream.moment < ended - 0.2
+    assert (
+        stream.getvalue().strip().startswith(f"agentlab: Got {number.name}; stopping with a checkpoint once the present step")
+    )
+    assert f"{again} ends the program at once, without one." in stream.getvalue()
     assert signal.getsignal(number) is before
     assert signal.set_wakeup_fd(-1) == -1
 
@@ -303,9 +305,9 @@ with process.stop_on_signals():
 @pytest.mark.quick("SIGTERM-SIGINT")
 def test_a_second_signal_ends_a_compilation(first, second):
     numbers = [int(getattr(signal, name)) for name in (first, second)]
-    found = subprocess.run([sys.executable, "-c", TWO_SIGNALS.format(*numbers)], capture_output=True, timeout=20)
-    assert found.returncode == 128 + numbers[1]
-    assert found.stderr.count(b"agentlab: Got") == 1
+    process = subprocess.run([sys.executable, "-c", TWO_SIGNALS.format(*numbers)], capture_output=True, timeout=20)
+    assert process.returncode == 128 + numbers[1]
+    assert process.stderr.count(b"agentlab: Got") == 1
 
 
 @pytest.mark.parametrize("ignored", [False, True])
@@ -342,8 +344,8 @@ def test_a_child_process_has_signals_of_its_own():
         "    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n    time.sleep(0.2)\n"
         "    assert (code, received) == (-signal.SIGTERM, []), (code, received)\n"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_program_in_a_thread_leaves_signals_alone(tmp_path):
@@ -362,11 +364,11 @@ def test_a_program_in_a_thread_leaves_signals_alone(tmp_path):
 @pytest.mark.parametrize("words", [[], ["plugin"]])
 def test_without_a_command_it_shows_its_help(capsys, words):
     assert main(words) == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith("usage: agentlab")
+    output = capsys.readouterr().out
+    assert output.startswith("usage: agentlab")
     with pytest.raises(SystemExit):
         main([*words, "--help"])
-    assert capsys.readouterr().out == shown
+    assert capsys.readouterr().out == output
 
 
 def test_the_version(capsys):

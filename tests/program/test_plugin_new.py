@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -13,18 +14,20 @@ from agentlab.program.cli import main
 from agentlab.registry import plugins
 from strangers import program
 
+NUM_FILES = {"task": 8, "algorithm": 11}  # 9 for every other kind
+
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """Writes a package of each kind, installs them beside what is installed, and returns the directory and their place."""
     directory = tmp_path_factory.mktemp("packages")
-    for kind in plugins.GROUPS:
-        found = program("plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory))
-        assert (found.returncode, found.stderr) == (0, "")
-        assert found.stdout.startswith(f"Wrote {8 if kind == 'task' else 9} files to {directory / f'try-{kind}'}.")
+    for kind in scaffold.TEMPLATES:
+        process = program("plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory))
+        assert (process.returncode, process.stderr) == (0, "")
+        assert process.stdout.startswith(f"Wrote {NUM_FILES.get(kind, 9)} files to {directory / f'try-{kind}'}.")
     site = directory / "site"
     command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
-    places = [str(directory / f"try-{kind}") for kind in plugins.GROUPS]
+    places = [str(directory / f"try-{kind}") for kind in scaffold.TEMPLATES]
     installed = subprocess.run([sys.executable, "-m", "pip", *command, *places], capture_output=True, text=True)
     assert installed.returncode == 0, installed.stderr
     return directory, site
@@ -43,7 +46,7 @@ def beside(packages, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_tests_of_what_is_written_pass_without_an_edit(beside):
     """In one process: TensorFlow is imported once."""
-    where = [beside / f"try-{kind}" for kind in plugins.GROUPS]
+    where = [beside / f"try-{kind}" for kind in scaffold.TEMPLATES]
     for path in where:
         texts = [file.read_text("utf-8") for file in path.rglob("*.*") if file.is_file()]
         assert "my" + "_plugin" not in "".join(texts)
@@ -60,7 +63,7 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
         "import pathlib, re, shlex, subprocess, sys\n"
         "from agentlab.program.cli import main\n"
         f"where = {str(beside)!r}\n"
-        f"for kind in {list(plugins.GROUPS)}:\n"
+        f"for kind in {list(scaffold.TEMPLATES)}:\n"
         "    name = f'try-{kind}'\n"
         "    for words in (['plugin', 'check', name], ['run', name, '--quiet', '--run-dir', name], ['info', name]):\n"
         "        assert main(words) == 0, words\n"
@@ -70,17 +73,17 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
         "        sys.stdout.flush()\n"
         "        subprocess.run([sys.executable, '-m', 'agentlab', *advised], check=True)\n"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (found.returncode, found.stderr) == (0, ""), found.stdout
-    assert "BROKEN" not in found.stdout
-    for kind in plugins.GROUPS:
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, ""), process.stdout
+    assert "BROKEN" not in process.stdout
+    for kind in scaffold.TEMPLATES:
         module = f"try_{kind}"
-        assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in found.stdout
-        assert f"\ntry-{kind}: " in found.stdout  # the line of its result
-        assert f"Files in try-{kind}-advised\n" in found.stdout
+        assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in process.stdout
+        assert f"\ntry-{kind}: " in process.stdout  # the line of its result
+        assert f"Files in try-{kind}-advised\n" in process.stdout
 
 
-@pytest.mark.parametrize("kind", plugins.GROUPS)
+@pytest.mark.parametrize("kind", scaffold.TEMPLATES)
 def test_what_is_written(tmp_path, kind):
     files = scaffold.write("My.Own_thing", kind, tmp_path)
     root = tmp_path / "My.Own_thing"
@@ -96,14 +99,20 @@ def test_what_is_written(tmp_path, kind):
     assert common | {"src/my_own_thing/tasks.py", "tests/test_my_own_thing.py"} <= names
     text = {str(path.relative_to(root)): path.read_text("utf-8") for path in files}
     places = ("my-plugin", "my_plugin", "MyPlugin")
-    for word in (*places, "KIND", "ENTRY_POINTS", "USAGE", "OFFER", "ANOTHER", "YEAR", "API_VERSION"):
+    for word in (*places, "A_KIND", "ENTRY_POINTS", "USAGE", "OFFER", "ANOTHER", "YEAR", "API_VERSION"):
         assert word not in "".join(text.values())
     for name, source in text.items():
         if name.endswith(".py"):
             assert ast.get_docstring(ast.parse(source))
-    if kind != "task":
-        assert f'My.Own_thing = "my_own_thing.{kind}:MyOwnThing"' in text["pyproject.toml"]
-    assert f'[project.entry-points."{plugins.GROUPS[kind]}"]' in text["pyproject.toml"]
+    tables = tomllib.loads(text["pyproject.toml"])["project"]["entry-points"]
+    for part in scaffold.TEMPLATES[kind].parts:
+        module, _, attribute = tables[plugins.GROUPS[part]]["My.Own_thing"].partition(":")
+        source = text[f"src/{module.replace('.', '/')}.py"]
+        assert f"\n{attribute} = Task(" in source or f"\nclass {attribute}(" in source
+
+
+def test_an_algorithm_offers_a_trainer_its_memory_and_its_model():
+    assert list(scaffold.TEMPLATES["algorithm"].parts) == ["trainer", "memory", "model", "task"]
 
 
 FAULTS = {
@@ -112,13 +121,13 @@ FAULTS = {
     "a\\b": "is a path",
     "..": "is a path",
     ".hidden": "is a path",
-    "": "is no name for a package",
-    "9lives": "is no name for a package",
-    "two words": "is no name for a package",
-    "plügin": "is no name for a package",
-    "hyphen-": "is no name for a package",
-    "class": "is no name for a package",
-    "x" * 101: "is no name for a package",
+    "": "is not a valid package name",
+    "9lives": "is not a valid package name",
+    "two words": "is not a valid package name",
+    "plügin": "is not a valid package name",
+    "hyphen-": "is not a valid package name",
+    "class": "is not a valid package name",
+    "x" * 101: "is not a valid package name",
     "dqn": "is taken: agentlab 2.0.0 offers the task 'dqn'",
     "replay": "is taken: agentlab 2.0.0 offers the memory 'replay'",
     "AgentLab": "is taken: agentlab 2.0.0 offers",

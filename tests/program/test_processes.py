@@ -73,9 +73,9 @@ def test_a_run_in_a_process_of_any_start_method(tmp_path, way, method, vectoriza
     """In a program of its own, since in this one TensorFlow is in use."""
     command = [sys.executable, __file__, way, method, str(tmp_path), vectorization]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith(answer), found.stdout + found.stderr
+    process = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(answer), process.stdout + process.stderr
     assert (tmp_path / "run" / "result.json").exists() is (answer != DAEMONIC)
 
 
@@ -107,11 +107,9 @@ def test_a_fork_of_a_process_that_used_tensorflow_is_told_instead_of_hanging(tmp
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:
-        told = answer.read().decode()
+        message = answer.read().decode()
     os.waitpid(child, 0)
-    assert told.startswith(
-        "This process was forked from one that had used TensorFlow, which then waits without end. Start it by"
-    )
+    assert message.startswith("This process was forked after TensorFlow had been used, so TensorFlow would hang. Start it by")
     assert not list(tmp_path.iterdir())
 
 
@@ -144,7 +142,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    ("left", "told"),
+    ("left", "culprits"),
     [
         ("threading.Thread(target=time.sleep, args=(600,), name='camera').start()", "the threads 'camera'"),
         ("atexit.register(time.sleep, 600)", "what an environment or plugin has left running"),
@@ -152,7 +150,7 @@ if __name__ == "__main__":
         ("threading.Thread(target=time.sleep, args=(600,), daemon=True).start()", ""),
     ],
 )
-def test_the_program_ends_whatever_is_left_running(left, told):
+def test_the_program_ends_whatever_is_left_running(left, culprits):
     program = (
         "import atexit, concurrent.futures, sys, threading, time; "
         "from agentlab.program import cli, process; process.ENDING_SECONDS = 1; "
@@ -160,8 +158,8 @@ def test_the_program_ends_whatever_is_left_running(left, told):
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (2, "before\nafter\n")
-    assert (f"Python does not end for {told}, 1 seconds after" in ended.stderr) is bool(told)
-    assert ended.stderr.count("\n") == 1 + bool(told)
+    assert (f"Python does not end for {culprits}, 1 seconds after" in ended.stderr) is bool(culprits)
+    assert ended.stderr.count("\n") == 1 + bool(culprits)
 
 
 def test_a_program_that_calls_main_itself_is_not_ended():

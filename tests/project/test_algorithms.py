@@ -13,8 +13,6 @@ LONGEST = {"recurrent_ppo": 180}  # lines, model and environment included; the o
 # Steps, and the mean return that is well beyond what a policy gets that has learned nothing: CartPole 9 to 22, Pendulum -1,200,
 # the symbol by chance 3 times in 16.
 LEARNS = {
-    ("ppo", "ppo-cartpole", "device"): (100_000, 150.0),
-    ("ppo", "ppo-cartpole", "host"): (20_000, 100.0),
     ("sac", "sac-pendulum", "device"): (6_000, -500.0),
     ("sac", "sac-pendulum", "host"): (4_000, -700.0),
     ("recurrent_ppo", "recurrent-ppo-cartpole", "device"): (100_000, 300.0),

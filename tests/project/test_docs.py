@@ -28,11 +28,11 @@ def blocks(text):
 def test_the_python_of_a_page_runs(tmp_path, page):
     script = tmp_path / page.replace(".md", ".py")
     script.write_text("\n\n".join(blocks(PAGES[page])), "utf-8")
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
-    assert found.returncode == 0, found.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.slow
@@ -45,15 +45,15 @@ def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     cells = [cell for cell in notebook.cells[1:] if cell.cell_type == "code"]
-    shown = ["".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream") for cell in cells]
+    outputs = ["".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream") for cell in cells]
     assert len(cells) >= 3
-    assert "100%" in shown[0]
-    assert "step/s" in shown[0]
-    assert "return=" in shown[0]
+    assert "100%" in outputs[0]
+    assert "step/s" in outputs[0]
+    assert "return=" in outputs[0]
     (result,) = [output.data["text/plain"] for output in cells[0].outputs if output.output_type == "execute_result"]
     assert result.startswith("[(16000, ")
-    assert "Did you mean 'discount'?" in shown[-1]
-    assert "Warning" not in "".join(shown)
+    assert "Did you mean 'discount'?" in outputs[-1]
+    assert "Warning" not in "".join(outputs)
 
 
 def test_the_pages_that_are_told_of_here_are_there():

@@ -17,7 +17,8 @@ from agentlab import errors
 from agentlab.registry import plugins, single_file
 from agentlab.runs.composition import build_part
 from agentlab.task import PART_KINDS, Part, Task
-from agentlab.testing.checks import probe, suites
+from agentlab.testing.checks import suites
+from agentlab.testing.probes import probe
 from paths import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,7 +65,7 @@ for page, parts in FOUND.items():
         if kind != "task":
             task = among(page, kind, name) if kind in ("model", "trainer") else None
             attributes = {"among": task} if task is not None else {}
-            if (kind, name) == ("trainer", "ppo"):
+            if (kind, name) == ("trainer", "small-ppo"):
                 attributes |= {"settings": {"num_epochs": 2, "num_minibatches": 2}, "pytestmark": pytest.mark.slow}
             globals()[f"Test_{page.partition('.')[0]}_{kind}_{name}"] = suites.suite_of_part(kind, part, **attributes)
 
@@ -93,8 +94,8 @@ def test_a_task_names_parts_and_settings_that_there_are(task):
     assert task.description
     for kind in PART_KINDS:
         part = getattr(task, kind)
-        given = {"num_environments": 1} if part.name in ("gymnasium", "thermostat") else {}
-        assert build_part(kind, Part(part.name, part.settings), **given) is not None
+        arguments = {"num_environments": 1} if part.name in ("gymnasium", "thermostat") else {}
+        assert build_part(kind, Part(part.name, part.settings), **arguments) is not None
 
 
 def test_there_are_parts_of_every_kind():

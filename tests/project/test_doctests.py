@@ -11,15 +11,25 @@ import agentlab_dqn
 import agentlab_envs
 import agentlab_memories
 import agentlab_models
+import agentlab_policy_gradient
 import agentlab_supervised
 import agentlab_text
 
-PACKAGES = (agentlab, agentlab_dqn, agentlab_envs, agentlab_memories, agentlab_models, agentlab_supervised, agentlab_text)
+PACKAGES = (
+    agentlab,
+    agentlab_dqn,
+    agentlab_envs,
+    agentlab_memories,
+    agentlab_models,
+    agentlab_policy_gradient,
+    agentlab_supervised,
+    agentlab_text,
+)
 MODULES = sorted(
-    found.name
+    module.name
     for package in PACKAGES
-    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if not found.name.endswith("__main__")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
 )
 
 
@@ -34,9 +44,9 @@ def test_examples_of_a_module(name):
     for test in examples_of(name):
         assert not any(example.options.get(doctest.SKIP) for example in test.examples), f"{test.name} skips an example"
         output = []
-        found = runner.run(test, out=output.append)
-        assert found.failed == 0, "".join(output)
-        assert found.attempted == len(test.examples)
+        result = runner.run(test, out=output.append)
+        assert result.failed == 0, "".join(output)
+        assert result.attempted == len(test.examples)
 
 
 def test_there_are_examples():

@@ -21,26 +21,26 @@ def site(tmp_path_factory):
     directory = tmp_path_factory.mktemp("examples")
     places = [shutil.copytree(EXAMPLES / package, directory / "build" / package) for package in PACKAGES]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    found = subprocess.run([*command, "--target", str(directory / "site"), *map(str, places)], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([*command, "--target", str(directory / "site"), *map(str, places)], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
     return directory / "site"
 
 
-LONGEST = "agentlab-policy-gradient"
+LONGEST = "agentlab-vanilla-policy-gradient"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packages", [[LONGEST], [each for each in PACKAGES if each != LONGEST]], ids=["longest", "others"])
+@pytest.mark.parametrize("packages", [[LONGEST], [name for name in PACKAGES if name != LONGEST]], ids=["longest", "others"])
 def test_examples_pass_their_tests(site, monkeypatch, packages):
     monkeypatch.setenv("PYTHONPATH", str(site))
     places = [str(EXAMPLES / package) for package in packages]
     options = ["-o", "addopts=", "-p", "no:cacheprovider", "--import-mode=importlib", "-W", "error"]
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *options, *places],
         capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
-    assert found.returncode == 0, found.stdout
-    assert " passed" in found.stdout
+    assert process.returncode == 0, process.stdout
+    assert " passed" in process.stdout
 
 
 @pytest.mark.slow
@@ -69,11 +69,11 @@ def test_the_commands_of_the_readmes_run(site, monkeypatch, tmp_path):
         "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1)\n"  # as some tasks ask, each alone
         f"from agentlab.program.cli import main\nfor words in {lines}:\n    assert main(words) == 0, words\n"
     )
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
-    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    assert (process.returncode, process.stderr) == (0, ""), process.stderr
 
 
 def test_there_is_an_example_of_each_thing_that_people_write():

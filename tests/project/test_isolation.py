@@ -20,10 +20,10 @@ from strangers import distribution, program
 
 def test_listing_among_twenty_hostile_plugins(path):
     install_hostile(path)
-    found = program("list")
-    assert (found.returncode, found.stderr) == (0, "")
-    assert "look at me" not in found.stdout
-    lines = {tuple(line.split()[:2]): line for line in found.stdout.splitlines() if line.startswith("  ")}
+    process = program("list")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "look at me" not in process.stdout
+    lines = {tuple(line.split()[:2]): line for line in process.stdout.splitlines() if line.startswith("  ")}
     assert len(HOSTILE) >= 20
     for name, (_, reason) in HOSTILE.items():
         line = lines[name, f"hostile-{name}"]
@@ -34,7 +34,7 @@ def test_listing_among_twenty_hostile_plugins(path):
     assert "Deep Q-network" in lines["dqn", "agentlab"]
     assert "made for plugin API 3, and this agentlab has 2" in lines["later", "hostile-later"]
     assert "its entry_points.txt can't be read" in lines["hostile-garbage", "hostile-garbage"]
-    assert "choose it as hostile-distant:same" in found.stdout
+    assert "choose it as hostile-distant:same" in process.stdout
 
 
 def test_every_heading_of_the_list_is_a_kind_to_list(path, capsys):
@@ -77,10 +77,10 @@ def test_a_hostile_plugin_that_is_chosen_says_what_is_wrong(path, name, reason, 
 def test_checking_a_plugin_that_cannot_be_loaded(path, capsys):
     install_hostile(path)
     assert main(["plugin", "check", "exit"]) == 1
-    shown = capsys.readouterr().out
-    assert "trainer exit (hostile-exit 1.2, stranger_exit:Part)" in shown
-    assert "BROKEN  It can be loaded." in shown
-    assert "SystemExit: 3" in shown
+    output = capsys.readouterr().out
+    assert "trainer exit (hostile-exit 1.2, stranger_exit:Part)" in output
+    assert "BROKEN  It can be loaded." in output
+    assert "SystemExit: 3" in output
     assert main(["plugin", "check", "hostile-garbage"]) == 1
     assert "its entry_points.txt can't be read" in capsys.readouterr().out
     assert main(["plugin", "check", "nothing-of-the-kind"]) == 2
@@ -91,7 +91,7 @@ def test_checking_a_plugin_that_cannot_be_loaded(path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("choice", "shown"),
+    ("choice", "expected"),
     [
         ("", {"one", "two", "dqn"}),
         ("-stranger-one", {"two", "dqn"}),
@@ -102,11 +102,11 @@ def test_checking_a_plugin_that_cannot_be_loaded(path, capsys):
         ("-not-installed", {"one", "two", "dqn"}),
     ],
 )
-def test_the_environment_chooses_packages(path, monkeypatch, choice, shown):
+def test_the_environment_chooses_packages(path, monkeypatch, choice, expected):
     for name in ("one", "two"):
         distribution(path, f"stranger-{name}", {f"stranger_{name}": PART}, trainers=[f"{name} = stranger_{name}:Part"])
     monkeypatch.setenv("AGENTLAB_PLUGINS", choice)
-    assert {offer.name for offer in plugins.offers("trainer")} & {"one", "two", "dqn"} == shown
+    assert {offer.name for offer in plugins.offers("trainer")} & {"one", "two", "dqn"} == expected
 
 
 def test_a_name_that_the_environment_leaves_out_is_told_so(path, monkeypatch):
@@ -142,7 +142,7 @@ def test_a_package_for_version_1_is_refused_by_name_with_what_to_do(path, declar
     assert main(["run", "dqn", "--trainer", "one"]) == 2
     assert capsys.readouterr().err == (
         "agentlab: The trainer 'one' of package stranger-one 1.2 can't be loaded: it is made for plugin API 1, and this "
-        "agentlab has 2; docs/migrating.md says what to change. Upgrade, mend or uninstall that package.\n"
+        "agentlab has 2; docs/migrating.md says what to change. Upgrade, fix or uninstall that package.\n"
     )
     for words in (["list"], ["list", "trainers"], ["info", "one"], ["info", "stranger-one"]):
         assert main(words) == 0
@@ -232,7 +232,7 @@ def test_a_file_offers_its_parts_to_a_command(file, capsys):
     assert complaint == ""
     assert output.startswith("second-best: ")
     listed = json.loads(program("list", "--json", "--plugin", file).stdout)
-    mine = {(each["kind"], each["name"]): each for each in listed if each["package"] == "experiment.py"}
+    mine = {(row["kind"], row["name"]): row for row in listed if row["package"] == "experiment.py"}
     assert set(mine) == {("task", "second-best"), ("sampler", "second-best"), ("sampler", "broken")}
     assert mine["sampler", "second-best"]["summary"] == "Takes the action with the second largest output."
     assert mine["task", "second-best"]["summary"] == "Learns what is second."
@@ -246,13 +246,13 @@ def test_a_part_of_a_file_is_described_and_checked(file, capsys):
     assert main(["info", "broken", "--plugin", file]) == 0
     assert "Draws int32, which is wrong." in capsys.readouterr().out
     assert main(["plugin", "check", "broken", "--plugin", file]) == 1
-    shown = capsys.readouterr().out
-    assert "sampler broken (experiment.py, agentlab_plugin_file_experiment:Broken)" in shown
-    assert "expected actions in int64 of shape (1,) for an output of shape (1, 2); got int32 of shape (1,)" in shown
+    output = capsys.readouterr().out
+    assert "sampler broken (experiment.py, agentlab_plugin_file_experiment:Broken)" in output
+    assert "expected actions in int64 of shape (1,) for an output of shape (1, 2); got int32 of shape (1,)" in output
 
 
 FAULTS = {
-    "missing": (None, "doesn't exist or is no Python file"),
+    "missing": (None, "doesn't exist or is not a Python file"),
     "error": ("import nowhere", "can't be loaded: ModuleNotFoundError: No module named 'nowhere'"),
     "exit": ("raise SystemExit(0)", "can't be loaded: SystemExit: 0"),
     "syntax": ("class Part(:", "can't be loaded: SyntaxError: invalid syntax"),
@@ -286,8 +286,8 @@ def test_latin_1_in_any_package_harms_no_other(path, file, offers, problem):
     distribution(path, "stranger-one", {"stranger_one": PART}, **offers)
     with (path / "stranger_one-1.2.dist-info" / file).open("ab") as opened:
         opened.write("# café\n".encode("latin-1") if file != "METADATA" else "Summary: café\n".encode("latin-1"))
-    found = [offer for offer in plugins.every() if offer.package == "stranger-one"]
-    assert [offer.problem for offer in found] == ([problem] if problem else [])
+    listed = [offer for offer in plugins.every() if offer.package == "stranger-one"]
+    assert [offer.problem for offer in listed] == ([problem] if problem else [])
     assert "dqn" in {offer.name for offer in plugins.offers("trainer")}
     assert plugins.load("trainer", "dqn").__name__ == "DQN"
     if file == "METADATA" and problem:
@@ -351,11 +351,11 @@ def test_a_config_that_names_no_packages_takes_what_is_installed_unless_several_
     for command in (["evaluate", "run"], ["resume", "run", "--steps", "24", "--quiet"]):
         capsys.readouterr()
         assert main(command) == 2
-        told = capsys.readouterr().err
-        assert "doesn't say of which package its trainer 'dqn' is, and several are installed that offer one: " in told
-        assert "agentlab and stranger-twin" in told
-        assert 'by "package": "agentlab" beside "name": "dqn"' in told
-        assert "AGENTLAB_PLUGINS=-stranger-twin" in told
+        message = capsys.readouterr().err
+        assert "doesn't say of which package its trainer 'dqn' is, and several are installed that offer one: " in message
+        assert "agentlab and stranger-twin" in message
+        assert 'by "package": "agentlab" beside "name": "dqn"' in message
+        assert "AGENTLAB_PLUGINS=-stranger-twin" in message
     assert sorted(file.name for file in run.iterdir()) == [
         ".lock",
         "checkpoints",

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from agentlab import task
+from agentlab import configuration
 from agentlab.program import listing
 from agentlab.program.cli import main
 from agentlab.registry import plugins
@@ -33,9 +33,9 @@ def commands():
     lines = [
         line for block in re.findall(r"^```console\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()
     ]
-    found = [re.search(r"agentlab (run [^;]*)", line) for line in lines]
-    assert all(found)
-    return [re.sub(r"\$seed|SEED", "3", each[1]) for each in found]
+    matches = [re.search(r"agentlab (run [^;]*)", line) for line in lines]
+    assert all(matches)
+    return [re.sub(r"\$seed|SEED", "3", match[1]) for match in matches]
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def test_the_commands_run(place, capsys):
 
 
 def test_the_toml_file_is_a_task(place):
-    changed = task.changed(plugins.load("task", "dqn"), task.read_config("experiment.toml"))
-    data, told = changed.as_data(), tomllib.loads(TOML)
-    assert data["environment"] == {"name": "gymnasium", **told["environment"]}
-    assert data["trainer"]["learning_rate"] == told["trainer"]["learning_rate"]
+    changed = configuration.changed(plugins.load("task", "dqn"), configuration.read_config("experiment.toml"))
+    data, table = changed.as_data(), tomllib.loads(TOML)
+    assert data["environment"] == {"name": "gymnasium", **table["environment"]}
+    assert data["trainer"]["learning_rate"] == table["trainer"]["learning_rate"]
     assert data["sampler"]["epsilon"]["kind"] == "exponential"
     assert (data["steps"], data["evaluation"]["stop_return"]) == (100_000, -90.0)
 

@@ -20,13 +20,13 @@ def blocks(language):
 
 def commands():
     """Returns (command, shown output) of every line that begins with `$ agentlab`, alone or after an installation."""
-    found = []
+    examples = []
     for block in blocks("console"):
         for entry in block.split("$ ")[1:]:
             line, _, output = entry.partition("\n")
             if "agentlab " in line:
-                found.append((line[line.index("agentlab ") :], output))
-    return found
+                examples.append((line[line.index("agentlab ") :], output))
+    return examples
 
 
 def masked(text):
@@ -35,21 +35,21 @@ def masked(text):
 
 def by_task():
     """Returns the commands in their order by the task that they run, or whose run they are about."""
-    found = {}
+    examples = {}
     for command, output in commands():
         task = re.search(r"agentlab run ([\w-]+)|runs/([\w-]+)/", command)
-        found.setdefault(task[1] or task[2], []).append((command, output))
-    return found
+        examples.setdefault(task[1] or task[2], []).append((command, output))
+    return examples
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", by_task())
 def test_commands_print_what_is_shown(tmp_path, task):
-    for command, shown in by_task()[task]:
+    for command, expected in by_task()[task]:
         program = [sys.executable, "-m", *shlex.split(command)]
-        found = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
-        assert masked(found.stdout + found.stderr) == masked(shown), command
-        assert found.returncode == (2 if shown.startswith("agentlab: ") else 0), command
+        process = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+        assert masked(process.stdout + process.stderr) == masked(expected), command
+        assert process.returncode == (2 if expected.startswith("agentlab: ") else 0), command
         if "--video" in command:
             assert (tmp_path / "cartpole.gif").stat().st_size > 10_000
 
@@ -62,10 +62,10 @@ def test_there_are_commands():
 @pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"), ids=range(len(blocks("python"))))
 def test_python_runs(tmp_path, code):
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT
     )
-    assert found.returncode == 0, found.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_links_lead_somewhere():

@@ -15,8 +15,8 @@ from strangers import distribution, program
 
 
 def row(name, kind="trainer"):
-    (found,) = [each for each in listing.rows(kind) if each["name"] == name]
-    return found
+    (match,) = [entry for entry in listing.rows(kind) if entry["name"] == name]
+    return match
 
 
 BROKEN = {
@@ -42,8 +42,7 @@ def test_a_plugin_that_breaks_on_import_harms_nothing_until_it_is_chosen(path, t
     with pytest.raises(errors.PluginError) as failure:
         plugins.load("trainer", "broken")
     assert str(failure.value) == (
-        f"The trainer 'broken' of package stranger-parts 1.2 can't be loaded: {reason}. "
-        "Upgrade, mend or uninstall that package."
+        f"The trainer 'broken' of package stranger-parts 1.2 can't be loaded: {reason}. Upgrade, fix or uninstall that package."
     )
     assert main(["run", "dqn", "--trainer", "broken"]) == 2
     complaint = capsys.readouterr().err
@@ -171,9 +170,9 @@ from agentlab.task import Task, part
 def test_listing_imports_no_plugin(path, tmp_path):
     distribution(path, "stranger-parts", {"stranger": LOUD + 'class Part:\n    """Loud."""'}, trainers=["loud = stranger:Part"])
     for words in (["list"], ["list", "--json"], ["list", "trainer"], ["info", "loud"], ["info", "dqn"], ["--help"]):
-        found = program(*words)
-        assert (found.returncode, found.stderr) == (0, "")
-        assert "I was imported" not in found.stdout
+        process = program(*words)
+        assert (process.returncode, process.stderr) == (0, "")
+        assert "I was imported" not in process.stdout
     assert not list(tmp_path.glob("imported-*"))
     assert json.loads(program("list", "--json").stdout)
 
@@ -313,7 +312,7 @@ def test_a_strangers_task_with_parts_of_its_own_runs_and_imports_no_other_plugin
     assert complaint == ""
     assert output.startswith("bandit: return 1.00 +- 0.00 over 10 episodes")
     assert not list(tmp_path.glob("imported-*"))
-    listed = {(each["kind"], each["name"]): each for each in json.loads(program("list", "--json").stdout)}
+    listed = {(row["kind"], row["name"]): row for row in json.loads(program("list", "--json").stdout)}
     assert listed["task", "bandit"]["summary"] == "Finds the arm that pays."
     assert listed["environment", "bandit"]["summary"] == "One arm pays."
     assert "environment.best = 2" in program("info", "bandit").stdout
@@ -329,8 +328,8 @@ def test_only_the_chosen_part_is_loaded(path):
         "strangers = {name for name in sys.modules if name.startswith(('stranger', 'agentlab_'))}; "
         "assert strangers == {'stranger_a'}, strangers"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 # ---- a file beside packages of the same names -----------------------------------------------------------------------
@@ -365,8 +364,8 @@ def test_what_a_file_offers_comes_before_packages_and_that_is_told(path, capsys)
     )
     pathlib.Path("own.py").write_text(FILE)
     assert main(["info", "second", "--plugin", "own.py"]) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
         "agentlab: The sampler 'second' is that of own.py, not of stranger-second 1.2, which is stranger-second:second.",
         "agentlab: The sampler 'stochastic' is that of own.py, not of agentlab 2.0.0, which is agentlab:stochastic.",
     ]

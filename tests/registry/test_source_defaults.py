@@ -29,9 +29,9 @@ def test_the_defaults_of_a_part_are_those_that_it_has(offer):
 
 @pytest.mark.parametrize("offer", PARTS, ids=lambda offer: f"{offer.kind}-{offer.name}")
 def test_info_shows_values_and_how_none_of_them_is_made(offer):
-    shown = listing.describe(f"{offer.package}:{offer.name}")
-    assert "lambda" not in shown
-    assert " = dict " not in shown
+    text = listing.describe(f"{offer.package}:{offer.name}")
+    assert "lambda" not in text
+    assert " = dict " not in text
 
 
 OWN = '''
@@ -115,14 +115,15 @@ EXPECTED = {
 
 def test_every_way_to_write_a_default(path):
     (path / "stranger_defaults.py").write_text(OWN)
-    fields = {each.name: each.default for each in source_text.find("stranger_defaults:Part").fields}
+    fields = {field.name: field.default for field in source_text.find("stranger_defaults:Part").fields}
     assert fields == EXPECTED
 
 
 def test_settings_of_a_constructor(path):
     (path / "stranger_defaults.py").write_text(OWN)
     fields = [
-        (each.name, each.annotation, each.default, each.text) for each in source_text.find("stranger_defaults:Plain").fields
+        (field.name, field.annotation, field.default, field.text)
+        for field in source_text.find("stranger_defaults:Plain").fields
     ]
     assert fields == [
         ("size", "int", "", "of it."),

@@ -22,7 +22,7 @@ from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.composition import resolved
 from agentlab.runs.session import Session
 from agentlab.system import free_memory
-from agentlab.system.watchdog import Watch
+from agentlab.system.processes.watchdog import Watch
 from sabotage import Saboteur
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -69,7 +69,7 @@ def test_a_disk_that_is_full_ends_the_run_whichever_call_of_a_save_it_comes_to(t
     assert not (directory / "result.json").exists()
     assert not list(directory.glob("checkpoints/.saving-*"))
     anew = not list(directory.glob("checkpoints/step-*"))
-    with pytest.warns(errors.RunWarning, match="begins anew at step 0") if anew else contextlib.nullcontext():
+    with pytest.warns(errors.RunWarning, match="starts again at step 0") if anew else contextlib.nullcontext():
         agentlab.resume(directory)
     assert_equal(whole, directory)
 
@@ -190,11 +190,13 @@ def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tm
     monkeypatch.setattr(free_memory, "free_bytes", lambda: 90_000_000)
     changes = {**LARGE, "evaluation": {"episodes": 1}}
     message = r"The agent and its memory take [\d,]+ bytes, and what a checkpoint copies up to [\d,]+ more"
-    with pytest.raises(errors.UsageError, match=message) as told:
+    with pytest.raises(errors.UsageError, match=message) as refusal:
         agentlab.run("dqn", 0, {**changes, "steps": 2_000_000}, run_dir=tmp_path / "run")
-    held, copied = (int(figure.replace(",", "")) for figure in re.findall(r"([\d,]{6,}) (?:bytes, and|more)", str(told.value)))
+    held, copied = (
+        int(figure.replace(",", "")) for figure in re.findall(r"([\d,]{6,}) (?:bytes, and|more)", str(refusal.value))
+    )
     assert held < 90_000_000 < held + copied
-    assert "Set a smaller memory.capacity" in str(told.value)
+    assert "Set a smaller memory.capacity" in str(refusal.value)
     assert not (tmp_path / "run").exists()
     agentlab.run("dqn", 0, {**changes, "steps": 64}, run_dir=tmp_path / "short")  # which stores little
     session(2_000_000, {"capacity": 500_000}).close()  # as it advises
@@ -203,12 +205,12 @@ def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tm
 def test_only_one_copy_is_held_at_a_time(tmp_path, monkeypatch):
     """A checkpoint is not taken before the one before it is on disk."""
     events, take, save = [], snapshot.take, Checkpoints.save
-    monkeypatch.setattr(snapshot, "take", lambda *given: events.append("take") or take(*given))
+    monkeypatch.setattr(snapshot, "take", lambda *arguments: events.append("take") or take(*arguments))
 
-    def saved(*given):
-        found = save(*given)
+    def saved(*arguments):
+        result = save(*arguments)
         events.append("saved")
-        return found
+        return result
 
     monkeypatch.setattr(Checkpoints, "save", saved)
     run(tmp_path / "run")

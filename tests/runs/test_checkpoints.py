@@ -50,22 +50,22 @@ def newest_whole(checkpoints):
     """Returns the step of the newest checkpoint that verifies, having compared all it holds; None if there is none."""
     for step in reversed(checkpoints.steps()):
         try:
-            found = checkpoints.open(step)
-            found.verify()
+            checkpoint = checkpoints.open(step)
+            checkpoint.verify()
         except UnreadableError:
             continue
         for group, expected in groups(step).items():
-            assert_same(load_file(found.path / f"{group}.safetensors"), expected)
-        assert found.facts == FACTS
+            assert_same(load_file(checkpoint.path / f"{group}.safetensors"), expected)
+        assert checkpoint.facts == FACTS
         return step
     return None
 
 
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
+def assert_same(values, expected):
+    assert values.keys() == expected.keys()
     for name, array in expected.items():
-        assert found[name].dtype == array.dtype
-        np.testing.assert_array_equal(found[name], array)
+        assert values[name].dtype == array.dtype
+        np.testing.assert_array_equal(values[name], array)
 
 
 @given(held=arrays_of_any_kind)
@@ -73,19 +73,23 @@ def test_arrays_come_back_to_the_bit_and_other_readers_can_read_them(tmp_path_fa
     file = tmp_path_factory.mktemp("arrays") / "some.safetensors"
     size, digest = write(file, held)
     assert (file.stat().st_size, ArrayFile.open(file).sha256) == (size, digest)
-    for found in (load_file(file), ArrayFile.open(file).read_all()):
-        assert found.keys() == held.keys()
+    for contents in (load_file(file), ArrayFile.open(file).read_all()):
+        assert contents.keys() == held.keys()
         for name, array in held.items():
-            assert (found[name].dtype, found[name].shape, found[name].tobytes()) == (array.dtype, array.shape, array.tobytes())
+            assert (contents[name].dtype, contents[name].shape, contents[name].tobytes()) == (
+                array.dtype,
+                array.shape,
+                array.tobytes(),
+            )
 
 
-@given(kept=st.integers(0, 6), rows=st.integers(0, 6), width=st.integers(1, 3))
-def test_rows_of_zeros_at_the_end_are_left_out_and_come_back(tmp_path_factory, kept, rows, width):
-    array = np.zeros((kept + rows, width), np.float32)
-    array[:kept, -1] = -0.0  # whose bits are not zero
+@given(filled=st.integers(0, 6), rows=st.integers(0, 6), width=st.integers(1, 3))
+def test_rows_of_zeros_at_the_end_are_left_out_and_come_back(tmp_path_factory, filled, rows, width):
+    array = np.zeros((filled + rows, width), np.float32)
+    array[:filled, -1] = -0.0  # whose bits are not zero
     file = tmp_path_factory.mktemp("arrays") / "some.safetensors"
     write(file, {"ring": arrays.without_zeros(array)})
-    assert load_file(file)["ring"].shape == (kept, width)
+    assert load_file(file)["ring"].shape == (filled, width)
     opened = ArrayFile.open(file)
     opened.check({"ring": array}, short=True)
     assert opened.read("ring", array).tobytes() == array.tobytes()
@@ -157,16 +161,16 @@ def test_a_crash_at_any_write_fsync_rename_or_unlink_loses_no_more_than_what_was
 def test_a_disk_that_is_full_keeps_the_old_checkpoint_and_leaves_no_temporary_file(tmp_path, code):
     checkpoints = saved(Checkpoints(tmp_path / "checkpoints"), 10)
     for which in range(1_000):
-        saboteur, told = Saboteur(which, OSError(code, os.strerror(code))), ""
+        saboteur, message = Saboteur(which, OSError(code, os.strerror(code))), ""
         with pytest.MonkeyPatch.context() as monkeypatch:
             saboteur.install(monkeypatch)
             try:
                 checkpoints.save(20, groups(20), FACTS)
             except errors.WriteFault as error:
-                told = str(error)
+                message = str(error)
         if saboteur.count <= which:
             break
-        assert newest_whole(checkpoints) == 20 or (os.strerror(code) in told and "the newest is step-10" in told)
+        assert newest_whole(checkpoints) == 20 or (os.strerror(code) in message and "the newest is step-10" in message)
         assert newest_whole(checkpoints) in (10, 20)
         assert not [path for path in checkpoints.directory.iterdir() if path.name.startswith(".")]
         shutil.rmtree(checkpoints.directory / "step-20", ignore_errors=True)
@@ -208,8 +212,8 @@ def damage(directory, generator):
 def is_harmless(directory):
     """Whether what was changed is no more than white space in the manifest."""
     with (directory / "manifest.json").open("rb") as manifest:
-        found = json.load(manifest)
-    written = {name: entry["bytes"] for name, entry in found["files"].items()}
+        manifest_data = json.load(manifest)
+    written = {name: entry["bytes"] for name, entry in manifest_data["files"].items()}
     return written == {path.name: path.stat().st_size for path in directory.glob("*.safetensors")}
 
 
@@ -221,12 +225,12 @@ def test_damaged_checkpoints_are_found_out_and_the_newest_whole_one_is_used(tmp_
         shutil.copytree(original, checkpoints.directory)
         directory = checkpoints.directory / "step-20"
         what = damage(directory, generator)
-        found = newest_whole(checkpoints)
-        if found == 20:  # the manifest says the same with one bit more or less of white space
+        step = newest_whole(checkpoints)
+        if step == 20:  # the manifest says the same with one bit more or less of white space
             assert what == "flip manifest.json", what
             assert is_harmless(directory), what
         else:
-            assert found == 10, what
+            assert step == 10, what
         shutil.rmtree(checkpoints.directory)
 
 
@@ -272,7 +276,7 @@ def test_the_manifest_names_files_of_its_own_directory_only(tmp_path):
     entry = honest["files"]["loop.safetensors"]
     for name in ("../loop.safetensors", "/etc/passwd", "a/b.safetensors", "loop", "..safetensors/../x.safetensors", ""):
         manifest.write_text(json.dumps({**honest, "files": {name: entry}}))
-        with pytest.raises(UnreadableError, match="lists files in a way that no checkpoint does"):
+        with pytest.raises(UnreadableError, match="has a malformed list of files"):
             checkpoints.open(10)
 
 

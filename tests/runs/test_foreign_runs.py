@@ -41,8 +41,8 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def changes(**told):
-    return {**SMALL, "environment": {"name": "gymnasium", "id": "Hostile-v0", "arguments": told}}
+def changes(**arguments):
+    return {**SMALL, "environment": {"name": "gymnasium", "id": "Hostile-v0", "arguments": arguments}}
 
 
 @pytest.mark.parametrize("way", hostile_environments.RAISED)
@@ -69,10 +69,10 @@ def test_whatever_is_raised_in_an_evaluation_is_told_with_the_newest_checkpoint(
 
 
 def test_a_run_whose_environments_do_not_close_ends_well(here):
-    with pytest.warns(errors.RunWarning) as told:
+    with pytest.warns(errors.RunWarning) as caught:
         run = agentlab.run("dqn", 0, changes(way="raise", where="close", at=1), run_dir="run")
-    assert {str(warning.message).partition(" failed:")[0] for warning in told} == {"Closing the environment Hostile-v0"}
-    assert len(told) == 4  # two copies that were tried out, and those of training and evaluation
+    assert {str(warning.message).partition(" failed:")[0] for warning in caught} == {"Closing the environment Hostile-v0"}
+    assert len(caught) == 4  # two copies that were tried out, and those of training and evaluation
     assert json.loads((here / "run" / "result.json").read_text()) == run.result
 
 
@@ -125,10 +125,10 @@ def guest(monkeypatch):
 
 @pytest.mark.parametrize("method", ["init", "spec", "reset", "step", "inexact", "state"])
 def test_an_environment_plugin_that_exits_is_at_fault(guest, here, method):
-    told = {**SMALL, "environment": {"name": "guest", "exits_in": method}}
+    options = {**SMALL, "environment": {"name": "guest", "exits_in": method}}
     kind = errors.UsageError if method == "init" else errors.EnvironmentFault
     with pytest.raises(kind, match=r"(?i)guest.*raised SystemExit: 0\."):
-        agentlab.run("dqn", 0, told, run_dir="run")
+        agentlab.run("dqn", 0, options, run_dir="run")
 
 
 def test_environments_are_closed_when_the_rest_of_a_run_cannot_be_made(here, monkeypatch):
@@ -155,11 +155,11 @@ def endless(**more):
 
 def test_an_evaluation_of_episodes_without_an_end_is_cut_off_and_says_so(here, monkeypatch):
     monkeypatch.setattr(evaluation, "LONGEST", 30)
-    with pytest.warns(errors.RunWarning) as told:
+    with pytest.warns(errors.RunWarning) as caught:
         run = agentlab.run("dqn", 0, endless(), run_dir="run")
     figures = {"episodes": 2, "return_mean": 30.0, "return_std": 0.0, "episode_length_mean": 30.0, "episodes_cut_off": 2}
     assert run.result["evaluation"] == figures
-    assert [str(warning.message) for warning in told] == [
+    assert [str(warning.message) for warning in caught] == [
         "2 of 2 episodes of the evaluation in 'Hostile-v0' had not ended after 30 steps; they were cut off there and count as "
         "far as they got. Set evaluation.max_episode_steps to cut them off sooner or later."
     ]
@@ -207,8 +207,8 @@ class Mixed(Environment):
 
 def test_rows_that_were_cut_off_wait_until_all_episodes_begin_anew():
     agent = make_agent("dqn", changes={**SMALL, "environment": {"name": "gymnasium", "id": "Hostile-v0"}})
-    environment, shown = Mixed(), []
-    judge = Evaluator(environment, agent.policy, 7, 0, max_episode_steps=8, show=lambda *told: shown.append(told))
+    environment, reports = Mixed(), []
+    judge = Evaluator(environment, agent.policy, 7, 0, max_episode_steps=8, show=lambda *report: reports.append(report))
     result = judge.run()
     # Row 0 has four episodes of 3 steps, row 1 three of 8. By step 8 row 0 has had two, by step 12 all in the first round.
     expected = [3.0] * 4 + [11 * 8.0, 12 * 8.0, 13 * 8.0]
@@ -217,7 +217,7 @@ def test_rows_that_were_cut_off_wait_until_all_episodes_begin_anew():
     assert result["return_std"] == pytest.approx(np.std(expected))
     assert result["episode_length_mean"] == pytest.approx((4 * 3 + 3 * 8) / 7)
     assert environment.resets == 3
-    assert shown[-1] == (7, 7, 12 + 8 + 8)
+    assert reports[-1] == (7, 7, 12 + 8 + 8)
 
 
 def test_a_long_evaluation_shows_how_far_it_is(capsys, monkeypatch):
@@ -399,8 +399,8 @@ DRAWN = "ignore:This run is not exactly resumable"  # spaces draw by generators 
 @pytest.mark.parametrize("name", TAKEN)
 @pytest.mark.quick("dict-sync", "several rows-sync", "bits-sync", "bounds of each element-sync")
 def test_spaces_of_several_parts_run_as_they_are(name, vectorization, here):
-    told = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
-    run = agentlab.run("dqn", 0, {**told, **of_spaces(name, vectorization=vectorization)}, run_dir="run")
+    options = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
+    run = agentlab.run("dqn", 0, {**options, **of_spaces(name, vectorization=vectorization)}, run_dir="run")
     assert run.result["steps"] == 30
     assert int(run.agent.learner.updates.numpy()) > 0
     assert agentlab.load("run").spec == run.agent.spec
@@ -410,10 +410,10 @@ def test_spaces_of_several_parts_run_as_they_are(name, vectorization, here):
 @pytest.mark.parametrize("name", [name for name in SPACES if name not in TAKEN])
 @pytest.mark.quick("a route", "actions of several rows", "actions that start at 1", "actions by numbers")
 def test_the_advice_on_spaces_leads_on(name, here):
-    told = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
+    options = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     with pytest.raises(errors.UsageError) as refused:
-        agentlab.run("dqn", 0, {**told, **of_spaces(name)}, run_dir="refused")
-    run = agentlab.run("dqn", 0, told, environment=follow(str(refused.value), name), run_dir="run")
+        agentlab.run("dqn", 0, {**options, **of_spaces(name)}, run_dir="refused")
+    run = agentlab.run("dqn", 0, options, environment=follow(str(refused.value), name), run_dir="run")
     assert run.result["steps"] == 30
 
 
@@ -486,9 +486,9 @@ def test_messages_speak_of_an_objects_class(here):
         raise ValueError("boom")
 
     for environment, name in ((failing, "failing"), (Guess(way="raise"), "Guess"), (lambda: Guess(way="raise"), "lambda")):
-        with pytest.raises(errors.AgentlabError) as told:
+        with pytest.raises(errors.AgentlabError) as refusal:
             agentlab.run("dqn", 0, SMALL, environment=environment, run_dir=name)
-        sentence = str(told.value)
+        sentence = str(refusal.value)
         assert name in sentence
         assert "agentlab-object" not in sentence
         assert sentence.count("boom") == (name == "failing")

@@ -66,9 +66,9 @@ def test_a_run_that_is_resumed_from_its_beginning_has_them_still(first, tmp_path
 def test_other_shapes_are_listed(first, tmp_path, capsys):
     command = ["run", "dqn", "--init-from", str(first.directory), "--set", "environment.name=cartpole", "--run-dir", "run"]
     assert main([*command, "--set", "model.hidden_units=[9]"]) == 2
-    told = capsys.readouterr().err
-    assert "can't begin with the weights of the run" in told
-    assert "has model/000 as F32 (4, 8); expected float32 (4, 9)" in told
+    message = capsys.readouterr().err
+    assert "can't begin with the weights of the run" in message
+    assert "has model/000 as F32 (4, 8); expected float32 (4, 9)" in message
 
 
 def test_what_is_no_run_is_told(tmp_path):

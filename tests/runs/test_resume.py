@@ -19,12 +19,12 @@ from safetensors.numpy import load_file
 
 import agentlab
 from agentlab import Agent, Parts, errors
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.evaluation import Evaluator
-from agentlab.loop.gears import DeviceGear
 from agentlab.program.cli import main
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
-from agentlab.system import clock, watchdog
+from agentlab.system.processes import clock, watchdog
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
@@ -97,8 +97,8 @@ class StopsAfter:
 
 def lines(directory):
     """Returns the metrics without the wall-clock fields."""
-    found = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if not name.endswith(("seconds", "_per_second"))} for line in found]
+    records = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if not name.endswith(("seconds", "_per_second"))} for line in records]
 
 
 def newest(directory):
@@ -113,9 +113,9 @@ def assert_equal(one, other):
     assert ours.keys() == theirs.keys()
     for name, file in ours.items():
         if file.read_bytes() != theirs[name].read_bytes():
-            found = load_file(theirs[name])
+            arrays = load_file(theirs[name])
             for key, array in load_file(file).items():
-                np.testing.assert_array_equal(array, found[key], err_msg=f"{name} {key}")
+                np.testing.assert_array_equal(array, arrays[key], err_msg=f"{name} {key}")
         assert file.read_bytes() == theirs[name].read_bytes()
 
 
@@ -225,7 +225,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(t
     for path in (directory / "checkpoints").iterdir():
         shutil.rmtree(path)
     (directory / "checkpoints" / ".saving-abc").mkdir()
-    with pytest.warns(errors.RunWarning, match=r"holds no checkpoint: the run begins anew at step 0\.$"):
+    with pytest.warns(errors.RunWarning, match=r"holds no checkpoint: the run starts again at step 0\.$"):
         agentlab.resume(directory)
     assert_equal(wholes("device"), directory)
     assert not (directory / "checkpoints" / ".saving-abc").exists()
@@ -235,7 +235,7 @@ def test_metrics_that_beginning_anew_overwrites_are_told_of(wholes, begun):
     directory = begun(5)
     shutil.rmtree(directory / "checkpoints")
     with pytest.warns(
-        errors.RunWarning, match="holds no checkpoint: the run begins anew at step 0, and the metrics it had are"
+        errors.RunWarning, match="holds no checkpoint: the run starts again at step 0, and the metrics it had are"
     ):
         agentlab.resume(directory)
     assert_equal(wholes("device"), directory)
@@ -244,7 +244,7 @@ def test_metrics_that_beginning_anew_overwrites_are_told_of(wholes, begun):
 def test_a_run_that_ended_is_not_begun_anew_because_its_checkpoints_were_lost(tmp_path, wholes):
     directory = shutil.copytree(wholes("device"), tmp_path / "copy", ignore=lambda folder, names: {"checkpoints"} & {*names})
     before = {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file()}
-    with pytest.raises(errors.CheckpointFault, match=r"a run that ended, and holds no checkpoint any more\. Bring them back"):
+    with pytest.raises(errors.CheckpointFault, match=r"a finished run without checkpoints\. Restore them"):
         agentlab.resume(directory)
     assert {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file() and file.name in before} == before
 
@@ -295,7 +295,7 @@ def test_an_environment_that_is_another_now_is_not_gone_on_with(tmp_path, begun)
     config = json.loads((directory / "config.json").read_text())
     config["task"]["environment"]["text"] = "other letters: żółw. " * 90
     (directory / "config.json").write_text(json.dumps(config))
-    with pytest.raises(errors.UsageError, match="is not as when the run was begun"):
+    with pytest.raises(errors.UsageError, match="has changed since the run began"):
         agentlab.resume(directory)
 
 
@@ -398,20 +398,20 @@ def test_a_worker_that_hangs_is_a_fault_that_names_it_and_leaves_no_process_behi
 def test_an_environment_in_this_process_that_hangs_is_told_of(monkeypatch):
     monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
-    told = []
-    monkeypatch.setattr(watchdog.warnings, "warn", lambda message, *_, **__: told.append(message))
+    messages = []
+    monkeypatch.setattr(watchdog.warnings, "warn", lambda message, *_, **__: messages.append(message))
     with watchdog.Watch("Slow-v0") as watching:
         watching.call = ""
         time.sleep(0.5)  # nothing is being called
         watching.call = "vector step"
         time.sleep(0.5)
-    assert len(told) == 1
-    assert "Slow-v0 has not answered for 0.2 seconds at its vector step" in told[0]
+    assert len(messages) == 1
+    assert "Slow-v0 has not answered for 0.2 seconds at its vector step" in messages[0]
     with watchdog.Watch("Fast-v0") as watching:
         for _ in range(30):
             watching.turns += 1
             time.sleep(0.01)
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
 class Poisoned(CartPole):
@@ -429,8 +429,8 @@ def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
     agent = Agent(environment.spec, Parts({"values": [model]}, EpsilonGreedy(1.0), trainer, UniformReplay(100, 8)), 2)
     gear = DeviceGear(agent, environment, 0)
     gear.start()
-    told = r"^The environment cartpole failed at vector step \d+: row \d's reward is nan"
-    with pytest.raises(errors.EnvironmentFault, match=told):
+    pattern = r"^The environment cartpole failed at vector step \d+: row \d's reward is nan"
+    with pytest.raises(errors.EnvironmentFault, match=pattern):
         gear.run(500)
 
 
@@ -445,17 +445,17 @@ def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear)
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     kills = {"dqn-device": 200}.get(family, 20) if full else 3
     command = [sys.executable, str(HELPERS / "killing.py"), "--family", family, "--kills", str(kills)]
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert f"{family}: {kills} of {kills} kills resumed to the same bits" in found.stdout
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert f"{family}: {kills} of {kills} kills resumed to the same bits" in process.stdout
 
 
 @pytest.mark.slow
 def test_a_run_that_crashed_at_any_write_fsync_rename_or_unlink_comes_to_the_same_bits(full):
     command = [sys.executable, str(HELPERS / "killing.py"), "--crashes", "1" if full else "31"]
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 0, found.stdout + found.stderr
-    crashes = int(found.stdout.split()[0])
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    crashes = int(process.stdout.split()[0])
     assert crashes > (80 if full else 3)
 
 
@@ -567,7 +567,7 @@ def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
     directory = begun(5)
     newest = max(directory.glob("checkpoints/*/manifest.json"), key=lambda path: int(path.parent.name[5:]))
     newest.write_text(json.dumps({**json.loads(newest.read_text()), "seconds": seconds}))
-    with pytest.warns(errors.RunWarning, match=r"says something else of .*seconds than a checkpoint does"):
+    with pytest.warns(errors.RunWarning, match=r"has invalid values of .*seconds"):
         agentlab.resume(directory)
 
 

@@ -47,8 +47,8 @@ def finished(tmp_path_factory):
     return run(tmp_path_factory.mktemp("finished"))
 
 
-def weights(found):
-    file = next(found.directory.glob("checkpoints/step-400/agent.safetensors"))
+def weights(run):
+    file = next(run.directory.glob("checkpoints/step-400/agent.safetensors"))
     return {name: value for name, value in load_file(file).items() if name.startswith(("model/", "trainer/"))}
 
 
@@ -57,9 +57,9 @@ def lines(directory):
 
 
 def test_a_run_leaves_its_files(finished):
-    found = finished
-    result = json.loads((found.directory / "result.json").read_text())
-    assert result == found.result
+    run = finished
+    result = json.loads((run.directory / "result.json").read_text())
+    assert result == run.result
     assert {name: result[name] for name in ("task", "seed", "gear", "execution", "steps", "updates")} == {
         "task": "dqn",
         "seed": 0,
@@ -72,22 +72,22 @@ def test_a_run_leaves_its_files(finished):
     assert 0 <= result["evaluation"]["return_mean"] <= 16
     assert result["evaluation"]["episode_length_mean"] == 16
     assert set(result["seconds"]) == {"import", "build", "compile", "train", "evaluate", "total"}
-    assert [line["step"] for line in lines(found.directory)] == [100, 200, 300, 400]
-    assert sum(line["episodes"] for line in lines(found.directory)) == 4 * (100 // 16)
-    assert {"loss", "gradient_norm", "q_mean", "return_mean", "steps_per_second", "seconds"} <= set(lines(found.directory)[-1])
-    config = json.loads((found.directory / "config.json").read_text())
-    assert agentlab.Task.from_data(config["task"]) == found.task
+    assert [line["step"] for line in lines(run.directory)] == [100, 200, 300, 400]
+    assert sum(line["episodes"] for line in lines(run.directory)) == 4 * (100 // 16)
+    assert {"loss", "gradient_norm", "q_mean", "return_mean", "steps_per_second", "seconds"} <= set(lines(run.directory)[-1])
+    config = json.loads((run.directory / "config.json").read_text())
+    assert agentlab.Task.from_data(config["task"]) == run.task
     assert {"python", "agentlab", "tensorflow", "keras", "numpy", "gymnasium"} == set(config["versions"])
 
 
 def test_tensorboard_reads_the_events(finished):
-    found = finished
-    file = next((found.directory / "events").iterdir())
+    run = finished
+    file = next((run.directory / "events").iterdir())
     events = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
     assert events[0].file_version == "brain.Event:2"
     assert [event.step for event in events[1:]] == [100, 200, 300, 400]
     losses = [value.simple_value for event in events[1:] for value in event.summary.value if value.tag == "loss"]
-    assert losses == pytest.approx([line["loss"] for line in lines(found.directory)])
+    assert losses == pytest.approx([line["loss"] for line in lines(run.directory)])
 
 
 @pytest.mark.slow
@@ -101,11 +101,11 @@ def test_the_same_seed_gives_the_same_bits_whatever_is_evaluated_and_reported(tm
 
 
 def test_load_gives_the_trained_agent_back(finished):
-    found = finished
-    agent = agentlab.load(found.directory)
+    run = finished
+    agent = agentlab.load(run.directory)
     observations = np.random.default_rng(0).random((50, 4), np.float32)
-    np.testing.assert_array_equal(agent.act(observations), found.agent.act(observations))
-    np.testing.assert_array_equal(agent.model(observations), found.model(observations))
+    np.testing.assert_array_equal(agent.act(observations), run.agent.act(observations))
+    np.testing.assert_array_equal(agent.model(observations), run.model(observations))
     assert agent.act(observations[0]).shape == ()
 
 
@@ -124,8 +124,8 @@ def test_a_model_of_ones_own_drops_in(tmp_path):
             return self.layer(inputs)
 
     model = Own()
-    found = agentlab.run("dqn", 0, IDENTITY, model=model, run_dir=tmp_path / "run")
-    assert found.model is model
+    by_model = agentlab.run("dqn", 0, IDENTITY, model=model, run_dir=tmp_path / "run")
+    assert by_model.model is model
     with pytest.raises(
         errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"
     ):
@@ -167,8 +167,8 @@ def test_a_run_whose_optimizer_was_an_object_goes_on_with_it_given_again(tmp_pat
 
 def test_an_optimizer_in_a_task_of_ones_own_is_the_same_as_in_changes(tmp_path, by_object):
     trainer = tasks.Part("dqn", {**by_object.task.trainer.settings, "optimizer": sgd()})
-    found = agentlab.run(attrs.evolve(by_object.task, trainer=trainer), run_dir=tmp_path / "run")
-    assert all((value == weights(found)[name]).all() for name, value in weights(by_object).items())
+    by_task = agentlab.run(attrs.evolve(by_object.task, trainer=trainer), run_dir=tmp_path / "run")
+    assert all((value == weights(by_task)[name]).all() for name, value in weights(by_object).items())
 
 
 def test_a_schedule_of_ones_own_is_told_before_anything_is_written(tmp_path):
@@ -299,8 +299,8 @@ def test_training_stops_once_an_evaluation_reaches_the_return_asked_for(tmp_path
 
 
 def test_the_evaluation_at_the_end_is_over_other_episodes(tmp_path):
-    found = run(tmp_path, steps=100, evaluation={"episodes": 6, "period": 100})
-    during, at_end = lines(found.directory)[0]["evaluation_return_mean"], found.result["evaluation"]["return_mean"]
+    evaluated = run(tmp_path, steps=100, evaluation={"episodes": 6, "period": 100})
+    during, at_end = lines(evaluated.directory)[0]["evaluation_return_mean"], evaluated.result["evaluation"]["return_mean"]
     assert during != at_end  # of the same weights
 
 

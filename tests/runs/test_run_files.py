@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import agentlab
-from agentlab import errors, task
+from agentlab import configuration, errors
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.runs import checkpoints, run_config
 from agentlab.runs.run_directory import RunDirectory
@@ -143,7 +143,11 @@ def test_a_tasks_name_is_a_name(run, tmp_path, monkeypatch, name):
     config["task"]["name"] = name
     (run / "config.json").write_text(json.dumps(config))
     monkeypatch.chdir(tmp_path)
-    for use in (lambda: agentlab.load(run), lambda: agentlab.resume(run), lambda: task.read_config(str(run / "config.json"))):
+    for use in (
+        lambda: agentlab.load(run),
+        lambda: agentlab.resume(run),
+        lambda: configuration.read_config(str(run / "config.json")),
+    ):
         with pytest.raises(
             errors.UsageError, match=r"name is .*(expected one that a directory can have|holds a zero character)"
         ):
@@ -231,7 +235,7 @@ def test_a_run_whose_directory_was_moved_stays_in_it(tmp_path):
 def test_a_run_whose_checkpoint_is_unfit_says_how_to_go_on(run):
     checkpoints = run / "checkpoints"
     rewrite(checkpoints / "step-40" / "loop.safetensors", {})
-    with pytest.raises(errors.UsageError, match=r"does not fit .* remove the checkpoint to go on from the one before it\.$"):
+    with pytest.raises(errors.UsageError, match=r"does not fit .* remove the checkpoint to resume from the one before it\.$"):
         agentlab.resume(run, steps=60)
     shutil.rmtree(checkpoints / "step-40")
     assert agentlab.resume(run, steps=60).result["steps"] == 60
@@ -271,11 +275,11 @@ def test_a_file_that_is_changed_after_it_was_verified_is_not_read(tmp_path, monk
     monkeypatch.setattr(file, "_held", (-1, b""))  # of a large file, the block that was read last is another
     CHANGES[change](tmp_path / "file")
     try:
-        found = file.read_all()
+        contents = file.read_all()
     except files.UnreadableError as error:
         assert "changed while it was read" in str(error)  # noqa: PT017
     else:
-        assert {name: array.tolist() for name, array in found.items()} == {name: x.tolist() for name, x in held.items()}
+        assert {name: array.tolist() for name, array in contents.items()} == {name: x.tolist() for name, x in held.items()}
 
 
 def test_an_agent_of_a_sparse_checkpoint_is_refused_before_it_takes_memory(run, monkeypatch):
@@ -483,7 +487,7 @@ def test_a_space_that_is_too_large_to_be_read_is_told_before_a_run_begins(run):
         ({"agent": {"x": np.zeros(2, np.complex64)}}, {}, "x is an array of complex64"),
         ({"agent": {"x": np.array(["text"])}}, {}, "x is an array of <U4"),
         ({"agent": {"x": np.zeros([1] * 40)}}, {}, r"x is an array of float64 and shape"),
-        ({"../agent": {}}, {}, "no name of a group"),
+        ({"../agent": {}}, {}, "not the name of a group"),
         ({"agent": {}}, {"best": {"step": 1, "return_mean": float("nan")}}, "manifest.json can't hold it"),
         ({"agent": {}}, {"metrics_bytes": -1}, "are not those of a checkpoint"),
         ({"agent": {f"{number}" + "x" * 1_000: np.zeros(0) for number in range(20_000)}}, {}, "20,000 arrays have names of"),

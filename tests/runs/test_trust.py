@@ -12,7 +12,7 @@ import keras
 import pytest
 
 import agentlab
-from agentlab import errors, task
+from agentlab import configuration, errors
 from agentlab.program import cli
 from agentlab.registry import plugins
 from agentlab.runs import resuming, run_config
@@ -66,7 +66,7 @@ def asked_by_file(tmp_path, changes, task_name="dqn"):
     """Returns a task as a stranger's TOML file changes it."""
     file = tmp_path / "changes.toml"
     file.write_text(changes)
-    return task.changed(find_task(task_name), {}, task.read_config(str(file)))
+    return configuration.changed(find_task(task_name), {}, configuration.read_config(str(file)))
 
 
 REFUSAL = f"would have the module '{MODULE}' imported, from which no installed package .*--trust, or trust=True"
@@ -105,21 +105,21 @@ def test_another_runs_config_imports_no_module_either(run, tmp_path, capsys):
 
 
 def test_a_setting_of_the_users_own_is_not_the_files(run):
-    found, _, _ = task.read_run_config(run / "config.json")
-    assert "id" in found.environment.from_file
-    own = task.changed(found, {"environment": {"id": ID}})
+    loaded, _, _ = configuration.read_run_config(run / "config.json")
+    assert "id" in loaded.environment.from_file
+    own = configuration.changed(loaded, {"environment": {"id": ID}})
     assert "id" not in own.environment.from_file
     build_environment(own.environment, 1).close()
     assert is_imported()
 
 
 def test_marks_survive_changes_and_reach_the_evaluation(run):
-    found, _, _ = task.read_run_config(run / "config.json")
-    longer = task.changed(found, {"steps": 99, "environment": {"arguments": {"x": 1}}, "evaluation": {"episodes": 2}})
+    loaded, _, _ = configuration.read_run_config(run / "config.json")
+    longer = configuration.changed(loaded, {"steps": 99, "environment": {"arguments": {"x": 1}}, "evaluation": {"episodes": 2}})
     assert {"id", "arguments"} <= longer.environment.from_file | {"arguments"}
-    judged = task.changed(longer, {"evaluation": {"environment": {"name": "gymnasium", "render_mode": "rgb_array"}}})
+    judged = configuration.changed(longer, {"evaluation": {"environment": {"name": "gymnasium", "render_mode": "rgb_array"}}})
     assert "id" in evaluation_environment(judged).from_file
-    assert task.trusted(judged).environment.from_file == frozenset()
+    assert configuration.trusted(judged).environment.from_file == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_marks_survive_changes_and_reach_the_evaluation(run):
     ],
 )
 def test_a_toml_file_imports_no_module(tmp_path, changes):
-    found = asked_by_file(tmp_path, changes)
+    asked = asked_by_file(tmp_path, changes)
     with pytest.raises(errors.UsageError, match=REFUSAL):
-        build_environment(evaluation_environment(found), 1)
+        build_environment(evaluation_environment(asked), 1)
     assert not is_imported()
 
 
@@ -180,7 +180,7 @@ def test_what_a_user_asked_for_is_recorded_and_opened_on_trust(run, tmp_path):
     config = json.loads((large / "config.json").read_text())
     config["task"]["num_environments"] = 20_000
     (large / "config.json").write_bytes(run_config.config_bytes(config))
-    for use in (agentlab.load, agentlab.resume, lambda run: task.read_run_config(run / "config.json")):
+    for use in (agentlab.load, agentlab.resume, lambda run: configuration.read_run_config(run / "config.json")):
         with pytest.raises(errors.UsageError, match=r"num_environments to 20,000; a file may ask for .* 16,384\..*--trust"):
             use(large)
     assert agentlab.load(large, trust=True).num_environments == 20_000
@@ -192,7 +192,7 @@ def test_marks_are_not_written(run):
 
 def advised(text):
     """Returns the command that a message gives in quotation marks."""
-    return re.search(r"(?:: |or )'(agentlab resume .*?)' (?:goes on|trains)", " ".join(text.split())).group(1)
+    return re.search(r"(?:: |or )'(agentlab resume .*?)' (?:resumes|trains)", " ".join(text.split())).group(1)
 
 
 def interrupted(arguments, capsys, code=130):
@@ -258,7 +258,7 @@ def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked,
 
 @pytest.mark.parametrize(("number", "trusted"), [(16_384, False), (16_400, True)])
 def test_a_run_that_only_a_user_may_ask_for_is_resumed_on_trust(number, trusted):
-    asked = task.changed(find_task("dqn"), {"num_environments": number, "environment": {"id": "CartPole-v1"}})
+    asked = configuration.changed(find_task("dqn"), {"num_environments": number, "environment": {"id": "CartPole-v1"}})
     words = ["agentlab", "resume", "run", *(["--trust"] if trusted else [])]
     assert resuming.command("resume", "run", asked) == " ".join(words)
 
@@ -293,7 +293,7 @@ def test_a_run_with_objects_is_gone_on_with_in_python(tmp_path):
     with pytest.raises(errors.Interrupted) as ended:
         agentlab.run("dqn", 0, changes, model=model, run_dir=tmp_path / "run", stop=lambda: True)
     call = f"agentlab.resume({str(tmp_path / 'run')!r}, model=..., objects=...)"
-    assert f"'{call}' goes on from it" in str(ended.value)
+    assert f"'{call}' resumes from it" in str(ended.value)
     again = {"trainer": {"optimizer": keras.optimizers.SGD(0.1)}}
     agentlab.resume(tmp_path / "run", model=keras.Sequential([keras.layers.Dense(2)]), objects=again)
 
@@ -301,6 +301,6 @@ def test_a_run_with_objects_is_gone_on_with_in_python(tmp_path):
 def test_a_run_in_an_environment_given_as_an_object_is_gone_on_with_in_python(tmp_path):
     changes = {name: value for name, value in SMALL.items() if name != "environment"}
     environment = gymnasium.make("CartPole-v1")
-    with pytest.raises(errors.Interrupted, match=r"'agentlab\.resume\('.*run'\)' goes on from it"):
+    with pytest.raises(errors.Interrupted, match=r"'agentlab\.resume\('.*run'\)' resumes from it"):
         agentlab.run("dqn", 0, changes, environment=environment, run_dir=tmp_path / "run", stop=lambda: True)
     assert agentlab.resume(str(tmp_path / "run")).result["steps"] == 16

@@ -73,9 +73,9 @@ def test_an_archive_that_unpacks_to_more_than_the_memory_is_refused(originals, m
 def test_a_config_can_ask_for_no_more_weights_than_its_checkpoint_holds(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     config = tmp_path / "run" / "config.json"
-    told = json.loads(config.read_text())
-    told["task"]["model"]["hidden_units"] = [10**9, 10**9]
-    config.write_text(json.dumps(told))
+    data = json.loads(config.read_text())
+    data["task"]["model"]["hidden_units"] = [10**9, 10**9]
+    config.write_text(json.dumps(data))
     for use in (agentlab.load, agentlab.resume):
         with pytest.raises(errors.UsageError, match=r"a model of more weights than its checkpoint of .* weights can hold"):
             use(tmp_path / "run")
@@ -92,7 +92,7 @@ def test_counting_weights_ends_with_the_block():
 def leaves(value, path=()):
     """Returns the paths to all plain values of nested tables."""
     if isinstance(value, dict):
-        return [found for key, item in value.items() for found in leaves(item, (*path, key))]
+        return [leaf for key, item in value.items() for leaf in leaves(item, (*path, key))]
     return [path]
 
 
@@ -108,12 +108,12 @@ def test_a_config_with_any_setting_wrong_is_loaded_or_told_of(run, tmp_path):
     refused = 0
     for path in leaves({"task": honest["task"], "seed": honest["seed"], "spec": honest["spec"]}):
         for wrong in generator.sample(WRONG, 3):
-            told = json.loads(json.dumps(honest))
-            table = told
+            data = json.loads(json.dumps(honest))
+            table = data
             for key in path[:-1]:
                 table = table[key]
             table[path[-1]] = wrong
-            config.write_text(json.dumps(told))
+            config.write_text(json.dumps(data))
             try:
                 agentlab.load(tmp_path / "run")
             except errors.AgentlabError:

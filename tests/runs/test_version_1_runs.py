@@ -51,8 +51,8 @@ def original(tmp_path_factory):
     directory = tmp_path_factory.mktemp("version-1") / "run"
     directory.mkdir()
     versions = {"python": "3.11.7", "agentlab": "0.1.0", "tensorflow": "2.21.0", "keras": "3.15.1"}
-    told = {"task": TASK, "seed": 0, "spec": SPEC, "inexact": "", "versions": versions}
-    (directory / "config.json").write_text(json.dumps(told))
+    config = {"task": TASK, "seed": 0, "spec": SPEC, "inexact": "", "versions": versions}
+    (directory / "config.json").write_text(json.dumps(config))
     (directory / "metrics.jsonl").write_text('{"step": 64}\n')
     (directory / "result.json").write_text('{"task": "dqn-cartpole", "steps": 64}')
     Checkpoints(directory / "checkpoints").save(
@@ -126,8 +126,8 @@ def test_a_new_run_in_its_directory_is_not_told_to_resume_it(run, capsys):
 )
 def test_the_version_is_that_in_the_config(run, versions, is_refused):
     file = run / "config.json"
-    told = {**json.loads(file.read_text()), "versions": versions}
-    file.write_text(json.dumps(told if is_refused else {**told, "spec": CartPole().spec.as_data()}))
+    data = {**json.loads(file.read_text()), "versions": versions}
+    file.write_text(json.dumps(data if is_refused else {**data, "spec": CartPole().spec.as_data()}))
     folder = Folder.open(run)
     if is_refused:
         with pytest.raises(errors.UsageError, match=r"Open it with version 1"):

@@ -10,7 +10,8 @@ from agentlab import seeds
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.loop.gears import DeviceGear, HostGear
+from agentlab.loop.device_gear import DeviceGear
+from agentlab.loop.host.gear import HostGear
 from agentlab.memory import Latest
 from agentlab.model import RecurrentModel, as_network, infer
 from agentlab.runs.composition import build_evaluator, make_agent, resolved
@@ -213,12 +214,12 @@ def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     trainer = DQN(target_update_period=10**6, learning_rate=0.1)
     build(trainer, SPEC, model)
-    shown = tf.constant(HERE)
+    observations = tf.constant(HERE)
     learn = compiled(lambda batch, seed: trainer.learn(batch, seed).metrics)
-    before, weights = trainer.target.output(shown).numpy(), values(model.variables)
+    before, weights = trainer.target.output(observations).numpy(), values(model.variables)
     for step in range(3):
         learn(tensors(BATCH), seeds.at(7, step))
-    np.testing.assert_array_equal(trainer.target.output(shown), before)
+    np.testing.assert_array_equal(trainer.target.output(observations), before)
     changed = [np.any(old != new.numpy()) for old, new in zip(weights, model.variables, strict=True)]
     assert any(changed)
     assert any(c for c, v in zip(changed, model.variables, strict=True) if not v.trainable)
@@ -233,12 +234,12 @@ def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     generator = np.random.default_rng(0)
     for variable in model.variables:
         variable.assign(generator.integers(0, 9, variable.shape).astype(np.float32) + 1.0)
-    follow, shown = compiled(target.follow), tf.constant(HERE)
-    expected = infer(model, shown)[0].numpy()
+    follow, observations = compiled(target.follow), tf.constant(HERE)
+    expected = infer(model, observations)[0].numpy()
     follow()
-    assert np.abs(target.output(shown) - expected).max() > 0
+    assert np.abs(target.output(observations) - expected).max() > 0
     follow()
-    np.testing.assert_allclose(target.output(shown), expected, rtol=1e-6)
+    np.testing.assert_allclose(target.output(observations), expected, rtol=1e-6)
 
 
 @pytest.mark.quick("graph", "xla")
@@ -247,12 +248,12 @@ def test_every_weight_of_a_model_with_a_decorated_call_is_trained(compiled):
     model = build_model(sequence(Decorated()), SPEC, 2, 0)
     trainer = DQN(optimizer="sgd", learning_rate=0.1, target_update_period=1)
     build(trainer, SPEC, model)
-    shown, learn = tf.constant(HERE), compiled(lambda batch, seed: trainer.learn(batch, seed).metrics)
-    trainer.target.output(shown)
+    observations, learn = tf.constant(HERE), compiled(lambda batch, seed: trainer.learn(batch, seed).metrics)
+    trainer.target.output(observations)
     before = values(model.trainable_variables)
     for step in range(3):
         learn(tensors(BATCH), seeds.at(7, step))
-        np.testing.assert_allclose(trainer.target.output(shown), model(shown, training=False), rtol=1e-5)
+        np.testing.assert_allclose(trainer.target.output(observations), model(observations, training=False), rtol=1e-5)
     assert all(np.any(old != new.numpy()) for old, new in zip(before, model.trainable_variables, strict=True))
 
 
@@ -274,7 +275,7 @@ def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     state = model.initial_state(2) if isinstance(model, RecurrentModel) else ()
     before = values(model.variables)
-    output = compiled(lambda shown: as_network(model)(shown, state)[0])
+    output = compiled(lambda observation: as_network(model)(observation, state)[0])
     one, other = output(tf.constant(HERE)).numpy(), output(tf.constant(HERE)).numpy()
     np.testing.assert_array_equal(one, other)
     assert_same(before, values(model.variables))

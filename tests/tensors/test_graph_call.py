@@ -10,17 +10,17 @@ from agentlab.tensors.execution import GraphCall
 
 
 def test_what_a_call_keeps_or_returns_is_not_changed_by_the_next_call():
-    kept = tf.Variable([0.0, 0.0])
-    call = GraphCall(lambda array: kept.assign(array), [tf.TensorSpec([2])])  # hands on the very memory it is given
+    variable = tf.Variable([0.0, 0.0])
+    call = GraphCall(lambda array: variable.assign(array), [tf.TensorSpec([2])])  # hands on the very memory it is given
     array = np.array([1, 2], np.float32)
     returned = call(array)[0].numpy()
     array[:] = 3
-    np.testing.assert_array_equal(kept, [1, 2])
+    np.testing.assert_array_equal(variable, [1, 2])
     (later,) = call(np.array([5, 6], np.float32))
     np.testing.assert_array_equal(returned, [1, 2])
     call(np.array([7, 8], np.float32))
     np.testing.assert_array_equal(later, [5, 6])
-    np.testing.assert_array_equal(kept, [7, 8])
+    np.testing.assert_array_equal(variable, [7, 8])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int32", "int64", "bool"])

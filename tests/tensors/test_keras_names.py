@@ -18,24 +18,24 @@ FUNCTION = {"class_name": "function", "module": "os", "config": "system", "regis
 def test_a_metric_is_the_one_that_keras_knows_by_the_name(name):
     known = keras_names._metrics()[name]
     assert name not in {*DOORS, *NOT_OF_ANSWERS}
-    needed = [each for each in inspect.signature(known).parameters.values() if each.default is each.empty]
+    needed = [parameter for parameter in inspect.signature(known).parameters.values() if parameter.default is parameter.empty]
     if inspect.isfunction(known) or not needed:
-        (found,) = keras_names.metrics([name])
+        (metric,) = keras_names.metrics([name])
         try:
             theirs = keras.metrics.get(name)
         except ValueError:  # losses that Keras's metrics export without a name to get them by
             theirs = known
-        assert type(found) is (keras.metrics.MeanMetricWrapper if inspect.isfunction(known) else type(theirs))
+        assert type(metric) is (keras.metrics.MeanMetricWrapper if inspect.isfunction(known) else type(theirs))
 
 
 @pytest.mark.parametrize("name", sorted(keras_names._losses()))
 def test_a_loss_is_the_one_that_keras_knows_by_the_name(name):
-    found = keras_names.loss(name)
+    resolved = keras_names.loss(name)
     try:
         theirs = keras.losses.get(name)
     except ValueError:
         return
-    assert found is theirs or type(found) is type(theirs)
+    assert resolved is theirs or type(resolved) is type(theirs)
 
 
 def test_all_of_keras_activations_and_initializers_go_by_their_names():

@@ -20,7 +20,7 @@ from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors.keras_settings import keras_defaults
 from agentlab.tensors.parameters import clipped, global_norm
 from agentlab.tensors.state import variables_of
-from agentlab.testing.checks.keras_process import settings_of_keras
+from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab.trainer import Loss, Trainer
 from agentlab_dqn.trainer import DQN
 from agentlab_models.mlp import MLP
@@ -37,9 +37,9 @@ hostile = pytest.mark.parametrize("settings", HOSTILE.values(), ids=HOSTILE)
 
 def batch(seed=0):
     generator = np.random.default_rng(seed)
-    shown, following = (tf.constant(generator.normal(size=(8, 2)).astype(np.float32)) for _ in range(2))
+    observations, following = (tf.constant(generator.normal(size=(8, 2)).astype(np.float32)) for _ in range(2))
     reward = tf.constant(generator.normal(size=8).astype(np.float32))
-    return make_batch(shown, tf.constant(generator.integers(0, 2, 8)), reward, tf.ones(8), following, weight=reward**2)
+    return make_batch(observations, tf.constant(generator.integers(0, 2, 8)), reward, tf.ones(8), following, weight=reward**2)
 
 
 # ---- settings of the process -----------------------------------------------------------------------------------------
@@ -77,9 +77,9 @@ def regression(loss):
     task = resolved("linear-regression", changes)
     agent = make_agent(task)
     rows = agent.num_environments
-    shown, nothing = np.resize(np.float32(inputs), (rows, 3)), np.zeros(rows, np.bool_)
+    observations, nothing = np.resize(np.float32(inputs), (rows, 3)), np.zeros(rows, np.bool_)
     for _ in range(3):
-        agent.step(TimeStep(shown, np.zeros(rows), nothing, nothing, shown, np.full((rows, 1), 1e-3, np.float32)))
+        agent.step(TimeStep(observations, np.zeros(rows), nothing, nothing, observations, np.full((rows, 1), 1e-3, np.float32)))
     weights = [weight.tolist() for weight in agent.model.get_weights()]
     return {**build_evaluator(task, 0, agent).run(), **agent.learner.means.collect(), "weights": weights}
 
@@ -119,11 +119,11 @@ def test_keras_gets_its_settings_back():
 def test_another_backend_is_told(backend, tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [sys.executable, "-m", "agentlab", "run", "dqn-cartpole", "--run-dir", str(tmp_path / "run")]
-    found = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert found.returncode == 2
-    assert found.stderr == (
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert process.returncode == 2
+    assert process.stderr == (
         f"agentlab: Keras is set to the {backend!r} backend; agentlab needs 'tensorflow'. Set the environment variable "
-        "KERAS_BACKEND=tensorflow, which counts more than the file keras.json.\n"
+        "KERAS_BACKEND=tensorflow, which overrides the file keras.json.\n"
     )
     assert not (tmp_path / "run").exists()
 

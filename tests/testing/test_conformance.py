@@ -7,7 +7,8 @@ import pytest
 from agentlab import task as tasks
 from agentlab.registry import plugins
 from agentlab.testing import TaskTests
-from agentlab.testing.checks import probe, suite, suites
+from agentlab.testing.checks import suite, suites
+from agentlab.testing.probes import probe
 
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default
@@ -28,6 +29,12 @@ SMALL = {  # models and memories are spared their size where another part is loo
     "nature-cnn": {"convolutions": ((2, 8, 8),), "hidden_units": (4,)},
     "replay": {"capacity": 2_000},
     "prioritized-replay": {"capacity": 2_000},
+}
+FEW_EPOCHS = {"rollout_steps": 16, "num_epochs": 2, "num_minibatches": 2, "learning_rate": 1e-2}
+TRAINERS = {  # settings with which they learn within the steps of a test
+    "a2c": {"learning_rate": 1e-2},
+    "ppo": FEW_EPOCHS,
+    "reinforce": {"rollout_steps": 16},
 }
 QUICK = ("dqn", "linear-regression")  # tasks that are run and resumed in the quick suite too
 SLOW = ("atari",)  # parts whose suites it leaves out: four times four frames a turn
@@ -62,6 +69,8 @@ def suite_of(offer):
     attributes = {"pytestmark": pytest.mark.slow} if offer.name in SLOW else {}
     if offer.kind in ("model", "trainer"):
         attributes["among"] = among(offer)
+    if offer.kind == "trainer" and offer.name in TRAINERS:
+        attributes["settings"] = TRAINERS[offer.name]
     if offer.name == "atari":
         attributes["turns"] = 60  # of four frames: some lives are lost by then
     if offer.name in ("gpt", "nature-cnn", *NEEDED):
@@ -77,8 +86,8 @@ def suite_of(offer):
     return suites.suite_of(offer, **attributes)
 
 
-for each in OFFERS:
-    globals()[f"Test_{each.kind}_{each.name}"] = suite_of(each)
+for offer in OFFERS:
+    globals()[f"Test_{offer.kind}_{offer.name}"] = suite_of(offer)
 
 
 @pytest.fixture(scope="module", autouse=True)

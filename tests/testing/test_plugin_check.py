@@ -18,7 +18,8 @@ from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary
 from agentlab.task import part
 from agentlab.testing import DeviceEnvironmentTests, HostEnvironmentTests, MemoryTests, ModelTests, SamplerTests, TrainerTests
-from agentlab.testing.checks import around, probe, report, waiting
+from agentlab.testing.checks import around, report, waiting
+from agentlab.testing.probes import probe
 from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, TimeStep
 from agentlab_memories.prioritized import PrioritizedReplay
@@ -236,9 +237,9 @@ class WrongHost:
 
     class GlobalDraws(Corridor):
         def reset(self, seed):
-            found = super().reset(seed)
+            timestep = super().reset(seed)
             self.place = np.random.uniform(size=self.place.shape).astype(np.float32)
-            return attrs.evolve(found, observation=self.place.copy(), final_observation=self.place.copy())
+            return attrs.evolve(timestep, observation=self.place.copy(), final_observation=self.place.copy())
 
     class ClosesOnce(Corridor):
         is_open = True
@@ -271,8 +272,8 @@ class WrongHost:
 
     class ATuple(Corridor):
         def step(self, action):
-            found = super().step(action)
-            return found.observation, found.reward, found.terminated, found.truncated, {}
+            timestep = super().step(action)
+            return timestep.observation, timestep.reward, timestep.terminated, timestep.truncated, {}
 
 
 class Choices(Environment):
@@ -295,9 +296,9 @@ class Choices(Environment):
         self.generator = np.random.default_rng(seed)
         self.place = self.generator.integers(0, 3, self.num_environments)
         self.steps = np.zeros(self.num_environments, int)
-        return TimeStep.reset(self.shown())
+        return TimeStep.reset(self.observation())
 
-    def shown(self):
+    def observation(self):
         mask = (np.arange(3) != self.place[:, None] % 3).astype(np.int8)
         left = np.broadcast_to(self.place[:, None, None], (len(mask), 2, 2)).astype(np.uint8)
         return {"action_mask": mask, "picture": {"left": left, "right": self.place[:, None].astype(np.float32)}}
@@ -307,23 +308,23 @@ class Choices(Environment):
             raise ValueError("a choice that the mask forbids")
         self.place = self.place + action
         self.steps += 1
-        final, truncated = self.shown(), self.steps >= 10
+        final, truncated = self.observation(), self.steps >= 10
         self.place[truncated] = self.generator.integers(0, 3, truncated.sum())
         self.steps[truncated] = 0
         never, everybody = np.zeros_like(truncated), np.ones_like(truncated)
-        return TimeStep(self.shown(), action.astype(np.float32), never, truncated, final, acted=everybody)
+        return TimeStep(self.observation(), action.astype(np.float32), never, truncated, final, acted=everybody)
 
 
 class WrongChoices:
     class AnEntryTooFew(Choices):
-        def shown(self):
-            shown = super().shown()
-            return {**shown, "picture": {"left": shown["picture"]["left"]}}
+        def observation(self):
+            observation = super().observation()
+            return {**observation, "picture": {"left": observation["picture"]["left"]}}
 
     class AnEntryTooLarge(Choices):
-        def shown(self):
-            shown = super().shown()
-            return {**shown, "picture": {**shown["picture"], "right": shown["picture"]["right"] + 100}}
+        def observation(self):
+            observation = super().observation()
+            return {**observation, "picture": {**observation["picture"], "right": observation["picture"]["right"] + 100}}
 
     class FinalPictureOfTheNext(Choices):
         def step(self, action):
@@ -410,7 +411,7 @@ class Ring(Memory):
             return tf.Variable(tf.zeros([self.size, *leaf.shape], leaf.dtype))
 
         signature = layout.step_signature()
-        self.kept = tf.nest.map_structure(ring, attrs.asdict(signature, recurse=False))
+        self.stored = tf.nest.map_structure(ring, attrs.asdict(signature, recurse=False))
         self.added = tf.Variable(0, dtype=tf.int64)
 
     def add(self, step, row):
@@ -418,7 +419,7 @@ class Ring(Memory):
         slots = (self.added + tf.range(tf.size(newest), dtype=tf.int64)) % self.size
         tf.nest.map_structure(
             lambda ring, new: ring.scatter_update(tf.IndexedSlices(tf.gather(new, newest), slots)),
-            self.kept,
+            self.stored,
             attrs.asdict(step, recurse=False),
         )
         self.added.assign_add(tf.size(newest, tf.int64))
@@ -428,7 +429,7 @@ class Ring(Memory):
         return self.read(chosen)
 
     def read(self, chosen):
-        return Batch(**tf.nest.map_structure(lambda ring: tf.gather(ring, chosen), self.kept))
+        return Batch(**tf.nest.map_structure(lambda ring: tf.gather(ring, chosen), self.stored))
 
 
 class WrongMemory:
@@ -757,9 +758,9 @@ class WrongModel:
 
     class RowsTogether(Layer):
         def build(self, spec, num_outputs):
-            shown = keras.Input(spec.observation.shape)
-            centred = keras.layers.Lambda(lambda rows: rows - tf.reduce_mean(rows, axis=0))(shown)
-            return keras.Model(shown, keras.layers.Dense(num_outputs)(centred))
+            observation = keras.Input(spec.observation.shape)
+            centred = keras.layers.Lambda(lambda rows: rows - tf.reduce_mean(rows, axis=0))(observation)
+            return keras.Model(observation, keras.layers.Dense(num_outputs)(centred))
 
     class NoConfiguration(Layer):
         def build(self, spec, num_outputs):
@@ -783,9 +784,9 @@ class WrongModel:
 
     class IdleWeights(Layer):
         def build(self, spec, num_outputs):
-            shown = keras.Input(spec.observation.shape)
-            stopped = keras.layers.Lambda(tf.stop_gradient)(keras.layers.Dense(8)(shown))
-            return keras.Model(shown, keras.layers.Dense(num_outputs)(stopped))
+            observation = keras.Input(spec.observation.shape)
+            stopped = keras.layers.Lambda(tf.stop_gradient)(keras.layers.Dense(8)(observation))
+            return keras.Model(observation, keras.layers.Dense(num_outputs)(stopped))
 
 
 DEVICE, HOST = (DeviceEnvironmentTests, Walk), (HostEnvironmentTests, Corridor)
@@ -821,7 +822,7 @@ CASES = [
     (HOST, WrongHost.Overwriting, "keeps_its_hands_off", "expected a time step that stays as it was when the next ones"),
     (HOST, WrongHost.MovesTheAction, "leaves_actions_alone", "expected actions that a step leaves as they were; got"),
     (HOST, WrongHost.LooksAtTheLastAction, "needs_nothing_it_handed_over", "expected the same trajectory where the arrays"),
-    (HOST, WrongHost.HandsOutItsState, "restore", "expected a state that stays as it was while the environment goes on"),
+    (HOST, WrongHost.HandsOutItsState, "restore", "expected a state that stays as it was while the environment continues"),
     (HOST, WrongHost.NoneForAReward, "rewards_and_ends", "expected reward in float32 of shape (4,); got object of shape (4,)"),
     (HOST, WrongHost.GlobalDraws, "begins_again", "expected the same trajectory after another reset with the same seed"),
     (HOST, WrongHost.GlobalDraws, "running_touches_nothing", "got changed: NumPy's random state"),
@@ -904,13 +905,13 @@ def line(tests, part, name):
 @pytest.mark.parametrize(("good", "wrong", "name", "sentence"), CASES, ids=[f"{case[1].__name__}-{case[2]}" for case in CASES])
 def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     tests, part = good
-    kept = line(tests, part, name)
+    outcome = line(tests, part, name)
     if (part, name) == (Ring, "given_up"):
-        assert (kept.state, kept.problem) == ("not applicable", "it hands out single steps only")
-    elif kept.state == "not applicable":
+        assert (outcome.state, outcome.problem) == ("not applicable", "it hands out single steps only")
+    elif outcome.state == "not applicable":
         assert (part, name) in [(Corridor, "restore"), (Reward, "priority")]  # which say why they can't, or don't
     else:
-        assert (kept.state, kept.problem) == ("kept", "")
+        assert (outcome.state, outcome.problem) == ("kept", "")
     broken = line(tests, wrong, name)
     assert broken.state == "broken"
     assert sentence in broken.problem
@@ -924,12 +925,12 @@ def imported(monkeypatch):
 
 def test_everything_of_a_good_part_is_kept(imported):
     lines = list(report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Walk})))
-    assert [each.text for each in lines if each.state != "kept"] == []
+    assert [each_line.text for each_line in lines if each_line.state != "kept"] == []
     assert len(lines) > 20
 
 
 def test_a_sampler_of_numbers_alone_keeps_its_contract(imported):
-    states = {each.text: each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Gaussian}))}
+    states = {each_line.text: each_line.state for each_line in report.run(type("Tests", (SamplerTests,), {"part": Gaussian}))}
     assert set(states.values()) == {"kept", "not applicable"}
     assert [text for text, state in states.items() if state == "not applicable"] == [
         "Where a mask allows some actions only, it draws among those.",
@@ -938,23 +939,26 @@ def test_a_sampler_of_numbers_alone_keeps_its_contract(imported):
 
 
 def test_a_line_that_does_not_apply_says_so_and_why():
-    found = line(HostEnvironmentTests, Corridor, "restore")
-    assert (found.state, found.problem) == ("not applicable", "its `inexact` says why not")
-    shown = report._text(found)
-    assert shown.startswith("  n/a     Unless `inexact` says why not,")
-    assert shown.endswith("\n          not applicable: its `inexact` says why not")
+    outcome = line(HostEnvironmentTests, Corridor, "restore")
+    assert (outcome.state, outcome.problem) == ("not applicable", "its `inexact` says why not")
+    text = report._text(outcome)
+    assert text.startswith("  n/a     Unless `inexact` says why not,")
+    assert text.endswith("\n          not applicable: its `inexact` says why not")
 
 
 def test_what_follows_from_a_broken_line_is_left_open(imported):
-    lines = {each.text: each for each in report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Wrong.NoTarget}))}
-    broken = [each for each in lines.values() if each.state == "broken"]
-    assert "tuple of length 3" in " ".join(each.problem for each in broken)
-    assert not any(each.error for each in lines.values() if each.state == "broken")
-    assert any(each.state == "open" for each in lines.values())
+    lines = {
+        each_line.text: each_line
+        for each_line in report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Wrong.NoTarget}))
+    }
+    broken = [each_line for each_line in lines.values() if each_line.state == "broken"]
+    assert "tuple of length 3" in " ".join(each_line.problem for each_line in broken)
+    assert not any(each_line.error for each_line in lines.values() if each_line.state == "broken")
+    assert any(each_line.state == "open" for each_line in lines.values())
 
 
 def test_of_what_is_no_part_only_that_is_said(imported):
-    states = [each.state for each in report.run(type("Tests", (SamplerTests,), {"part": Walk}))]
+    states = [each_line.state for each_line in report.run(type("Tests", (SamplerTests,), {"part": Walk}))]
     assert states == ["broken"] + ["open"] * (len(states) - 1)
 
 
@@ -964,7 +968,7 @@ def test_a_terminal_shows_what_is_being_checked(monkeypatch):
     terminal.isatty = lambda: True
     monkeypatch.setattr(waiting, "PERIOD", 0.001)
     monkeypatch.setattr(sys, "stderr", terminal)
-    with waiting.shown("  checking  It runs."):
+    with waiting.show_status("  checking  It runs."):
         deadline = time.monotonic() + 10
         while terminal.getvalue().count("It runs.") < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -994,5 +998,5 @@ def test_a_pipe_gets_each_line_as_its_check_ends(monkeypatch, capsys):
 def test_a_trainer_with_a_memory_is_held_to_its_own_pass_alone():
     """It is never asked to learn from the pass that acted, whose metrics may be others."""
     among = attrs.evolve(around.IDENTITY, memory=part("replay", batch_size=8))
-    found = type("Tests", (TrainerTests,), {"part": WrongTrainer.RecordIsLeftBehind, "among": among})
-    assert report.run_line(found, "test_metrics").state == "kept"
+    tests = type("Tests", (TrainerTests,), {"part": WrongTrainer.RecordIsLeftBehind, "among": among})
+    assert report.run_line(tests, "test_metrics").state == "kept"

@@ -1,1 +1,1 @@
-"""How the conformance suites check: probes, draws, reports."""
+"""Helpers of the conformance suites."""

@@ -1,4 +1,4 @@
-"""What a part is tested among: the other parts of a task, and steps in its environment."""
+"""The other parts of a task that a part is tested with, and steps in its environment."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ def memory_part_for(layout: Layout, preferred: Part) -> Part:
     Raises:
         UsageError: there is none.
     """
+    # Some memory has what a trainer asks for; which one is no concern of the trainer's tests.
     refusals = []
     for candidate in (preferred, *MEMORIES):
         try:
@@ -119,6 +120,7 @@ class Collector:
         def step_environment(nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
             return nothing, environment.step(tf.nest.map_structure(lambda leaf: leaf.numpy(), action))
 
+        # The loop of every gear, so that what is collected is what a run would store.
         try:
             observation = environment.reset(first_seed).observation
             state = self._policy.initial_state(environment.num_environments)

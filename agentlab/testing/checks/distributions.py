@@ -1,4 +1,4 @@
-"""The distributions that samplers are tested on: one of every kind, by what actions they are of."""
+"""Distributions to test samplers on, one of every kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentlab.distribution import ActionValues, Categorical, Deterministic, Dist
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, SpaceNest, choices_of, leaves_of
 from agentlab.testing.checks import around
-from agentlab.types import Nest, Tensor
+from agentlab.types import Nest, Seed, Tensor
 
 BOUNDED = Array((2,), minimum=(-1.0, -3.0), maximum=(1.0, 0.5))
 
@@ -70,11 +70,12 @@ def allowed_cases(sampler: Sampler) -> list[Case]:
     """Returns the cases of distributions that a sampler can draw from.
 
     A distribution or a sampler may refuse, and a sampler may ask a distribution for what this one has not. So distributions
-    are told apart by their class: if the first case of one can be drawn from, all must be.
+    are distinguished by their class: if the first case of one can be drawn from, all must be.
 
     Raises:
         Exception: whatever was raised for the first one, if it can draw from none.
     """
+    # One case of each distribution is enough to see whether the sampler takes it.
     failures: dict[type, Exception] = {}
     fine: dict[type, bool] = {}
     for case in CASES:
@@ -84,14 +85,16 @@ def allowed_cases(sampler: Sampler) -> list[Case]:
         try:
             draw(sampler, case, case.normal_outputs(2))
             fine[kind] = True
-        except Exception as error:  # of whatever kind a stranger's sampler raises
+        except Exception as error:  # a foreign sampler may raise anything
             fine[kind], failures[kind] = False, error
+
+    # A sampler that takes none says best itself what is wrong.
     if not any(fine.values()):
         raise next(iter(failures.values()))
     return [case for case in CASES if fine[type(case.distribution)]]
 
 
-def draw(sampler: Sampler, case: Case, output: Tensor, step: Any = 0, seed: Any = None) -> Nest:
+def draw(sampler: Sampler, case: Case, output: Tensor, step: int | Tensor = 0, seed: Seed = None) -> Nest:
     """Returns the actions that a sampler draws from a case's distribution with these outputs."""
     own = around.seed() if seed is None else seed
     return sampler.sample(case.distribution.of(output), tf.cast(step, tf.int64), own)

@@ -1,4 +1,4 @@
-"""What memories are asked for in their tests: layouts of several requests, and steps that can be told apart."""
+"""Layouts of several requests and distinguishable steps, for tests of memories."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_built(memory: Memory, layout: Layout) -> bool:
 
 
 def numbered(layout: Layout, count: int, begin: int = 0) -> Step:
-    """Returns steps that can be told apart: every leaf of step i shows i; each ends its episode.
+    """Returns distinguishable steps: every leaf of step i holds i; each ends its episode.
 
     With every episode one step long, a memory that sums up several steps hands them out unchanged as well.
     """
@@ -44,25 +44,26 @@ def steps_of(layout: Layout, numbers: np.ndarray) -> Step:
     """Returns the steps of these `numbers` `[N]`, see `numbered`."""
     signature = layout.step_signature()
 
-    def shown(signatures: Nest, values: np.ndarray) -> Nest:
+    def filled(signatures: Nest, values: np.ndarray) -> Nest:
         def leaf(spec: tf.TensorSpec) -> Tensor:
             column = values.reshape(-1, *[1] * len(spec.shape))
             return tf.constant(np.broadcast_to(column, (len(values), *spec.shape)).astype(spec.dtype.as_numpy_dtype))
 
         return tf.nest.map_structure(leaf, signatures)
 
+    # Fractions of the number tell the leaves of one step apart.
     ones = np.ones(len(numbers))
     return Step(
-        observation=shown(signature.observation, numbers),
-        action=shown(signature.action, numbers % 5),
-        reward=shown(signature.reward, numbers),
-        discount=shown(signature.discount, 0.0 * ones),
-        next_observation=shown(signature.next_observation, numbers + 0.5),
-        ended=shown(signature.ended, ones),
-        acted=shown(signature.acted, ones),
-        target=shown(signature.target, numbers % 5),
-        output=shown(signature.output, numbers + 0.25),
-        state=shown(signature.state, numbers + 0.75),
+        observation=filled(signature.observation, numbers),
+        action=filled(signature.action, numbers % 5),
+        reward=filled(signature.reward, numbers),
+        discount=filled(signature.discount, 0.0 * ones),
+        next_observation=filled(signature.next_observation, numbers + 0.5),
+        ended=filled(signature.ended, ones),
+        acted=filled(signature.acted, ones),
+        target=filled(signature.target, numbers % 5),
+        output=filled(signature.output, numbers + 0.25),
+        state=filled(signature.state, numbers + 0.75),
     )
 
 

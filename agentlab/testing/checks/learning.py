@@ -1,10 +1,10 @@
-"""Learning where the best behaviour is known: a part that learns must get there."""
+"""Trains on a problem with a known best return, for tests of trainers."""
 
 from __future__ import annotations
 
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
-from agentlab.loop.gears import DeviceGear
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.runs.composition import build_environment, build_evaluator, build_models, build_part
 from agentlab.task import Task
 from agentlab.trainer import Trainer
@@ -15,6 +15,7 @@ def mean_return(task: Task, trainer: Trainer) -> float:
 
     Nothing is written to disk. The task's environment is a DeviceEnvironment.
     """
+    # On the device, where 20,000 steps take a second.
     environment = build_environment(task.environment, task.num_environments)
     if not isinstance(environment, DeviceEnvironment):
         raise TypeError(f"{task.environment.name!r} runs on the host; expected a DeviceEnvironment.")
@@ -25,6 +26,8 @@ def mean_return(task: Task, trainer: Trainer) -> float:
     gear = DeviceGear(agent, environment, 0)
     gear.start()
     gear.run(task.steps // task.num_environments)
+
+    # Other episodes than those of training, without exploration.
     judge = build_evaluator(task, 0, agent, episodes=20)
     try:
         return float(judge.run()["return_mean"])

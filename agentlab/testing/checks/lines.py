@@ -1,4 +1,4 @@
-"""What all classes of tests have in common: a line of a contract may not apply to the part."""
+"""Base of all classes of tests: a line of a contract may not apply to a part."""
 
 from __future__ import annotations
 

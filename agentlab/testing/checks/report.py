@@ -1,4 +1,4 @@
-"""The report of `agentlab plugin check`: every line of the contracts of what a package offers, kept or broken."""
+"""The report of `agentlab plugin check`: every line of the contract of each part in a package, kept or broken."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from agentlab.testing.checks.violation import Violation
 
 @attrs.frozen
 class Line:
-    """What became of one line of a contract.
+    """The result of one line of a contract.
 
     Attributes:
         text: what it asks for.
-        state: "kept", "broken", "not applicable", or "open": not told, because of another line that is broken.
+        state: "kept", "broken", "not applicable", or "open": not reported, because of another line that is broken.
         problem: what was expected, and what the part did instead; or why the line does not apply.
         error: an exception that the part raised, for its traceback.
     """
@@ -54,6 +54,8 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
         several_kinds = len({offer.kind for offer in offers}) == len(offers)
         remedy = f"choose one by --kind, such as --kind {offers[0].kind}" if several_kinds else "name one as PACKAGE:NAME"
         raise errors.UsageError(f"--set is for one part, but {reference!r} names {_listed(offers)}; {remedy}.")
+
+    # Each line is printed as its check ends: some take seconds.
     broken = 0
     for offer in offers:
         print(plugins.described(offer))
@@ -70,13 +72,13 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
 
 
 def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
-    """Yields what becomes of each line of an offer's contract, one after the other."""
+    """Yields the result of each line of an offer's contract, one after the other."""
     loaded = "It can be loaded."
     try:
         if offer.kind == "package":
             raise errors.PluginError(offer.problem)
-        given = {"changes" if offer.kind == "task" else "settings": settings}
-        tests = suites.suite_of(offer, **given)
+        attributes = {"changes" if offer.kind == "task" else "settings": settings}
+        tests = suites.suite_of(offer, **attributes)
     except errors.AgentlabError as error:
         yield Line(loaded, "broken", str(error))
         return
@@ -85,35 +87,39 @@ def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
 
 
 def run(tests: type) -> Iterator[Line]:
-    """Yields what becomes of each line of a class of tests.
+    """Yields the result of each line of a class of tests.
 
-    What a test raises in another way than by a Violation is mostly the consequence of a line that is broken already; so it is
-    told as a fault of its own only where no line was.
+    Other exceptions than a Violation are mostly consequences of a line that is broken already, so they are reported only if no
+    line was.
     """
     names = [name for base in reversed(tests.__mro__) for name in vars(base) if name.startswith("test_")]
-    found: list[Line] = []
+    lines: list[Line] = []
+
+    # A part that breaks one line often breaks what later tests build on; those lines are left open.
     for name in dict.fromkeys(names):
         line = run_line(tests, name)
-        already = any(each.state == "broken" for each in found)
-        if already and (line.error is not None or found[0].state == "broken"):  # the first is what the part is at all
+        already = any(earlier.state == "broken" for earlier in lines)
+        if already and (line.error is not None or lines[0].state == "broken"):  # the first is what the part is at all
             line = Line(line.text, "open")
-        found.append(line)
+        lines.append(line)
         yield line
 
 
 def run_line(tests: type, name: str) -> Line:
-    """Returns what becomes of the line that the test `name` stands for."""
+    """Runs the test `name` and returns the result of its line."""
     text = (inspect.getdoc(getattr(tests, name)) or name).replace("\n", " ")
     instance = tests()
     try:
-        with waiting.shown(f"  checking  {text}"):
+        with waiting.show_status(f"  checking  {text}"):
             getattr(instance, name)()
     except Violation as violation:
         return Line(text, "broken", str(violation))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a stranger's part raises is a line of the report
+    except BaseException as error:  # a foreign part may raise anything, which is a line of the report
         return Line(text, "broken", f"expected no error; got {errors.first_line(error)}", error)
+
+    # A line can have nothing to say about a part, such as about the state of a model that has none.
     if reason := getattr(instance, "inapplicable", ""):
         return Line(text, "not applicable", reason)
     return Line(text, "kept")

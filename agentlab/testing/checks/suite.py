@@ -1,4 +1,4 @@
-"""What the tests of every kind of part have in common: the part under test, and the lines it is held to."""
+"""Tests that parts of every kind have in common."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from agentlab import settings
 from agentlab.environment import Environment
 from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
-from agentlab.testing.checks import probe
 from agentlab.testing.checks.lines import Lines
-from agentlab.testing.checks.untouched import untouched
 from agentlab.testing.checks.violation import expect
+from agentlab.testing.probes import probe
+from agentlab.testing.probes.untouched import untouched
 
 IMPORT_SECONDS = 10.0  # beyond TensorFlow's and agentlab's own
 
 
 class Suite(Lines):
-    """The lines of a contract that a part of any kind is held to.
+    """Tests that parts of every kind have in common.
 
     Attributes:
         kind: "environment", "model", ...
@@ -33,15 +33,15 @@ class Suite(Lines):
     part: ClassVar[Any]
     settings: ClassVar[dict[str, Any]] = {}
 
-    def make(self, **given: Any) -> Any:
+    def make(self, **extra: object) -> Any:
         """Returns a new part with the settings to test it with, and those `given`."""
-        return settings.build(self.part, {**self.settings, **given}, f"{self.kind} {self.part.__name__!r}")
+        return settings.build(self.part, {**self.settings, **extra}, f"{self.kind} {self.part.__name__!r}")
 
     def test_class(self) -> None:
         """It is a class derived from its contract, with every method that the contract asks for."""
         names = " or ".join(KINDS[self.kind].contracts)
-        kept = inspect.isclass(self.part) and issubclass(self.part, KINDS[self.kind].contract_classes())
-        expect(kept, f"a class derived from {names}", repr(self.part))
+        is_derived = inspect.isclass(self.part) and issubclass(self.part, KINDS[self.kind].contract_classes())
+        expect(is_derived, f"a class derived from {names}", repr(self.part))
         missing = sorted(getattr(self.part, "__abstractmethods__", ()))
         expect(not missing, "every abstract method to be written", f"none of {', '.join(missing)}")
 
@@ -58,20 +58,25 @@ class Suite(Lines):
         for setting in settings.describe(self.part):
             typed = annotated[setting.name].annotation is not inspect.Parameter.empty
             expect(typed, f"a type of the setting {setting.name!r}", "no annotation")
-            given = setting.name in {**self.settings, **self.given()}
-            kept = given or setting.default is not inspect.Parameter.empty
-            expect(kept, f"a default of the setting {setting.name!r}, or a value to test with", "none")
+            is_set = setting.name in {**self.settings, **self.runner_arguments()}
+            has_value = is_set or setting.default is not inspect.Parameter.empty
+            expect(has_value, f"a default of the setting {setting.name!r}, or a value to test with", "none")
 
     def test_settings_survive_json(self) -> None:
         """Settings written to a run's config.json and read again build the same part."""
+        # What a run writes and reads again, objects included.
         defaults = {setting.name: setting.default for setting in settings.describe(self.part)}
-        values = {**defaults, **self.settings, **self.given()}
+        values = {**defaults, **self.settings, **self.runner_arguments()}
         data = json.loads(json.dumps(settings.as_data(values)))
-        built = [settings.build(self.part, each, self.kind) for each in (values, data)]
+        built = [settings.build(self.part, arguments, self.kind) for arguments in (values, data)]
         for name, value in values.items():
-            kept = [settings.as_data(getattr(part, name, value)) for part in built]
-            given = settings.as_data(value)
-            expect(kept == [given, given], f"{name} = {given!r} kept as an attribute", " and ".join(map(repr, kept)))
+            attributes = [settings.as_data(getattr(part, name, value)) for part in built]
+            expected = settings.as_data(value)
+            expect(
+                attributes == [expected, expected],
+                f"{name} = {expected!r} kept as an attribute",
+                " and ".join(map(repr, attributes)),
+            )
         for part in built:
             if isinstance(part, Environment):
                 part.close()
@@ -81,37 +86,37 @@ class Suite(Lines):
         if self.part.__module__ == "__main__":
             self.not_applicable("it is defined by the program itself")
             return
-        found = self.imported()
-        expect(not found.error, "an import without error", found.error)
-        expect(not found.printed, "an import that prints nothing", repr(found.printed))
-        expect(found.seconds < IMPORT_SECONDS, f"an import of at most {IMPORT_SECONDS:g} s", f"{found.seconds:.1f} s")
-        expect(not found.changed, "an import that leaves global state alone", f"changed: {', '.join(found.changed)}")
+        process = self.imported()
+        expect(not process.error, "an import without error", process.error)
+        expect(not process.printed, "an import that prints nothing", repr(process.printed))
+        expect(process.seconds < IMPORT_SECONDS, f"an import of at most {IMPORT_SECONDS:g} s", f"{process.seconds:.1f} s")
+        expect(not process.changed, "an import that leaves global state alone", f"changed: {', '.join(process.changed)}")
 
     def test_building_touches_nothing(self) -> None:
         """Building it leaves random states, logging, signal handlers and other global state alone."""
         with untouched("building the part"):
-            part = self.make(**self.given())
+            part = self.make(**self.runner_arguments())
         if isinstance(part, Environment):
             part.close()
 
-    def given(self) -> dict[str, Any]:
+    def runner_arguments(self) -> dict[str, Any]:
         """Returns the constructor arguments that are the runner's business rather than settings."""
         return {}
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Returns what `make` returned, called once for all tests of the class."""
+        """Returns the result of `make`, called once for all tests of the class."""
         cls = type(self)
         if name not in vars(cls):
             setattr(cls, name, make())
         return vars(cls)[name]
 
     def imported(self) -> probe.Import:
-        """Returns what importing the part's module does to a process that has imported agentlab's contracts."""
+        """Returns the effects of importing the part's module on a process that has imported agentlab's contracts."""
         name = module_of(self.part)
         return probe.observed(name)
 
 
-def module_of(part: Any) -> str:
+def module_of(part: object) -> str:
     """Returns the full name of the module that defines a class, or the module's file if it isn't on the path."""
     name = str(part.__module__)
     return name if source_text.locate(name) else str(getattr(sys.modules.get(name), "__file__", name))

@@ -1,8 +1,6 @@
-"""Which tests a part is put to: chosen by its kind and class."""
+"""Chooses the tests of a part by its kind and class."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from agentlab import errors
 from agentlab.registry import plugins
@@ -12,7 +10,7 @@ from agentlab.testing.checks import around
 from agentlab.testing.task import TaskTests
 
 
-def suite_of(offer: plugins.Offer, **attributes: Any) -> type:
+def suite_of(offer: plugins.Offer, **attributes: object) -> type:
     """Returns the tests for what an entry point names, as a class for pytest.
 
     Args:
@@ -31,7 +29,7 @@ def suite_of(offer: plugins.Offer, **attributes: Any) -> type:
     return suite_of_part(offer.kind, part, **attributes)
 
 
-def suite_of_part(kind: str, part: Any, **attributes: Any) -> type:
+def suite_of_part(kind: str, part: object, **attributes: object) -> type:
     """Returns the tests for a part of a kind, as a class for pytest; `attributes` are of the tests, such as `settings`."""
     chosen = KINDS[kind].suite_of(part)
     return type(chosen.__name__, (chosen,), {"part": part, **attributes})
@@ -44,7 +42,7 @@ def companions(offer: plugins.Offer) -> Task:
             try:
                 task = plugins.load("task", f"{other.package}:{other.name}")
             except errors.PluginError:
-                continue  # told by that task's own tests
+                continue  # reported by that task's own tests
             if isinstance(task, Task) and getattr(task, offer.kind).name.rpartition(":")[2] == offer.name:
                 return task
     return around.IDENTITY

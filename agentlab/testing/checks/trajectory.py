@@ -1,4 +1,4 @@
-"""Trajectories of environments under random actions, and what every time step of one must be like."""
+"""Trajectories of environments under random actions, and expectations of their time steps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.checks.values import entry_name, is_missing
+from agentlab.checks.values import entry_name
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.loop.autoreset import Autoreset
 from agentlab.spec import EnvironmentSpec, Space, SpaceNest, joined, random_values
 from agentlab.spec.environment_spec import MASK
 from agentlab.testing.checks.violation import expect, is_same, shape_and_dtype
-from agentlab.types import Nest, TimeStep
+from agentlab.types import Nest, TimeStep, is_empty
 
 Actions = Sequence[Nest]  # of each turn, leaves [rows, *A]
 
@@ -39,6 +39,8 @@ def on_device(
         wrap: compiles the step.
     """
     rows = len(tf.nest.flatten(actions[0])[0])
+
+    # Random actions, but only such as the environment's mask allows.
     autoreset = Autoreset(environment, rows, seed)
     step = wrap(autoreset.step)
     episodes, timestep = autoreset.reset()
@@ -96,7 +98,7 @@ def stacked(timesteps: list[TimeStep]) -> TimeStep:
     wrong = next((timestep for timestep in timesteps if not isinstance(timestep, TimeStep)), None)
     expect(wrong is None, "an agentlab.TimeStep from every reset and step", repr(wrong))
     begin, *rest = timesteps
-    if is_missing(begin.target) and rest and not is_missing(rest[0].target):  # no action led to the first one
+    if is_empty(begin.target) and rest and not is_empty(rest[0].target):  # no action led to the first one
         target = tf.nest.map_structure(lambda leaf: np.zeros_like(np.asarray(leaf)), rest[0].target)
         timesteps = [attrs.evolve(begin, target=target), *rest]
     names = [field.name for field in attrs.fields(TimeStep)]
@@ -114,9 +116,9 @@ def _stacked(name: str, values: list[Nest]) -> Nest:
     return () if empty else np.stack([np.asarray(leaf) for leaf in values])
 
 
-def row(found: TimeStep, index: int) -> TimeStep:
+def row(timesteps: TimeStep, index: int) -> TimeStep:
     """Returns one row of a trajectory, each leaf `[turns + 1, ...]`."""
-    return tf.nest.map_structure(lambda leaf: leaf[:, index], found)
+    return tf.nest.map_structure(lambda leaf: leaf[:, index], timesteps)
 
 
 def expect_within(values: Nest, space: SpaceNest, rows: int, name: str, path: str = "") -> None:
@@ -132,8 +134,8 @@ def expect_within(values: Nest, space: SpaceNest, rows: int, name: str, path: st
 
 def _expect_array(array: np.ndarray, space: Space, rows: int, name: str) -> None:
     expected = (rows, *space.shape)
-    kept = array.shape[array.ndim - len(expected) :] == expected and array.dtype == space.dtype
-    expect(kept, f"{name} in {space.dtype} of shape {expected}", shape_and_dtype(array))
+    fits = array.shape[array.ndim - len(expected) :] == expected and array.dtype == space.dtype
+    expect(fits, f"{name} in {space.dtype} of shape {expected}", shape_and_dtype(array))
     if not array.size or not np.issubdtype(array.dtype, np.number):
         return
     finite = np.isfinite(array)
@@ -149,11 +151,14 @@ def bounds(space: Space) -> tuple[np.ndarray, np.ndarray]:
     return limits if limits is not None else (np.array(-np.inf), np.array(np.inf))
 
 
-def expect_between(array: np.ndarray, low: Any, high: Any, name: str, where: str = "") -> None:
+def expect_between(array: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, where: str = "") -> None:
     """Raises a Violation unless the elements of `array` `[..., *shape]` are from `low` to `high`, which broadcast to it."""
+    # [..., *shape] bool.
     right = (array >= low) & (array <= high)
     if right.all():
         return
+
+    # One pair of bounds for all elements, or the pair of the first wrong element.
     if np.size(low) and np.all(low == np.ravel(low)[0]) and np.all(high == np.ravel(high)[0]):
         low, high = np.ravel(low)[0], np.ravel(high)[0]
         expect(False, f"{name} from {low} to {high}{where}", f"values from {array.min()} to {array.max()}")
@@ -163,44 +168,45 @@ def expect_between(array: np.ndarray, low: Any, high: Any, name: str, where: str
     expect(False, f"{name}{element} from {low} to {high}{where}", f"{array[place]}")
 
 
-def expect_flags(found: TimeStep, rows: int) -> None:
+def expect_flags(timesteps: TimeStep, rows: int) -> None:
     """Raises a Violation unless rewards and ends have the right shapes and dtypes, and rewards are finite."""
     for name, dtype in (("reward", "float32"), ("terminated", "bool"), ("truncated", "bool"), ("acted", "bool")):
-        values = getattr(found, name)
-        kept = values.dtype == dtype and values.shape[1:] == (rows,)
+        values = getattr(timesteps, name)
+        fits = values.dtype == dtype and values.shape[1:] == (rows,)
         got = f"{values.dtype} of shape {values.shape[1:]}"
-        expect(kept, f"{name} in {dtype} of shape ({rows},)", got)
-    finite = np.isfinite(found.reward)
-    expect(finite.all(), "finite rewards", found.reward[~finite][:1])
+        expect(fits, f"{name} in {dtype} of shape ({rows},)", got)
+    finite = np.isfinite(timesteps.reward)
+    expect(finite.all(), "finite rewards", timesteps.reward[~finite][:1])
 
 
-def expect_nothing_happened(found: TimeStep) -> None:
+def expect_nothing_happened(timesteps: TimeStep) -> None:
     """Raises a Violation unless the first time step is one after a reset."""
     for name in ("reward", "terminated", "truncated", "acted"):
-        values = getattr(found, name)[0]
+        values = getattr(timesteps, name)[0]
         expect(not values.any(), f"no {name} after a reset", values)
-    begin = tf.nest.map_structure(lambda leaf: leaf[0], found)
+    begin = tf.nest.map_structure(lambda leaf: leaf[0], timesteps)
     same = is_same(begin.observation, begin.final_observation)
     expect(same, "the same observation and final_observation after a reset", "two different ones")
 
 
-def expect_final(found: TimeStep) -> None:
+def expect_final(timesteps: TimeStep) -> None:
     """Raises a Violation unless observation and final_observation are the same wherever no episode ended."""
-    unended = ~(found.terminated | found.truncated)
+    # [turns, rows] bool.
+    unended = ~(timesteps.terminated | timesteps.truncated)
 
-    def differ(shown: np.ndarray, final: np.ndarray) -> np.ndarray:
-        return (shown != final).reshape(*unended.shape, -1).any(-1)
+    def differ(observation: np.ndarray, final: np.ndarray) -> np.ndarray:
+        return (observation != final).reshape(*unended.shape, -1).any(-1)
 
-    differences = tf.nest.flatten(tf.nest.map_structure(differ, found.observation, found.final_observation))
+    differences = tf.nest.flatten(tf.nest.map_structure(differ, timesteps.observation, timesteps.final_observation))
     wrong = np.argwhere(unended & functools.reduce(np.logical_or, differences))
     got = f"different ones at step {wrong[0][0]} in row {wrong[0][1]}" if len(wrong) else ""
     expect(not len(wrong), "final_observation to be the observation where no episode ended", got)
 
 
-def expect_targets(found: TimeStep, spec: EnvironmentSpec, rows: int) -> None:
+def expect_targets(timesteps: TimeStep, spec: EnvironmentSpec, rows: int) -> None:
     """Raises a Violation unless targets are as the spec says, or () where it says none."""
     if spec.target is None:
-        expect(isinstance(found.target, tuple), "no target, (), as the spec has none", shape_and_dtype(found.target))
+        expect(isinstance(timesteps.target, tuple), "no target, (), as the spec has none", shape_and_dtype(timesteps.target))
     else:
-        expect(not isinstance(found.target, tuple), "a target, as the spec has one", "()")
-        expect_within(found.target, spec.target, rows, "target")
+        expect(not isinstance(timesteps.target, tuple), "a target, as the spec has one", "()")
+        expect_within(timesteps.target, spec.target, rows, "target")

@@ -1,4 +1,4 @@
-"""A trainer with its networks and a batch, as they would be in a task, and the ways in which it makes an update."""
+"""A trainer with its networks and a batch, as in a task, and the ways in which it makes an update."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.testing.checks import around
-from agentlab.testing.checks.watched import told_apart, watched
+from agentlab.testing.probes.watched import distinguishable, watched
 from agentlab.trainer import Loss, Recording, Setup, Trainer, Update, build_trainer
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
 
@@ -31,7 +31,7 @@ Way = Literal["update", "record"]
 
 
 class Holding(Memory):
-    """Hands out one batch, whatever is stored."""
+    """A memory that always returns the same batch."""
 
     batch: Batch
 
@@ -68,10 +68,14 @@ def collected(trainer: Trainer, among: Task) -> Collected:
     """
     environment = on_host(build_environment(among.environment, ROWS), ROWS)
     spec = environment.spec
+
+    # Built as for a run, with an untrained network.
     build_trainer(trainer, _setup(among, spec, build_models(among, 0, spec, trainer)))
     sampler = schedules.spanning_settings(build_part("sampler", among.sampler), among.steps)
     policy = Policy(as_network(trainer.model), trainer.distribution(spec), sampler, spec)
     memory = around.memory_for(Learner(policy, trainer, Holding(), ROWS, 0).layout(), among.memory)
+
+    # As many turns as it takes until a batch is complete.
     request = trainer.request()
     around.Collector(policy, memory, request).collect(environment, turns_for(request))
     batch = memory.sample(around.seed())
@@ -92,7 +96,7 @@ def turns_for(request: Request) -> int:
 
 
 class Learning:
-    """A trainer with networks, the acting one watched if that is asked for, and a batch.
+    """A trainer with its networks and a batch; the acting network is watched on request.
 
     Args:
         trainer: not yet built.
@@ -109,8 +113,10 @@ class Learning:
         self.trainer, self.batch = trainer, experience.batch
         models = build_models(among, 0, spec, trainer)
         name, network = next(iter(trainer.networks(spec).items()))
+
+        # The watched network notes which of its passes were in training, and what they were over.
         if is_watched:
-            self.batch = told_apart(self.batch)
+            self.batch = distinguishable(self.batch)
             row = tf.nest.map_structure(lambda leaf: leaf[(0,) * len(self.batch.reward.shape)], self.batch.observation)
             watching = watched(models[name][0], spec.see(row))
             models[name][0] = build_model(watching, spec, network.num_outputs, seed=0)

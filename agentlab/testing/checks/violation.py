@@ -1,4 +1,4 @@
-"""A line of a contract that is broken: what was expected, and what the part did instead."""
+"""The error of a broken contract: what was expected, and what the part did instead."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import attrs
 import numpy as np
 
 from agentlab.system import ranges
+from agentlab.types import Nest
 
 
 class Violation(AssertionError):
-    """A part breaks a line of its contract; pytest shows it as a failure.
+    """A part violates a line of its contract; pytest reports it as a failure.
 
     Attributes:
         expected: what the contract says.
         got: what the part did.
     """
 
-    def __init__(self, expected: str, got: Any) -> None:
+    def __init__(self, expected: str, got: object) -> None:
         super().__init__(f"expected {expected}; got {got}")
         self.expected, self.got = expected, got
 
 
-def expect(kept: Any, expected: str, got: Any) -> None:
-    """Raises a Violation unless `kept`."""
-    if not kept:
+def expect(holds: object, expected: str, got: object) -> None:
+    """Raises a Violation unless `holds`."""
+    if not holds:
         raise Violation(expected, got)
 
 
-def expect_same(one: Any, other: Any, expected: str, exact: bool = True) -> None:
+def expect_same(one: Nest, other: Nest, expected: str, exact: bool = True) -> None:
     """Raises a Violation that names the first leaf in which two structures of arrays differ.
 
     Args:
@@ -55,13 +56,13 @@ def expect_in_range(spans: dict[str, ranges.Range], arrays: dict[str, Any]) -> N
     expect(not wrong, "numbers in their ranges, or a checkpoint could not be restored", "; ".join(wrong))
 
 
-def is_same(one: Any, other: Any) -> bool:
+def is_same(one: Nest, other: Nest) -> bool:
     """Whether two structures of arrays have the same leaves, bit by bit."""
     left, right = leaves(one), leaves(other)
     return left.keys() == right.keys() and not any(_difference(value, right[name], True) for name, value in left.items())
 
 
-def leaves(value: Any, name: str = "") -> dict[str, np.ndarray]:
+def leaves(value: Nest, name: str = "") -> dict[str, np.ndarray]:
     """Returns the arrays of a structure by a dotted name."""
     if attrs.has(type(value)):
         named = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
@@ -71,14 +72,16 @@ def leaves(value: Any, name: str = "") -> dict[str, np.ndarray]:
         named = {str(index): item for index, item in enumerate(value)}
     else:
         return {name: np.asarray(value)}
-    found: dict[str, np.ndarray] = {}
+
+    # A dotted name leads to each array, for messages.
+    arrays: dict[str, np.ndarray] = {}
     for key, item in named.items():
-        found.update(leaves(item, f"{name}.{key}" if name else str(key)))
-    return found
+        arrays.update(leaves(item, f"{name}.{key}" if name else str(key)))
+    return arrays
 
 
-def shape_and_dtype(value: Any) -> str:
-    """Returns how a message names an array or tensor, or the type of what is none."""
+def shape_and_dtype(value: object) -> str:
+    """Returns how a message names an array or tensor, or the type of anything else."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         dtype = getattr(value.dtype, "name", value.dtype)
         return f"{dtype} of shape {tuple(value.shape)}"
@@ -89,6 +92,8 @@ def _difference(left: np.ndarray, right: np.ndarray, exact: bool) -> str:
     """Returns where two arrays differ, "" if nowhere."""
     if left.shape != right.shape or left.dtype != right.dtype:
         return f"{shape_and_dtype(left)} and {shape_and_dtype(right)}"
+
+    # nan is the same as nan here, and floats of another execution may round differently.
     same = left == right
     if np.issubdtype(left.dtype, np.floating):
         same |= np.isnan(left) & np.isnan(right)

@@ -1,4 +1,4 @@
-"""What a terminal shows while a check is under way: the line that is being checked, and for how many seconds."""
+"""Shows the line that is being checked, and for how many seconds, on a terminal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ ERASE = "\r\033[K"
 
 
 @contextlib.contextmanager
-def shown(text: str) -> Iterator[None]:
+def show_status(text: str) -> Iterator[None]:
     """Shows on standard error, as long as the block runs, what is under way; nothing where that is no terminal."""
     if not sys.stderr.isatty():
         yield
         return
+
+    # A thread, because the check itself may be inside native code for seconds.
     ended = threading.Event()
     thread = threading.Thread(target=_show, args=(text, ended), daemon=True)
     thread.start()

@@ -1,8 +1,6 @@
-"""Identity: a toy whose best behaviour is known."""
+"""Identity: a toy problem whose optimal policy is known."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import attrs
 import tensorflow as tf
@@ -11,6 +9,7 @@ from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system.ranges import Range
+from agentlab.types import Nest, Seed, Tensor
 
 
 @attrs.frozen
@@ -33,16 +32,16 @@ class Identity(DeviceEnvironment):
         symbols = Array((self.num_symbols,), minimum=0.0, maximum=1.0)
         return EnvironmentSpec("identity", symbols, Discrete(self.num_symbols), self.episode_steps, Discrete(self.num_symbols))
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         return seeds.integers(seed, [batch], self.num_symbols)
 
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         reward = tf.cast(tf.equal(action, state), tf.float32)
         following = self.initial(seeds.child(seed, "symbol"), state.shape[0])
         return following, reward, tf.zeros_like(state, tf.bool), state
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return Range(0, self.num_symbols - 1)
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Nest) -> Nest:
         return tf.one_hot(state, self.num_symbols)

@@ -1,4 +1,4 @@
-"""Labelled data sets: from `.npz` files, NumPy arrays, a folder of your own, Keras or scikit-learn; checked, and held once."""
+"""Labelled data sets: from `.npz` files, NumPy arrays, a folder, Keras or scikit-learn; checked, and loaded once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ WAYS = (
 
 @attrs.frozen(eq=False)
 class Samples:
-    """Inputs and their labels, on the device once for all environments that read them.
+    """Inputs and their labels, shared on the device by all environments that read them.
 
     Attributes:
         inputs: `[N, P]` uint8 or float32, a row per sample whatever its shape: XLA gathers rows of a matrix twice as fast.
@@ -67,7 +67,7 @@ class Samples:
 
 @attrs.frozen(eq=False, slots=False)
 class Dataset:
-    """Labelled samples to learn from, and others to be judged by.
+    """Labelled samples for training and for testing.
 
     Attributes:
         name: for messages.
@@ -89,7 +89,7 @@ class Dataset:
 _HELD: weakref.WeakValueDictionary[tuple, Dataset] = weakref.WeakValueDictionary()
 
 
-def load(data: Any, num_classes: int | None = None) -> Dataset:
+def load(data: object, num_classes: int | None = None) -> Dataset:
     """Returns a data set; the same object for the same file or name, as long as anybody holds it.
 
     Args:
@@ -125,13 +125,14 @@ def _file_of(name: str) -> pathlib.Path | None:
 
 
 def _load_file(file: pathlib.Path, name: str, num_classes: int | None) -> Dataset:
-    """Returns the data set in a file, told from other versions of it by the file that is read itself."""
+    """Returns the data set in a file; a changed file is another data set."""
     try:
         opened = files.open_plain(file, follow=True)
     except UnreadableError as error:
         reason = getattr(error.__cause__, "strerror", None) or error
         raise errors.UsageError(f"Data file {str(file)!r} can't be read: {reason}. {WAYS.format(name='NAME')}") from error
     with opened:
+        # A file that was rewritten is another data set, though its path is the same.
         status = os.fstat(opened.fileno())
         version = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
         return _held((*version, num_classes), lambda: _checked(name, _read(opened, str(file)), num_classes))
@@ -154,7 +155,7 @@ def _read(opened: BinaryIO, path: str) -> dict[str, np.ndarray]:
     except DAMAGED as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise errors.UsageError(
-            f"Data file {path!r} is damaged or no .npz of plain arrays: {reason}. Write it anew with numpy.savez."
+            f"Data file {path!r} is damaged or not an .npz file of plain arrays: {reason}. Write it again with numpy.savez."
         ) from error
 
 
@@ -168,6 +169,7 @@ def _check_sizes(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo
 
     A few kilobytes can unpack to terabytes, and a header can declare any shape.
     """
+    # Headers only, so that nothing large is read before its size is known.
     needed = 0
     for key, info in members.items():
         with archive.open(info) as member:
@@ -188,7 +190,7 @@ def _bytes_per_number(key: str, dtype: np.dtype) -> int:
     return dtype.itemsize + 1 + 2 * converted
 
 
-def _arrays_of(data: Any) -> Mapping[str, Any]:
+def _arrays_of(data: object) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         raise errors.UsageError(
             f"The setting 'data' is a {type(data).__name__}; expected a name, the path of an .npz file, or a dict of the "
@@ -212,7 +214,7 @@ def _digits() -> dict[str, Any]:
     """Returns scikit-learn's 1,797 digits of 8 x 8 pixels from 0 to 16, a fixed random fifth of them to test with."""
     from sklearn.datasets import load_digits
 
-    images, labels = (np.asarray(array) for array in (lambda found: (found.images, found.target))(load_digits()))
+    images, labels = (np.asarray(array) for array in (lambda data: (data.images, data.target))(load_digits()))
     order = shuffled(tf.range(len(images), dtype=tf.int64), len(images), 0, 0).numpy()
     train, test = order[DIGITS_TEST:], order[:DIGITS_TEST]
     arrays = {"x_train": images[train], "x_test": images[test]}
@@ -221,6 +223,7 @@ def _digits() -> dict[str, Any]:
 
 
 def _checked(name: str, arrays: Mapping[str, Any], num_classes: int | None) -> Dataset:
+    # Every array is there, and training and test samples fit together.
     missing = [key for key in KEYS if key not in arrays]
     if missing:
         raise errors.UsageError(f"Data set {name!r} lacks {', '.join(missing)}; expected the arrays {', '.join(KEYS)}.")
@@ -230,10 +233,14 @@ def _checked(name: str, arrays: Mapping[str, Any], num_classes: int | None) -> D
             f"Data set {name!r} has x_train as {x_train.dtype} {x_train.shape} but x_test as {x_test.dtype} {x_test.shape}; "
             "expected samples of one shape and dtype."
         )
+
+    # [N] labels from 0 to classes - 1.
     y_train, y_test = (_labels(name, key, arrays[key], len(x)) for key, x in (("y_train", x_train), ("y_test", x_test)))
     classes = num_classes or max(2, int(y_train.max()) + 1)
     for key, labels in (("y_train", y_train), ("y_test", y_test)):
         _check_range(name, key, labels, classes)
+
+    # Samples are flattened, [N, F]: a gather of rows is then one copy.
     train, test = (
         Samples(tf.constant(x.reshape(len(x), -1)), tf.constant(y)) for x, y in ((x_train, y_train), (x_test, y_test))
     )
@@ -247,11 +254,15 @@ def _inputs(name: str, key: str, array: np.ndarray) -> np.ndarray:
         raise errors.UsageError(
             f"Data set {name!r} has {key} as {array.dtype} {array.shape}; expected numbers, [samples, ...], at least one."
         )
+
+    # One number that is not finite makes every weight nan.
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise errors.UsageError(
-            f"Data set {name!r} has a value that is not finite in {key}, sample {row}; mend or remove such samples."
+            f"Data set {name!r} has a value that is not finite in {key}, sample {row}; fix or remove such samples."
         )
+
+    # Bytes stay bytes, a quarter of the memory; they are scaled when they are shown.
     whole = array.dtype.kind in "ui" and array.min() >= 0 and array.max() <= 255
     return np.ascontiguousarray(array[..., None] if array.ndim == 3 else array, np.uint8 if whole else np.float32)
 
@@ -270,5 +281,5 @@ def _check_range(name: str, key: str, labels: np.ndarray, num_classes: int) -> N
     if len(wrong):
         raise errors.UsageError(
             f"Data set {name!r} has the label {labels[wrong[0]]} in {key}, sample {wrong[0]}; expected 0 to {num_classes - 1}. "
-            "Mend the labels or set environment.num_classes."
+            "Fix the labels or set environment.num_classes."
         )

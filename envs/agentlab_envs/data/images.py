@@ -1,4 +1,4 @@
-"""Images: a labelled data set as an environment; naming an image's class is an action, and being right the reward."""
+"""Images: a labelled data set as an environment; an action names an image's class, and the reward is 1 if it is right."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system.ranges import FINITE, Range
+from agentlab.types import Nest, Seed, Tensor
 from agentlab_envs.data import datasets
 from agentlab_envs.data.distortion import rotated, shifted
 from agentlab_envs.data.stream import Reading, Stream
@@ -20,7 +21,7 @@ from agentlab_envs.data.stream import Reading, Stream
 
 @attrs.frozen(eq=False)
 class _State:
-    """What B rows look at.
+    """The state of B rows.
 
     Attributes:
         reading: where in the data set.
@@ -29,8 +30,8 @@ class _State:
     """
 
     reading: Reading
-    shift: Any
-    angle: Any
+    shift: Tensor
+    angle: Tensor
 
 
 @attrs.define(slots=False, eq=False)
@@ -47,8 +48,8 @@ class Images(DeviceEnvironment):
         shuffle: each epoch shows all samples once, in an order of its own; else in the order of the data.
         replacement: instead, each step draws any sample.
         validation_fraction: of the training samples, 0 to less than 1, set aside for validation.
-        max_shift: images are moved by up to so many pixels in each direction, drawn anew each time; zeros fill up.
-        max_rotation: images are turned by up to so many degrees to either side, drawn anew each time.
+        max_shift: images are moved by up to so many pixels in each direction, with new draws each time; zeros fill up.
+        max_rotation: images are turned by up to so many degrees to either side, with new draws each time.
         num_classes: by default one more than the largest label of the training samples.
     """
 
@@ -72,6 +73,8 @@ class Images(DeviceEnvironment):
                 f"Data set {self._dataset.name!r} has samples of shape {shape}, which can't be moved by {self.max_shift} "
                 f"pixels and turned by {self.max_rotation:g} degrees. Lower environment.max_shift and max_rotation."
             )
+
+        # The order in which samples are shown, and what is seen of them: pixels from 0 to 1.
         self._stream = Stream(self._dataset.name, size, self.shuffle, self.replacement)
         limits = (0.0, 1.0) if self._samples.inputs.dtype == tf.uint8 else (-math.inf, math.inf)
         classes = Discrete(self._dataset.num_classes)
@@ -84,28 +87,28 @@ class Images(DeviceEnvironment):
     def spec(self) -> EnvironmentSpec:
         return self._spec
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         return self._looking(self._stream.start(seed, batch), seed)
 
-    def restart(self, state: Any, seed: Any) -> Any:
+    def restart(self, state: Nest, seed: Seed) -> Nest:
         return self._looking(self._stream.following(state.reading, seed), seed)
 
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         label = tf.gather(self._samples.labels, self._place(state))
         return state, tf.cast(tf.equal(action, label), tf.float32), tf.ones_like(label, tf.bool), label
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         shift = Range(-self.max_shift, self.max_shift) if self.max_shift else ()
         return _State(self._stream.ranges(), shift, FINITE if self.max_rotation else ())
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Nest) -> Nest:
         stored = tf.reshape(tf.gather(self._samples.inputs, self._place(state)), [-1, *self._dataset.shape])
         if self.max_shift:
             stored = shifted(stored, state.shift, self.max_shift)
-        shown = tf.cast(stored, tf.float32)
+        image = tf.cast(stored, tf.float32)
         if self._dataset.unit != 1.0:
-            shown = shown * self._scale
-        return rotated(shown, state.angle) if self.max_rotation else shown
+            image = image * self._scale
+        return rotated(image, state.angle) if self.max_rotation else image
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns all of the split's observations `[N, *O]` float32 and labels `[N]` int64, as Keras's `fit` takes them."""
@@ -118,6 +121,8 @@ class Images(DeviceEnvironment):
         count = self._samples.inputs.shape[0]
         if self.split == "test":
             return 0, count
+
+        # Validation samples are the last ones of the training file, so that both splits are the same in every run.
         held = round(self.validation_fraction * count)
         begin, size = (count - held, held) if self.split == "validation" else (0, count - held)
         if size == 0:
@@ -127,9 +132,9 @@ class Images(DeviceEnvironment):
             )
         return begin, size
 
-    def _looking(self, reading: Reading, seed: Any) -> _State:
+    def _looking(self, reading: Reading, seed: Seed) -> _State:
         rows = reading.position.shape[0]
-        shift: Any = ()
+        shift: Tensor = ()
         if self.max_shift:
             drawn = seeds.integers(seeds.child(seed, "shift"), [rows, 2], 2 * self.max_shift + 1)
             shift = drawn - self.max_shift
@@ -137,5 +142,5 @@ class Images(DeviceEnvironment):
         angle = seeds.uniform(seeds.child(seed, "rotation"), [rows], -limit, limit) if self.max_rotation else ()
         return _State(reading, shift, angle)
 
-    def _place(self, state: _State) -> Any:
+    def _place(self, state: _State) -> Tensor:
         return state.reading.sample + self._offset

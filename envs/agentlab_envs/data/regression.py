@@ -11,6 +11,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, EnvironmentSpec
+from agentlab.types import Nest, Seed, Tensor
 from agentlab_envs.data.stream import Stream
 
 
@@ -36,7 +37,7 @@ class Regression(DeviceEnvironment):
         inputs, targets = _numbers("inputs", self.inputs), _numbers("targets", self.targets)
         if len(inputs) != len(targets):
             raise errors.UsageError(
-                f"Setting 'inputs' has {len(inputs)} samples, 'targets' {len(targets)}; expected as many of each."
+                f"Setting 'inputs' has {len(inputs)} samples, 'targets' {len(targets)}; expected equally many."
             )
         self._inputs, self._targets = tf.constant(inputs), tf.constant(targets)
         self._stream = Stream("regression", len(inputs), self.shuffle, self.replacement)
@@ -49,29 +50,29 @@ class Regression(DeviceEnvironment):
             "regression", Array(tuple(self._inputs.shape[1:])), answer, target=answer, num_episodes=num_episodes
         )
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         return self._stream.start(seed, batch)
 
-    def restart(self, state: Any, seed: Any) -> Any:
+    def restart(self, state: Nest, seed: Seed) -> Nest:
         return self._stream.following(state, seed)
 
-    def transition(self, state: Any, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         target = tf.gather(self._targets, state.sample)
         error = tf.reduce_mean(tf.square(action - target), axis=list(range(1, len(target.shape))))
         return state, -error, tf.ones_like(error, tf.bool), target
 
-    def state_ranges(self) -> Any:
+    def state_ranges(self) -> Nest:
         return self._stream.ranges()
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Nest) -> Nest:
         return tf.gather(self._inputs, state.sample)
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
+def _numbers(name: str, values: object) -> np.ndarray:
     try:
         array = np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
-        raise errors.UsageError(f"Setting {name!r} is no array of numbers: {error}. Give rows of equal length.") from error
+        raise errors.UsageError(f"Setting {name!r} is not an array of numbers: {error}. Give rows of equal length.") from error
     if array.ndim < 2 or array.size == 0 or not np.isfinite(array).all():
         raise errors.UsageError(
             f"Setting {name!r} has shape {array.shape}"

@@ -1,8 +1,6 @@
-"""Reading a data set as an endless stream, B samples side by side, shuffled anew in each epoch."""
+"""Reading a data set as an endless stream, B samples side by side, shuffled again in each epoch."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import attrs
 import tensorflow as tf
@@ -10,6 +8,7 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.shuffle import shuffled
+from agentlab.types import Seed, Tensor
 
 
 @attrs.frozen(eq=False)
@@ -22,9 +21,9 @@ class Reading:
         sample: the number of the sample there.
     """
 
-    position: Any
-    key: Any
-    sample: Any
+    position: Tensor
+    key: Tensor
+    sample: Tensor
 
 
 @attrs.frozen
@@ -43,7 +42,7 @@ class Stream:
     shuffle: bool
     replacement: bool
 
-    def start(self, seed: Any, batch: int) -> Reading:
+    def start(self, seed: Seed, batch: int) -> Reading:
         """Returns the first reading of `batch` rows.
 
         Raises:
@@ -62,12 +61,12 @@ class Stream:
         """Returns what the numbers of each field of a reading can be."""
         return Reading(COUNT, Range(0, 2**62 - 1), Range(0, self.size - 1))
 
-    def following(self, reading: Reading, seed: Any) -> Reading:
+    def following(self, reading: Reading, seed: Seed) -> Reading:
         """Returns the readings after these."""
         position = reading.position + reading.position.shape[0]
         return Reading(position, reading.key, self._sample(position, reading.key, seed))
 
-    def _sample(self, position: Any, key: Any, seed: Any) -> Any:
+    def _sample(self, position: Tensor, key: Tensor, seed: Seed) -> Tensor:
         if self.replacement:
             return seeds.integers(seeds.child(seed, "sample"), tf.shape(position), self.size)
         if self.shuffle:

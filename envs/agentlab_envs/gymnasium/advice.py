@@ -1,4 +1,4 @@
-"""Advice for environments that agentlab can't take as they are: a line of Python that makes of one what it can."""
+"""Advice for environments that agentlab doesn't support: a line of Python with a suitable wrapper."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ def on_observations(id: str, space: Space, arguments: dict[str, Any]) -> str:
     inner = _source(id, arguments)
     if _flattens(space):
         return _wrapped(id, f"gymnasium.wrappers.FlattenObservation({inner})")
+
+    # Of a mapping, the entries that agentlab knows may be enough.
     kind = nests.kind_of(space)
     names = [] if kind is None else [key for key, part in kind.parts(space).items() if leaves.are_known(part)]
     if names:
         return _wrapped(id, f"gymnasium.wrappers.FilterObservation({inner}, {names})")
-    shown = _wrapped(id, f"Shown({inner})")
-    return f"{shown} Shown is a gymnasium.ObservationWrapper of yours that shows a Box or Discrete."
+    wrapper = _wrapped(id, f"Shown({inner})")
+    return f"{wrapper} Shown is a gymnasium.ObservationWrapper of yours that shows a Box or Discrete."
 
 
 def on_actions(id: str, arguments: dict[str, Any]) -> str:
@@ -47,6 +49,8 @@ def on_unknown(id: str) -> str:
             f"Atari games have tasks of their own: agentlab run dqn-breakout --set environment.game={_snake(game)}. "
             "pip install 'agentlab[atari]' brings the games."
         )
+
+    # A misspelt id, or one that a module registers when it is imported.
     if near := errors.closest(name, gymnasium.registry):
         return errors.suggestion(near).strip()
     return (
@@ -59,7 +63,7 @@ def _flattens(space: Space) -> bool:
     """Whether FlattenObservation makes something of a space; custom ones don't say so in any other way."""
     try:
         return isinstance(gymnasium.spaces.flatten_space(space), Box)
-    except Exception:  # whatever a stranger's space raises
+    except Exception:  # a foreign space may raise anything
         return False
 
 

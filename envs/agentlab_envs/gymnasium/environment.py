@@ -42,7 +42,7 @@ DAY = 86_400.0  # seconds
 
 @attrs.define(slots=False, eq=False, on_setattr=attrs.setters.NO_OP)  # a hook at every assignment is felt at every step
 class GymnasiumEnvironment(Environment):
-    """Wraps Gymnasium's vector environments. Every autoreset mode comes out as the TimeStep contract says.
+    """Wraps Gymnasium's vector environments. Every autoreset mode is converted to the TimeStep contract.
 
     Observations and actions are those of Box, MultiDiscrete and MultiBinary spaces, or mappings where the environment has a
     Dict, or a Tuple, whose parts are named "0", "1", ...; Discrete observations become one-hot float32. Choices are counted
@@ -86,6 +86,8 @@ class GymnasiumEnvironment(Environment):
             )
         if self.vectorization == "native" and self.action_mask == "info":
             raise errors.UsageError("action_mask 'info' is not for vectorization 'native'; use 'sync' or 'async'.")
+
+        # Processes and foreign code from here on: whatever fails, they are closed again.
         self._steps = 0
         self._name = display_name(self.id)
         self._closed = self._brief = False
@@ -95,6 +97,8 @@ class GymnasiumEnvironment(Environment):
         except BaseException:
             self.close()
             raise
+
+        # Gymnasium's own vector classes return checked arrays; others are checked here.
         by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
         self._step_vector: Callable[[Any], Any] = by_class[self.vectorization]
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
@@ -109,6 +113,8 @@ class GymnasiumEnvironment(Environment):
             texts.warn(self._name, left_out)
         if self.vectorization != "native":
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
+
+        # The way in and out, and what every step is checked against.
         self._observations = Observations(self._vector.single_observation_space, self.num_environments)
         self._outward = Actions(self._vector.single_action_space, as_batch=self.vectorization == "native").outward
         self._check = TimeStepCheck(self._spec, self.num_environments)
@@ -118,8 +124,8 @@ class GymnasiumEnvironment(Environment):
 
     def _unusable(self, error: BaseException) -> errors.UsageError:
         native = self.vectorization == "native"
-        remedy = "use vectorization 'sync' or 'async'" if native else "mend it"
-        raised = f"it raised {tracebacks.described(error)}"
+        remedy = "use vectorization 'sync' or 'async'" if native else "fix it"
+        raised = f"it raised {tracebacks.summarize_error(error)}"
         return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
 
     @classmethod
@@ -142,14 +148,20 @@ class GymnasiumEnvironment(Environment):
 
     def step(self, action: Nest) -> TimeStep:
         action = self._checked_action(action)
+
+        # [B] and [B, *O], copied, since the vector writes over its arrays in the next step.
         self._steps += 1
-        found, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
-        observation = final_observation = self._copied(found)
+        observed, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
+        observation = final_observation = self._copied(observed)
         reward, ended = self._finite(rewards), terminated | truncated
+
+        # In this mode the reset takes a step of its own, in which these rows don't act.
         if self._begins_late:
             previously_ended, self._ended = self._ended, ended
             self._log_step(action, previously_ended if np.count_nonzero(previously_ended) else None, observation)
             return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=~previously_ended)
+
+        # Elsewhere the new episode's first observation comes with the end of the old one.
         any_ended = np.count_nonzero(ended)
         if any_ended:
             observation, final_observation = self._begun(observation, ended, info)
@@ -157,7 +169,7 @@ class GymnasiumEnvironment(Environment):
         return CheckedTimeStep(observation, reward, terminated, truncated, final_observation, acted=self._all.copy())
 
     def _log_step(self, action: Nest, begun: np.ndarray | None, observation: Nest) -> None:
-        """Keeps what `state` tells of: the actions, and what they led to; whoever gets the time step may change its arrays."""
+        """Stores what `state` returns: the actions, and a copy of what they led to, since receivers may change the arrays."""
         if self._log is None:
             return
         self._log.add(action, begun)
@@ -187,9 +199,9 @@ class GymnasiumEnvironment(Environment):
             self._tell_of_length(self._log.longest)
             return {}
         now = {"steps": np.array(self._steps), "ended": self._ended.copy()}
-        return {**self._log.state(), **now, **self._shown(self._copy_of(self._observation))}
+        return {**self._log.state(), **now, **self._observation_arrays(self._copy_of(self._observation))}
 
-    def _shown(self, observation: Nest) -> dict[str, np.ndarray]:
+    def _observation_arrays(self, observation: Nest) -> dict[str, np.ndarray]:
         """Returns the arrays of an observation by the names that they have in a checkpoint, "observation/camera/left"."""
         pairs = zip(leaves_of(self._spec.observation), pairs_of(self._spec.observation, observation), strict=True)
         return {f"observation/{path}" if path else "observation": array for path, (_, array) in pairs}
@@ -212,16 +224,20 @@ class GymnasiumEnvironment(Environment):
 
     def restore(self, state: dict[str, np.ndarray]) -> Nest:
         if self._log is None:
-            raise self._fault("its own vector class keeps its state to itself, so there is none to restore.")
+            raise self._fault("its own vector class keeps its state to itself, so it can't be restored.")
+
+        # The rows play their episodes again during the next reset.
         replays = [(episode, self._outward(actions)) for episode, actions in self._log.restore(state)]
         self._vector.set_attr("replaying", replays)  # type: ignore[attr-defined]
         observation = self._observed(self._ask(self._reset_vector, seed=int(state["seed"]))[0])
+
+        # An episode that had just ended is reset by the step after it, which is made up for here.
         if self._begins_late:
             self._ended = np.array(state["ended"], np.bool_)
             self._vector.set_attr("standing", self._ended.tolist())  # type: ignore[attr-defined]
             self._ask(self._step_vector, self._outward(blank(self._spec.action, self.num_environments)))
         self._steps = int(state["steps"])
-        if not all(np.array_equal(array, state[name]) for name, array in self._shown(observation).items()):
+        if not all(np.array_equal(array, state[name]) for name, array in self._observation_arrays(observation).items()):
             raise self._fault("played again from its seeds and actions, it shows something else than it did in the run.")
         self._observation = self._copy_of(observation)
         return observation
@@ -267,17 +283,17 @@ class GymnasiumEnvironment(Environment):
             )
         return declared
 
-    def _step_native(self, action: Any) -> Any:
-        """Returns what a step of somebody else's vector class returned, in the shapes and dtypes of Gymnasium's own."""
-        found, reward, terminated, truncated, info = self._vector.step(action)
+    def _step_native(self, action: Nest) -> Any:
+        """Returns what a step of a foreign vector class returned, in the shapes and dtypes of Gymnasium's own."""
+        observed, reward, terminated, truncated, info = self._vector.step(action)
         rows = self.num_environments
         ends = as_ends(terminated, rows, "terminated"), as_ends(truncated, rows, "truncated")
-        return self._observations.conformed(found), as_rewards(reward, rows), *ends, info
+        return self._observations.conformed(observed), as_rewards(reward, rows), *ends, info
 
-    def _reset_vector(self, **arguments: Any) -> Any:
-        return self._vector.reset(**arguments)
+    def _reset_vector(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return self._vector.reset(seed=seed, options=options)
 
-    def _ask(self, function: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+    def _ask(self, function: Callable[..., Any], *positional: object, **named: object) -> Any:
         try:
             return function(*positional, **named)
         except gymnasium.error.DependencyNotInstalled as error:
@@ -287,12 +303,12 @@ class GymnasiumEnvironment(Environment):
         except BaseException as error:
             if guard.is_interrupt(error):
                 raise
-            raise self._fault(f"it raised {tracebacks.told(error)}") from error
+            raise self._fault(f"it raised {tracebacks.describe_error(error)}") from error
 
     def _fault(self, what: str) -> errors.EnvironmentFault:
         return failure(self._name, self._steps, what)
 
-    def _checked_action(self, action: Any) -> Nest:
+    def _checked_action(self, action: Nest) -> Nest:
         """Returns actions `[B, *A]` of the spec's dtype, choices counted from 0."""
         try:
             return self._check.action(action)
@@ -305,23 +321,26 @@ class GymnasiumEnvironment(Environment):
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 
-    def _observed(self, found: Any) -> Nest:
+    def _observed(self, observed: object) -> Nest:
         """Returns a copy of the observations of all rows, as agents see them, checked."""
-        return self._copied(self._ask(self._observations.conformed, found))
+        return self._copied(self._ask(self._observations.conformed, observed))
 
-    def _copied(self, found: Any, rows: np.ndarray | None = None) -> Nest:
+    def _copied(self, observed: object, rows: np.ndarray | None = None) -> Nest:
         try:
-            return self._observations.copied(found, rows)
+            return self._observations.copied(observed, rows)
         except errors.EnvironmentFault as error:
             raise self._fault(str(error)) from error
 
     def _begun(self, observation: Nest, ended: np.ndarray, info: dict[str, Any]) -> tuple[Nest, Nest]:
         """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""
+        # Rows whose observation is replaced, [n].
         rows = np.flatnonzero(ended)
         if self._mode is AutoresetMode.DISABLED:
             fresh = self._observed(self._ask(self._reset_vector, options={"reset_mask": ended.copy()})[0])
             begun = map_space(lambda _, array: array[rows], self._spec.observation, fresh)
             return self._with(observation, rows, begun), observation
+
+        # Observations are already the new episode's; what the actions led to comes apart from them.
         if "final_obs" not in info:
             raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")
         finals = self._copied(self._ask(self._observations.of_rows, info["final_obs"], rows), rows)
@@ -330,7 +349,7 @@ class GymnasiumEnvironment(Environment):
     def _with(self, observation: Nest, rows: np.ndarray, part: Nest) -> Nest:
         """Returns a copy of an observation of all rows, with those of some rows put in."""
 
-        def put(_: Any, whole: np.ndarray, some: np.ndarray) -> np.ndarray:
+        def put(_: object, whole: np.ndarray, some: np.ndarray) -> np.ndarray:
             array = whole.copy()
             array[rows] = some
             return array

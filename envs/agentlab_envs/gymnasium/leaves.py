@@ -1,4 +1,4 @@
-"""Gymnasium's spaces of one array each, as agentlab has them: a table by class."""
+"""Converts Gymnasium's spaces of single arrays to agentlab's: a table by class."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Kind:
 
     Attributes:
         numbers: returns the range of a space's numbers, as the environment itself has them.
-        shown: returns what agents see of it.
+        observed: returns what agents see of it.
         taken: returns how agents act on it.
         show: returns what makes of the environment's numbers those that agents see, given a space and what its observations
             are called; None where they are the same.
     """
 
     numbers: Callable[[Any], Array]
-    shown: Callable[[Any], Space]
+    observed: Callable[[Any], Space]
     taken: Callable[[Any], Space]
     show: Callable[[Any, str], Show | None] = lambda _, __: None
 
@@ -53,10 +53,11 @@ def _symbol(space: Discrete) -> Space:
 
 
 def _one_hot(space: Discrete, name: str) -> Show:
-    """Returns what makes one-hot codes of symbols."""
+    """Returns a function that makes one-hot codes of symbols."""
     values = np.arange(space.start, space.start + space.n)
 
-    def show(array: np.ndarray, rows: Any) -> np.ndarray:
+    def show(array: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        # [N, values] bool; a row without a match is no symbol of the space.
         matches = array[:, None] == values
         known = matches.any(1)
         if not known.all():
@@ -78,7 +79,7 @@ def _choices(space: MultiDiscrete) -> Space:
 
 
 def _from_zero(space: MultiDiscrete, _: str) -> Show | None:
-    """Returns what counts choices from 0, in one axis."""
+    """Returns a function that counts choices from 0, in one axis."""
     if not np.any(space.start) and len(space.shape) == 1:
         return None
     return lambda array, _: (array - space.start).reshape(len(array), -1)
@@ -101,7 +102,7 @@ KINDS: dict[type[gymnasium.Space], Kind] = {
 
 
 def kind_of(space: gymnasium.Space) -> Kind | None:
-    """Returns what agentlab makes of a space; None where that is nothing."""
+    """Returns how agentlab represents a space; None if it doesn't support it."""
     return next((kind for cls, kind in KINDS.items() if isinstance(space, cls)), None)
 
 
@@ -111,7 +112,7 @@ def are_known(space: gymnasium.Space) -> bool:
 
 
 def known(space: gymnasium.Space) -> Kind:
-    """Returns what agentlab makes of a space that it knows."""
+    """Returns how agentlab represents a space that it supports."""
     kind = kind_of(space)
     if kind is None:
         raise TypeError(f"{space} is no space of agentlab's")

@@ -1,4 +1,4 @@
-"""From an id and arguments to a Gymnasium vector environment and its spec, or to the one sentence that says why not."""
+"""Makes a Gymnasium vector environment and its spec from an id and arguments, or raises an error that says why not."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def _not_made(id: str, arguments: dict[str, Any], error: BaseException, render_m
         return f"{name} has no pictures to show: its constructor takes no render_mode {render_mode!r}."
     if isinstance(error, (gymnasium.error.Error, errors.EnvironmentFault)):
         return f"{name} cannot be made: {str(error).rstrip('.')}."
-    given = f" with the arguments {arguments}" if arguments else ""
+    clause = f" with the arguments {arguments}" if arguments else ""
     cause = error.__cause__ or error  # Gymnasium raises a longer one of the same type
-    return f"{name} cannot be made{given}: {tracebacks.told(cause)}."
+    return f"{name} cannot be made{clause}: {tracebacks.describe_error(cause)}."
 
 
 def _is_of_pictures(error: BaseException) -> bool:
@@ -69,14 +69,14 @@ def _is_of_pictures(error: BaseException) -> bool:
     return isinstance(error, TypeError) and ("render_mode" in text or "takes no arguments" in text)
 
 
-def imported_modules(id: Any, arguments: Any) -> list[str]:
+def imported_modules(id: object, arguments: object) -> list[str]:
     """Returns the modules that are imported for an id such as "module:ID", and for the id of the old gym package in it or among
     the arguments."""
     texts = [id, *_texts(arguments)]
     return [text.partition(":")[0].rpartition("/")[2] for text in texts if isinstance(text, str) and ":" in text]
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: object) -> list[str]:
     """Returns all texts in nested tables and lists."""
     if isinstance(value, str):
         return [value]
@@ -95,12 +95,15 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
     Raises:
         UsageError: a space is of a kind that agentlab does not know.
     """
+    # The time limit, as registered or as it was set for this one.
     limit = None
     if vector.spec is not None:
         limit = vector.spec.kwargs.get("max_episode_steps", vector.spec.max_episode_steps)
     observations, actions = vector.single_observation_space, vector.single_action_space
     _check_size(id, observations, "shows observations")
     _check_size(id, actions, "takes actions")
+
+    # Spaces that agentlab doesn't know, with the wrapper that makes them known.
     if (stranger := _stranger(observations)) is not None:
         raise errors.UsageError(
             f"{display_name(id)} shows observations from a {_name(observations)} space, where agentlab takes {SUPPORTED}"
@@ -111,13 +114,15 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
             f"{display_name(id)} takes actions from a {_name(actions)} space, where agentlab gives those of {SUPPORTED}"
             f"{stranger}; {advice.on_actions(id, arguments)}"
         )
-    observation = nests.map_leaves(lambda leaf: leaves.known(leaf).shown(leaf), observations)
+
+    # The same as agentlab's own spaces; Gymnasium writes -1 for no limit.
+    observation = nests.map_leaves(lambda leaf: leaves.known(leaf).observed(leaf), observations)
     action = nests.map_leaves(lambda leaf: leaves.known(leaf).taken(leaf), actions)
     return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
 
 
 def _stranger(space: gymnasium.Space) -> str | None:
-    """Returns how the sentence about a space with a part that agentlab does not know goes on; None if it knows all."""
+    """Returns the rest of a sentence about a space with a part that agentlab does not know; None if it knows all."""
     strangers = [(path, leaf) for path, leaf in nests.leaves_of(space).items() if leaves.kind_of(leaf) is None]
     if not strangers:
         return None
@@ -134,14 +139,14 @@ def _check_size(id: str, space: gymnasium.Space, what: str) -> None:
     shapes = [leaf.shape for leaf in spaces.values() if leaves.kind_of(leaf) is not None and 0 in (leaf.shape or ())]
     if shapes or not spaces:
         which = f"of shape {shapes[0]}, which hold no number" if shapes else "without any part"
-        raise errors.UsageError(f"{display_name(id)} {what} {which}; expected at least one. Mend the environment's space.")
+        raise errors.UsageError(f"{display_name(id)} {what} {which}; expected at least one. Fix the environment's space.")
 
 
 def _unknown(id: str, name: str) -> str:
     if name != id:
         return (
             f"The environment was given as an object ({name}), which lasted as long as the process that was given it. Register "
-            f"one by the same name to go on: gymnasium.register({id!r}, {name})."
+            f"one by the same name to continue: gymnasium.register({id!r}, {name})."
         )
     return f"No Gymnasium environment named {id!r}. {advice.on_unknown(id)}"
 
@@ -155,6 +160,8 @@ def _old_gym(id: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     layer, _, old_id = id.partition("/")
     arguments = dict(arguments)
     old_id = old_id or arguments.pop("env_id", "")
+
+    # The layer and the packages that it needs.
     if layer not in OLD_LAYERS or not old_id:
         known = " or ".join(f"'{name}/ID'" for name in OLD_LAYERS)
         raise errors.UsageError(f"{id!r} names no environment of the old gym package; write {known}, ID being gym's.")

@@ -1,4 +1,4 @@
-"""Masks of allowed actions, which Gymnasium environments put into their infos, as an entry of the observation."""
+"""Masks of allowed actions, taken from the infos of Gymnasium environments and added to the observation."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def mask_space(env: gymnasium.Env, source: str) -> MultiBinary | None:
     """
     if source == "none" or MASK in (nests.parts_of(env.observation_space) or {}):
         return None
+
+    # Entries of a mask: one for every value of every choice.
     width = next((width for kind, width in WIDTHS.items() if isinstance(env.action_space, kind)), None)
     if width is None and source == "info":
         raise errors.UsageError(
@@ -49,12 +51,12 @@ def with_mask(space: gymnasium.Space, mask: gymnasium.Space) -> Dict:
     return Dict({**(nests.parts_of(space) or {OBSERVATION: space}), MASK: mask})
 
 
-def join(observation: Any, mask: Any) -> dict[str, Any]:
+def join(observation: object, mask: object) -> dict[str, Any]:
     """Returns an observation with a mask."""
     return {**(observation if isinstance(observation, dict) else {OBSERVATION: observation}), MASK: mask}
 
 
-def mask_of(info: Any) -> Any:
+def mask_of(info: object) -> Any:
     """Returns the mask in an info, several choices' behind each other; None where there is none."""
     mask = info.get(MASK) if isinstance(info, dict) else None
     if isinstance(mask, tuple):

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces of several parts, Dict and Tuple, as agentlab has them: mappings of names to arrays."""
+"""Converts values of Gymnasium's Dict and Tuple spaces to mappings of names to arrays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS: dict[type[gymnasium.Space], Kind] = {
 
 
 def kind_of(space: gymnasium.Space) -> Kind | None:
-    """Returns what is special about a space of several parts; None of another one."""
+    """Returns how to handle a space of several parts; None for any other space."""
     return next((kind for cls, kind in KINDS.items() if isinstance(space, cls)), None)
 
 
@@ -71,7 +71,7 @@ def named(space: gymnasium.Space) -> gymnasium.Space:
     return space if parts is None else Dict({name: named(part) for name, part in parts.items()})
 
 
-def gather(space: gymnasium.Space, value: Any, leaf: Leaf, name: str, path: str = "") -> Nest:
+def gather(space: gymnasium.Space, value: Nest, leaf: Leaf, name: str, path: str = "") -> Nest:
     """Returns a value of a space as a mapping, or as one array if the space has no parts.
 
     Args:
@@ -87,6 +87,8 @@ def gather(space: gymnasium.Space, value: Any, leaf: Leaf, name: str, path: str 
     kind = kind_of(space)
     if kind is None:
         return leaf(space, value, path)
+
+    # The same names in any order, each with a value of its own.
     parts = kind.parts(space)
     if list(parts) != (keys := _keys(value)) and set(parts) != set(keys):
         raise errors.EnvironmentFault(
@@ -95,18 +97,18 @@ def gather(space: gymnasium.Space, value: Any, leaf: Leaf, name: str, path: str 
     return {str(key): gather(part, value[key], leaf, name, joined(path, str(key))) for key, part in parts.items()}
 
 
-def _keys(value: Any) -> list[Any]:
+def _keys(value: object) -> list[Any]:
     if isinstance(value, Mapping):
         return list(value)
     return list(range(len(value))) if isinstance(value, (tuple, list, np.ndarray)) else []
 
 
-def _listed(value: Any, keys: list[Any]) -> str:
+def _listed(value: object, keys: list[Any]) -> str:
     return f"the entries {keys}" if keys else f"no entries but a {type(value).__name__}"
 
 
 def spread(space: gymnasium.Space, value: Nest) -> Any:
-    """Returns what `gather` made a mapping of."""
+    """Returns the inverse of `gather`."""
     kind = kind_of(space)
     if kind is None:
         return value

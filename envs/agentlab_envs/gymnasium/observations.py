@@ -1,4 +1,4 @@
-"""From what a vector environment shows to observations, and from actions to what it takes: checked and copied."""
+"""Converts a vector environment's observations to agentlab's, and actions to the environment's: checked and copied."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class _Leaf:
         kind, name = leaves.known(space), entry_name("observation", path)
         return cls(space.dtype, Numbers(kind.numbers(space), name), kind.show(space, name))
 
-    def copied(self, found: np.ndarray, rows: Any = None) -> np.ndarray:
+    def copied(self, values: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Returns a copy of the environment's numbers `[N, *shape]`, checked, as agents see them."""
-        array = np.array(found, self.dtype)
+        array = np.array(values, self.dtype)
         self.numbers.check(array, rows)
         return array if self.show is None else self.show(array, rows)
 
 
 class Observations:
-    """What agents see of a vector environment's observations.
+    """Converts a vector environment's observations to what agents see.
 
     Args:
         space: of one row.
@@ -57,10 +57,10 @@ class Observations:
         single = self._leaves.get("")  # as of most environments, which are spared a walk through the parts at every step
         self.copied: Callable[..., Nest] = self._copied if single is None else single.copied
 
-    def _copied(self, found: Nest, rows: Any = None) -> Nest:
-        return nests.gather(self._named, found, lambda _, array, path: self._leaves[path].copied(array, rows), "observation")
+    def _copied(self, observed: Nest, rows: np.ndarray | None = None) -> Nest:
+        return nests.gather(self._named, observed, lambda _, array, path: self._leaves[path].copied(array, rows), "observation")
 
-    def conformed(self, found: Any, rows: Any = None) -> Nest:
+    def conformed(self, observed: object, rows: np.ndarray | None = None) -> Nest:
         """Returns a vector's observations, of all rows or of some, as a mapping of arrays `[N, *shape]`, or one array.
 
         Raises:
@@ -68,11 +68,11 @@ class Observations:
         """
         form = self._form if rows is None else former(self._space, (len(rows),), np.asarray)
         try:
-            return form(found)
+            return form(observed)
         except EnvironmentFault as fault:
             raise EnvironmentFault(f"its vector class {fault}") from fault
 
-    def of_rows(self, finals: Any, rows: np.ndarray) -> Nest:
+    def of_rows(self, finals: Nest, rows: np.ndarray) -> Nest:
         """Returns a vector's `final_obs` of some rows, conformed.
 
         Raises:
@@ -82,7 +82,7 @@ class Observations:
         return self.conformed(nests.stack(self._space, values), rows)
 
 
-def _of_row(space: gymnasium.Space, finals: Any, row: int) -> Any:
+def _of_row(space: gymnasium.Space, finals: Nest, row: int) -> Any:
     """Returns an element of `final_obs`; Gymnasium's own vector classes make of mappings a mapping of arrays."""
     if isinstance(finals, dict) and row not in finals and isinstance(space, Dict):
         return {key: _of_row(part, finals[key], row) for key, part in space.spaces.items()}
@@ -90,7 +90,7 @@ def _of_row(space: gymnasium.Space, finals: Any, row: int) -> Any:
 
 
 class Actions:
-    """What a vector environment takes for the actions of the spec.
+    """Converts actions of the spec to those of a vector environment.
 
     Args:
         space: Gymnasium's, of one row.
@@ -105,6 +105,8 @@ class Actions:
         self._taken = {path: leaves.known(leaf).taken(leaf) for path, leaf in nests.leaves_of(space).items()}
         self._as_batch = as_batch
         self._dtype = space.dtype
+
+        # Actions of one array, which most are, need no walk through a mapping.
         single = self._taken.get("")
         self.outward: Callable[[Nest], Any] = self._several
         if single is not None:

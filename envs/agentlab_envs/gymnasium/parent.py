@@ -1,4 +1,4 @@
-"""A worker process lives no longer than its parent, however that ended and whatever the worker is doing."""
+"""Ends a worker process with its parent, however the parent ended and whatever the worker is doing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
-from agentlab.system import threads
+from agentlab.system.processes import threads
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 ORPHAN_SECONDS = 1.0  # between a worker's looks at whether its parent still lives, where the system doesn't see to it

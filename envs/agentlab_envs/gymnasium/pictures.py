@@ -1,8 +1,6 @@
-"""Pictures as Gymnasium environments draw them, brought to the one form that agentlab shows."""
+"""Converts pictures of Gymnasium environments to one format."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +9,7 @@ from agentlab import errors
 CHANNELS = (1, 3, 4)  # grey, red-green-blue, and the same with an opacity that is left out
 
 
-def picture(frames: Any) -> np.ndarray | None:
+def picture(frames: object) -> np.ndarray | None:
     """Returns the picture of row 0, `[height, width, 3]` uint8; None where a window shows it.
 
     Args:
@@ -23,6 +21,8 @@ def picture(frames: Any) -> np.ndarray | None:
     frame = frames[0] if isinstance(frames, (tuple, list)) and frames else None
     if frame is None:
         return None
+
+    # [height, width, channels], grey pictures with one channel.
     array = np.asarray(frame)
     array = array[..., None] if array.ndim == 2 else array
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] not in CHANNELS or 0 in array.shape:

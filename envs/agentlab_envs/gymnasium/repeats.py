@@ -1,4 +1,4 @@
-"""Whether an environment, given the same seed and the same actions, does the same again: tried out, not believed."""
+"""Tests whether an environment is deterministic: the same seed and actions must give the same time steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from agentlab import errors
 from agentlab.environment import Environment
 from agentlab.foreign.guard import guarded
-from agentlab.spec import EnvironmentSpec, MultiDiscrete, random_values
+from agentlab.spec import EnvironmentSpec, random_values
 from agentlab.spec.environment_spec import MASK
 from agentlab.types import Nest, TimeStep
 from agentlab_envs.gymnasium.workers import Hung
@@ -23,7 +23,7 @@ SECONDS = 1.0  # to spend on the first part at most
 
 
 def why_not(make: Callable[[], Environment]) -> str:
-    """Returns why an environment of one row can't be brought to where another was, as a clause; empty if it can.
+    """Returns why an environment of one row can't be restored to another's state, as a clause; empty if it can.
 
     Args:
         make: returns a new one, which is closed here.
@@ -33,6 +33,7 @@ def why_not(make: Callable[[], Environment]) -> str:
     """
     with contextlib.ExitStack() as closing:
         try:
+            # The second one is brought to the first one's state and given the same actions.
             first, second = (_made(make, closing) for _ in range(2))
             state, actions, seen = _play(first)
             again: list[Any] = [second.restore(state), *(second.step(action) for action in actions)]
@@ -55,6 +56,8 @@ def _made(make: Callable[[], Environment], closing: contextlib.ExitStack) -> Env
 def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[Nest], list[Any]]:
     """Returns the state somewhere in an episode, and the actions and what they led to after that."""
     generator, deadline = np.random.default_rng(0), time.monotonic() + SECONDS
+
+    # Into a second episode if there is time: a state in the first may be right by accident.
     timestep, episodes, since = environment.reset(1), 0, 0
     for _ in range(STEPS):
         timestep = environment.step(_action(environment.spec, timestep, generator))
@@ -63,6 +66,8 @@ def _play(environment: Environment) -> tuple[dict[str, np.ndarray], list[Nest], 
             episodes, since = episodes + 1, 0
         if (episodes and since >= AFTER) or time.monotonic() > deadline:
             break
+
+    # What the state has to lead to.
     state, actions, seen = environment.state(), [], [timestep.observation]
     for _ in range(AFTER):
         actions.append(_action(environment.spec, timestep, generator))
@@ -75,13 +80,13 @@ def _action(spec: EnvironmentSpec, timestep: TimeStep, generator: np.random.Gene
     """Returns random actions of one row, among those that are allowed."""
     if not spec.has_mask:
         return random_values(spec.action, 1, generator)
-    sizes = spec.action.sizes if isinstance(spec.action, MultiDiscrete) else (spec.action.num_values,)  # type: ignore[union-attr]
+    sizes = spec.action.sizes or (spec.action.num_values or 1,)  # type: ignore[union-attr]
     allowed = np.split(timestep.observation[MASK][0], np.cumsum(sizes)[:-1])
     choices = [generator.choice(np.flatnonzero(part) if part.any() else len(part)) for part in allowed]
     return np.array(choices, spec.action.dtype).reshape(1, *spec.action.shape)  # type: ignore[union-attr]
 
 
-def _same(seen: Any, again: Any) -> bool:
+def _same(seen: Nest, again: Nest) -> bool:
     if isinstance(seen, TimeStep) and isinstance(again, TimeStep):
         parts = ("observation", "reward", "terminated", "truncated")
         return all(_same(getattr(seen, part), getattr(again, part)) for part in parts)

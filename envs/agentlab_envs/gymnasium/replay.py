@@ -1,4 +1,4 @@
-"""Gymnasium environments keep their state to themselves; from its seed and its actions, an episode can be played again."""
+"""Replays episodes from their seeds and actions, since Gymnasium environments don't expose their state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def episode_seed(seed: int, episode: int) -> int:
 
 
 class EpisodeLog:
-    """Which episode each row is in, and the actions taken in it; those of episodes that have ended are forgotten.
+    """The number of each row's episode, and the actions taken in it.
 
     It is of bounded size: of an episode longer than `longest` steps the first are forgotten, and until it ends there is no
     state from which the episodes could be played again.
@@ -49,7 +49,7 @@ class EpisodeLog:
         self.begin(0)
 
     def begin(self, seed: int) -> None:
-        """Starts anew, each row in its episode 0."""
+        """Starts again, each row in its episode 0."""
         self._seed = seed
         self._actions = np.empty((FIRST_ROOM, self._rows), self._dtype)
         self._forgotten = 0  # steps before those in `_actions`
@@ -61,12 +61,16 @@ class EpisodeLog:
         """Copies a step's actions `[B, *A]`; `begun` `[B]` bool are the rows that it led to a new episode, None if none."""
         if self._count == len(self._actions):
             self._make_room()
+
+        # The next record; one field for each array of the actions.
         if self._paths:
             for path, (_, array) in zip(self._paths, pairs_of(self._space, action), strict=True):
                 self._actions[path][self._count] = array
         else:
             self._actions[self._count] = action
         self._count += 1
+
+        # From here on, only what these rows do in their new episodes is needed to play them again.
         if begun is not None:
             self._starts[begun] = self._forgotten + self._count
             self._episodes[begun] += 1
@@ -91,6 +95,7 @@ class EpisodeLog:
 
         It is to be whole. Entries of actions that are mappings are named by their paths, "actions/camera/left".
         """
+        # What each row did in its present episode, [lengths[row], *A].
         begins = self._starts - self._forgotten
         taken = [self._actions[begin : self._count, row] for row, begin in enumerate(begins.tolist())]
         lengths = self._count - begins
@@ -110,22 +115,25 @@ class EpisodeLog:
         return [f"actions/{path}" for path in self._paths]
 
     def ranges(self) -> dict[str, Range]:
-        """Returns what the numbers of those can be, by the same names."""
+        """Returns the ranges of those numbers, by the same names."""
         counts = {"episodes": COUNT, "lengths": Range(0, self.longest)}
         return {"seed": HOST_SEED, **counts, **ranges_of(self._space, "actions")}
 
     def restore(self, state: dict[str, np.ndarray]) -> list[tuple[int, Nest]]:
-        """Goes on from where `state` was taken; returns what each row is to play again: its episode and the actions `[n, *A]`.
+        """Continues from where `state` was taken; returns what each row has to replay: its episode and the actions `[n, *A]`.
 
         Raises:
             EnvironmentFault: it is not such a state.
         """
+        # The log comes from a file, so its sizes are checked before memory is allocated.
         seed, episodes, lengths = (_array(state, name) for name in ("seed", "episodes", "lengths"))
         actions = self._recorded(state)
         if actions is None or not self._are_sound(seed, episodes, lengths, actions):
             raise errors.EnvironmentFault(f"The checkpoint holds no log of the episodes of {self._rows} environments.")
         longest = int(lengths.max())
         free_memory.check_free(longest * self._rows * self._dtype.itemsize, "The log of the episodes", "run")
+
+        # [lengths[row]] records by row, all ending at the same step as when they were taken.
         self.begin(int(seed))
         by_row = [taken.copy() for taken in np.split(actions, np.cumsum(lengths)[:-1])]
         self._actions = np.zeros((max(FIRST_ROOM, longest), self._rows), self._dtype)
@@ -144,6 +152,8 @@ class EpisodeLog:
         if not self._paths:
             actions = _array(state, "actions")
             return actions if _are_like(actions, self._dtype) else None
+
+        # One record from an array for each path, all of the same length.
         entries = {path: _array(state, name) for path, name in zip(self._paths, self._names(), strict=True)}
         fit = all(_are_like(array, self._dtype[path]) for path, array in entries.items())
         if not fit or len({len(array) for array in entries.values()}) != 1:

@@ -35,8 +35,8 @@ OLD_GYM = (
 
 
 class Row(gymnasium.Wrapper):
-    """One environment inside its vector: seeds each episode, so that it can be played again; names its row in faults; copies
-    what may be overwritten; drops infos nobody reads, but for masks of actions.
+    """One environment inside its vector. Seeds each episode, so that it can be replayed; names its row in faults; copies
+    what may be overwritten; drops infos except for masks of actions.
 
     Its spaces are those of `nests.named`: mappings where the environment has a Tuple, without entries of observations that are
     text. It runs where the environment does, which may be a worker process, and raises only what crosses back from there.
@@ -60,15 +60,19 @@ class Row(gymnasium.Wrapper):
         super().__init__(env)
         self._inner = env.observation_space, env.action_space
         self._mask = masks.mask_space(env, mask)
+
+        # The spaces outside: mappings of arrays, without texts, with the mask if there is one.
         self._form: Callable[[Any], Nest] | None = None
         self.texts = texts.paths_of(self._inner[0])
-        shown = texts.without(self._inner[0]) if self.texts else self._inner[0]
-        if leaves.are_known(shown):  # others are refused by whoever looks at them
-            self._form = self._former(shown)
-            space = nests.named(shown)
-            self.observation_space = space if self._mask is None else masks.with_mask(space, self._mask)
+        space = texts.without(self._inner[0]) if self.texts else self._inner[0]
+        if leaves.are_known(space):  # others are refused elsewhere
+            self._form = self._former(space)
+            named = nests.named(space)
+            self.observation_space = named if self._mask is None else masks.with_mask(named, self._mask)
         if leaves.are_known(self._inner[1]):
             self.action_space = nests.named(self._inner[1])
+
+        # What a reset needs: the seed of every episode follows from the run's and the episode's number.
         self._is_several = nests.kind_of(self._inner[1]) is not None
         self._seed: int | None = None
         self._episode = 0
@@ -87,6 +91,8 @@ class Row(gymnasium.Wrapper):
                 raise errors.EnvironmentFault(f"row {self.row}'s reset returned {_counted(answer)}{_expected('reset')}")
             observation, info = answer
             self._check_mask(info)
+
+            # Playing again, up to where the state was taken.
             for action in () if replayed is None else replayed[1]:
                 observation, _, _, _, info = self.env.step(self._spread(action) if self._is_several else action)
         except BaseException as error:
@@ -94,7 +100,7 @@ class Row(gymnasium.Wrapper):
         self._observation = self._checked(observation, info)
         return self._observation, {}
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Nest) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         if self.standing is not None:
             ended, self.standing = self.standing, None
             return self._observation, 0.0, ended, False, {}
@@ -104,18 +110,20 @@ class Row(gymnasium.Wrapper):
             )
         except BaseException as error:
             raise self._fault(error, "step") from error
+
+        # Gymnasium allows any number-like reward and truth value; the loop gets float and bool.
         ends = as_end(terminated, self.row, "terminated"), as_end(truncated, self.row, "truncated")
         return self._checked(observation, info), as_reward(reward, self.row), *ends, {}
 
-    def _former(self, shown: gymnasium.Space) -> Callable[[Any], Nest]:
-        """Returns what makes of the environment's observations those of the space `shown`."""
-        form = former(shown)
-        return (lambda found: form(texts.cut(self._inner[0], found))) if self.texts else form
+    def _former(self, space: gymnasium.Space) -> Callable[[Any], Nest]:
+        """Returns a function that converts the environment's observations to those of `space`."""
+        form = former(space)
+        return (lambda observed: form(texts.cut(self._inner[0], observed))) if self.texts else form
 
-    def _spread(self, action: Any) -> Any:
+    def _spread(self, action: Nest) -> Any:
         return nests.spread(self._inner[1], action)
 
-    def _checked(self, observation: Any, info: Any) -> Nest:
+    def _checked(self, observation: object, info: object) -> Nest:
         """Returns a copy of an observation of the right shapes and kinds of numbers, with the mask if there are masks."""
         if self._form is None:
             return observation
@@ -125,12 +133,12 @@ class Row(gymnasium.Wrapper):
         except errors.EnvironmentFault as fault:
             raise errors.EnvironmentFault(f"row {self.row} {fault}") from fault.__cause__
 
-    def _allowed(self, info: Any, space: MultiBinary) -> np.ndarray:
+    def _allowed(self, info: object, space: MultiBinary) -> np.ndarray:
         """Returns the mask in an info; all actions are allowed where there is none, as at an episode's end."""
         mask = masks.mask_of(info)
         return np.ones(space.shape, np.int8) if mask is None else Form(space, path=MASK).array(mask)
 
-    def _check_mask(self, info: Any) -> None:
+    def _check_mask(self, info: object) -> None:
         if self._mask is not None and masks.mask_of(info) is None:
             raise errors.EnvironmentFault(
                 f"row {self.row}'s reset returned an info without {MASK!r}; set environment.action_mask to 'none' if "
@@ -144,13 +152,13 @@ class Row(gymnasium.Wrapper):
             return error
         if misshapen := _misshapen(error, method):
             return errors.EnvironmentFault(f"row {self.row}'s {method} {misshapen}")
-        return errors.EnvironmentFault(f"row {self.row} raised {tracebacks.told(error)}")
+        return errors.EnvironmentFault(f"row {self.row} raised {tracebacks.describe_error(error)}")
 
 
 class Rows(SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv` of `Row`s, with a step that takes a quarter of the time.
 
-    Gymnasium's looks up the kind of space anew at every step, and collects infos.
+    Gymnasium's looks up the kind of space at every step, and collects infos.
 
     Args:
         make: returns a new environment.
@@ -166,6 +174,7 @@ class Rows(SyncVectorEnv):
             made.append(Row(make(), mask))
             return made[-1]
 
+        # What was made before one that fails holds processes and windows: close it.
         try:
             super().__init__([make_row] * count, copy=False, autoreset_mode=mode)
         except BaseException:
@@ -177,13 +186,16 @@ class Rows(SyncVectorEnv):
         self._next_step = mode is AutoresetMode.NEXT_STEP
         self._same_step = mode is AutoresetMode.SAME_STEP
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Nest) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
-        found: Any = self._observations
-        put = functools.partial(_put, found) if isinstance(found, dict) else found.__setitem__
+        # Observations go straight into the vector's array; rewards and ends are [B].
+        observations: Any = self._observations
+        put = functools.partial(_put, observations) if isinstance(observations, dict) else observations.__setitem__
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
+
+        # Row after row; where an episode ends decides what happens next, by autoreset mode.
         for row, env in enumerate(self.envs):
             if self._next_step and self._autoreset_envs[row]:
                 put(row, env.reset()[0])
@@ -195,10 +207,10 @@ class Rows(SyncVectorEnv):
             put(row, observation)
         if self._next_step:
             self._autoreset_envs = terminated | truncated
-        return found, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
+        return observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
 
-    def close(self, **_: Any) -> None:
-        """Closes all environments, also when one doesn't close.
+    def close(self, **_: object) -> None:
+        """Closes all environments, even if one fails to close.
 
         Raises:
             EnvironmentFault: one didn't.
@@ -206,6 +218,8 @@ class Rows(SyncVectorEnv):
         if self.closed:
             return
         self.closed = True
+
+        # Close all rows first, then say which failed.
         reasons = []
         for row, env in enumerate(self.envs):
             try:
@@ -213,12 +227,12 @@ class Rows(SyncVectorEnv):
             except BaseException as error:
                 if guard.is_interrupt(error):
                     raise
-                reasons.append(f"row {row} raised {tracebacks.told(error)}")
+                reasons.append(f"row {row} raised {tracebacks.describe_error(error)}")
         if reasons:
             raise errors.EnvironmentFault(f"{'; '.join(reasons)}.")
 
 
-def _counted(answer: Any) -> str:
+def _counted(answer: object) -> str:
     return f"{len(answer)} values" if isinstance(answer, (tuple, list)) else f"one value of type {type(answer).__name__}"
 
 
@@ -228,16 +242,19 @@ def _expected(method: str) -> str:
 
 
 def _misshapen(error: BaseException, method: str) -> str:
-    """Returns what is wrong if a method has not the form that Gymnasium's have; empty if something else is.
+    """Returns what is wrong if a method doesn't have the signature of Gymnasium's; empty if it does.
 
     It was Gymnasium's wrappers or ours that raised then, not the environment.
     """
+    # The innermost frame: an error raised inside the environment is its own business.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
     if where != __name__ and where.partition(".")[0] != "gymnasium":
         return ""
+
+    # Python's wording is all there is to tell a wrong form from another TypeError.
     text = str(error)
     if "unexpected keyword argument" in text:
         return f"takes no {text.rpartition(' ')[2]}, as Gymnasium's does. {OLD_GYM}."
@@ -246,9 +263,9 @@ def _misshapen(error: BaseException, method: str) -> str:
     return f"returned {returned}{_expected(method)}" if "unpack" in text else ""
 
 
-def _put(found: Nest, row: int, observation: Nest) -> None:
+def _put(observations: Nest, row: int, observation: Nest) -> None:
     """Writes one row's observation into those of all."""
-    for name, array in found.items():
+    for name, array in observations.items():
         if isinstance(array, dict):
             _put(array, row, observation[name])
         else:
@@ -256,7 +273,7 @@ def _put(found: Nest, row: int, observation: Nest) -> None:
 
 
 class Form:
-    """The shape and the kind of numbers of one array of observations.
+    """The shape and dtype of one array of observations.
 
     Args:
         space: of one observation.
@@ -271,16 +288,20 @@ class Form:
         self.dtype: Any = space.dtype
         self.name = entry_name("observation", path)
 
-    def array(self, found: Any, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
-        """Returns what an environment showed as an array, a new one by default.
+    def array(self, observed: object, make: Callable[[Any], np.ndarray] = np.array) -> np.ndarray:
+        """Returns an environment's observation as an array, a new one by default.
 
         Raises:
             EnvironmentFault: its shape or kind of numbers is another; the message is a clause without a subject.
         """
         try:
-            array = make(found)
+            array = make(observed)
         except (ValueError, TypeError) as error:  # lists of different lengths
-            raise errors.EnvironmentFault(f"returned an {self.name} that is no array: {errors.first_line(error)}.") from error
+            raise errors.EnvironmentFault(
+                f"returned an {self.name} that is not an array: {errors.first_line(error)}."
+            ) from error
+
+        # Numbers may be of a narrower dtype, but never of another shape or kind.
         if array.shape == self.shape and (array.dtype == self.dtype or np.can_cast(array.dtype, self.dtype, "same_kind")):
             return array
         raise errors.EnvironmentFault(
@@ -290,8 +311,8 @@ class Form:
 
 
 def former(space: gymnasium.Space, lead: Shape = (), make: Callable[[Any], np.ndarray] = np.array) -> Callable[[Any], Nest]:
-    """Returns what makes of an environment's observations a mapping of arrays, or one array, see `Form`."""
+    """Returns a function that converts an environment's observations to a mapping of arrays, or one array, see `Form`."""
     forms = {path: Form(leaf, lead, path) for path, leaf in nests.leaves_of(space).items()}
     if "" in forms and nests.kind_of(space) is None:
-        return forms[""].array if make is np.array else lambda found: forms[""].array(found, make)
-    return lambda found: nests.gather(space, found, lambda _, value, path: forms[path].array(value, make), "observation")
+        return forms[""].array if make is np.array else lambda observed: forms[""].array(observed, make)
+    return lambda observed: nests.gather(space, observed, lambda _, value, path: forms[path].array(value, make), "observation")

@@ -1,10 +1,9 @@
-"""Entries of observations that are text, which models can't read: they are left out."""
+"""Leaves out entries of observations that are text, which models can't read."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -40,7 +39,7 @@ def _is_text(space: gymnasium.Space) -> bool:
     return bool(dtypes) and all(isinstance(dtype, np.dtype) and dtype.kind == "U" for dtype in dtypes)
 
 
-def cut(space: gymnasium.Space, observation: Any) -> Nest:
+def cut(space: gymnasium.Space, observation: object) -> Nest:
     """Returns an observation of a space without the entries that are text; raises EnvironmentFault as `nests.gather`."""
     return _entries(without(space), nests.gather(space, observation, lambda _, value, __: value, "observation"))
 

@@ -1,4 +1,4 @@
-"""What runs in a worker process: one environment, asked through a pipe."""
+"""The worker process: one environment, called through a pipe."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper, write_to_shared_memory
 
 from agentlab import errors
 from agentlab.system import tracebacks
+from agentlab.types import Nest
 from agentlab_envs.gymnasium.parent import end_with_parent
 from agentlab_envs.gymnasium.rows import Row
 
@@ -29,6 +31,7 @@ def work(
 
     Signals that a terminal or a service sends to all processes of a program are the parent's to act on.
     """
+    # Signals and the pipe's other end belong to the parent.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: None)
@@ -49,6 +52,7 @@ def _answer_all(make: Callable[[], Servant], row: int, pipe: Connection) -> None
         made.append(make())
         return made[0].spaces()
 
+    # The first answer, the spaces, is sent unasked; then one answer for each request, in order.
     _send(pipe, row, MADE, *_tried(row, serve))
     command = "" if made else "close"
     while command != "close":
@@ -65,20 +69,20 @@ def _tried(row: int, function: Callable[[], Any]) -> tuple[str, Any]:
     except errors.EnvironmentFault as fault:
         return FAULT, str(fault)
     except BaseException as error:
-        return FAULT, f"row {row} raised {tracebacks.told(error)}"
+        return FAULT, f"row {row} raised {tracebacks.describe_error(error)}"
 
 
-def _send(pipe: Connection, row: int, number: int, kind: str, result: Any) -> None:
+def _send(pipe: Connection, row: int, number: int, kind: str, result: object) -> None:
     try:
         pipe.send((number, kind, result))
     except OSError:
         raise
     except Exception as error:  # what can't be pickled
-        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {tracebacks.told(error)}"))
+        pipe.send((number, FAULT, f"row {row} returned what can't cross between processes: {tracebacks.describe_error(error)}"))
 
 
 class Servant:
-    """An environment and where its observations go.
+    """An environment and the shared memory of its observations.
 
     Args:
         env: to be asked.
@@ -99,7 +103,7 @@ class Servant:
         return self._space, self._env.action_space
 
     def answer(self, command: str, data: Any) -> Any:
-        """Returns what the environment answers to "reset", "step", "render", "set" or "close"."""
+        """Returns the environment's answer to "reset", "step", "render", "set" or "close"."""
         if command == "step":
             return self._step(data)
         if command == "reset":
@@ -109,7 +113,7 @@ class Servant:
             return setattr(self._env, *data)
         return self._env.render() if command == "render" else self._env.close()
 
-    def _step(self, action: Any) -> tuple[Any, Any, Any, Any]:
+    def _step(self, action: Nest) -> tuple[Any, Any, Any, Any]:
         """Returns reward, terminated, truncated, and where the next episode has begun, what the last one ended with."""
         observation, reward, terminated, truncated, _ = self._env.step(action)
         final = None
@@ -118,5 +122,5 @@ class Servant:
         self._show(observation)
         return reward, terminated, truncated, final
 
-    def _show(self, observation: Any) -> None:
+    def _show(self, observation: np.ndarray) -> None:
         write_to_shared_memory(self._space, self._row, observation, self._memory)

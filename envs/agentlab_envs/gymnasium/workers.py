@@ -1,4 +1,4 @@
-"""Gymnasium environments each in a process: asked with a time limit, told of when they fail or die, never left behind."""
+"""Gymnasium environments each in a process: called with a time limit, reported when they fail or die, never left behind."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_share
 
 from agentlab import errors
 from agentlab.foreign import guard
-from agentlab.system.patience import Patience
+from agentlab.system.processes.patience import Patience
+from agentlab.types import Nest
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium.parent import start
 from agentlab_envs.gymnasium.rows import Row
 from agentlab_envs.gymnasium.worker import FAULT, MADE, MISSING, work
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
-FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed: that is to be told soon
+FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed, which should be reported soon
 END_SECONDS = 1.0  # that a process may take to end once its environment is closed
 
 
 class Hung(errors.EnvironmentFault):
-    """A worker takes longer to answer than it may."""
+    """A worker has not answered in time."""
 
 
 class Workers(VectorEnv):
@@ -60,6 +61,8 @@ class Workers(VectorEnv):
                 "this process is daemonic, as those of multiprocessing.Pool are, and may start none of its own; use "
                 "vectorization 'sync', or concurrent.futures.ProcessPoolExecutor"
             )
+
+        # The state of the vector; answers carry the number of their request.
         self.num_envs, self._mode, self._seconds, self._mask = count, mode, seconds, mask
         self.processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
@@ -67,10 +70,12 @@ class Workers(VectorEnv):
         self._failed = False
         self._ended = np.zeros(count, np.bool_)
         self._end = Finalize(self, _kill, (self.processes,), exitpriority=0)  # before Python itself would wait for them
+
+        # One environment of this process tells the spaces, and how long the others may take to be made.
         began = time.monotonic()
         self._describe(gymnasium.make(id, **arguments))
         if not leaves.are_known(self.single_observation_space):
-            return  # whoever looks at the spaces refuses them; not all have a shared memory
+            return  # they are refused elsewhere; not all have a shared memory
         try:
             self._start(self._maker(arguments), MAKE_SECONDS + count * (time.monotonic() - began))
         except BaseException:
@@ -78,7 +83,7 @@ class Workers(VectorEnv):
             raise
 
     def _describe(self, env: gymnasium.Env) -> None:
-        """Takes from one environment, which is closed again, what is the same of all."""
+        """Reads from one environment, which is closed again, what all have in common."""
         self.metadata = {**env.metadata, "autoreset_mode": self._mode}
         self.render_mode, self.spec = env.render_mode, env.spec
         row = Row(env, self._mask)
@@ -89,11 +94,12 @@ class Workers(VectorEnv):
         guard.close(env.spec.id if env.spec is not None else str(env), env.close, guard.BRIEF_SECONDS)
 
     def _maker(self, arguments: dict[str, Any]) -> Callable[[], gymnasium.Env]:
-        """Returns what makes an environment, also in a process in which its id is not registered."""
+        """Returns a function that makes an environment, even in a process in which its id is not registered."""
         registered = gymnasium.registry[self.spec.id]  # type: ignore[union-attr]
         return lambda: gymnasium.make(copy.deepcopy(registered), **arguments)
 
     def _start(self, make: Callable[[], gymnasium.Env], seconds: float) -> None:
+        # Observations live in shared memory, so that only rewards and ends go through the pipes.
         context: Any = multiprocessing.get_context()
         memory = create_shared_memory(self.single_observation_space, self.num_envs, context)
         self._observations = read_from_shared_memory(self.single_observation_space, memory, self.num_envs)
@@ -105,6 +111,8 @@ class Workers(VectorEnv):
             theirs.close()
             self._pipes.append(ours)
             self.processes.append(process)
+
+        # All rows must agree with the spaces of this process.
         ours_are = self.single_observation_space, self.single_action_space
         for row, spaces in enumerate(self._answers(range(self.num_envs), seconds)):
             if spaces != ours_are:
@@ -119,11 +127,14 @@ class Workers(VectorEnv):
         self._ended[rows] = False
         return self._observations, {}
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Nest) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
+        # Rows whose episode has ended are reset instead, in mode next_step.
         late = self._ended if self._mode is AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, np.bool_)
         requests = [("reset", (None, None)) if late[row] else ("step", actions[row]) for row in range(self.num_envs)]
         answers = self._ask(range(self.num_envs), requests)
+
+        # Rewards and ends [B]; observations are in the shared memory already.
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
@@ -138,12 +149,12 @@ class Workers(VectorEnv):
         """Returns the picture of row 0."""
         return tuple(self._ask([0], [("render", None)]))
 
-    def set_attr(self, name: str, values: Any) -> None:
+    def set_attr(self, name: str, values: object) -> None:
         """Sets an attribute of every `Row`: to one of `values` each, if they are a list."""
         values = values if isinstance(values, (list, tuple)) else [values] * self.num_envs
         self._ask(range(self.num_envs), [("set", (name, value)) for value in values])
 
-    def close(self, *, seconds: float = guard.CLOSE_SECONDS, **_: Any) -> None:
+    def close(self, *, seconds: float = guard.CLOSE_SECONDS, **_: object) -> None:
         """Closes the environments and ends the processes, by force where one doesn't answer within so many seconds.
 
         Raises:
@@ -152,6 +163,8 @@ class Workers(VectorEnv):
         if self.closed:
             return
         self.closed = True
+
+        # Ask all rows first, so that they close side by side.
         rows = range(len(self.processes))
         try:
             self._send(rows, [("close", None)] * len(rows))
@@ -203,6 +216,7 @@ class Workers(VectorEnv):
 
     def _collect(self, rows: Iterable[int], seconds: float) -> list[tuple[int, str, Any]]:
         """Returns the answers to the request under way, of those rows that answer."""
+        # Who answered, who didn't in time, and whose process has died.
         patience, answers, silent, dead = Patience(seconds), [], [], []
         for row in rows:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -14,6 +14,7 @@ from agentlab.environment import DeviceEnvironment
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.spec.vocabulary import Bytes, Characters, Vocabulary
 from agentlab.system.ranges import Range
+from agentlab.types import Nest, Seed, Tensor
 from agentlab_envs.text import texts
 
 NOT_JUDGED = -1  # the target at a position where no answer is right or wrong
@@ -31,22 +32,22 @@ class Streams:
         position: of the window's first character.
     """
 
-    begin: Any
-    end: Any
-    position: Any
+    begin: Tensor
+    end: Tensor
+    position: Tensor
 
 
 @attrs.define(slots=False, eq=False)
 class Text(DeviceEnvironment):
-    """A text, read in windows of T characters; reward 1 for each character that follows and is named right.
+    """A text in windows of T characters; reward 1 for each next character that is named correctly.
 
     The observation is a window `[T]` int64 of character numbers. Read as "streams", the text is cut into as many stretches as
     there are environments side by side, and each reads its own from window to window; an episode is one reading of a stretch,
-    so a model's state is carried through it and begins anew at the wrap. An action `[T]` names the character after each
+    so a model's state is carried through it and is reset at the wrap. An action `[T]` names the character after each
     position. Every character but the text's first is asked for once in a reading; positions of a last window that stick out of
     the stretch have the target -1 and are not judged.
 
-    Read in "random" windows (drawn anew each time) or "every" window (in order, one position further each time), an action `[]`
+    Read in "random" windows (new draws each time) or "every" window (in order, one position further each time), an action `[]`
     names the one character after the window, and each window is an episode of its own.
 
     The vocabulary is that of the training split. Characters that only other splits have are number 0, "unseen".
@@ -79,7 +80,7 @@ class Text(DeviceEnvironment):
             raise ValueError(f"'validation' and 'test' must leave something to train on: {self.validation} and {self.test}")
 
     @functools.cached_property
-    def _split(self) -> tuple[Vocabulary, Any]:
+    def _split(self) -> tuple[Vocabulary, Tensor]:
         """The vocabulary and the split's numbers `[N]`, read when they are first asked for.
 
         The numbers are one tensor on the device, which compiled loops capture; small ones are kept small.
@@ -107,8 +108,8 @@ class Text(DeviceEnvironment):
         vocabulary = self._split[0]
         size = vocabulary.size
         answers = Discrete(size, shape=(self.window,) if self.windows == "streams" else ())
-        shown = Array((self.window,), "int64", 0, size - 1)
-        return EnvironmentSpec("text", shown, answers, target=answers, num_episodes=self._once(), vocabulary=vocabulary)
+        space = Array((self.window,), "int64", 0, size - 1)
+        return EnvironmentSpec("text", space, answers, target=answers, num_episodes=self._once(), vocabulary=vocabulary)
 
     def _once(self) -> int | None:
         """Returns how many episodes read the text through once: of streams, as many as are to be read side by side."""
@@ -116,18 +117,20 @@ class Text(DeviceEnvironment):
             return max(1, min(STRETCHES, (self._length - 1) // self.window))
         return self._length - self.window if self.windows == "every" else None
 
-    def initial(self, seed: Any, batch: int) -> Any:
+    def initial(self, seed: Seed, batch: int) -> Nest:
         if self.windows == "streams":
             bounds = np.arange(batch + 1) * (self._length - 1) // batch
             self._check_length(self._length, batch * self.window + 1, f"a window of {self.window} for each of {batch} streams")
             begin, end = (tf.constant(bound, tf.int64) for bound in (bounds[:-1], bounds[1:]))
             return Streams(begin, end, begin)
+
+        # A window needs one character more than it shows: the last answer.
         choices = self._length - self.window
         if self.windows == "random":
             return self._single(seeds.integers(seed, [batch], choices))
         return self._single(tf.range(batch, dtype=tf.int64) % choices)
 
-    def restart(self, state: Streams, seed: Any) -> Any:
+    def restart(self, state: Streams, seed: Seed) -> Nest:
         rows = state.position.shape[0]
         if self.windows == "random":
             return self.initial(seed, rows)
@@ -135,7 +138,7 @@ class Text(DeviceEnvironment):
             return self._single((state.begin + rows) % (self._length - self.window))
         return attrs.evolve(state, position=state.begin)
 
-    def transition(self, state: Streams, action: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    def transition(self, state: Streams, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         following = attrs.evolve(state, position=state.position + self.window)
         if self.windows != "streams":
             target = self._at(following.position)
@@ -149,17 +152,17 @@ class Text(DeviceEnvironment):
         place = Range(0, self._length)
         return Streams(place, place, place)
 
-    def observe(self, state: Streams) -> Any:
+    def observe(self, state: Streams) -> Nest:
         return self._at(self._places(state))
 
-    def _places(self, state: Streams) -> Any:
+    def _places(self, state: Streams) -> Tensor:
         return state.position[:, tf.newaxis] + tf.range(self.window, dtype=tf.int64)
 
-    def _at(self, places: Any) -> Any:
+    def _at(self, places: Tensor) -> Tensor:
         """Returns the character numbers at `places`, int64; beyond the end the last one's."""
         return tf.cast(tf.gather(self._split[1], tf.minimum(places, self._length - 1)), tf.int64)
 
-    def _single(self, position: Any) -> Streams:
+    def _single(self, position: Tensor) -> Streams:
         return Streams(position, position + self.window, position)
 
     def _read(self) -> str | bytes:
@@ -168,6 +171,7 @@ class Text(DeviceEnvironment):
         Raises:
             UsageError: it cannot be read, is no text, or is empty.
         """
+        # Bytes of every file; a text that was passed itself counts as one.
         scale = MEMORY[self.units]
         contents = texts.contents(self.path, scale) if self.text is None else {"given": self._encoded(self.text)}
         if not any(contents.values()):

@@ -1,4 +1,4 @@
-"""Where texts come from: a file or folder of one's own, or a corpus that can be had everywhere."""
+"""Where texts come from: a file or folder of your own, or a corpus that is available everywhere."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ def contents(path: str, scale: int = 1) -> dict[str, bytes]:
         if name not in CORPORA:
             raise errors.UsageError(errors.unknown("corpus", name, CORPORA))
         return {path: CORPORA[name]()}
+
+    # A file or all files of a folder, read once and without following links out of it.
     limits.check_path(path)
     reader, place = _Reader(scale), pathlib.Path(path)
     try:
@@ -81,7 +83,7 @@ def decoded(data: bytes, name: str) -> str:
 
 
 class _Reader:
-    """Reads files one after another, as long as what they take together as numbers fits into memory.
+    """Reads files as long as their contents, as numbers, fit into memory together.
 
     Args:
         scale: bytes of memory for a byte of text.
@@ -124,8 +126,8 @@ def _read(file: pathlib.Path) -> bytes:
 def _nietzsche() -> bytes:
     """Returns the text of Keras's character-level LSTM example, from the user's data folder, the cache, or the network."""
     folder = os.environ.get(FOLDER)
-    given = pathlib.Path(folder or "", NIETZSCHE)
-    place = given if folder and given.is_file() else cache() / NIETZSCHE
+    path = pathlib.Path(folder or "", NIETZSCHE)
+    place = path if folder and path.is_file() else cache() / NIETZSCHE
     if place.is_file():
         return _verified(_read(place), str(place))
     data = _verified(_download(NIETZSCHE_URL), NIETZSCHE_URL)
@@ -198,6 +200,8 @@ def _python_docs() -> bytes:
         raise errors.UsageError(
             f"This Python has no source file of {module}; set environment.path to a text of your own, such as a UTF-8 file."
         )
+
+    # The one assignment in the module is a dictionary of texts.
     tree = ast.parse(_read(pathlib.Path(file)))
     topics = next(node.value for node in tree.body if isinstance(node, ast.Assign))
     return "\n".join(text for _, text in sorted(ast.literal_eval(topics).items())).encode()

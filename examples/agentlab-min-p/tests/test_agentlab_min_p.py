@@ -1,4 +1,4 @@
-"""The contract's tests, and draws that can be told beforehand."""
+"""The contract's tests, and draws that are known in advance."""
 
 import math
 

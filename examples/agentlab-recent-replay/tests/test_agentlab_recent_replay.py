@@ -1,4 +1,4 @@
-"""The contract's tests, and batches that can be told beforehand."""
+"""The contract's tests, and batches that are known in advance."""
 
 import numpy as np
 import pytest

@@ -28,8 +28,8 @@ PROJECTIONS = {
 
 def test_projections_by_hand(compiled):
     returns, probabilities, expected = (np.float32(column) for column in zip(*PROJECTIONS.values(), strict=True))
-    found = compiled(lambda *both: projected(*both, 0.0, 2.0))(tf.constant(returns), tf.constant(probabilities))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    result = compiled(lambda *both: projected(*both, 0.0, 2.0))(tf.constant(returns), tf.constant(probabilities))
+    np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("minimum", "maximum", "atoms"), [(-10.0, 10.0, 51), (0.0, 1.0, 2), (-0.3, 70.0, 7)])
@@ -37,11 +37,11 @@ def test_a_projection_keeps_the_mean_within_the_support(minimum, maximum, atoms)
     generator = np.random.default_rng(0)
     returns = generator.uniform(minimum, maximum, (20, atoms)).astype(np.float32)
     probabilities = generator.dirichlet(np.ones(atoms), 20).astype(np.float32)
-    found = projected(tf.constant(returns), tf.constant(probabilities), minimum, maximum).numpy()
-    np.testing.assert_allclose(found.sum(1), 1.0, rtol=1e-5)
-    assert (found >= 0).all()
+    result = projected(tf.constant(returns), tf.constant(probabilities), minimum, maximum).numpy()
+    np.testing.assert_allclose(result.sum(1), 1.0, rtol=1e-5)
+    assert (result >= 0).all()
     support = np.linspace(minimum, maximum, atoms)
-    np.testing.assert_allclose(found @ support, (returns * probabilities).sum(1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(result @ support, (returns * probabilities).sum(1), rtol=1e-4, atol=1e-4)
 
 
 LOG2, LOG3 = np.log(2.0), np.log(3.0)

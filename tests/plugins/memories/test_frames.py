@@ -250,8 +250,8 @@ def test_the_bytes_are_those_of_the_variables(kind):
     for capacity, rows in ((10, 1), (1_000, 3)):
         layout = make_layout(SPEC, rows)
         held = variables_of(kind(layout, capacity)).values()
-        found = sum(np.prod(variable.shape) * variable.dtype.size for variable in held)
-        assert found - kind.num_bytes(layout, capacity) in range(8 * DEPTH * rows + 17)  # counters
+        total = sum(np.prod(variable.shape) * variable.dtype.size for variable in held)
+        assert total - kind.num_bytes(layout, capacity) in range(8 * DEPTH * rows + 17)  # counters
 
 
 def test_what_does_not_fit_is_refused_before_it_is_allocated(monkeypatch):
@@ -282,15 +282,15 @@ def test_free_memory_is_what_the_system_and_the_container_leave(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "space",
     [Array((4,)), Array((4, 84, 84)), Array((84,), "uint8"), Array((84, 80, 3), "uint8"), Array((10, 10, 4), "uint8")],
     ids=str,
 )
-def test_what_is_no_stack_of_frames_is_refused(shown):
+def test_what_is_no_stack_of_frames_is_refused(space):
     memory = UniformReplay(100, observations="frames")
     with pytest.raises(errors.UsageError) as failure:
-        memory.build(make_layout(EnvironmentSpec("other", shown, Discrete(2))))
+        memory.build(make_layout(EnvironmentSpec("other", space, Discrete(2))))
     assert str(failure.value) == (
         "Frame replay stores stacks of frames [frames, height, width] of uint8; environment 'other' shows a "
-        f"{shown}. Choose memory.observations='whole', or preprocess the frames."
+        f"{space}. Choose memory.observations='whole', or preprocess the frames."
     )

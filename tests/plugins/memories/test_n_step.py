@@ -73,10 +73,10 @@ def test_environments_do_not_mix_by_hand():
     for turn, (ended, rewards) in enumerate([((False, True), (1, 10)), ((False, False), (2, 20)), ((False, False), (4, 40))]):
         step = steps_from([2 * turn, 2 * turn + 1], rewards, (False, False), ended)
         ring.add(*tensors((step, np.arange(2))))
-    found = read(ring, range(6))
-    assert found[2] == [2, 10, 4, 40, 4, 40]
-    assert found[3] == [0.5, 1, 0.5, 0.5, 1, 1]
-    assert found[4] == [2.5, 1.5, 4.5, 5.5, 4.5, 5.5]
+    rows = read(ring, range(6))
+    assert rows[2] == [2, 10, 4, 40, 4, 40]
+    assert rows[3] == [0.5, 1, 0.5, 0.5, 1, 1]
+    assert rows[4] == [2.5, 1.5, 4.5, 5.5, 4.5, 5.5]
     assert [int(bound) for bound in ring.bounds()] == [0, 4]
 
 
@@ -88,9 +88,9 @@ def test_rows_that_were_only_being_reset_are_not_stored(compiled, ended):
     step = attrs.evolve(step, acted=np.array([True, True, True, False, True, True]))
     count = compiled(ring.add)(*tensors((step, np.arange(6) % 2)))
     assert (int(count), int(ring.added())) == (5, 5)
-    found = read(ring, range(5))
-    assert found[0] == [0, 1, 2, 4, 5]
-    assert found[2] == [2, 10 if ended else 30, 4, 4, 40]
+    rows = read(ring, range(5))
+    assert rows[0] == [0, 1, 2, 4, 5]
+    assert rows[2] == [2, 10 if ended else 30, 4, 4, 40]
 
 
 @attrs.frozen
@@ -152,15 +152,15 @@ def test_n_steps_are_those_of_a_walk(case, data):
         columns = ([getattr(step, name) for step in steps] for name in ("number", "reward", "terminated", "ended"))
         happened = attrs.evolve(steps_from(*columns), acted=np.array(acted))
         ADD[case](*tensors((happened, np.array(row, np.int64))))
-    kept = range(max(number - ring.capacity, 0), number)
-    found = read(ring, [index % ring.capacity for index in kept])
-    expected = [walked(histories[where[index][0]], where[index][1], ring.request) for index in kept]
-    assert found[0] == list(kept)
-    assert list(zip(*found[2:], strict=True)) == [steps[:3] for steps in expected]
+    present = range(max(number - ring.capacity, 0), number)
+    returned = read(ring, [index % ring.capacity for index in present])
+    expected = [walked(histories[where[index][0]], where[index][1], ring.request) for index in present]
+    assert returned[0] == list(present)
+    assert list(zip(*returned[2:], strict=True)) == [steps[:3] for steps in expected]
     begin, end = (int(bound) for bound in ring.bounds())
-    assert begin == kept.start
+    assert begin == present.start
     if number > (ring.request.num_steps - 1) * rows:
-        assert all(steps[3] for index, steps in zip(kept, expected, strict=True) if index < end), "whole, or ended"
+        assert all(steps[3] for index, steps in zip(present, expected, strict=True) if index < end), "whole, or ended"
 
 
 def test_only_whole_ones_are_drawn():

@@ -50,7 +50,7 @@ def test_a_tree_by_hand(compiled, size):
     put, search = compiled(tree.put), compiled(tree.find)
 
     def find(*values):
-        return [found.numpy().tolist() for found in search(eighths(*values))]
+        return [slots.numpy().tolist() for slots in search(eighths(*values))]
 
     put(entries(3, 0, 1), weights(5.0, 1.0, 2.0))  # stretches 0 to 1, 1 to 3, and 3 to 8; entry 2 has none
     assert find(0.0, 0.99, 1.0, 2.99, 3.0, 7.99) == [[0, 0, 1, 1, 3, 3], [1, 1, 2, 2, 5, 5]]
@@ -69,44 +69,44 @@ PUT = {
 @given(data=st.data())
 @pytest.mark.quick("1", "17", "4097")
 def test_a_tree_is_a_list_of_weights(size, data):
-    tree, kept = TREES[size], np.zeros(size)
+    tree, reference = TREES[size], np.zeros(size)
     for variable in variables_of(tree).values():
         variable.assign(tf.zeros_like(variable))
     for _ in range(data.draw(st.integers(1, 4))):
         changed = data.draw(st.dictionaries(st.integers(0, size - 1), st.integers(0, 9), min_size=1, max_size=20))
         PUT[size](entries(*changed), weights(*changed.values()))
-        kept[list(changed)] = list(changed.values())
-    ends = np.cumsum(kept)
+        reference[list(changed)] = list(changed.values())
+    ends = np.cumsum(reference)
     if ends[-1]:
         inside = np.arange(0.25, ends[-1], 0.5)
         expected = np.searchsorted(ends, inside, side="right")
-        found, found_weights = tree.find(tf.constant(inside / ends[-1]))
-        np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(found_weights, kept[expected])
+        slots, found_weights = tree.find(tf.constant(inside / ends[-1]))
+        np.testing.assert_array_equal(slots, expected)
+        np.testing.assert_array_equal(found_weights, reference[expected])
 
 
 def test_rounding_never_finds_what_has_no_weight():
     """Weights that can't be added up exactly, points at and beyond the ends of their stretches."""
     generator = np.random.default_rng(0)
-    kept = generator.uniform(0, 1, 5_000).astype(np.float32) ** 20 * (generator.uniform(size=5_000) < 0.01)
+    weights = generator.uniform(0, 1, 5_000).astype(np.float32) ** 20 * (generator.uniform(size=5_000) < 0.01)
     tree = SumTree(5_000)
-    tree.put(tf.range(5_000, dtype=tf.int64), tf.constant(kept))
-    ends = np.cumsum(kept, dtype=np.float64)
+    tree.put(tf.range(5_000, dtype=tf.int64), tf.constant(weights))
+    ends = np.cumsum(weights, dtype=np.float64)
     tried = np.concatenate([np.linspace(0, 1 + 1e-5, 50_000), ends / ends[-1]])
-    found = tree.find(tf.constant(tried))[0].numpy()
-    assert (kept[found] > 0).all()
+    slots = tree.find(tf.constant(tried))[0].numpy()
+    assert (weights[slots] > 0).all()
 
 
 def test_among_a_million_each_has_its_share(compiled):
     """Of a hundred neighbours, as long a stretch of points as their weight; float32 could not tell such points apart."""
-    kept = np.random.default_rng(0).uniform(0.1, 1, 1_000_000).astype(np.float32)
-    tree = SumTree(len(kept))
-    tree.put(tf.range(len(kept), dtype=tf.int64), tf.constant(kept))
-    ends, first, spacing = np.cumsum(kept, dtype=np.float64), 900_000, 0.002
+    weights = np.random.default_rng(0).uniform(0.1, 1, 1_000_000).astype(np.float32)
+    tree = SumTree(len(weights))
+    tree.put(tf.range(len(weights), dtype=tf.int64), tf.constant(weights))
+    ends, first, spacing = np.cumsum(weights, dtype=np.float64), 900_000, 0.002
     tried = np.arange(ends[first], ends[first + 101], spacing) / ends[-1]
-    found = compiled(tree.find)(tf.constant(tried))[0].numpy()
-    lengths = np.bincount(found - first)[2:100] * spacing
-    np.testing.assert_allclose(lengths, kept[first + 2 : first + 100], atol=1.01 * spacing)
+    slots = compiled(tree.find)(tf.constant(tried))[0].numpy()
+    lengths = np.bincount(slots - first)[2:100] * spacing
+    np.testing.assert_allclose(lengths, weights[first + 2 : first + 100], atol=1.01 * spacing)
 
 
 # ---- the memory --------------------------------------------------------------------------------------------------------
@@ -204,8 +204,8 @@ def test_the_weights_exponent_counts_batches(compiled):
     put(memory, [0, 1])
     learn(memory, [0, 1], [0.9375, 3.9375])
     sample = compiled(memory.sample)
-    found = [sample(seeds.at(KEY, step)) for step in range(4)]
-    for batch, exponent in zip(found, [0.0, 0.5, 1.0, 1.0], strict=True):
+    batches = [sample(seeds.at(KEY, step)) for step in range(4)]
+    for batch, exponent in zip(batches, [0.0, 0.5, 1.0, 1.0], strict=True):
         expected = np.array([1.0, 4.0])[batch.place.numpy()] ** -exponent
         np.testing.assert_allclose(batch.weight, expected / expected.max(), rtol=1e-6)
 
@@ -260,7 +260,7 @@ def test_a_trainer_without_priorities_is_refused():
     with pytest.raises(errors.UsageError) as failure:
         agent.learner.prepare()
     assert str(failure.value) == (
-        "Prioritised replay draws by how far off the trainer was on each transition, which this trainer doesn't tell. "
+        "Prioritised replay draws by the trainer's error on each transition, which this trainer doesn't report. "
         "Choose another memory, such as 'replay', or another trainer."
     )
 

@@ -73,10 +73,10 @@ def stored(memory):
     return rows(Step(**{name: held(memory).get(name, ()) for name in LEAVES}, ended=(), acted=()))
 
 
-def in_ring(kept, added, capacity):
+def in_ring(items, added, capacity):
     """Returns a deque's items in the order of slots: number n lies in slot n modulo capacity."""
-    slots = {number % capacity: item for number, item in zip(range(added - len(kept), added), kept, strict=True)}
-    return [slots[slot] for slot in range(len(kept))]
+    slots = {number % capacity: item for number, item in zip(range(added - len(items), added), items, strict=True)}
+    return [slots[slot] for slot in range(len(items))]
 
 
 @pytest.fixture(scope="module", params=[(name, capacity) for name in SPECS for capacity in CAPACITIES], ids=str)
@@ -92,26 +92,26 @@ def test_contents_are_those_of_a_deque(graph_memory, counts):
     spec, memory, add = graph_memory
     for variable in memory.variables().values():
         variable.assign(tf.zeros_like(variable))
-    kept, added = deque(maxlen=memory.capacity), 0
+    items, added = deque(maxlen=memory.capacity), 0
     for count in counts:
         batch = steps_of(spec, added, count)
         add(tf.nest.map_structure(tf.constant, batch))
-        kept.extend(rows(batch))
+        items.extend(rows(batch))
         added += count
-        assert stored(memory)[: len(kept)] == in_ring(kept, added, memory.capacity)
+        assert stored(memory)[: len(items)] == in_ring(items, added, memory.capacity)
     assert memory.variables()["ring/added"].numpy() == added
 
 
 def test_contents_by_every_execution(compiled):
-    spec, kept, added = SPECS["target"], deque(maxlen=5), 0
+    spec, items, added = SPECS["target"], deque(maxlen=5), 0
     memory = make(spec, 5)
     add = compiled(lambda batch: put(memory, batch))
     for count in (3, 3, 8, 3, 8, 8):
         batch = steps_of(spec, added, count)
         add(tf.nest.map_structure(tf.constant, batch))
-        kept.extend(rows(batch))
+        items.extend(rows(batch))
         added += count
-        assert stored(memory)[: len(kept)] == in_ring(kept, added, 5)
+        assert stored(memory)[: len(items)] == in_ring(items, added, 5)
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

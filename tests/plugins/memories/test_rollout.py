@@ -32,10 +32,10 @@ def steps_of(numbers, ended, acted):
     """Returns steps of which every leaf tells the number."""
     numbers = np.asarray(numbers)
     single = np.float32(numbers)
-    shown = {"at": np.stack([single, single + 0.25], axis=1), "of": numbers % 9}
+    nest = {"at": np.stack([single, single + 0.25], axis=1), "of": numbers % 9}
     following = {"at": np.stack([single + 0.5, single + 0.75], axis=1), "of": (numbers + 1) % 9}
     return make_step(
-        *(shown, numbers, single, np.float32(numbers % 2), following),
+        *(nest, numbers, single, np.float32(numbers % 2), following),
         ended=np.asarray(ended, bool),
         acted=np.asarray(acted, bool),
         target=np.int32(numbers % 7),
@@ -70,8 +70,8 @@ def check(batch, numbers, ended, acted):
     """Checks that a batch holds the steps of these numbers `[B, T]`."""
     expected = steps_of(numbers.ravel(), ended.ravel(), acted.ravel())
     for name, leaves in attrs.asdict(expected, recurse=False).items():
-        got, wanted = tf.nest.flatten(getattr(batch, name)), tf.nest.flatten(leaves)
-        for one, other in zip(got, wanted, strict=True):
+        got, expected_leaves = tf.nest.flatten(getattr(batch, name)), tf.nest.flatten(leaves)
+        for one, other in zip(got, expected_leaves, strict=True):
             assert one.shape == (*numbers.shape, *other.shape[1:])
             np.testing.assert_array_equal(one.numpy().reshape(other.shape), other, name)
     assert batch.weight.shape == numbers.shape
@@ -123,13 +123,13 @@ def test_what_it_stores_by_name():
 
 
 @pytest.mark.parametrize(
-    ("request_fields", "shown"), [({}, "draws"), ({"num_steps": 3, "order": "all", "length": 5}, "steps of 3")], ids=str
+    ("request_fields", "wording"), [({}, "draws"), ({"num_steps": 3, "order": "all", "length": 5}, "steps of 3")], ids=str
 )
-def test_other_requests_are_refused(request_fields, shown):
+def test_other_requests_are_refused(request_fields, wording):
     with pytest.raises(errors.UsageError) as failure:
         Rollout().build(make_layout(SPEC, **request_fields))
     assert str(failure.value) == (
-        f"A rollout hands out everything since the last update, in steps of one; the trainer asks for {shown}. "
+        f"A rollout hands out everything since the last update, in steps of one; the trainer asks for {wording}. "
         "Set memory.name=replay."
     )
 

@@ -40,9 +40,9 @@ def linear(weights):
 def test_dueling_by_hand(compiled):
     """Values 2 x + y; advantages x, y and x + y + 3, less their mean."""
     head = Dueling([linear([[2], [1]])], [linear([[1, 0, 1], [0, 1, 1]])], atoms=1)
-    found = compiled(head)(tf.constant([[1.0, 0.0], [3.0, 6.0]]))
+    values = compiled(head)(tf.constant([[1.0, 0.0], [3.0, 6.0]]))
     # value 2, advantages 1 0 1; value 12, advantages 3 6 9
-    np.testing.assert_allclose(found, [[2 + 1 / 3, 2 - 2 / 3, 2 + 1 / 3], [9, 12, 15]], rtol=1e-6)
+    np.testing.assert_allclose(values, [[2 + 1 / 3, 2 - 2 / 3, 2 + 1 / 3], [9, 12, 15]], rtol=1e-6)
 
 
 def test_dueling_of_distributions_by_hand(compiled):
@@ -95,9 +95,9 @@ def test_a_noisy_layer_by_hand(compiled):
         with noise.drawn_from(SEED):
             return layer(inputs), *layer.draw(SEED)
 
-    found, of_inputs, of_outputs = (tensor.numpy() for tensor in called(tf.constant(inputs)))
+    outputs, of_inputs, of_outputs = (tensor.numpy() for tensor in called(tf.constant(inputs)))
     noisy_kernel = kernel + kernel_noise * np.outer(of_inputs, of_outputs)
-    np.testing.assert_allclose(found, inputs @ noisy_kernel + bias + bias_noise * of_outputs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs, inputs @ noisy_kernel + bias + bias_noise * of_outputs, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(compiled(layer)(tf.constant(inputs)), inputs @ kernel + bias, rtol=1e-4, atol=1e-5)
 
 
@@ -132,9 +132,9 @@ def test_what_is_learned_does_not_depend_on_how_many_layers_were_made_before(amp
     """Counted up, noisy_dense_9 and noisy_dense_10 change places in the order of names, by which a graph is rewritten."""
     spec = EnvironmentSpec("picture", Array((10, 10, 4), "float32", 0.0, 1.0), Discrete(6))
     generator = np.random.default_rng(0)
-    shown, following = (tf.constant(generator.random((32, 10, 10, 4), np.float32)) for _ in range(2))
+    observations, following = (tf.constant(generator.random((32, 10, 10, 4), np.float32)) for _ in range(2))
     action, reward = tf.constant(generator.integers(0, 6, 32)), tf.constant(generator.normal(size=32).astype(np.float32))
-    batch = make_batch(shown, action, reward, tf.ones([32]), following)
+    batch = make_batch(observations, action, reward, tf.ones([32]), following)
 
     def learned():
         trainer = DQN(num_atoms=51, optimizer="sgd")
@@ -166,10 +166,10 @@ def test_the_rarest_normal_numbers_are_finite(compiled):
     """The ends and the middle of what a uniform draw can be: one in 2**24 of them would otherwise ruin a network."""
     step = 2.0**-24
     unit = tf.constant([0.0, step, 0.5 - step, 0.5, 1.0 - 2 * step, 1.0 - step])
-    found = compiled(seeds._normal_at)(unit).numpy()
-    assert found[0] == pytest.approx(-5.42, abs=0.02)
-    np.testing.assert_allclose(found, -found[::-1], rtol=1e-5)
-    assert (np.diff(found) > 0).all()
+    values = compiled(seeds._normal_at)(unit).numpy()
+    assert values[0] == pytest.approx(-5.42, abs=0.02)
+    np.testing.assert_allclose(values, -values[::-1], rtol=1e-5)
+    assert (np.diff(values) > 0).all()
 
 
 def test_the_first_amplitudes_are_the_papers():
@@ -241,8 +241,8 @@ def test_pixels_are_scaled_and_stacks_turned_by_hand(compiled):
     model = build_model(NatureCNN(convolutions=((1, 1, 1),), hidden_units=(), channels="first"), spec, 2, 0)
     model.set_weights([np.float32([[[[10], [1]]]]), np.zeros(1), np.eye(2), np.zeros(2)])
     frames = np.uint8([[[[255, 0]], [[51, 102]]]])
-    found = compiled(lambda shown: model(shown))(tf.constant(frames))
-    np.testing.assert_allclose(found, [[10 + 0.2, 0 + 0.4]], rtol=1e-6)
+    outputs = compiled(lambda frame: model(frame))(tf.constant(frames))
+    np.testing.assert_allclose(outputs, [[10 + 0.2, 0 + 0.4]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("settings", [{"dueling": True}, {"noise": 0.5}, {"dueling": True, "noise": 0.5}], ids=str)
@@ -259,20 +259,20 @@ def test_convolutional_networks_take_every_head(kind, settings):
 
 
 @pytest.mark.parametrize(
-    ("observation", "shown"),
+    ("observation", "wording"),
     [
         (Array((4,)), "a float32 array of shape (4,) in -inf to inf"),
         (Array((4, 35, 84), "uint8", 0, 255), "a uint8 array of shape (4, 35, 84) in 0 to 255"),
         (Array((4, 84, 84)), "a float32 array of shape (4, 84, 84) in -inf to inf"),
     ],
 )
-def test_what_is_no_image_is_refused(observation, shown):
+def test_what_is_no_image_is_refused(observation, wording):
     spec = EnvironmentSpec("view", observation, Discrete(2))
     with pytest.raises(errors.UsageError) as failure:
         build_model(NatureCNN(channels="first"), spec, 2, 0)
     assert str(failure.value) == (
         "These convolutions need images [channels, height, width] of numbers from 0 up and 36 pixels or more to a side; "
-        f"environment 'view' shows {shown}. Choose model 'mlp', or set model.convolutions and model.channels."
+        f"environment 'view' shows {wording}. Choose model 'mlp', or set model.convolutions and model.channels."
     )
 
 
@@ -288,5 +288,5 @@ def test_impossible_convolutions_are_refused():
 @pytest.mark.parametrize("model", [{"name": "mlp", "noise": 0.5}, {"name": "cnn", "filters": [4]}, {"name": "cnn-normalized"}])
 def test_pixels_are_taken_as_whole_numbers(model):
     agent = agentlab.make_agent("dqn-minatar-breakout", changes={"model": model})
-    shown = np.random.default_rng(0).integers(0, 2, (5, *agent.spec.observation.shape)).astype(np.uint8)
-    assert agent.act(shown).shape == (5,)
+    observations = np.random.default_rng(0).integers(0, 2, (5, *agent.spec.observation.shape)).astype(np.uint8)
+    assert agent.act(observations).shape == (5,)

@@ -17,7 +17,7 @@ from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete, leaves_of, map_space, pairs_of
 from agentlab.task import part
 from agentlab.tensors import noise
-from agentlab.testing.checks.keras_process import settings_of_keras
+from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab_models.gpt import Block, CachedAttention
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentStack, UnitDropout
@@ -158,9 +158,9 @@ def test_keras_loads_models_in_another_process(tmp_path):
     for index, case in enumerate(CASES):
         model = trained(case)
         model.save(tmp_path / f"{index}.keras")
-        seen, shown = spec_of(case).seen, observations(spec_of(case))
+        seen, arrays = spec_of(case).seen, observations(spec_of(case))
         names = [f"shown/{path}" if path else "shown" for path in leaves_of(seen)]
-        leaves = dict(zip(names, (value for _, value in pairs_of(seen, shown)), strict=True))
+        leaves = dict(zip(names, (value for _, value in pairs_of(seen, arrays)), strict=True))
         np.savez(tmp_path / f"{index}.npz", expected=outputs(model, spec_of(case)), **leaves)
     program = ROOT / "tests" / "helpers" / "loading_models.py"
     loaded = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.loop.gears import DeviceGear
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.registry.plugins import load
 from agentlab.runs import composition
 from agentlab.runs.model_building import build_model
@@ -49,28 +49,28 @@ def test_the_loop_gives_kerass_numbers(tmp_path, execution):
 
 @pytest.mark.slow
 def test_a_trained_model_is_a_plain_keras_model(tmp_path):
-    found = run(tmp_path)
+    trained = run(tmp_path)
     x, y = Images("digits", split="test").arrays()
-    found.model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    loss, accuracy = found.model.evaluate(x, y, verbose=0)
-    evaluation = found.result["evaluation"]
+    trained.model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    loss, accuracy = trained.model.evaluate(x, y, verbose=0)
+    evaluation = trained.result["evaluation"]
     assert evaluation["accuracy"] == evaluation["return_mean"] == pytest.approx(round(accuracy * 360) / 360, abs=1e-12)
     assert evaluation["loss"] == pytest.approx(loss, rel=1e-5)
     assert evaluation["episodes"] == 360
     assert evaluation["accuracy"] > 0.9
     train_x, train_y = Images("digits").arrays()
-    history = found.model.fit(train_x, train_y, epochs=2, verbose=0).history
+    history = trained.model.fit(train_x, train_y, epochs=2, verbose=0).history
     assert history["loss"][-1] < 0.2  # fit goes on from there, not from the beginning
 
 
 def test_the_confusion_matrix_by_hand(tmp_path):
-    found = run(tmp_path, steps=960)
+    trained = run(tmp_path, steps=960)
     x, y = Images("digits", split="test").arrays()
-    answers = found.model.predict(x, verbose=0).argmax(axis=1)
+    answers = trained.model.predict(x, verbose=0).argmax(axis=1)
     expected = np.zeros((10, 10), int)
     for right, answer in zip(y, answers, strict=True):
         expected[right, answer] += 1
-    evaluation = json.loads((found.directory / "result.json").read_text())["evaluation"]
+    evaluation = json.loads((trained.directory / "result.json").read_text())["evaluation"]
     assert evaluation["confusion_matrix"] == expected.tolist()
     assert evaluation["per_class_accuracy"] == pytest.approx(np.diagonal(expected) / expected.sum(axis=1))
     assert 0 < np.trace(expected) < 360
@@ -79,9 +79,9 @@ def test_the_confusion_matrix_by_hand(tmp_path):
 def test_validation_during_training(tmp_path):
     evaluation = {"environment": {"name": "images", "split": "validation", "shuffle": False}, "period": 4_800}
     environment = {"name": "images", "data": "digits", "validation_fraction": 0.2}
-    found = run(tmp_path, environment=environment, evaluation=evaluation)
-    assert found.result["evaluation"]["episodes"] == 287  # a fifth of 1,437, as in training
-    lines = [json.loads(line) for line in (found.directory / "metrics.jsonl").read_text().splitlines()]
+    trained = run(tmp_path, environment=environment, evaluation=evaluation)
+    assert trained.result["evaluation"]["episodes"] == 287  # a fifth of 1,437, as in training
+    lines = [json.loads(line) for line in (trained.directory / "metrics.jsonl").read_text().splitlines()]
     assert all(0 < line["evaluation_accuracy"] <= 1 for line in lines)
     assert lines[-1]["return_mean"] > 0.9  # the accuracy in training
 
@@ -118,17 +118,17 @@ def squares(y_true, y_pred):
 @pytest.mark.quick("object")
 def test_losses_and_metrics_of_ones_own(tmp_path, loss):
     metrics = [Wrong(), "accuracy", "SparseTopKCategoricalAccuracy"]
-    found = run(tmp_path, trainer={"loss_function": loss, "metrics": metrics, "learning_rate": 0.003})
-    evaluation = found.result["evaluation"]
+    trained = run(tmp_path, trainer={"loss_function": loss, "metrics": metrics, "learning_rate": 0.003})
+    evaluation = trained.result["evaluation"]
     assert evaluation["wrong"] == 360 - round(evaluation["accuracy"] * 360)
     assert 0.85 < evaluation["accuracy"] <= evaluation["sparse_top_k_categorical_accuracy"]
     x, y = Images("digits", split="test").arrays()
-    assert evaluation["loss"] == pytest.approx(np.mean(squares(y, found.model(x))), rel=1e-5)
+    assert evaluation["loss"] == pytest.approx(np.mean(squares(y, trained.model(x))), rel=1e-5)
 
 
 def test_metrics_begin_anew_at_each_evaluation(tmp_path):
-    found = run(tmp_path, trainer={"metrics": [Wrong()], "learning_rate": 0.003}, evaluation={"period": 4_800})
-    evaluation = found.result["evaluation"]
+    trained = run(tmp_path, trainer={"metrics": [Wrong()], "learning_rate": 0.003}, evaluation={"period": 4_800})
+    evaluation = trained.result["evaluation"]
     assert evaluation["wrong"] == 360 - round(evaluation["accuracy"] * 360)
 
 
@@ -177,8 +177,8 @@ def test_every_style_learns(tmp_path, name):
         {"hidden_units": [32]} if "mlp" in name else {"filters": [8], "kernel_size": 3, "hidden_units": 32, "dropout": 0.1}
     )
     changes = {**SMALL, "model": {"name": name, **settings}}
-    found = agentlab.run("classifier-digits", 0, changes, run_dir=tmp_path / "run")
-    assert found.result["evaluation"]["accuracy"] > 0.9
+    trained = agentlab.run("classifier-digits", 0, changes, run_dir=tmp_path / "run")
+    assert trained.result["evaluation"]["accuracy"] > 0.9
 
 
 def test_a_network_that_does_not_fit_is_told(tmp_path):
@@ -224,11 +224,11 @@ def test_control_flow_on_tensors_compiles(tmp_path, make, compiled):
     weights = {}
     trainer = {"loss_function": deciding, "learning_rate": 0.01}
     for execution in ("eager", compiled):
-        found = run(
+        trained = run(
             tmp_path, execution, make(), execution=execution, steps=32 * 10, trainer=trainer, evaluation={"episodes": 20}
         )
-        weights[execution] = found.model.get_weights()
-        lines = [json.loads(line) for line in (found.directory / "metrics.jsonl").read_text().splitlines()]
+        weights[execution] = trained.model.get_weights()
+        lines = [json.loads(line) for line in (trained.directory / "metrics.jsonl").read_text().splitlines()]
         assert lines[-1]["loss"] < 2.3  # of ten classes at first
     for ours, eager in zip(weights[compiled], weights["eager"], strict=True):
         np.testing.assert_allclose(ours, eager, rtol=1e-3, atol=1e-4)
@@ -237,7 +237,7 @@ def test_control_flow_on_tensors_compiles(tmp_path, make, compiled):
 def test_auto_picks_xla_for_dense_layers_and_a_graph_for_convolutions():
     picked = {}
     for name in ("mlp", "cnn", "cnn-subclassed"):
-        task = agentlab.task.changed(composition.find_task("classifier-digits"), {"model": {"name": name}})
+        task = agentlab.configuration.changed(composition.find_task("classifier-digits"), {"model": {"name": name}})
         environment = composition.build_environment(task.environment, task.num_environments)
         picked[name] = composition.build_agent(task, 0, environment.spec, None, "device").execution
     assert picked == {"mlp": "xla", "cnn": "graph", "cnn-subclassed": "graph"}
@@ -250,15 +250,15 @@ def test_auto_picks_xla_for_dense_layers_and_a_graph_for_convolutions():
 def test_learning_from_a_replay(tmp_path):
     memory = {"name": "replay", "capacity": 1_000, "batch_size": 32}
     trainer = {"learning_starts": 320, "update_period": 32, "learning_rate": 0.003}
-    found = run(tmp_path, memory=memory, trainer=trainer)
-    assert found.result["evaluation"]["accuracy"] > 0.9
-    assert found.result["updates"] == (9_600 - 320) // 32 + 1
+    trained = run(tmp_path, memory=memory, trainer=trainer)
+    assert trained.result["evaluation"]["accuracy"] > 0.9
+    assert trained.result["updates"] == (9_600 - 320) // 32 + 1
 
 
 @pytest.mark.slow
 def test_dqn_learns_to_classify_from_reward_alone(tmp_path):
-    found = agentlab.run("classifier-digits-reward", run_dir=tmp_path / "run")
-    assert found.result["evaluation"]["return_mean"] > 0.93
+    trained = agentlab.run("classifier-digits-reward", run_dir=tmp_path / "run")
+    assert trained.result["evaluation"]["return_mean"] > 0.93
 
 
 @pytest.mark.parametrize("environment", [{"name": "cartpole"}, {"name": "gymnasium", "id": "CartPole-v1"}])
@@ -285,8 +285,8 @@ def test_a_loss_that_becomes_nan_stops_within_a_chunk_and_keeps_the_last_good_st
 
     with pytest.raises(errors.TrainingFault, match="non-finite by step 6,720: loss is nan at update 201"):
         run(tmp_path, trainer={"loss_function": failing})
-    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
-    assert kept == ["step-3840", "step-4800", "step-5760"]
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["step-3840", "step-4800", "step-5760"]
 
 
 def test_one_trace_whatever_the_chunk(tmp_path):
@@ -302,9 +302,9 @@ def test_one_trace_whatever_the_chunk(tmp_path):
 def test_arrays_of_ones_own_are_evaluated_on_their_own_test_split(tmp_path):
     x, y = Images("digits").arrays()
     data = {"x_train": x[:1_000], "y_train": y[:1_000], "x_test": x[1_000:], "y_test": y[1_000:]}
-    found = run(tmp_path, environment={"name": "images", "data": data})
-    assert found.result["evaluation"]["episodes"] == 437
-    assert found.result["evaluation"]["accuracy"] > 0.9
+    trained = run(tmp_path, environment={"name": "images", "data": data})
+    assert trained.result["evaluation"]["episodes"] == 437
+    assert trained.result["evaluation"]["accuracy"] > 0.9
 
 
 @pytest.mark.slow
@@ -312,7 +312,7 @@ def test_same_seed_same_bits(tmp_path):
     one, again, other = (
         run(tmp_path, str(number), seed=seed, steps=960, evaluation={"episodes": 20}) for number, seed in enumerate((0, 0, 1))
     )
-    for first, second, third in zip(*(each.model.get_weights() for each in (one, again, other)), strict=True):
+    for first, second, third in zip(*(trained.model.get_weights() for trained in (one, again, other)), strict=True):
         np.testing.assert_array_equal(first, second)
         assert (first != third).any()
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.loop import gears
+from agentlab.loop.device_gear import DeviceGear
 from agentlab.model import as_network
 from agentlab.registry import plugins
 from agentlab.runs import composition
@@ -154,11 +154,11 @@ def test_dropout_leaves_out_the_same_units_at_all_positions(compiled):
     stack.build((3, 8))
     call = compiled(lambda window: (stack(window, training=True)[0], stack(window)[0]))
     dropped, whole = (outputs.numpy() for outputs in call(symbols(3, 8)))
-    kept = dropped != 0
-    assert (kept == kept[:, :1]).all()
-    assert 0 < kept.mean() < 1
-    assert (kept[0] != kept[1]).any()
-    np.testing.assert_allclose(dropped[kept], whole[kept] / 0.6, rtol=1e-5)
+    is_kept = dropped != 0
+    assert (is_kept == is_kept[:, :1]).all()
+    assert 0 < is_kept.mean() < 1
+    assert (is_kept[0] != is_kept[1]).any()
+    np.testing.assert_allclose(dropped[is_kept], whole[is_kept] / 0.6, rtol=1e-5)
 
 
 def test_parameters_are_counted_by_hand():
@@ -254,15 +254,15 @@ def bits_by_hand(weights, numbers):
 @pytest.mark.quick("167")
 def test_bits_per_character_equal_a_numpy_computation_of_the_whole_split(tmp_path, length):
     text = TEXT[: 10 * length]
-    found = agentlab.run(
+    run = agentlab.run(
         "char-rnn", 0, {**SMALL, "environment": {**SMALL["environment"], "text": text}}, run_dir=tmp_path / "run"
     )
     environment = Text(text=text, window=16)
     numbers = environment.spec.vocabulary.encode(text[-length:])
-    evaluation = found.result["evaluation"]
+    evaluation = run.result["evaluation"]
     assert evaluation["characters"] == length - 1
     assert evaluation["episodes"] == 1
-    assert evaluation["bits_per_character"] == pytest.approx(bits_by_hand(found.model.get_weights(), numbers), rel=1e-5)
+    assert evaluation["bits_per_character"] == pytest.approx(bits_by_hand(run.model.get_weights(), numbers), rel=1e-5)
     assert evaluation["return_mean"] == pytest.approx(evaluation["accuracy"] * (length - 1))
 
 
@@ -275,7 +275,7 @@ def test_by_default_a_short_split_is_read_once_in_as_many_stretches_as_it_has_wi
 def test_evaluating_on_a_text_with_another_vocabulary_is_refused(tmp_path):
     agent = agentlab.make_agent("char-rnn", changes=SMALL)
     task = agentlab.Task.from_data({**composition.find_task("char-rnn").as_data()})
-    other = agentlab.task.changed(task, {**SMALL, "environment": {**SMALL["environment"], "text": "other " * 200}})
+    other = agentlab.configuration.changed(task, {**SMALL, "environment": {**SMALL["environment"], "text": "other " * 200}})
     with pytest.raises(errors.UsageError, match="has another vocabulary than the agent was trained with"):
         composition.build_evaluator(other, 0, agent)
 
@@ -318,8 +318,8 @@ def test_without_the_state_of_the_window_before_it_is_not(tmp_path, monkeypatch)
 
 def weights_after(tmp_path, gear, execution, rows=4):
     changes = {**SMALL, "gear": gear, "execution": execution, "trainer": {"optimizer": "sgd"}, "steps": 16}
-    found = agentlab.run("char-rnn", 0, changes, run_dir=tmp_path / f"{gear}-{execution}")
-    return found.model.get_weights()
+    run = agentlab.run("char-rnn", 0, changes, run_dir=tmp_path / f"{gear}-{execution}")
+    return run.model.get_weights()
 
 
 @pytest.mark.parametrize("way", ["host-graph", "device-xla", "device-eager"])
@@ -332,7 +332,7 @@ def test_both_gears_and_every_execution_learn_the_same(tmp_path, way):
 
 def test_the_loop_is_traced_once():
     agent = agentlab.make_agent("char-rnn", changes=SMALL)
-    gear = gears.DeviceGear(agent, Text(text=TEXT, window=16), 0)
+    gear = DeviceGear(agent, Text(text=TEXT, window=16), 0)
     gear.start()
     for turns in (3, 5):
         gear.run(turns)

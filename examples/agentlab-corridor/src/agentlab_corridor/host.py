@@ -19,7 +19,7 @@ class HostCorridor(Environment):
         num_environments: B, corridors side by side.
         length: places between the two ends.
         slip: the probability that a step goes the other way, 0 to 1.
-        max_episode_steps: an episode that is still going on after so many steps is truncated.
+        max_episode_steps: an episode that is still running after so many steps is truncated.
     """
 
     num_environments: int = attrs.field(default=1, validator=attrs.validators.ge(1))

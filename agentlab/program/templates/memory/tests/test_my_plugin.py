@@ -1,4 +1,4 @@
-"""The contract's tests, and batches that can be told beforehand."""
+"""The contract's tests, and batches that are known in advance."""
 
 import pytest
 import tensorflow as tf
@@ -21,10 +21,10 @@ class TestTask(TaskTests):
 
 
 def add(memory, *rewards):
-    """Adds steps of one environment, told apart by their rewards."""
-    count, shown = len(rewards), tf.zeros([len(rewards), 1])
+    """Adds steps of one environment, distinguished by their rewards."""
+    count, observation = len(rewards), tf.zeros([len(rewards), 1])
     action, going_on = tf.zeros([count], tf.int64), tf.zeros([count], tf.bool)
-    memory.add(Step(shown, action, tf.constant(rewards), tf.ones([count]), shown, going_on, ~going_on), row=action)
+    memory.add(Step(observation, action, tf.constant(rewards), tf.ones([count]), observation, going_on, ~going_on), row=action)
 
 
 def test_the_last_ones_are_handed_out():

@@ -29,8 +29,8 @@ def test_what_is_better_than_the_mean_becomes_more_likely():
     trainer = MyPlugin(entropy_weight=0.0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
     trainer.build(Setup(EnvironmentSpec("example", Array((1,)), Discrete(2)), {"policy": [model]}))
-    shown, no, yes = tf.zeros([2, 1]), tf.zeros([2], tf.bool), tf.ones([2], tf.bool)
-    batch = Batch(shown, tf.constant([0, 1]), tf.constant([3.0, 1.0]), tf.ones([2]), shown, ended=no, acted=yes)
+    observation, no, yes = tf.zeros([2, 1]), tf.zeros([2], tf.bool), tf.ones([2], tf.bool)
+    batch = Batch(observation, tf.constant([0, 1]), tf.constant([3.0, 1.0]), tf.ones([2]), observation, ended=no, acted=yes)
     loss = trainer.loss(tf.zeros([2, 2]), batch, seeds.at(0, 0))
     np.testing.assert_allclose(loss.value, [math.log(2), -math.log(2)], rtol=1e-6)  # advantages 1 and -1, log(1 / 2) each
     np.testing.assert_allclose(loss.metrics["entropy"], math.log(2), rtol=1e-6)

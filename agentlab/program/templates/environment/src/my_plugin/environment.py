@@ -22,7 +22,7 @@ class MyPlugin(DeviceEnvironment):
     Attributes:
         length: places between the two ends.
         slip: the probability that a step goes the other way, 0 to 1.
-        max_episode_steps: an episode that is still going on after so many steps is truncated.
+        max_episode_steps: an episode that is still running after so many steps is truncated.
     """
 
     length: int = attrs.field(default=5, validator=attrs.validators.ge(1))

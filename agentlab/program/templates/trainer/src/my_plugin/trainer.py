@@ -14,7 +14,7 @@ from agentlab.types import Batch, Seed, Tensor
 
 @attrs.define(slots=False, eq=False)
 class MyPlugin(Trainer):
-    """Policy gradient for the reward at hand, beyond which it doesn't look (REINFORCE; Williams 1992, doi:10.1007/BF00992696).
+    """Policy gradient on the immediate reward alone (REINFORCE; Williams 1992, doi:10.1007/BF00992696).
 
     The model's outputs are those of the actions' usual distribution, such as logits; draw from it by the sampler "stochastic".
     What counts is by how much a reward is above the mean of the batch.

@@ -1,0 +1,139 @@
+"""The device gear: repeats the loop body inside one compiled function."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import seeds
+from agentlab.checks.compiled_loop import FirstFault, LoopChecks
+from agentlab.checks.timesteps import EnvironmentCheck, failure, unfit_action
+from agentlab.checks.values import range_of
+from agentlab.environment import DeviceEnvironment
+from agentlab.loop import autoreset
+from agentlab.loop.agent import Agent
+from agentlab.loop.autoreset import Autoreset
+from agentlab.loop.gear import Gear, Groups, Ranges
+from agentlab.loop.statistics import EpisodeStatistics
+from agentlab.loop.turn import turn
+from agentlab.model import as_network
+from agentlab.spec import map_space
+from agentlab.system.ranges import COUNT
+from agentlab.tensors import variables
+from agentlab.tensors.execution import Compiled, compiled, repeat
+from agentlab.types import Nest, Tensor, TimeStep, numbered
+
+
+@attrs.frozen(eq=False)
+class _Carry:
+    """The state that one turn passes to the next in the device gear."""
+
+    episodes: Nest
+    observation: Nest
+    state: Nest
+    statistics: EpisodeStatistics
+    index: Tensor
+    fault: FirstFault
+
+
+def _named(carry: _Carry) -> dict[str, Tensor]:
+    """Returns the leaves of a `_Carry`, or of a structure like one, by name."""
+    fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
+    return {name: leaf for leaves in fields for name, leaf in leaves.items()}
+
+
+class DeviceGear(Gear):
+    """Repeats the loop body inside one compiled function; nothing leaves the device between two reports.
+
+    Args:
+        agent: acts and learns; its `num_environments` and `execution` hold here too.
+        environment: pure TensorFlow functions.
+        seed: the run's seed.
+    """
+
+    name = "device"
+
+    def __init__(self, agent: Agent, environment: DeviceEnvironment, seed: int) -> None:
+        agent.learner.prepare()
+        self._agent = agent
+        self._autoreset = Autoreset(environment, agent.num_environments, seeds.host_seed(seed, "environment"))
+        self._checks = LoopChecks(environment.spec)
+        self._chunk = compiled(self._run_chunk, agent.execution)
+
+    def start(self) -> None:
+        episodes, timestep = self._autoreset.reset()
+
+        # The first observations are checked on the host, where the message can say what is wrong.
+        first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
+        EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
+
+        rows = self._agent.num_environments
+        state = self._agent.learner.policy.initial_state(rows)
+        statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
+
+        # Variables hold what a turn leaves to the next; zero turns compile the loop.
+        carry = _Carry(episodes, timestep.observation, state, statistics, np.int64(0), fault)
+        self._variables = tf.nest.map_structure(tf.Variable, carry)
+        self._chunk(tf.constant(0, tf.int64))
+
+    def run(self, turns: int) -> None:
+        self._chunk(tf.constant(turns, tf.int64))
+        if self._variables.fault.turn.numpy():
+            self._raise_fault()
+
+    def _raise_fault(self) -> None:
+        fault = tf.nest.map_structure(lambda variable: variable.numpy(), self._variables.fault)
+        name, clause = self._checks.describe(fault, self._agent.num_environments)
+        raise (unfit_action if name == "action" else failure)(self._agent.spec.name, int(fault.turn), clause)
+
+    def report(self) -> dict[str, float | None]:
+        statistics = self._variables.statistics
+        summary = tf.nest.map_structure(lambda variable: variable.numpy(), statistics).summary()
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), statistics, statistics.reported())
+        return summary
+
+    def state(self) -> Groups:
+        return {"loop": {name: variables.copied(variable) for name, variable in _named(self._variables).items()}}
+
+    def ranges(self) -> Ranges:
+        carry = _Carry(
+            episodes=(),
+            observation=map_space(range_of, self._agent.spec.observation),
+            state=as_network(self._agent.model).state_ranges(),
+            statistics=EpisodeStatistics.ranges(),
+            index=COUNT,
+            fault=FirstFault.ranges(),
+        )
+        episodes = autoreset.ranges(self._autoreset.environment, self._variables.episodes)
+        return {"loop": {**_named(carry), **episodes}}
+
+    def restore(self, groups: Groups) -> None:
+        for name, variable in _named(self._variables).items():
+            variable.assign(groups["loop"][name])
+
+    def trace_count(self) -> int:
+        """Returns how often the loop was traced; 0 if it runs eagerly."""
+        return self._chunk.trace_count() if isinstance(self._chunk, Compiled) else 0
+
+    def _run_chunk(self, turns: Tensor) -> None:
+        carry = tf.nest.map_structure(lambda variable: variable.read_value(), self._variables)
+        carry = repeat(self._turn, carry, turns)
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, carry)
+
+    def _turn(self, carry: _Carry) -> _Carry:
+        index = carry.index + 1
+
+        # The checks look at the actions, which `turn` hands to the environment only.
+        actions: list[Nest] = []
+
+        def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
+            actions.append(action)
+            return self._autoreset.step(episodes, action, index)
+
+        episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
+
+        # [B] sums of the running episodes, and the first fault.
+        statistics = carry.statistics.after(timestep.reward, timestep.ended)
+        fault = self._checks.after(carry.fault, index, actions[0], timestep)
+        return _Carry(episodes, timestep.observation, state, statistics, index, fault)

@@ -1,0 +1,254 @@
+"""Host actors: `decide` and `observe` as a host program calls them, around each step of the environment."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab.loop.host.call import HostCall
+from agentlab.loop.host.lookahead import Lookahead
+from agentlab.loop.host.staging import Staging
+from agentlab.loop.learner import Learner
+from agentlab.spec import blank, copied
+from agentlab.tensors.execution import compiled
+from agentlab.trainer import Recording
+from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays
+
+
+class HostActor(abc.ABC):
+    """Acts and learns for a host program: observations and actions are NumPy arrays, and heavy functions are compiled.
+
+    Args:
+        learner: decides and learns.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        learner.prepare()
+        self.learner = learner
+
+    @property
+    def turns(self) -> int:
+        """How often it has decided since the agent was made, runs that were resumed included."""
+        return int(self.learner.steps.numpy()) // self.learner.num_environments
+
+    @abc.abstractmethod
+    def decide(self, observation: Nest, state: Nest) -> Decision:
+        """Returns actions `[B, *A]` for observations `[B, *O]`, exploring; the observations may be changed afterwards."""
+
+    @abc.abstractmethod
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        """Takes in where a decision led, and learns when due, at the latest when it next decides."""
+
+    def restart(self, state: Nest, begun: np.ndarray) -> Nest:
+        """Returns the model's state with the rows reset in which an episode has begun (`[B]` bool)."""
+        return self.learner.policy.restart_on_host(state, begun)
+
+    def settle_updates(self) -> None:  # noqa: B027 - no update waits where everything is done at once
+        """Makes the update that waits for the next decision, if one does."""
+
+    def settle(self) -> None:  # noqa: B027 - nothing waits where everything is done at once
+        """Does all that waits, so that the variables hold everything observed so far."""
+
+    def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
+        """Reads the learner's counters again, which were assigned from outside."""
+
+
+class RecordingHostActor(HostActor):
+    """For memories that learn from the forward pass that acted: it is recorded on the host, so that it is made only once.
+
+    Args:
+        learner: decides and learns.
+        execution: "eager", "graph" or "xla".
+    """
+
+    def __init__(self, learner: Learner, execution: str) -> None:
+        super().__init__(learner)
+        self._forward = compiled(self._act, execution)
+        self._recording: Recording | None = None
+
+    def decide(self, observation: Nest, state: Nest) -> Decision:
+        observed = tf.nest.map_structure(tf.constant, observation)
+        with tf.GradientTape() as tape:
+            decision, losses = self._forward(observed, state)
+        self._recording = Recording(tape, decision.output, losses)
+        return _with_arrays(decision)
+
+    def _act(self, observation: Nest, state: Nest) -> tuple[Decision, Tensor]:
+        step = self.learner.steps.read_value()
+        decision, losses = self.learner.acting_pass(observation, state, step)
+        self.learner.steps.assign(step + self.learner.num_environments)
+        return decision, losses
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        recording, self._recording = self._recording, None
+        # [n] the rows that acted.
+        row = np.flatnonzero(timestep.acted)
+        if recording is not None and 0 < len(row) < self.learner.num_environments:
+            self._observe_rows(recording, decision, timestep, row)
+            return
+        self.learner.trainer.record(recording)
+        self.learner.observe(decision, tf.nest.map_structure(tf.constant, timestep))
+
+    def _observe_rows(self, recording: Recording, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
+        """Learns from some rows only: a loss may be a mean of all that it is given, which no row's weight would reach."""
+        self.learner.normalizer.add(self.learner.step_between(decision, timestep))
+        decision, timestep = tf.nest.map_structure(lambda leaf: tf.gather(leaf, row), (decision, timestep))
+        with recording.tape:
+            output = tf.gather(recording.output, row)
+        self.learner.trainer.record(attrs.evolve(recording, output=output))
+        self.learner.memory.add(self.learner.step_between(decision, timestep), tf.constant(row))
+        self.learner.update()
+
+
+class StagedHostActor(HostActor):
+    """For memories that store steps: steps wait on the host until the next update, and calls are fused where possible.
+
+    Between updates a step costs one compiled call, the decision, and none where every row explores. Where one update is due,
+    it waits for the next decision: remembering, learning and deciding are then one call too.
+
+    Args:
+        learner: decides and learns.
+        execution: "eager", "graph" or "xla".
+    """
+
+    def __init__(self, learner: Learner, execution: str) -> None:
+        super().__init__(learner)
+        self._execution = execution
+        self._rows = learner.num_environments
+        self._staging = Staging(learner.layout())
+        self._lookahead = Lookahead(learner, execution)
+
+        # Shapes that compiled calls are made for, and the calls made so far.
+        self._example = learner.policy.initial_state(self._rows)
+        self._calls: dict[str, HostCall] = {}
+        self._waits = False  # an update for the next decision
+        self._last: TimeStep | None = None
+        self.reload()
+
+    @property
+    def turns(self) -> int:
+        return self._steps // self._rows
+
+    def reload(self) -> None:
+        self._steps = int(self.learner.steps.numpy())
+        self._has_stored = self._steps > 0
+
+    def decide(self, observation: Nest, state: Nest) -> Decision:
+        # [B] actions, if every row explores: then the model isn't asked.
+        explored, arrays = self._lookahead.at(self._steps)
+        if explored is not None:
+            self.settle_updates()
+            action, output, next_state = explored, (), state
+        else:
+            name = "learn_and_decide" if self._waits else "decide"
+            staged = [self._staging.take()] if self._waits else []
+            self._waits = False
+            action, output, next_state = self._call(name, *staged, *self._now(arrays), observation, state)
+        self._steps += self._rows
+        return Decision(copied(observation), state, action, output, next_state)
+
+    def _now(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        return arrays if self._lookahead.is_active else (np.asarray(self._steps),)
+
+    def observe(self, decision: Decision, timestep: TimeStep) -> None:
+        self.settle_updates()
+        self._cut(timestep)
+        self._staging.add(decision, timestep)
+
+        # Updates before the first stored step would have nothing to learn from.
+        self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
+
+        # A single update waits for the next decision, with which it shares a call; several are made now.
+        due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
+        if due == 1:
+            self._waits = True
+            return
+        if due or self._staging.is_full:
+            self._call("remember", self._staging.take())
+        for _ in range(due):
+            self._call("update")
+
+    def _cut(self, timestep: TimeStep) -> None:
+        """Tells the memory of the rows that were reset before their episode had ended."""
+        last, self._last = self._last, timestep
+        if last is None or np.count_nonzero(timestep.acted) == self._rows:
+            return
+        abandoned = np.flatnonzero(last.acted & ~last.ended & ~timestep.acted)
+        if len(abandoned):
+            self.settle()
+            self.learner.memory.cut(tf.constant(abandoned, tf.int64))
+
+    def settle_updates(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._call("learn", self._staging.take())
+
+    def settle(self) -> None:
+        self.settle_updates()
+        if self._staging.has_rows:
+            self._call("remember", self._staging.take())
+        self.learner.steps.assign(self._steps)
+
+    def _call(self, name: str, *values: Nest) -> tuple[Nest, ...]:
+        if name not in self._calls:
+            self._calls[name] = self._compile(name)
+        return self._calls[name](*values)
+
+    def _compile(self, name: str) -> HostCall:
+        # Signatures of a decision's arguments: [B, *O] observations, and the state [B, ...].
+        spec = self.learner.policy.spec
+        observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
+        state = tf.nest.map_structure(_signature, self._example)
+        now = [*(self._lookahead.signature or [tf.TensorSpec([], tf.int64)]), observation, state]
+        staged = tf.TensorSpec([None, self._staging.dtype.itemsize], tf.uint8)
+
+        # Staged steps come as bytes [N, row size].
+        functions: dict[str, tuple[Callable[..., Nest], list[Nest]]] = {
+            "decide": (self._decide, now),
+            "learn_and_decide": (self._learn_and_decide, [staged, *now]),
+            "learn": (self._learn, [staged]),
+            "remember": (self._remember, [staged]),
+            "update": (self.learner.update, []),
+        }
+        return HostCall(*functions[name], self._execution)
+
+    def _decide(self, step: Tensor, *rest: Nest) -> tuple[Nest, Tensor, Nest]:
+        *explored, observation, state = rest
+        learner = self.learner
+        if self._lookahead.is_active:
+            action = learner.policy.decide_given(observation, explored[0] if explored else None, learner.policy_seed(step))
+            return action, (), ()
+        decision = learner.decide_at(observation, state, step)
+        return decision.action, decision.output if learner.request.keep else (), decision.next_state
+
+    def _learn_and_decide(self, staged: Tensor, *now: Nest) -> tuple[Nest, Tensor, Nest]:
+        self._learn(staged)
+        return self._decide(*now)
+
+    def _learn(self, staged: Tensor) -> None:
+        self._remember(staged)
+        self.learner.update()
+
+    def _remember(self, staged: Tensor) -> None:
+        decision, timestep, row = self._staging.unpack(staged)
+        self.learner.remember(self.learner.step_between(decision, timestep), row)
+
+
+def make_host_actor(learner: Learner, execution: str) -> HostActor:
+    """Returns an actor that acts and learns for a host program; `execution` is "eager", "graph" or "xla"."""
+    if learner.memory.records_acting:
+        return RecordingHostActor(learner, execution)
+    return StagedHostActor(learner, execution)
+
+
+def _signature(array: np.ndarray) -> tf.TensorSpec:
+    return tf.TensorSpec(array.shape, array.dtype)
+
+
+def _with_arrays(decision: Decision) -> Decision:
+    """Returns the decision with its action as arrays, which environments take."""
+    return attrs.evolve(decision, action=arrays(decision.action))

@@ -1,0 +1,54 @@
+"""HostCall: a traceable function as a host program calls it, with nests of NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from agentlab.tensors.execution import GraphCall
+from agentlab.types import Nest, Packer, Tensor, packers
+
+
+class HostCall:
+    """A traceable function called from the host with nests of arrays.
+
+    Args:
+        function: takes nests of tensors; returns a tuple of nests of tensors, or None.
+        signature: a nest of `tf.TensorSpec`s for each argument.
+        execution: "eager", or anything else for a graph.
+    """
+
+    def __init__(self, function: Callable[..., Nest], signature: Sequence[Nest], execution: str) -> None:
+        self._function = function
+        self._signature = list(signature)
+        self._packers: list[Packer] = []
+        flat = tf.nest.flatten(self._signature)
+        self._run = self._flat if execution == "eager" else GraphCall(self._flat, flat)
+
+    def _flat(self, *leaves: Tensor) -> tuple[Tensor, ...]:
+        values = tf.nest.pack_sequence_as(self._signature, [tf.convert_to_tensor(leaf) for leaf in leaves])
+        results = self._function(*values) or ()
+        self._packers = packers(results)
+        return tuple(tf.nest.flatten(results))
+
+    def __call__(self, *values: Nest) -> tuple[Nest, ...]:
+        """Returns the function's results as arrays, for nests of arrays that match the signature."""
+        leaves = [output.numpy() for output in self.outputs(*values)]
+        return tuple([pack(leaves) for pack in self._packers])
+
+    def outputs(self, *values: Nest) -> Sequence[Tensor]:
+        """Returns the leaves of all results as eager tensors: making an array of one costs several microseconds."""
+        leaves = []
+        for value in values:
+            if isinstance(value, np.ndarray):
+                leaves.append(value)
+            elif value.__class__ is not tuple or value:  # most models have no state
+                leaves.extend(tf.nest.flatten(value))
+        return self._run(*leaves)
+
+    def result(self, index: int, leaves: Sequence[Any]) -> Nest:
+        """Returns the result of that number, of the leaves of all results."""
+        return self._packers[index](leaves)

@@ -1,0 +1,148 @@
+"""The host gear: repeats the loop body around `Environment.step`."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+import attrs
+import numpy as np
+import tensorflow as tf
+
+from agentlab import seeds
+from agentlab.checks.timesteps import EnvironmentCheck
+from agentlab.environment import Environment
+from agentlab.errors import AgentlabError, EnvironmentFault, first_line
+from agentlab.foreign.guard import guarded
+from agentlab.loop.agent import Agent
+from agentlab.loop.gear import Gear, Groups, Ranges
+from agentlab.loop.statistics import EpisodeStatistics
+from agentlab.loop.turn import turn
+from agentlab.spec import copied
+from agentlab.types import Nest, TimeStep, numbered
+
+
+class HostGear(Gear):
+    """Repeats the loop body around `Environment.step`, for any environment.
+
+    Args:
+        agent: acts and learns.
+        environment: of as many rows as the agent expects.
+        seed: the run's seed.
+    """
+
+    name = "host"
+
+    def __init__(self, agent: Agent, environment: Environment, seed: int) -> None:
+        self._learner = agent.learner
+        self._actor = agent.host_actor()
+        self._environment = guarded(environment)
+        self._seed = seed
+        self._check = EnvironmentCheck(environment.spec, agent.num_environments)
+        self._state = agent.learner.policy.initial_state(agent.num_environments)
+        self._statistics = EpisodeStatistics.start(agent.num_environments)
+
+    def start(self) -> None:
+        self._reset("environment")
+
+    def _reset(self, stream: str) -> None:
+        timestep = self._environment.reset(seeds.host_seed(self._seed, stream))
+        self._observation = self._check.begin(timestep).observation
+
+    def run(self, turns: int) -> None:
+        observation, state = self._observation, self._state
+        with _frozen_heap(), self._environment:
+            for _ in range(turns):
+                _, timestep, state = turn(self._actor, self._step, (), observation, state)
+                observation = timestep.observation
+            self._actor.settle_updates()
+        self._observation, self._state = observation, state
+
+    def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
+        own = copied(action)  # the environment may change it
+        timestep = self._check.take(self._environment.step(own), action)
+        self._count(timestep)
+        return nothing, timestep
+
+    def report(self) -> dict[str, float | None]:
+        summary = self._statistics.summary()
+        self._statistics = self._statistics.reported()
+        return summary
+
+    def state(self) -> Groups:
+        self._actor.settle()
+        statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
+        state = {name: np.asarray(leaf) for name, leaf in numbered("state", self._state).items()}
+        environment = {name: np.array(value) for name, value in self._environment.state().items()}
+        return {"loop": {**statistics, **state}, "environment": environment}
+
+    def ranges(self) -> Ranges:
+        statistics = {f"statistics/{name}": span for name, span in attrs.asdict(EpisodeStatistics.ranges()).items()}
+        state = numbered("state", self._learner.policy.network.state_ranges())
+        return {"loop": {**statistics, **state}, "environment": self._environment.ranges()}
+
+    def restore(self, groups: Groups) -> None:
+        loop = groups["loop"]
+        # The counters of the learner were restored with the agent; the model's state is the loop's.
+        self._actor.reload()
+        self._check.turns = int(self._learner.steps.numpy()) // self._learner.num_environments
+        leaves = [tf.constant(loop[name]) for name in numbered("state", self._state)]
+        self._state = tf.nest.pack_sequence_as(self._state, leaves)
+
+        # [B] sums of the running episodes.
+        names = [field.name for field in attrs.fields(EpisodeStatistics)]
+        self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
+
+        # An environment that can't be restored starts new episodes.
+        if groups.get("environment"):
+            self._observation = self._restored(groups["environment"])
+        else:
+            self._start_again()
+
+    def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the observations of the environment after restoring an untrusted state."""
+        try:
+            return self._environment.restore(state)
+        except AgentlabError:
+            raise
+        except Exception as error:  # of whatever kind an environment's own code raises
+            raise EnvironmentFault(
+                f"The environment {self._environment.spec.name!r} can't be restored to where it was at the checkpoint: "
+                f"{first_line(error)}. Was the checkpoint replaced?"
+            ) from error
+
+    def inexact(self) -> str:
+        return self._environment.inexact()
+
+    def is_whole(self, has_environment: bool) -> bool:
+        return has_environment
+
+    def _start_again(self) -> None:
+        """Begins new episodes, other than those at the start; the statistics of the running ones are dropped."""
+        steps = int(self._learner.steps.numpy())
+        self._reset(f"environment, resumed at step {steps}")
+        zeros = np.zeros_like(self._statistics.running_return)
+        self._statistics = attrs.evolve(self._statistics, running_return=zeros, running_length=zeros)
+
+    def _count(self, timestep: TimeStep) -> None:
+        self._statistics = self._statistics.continued(timestep.reward, timestep.acted)
+        ended = timestep.ended
+        if np.count_nonzero(ended):
+            self._statistics = self._statistics.closed(ended)
+
+    def close(self) -> None:
+        self._environment.close()
+
+
+@contextlib.contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """Spares the garbage collector TensorFlow's and Keras's hundreds of thousands of living objects, a third of a host step."""
+    ours = gc.get_freeze_count() == 0
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()

@@ -1,0 +1,1 @@
+"""Observers of side effects: on the process, on random generators, on a model in training."""

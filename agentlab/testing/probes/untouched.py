@@ -1,0 +1,89 @@
+"""Global state that no part may change: random generators, logging, signal handlers, environment variables and so on."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from agentlab.testing.checks.violation import expect
+
+
+def snapshot() -> dict[str, Any]:
+    """Returns global state by a name for messages; that of TensorFlow, Keras and NumPy only if they have been imported."""
+    root = logging.getLogger()
+    state: dict[str, Any] = {
+        "Python's random state": random.getstate(),
+        "the logging set-up": (root.level, list(root.handlers), root.manager.disable),
+        "signal handlers": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "environment variables": dict(os.environ),
+        "the working directory": os.getcwd(),  # noqa: PTH109 - a string to compare
+        "sys.path": list(sys.path),
+        "warning filters": list(warnings.filters),
+        "sys.excepthook": sys.excepthook,
+        "standard streams": (sys.stdin, sys.stdout, sys.stderr),
+        "builtins": {name: id(value) for name, value in vars(builtins).items() if name != "_"},
+        "the recursion limit": sys.getrecursionlimit(),
+    }
+
+    # Asking must import nothing that the part has not imported.
+    if "numpy" in sys.modules:
+        state |= _of_numpy()
+    if "tensorflow" in sys.modules:
+        state |= _of_tensorflow()
+    if "keras" in sys.modules:
+        state |= _of_keras()
+    return state
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Returns the names of what is different in two snapshots, of what both have."""
+    return [name for name, value in before.items() if name in after and after[name] != value]
+
+
+@contextlib.contextmanager
+def untouched(what: str) -> Iterator[None]:
+    """Raises a Violation if the block changes global state; `what` names its doings, such as "building the part"."""
+    before = snapshot()
+    yield
+    changed = differences(before, snapshot())
+    expect(not changed, f"{what} to leave the state of the process as it was", f"changed: {', '.join(changed)}")
+
+
+def _of_numpy() -> dict[str, Any]:
+    import numpy as np
+
+    state = dict(np.random.get_state(legacy=False))
+    generator = {name: np.asarray(value).tobytes() for name, value in state.pop("state").items()}
+    return {
+        "NumPy's random state": (state, generator),
+        "NumPy's error handling": np.geterr(),
+        "NumPy's print options": np.get_printoptions(),
+    }
+
+
+def _of_tensorflow() -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {
+        "TensorFlow's global seed": tf.compat.v1.get_seed(0)[0],
+        "TensorFlow's eager functions": tf.config.functions_run_eagerly(),
+        "TensorFlow's threads": (
+            tf.config.threading.get_intra_op_parallelism_threads(),
+            tf.config.threading.get_inter_op_parallelism_threads(),
+        ),
+    }
+
+
+def _of_keras() -> dict[str, Any]:
+    import keras
+
+    policy = keras.config.dtype_policy().name
+    return {"Keras's configuration": (keras.config.floatx(), policy, keras.config.image_data_format(), keras.config.epsilon())}

@@ -1,0 +1,1 @@
+"""Policy gradients: REINFORCE, advantage actor-critic and proximal policy optimization."""

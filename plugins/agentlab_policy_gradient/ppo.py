@@ -1,0 +1,110 @@
+"""Proximal policy optimization."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+import tensorflow as tf
+
+from agentlab import errors, seeds
+from agentlab.algorithms.minibatches import check_division, epochs_over
+from agentlab.algorithms.policy_gradients import approximate_divergence, clipped_gain, normalized, value_error
+from agentlab.distribution import Distribution
+from agentlab.memory import Memory
+from agentlab.schedules import Schedule, values_of
+from agentlab.trainer import Loss, Setup, Update, fraction, optional_positive, positive
+from agentlab.types import Metrics, Seed, Tensor
+from agentlab_policy_gradient.experience import Experience
+from agentlab_policy_gradient.trainer import PolicyGradient
+
+
+def _check_clip(_: object, attribute: attrs.Attribute, value: float | Schedule) -> None:
+    if any(not clip >= 0.0 for clip in values_of(value)):
+        raise ValueError(f"{attribute.name!r} must be 0 or greater: {value}")
+
+
+@attrs.define(slots=False, eq=False)
+class PPO(PolicyGradient):
+    """Proximal policy optimization with clipping (Schulman et al. 2017, arXiv:1707.06347).
+
+    Schedules count the optimizer's steps; without a length they span the budget.
+
+    Attributes:
+        trace_decay: lambda of the generalized advantages, 0 to 1.
+        num_epochs: passes over a rollout.
+        num_minibatches: of each pass, all of the same size; of a model that carries a state, of whole sequences.
+        clip: how far the probability of an action may move from 1, relative to what it was, before it stops counting.
+        value_clip: how far a value may move before it stops counting, in units of the return; None for any way.
+        target_kl: an update ends with the minibatch over which the policy has moved so far, in nats; None to make all epochs.
+        normalize_advantages: to mean 0 and deviation 1 in each minibatch.
+    """
+
+    metric_names: ClassVar[tuple[str, ...]] = (*PolicyGradient.metric_names, "approx_kl", "clip_fraction")
+
+    learning_rate: float | Schedule = 3e-4
+    max_gradient_norm: float | None = optional_positive(0.5)
+    trace_decay: float = fraction(0.95)
+    num_epochs: int = positive(4)
+    num_minibatches: int = positive(4)
+    clip: float | Schedule = attrs.field(default=0.2, validator=_check_clip)
+    value_clip: float | None = optional_positive(None)
+    target_kl: float | None = optional_positive(None)
+    normalize_advantages: bool = True
+
+    def optimizer_steps(self) -> int:
+        return self.num_epochs * self.num_minibatches
+
+    def build(self, setup: Setup) -> None:
+        super().build(setup)
+        self._clip = self.spanning(self.clip, setup)
+        self._check_minibatches(setup.num_environments * self.rollout_steps)
+
+    def _check_minibatches(self, steps: int) -> None:
+        remedy = "Set trainer.num_minibatches so, or change num_environments or trainer.rollout_steps."
+        check_division(steps // self._length, self.num_minibatches, remedy)
+        if self.normalize_advantages and steps == self.num_minibatches:
+            raise errors.UsageError(
+                f"A rollout of {steps} steps in {self.num_minibatches} minibatches has one step in each, whose advantage can't "
+                "be normalized. Set trainer.num_minibatches lower, or trainer.normalize_advantages=false."
+            )
+
+    def update(self, memory: Memory, seed: Seed) -> Update:
+        # The old policy's probabilities and the advantages stay as they are for all epochs.
+        experience, judged = self.collect(memory, seed, self.trace_decay)
+        clip, entropy_weight = self._clip(self.acting.optimizer_steps), self.entropy_weight_now()
+
+        def improve(minibatch: Experience, seed: Seed) -> Metrics:
+            def of_policy(policy: Distribution, rows: Experience) -> Loss:
+                return self.policy_loss(policy, rows, clip, entropy_weight)
+
+            return self.improve(minibatch, of_policy, self.value_loss, seed)
+
+        stop = None if self.target_kl is None else self._is_far
+        metrics = epochs_over(experience, self.num_epochs, self.num_minibatches, seeds.child(seed, "epochs"), improve, stop)
+        return Update({**metrics, **judged})
+
+    def _is_far(self, metrics: Metrics) -> Tensor:
+        return metrics["approx_kl"] > self.target_kl
+
+    def policy_loss(self, policy: Distribution, rows: Experience, clip: Tensor, entropy_weight: Tensor) -> Loss:
+        """Returns the loss of a policy `[N]`: minus the clipped gain, minus the weighted entropy."""
+        # [N] advantages, and the logarithm of how much more probable the action has become.
+        advantage = normalized(rows.advantage, rows.weight) if self.normalize_advantages else rows.advantage
+        log_ratio = policy.log_probability(rows.action) - rows.log_probability
+        gain, entropy = clipped_gain(log_ratio, advantage, clip), policy.entropy()
+
+        # Means over the rows that count.
+        is_clipped = tf.cast(tf.abs(tf.math.expm1(log_ratio)) > clip, tf.float32)
+        metrics = {
+            "policy_loss": -gain,
+            "entropy": entropy,
+            "approx_kl": approximate_divergence(log_ratio),
+            "clip_fraction": is_clipped,
+        }
+        means = {name: tf.reduce_mean(rows.weight * value) for name, value in metrics.items()}
+        return Loss(-gain - entropy_weight * entropy, means)
+
+    def value_loss(self, values: Tensor, rows: Experience) -> Tensor:
+        """Returns the loss of values `[N]`."""
+        return value_error(values, rows.returns, rows.value, self.value_clip)
