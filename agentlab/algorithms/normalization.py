@@ -87,6 +87,10 @@ class RewardScale:
         self._statistics.add(returns, acted)
         self._returns.assign(tf.where(ended, tf.zeros_like(returns), returns))
 
+    def begin(self) -> None:
+        """Begins new episodes in all rows: nothing follows the running ones."""
+        self._returns.assign(tf.zeros_like(self._returns))
+
 
 def _deviation(statistics: RunningStatistics, epsilon: float) -> Tensor:
     """Returns `sqrt(variance + epsilon)`, `[*shape]` float32."""
@@ -179,6 +183,11 @@ class Normalizer:
         """Has networks see by the statistics of everything so far, as after an update; traceable."""
         if self._observations is not None:
             map_space(lambda _, scale: None if scale is None else scale.advance(), self._spec.seen, self._observations)
+
+    def begin(self) -> None:
+        """Begins new episodes in all rows, as where a resumed environment can't be brought back to where it was."""
+        if self._rewards is not None:
+            self._rewards.begin()
 
 
 class ScaledRewards(Memory):

@@ -73,6 +73,14 @@ def test_rewards_by_hand():
     np.testing.assert_array_equal(normalizer._rewards(tf.constant([1e9, -1e9])), [10.0, -10.0])
 
 
+def test_new_episodes_begin_with_a_return_of_0():
+    normalizer = Normalizer(PLAIN, REWARDS, rows=1, request=Request())
+    normalizer.add(step(column(0.0), 8.0))
+    normalizer.begin()
+    normalizer.add(step(column(0.0), 4.0))  # returns 8 and 4, not 8 and 12
+    np.testing.assert_allclose(normalizer._rewards._statistics.mean, 6.0)
+
+
 def test_sums_of_n_rewards_are_clipped_at_n_times_the_range():
     normalizer = Normalizer(PLAIN, REWARDS, rows=1, request=Request(num_steps=3))
     np.testing.assert_array_equal(normalizer._rewards(tf.constant([1e9])), [30.0])
@@ -132,7 +140,7 @@ def test_each_array_of_a_mapping_has_its_own_and_choices_are_left(images):
     np.testing.assert_allclose(seen["place"], (place - place.mean(0)) / place.std(0), rtol=1e-5)
     np.testing.assert_array_equal(seen["card"], observation["card"])
     if images:
-        assert abs(float(tf.reduce_mean(seen["camera"]))) < 1e-6
+        assert abs(float(tf.reduce_mean(seen["camera"]))) < 1e-5
     else:
         np.testing.assert_array_equal(seen["camera"], observation["camera"])
     shown = normalized_spec(MIXED, settings).seen
@@ -155,14 +163,21 @@ def test_a_model_sees_normalised_observations_and_shares_its_weights():
     assert model.trainable_variables == inner.trainable_variables
 
 
+class Joined(keras.Model):
+    """Puts out what it sees."""
+
+    def call(self, inputs):
+        return tf.concat([inputs["observation"], inputs["action"]], axis=-1)
+
+
 def test_a_network_that_sees_the_action_too_sees_that_as_it_is():
     normalizer = Normalizer(PLAIN, OBSERVATIONS, rows=2)
     normalizer.add(step(column(1.0, 5.0)))
     normalizer.advance()
-    inner = keras.Sequential([keras.layers.Lambda(lambda inputs: tf.concat([inputs["observation"], inputs["action"]], -1))])
+    inner = Joined()
     network = Network(1, inputs=("observation", "action"))
     (model,) = normalizer.models({"critic": [inner]}, {"critic": network})["critic"]
-    found = infer(model, {"observation": tf.constant(column(5.0)), "action": tf.constant(column(7.0))})[0]
+    found = model({"observation": tf.constant(column(5.0)), "action": tf.constant(column(7.0))})
     np.testing.assert_array_equal(found, [[1.0, 7.0]])
 
 

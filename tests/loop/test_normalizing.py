@@ -56,7 +56,7 @@ class FarOff(DeviceEnvironment):
 
     def transition(self, state, action, seed):
         right = tf.equal(action, tf.cast(state[:, 0] > 0.0, tf.int64))
-        following = seeds.uniform(seed, tf.shape(state), -0.01, 0.01)
+        following = seeds.uniform(seed, state.shape, -0.01, 0.01)
         return following, tf.where(right, 10_000.0, 0.0), tf.zeros_like(right), ()
 
     def observe(self, state):
@@ -291,10 +291,10 @@ def test_ppo_sees_its_steps_as_the_policy_saw_them(tmp_path):
 
     def update(trainer, memory, seed):
         rollout = memory.sample(seed)
-        policy = trainer.distribution(trainer.spec)
         rows = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [-1, *leaf.shape[2:]]), rollout)
-        now = policy.of(trainer.acting(trainer.spec.see(rows.observation))).log_probability(rows.action)
-        ratios.append(np.exp(now - policy.of(rows.output).log_probability(rows.action)))
+        outputs = (trainer.acting(trainer.spec.see(rows.observation)), rows.output)
+        now, then = (trainer.policy_of(output, rows.observation).log_probability(rows.action) for output in outputs)
+        ratios.append(np.exp(now - then))
         return original(trainer, memory, seed)
 
     with pytest.MonkeyPatch.context() as patch:
