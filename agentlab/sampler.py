@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+from typing import Any
 
 import attrs
 import tensorflow as tf
@@ -11,7 +12,18 @@ import tensorflow as tf
 from agentlab import seeds
 from agentlab.distribution import Distribution
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
+from agentlab.settings import LIVE
 from agentlab.types import Nest, Seed, Tensor
+
+
+def _check_temperature(_: Any, attribute: attrs.Attribute, value: float | Schedule) -> None:
+    if any(not 0.0 <= number < math.inf for number in values_of(value)):  # nan included
+        raise ValueError(f"{attribute.name!r} must be 0 or greater: {value}")
+
+
+def _check_probability(_: Any, attribute: attrs.Attribute, value: float | Schedule) -> None:
+    if any(not 0.0 <= number <= 1.0 for number in values_of(value)):
+        raise ValueError(f"{attribute.name!r} must be a probability, 0 to 1: {value}")
 
 
 class Sampler(abc.ABC):
@@ -74,13 +86,11 @@ class Temperature(Sampler):
             all (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751).
     """
 
-    temperature: float | Schedule = 1.0
+    temperature: float | Schedule = attrs.field(default=1.0, validator=_check_temperature, metadata={LIVE: True})
     top_k: int | None = None
     top_p: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        if any(not 0.0 <= value < math.inf for value in values_of(self.temperature)):  # nan included
-            raise ValueError(f"'temperature' must be 0 or greater: {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"'top_k' must be at least 1: {self.top_k}")
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
@@ -115,11 +125,9 @@ class EpsilonGreedy(Sampler):
         epsilon: 0 to 1; a schedule counts environment steps.
     """
 
-    epsilon: float | Schedule = attrs.field(factory=lambda: Linear(1.0, 0.05, 10_000))
-
-    def __attrs_post_init__(self) -> None:
-        if any(not 0.0 <= value <= 1.0 for value in values_of(self.epsilon)):
-            raise ValueError(f"'epsilon' must be a probability, 0 to 1: {self.epsilon}")
+    epsilon: float | Schedule = attrs.field(
+        factory=lambda: Linear(1.0, 0.05, 10_000), validator=_check_probability, metadata={LIVE: True}
+    )
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
         best = distribution.mode()

@@ -18,6 +18,7 @@ from agentlab.distribution import Distribution, distribution_of
 from agentlab.memory import Memory, Request, UpdateSchedule
 from agentlab.model import Network as RunnableNetwork
 from agentlab.model import as_network
+from agentlab.settings import LIVE
 from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.system.ranges import Range
 from agentlab.tensors import noise
@@ -31,24 +32,41 @@ from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
 
 
-def positive(default: Any) -> Any:
-    """Returns an attrs field for a setting that must be greater than 0."""
-    return attrs.field(default=default, validator=attrs.validators.gt(0))
+def positive(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that must be greater than 0; a `live` one may be changed during training."""
+    return attrs.field(default=default, validator=attrs.validators.gt(0), metadata={LIVE: live})
 
 
-def optional_positive(default: Any) -> Any:
-    """Returns an attrs field for a setting that is None or greater than 0."""
-    return attrs.field(default=default, validator=attrs.validators.optional(attrs.validators.gt(0)))
+def optional_positive(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that is None or greater than 0; for `live` see `positive`."""
+    validator = attrs.validators.optional(attrs.validators.gt(0))
+    return attrs.field(default=default, validator=validator, metadata={LIVE: live})
 
 
-def fraction(default: Any) -> Any:
-    """Returns an attrs field for a setting in 0 to 1, both included."""
-    return attrs.field(default=default, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+def non_negative(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that must be 0 or greater; for `live` see `positive`."""
+    return attrs.field(default=default, validator=attrs.validators.ge(0), metadata={LIVE: live})
+
+
+def fraction(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting in 0 to 1, both included; for `live` see `positive`."""
+    validators = [attrs.validators.ge(0), attrs.validators.le(1)]
+    return attrs.field(default=default, validator=validators, metadata={LIVE: live})
 
 
 def _check_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
     if any(isinstance(rate, (int, float)) and not 0.0 <= rate < math.inf for rate in schedules.values_of(value)):
         raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
+
+
+def _names_optimizer(trainer: Trainer) -> bool:
+    """Whether the learning rate is that of the setting: an optimizer that is an object has its own."""
+    return not isinstance(trainer.optimizer, keras.optimizers.Optimizer)
+
+
+def rate(default: Any) -> Any:
+    """Returns an attrs field for the learning rate of a trainer, 0 or greater; it is live where the optimizer is named."""
+    return attrs.field(default=default, validator=_check_rate, metadata={LIVE: _names_optimizer})
 
 
 class Score(abc.ABC):
@@ -226,7 +244,7 @@ class Trainer:
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
 
     optimizer: str | dict[str, Any] | Any = "adam"
-    learning_rate: float | schedules.Schedule = attrs.field(default=1e-3, validator=_check_rate)
+    learning_rate: float | schedules.Schedule = rate(1e-3)
     max_gradient_norm: float | None = optional_positive(None)
     learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     update_period: int | None = optional_positive(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -14,6 +15,7 @@ from agentlab import errors, schedules, seeds, settings
 from agentlab.algorithms.normalization import Normalizer
 from agentlab.checks import scalars
 from agentlab.checks.frozen_settings import freeze
+from agentlab.live import LiveSettings
 from agentlab.loop.acting import PolicyActor
 from agentlab.loop.host.actors import HostActor, make_host_actor
 from agentlab.loop.host.own_loop import OwnLoop
@@ -63,6 +65,9 @@ class Agent:
         steps: the budget in environment steps, which schedules without a length span; None without a budget.
         normalization: of observations and rewards; by default there is none.
 
+    Attributes:
+        live: its live settings, see `change`; a run adds those of its environment.
+
     Raises:
         UsageError: the parts do not fit together.
     """
@@ -83,6 +88,10 @@ class Agent:
         seed = scalars.whole(seed, "The seed")
         self.execution = execution
         self.trainer = parts.trainer
+        self.live = LiveSettings()
+        self.live.add("trainer", self.trainer)
+        sampler = copy.copy(schedules.spanning_settings(parts.sampler, steps))
+        self.live.add("sampler", sampler)
 
         # The trainer makes its optimizers and says what the outputs mean.
         key = seeds.stream(seed, "trainer")
@@ -91,7 +100,6 @@ class Agent:
         models = self.normalizer.models(parts.models, self.trainer.networks(spec))
         build_trainer(self.trainer, Setup(spec, models, self.num_environments, key, steps, execution))
         self.distribution = self.trainer.distribution(spec)
-        sampler = schedules.spanning_settings(parts.sampler, steps)
 
         # One policy explores and learns, another one only acts.
         exploration = Policy(as_network(self.model), self.distribution, sampler, spec, explores=True)
@@ -125,6 +133,22 @@ class Agent:
         if self._host_actor is None:
             self._host_actor = make_host_actor(self.learner, self.execution)
         return self._host_actor
+
+    def change(self, name: str, value: float) -> None:
+        """Changes a live setting of the trainer, the sampler or the environment from the next step on.
+
+        Args:
+            name: of the part and the setting, such as "trainer.learning_rate" or "sampler.epsilon".
+            value: a number, which takes the place of a schedule too.
+
+        Raises:
+            UsageError: the setting is not live, or this is none of its values.
+        """
+        if self._host_actor is not None:
+            self._host_actor.settle()  # what is due by now is learned with the old value
+        self.live.change(name, value)
+        if self._host_actor is not None:
+            self._host_actor.reload()
 
     def act(self, observation: Nest) -> Nest:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.

@@ -7,6 +7,7 @@ import numpy as np
 from agentlab import errors
 from agentlab.loop.agent import Agent
 from agentlab.loop.statistics import NonFinite
+from agentlab.spec import leaves_of
 from agentlab.tensors import variables
 
 REMEDY = "Try a smaller trainer.learning_rate or set trainer.max_gradient_norm."
@@ -32,3 +33,13 @@ def check_learning(agent: Agent, step: int) -> None:
     for weight in agent.model.variables:
         if not np.isfinite(variables.copied(weight.value)).all():
             raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: so is weight {weight.path}. {REMEDY}")
+
+
+def check_unlimited_actions(agent: Agent, step: int) -> None:
+    """As `check_learning`, where actions can grow without bound: that an environment fails over such is learning's fault.
+
+    Raises:
+        TrainingFault: a metric or weight is not finite.
+    """
+    if any(leaf.limits is None for leaf in leaves_of(agent.spec.action).values()):
+        check_learning(agent, step)

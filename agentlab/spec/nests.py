@@ -89,7 +89,7 @@ def array_of(space: SpaceNest, who: str, name: str) -> Array:
     Raises:
         UsageError: it is of another kind.
     """
-    if isinstance(space, Array):  # the one place that narrows the type for all models
+    if is_array(space):
         return space
     raise errors.UsageError(f"{who} needs observations that are one array; environment {name!r} shows a {describe(space)}.")
 

@@ -353,7 +353,7 @@ def test_wrong_masks_are_faults(masks: str, sentence: str) -> None:
 def test_masks_need_choices_and_a_vector_of_ours() -> None:
     with pytest.raises(errors.UsageError, match="takes actions from a Box space; expected Discrete or MultiDiscrete"):
         GymnasiumEnvironment("Pendulum-v1", action_mask="info")
-    with pytest.raises(errors.UsageError, match="'info' is not for vectorization 'native'; use 'sync' or 'async'"):
+    with pytest.raises(errors.UsageError, match="'info' can't be set with vectorization 'native'; use 'sync' or 'async'"):
         GymnasiumEnvironment("CartPole-v1", vectorization="native", action_mask="info")
 
 

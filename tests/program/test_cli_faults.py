@@ -16,7 +16,8 @@ from PIL import Image
 from agentlab import errors
 from agentlab.program.cli import main
 from agentlab.registry.plugins import GROUPS
-from agentlab.runs.progress import Progress
+from agentlab.runs.trackers.progress import Progress
+from agentlab.tracker import TrackedRun
 from paths import HELPERS
 
 SMALL = ["--quiet", "--set", "trainer.learning_starts=20", "--set", "evaluation.episodes=3", "--execution", "graph"]
@@ -87,18 +88,21 @@ def test_a_run_that_failed_or_never_was_is_told(here, capsys):
         assert "has no 'task'" in one_sentence(capsys.readouterr().err)
 
 
-def is_missing(module):
-    import importlib.util
-
-    return importlib.util.find_spec(module) is None
-
-
-@pytest.mark.parametrize("id", ["LunarLander-v3", "Hopper-v5", "no_such_module:Thing-v0", "CartPole-v7", ""])
+@pytest.mark.parametrize("id", ["no_such_module:Thing-v0", "CartPole-v7", ""])
 def test_an_environment_that_is_not_installed_is_told(here, capsys, id):
-    package = {"LunarLander-v3": "Box2D", "Hopper-v5": "mujoco"}.get(id, "no_such_module")
-    assert is_missing(package), f"{package} is installed: this test needs an environment that is not"
     assert main(["run", "dqn", "--set", f'environment.id="{id}"']) == 2
     assert id in one_sentence(capsys.readouterr().err)
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(("id", "package", "extra"), [("LunarLander-v3", "Box2D", "box2d"), ("Hopper-v5", "mujoco", "mujoco")])
+def test_an_environment_that_needs_an_extra_names_it(here, capsys, monkeypatch, id, package, extra):
+    for name in [name for name in sys.modules if name.startswith((package, "gymnasium.envs.box2d", "gymnasium.envs.mujoco"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["run", "dqn", "--set", f"environment.id={id}"]) == 2
+    sentence = one_sentence(capsys.readouterr().err)
+    assert sentence.rstrip().endswith(f"{id} needs a package that is not installed: pip install 'agentlab[{extra}]'.")
     assert not (here / "runs").exists()
 
 
@@ -287,10 +291,10 @@ def test_a_kind_is_listed_by_the_headings_of_the_list(kind, capsys):
 
 def test_the_bar_of_a_resumed_run_begins_where_it_goes_on(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    progress = Progress(1_000)
-    progress.start(400)
+    progress = Progress()
+    progress.begin(TrackedRun({}, pathlib.Path(), 1_000, 400))
     assert (progress._bar.n, progress._bar.initial) == (400, 400)
-    progress.close()
+    progress.end(None)
 
 
 def test_an_interrupt_before_training_says_so(here, capsys, monkeypatch, ctrl_c):

@@ -54,7 +54,7 @@ class HostActor(abc.ABC):
         """Does all that waits, so that the variables hold everything observed so far."""
 
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
-        """Reads the learner's counters again, which were assigned from outside."""
+        """Reads again what was assigned from outside: the learner's counters, and settings by which it draws ahead."""
 
 
 class RecordingHostActor(HostActor):
@@ -136,6 +136,7 @@ class StagedHostActor(HostActor):
     def reload(self) -> None:
         self._steps = int(self.learner.steps.numpy())
         self._has_stored = self._steps > 0
+        self._lookahead.forget()
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
         # [B] actions, if every row explores: then the model isn't asked.

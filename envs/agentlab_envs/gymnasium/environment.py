@@ -25,8 +25,10 @@ from agentlab_envs.gymnasium import making as making
 from agentlab_envs.gymnasium import masks as masks
 from agentlab_envs.gymnasium import repeats as repeats
 from agentlab_envs.gymnasium import texts as texts
+from agentlab_envs.gymnasium import wrapping as wrapping
 from agentlab_envs.gymnasium.observations import Actions, Observations
 from agentlab_envs.gymnasium.pictures import picture
+from agentlab_envs.gymnasium.pools import Pool
 from agentlab_envs.gymnasium.replay import EpisodeLog
 from agentlab_envs.gymnasium.rows import Rows
 from agentlab_envs.gymnasium.workers import Workers
@@ -36,6 +38,7 @@ MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
+NATIVE = ("native", "envpool")  # vectors of others, which step all rows in one call
 MOST_PROCESSES = 1_024
 DAY = 86_400.0  # seconds
 
@@ -54,10 +57,14 @@ class GymnasiumEnvironment(Environment):
     Attributes:
         id: Gymnasium's; "module:ID" imports the module that registers it.
         num_environments: B.
-        vectorization: "sync", one after the other; "async", each in a process; "native", the environment's own vector class.
+        vectorization: "sync", one after the other; "async", each in a process; "native", the environment's own vector class;
+            "envpool", threads of the envpool package, which has many environments of Gymnasium's by the same ids.
         autoreset: "same_step", "next_step" or "disabled" (ended rows are then reset here); "auto" is what a native vector
             class declares, and same_step for the others.
         arguments: for the environment's constructor.
+        wrappers: to be put around each environment, the first innermost: tables of a `name` in gymnasium.wrappers and its
+            arguments, such as `[{name="TimeLimit", max_episode_steps=200}]`. Those that take a function, write files or open a
+            window are refused.
         render_mode: None, "human" or "rgb_array".
         timeout: seconds that a worker process of "async" may take for a step, a reset or a picture, before it counts as hung.
         action_mask: "info" takes masks of the allowed actions from `info["action_mask"]`; "none" doesn't; "auto" does where the
@@ -69,9 +76,10 @@ class GymnasiumEnvironment(Environment):
 
     id: str = "CartPole-v1"
     num_environments: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", "async", "native"]))
+    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", "async", *NATIVE]))
     autoreset: str = attrs.field(default="auto", validator=attrs.validators.in_(["auto", *MODES]))
     arguments: dict[str, Any] = attrs.field(factory=dict)
+    wrappers: tuple[dict[str, Any], ...] = ()
     render_mode: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "human", "rgb_array"]))
     timeout: float = attrs.field(default=8.0, validator=[attrs.validators.gt(0), attrs.validators.le(DAY)])
     action_mask: str = attrs.field(default="auto", validator=attrs.validators.in_(list(masks.SOURCES)))
@@ -84,8 +92,13 @@ class GymnasiumEnvironment(Environment):
                 f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
                 f"{MOST_PROCESSES:,}, or vectorization 'sync'."
             )
-        if self.vectorization == "native" and self.action_mask == "info":
-            raise errors.UsageError("action_mask 'info' is not for vectorization 'native'; use 'sync' or 'async'.")
+        self._is_native = self.vectorization in NATIVE
+        for setting, is_set in (("action_mask 'info'", self.action_mask == "info"), ("wrappers", bool(self.wrappers))):
+            if self._is_native and is_set:
+                raise errors.UsageError(
+                    f"environment.{setting} can't be set with vectorization '{self.vectorization}'; use 'sync' or 'async'."
+                )
+        self._wrapping = wrapping.checked(self.wrappers)
 
         # Processes and foreign code from here on: whatever fails, they are closed again.
         self._steps = 0
@@ -99,10 +112,9 @@ class GymnasiumEnvironment(Environment):
             raise
 
         # Gymnasium's own vector classes return checked arrays; others are checked here.
-        by_class = {"sync": self._vector.step, "async": self._vector.step, "native": self._step_native}
-        self._step_vector: Callable[[Any], Any] = by_class[self.vectorization]
+        self._step_vector: Callable[[Any], Any] = self._step_native if self._is_native else self._vector.step
         self._begins_late = self._mode is AutoresetMode.NEXT_STEP
-        self._log = None if self.vectorization == "native" else EpisodeLog(self.num_environments, self._spec.action)
+        self._log = None if self._is_native else EpisodeLog(self.num_environments, self._spec.action)
         self._told_of_length = False  # that an episode is too long to be played again
 
     def _describe(self) -> None:
@@ -111,20 +123,19 @@ class GymnasiumEnvironment(Environment):
         self._spec = making.environment_spec(self.id, self._vector, self.arguments)
         if left_out := getattr(self._vector, "texts", ()):  # a native vector class has none
             texts.warn(self._name, left_out)
-        if self.vectorization != "native":
+        if not self._is_native:
             self._vector.set_attr("row", list(range(self.num_environments)))  # type: ignore[attr-defined]
 
         # The way in and out, and what every step is checked against.
         self._observations = Observations(self._vector.single_observation_space, self.num_environments)
-        self._outward = Actions(self._vector.single_action_space, as_batch=self.vectorization == "native").outward
+        self._outward = Actions(self._vector.single_action_space, as_batch=self._is_native).outward
         self._check = TimeStepCheck(self._spec, self.num_environments)
         self._is_single = not isinstance(self._spec.observation, dict)
         self._all = np.ones(self.num_environments, np.bool_)
         self._ended = np.zeros(self.num_environments, np.bool_)
 
     def _unusable(self, error: BaseException) -> errors.UsageError:
-        native = self.vectorization == "native"
-        remedy = "use vectorization 'sync' or 'async'" if native else "fix it"
+        remedy = "use vectorization 'sync' or 'async'" if self._is_native else "fix it"
         raised = f"it raised {tracebacks.summarize_error(error)}"
         return errors.UsageError(f"{self._name} does not say what it shows and takes: {raised}; {remedy}.")
 
@@ -182,7 +193,7 @@ class GymnasiumEnvironment(Environment):
         return map_space(lambda _, array: array.copy(), self._spec.observation, observation)
 
     def inexact(self) -> str:
-        if self.vectorization == "native":
+        if self._is_native:
             return "its own vector class keeps its state to itself"
         return repeats.why_not(self._copy)
 
@@ -258,14 +269,17 @@ class GymnasiumEnvironment(Environment):
 
     def _vectorize(self, id: str, arguments: dict[str, Any]) -> VectorEnv:
         """Returns the vector; raises Gymnasium's own errors, for `make_vector` to explain."""
+        if self.vectorization == "envpool":
+            return Pool(id, self.num_environments, arguments)
         if self.vectorization == "native":
             if id in gymnasium.registry and gymnasium.registry[id].vector_entry_point is None:
                 raise gymnasium.error.UnsupportedMode("it has no vector class of its own; use vectorization 'sync' or 'async'.")
             return gymnasium.make_vec(id, self.num_environments, "vector_entry_point", **arguments)
         mode = MODES.get(self.autoreset, AutoresetMode.SAME_STEP)
         if self.vectorization == "sync":
-            return Rows(lambda: gymnasium.make(id, **arguments), self.num_environments, mode, self.action_mask)
-        return Workers(id, self.num_environments, mode, arguments, self.timeout, self.action_mask)
+            make = wrapping.maker(lambda: gymnasium.make(id, **arguments), self._wrapping)
+            return Rows(make, self.num_environments, mode, self.action_mask)
+        return Workers(id, self.num_environments, mode, arguments, self.timeout, self.action_mask, self._wrapping)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""

@@ -54,17 +54,18 @@ def _symbol(space: Discrete) -> Space:
 
 def _one_hot(space: Discrete, name: str) -> Show:
     """Returns a function that makes one-hot codes of symbols."""
-    values = np.arange(space.start, space.start + space.n)
+    start, count = int(space.start), int(space.n)
 
     def show(array: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-        # [N, values] bool; a row without a match is no symbol of the space.
-        matches = array[:, None] == values
-        known = matches.any(1)
+        places = array - start
+        known = (places >= 0) & (places < count)
         if not known.all():
             index = int(np.argmin(known))
             row = index if rows is None else int(rows[index])
             raise EnvironmentFault(f"row {row}'s {name} {array[index]} is not in its observation space, {space}.")
-        return matches.astype(np.float32)
+        codes = np.zeros((len(array), count), np.float32)
+        codes[np.arange(len(array)), places] = 1.0
+        return codes
 
     return show
 

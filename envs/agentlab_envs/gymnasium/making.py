@@ -19,6 +19,8 @@ from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium import nests as nests
 
 SUPPORTED = "Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of such"
+MOST_SYMBOLS = 2**20  # of an observation that becomes one-hot
+EXTRAS = ("box2d", "envpool", "mujoco")  # of agentlab, by the name that errors of environments that need them contain
 OLD_LAYERS = ("GymV21Environment-v0", "GymV26Environment-v0")
 
 
@@ -85,8 +87,12 @@ def _texts(value: object) -> list[str]:
 
 
 def missing(id: str, error: BaseException) -> str:
-    """Returns the sentence for a package that the environment needs."""
-    return f"{display_name(id)} needs a package that is not installed: {str(error).rstrip('.')}."
+    """Returns the sentence for a package that the environment needs, with the extra that brings it."""
+    sentence = f"{display_name(id)} needs a package that is not installed"
+    extra = next((extra for extra in EXTRAS if extra in str(error).lower()), None)
+    if extra is not None:
+        return f"{sentence}: pip install 'agentlab[{extra}]'."
+    return f"{sentence}: {str(error).rstrip('.')}."
 
 
 def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> EnvironmentSpec:
@@ -102,6 +108,7 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
     observations, actions = vector.single_observation_space, vector.single_action_space
     _check_size(id, observations, "shows observations")
     _check_size(id, actions, "takes actions")
+    _check_symbols(id, observations)
 
     # Spaces that agentlab doesn't know, with the wrapper that makes them known.
     if (stranger := _stranger(observations)) is not None:
@@ -140,6 +147,16 @@ def _check_size(id: str, space: gymnasium.Space, what: str) -> None:
     if shapes or not spaces:
         which = f"of shape {shapes[0]}, which hold no number" if shapes else "without any part"
         raise errors.UsageError(f"{display_name(id)} {what} {which}; expected at least one. Fix the environment's space.")
+
+
+def _check_symbols(id: str, space: gymnasium.Space) -> None:
+    """Raises UsageError if observations are one of too many symbols for one-hot vectors to fit into memory."""
+    for leaf in nests.leaves_of(space).values():
+        if isinstance(leaf, gymnasium.spaces.Discrete) and leaf.n > MOST_SYMBOLS:
+            raise errors.UsageError(
+                f"{display_name(id)} shows one of {leaf.n:,} symbols, each a place in a one-hot vector; expected at most "
+                f"{MOST_SYMBOLS:,}. Show them as numbers, in a Box."
+            )
 
 
 def _unknown(id: str, name: str) -> str:

@@ -25,9 +25,11 @@ from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium.parent import start
 from agentlab_envs.gymnasium.rows import Row
 from agentlab_envs.gymnasium.worker import FAULT, MADE, MISSING, work
+from agentlab_envs.gymnasium.wrapping import Wrapping, maker
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
 FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed, which should be reported soon
+NO_WRAPPERS = Wrapping()
 END_SECONDS = 1.0  # that a process may take to end once its environment is closed
 
 
@@ -48,13 +50,21 @@ class Workers(VectorEnv):
         arguments: for `gymnasium.make`.
         seconds: that an answer may take.
         mask: of the allowed actions, see `masks.mask_space`.
+        wrapping: to be put around each environment.
 
     Attributes:
         processes: the workers.
     """
 
     def __init__(
-        self, id: str, count: int, mode: AutoresetMode, arguments: dict[str, Any], seconds: float, mask: str = "none"
+        self,
+        id: str,
+        count: int,
+        mode: AutoresetMode,
+        arguments: dict[str, Any],
+        seconds: float,
+        mask: str = "none",
+        wrapping: Wrapping = NO_WRAPPERS,
     ) -> None:
         if multiprocessing.current_process().daemon:
             raise gymnasium.error.UnsupportedMode(
@@ -73,11 +83,11 @@ class Workers(VectorEnv):
 
         # One environment of this process tells the spaces, and how long the others may take to be made.
         began = time.monotonic()
-        self._describe(gymnasium.make(id, **arguments))
+        self._describe(maker(lambda: gymnasium.make(id, **arguments), wrapping)())
         if not leaves.are_known(self.single_observation_space):
             return  # they are refused elsewhere; not all have a shared memory
         try:
-            self._start(self._maker(arguments), MAKE_SECONDS + count * (time.monotonic() - began))
+            self._start(maker(self._maker(arguments), wrapping), MAKE_SECONDS + count * (time.monotonic() - began))
         except BaseException:
             self._end()
             raise

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 
 from agentlab import errors
-from agentlab.runs.checkpoints import Checkpoint, Checkpoints
+from agentlab.runs.checkpoints.store import Checkpoint, Checkpoints
 from agentlab.system import files
 from agentlab.system.files import UnreadableError
 

@@ -7,9 +7,9 @@ import math
 from agentlab import errors
 from agentlab.loop.agent import Agent
 from agentlab.loop.gear import Gear, Groups
-from agentlab.runs.checkpoints import Checkpoint
+from agentlab.runs.checkpoints.store import Checkpoint
 from agentlab.system import arrays
-from agentlab.system.files import UnwritableError
+from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.system.ranges import CheckedFile, Range
 from agentlab.tensors import variables
 from agentlab.types import Tensor
@@ -85,6 +85,25 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
         checked = CheckedFile(environment, limits["environment"])
         groups["environment"] = {name: checked.read(name, like) for name, like in environment.likes().items()}
     gear.restore(groups)
+
+
+def restore_live(agent: Agent, checkpoint: Checkpoint, is_whole: bool = True) -> None:
+    """Changes an agent's live settings to what they were when a checkpoint was taken.
+
+    Args:
+        agent: whose settings are.
+        checkpoint: whose facts say so.
+        is_whole: whether the agent is part of a run; alone, it lacks what an environment or an optimizer would have.
+
+    Raises:
+        UnreadableError: one is not live in this run, or has a value that it can't have.
+    """
+    for name, value in checkpoint.facts.get("live", {}).items():
+        if is_whole or name in agent.live:
+            try:
+                agent.change(name, value)
+            except errors.UsageError as error:
+                raise UnreadableError(f"its manifest changes a live setting: {str(error).rstrip('.')}") from error
 
 
 def check_writable(agent: Agent) -> None:

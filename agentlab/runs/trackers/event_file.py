@@ -8,9 +8,48 @@ import secrets
 import time
 from typing import Any
 
+import numpy as np
+
+from agentlab.runs.run_directory import EVENTS, RunDirectory
 from agentlab.system.folder import Folder
+from agentlab.tracker import Media, Metrics, TrackedRun, Tracker
 
 MASK = 0xA282EAD8  # what TensorFlow's record format adds to a checksum
+
+
+class TensorBoard(Tracker):
+    """Writes the numbers of every report, texts and frames into the run's `events`; a full disk ends the run.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        self._file: EventFile | None = None
+        self._first_step = 0
+
+    def begin(self, run: TrackedRun) -> None:
+        self._first_step = run.step
+
+    def line(self, metrics: Metrics) -> None:
+        with self._directory.writing(EVENTS):
+            self._opened().write(metrics["step"], metrics)
+
+    def media(self, name: str, content: Media, step: int) -> None:
+        with self._directory.writing(EVENTS):
+            self._opened().write_media(step, name, content)
+
+    def _opened(self) -> EventFile:
+        """Returns the file, which is made when there is something to write."""
+        if self._file is None:
+            self._file = EventFile(self._directory.folder.make_folder(EVENTS), self._first_step)
+        return self._file
+
+    def end(self, result: dict[str, Any] | None) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
+                self._file.close()
 
 
 class EventFile:
@@ -50,6 +89,20 @@ class EventFile:
         Value = self._v1.Summary.Value  # noqa: N806 - a class
         values = [Value(tag=tag, simple_value=value) for tag, value in line.items() if isinstance(value, float)]
         self._write(step=step, summary=self._v1.Summary(value=values))
+
+    def write_media(self, step: int, name: str, content: Media) -> None:
+        """Writes a text, or frames `[T, height, width, 3]` uint8, which TensorBoard shows one beside the other."""
+        import tensorflow as tf
+
+        if isinstance(content, str):
+            plugin, tensor = "text", tf.make_tensor_proto([content.encode("utf-8")])
+        else:
+            height, width = content.shape[1:3]
+            pictures = [tf.io.encode_png(np.ascontiguousarray(frame)).numpy() for frame in content]
+            plugin, tensor = "images", tf.make_tensor_proto([str(width).encode(), str(height).encode(), *pictures])
+        shown_by = self._v1.SummaryMetadata(plugin_data=self._v1.SummaryMetadata.PluginData(plugin_name=plugin))
+        value = self._v1.Summary.Value(tag=name, tensor=tensor, metadata=shown_by)
+        self._write(step=step, summary=self._v1.Summary(value=[value]))
 
     def close(self) -> None:
         """Closes the file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ import attrs
 import numpy as np
 
 from agentlab import errors
+from agentlab.runs.checkpoints.facts import are_facts, known_facts
 from agentlab.system import arrays, files
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError, UnwritableError
@@ -20,8 +20,6 @@ from agentlab.system.folder import Folder
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-FACTS = ("metrics_bytes", "best", "exact")  # what a run keeps in its manifests besides arrays
-LATER_FACTS = ("seconds",)  # and what the manifests of an older agentlab lack
 TEMPORARY = (".saving-", ".removing-")  # what a process that was killed may have left
 NAME = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 
@@ -38,8 +36,9 @@ class Checkpoint:
         sizes: of its files in bytes, by name.
         hashes: their sha256, by name.
         facts: `metrics_bytes`, the length of metrics.jsonl; `best`, the best evaluation's step and mean return, or None;
-            `exact`, whether all was as one session would have left it; and `seconds`, what the run has taken so far, by
-            phase, which one of an older agentlab lacks.
+            `exact`, whether all was as one session would have left it; `seconds`, what the run has taken so far, by
+            phase; `trackers`, their states by name; and `live`, the live settings that were changed, by name. One of an older
+            agentlab lacks the last three.
     """
 
     path: pathlib.Path
@@ -212,8 +211,8 @@ class Checkpoints:
             raise UnreadableError(f"{MANIFEST} has a malformed list of files")
 
         # What the run needs to know to resume.
-        facts = _known_facts(manifest)
-        if not _are_facts(**facts):
+        facts = known_facts(manifest)
+        if not are_facts(**facts):
             raise UnreadableError(f"{MANIFEST} has invalid values of {', '.join(facts)}")
         sizes, hashes = ({name: entry[key] for name, entry in entries.items()} for key in ("bytes", "sha256"))
         return Checkpoint(self.directory / name, step, sizes, hashes, facts, folder)
@@ -226,7 +225,7 @@ def _check_writable(groups: Groups, facts: Mapping[str, Any]) -> None:
             raise UnwritableError(f"{group!r} is not the name of a group")
         arrays.header(held)
     files.json_bytes(facts, MANIFEST)
-    if not _are_facts(**_known_facts(facts)):
+    if not are_facts(**known_facts(facts)):
         raise UnwritableError(f"the facts {str(facts)[:100]} are not those of a checkpoint")
 
 
@@ -274,12 +273,6 @@ def _remedy(error: Exception) -> str:
     return "Fix the part that it is of, then"
 
 
-def _known_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the facts of a manifest; those that an older agentlab didn't write only if they are there."""
-    later = [name for name in LATER_FACTS if name in manifest]
-    return {name: manifest.get(name) for name in (*FACTS, *later)}
-
-
 def _file_name(group: str) -> str:
     return f"{group}.safetensors"
 
@@ -291,16 +284,3 @@ def _is_entry(name: str, entry: object) -> bool:
     if not plain or not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
         return False
     return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
-
-
-def _are_facts(metrics_bytes: object, best: object, exact: object, seconds: object = {}) -> bool:
-    if not isinstance(seconds, dict) or not all(_is_time(value) for value in seconds.values()):
-        return False
-    known = best is None or (
-        isinstance(best, dict) and [type(best.get(key)) for key in ("step", "return_mean")] == [int, float]
-    )
-    return type(metrics_bytes) is int and metrics_bytes >= 0 and known and isinstance(exact, bool)
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from agentlab import errors
 from agentlab.loop.gear import Groups
-from agentlab.runs import snapshot
+from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.system.files import UnreadableError
 from agentlab.system.processes import threads
@@ -23,18 +24,28 @@ class Committer:
         directory: of the run; open until `wait` has returned.
         num_kept: the newest checkpoints that stay.
         newest: the step of the newest there is; -1 for none.
+        sync: puts on disk what a checkpoint counts on, such as the metrics of which its manifest counts the bytes; called on
+            the thread, before the checkpoint is committed.
 
     Attributes:
         committed: the step of the newest that is on disk; -1 for none.
         handed_over: the step of the newest that was handed over; -1 for none.
     """
 
-    def __init__(self, directory: RunDirectory, num_kept: int, newest: int = -1) -> None:
+    def __init__(
+        self, directory: RunDirectory, num_kept: int, newest: int = -1, sync: Callable[[], None] = lambda: None
+    ) -> None:
         self.committed = self.handed_over = newest
         self._directory = directory
         self._num_kept = num_kept
+        self._sync = sync
+        self._untold: list[int] = []
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+
+    def go_on_from(self, step: int) -> None:
+        """Takes in that there is a checkpoint of `step` on disk already, from which the run goes on."""
+        self.committed = self.handed_over = step
 
     def begin(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
         """Begins to commit what nobody changes any more, as soon as what was begun before is committed.
@@ -77,6 +88,12 @@ class Committer:
         if error is not None:
             raise error
 
+    def take_committed(self) -> list[int]:
+        """Returns the steps of the checkpoints that are on disk and that it didn't return before."""
+        count = len(self._untold)
+        steps, self._untold = self._untold[:count], self._untold[count:]
+        return steps
+
     def describe(self) -> str:
         """Returns a sentence about what can be resumed from, after waiting until that is certain."""
         try:
@@ -105,8 +122,9 @@ class Committer:
 
     def _commit(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
         checkpoints = self._directory.checkpoints
-        self._directory.sync_metrics()  # of which the manifest counts the bytes
+        self._sync()
         checkpoints.save(step, snapshot.without_unused_rows(groups), facts)
         self.committed = step
+        self._untold.append(step)
         newest = [known for known in checkpoints.steps() if known <= step][-self._num_kept :]
         checkpoints.prune([*newest, *([facts["best"]["step"]] if facts["best"] else [])])
