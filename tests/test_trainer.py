@@ -13,6 +13,7 @@ from agentlab.configuration import merged
 from agentlab.loop.agent import Agent, Parts
 from agentlab.memory import Latest, Request
 from agentlab.runs import composition
+from agentlab.runs.composition import agents
 from agentlab.sampler import Greedy
 from agentlab.schedules import Exponential, Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
@@ -413,9 +414,9 @@ def test_the_network_is_not_the_models_twin():
 def test_what_is_called_before_build(monkeypatch):
     """Its docstring names them."""
     trainer = WithCritic()
-    usual = composition.build_part
+    usual = agents.build_part
     monkeypatch.setattr(
-        composition,
+        agents,
         "build_part",
         lambda kind, *rest, **arguments: trainer if kind == "trainer" else usual(kind, *rest, **arguments),
     )

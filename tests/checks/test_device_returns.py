@@ -101,7 +101,7 @@ WRONG = {
     ),
     "an initial state of text": (
         {"initial": lambda: {"place": object()}},
-        "a state that is object .* from 'initial'; expected a ten",
+        "a state that is <object .*'initial'; expected a tensor",
     ),
     "another observation": (
         {"observe": lambda state: state["place"][:, 0]},
