@@ -1,5 +1,6 @@
 """Agents that normalise: both gears, own loops, executions, evaluation, checkpoints, and learning that needs it."""
 
+import functools
 import json
 
 import attrs
@@ -18,7 +19,7 @@ from agentlab.loop.evaluation import Evaluator
 from agentlab.loop.host.gear import HostGear
 from agentlab.registry import plugins
 from agentlab.runs.model_building import build_model
-from agentlab.sampler import EpsilonGreedy
+from agentlab.sampler import EpsilonGreedy, Greedy
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import Normalization
 from agentlab.types import TimeStep
@@ -94,11 +95,17 @@ def assert_same(one, other):
 
 def mean_return(agent):
     """Returns how many of 16 signs an agent names, of 20 episodes."""
-    return Evaluator(HostedEnvironment(FarOff(), 20), agent.policy, 20, 0).run()["return_mean"] / 10_000.0
+    actor = agent.actor(Greedy(), 0)
+    return Evaluator(HostedEnvironment(FarOff(), 20), actor, 20, 0).run()["return_mean"] / 10_000.0
+
+
+@functools.cache
+def learned():
+    return trained(800)
 
 
 def test_it_learns_what_a_network_can_not_see_otherwise():
-    assert mean_return(trained(800)) > 15.0
+    assert mean_return(learned()) > 15.0
 
 
 def test_statistics_that_never_reach_the_networks_are_found(monkeypatch):
@@ -109,7 +116,7 @@ def test_statistics_that_never_reach_the_networks_are_found(monkeypatch):
 
 def test_networks_that_see_other_observations_than_they_learned_from_are_found(monkeypatch):
     """Planted bug: the policy doesn't normalise."""
-    agent = trained(800)
+    agent = learned()
     monkeypatch.setattr(ObservationScale, "__call__", lambda scale, values: values)
     assert mean_return(agent) < 12.0
 
@@ -159,7 +166,7 @@ def test_an_own_loop_has_the_statistics_of_the_host_gear():
 
 
 def test_acting_and_judging_change_nothing():
-    agent = trained(50)
+    agent = learned()
     before = arrays(agent)
     agent.act(np.array([1_000.005], np.float32))
     mean_return(agent)
@@ -184,6 +191,7 @@ def loaded(agent):
 
 
 @pytest.mark.parametrize("gear", ["device", "host"])
+@pytest.mark.quick("host")
 def test_a_run_that_is_resumed_has_the_same_bits(tmp_path, gear):
     whole = run(tmp_path / "whole", gear=gear, checkpoint_period=0, report_period=240)
     asked = iter([False, True] + [False] * 1_000)
@@ -268,7 +276,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("gear", ["device", "host"])
 @pytest.mark.parametrize("name", EXAMPLES)
-@pytest.mark.quick("ppo-device", "sac-host", "recurrent_ppo-device")
+@pytest.mark.quick("sac-host", "recurrent_ppo-device")
 def test_examples_learn_from_what_is_normalised(tmp_path, example, name, gear):
     example(name)
     task, changes = EXAMPLES[name]
@@ -311,4 +319,4 @@ def test_a_row_that_was_reset_does_not_count_in_an_own_loop():
     agent.step(TimeStep.begin(np.array([1_005.0], np.float32)))
     state = arrays(agent)
     assert int(state["normalizer/observations/statistics/count"]) == 1
-    assert float(state["normalizer/observations/statistics/mean"]) == 1_000.0
+    assert state["normalizer/observations/statistics/mean"].tolist() == [1_000.0]
