@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
-from agentlab import seeds
+from agentlab import errors, seeds
 from agentlab.distribution import Distribution
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 from agentlab.settings import LIVE
@@ -39,6 +39,22 @@ class Sampler(abc.ABC):
             seed: `[2]` int64 for `agentlab.seeds`.
         """
 
+    def initial_state(self, distribution: Distribution, rows: int) -> Nest:
+        """Returns what it carries from step to step before an episode's first step, tensors `[rows, ...]`; by default `()`.
+
+        Args:
+            distribution: without outputs.
+            rows: episodes side by side.
+        """
+        return ()
+
+    def sample_with_state(self, distribution: Distribution, state: Nest, step: Tensor, seed: Seed) -> tuple[Nest, Nest]:
+        """Returns actions as of `sample`, and the state after them, shaped like `state`; overridden where there is one.
+
+        The loop resets the state of a row where its episode ended, and keeps it in checkpoints.
+        """
+        return self.sample(distribution, step, seed), state
+
     def explore(self, distribution: Distribution, choices: tuple[int, ...], step: Tensor, seed: Seed) -> Tensor | None:
         """Returns the part of `sample`'s draws that doesn't depend on outputs, or None if all do, the default.
 
@@ -67,10 +83,16 @@ class Greedy(Sampler):
 
 @attrs.frozen
 class Stochastic(Sampler):
-    """Draws from the distribution, unchanged."""
+    """Draws from the distribution as it is.
+
+    Attributes:
+        random_steps: environment steps at first in which actions are uniformly random.
+    """
+
+    random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
-        return distribution.sample(seed)
+        return random_at_first(self.random_steps, distribution, distribution.sample(seed), step, seed)
 
 
 @attrs.frozen
@@ -139,7 +161,31 @@ class EpsilonGreedy(Sampler):
     def _explored(self, distribution: Distribution, choices: Tensor, step: Tensor, seed: Seed) -> Tensor:
         chance = seeds.uniform(seed, choices)
         anything = distribution.explore(choices, seeds.child(seed, "action"))
+        if not anything.dtype.is_integer:
+            raise errors.UsageError(
+                f"Sampler 'epsilon-greedy' is for choices; a {type(distribution).__name__} is of numbers. Choose 'stochastic', "
+                "or a sampler that adds noise."
+            )
         return tf.where(chance < as_schedule(self.epsilon)(step), anything, tf.constant(-1, tf.int64))
+
+
+def random_at_first(random_steps: int, distribution: Distribution, action: Tensor, step: Tensor, seed: Seed) -> Tensor:
+    """Returns actions `[B, *A]`: uniformly random ones up to environment step `random_steps`, and `action` from then on.
+
+    Args:
+        random_steps: 0 or greater.
+        distribution: of choices, or of numbers within bounds.
+        action: `[B, *A]`.
+        step: int64 scalar, environment steps taken so far.
+        seed: `[2]` int64.
+
+    Raises:
+        UsageError: some actions are to be random, and the distribution has no uniformly random ones.
+    """
+    if not random_steps:
+        return action
+    anything = distribution.explore(tf.shape(action), seeds.child(seed, "random_action"))
+    return tf.where(step < random_steps, anything, action)
 
 
 def best_unless(explored: Tensor, best: Tensor) -> Tensor:

@@ -255,7 +255,7 @@ def as_table(value: object, where: str) -> dict[str, Any]:
 
 
 def _default_name(place: str, name: str) -> str | None:
-    """Returns the part that stands under a name if its table names none: a tracker of that name; no model is."""
+    """Returns the part meant by a key whose table has no name: for trackers, the one of that name; for models, none."""
     return name if place == "trackers" else None
 
 

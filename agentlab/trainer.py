@@ -60,7 +60,7 @@ def _check_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
 
 
 def _names_optimizer(trainer: Trainer) -> bool:
-    """Whether the learning rate is that of the setting: an optimizer that is an object has its own."""
+    """Whether the learning rate is the setting's: an optimizer that is an object has its own."""
     return not isinstance(trainer.optimizer, keras.optimizers.Optimizer)
 
 

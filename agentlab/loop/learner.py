@@ -79,7 +79,9 @@ class Learner:
         # One row of the output and of the state: what a step stores is without the batch axis.
         spec, keep = self.policy.spec, self.request.keep
         network = next(iter(self.trainer.networks(spec).values()))
-        state = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.initial_state(1))
+        state = tf.nest.map_structure(
+            lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.network.initial_state(1)
+        )
         return Layout(
             spec,
             self.num_environments,

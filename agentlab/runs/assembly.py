@@ -1,4 +1,4 @@
-"""What a run is assembled of: the agent, the gear that runs it, and the evaluator that judges it."""
+"""What a run is assembled from: the agent, the gear that runs it, and the evaluator."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def assemble(
         UsageError: they do not fit together, or there is no memory for them.
     """
     free = free_memory.free_bytes()
-    with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
+    with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be made
         environment = build_training_environment(task)
         failing.callback(environment.close)
         chosen = choose_gear(task, environment)

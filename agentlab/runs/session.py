@@ -34,7 +34,7 @@ from agentlab.tracker import Media, Metrics, RunControl, TrackedRun
 
 
 class Session(RunControl):
-    """Takes the loop through a run's budget: reports, evaluates and commits checkpoints.
+    """Runs the loop through a run's budget: reports, evaluates and commits checkpoints.
 
     A checkpoint is taken before any work due at its step, such as a report; resuming does that work first. So a
     run that was continued, even to a larger budget, leaves the same files as one that never ended.
@@ -110,7 +110,7 @@ class Session(RunControl):
             except GeneratorExit:  # the caller stops reading lines: what was learned is saved
                 self._save_aside()
                 raise
-            except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
+            except errors.UnfitCheckpoint:  # the newest one: there is nothing more to say
                 raise
             except errors.AgentlabError as error:
                 with_newest(error, committer)
@@ -123,7 +123,7 @@ class Session(RunControl):
         """Starts the run at step 0; `inexact` is the result of `Gear.inexact`, and causes a warning."""
         self._start(inexact)
         self._begin_tracking({})
-        if self._weights is not None:  # they are in no config, so that from now on the run has to be resumed from a checkpoint
+        if self._weights is not None:  # no config has them, so from now on the run has to be resumed from a checkpoint
             self._save()
 
     def resume(self, checkpoint: Checkpoint | None, inexact: str, begun_on: dict[str, Any]) -> None:
@@ -182,11 +182,11 @@ class Session(RunControl):
         self._changes.append((name, number))
 
     def finish(self) -> None:
-        """Ends training one turn after what is due next; then it is evaluated as usual."""
+        """Ends training one turn after what is due next; the evaluation follows as usual."""
         self._is_ending = True
 
     def media(self, name: str, content: Media) -> None:
-        """Hands what is to be looked at to the trackers."""
+        """Hands media to the trackers."""
         self._files.trackers.media(name, content, self._step)
 
     # How it goes on.
@@ -218,10 +218,10 @@ class Session(RunControl):
                 yield line
 
     def _make_changes(self) -> None:
-        """Changes the live settings that somebody asked to be changed, and tells the trackers of each."""
+        """Makes the requested changes of live settings, and notifies the trackers of each."""
         changes, self._changes = self._changes, []
         for name, number in changes:
-            if self.agent.live.changed.get(name) == number:  # as somebody asks at every report
+            if self.agent.live.changed.get(name) == number:  # a change may be requested again at every report
                 continue
             self.agent.change(name, number)
             self._files.trackers.change({"step": self._step, "update": int(self.agent.learner.updates.numpy()), name: number})
@@ -258,7 +258,7 @@ class Session(RunControl):
         return self._report(evaluation) if timetable.is_report_due(step) else None
 
     def _report(self, evaluation: dict[str, Any]) -> Metrics:
-        """Tells the trackers a line of metrics; what those of the caller's own raise leaves a checkpoint, as an end of his."""
+        """Hands a line of metrics to the trackers; if the caller's own function raises, a checkpoint is left."""
         line = self._reporter.line(self._step, evaluation)
         try:
             self._files.trackers.line(line)
@@ -286,14 +286,14 @@ class Session(RunControl):
     # How it ends.
 
     def _save_aside(self) -> None:
-        """Commits a checkpoint of a step at which nothing was reported yet, a turn further on."""
+        """Commits a checkpoint one turn later, at a step at which nothing was reported yet."""
         if not self._timetable.is_end(self._step):
             self._take_turns(1)
             check_learning(self.agent, self._step)
             self._save()
 
     def _interrupted(self) -> errors.Interrupted:
-        """Commits a checkpoint of this step, and returns what tells of it."""
+        """Commits a checkpoint of this step, and returns the error that says so."""
         self._save()
         return errors.Interrupted(f"Interrupted at step {self._step:,} of {self._timetable.total:,}.")
 
@@ -307,5 +307,5 @@ class Session(RunControl):
         return Run(self._task, self._seed, self._files.directory.path, self.agent, result)
 
     def close(self) -> None:
-        """Releases the environments of a session whose lines nobody took."""
+        """Releases the environments of a session whose lines nobody read."""
         self._assembly.close()

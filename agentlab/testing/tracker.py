@@ -21,7 +21,7 @@ CUT = 3
 
 
 class TrackerTests(Suite):
-    """Tests of what follows a run; derive, and name your class as `part`."""
+    """Tests of trackers; derive a class, and name yours as `part`."""
 
     kind: ClassVar[str] = "tracker"
 
@@ -40,7 +40,7 @@ class TrackerTests(Suite):
             tracker.end({"task": "example", "steps": 600, "evaluation": {"return_mean": 1.0}})
 
     def test_any_line(self) -> None:
-        """It takes lines with metrics that are new, with none for a number, and with numbers that are not finite."""
+        """It takes lines with new metrics, with None for a number, and with numbers that are not finite."""
         lines = [_line(100), {**_line(200), "loss": None}, {**_line(300), "loss": math.nan, "evaluation_return_mean": 2.0}]
         with tempfile.TemporaryDirectory() as directory:
             tracker = self._begun(directory)
@@ -51,7 +51,7 @@ class TrackerTests(Suite):
             tracker.end(None)
 
     def test_no_line(self) -> None:
-        """It ends where the run ended early, without a line and without a result."""
+        """It ends with a run that ended early, without a line and without a result."""
         with tempfile.TemporaryDirectory() as directory:
             self._begun(directory).end(None)
 
@@ -67,7 +67,7 @@ class TrackerTests(Suite):
             tracker.end(None)
 
     def test_resumes(self) -> None:
-        """Killed and resumed from a checkpoint, it leaves the files in the run's directory that it leaves without a break."""
+        """Killed and resumed from a checkpoint, it leaves the same files in the run's directory as without a break."""
         with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as parts:
             tracker = self._begun(whole)
             for step in STEPS:
@@ -90,7 +90,7 @@ class TrackerTests(Suite):
             killed.end(None)
 
     def test_quick(self) -> None:
-        """A line takes less than its time limit, by far."""
+        """A line takes far less than its time limit."""
         with tempfile.TemporaryDirectory() as directory:
             tracker = self._begun(directory)
             begin = time.monotonic()

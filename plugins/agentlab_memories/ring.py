@@ -46,14 +46,12 @@ def last_that_acted(acted: Tensor, capacity: int) -> tuple[Tensor, Tensor]:
 
     Both are constants where it is known before running who acted, as in the device gear.
     """
-    # On the host the rows are known now, which spares the graph a cumulative sum.
     known = tf.get_static_value(acted)
     if known is not None:
         places = np.flatnonzero(known)
         return tf.constant(len(places), tf.int64), tf.constant(places[-capacity:], tf.int64)
-    ones = tf.cast(acted, tf.int64)
-    to_come = tf.cumsum(ones, reverse=True)  # this one included
-    return tf.reduce_sum(ones), tf.where(acted & (to_come <= capacity))[:, 0]
+    places = tf.reshape(tf.where(acted), [-1])
+    return tf.size(places, tf.int64), places[-capacity:]
 
 
 class Observations(abc.ABC):
@@ -260,8 +258,8 @@ class Ring:
     def _read_steps(self, slots: Tensor) -> Batch:
         """Returns the transitions of n steps that begin in `slots` `[...]`."""
         # The first step, and what the following ones add.
-        stored = read(self._stored, slots)
-        reward, last, factor = stored["reward"], slots, tf.ones_like(slots, tf.float32)
+        stored = read({name: self._stored[name] for name in STORED if name != "discount"}, slots)
+        reward, last, factor = stored["reward"], slots, tf.constant(1.0)
 
         # Up to n - 1 steps more, unless the episode ends or nothing followed yet.
         for _ in range(self.request.num_steps - 1):
@@ -270,6 +268,8 @@ class Ring:
             factor = tf.where(continues, self.request.discount * factor, factor)
             reward += tf.where(continues, factor * tf.gather(self._stored["reward"], following), 0.0)
             last = tf.where(continues, following, last)
+
+        # The discount is that of the last one, see `agentlab.types.Batch`.
         return Batch(
             observation=self._observations.observation(slots),
             action=stored["action"],

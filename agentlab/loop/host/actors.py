@@ -54,7 +54,7 @@ class HostActor(abc.ABC):
         """Does all that waits, so that the variables hold everything observed so far."""
 
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
-        """Reads again what was assigned from outside: the learner's counters, and settings by which it draws ahead."""
+        """Reads again what was assigned from outside: the learner's counters, and settings that it draws ahead by."""
 
 
 class RecordingHostActor(HostActor):
@@ -150,7 +150,7 @@ class StagedHostActor(HostActor):
             self._waits = False
             action, output, next_state = self._call(name, *staged, *self._now(arrays), observation, state)
         self._steps += self._rows
-        return Decision(copied(observation), state, action, output, next_state)
+        return Decision(copied(observation), self.learner.policy.network_state(state), action, output, next_state)
 
     def _now(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         return arrays if self._lookahead.is_active else (np.asarray(self._steps),)

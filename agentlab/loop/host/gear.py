@@ -79,7 +79,7 @@ class HostGear(Gear):
 
     def ranges(self) -> Ranges:
         statistics = {f"statistics/{name}": span for name, span in attrs.asdict(EpisodeStatistics.ranges()).items()}
-        state = numbered("state", self._learner.policy.network.state_ranges())
+        state = numbered("state", self._learner.policy.state_ranges())
         return {"loop": {**statistics, **state}, "environment": self._environment.ranges()}
 
     def restore(self, groups: Groups) -> None:
