@@ -53,6 +53,8 @@ def assemble(
         chosen = choose_gear(task, environment)
         prepare = (lambda _: None) if weights is None else (lambda models: weights.assign(models, environment.spec))
         agent = build_agent(task, seed, environment.spec, model, chosen, prepare)
+        if weights is not None:
+            weights.assign_statistics(agent)
         agent.live.add("environment", environment.unguarded, None if environment.on_device else environment.change)
         gear = build_gear(chosen, agent, environment, seed)
         snapshot.check_room(agent, task.total_steps, free)

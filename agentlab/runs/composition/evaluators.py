@@ -29,7 +29,7 @@ def build_evaluator(
 
     # No more rows than episodes: each plays at least one to its end.
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
-    model_footprint.check(agent.model, rows, "evaluation.episodes")
+    model_footprint.check(next(iter(agent.parts.models.values()))[0], rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
