@@ -68,8 +68,8 @@ class OrnsteinUhlenbeckNoise(Sampler):
         return random_at_first(self.random_steps, distribution, action, step, seed), noise
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
-        mode = distribution.mode()
-        return self.sample_with_state(distribution, tf.zeros_like(mode), step, seed)[0]
+        start = tf.zeros(distribution.bounds[0].shape)  # of every row
+        return self.sample_with_state(distribution, start, step, seed)[0]
 
 
 def _check_deviation(deviation: float | Schedule) -> None:
