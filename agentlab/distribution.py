@@ -373,8 +373,10 @@ class Normal(Distribution):
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class BoundedNormal(Distribution):
-    """A normal distribution whose draws are brought within the bounds of the action, in one way or another.
+class SquashedNormal(Distribution):
+    """A normal distribution squashed by tanh into the bounds of the action (Haarnoja et al. 2018, arXiv:1801.01290).
+
+    It is tempered before it is squashed.
 
     Attributes:
         shape: of an action.
@@ -399,40 +401,15 @@ class BoundedNormal(Distribution):
         return _second_half(self.num_outputs)
 
     def mode(self) -> Tensor:
-        return self._to_action(self._normal().mean)
+        return self._squashed(self._normal().mean)
 
     def sample(self, seed: Seed) -> Tensor:
-        return self._to_action(self._normal().sample(seed))
-
-    def tempered(self, temperature: Tensor) -> Self:
-        return attrs.evolve(self, temperature=temperature)
-
-    def _normal(self) -> Normal:
-        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
-
-    @abc.abstractmethod
-    def _to_action(self, raw: Tensor) -> Tensor:
-        """Returns the actions `[B, *A]` that draws `raw` `[B, *A]` of the normal distribution become."""
-
-
-@attrs.frozen(eq=False, kw_only=True)
-class SquashedNormal(BoundedNormal):
-    """A normal distribution squashed by tanh into the bounds of the action (Haarnoja et al. 2018, arXiv:1801.01290).
-
-    It is tempered before it is squashed.
-
-    Attributes:
-        shape: of an action.
-        low: the smallest action, an array of that shape.
-        high: the largest.
-        temperature: of the normal distribution; None for 1.
-        unit_deviation: standard deviation of the normal distribution that an output of 0 stands for, greater than 0.
-    """
+        return self._squashed(self._normal().sample(seed))
 
     def sample_with_log_probability(self, seed: Seed) -> tuple[Tensor, Tensor]:
         """Returns actions `[B, *A]` and their log-densities `[B]`, exact where the squashed action is rounded to a bound."""
         raw = self._normal().sample(seed)
-        return self._to_action(raw), self._density(raw)
+        return self._squashed(raw), self._density(raw)
 
     def log_probability(self, action: Tensor) -> Tensor:
         unit = (tf.cast(action, tf.float32) - self.low) / (self.high - self.low) * 2.0 - 1.0
@@ -446,7 +423,13 @@ class SquashedNormal(BoundedNormal):
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
         return normal.entropy() + _total(volume, volume.shape.rank)
 
-    def _to_action(self, raw: Tensor) -> Tensor:
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+    def _normal(self) -> Normal:
+        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
+
+    def _squashed(self, raw: Tensor) -> Tensor:
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
         return tf.clip_by_value(middle + half * tf.tanh(raw), self.low, self.high)
 
@@ -461,7 +444,7 @@ class SquashedNormal(BoundedNormal):
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class ClippedNormal(BoundedNormal):
+class ClippedNormal(Distribution):
     """A normal distribution whose draws beyond a bound of the action count as that bound.
 
     A bound has a probability of its own, that of everything beyond it; between the bounds there is a density (Fujita and Maeda
@@ -475,6 +458,26 @@ class ClippedNormal(BoundedNormal):
         temperature: of the normal distribution; None for 1.
         unit_deviation: standard deviation, in those units, that an output of 0 stands for, greater than 0.
     """
+
+    shape: Shape
+    low: np.ndarray
+    high: np.ndarray
+    temperature: Tensor = None
+    unit_deviation: float = 1.0
+
+    @property
+    def num_outputs(self) -> int:
+        return 2 * _last(self.shape)
+
+    @property
+    def deviation_outputs(self) -> tuple[int, ...]:
+        return _second_half(self.num_outputs)
+
+    def mode(self) -> Tensor:
+        return self._clipped(self._normal().mean)
+
+    def sample(self, seed: Seed) -> Tensor:
+        return self._clipped(self._normal().sample(seed))
 
     def log_probability(self, action: Tensor) -> Tensor:
         middle, half = self._units()
@@ -505,13 +508,19 @@ class ClippedNormal(BoundedNormal):
         nats -= tf.exp(tails[0]) * tails[0] + tf.exp(tails[1]) * tails[1]
         return _total(nats, nats.shape.rank)
 
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+    def _normal(self) -> Normal:
+        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
+
     def _units(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the middle between two bounds and half their distance, or 0 and 1 without bounds."""
         bounded = np.isfinite(self.low) & np.isfinite(self.high)
         low, high = (np.where(bounded, bound, default) for bound, default in ((self.low, -1.0), (self.high, 1.0)))
         return ((high + low) / 2.0).astype(np.float32), ((high - low) / 2.0).astype(np.float32)
 
-    def _to_action(self, raw: Tensor) -> Tensor:
+    def _clipped(self, raw: Tensor) -> Tensor:
         middle, half = self._units()
         return tf.clip_by_value(middle + half * raw, np.float32(self.low), np.float32(self.high))
 

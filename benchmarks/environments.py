@@ -38,8 +38,8 @@ def rollout(name: str, rows: int, turns: int) -> Any:
 
     def turn(index: Tensor, episodes: Any, total: Tensor) -> Any:
         episodes, timestep = runner.step(episodes, action(index), index)
-        shown = tf.reduce_sum(tf.cast(timestep.observation, tf.float32))  # or the compiler leaves observations out
-        return index + 1, episodes, total + tf.reduce_sum(timestep.reward) + shown
+        observed = tf.reduce_sum(tf.cast(timestep.observation, tf.float32))  # or the compiler leaves observations out
+        return index + 1, episodes, total + tf.reduce_sum(timestep.reward) + observed
 
     def run() -> Tensor:
         episodes, _ = runner.reset()

@@ -51,14 +51,14 @@ def test_box_actions_reach_the_environment_as_they_are(id: str) -> None:
 
     theirs = [gymnasium.make(id) for _ in range(2)]
     observation = environment.reset(7).observation
-    np.testing.assert_array_equal(observation, [each.reset(seed=7 + row)[0] for row, each in enumerate(theirs)])
+    np.testing.assert_array_equal(observation, [single.reset(seed=7 + row)[0] for row, single in enumerate(theirs)])
     generator = np.random.default_rng(0)
     for _ in range(20):
         actions = random_values(action, 2, generator)
         timestep = environment.step(actions)
-        expected = [each.step(actions[row]) for row, each in enumerate(theirs)]
-        np.testing.assert_array_equal(timestep.final_observation, [each[0] for each in expected])
-        np.testing.assert_array_equal(timestep.reward, np.array([each[1] for each in expected], np.float32))
+        expected = [single.step(actions[row]) for row, single in enumerate(theirs)]
+        np.testing.assert_array_equal(timestep.final_observation, [result[0] for result in expected])
+        np.testing.assert_array_equal(timestep.reward, np.array([result[1] for result in expected], np.float32))
     environment.close()
 
 

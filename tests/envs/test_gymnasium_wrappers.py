@@ -119,9 +119,9 @@ def test_they_are_set_on_the_command_line_in_a_file_and_in_python(tmp_path: path
     assert main(["run", "dqn", *SMALL, "--run-dir", str(file), "--config", str(tmp_path / "limited.toml")]) == 0
     changes = {"environment": {"wrappers": [LIMIT]}, "evaluation": {"episodes": 1}, "memory": {"capacity": 64}}
     agentlab.run("dqn", 0, {**changes, "steps": 40, "execution": "eager"}, run_dir=python)
-    found = [json.loads((path / "result.json").read_text()) for path in (line, file, python)]
-    assert [each["evaluation"] for each in found] == [found[0]["evaluation"]] * 3
-    assert found[0]["evaluation"]["episode_length_mean"] == 7.0
+    results = [json.loads((path / "result.json").read_text()) for path in (line, file, python)]
+    assert [result["evaluation"] for result in results] == [results[0]["evaluation"]] * 3
+    assert results[0]["evaluation"]["episode_length_mean"] == 7.0
     assert main(["evaluate", str(file), "--episodes", "1"]) == 0
     assert "return 7.0" in capsys.readouterr().out
 

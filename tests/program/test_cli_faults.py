@@ -100,8 +100,8 @@ def test_an_environment_that_needs_an_extra_names_it(here, capsys, monkeypatch, 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["run", "dqn", "--set", f"environment.id={id}"]) == 2
-    told = one_sentence(capsys.readouterr().err)
-    assert told.rstrip().endswith(f"{id} needs a package that is not installed: pip install 'agentlab[{extra}]'.")
+    sentence = one_sentence(capsys.readouterr().err)
+    assert sentence.rstrip().endswith(f"{id} needs a package that is not installed: pip install 'agentlab[{extra}]'.")
     assert not (here / "runs").exists()
 
 

@@ -17,7 +17,7 @@ from agentlab.spec import Discrete as Choices
 OBSERVATION = Array((1,))
 
 
-def told(spec, reports, begin=0):
+def warned_steps(spec, reports, begin=0):
     """Returns the steps at which reports `(step, episodes)` are warned of, with two environments."""
     watch, steps = EndlessEpisodes(spec, 2), []
     watch.begin(begin)
@@ -32,13 +32,13 @@ def told(spec, reports, begin=0):
 UNLIMITED = EnvironmentSpec("endless", OBSERVATION, Choices(2))
 
 
-def test_it_is_told_once_after_5000_steps_of_each_environment():
-    assert told(UNLIMITED, [(step, 0) for step in range(2_000, 40_000, 2_000)]) == [10_000]
-    assert told(UNLIMITED, [(38_000, 0), (40_000, 0), (42_000, 0)], begin=30_000) == [40_000]
+def test_a_warning_comes_once_after_5000_steps_of_each_environment():
+    assert warned_steps(UNLIMITED, [(step, 0) for step in range(2_000, 40_000, 2_000)]) == [10_000]
+    assert warned_steps(UNLIMITED, [(38_000, 0), (40_000, 0), (42_000, 0)], begin=30_000) == [40_000]
 
 
-def test_nothing_is_told_once_an_episode_has_ended():
-    assert told(UNLIMITED, [(2_000, 1), *((step, 0) for step in range(4_000, 40_000, 2_000))]) == []
+def test_there_is_no_warning_once_an_episode_has_ended():
+    assert warned_steps(UNLIMITED, [(2_000, 1), *((step, 0) for step in range(4_000, 40_000, 2_000))]) == []
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_nothing_is_told_once_an_episode_has_ended():
     ],
 )
 def test_environments_with_a_limit_or_with_right_answers_are_left_out(spec):
-    assert told(spec, [(10**5, 0)]) == []
+    assert warned_steps(spec, [(10**5, 0)]) == []
 
 
 class Endless(gymnasium.Env):

@@ -20,7 +20,7 @@ from agentlab_envs.gymnasium import nests as nests
 
 SUPPORTED = "Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of such"
 MOST_SYMBOLS = 2**20  # of an observation that becomes one-hot
-EXTRAS = ("box2d", "envpool", "mujoco")  # of agentlab, by what the errors of environments that need them name
+EXTRAS = ("box2d", "envpool", "mujoco")  # of agentlab, by the name that errors of environments that need them contain
 OLD_LAYERS = ("GymV21Environment-v0", "GymV26Environment-v0")
 
 
@@ -150,11 +150,11 @@ def _check_size(id: str, space: gymnasium.Space, what: str) -> None:
 
 
 def _check_symbols(id: str, space: gymnasium.Space) -> None:
-    """Raises UsageError if observations are one of so many symbols that their one-hot codes would not fit into memory."""
+    """Raises UsageError if observations are one of too many symbols for one-hot vectors to fit into memory."""
     for leaf in nests.leaves_of(space).values():
         if isinstance(leaf, gymnasium.spaces.Discrete) and leaf.n > MOST_SYMBOLS:
             raise errors.UsageError(
-                f"{display_name(id)} shows one of {leaf.n:,} symbols, each a number of a one-hot code; expected at most "
+                f"{display_name(id)} shows one of {leaf.n:,} symbols, each a place in a one-hot vector; expected at most "
                 f"{MOST_SYMBOLS:,}. Show them as numbers, in a Box."
             )
 

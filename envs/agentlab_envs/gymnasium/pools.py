@@ -15,14 +15,14 @@ from gymnasium.vector.utils import batch_space
 
 from agentlab import errors
 
-# Set by settings of the environment, or not for a config to choose: a path, and rows that arrive in another order.
+# Set by the environment's own settings, or not a config's to choose: a path, and rows that arrive in another order.
 RESERVED = ("num_envs", "seed", "env_seed", "batch_size", "base_path", "max_num_players", "gym_reset_return_info")
 MOST_THREADS = 1_024
 UNLIMITED = 2**31 - 1  # steps of an episode, by which envpool means that there is no limit
 
 
 class Pool(VectorEnv):
-    """An envpool by the interface of Gymnasium's vector environments; it is made anew at each reset with a seed.
+    """An envpool with the interface of Gymnasium's vector environments; each reset with a seed makes a new one.
 
     Args:
         id: envpool's, mostly Gymnasium's too.
@@ -54,7 +54,7 @@ class Pool(VectorEnv):
         self.spec = EnvSpec(id, max_episode_steps=limit if limit < UNLIMITED else None)
 
     def _made(self, seed: int) -> Any:
-        with warnings.catch_warnings():  # of the bounds of its spaces, about which nobody can do anything
+        with warnings.catch_warnings():  # about the bounds of its spaces, which nobody can change
             warnings.filterwarnings("ignore", ".*precision lowered by casting")
             pool = self._make_pool(self._id, num_envs=self.num_envs, seed=seed, **self._arguments)
             self.single_observation_space, self.single_action_space = pool.observation_space, pool.action_space
@@ -77,7 +77,7 @@ class Pool(VectorEnv):
 
 
 def _check(arguments: dict[str, Any], names: Iterable[str]) -> None:
-    """Raises UsageError for arguments that envpool doesn't have or that aren't its user's, and for numbers out of range."""
+    """Raises UsageError for arguments that envpool doesn't have or users may not set, and for numbers out of range."""
     known = [name for name in names if name not in RESERVED]
     for name in arguments:
         if name not in known:

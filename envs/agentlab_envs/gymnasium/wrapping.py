@@ -1,4 +1,4 @@
-"""Gymnasium's wrappers by name, with settings that a file can hold: numbers, texts, true, false and lists of such."""
+"""Gymnasium's wrappers by name, with settings that a file can hold: numbers, texts, true, false and lists of these."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def checked(tables: tuple[dict[str, Any], ...]) -> Wrapping:
         tables: of each wrapper, its `name` in gymnasium.wrappers and its arguments.
 
     Raises:
-        UsageError: there is no such wrapper, it is none for settings, or an argument is unknown, too large or no plain value.
+        UsageError: a wrapper doesn't exist or can't be a setting, or an argument is unknown, too large or not a plain value.
     """
     if len(tables) > MOST_WRAPPERS:
         raise errors.UsageError(f"environment.wrappers has {len(tables):,} elements; expected at most {MOST_WRAPPERS}.")
@@ -164,21 +164,21 @@ def _unknown(name: str, argument: str, known: Mapping[str, Any]) -> str:
 
 
 def _check(where: str, value: Any, most: int | None) -> None:
-    """Raises UsageError for a value that is no plain one, or of which a number is larger than `most`."""
+    """Raises UsageError for a value that is not plain, or has a number larger than `most`."""
     if isinstance(value, (list, tuple)) and len(value) <= LONGEST_LIST:
         for item in value:
             _check(where, item, most)
     elif not isinstance(value, Plain):
         raise errors.UsageError(
             f"Argument {where} is {errors.quoted(value)}; expected a number, a text, true, false, or a list of at most "
-            f"{LONGEST_LIST:,} such."
+            f"{LONGEST_LIST:,} of these."
         )
     elif most is not None and isinstance(value, (int, float)) and not value <= most:
         raise errors.UsageError(f"Argument {where} is {value}; expected at most {most:,}.")
 
 
 def _converted(value: Any, annotation: str) -> Any:
-    """Returns a list as an array where a wrapper takes one, else as a tuple; a number as NumPy's where it takes such."""
+    """Returns a list as an array where a wrapper takes one, else as a tuple; a number as NumPy's where it takes one."""
     if isinstance(value, (list, tuple)):
         many = "ndarray" in annotation
         return np.array(value, np.float32) if many else tuple(_converted(item, annotation) for item in value)
