@@ -23,7 +23,7 @@ from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_environment, evaluation_environment
-from agentlab.runs.runner import load_run
+from agentlab.runs.loading import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
 from agentlab.task import Task

@@ -98,9 +98,8 @@ def version_1_of(data: dict[str, Any]) -> str:
 
 def _check_packages(task: Task, file: pathlib.Path) -> None:
     """Raises UsageError if a part that has no package, as in older configs, is offered by several that are installed."""
-    judged = [(kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
-    for kind, part in [*((kind, getattr(task, kind)) for kind in tasks.PART_KINDS), *judged]:
-        offers = plugins.candidates(kind, part.reference) if part is not None and ":" not in part.reference else []
+    for _, kind, part in tasks.parts_of(task):
+        offers = plugins.candidates(kind, part.reference) if ":" not in part.reference else []
         if len(offers) > 1:
             packages = [offer.package for offer in offers]
             raise errors.UsageError(

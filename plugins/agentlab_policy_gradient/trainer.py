@@ -16,6 +16,7 @@ from agentlab.distribution import Distribution, SquashedNormal, clipped_or_norma
 from agentlab.memory import Memory, Request
 from agentlab.model import as_network
 from agentlab.schedules import Schedule, as_schedule, spanning, values_of
+from agentlab.settings import LIVE
 from agentlab.spec import Array, EnvironmentSpec, leaves_of
 from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Network, Setup, Trainer, fraction, optional_positive, positive
@@ -58,7 +59,7 @@ class PolicyGradient(Trainer, abc.ABC):
 
     rollout_steps: int = positive(128)
     discount: float = fraction(0.99)
-    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_weight)
+    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_weight, metadata={LIVE: True})
     shared_torso: bool = False
     value_weight: float | None = optional_positive(None)
     value_learning_rate: float | Schedule | None = None
@@ -103,7 +104,7 @@ class PolicyGradient(Trainer, abc.ABC):
         return self._critic.networks(Network(distribution.num_outputs, free_outputs=free))
 
     def request(self) -> Request:
-        return Request(length=self.rollout_steps, order="all", keep=("output", "state"))
+        return Request(length=self.rollout_steps, order="all", keep=("output", "state"), discount=self.discount)
 
     # How it learns.
 

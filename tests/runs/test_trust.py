@@ -15,7 +15,7 @@ import agentlab
 from agentlab import configuration, errors
 from agentlab.program import cli
 from agentlab.registry import plugins
-from agentlab.runs import resuming, run_config
+from agentlab.runs import commands, run_config
 from agentlab.runs.composition import build_environment, evaluation_environment, find_task
 from strangers import distribution
 
@@ -260,7 +260,7 @@ def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked,
 def test_a_run_that_only_a_user_may_ask_for_is_resumed_on_trust(number, trusted):
     asked = configuration.changed(find_task("dqn"), {"num_environments": number, "environment": {"id": "CartPole-v1"}})
     words = ["agentlab", "resume", "run", *(["--trust"] if trusted else [])]
-    assert resuming.command("resume", "run", asked) == " ".join(words)
+    assert commands.command("resume", "run", asked) == " ".join(words)
 
 
 def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys, monkeypatch):
