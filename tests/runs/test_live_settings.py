@@ -277,7 +277,7 @@ def ladder(tmp_path_factory):
     path = tmp_path_factory.mktemp("ladder") / "ladder.py"
     path.write_text(LADDER)
     offers = plugins.add_file(path)
-    return {
+    yield {
         **CHANGES,
         "environment": {"name": "ladder"},
         "num_environments": 1,
@@ -285,6 +285,8 @@ def ladder(tmp_path_factory):
         "report_period": 50,
         "checkpoint_period": 40,
     }
+    for offer in offers:
+        plugins._FROM_FILES.pop(offer)
 
 
 def test_a_curriculum_of_an_environment_on_the_host_is_exact_too(tmp_path, ladder):
