@@ -42,6 +42,10 @@ FAMILIES = {
     "host": ("dqn", {**DQN, "environment": {"name": "gymnasium", "id": "CartPole-v1"}}),
     "minatar": ("dqn", {**DQN, "environment": {"name": "minatar-breakout"}}),
     "identity": ("dqn", {**DQN, "environment": {"name": "identity"}}),
+    "ppo": (
+        "ppo-cartpole",
+        {"trainer": {"rollout_steps": 4}, **{name: DQN[name] for name in ("steps", "execution", "evaluation")}},
+    ),
     "images": ("classifier-digits", {"steps": 400, "execution": "graph", "evaluation": {"episodes": 4}}),
     "text": ("char-rnn", {**CHARACTERS, "model": {"name": "lstm", "units": 4, "layers": 1}}),
     "text-on-the-host": ("char-rnn", {**CHARACTERS, "model": {"name": "gru", "units": 4, "layers": 1}, "gear": "host"}),

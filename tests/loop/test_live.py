@@ -25,8 +25,8 @@ class Part:
     extra: float = attrs.field(default=1.0, metadata={LIVE: lambda part: part.size > 8})
 
 
-def made(**given):
-    part, live = Part(**given), LiveSettings()
+def made(**settings):
+    part, live = Part(**settings), LiveSettings()
     live.add("part", part)
     return part, live
 
