@@ -82,9 +82,13 @@ class Saving:
         if committer.handed_over == step:
             return
         committer.wait()  # so that there are never two copies
+
+        # What could not be restored is left out.
         groups = snapshot.take(assembly.agent, assembly.gear)
         if inexact:
             groups.pop("environment", None)  # it could not be restored to that
+
+        # Facts of the manifest besides arrays.
         facts = {**self._facts(files.trackers), "live": dict(assembly.agent.live.changed)}
         committer.begin(step, groups, {**facts, "seconds": clock.as_data(), **self._machine})
 

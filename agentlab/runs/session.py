@@ -67,6 +67,8 @@ class Session(RunControl):
         with self._clock.phase("build"):
             self._assembly = assemble(task, seed, model, weights, show)
         self.agent = self._assembly.agent
+
+        # What is due when, what is kept, and what is reported.
         self._timetable = Timetable(task)
         self._slices = Slices()
         self._saving = Saving()
@@ -140,12 +142,16 @@ class Session(RunControl):
         if checkpoint is None:
             self.begin(inexact)
             return
+
+        # The state follows the start, which compiles the loop and builds its variables.
         self._start(inexact)
         gear = self._assembly.gear
         snapshot.put(checkpoint, self.agent, gear)
         self._step = checkpoint.step
         snapshot.restore_live(self.agent, checkpoint)
         self._files.committer.go_on_from(self._step)
+
+        # Without the environment's state, episodes begin again.
         whole = gear.is_whole(checkpoint.has("environment"))
         if not whole and not inexact:
             warnings.warn(
@@ -154,6 +160,8 @@ class Session(RunControl):
                 errors.RunWarning,
                 stacklevel=4,
             )
+
+        # The run is exact only if the machine and the versions are the same, too.
         self._saving.restore(checkpoint, whole and not inexact and not machine.differences(begun_on))
         self._clock.add(checkpoint.facts.get("seconds", {}))
         self._reporter.begin(self._step)
@@ -167,6 +175,8 @@ class Session(RunControl):
                 errors.RunWarning,
                 stacklevel=5,
             )
+
+        # Compiling counts apart from training.
         self._inexact = inexact
         with self._clock.phase("compile"):
             self._assembly.gear.start()
@@ -199,11 +209,15 @@ class Session(RunControl):
             Interrupted: `stop` answered True.
         """
         is_solved = False
+
+        # After a resume, what was due at the checkpoint's step comes first.
         if self._step:
             line = self._settle()
             if line is not None:
                 is_solved = self._is_solved(line)
                 yield line
+
+        # Each turn of this loop ends at a step at which something is due.
         while not self._timetable.is_end(self._step) and not is_solved:
             self._make_changes()
             if self._is_ending:
@@ -250,6 +264,8 @@ class Session(RunControl):
     def _settle(self) -> Metrics | None:
         """Does what is due at this step; returns the line of metrics, if one is."""
         check_learning(self.agent, self._step)
+
+        # An evaluation comes before the checkpoint, which holds its result.
         timetable, step = self._timetable, self._step
         evaluation = self._evaluate("evaluation during training") if timetable.is_evaluation_due(step) else {}
         is_best = self._saving.take_in(step, evaluation)
@@ -259,6 +275,7 @@ class Session(RunControl):
 
     def _report(self, evaluation: dict[str, Any]) -> Metrics:
         """Hands a line of metrics to the trackers; if the caller's own function raises, a checkpoint is left."""
+        # A checkpoint is left whatever a reader of the line raises.
         line = self._reporter.line(self._step, evaluation)
         try:
             self._files.trackers.line(line)

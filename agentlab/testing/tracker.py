@@ -31,6 +31,8 @@ class TrackerTests(Suite):
             tracker = self._begun(directory)
             for step in STEPS:
                 tracker.line(_line(step))
+
+            # Everything that can happen in a run, once.
             tracker.change({"step": 600, "update": 60, "trainer.learning_rate": 0.5})
             path = pathlib.Path(directory) / "checkpoints" / "step-600"
             path.mkdir(parents=True)
@@ -73,16 +75,22 @@ class TrackerTests(Suite):
             for step in STEPS:
                 tracker.line(_line(step))
             tracker.end(None)
+
+            # The same run, killed after a checkpoint and some lines more.
             killed = self._begun(parts)
             for step in STEPS[:CUT]:
                 killed.line(_line(step))
             state = json.loads(json.dumps(killed.state()))
             for step in STEPS[CUT:-1]:  # which are lost with the process
                 killed.line(_line(step))
+
+            # The lines after the checkpoint come again.
             resumed = self._begun(parts, STEPS[CUT], state)
             for step in STEPS[CUT:]:
                 resumed.line(_line(step))
             resumed.end(None)
+
+            # Names and contents of all files.
             one, other = _files(whole), _files(parts)
             expect(one.keys() == other.keys(), f"the files {sorted(one)}", sorted(other))
             different = [name for name, data in one.items() if other[name] != data]

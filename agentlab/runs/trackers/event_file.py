@@ -100,6 +100,8 @@ class EventFile:
             height, width = content.shape[1:3]
             pictures = [tf.io.encode_png(np.ascontiguousarray(frame)).numpy() for frame in content]
             plugin, tensor = "images", tf.make_tensor_proto([str(width).encode(), str(height).encode(), *pictures])
+
+        # The plugin of TensorBoard that shows the tensor is named in the summary's metadata.
         shown_by = self._v1.SummaryMetadata(plugin_data=self._v1.SummaryMetadata.PluginData(plugin_name=plugin))
         value = self._v1.Summary.Value(tag=name, tensor=tensor, metadata=shown_by)
         self._write(step=step, summary=self._v1.Summary(value=[value]))

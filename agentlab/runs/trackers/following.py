@@ -62,6 +62,8 @@ def build_following(
     named: dict[str, Tracker] = {}
     for name, part in task.trackers.items():
         named[_free_name(name, named)] = build_part("tracker", part)
+
+    # A program's own have the names of their classes.
     for tracker in trackers:
         if not isinstance(tracker, Tracker):
             raise errors.UsageError(

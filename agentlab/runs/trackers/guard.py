@@ -69,6 +69,8 @@ class GuardedTracker(Tracker):
             reason = f"it raised {describe_error(error)}"
         if not reason:
             return returned[0]
+
+        # It gets nothing more, and one warning says why.
         self._has_failed = True
         warnings.warn(
             f"The tracker {self._name} failed in its {method}: {reason}. The run continues without it.",

@@ -102,6 +102,8 @@ class LiveSettings:
                 f"this run: {live}. Give others when the run begins, by changes= or --set."
             )
         setting = self._settings[name]
+
+        # The setting's own checks, as at the beginning of a run.
         number = settings.convert(scalars.plain(value), setting.kind, f"{name!r}")
         try:
             if not math.isfinite(number):
@@ -134,6 +136,8 @@ def _is_live(part: Any, field: attrs.Attribute) -> bool:
 def _variable_for(part: Any, field: attrs.Attribute, may_be_schedule: bool, kind: type) -> Assign:
     """Replaces a setting's value by a variable, and returns what assigns it."""
     value = getattr(part, field.name)
+
+    # A setting that may be a schedule stays one, and its number replaces it; any other becomes a variable.
     if may_be_schedule:
         held: Any = LiveSchedule(value.original if isinstance(value, LiveSchedule) else as_schedule(value))
         variable = held.number
