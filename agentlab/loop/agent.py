@@ -15,11 +15,11 @@ from agentlab import errors, schedules, seeds, settings
 from agentlab.algorithms.normalization import Normalizer
 from agentlab.checks import scalars
 from agentlab.checks.frozen_settings import freeze
-from agentlab.live import LiveSettings
 from agentlab.loop.acting import PolicyActor
 from agentlab.loop.host.actors import HostActor, make_host_actor
 from agentlab.loop.host.own_loop import OwnLoop
 from agentlab.loop.learner import Learner
+from agentlab.loop.live import LiveSettings
 from agentlab.loop.policy import Policy
 from agentlab.loop.text_generation import Writer, execution_for
 from agentlab.memory import Memory
