@@ -15,7 +15,7 @@ from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors.parameters import Updater
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.critics import Critics
 from agentlab_actor_critic.delayed import Delayed
@@ -51,7 +51,7 @@ class SAC(Trainer):
         *POLICY_METRICS,
     )
 
-    learning_rate: float | schedules.Schedule = 3e-4
+    learning_rate: float | schedules.Schedule = rate(3e-4)
     learning_starts: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
     update_period: int = positive(1)
     discount: float = fraction(0.99)

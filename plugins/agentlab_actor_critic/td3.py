@@ -13,7 +13,7 @@ from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.bounds import bounds_of
 from agentlab_actor_critic.critics import Critics, total
@@ -47,7 +47,7 @@ class TD3(Trainer):
         *POLICY_METRICS,
     )
 
-    learning_rate: float | schedules.Schedule = 1e-3
+    learning_rate: float | schedules.Schedule = rate(1e-3)
     learning_starts: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
     update_period: int = positive(1)
     discount: float = fraction(0.99)
