@@ -60,7 +60,7 @@ class SAC(Trainer):
     target_update_rate: float | None = averaging_rate(0.005)
     policy_period: int = positive(1)
     initial_temperature: float = positive(1.0)
-    temperature_learning_rate: float | schedules.Schedule | None = optional_rate()
+    temperature_learning_rate: float | schedules.Schedule | None = optional_rate(None)
     target_entropy: float | None = None
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
