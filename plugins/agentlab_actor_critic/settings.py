@@ -27,14 +27,10 @@ def averaging_rate(default: float) -> Any:
     return attrs.field(default=default, validator=within)
 
 
-def optional_rate(default: Any) -> Any:
-    """Returns the attrs field of a learning rate: None, 0 or greater, or a schedule of such."""
-
-    def check(_: Any, attribute: attrs.Attribute, value: Any) -> None:
-        if value is not None and any(not 0.0 <= number < math.inf for number in schedules.values_of(value)):
-            raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
-
-    return attrs.field(default=default, validator=check)
+def check_optional_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
+    """Raises ValueError unless a learning rate is None, 0 or greater, or a schedule of such; a validator of attrs."""
+    if value is not None and any(not 0.0 <= number < math.inf for number in schedules.values_of(value)):
+        raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
 
 
 def check_stateless(models: Iterable[keras.Model], algorithm: str) -> None:
