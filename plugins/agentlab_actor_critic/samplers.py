@@ -69,8 +69,8 @@ class OrnsteinUhlenbeckNoise(Sampler):
         return random_at_first(self.random_steps, distribution, action, step, seed), noise
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
-        mode = distribution.mode()
-        return self.sample_with_state(distribution, tf.zeros_like(mode), step, seed)[0]
+        start = self.initial_state(distribution, tf.shape(distribution.output)[0])
+        return self.sample_with_state(distribution, start, step, seed)[0]
 
 
 def within_bounds(distribution: Distribution, action: Tensor, noise: Tensor) -> Tensor:
