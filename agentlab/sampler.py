@@ -27,7 +27,7 @@ def _check_probability(_: Any, attribute: attrs.Attribute, value: float | Schedu
 
 
 class Sampler(abc.ABC):
-    """Chooses actions from distributions; exploring, evaluating and generating text differ in the sampler only."""
+    """Chooses actions from distributions. Exploration, evaluation and text generation differ only in the sampler."""
 
     @abc.abstractmethod
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
@@ -58,24 +58,24 @@ class Sampler(abc.ABC):
     def explore(self, distribution: Distribution, choices: tuple[int, ...], step: Tensor, seed: Seed) -> Tensor | None:
         """Returns the part of `sample`'s draws that doesn't depend on outputs, or None if all do, the default.
 
-        A sampler that takes the best action or explores without regard to outputs knows before they are computed; a host
-        program then spares the model where it explores.
+        A sampler that either takes the best action or explores at random can say so before outputs are computed. A host
+        program then skips the forward pass where every row explores.
 
         Args:
             distribution: without outputs.
-            choices: `[B, ...]`, shape of the actions.
-            step: as of `sample`.
-            seed: as of `sample`.
+            choices: `[B, ...]`, the shape of the actions.
+            step: as for `sample`.
+            seed: as for `sample`.
 
         Returns:
-            None, or `[B, ...]` int64: the action, or -1 where `sample` will take the mode.
+            None, or `[B, ...]` int64: the action, or -1 where `sample` will return the mode.
         """
         return None
 
 
 @attrs.frozen
 class Greedy(Sampler):
-    """Takes the most probable action, or the one with the largest value; of equal ones the first."""
+    """Takes the most probable action, or the one with the largest value; the first of equal ones."""
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
         return distribution.mode()
@@ -99,13 +99,13 @@ class Stochastic(Sampler):
 class Temperature(Sampler):
     """Draws an action with probability proportional to `exp(logit / temperature)`, also known as Boltzmann exploration.
 
-    `top_k` and `top_p` leave out the improbable ones first; given both, `top_p` counts what `top_k` left.
+    `top_k` and `top_p` exclude improbable actions first. With both, `top_p` applies to what `top_k` leaves.
 
     Attributes:
         temperature: 0 or greater, in units of the output; 0 is greedy. A schedule counts environment steps.
-        top_k: draw among the k most probable actions (Fan, Lewis and Dauphin 2018, arXiv:1805.04833); None for all.
-        top_p: draw among the most probable ones that make up this probability, the one that reaches it included; greater than
-            0, at most 1; None for all (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751).
+        top_k: draw from the k most probable actions (Fan, Lewis and Dauphin 2018, arXiv:1805.04833); None for all.
+        top_p: draw from the fewest actions whose probabilities add up to at least this; greater than 0, at most 1; None for
+            all (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751).
     """
 
     temperature: float | Schedule = attrs.field(default=1.0, validator=_check_temperature, metadata={LIVE: True})
@@ -127,21 +127,21 @@ class Temperature(Sampler):
 
 @attrs.frozen
 class TopK(Temperature):
-    """Draws among the k most probable actions, by temperature; see there."""
+    """Draws from the k most probable actions; see `Temperature`."""
 
     top_k: int | None = 40
 
 
 @attrs.frozen
 class TopP(Temperature):
-    """Draws among the most probable actions that make up a probability of `top_p`, by temperature; see there."""
+    """Draws from the most probable actions, which make up a probability of `top_p`; see `Temperature`."""
 
     top_p: float | None = 0.9
 
 
 @attrs.frozen
 class EpsilonGreedy(Sampler):
-    """Takes a uniformly random action with probability epsilon, else the mode.
+    """Takes a uniformly random action with probability epsilon, otherwise the mode.
 
     Attributes:
         epsilon: 0 to 1; a schedule counts environment steps.
@@ -189,5 +189,5 @@ def random_at_first(random_steps: int, distribution: Distribution, action: Tenso
 
 
 def best_unless(explored: Tensor, best: Tensor) -> Tensor:
-    """Returns the actions `explored` `[B, ...]` int64, but where they are -1 the `best` ones."""
+    """Returns the actions `explored` `[B, ...]` int64, or the `best` ones where these are -1."""
     return tf.where(explored >= 0, explored, best)

@@ -38,7 +38,7 @@ def check_learning(agent: Agent, step: int) -> None:
 
 
 def check_unlimited_actions(agent: Agent, step: int) -> None:
-    """As `check_learning`, where actions can grow without bound: that an environment fails over such is learning's fault.
+    """As `check_learning`, where actions can grow without bound: if an environment fails on such actions, learning is at fault.
 
     Raises:
         TrainingFault: a metric or weight is not finite.

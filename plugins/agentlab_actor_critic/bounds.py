@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.spec import Array, EnvironmentSpec, describe
+from agentlab.spec import Array, EnvironmentSpec, describe, is_array
 from agentlab.types import Tensor
 
 
@@ -35,11 +35,13 @@ def bounds_of(spec: EnvironmentSpec, algorithm: str) -> Bounds:
         UsageError: they are no numbers, or an element has no finite bounds.
     """
     space = spec.action
-    if not isinstance(space, Array) or np.dtype(space.dtype).kind != "f":
+    if not is_array(space) or np.dtype(space.dtype).kind != "f":
         raise errors.UsageError(
             f"{algorithm} needs actions that are numbers with fractions, within bounds; environment {spec.name!r} takes a "
             f"{describe(space)}. Choose another trainer, or another environment."
         )
+
+    # The first element without two finite bounds, the lower below the upper, is named.
     low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     usable = np.isfinite(low) & np.isfinite(high) & (low < high)
     if not np.all(usable):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.distribution import Categorical, Distribution, SquashedNormal
-from agentlab.spec import Discrete, EnvironmentSpec, describe
+from agentlab.spec import EnvironmentSpec, choices_of, describe, num_values_of
 from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Network
 from agentlab.types import Nest, Seed, Tensor
@@ -73,6 +73,8 @@ class Sampled(SoftValues):
         self._bounds = bounds_of(spec, "SAC")
         shape = self._bounds.low.shape
         self.distribution = SquashedNormal(shape=shape, low=self._bounds.low, high=self._bounds.high)
+
+        # Entropies are of actions scaled to -1 to 1, so that units don't change the temperature.
         ones = np.ones(shape, np.float32)
         self._unit = SquashedNormal(shape=shape, low=-ones, high=ones)
         self.critic = Network(1, inputs=("observation", "action"))
@@ -97,19 +99,19 @@ class Summed(SoftValues):
 
     Args:
         spec: of the environment.
-        space: of its actions.
+        num_values: that an action chooses from.
     """
 
-    def __init__(self, spec: EnvironmentSpec, space: Discrete) -> None:
-        if space.shape:
+    def __init__(self, spec: EnvironmentSpec, num_values: int) -> None:
+        if choices_of(spec.action):
             raise errors.UsageError(
-                f"SAC needs one choice, or numbers within bounds; environment {spec.name!r} takes a {describe(space)}. "
+                f"SAC needs one choice, or numbers within bounds; environment {spec.name!r} takes a {describe(spec.action)}. "
                 "Choose another trainer, or another environment."
             )
-        self.distribution = self._choices = Categorical(num_values=space.num_values)
+        self.distribution = self._choices = Categorical(num_values=num_values)
         self._has_mask = spec.has_mask
-        self.critic = Network(space.num_values)
-        self.target_entropy = SHARE_OF_LARGEST * math.log(space.num_values)
+        self.critic = Network(num_values)
+        self.target_entropy = SHARE_OF_LARGEST * math.log(num_values)
 
     def scaled(self, action: Nest) -> Nest:
         return ()
@@ -136,4 +138,5 @@ def soft_values_of(spec: EnvironmentSpec) -> SoftValues:
     Raises:
         UsageError: its actions are neither one choice nor numbers within bounds.
     """
-    return Summed(spec, spec.action) if isinstance(spec.action, Discrete) else Sampled(spec)
+    num_values = num_values_of(spec.action)
+    return Sampled(spec) if num_values is None else Summed(spec, num_values)

@@ -75,6 +75,8 @@ class TD3(Trainer):
         self._bounds = bounds_of(setup.spec, "TD3")
         ones = np.ones(self._bounds.low.shape, np.float32)
         self._unit = Squashed(shape=ones.shape, low=-ones, high=ones)
+
+        # Critics and policy each have a target network.
         self._critics = Critics(self.trained["critic"], self._critic_inputs, self.target_update_rate)
         self._target_policy = TargetNetwork(self.model, 1, self.target_update_rate)
         self._policy_updates = Delayed(self.policy_period, POLICY_METRICS)

@@ -10,9 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.checks.values import ranges_of
 from agentlab.memory import Layout, weight_of
-from agentlab.spec import targets_of
 from agentlab.system.free_memory import check_free
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.state import variables_of
@@ -111,7 +109,7 @@ class Whole(Observations):
         signature = layout.step_signature()
         self._observation = rings(capacity, signature.observation)
         self._next_observation = rings(capacity, signature.next_observation)
-        self._space = layout.spec.observation
+        self._step_ranges = layout.step_ranges()
 
     @staticmethod
     def num_bytes(layout: Layout, capacity: int) -> int:
@@ -132,7 +130,8 @@ class Whole(Observations):
         return read(self._next_observation, slots)
 
     def ranges(self) -> dict[str, Range]:
-        return {**ranges_of(self._space, "observation"), **ranges_of(self._space, "next_observation")}
+        observed = ("observation", "next_observation")
+        return {name: span for name, span in self._step_ranges.items() if name.partition("/")[0] in observed}
 
     def rows(self, stored: int) -> dict[str, int]:
         return dict.fromkeys(variables_of(self), stored)
@@ -176,7 +175,7 @@ class Ring:
 
         # Storage [capacity, ...]; slot = number % capacity.
         self._added = tf.Variable(0, dtype=tf.int64)
-        self._spec = layout.spec
+        self._step_ranges = layout.step_ranges()
         self._stored = rings(capacity, stored)
         self._is_linked = self.reach > 1
         if self._is_linked:
@@ -286,12 +285,10 @@ class Ring:
 
     def ranges(self) -> dict[str, Range]:
         """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
-        spec = self._spec
-        target = {} if spec.target is None else ranges_of(targets_of(spec.target), "stored/target")
         links = {"following": Range(0, self.capacity - 1), "newest": Range(-1, "added")} if self._is_linked else {}
-        stored = {**ranges_of(spec.action, "stored/action"), **target, "stored/discount": Range(0, 1), "added": COUNT}
+        stored = {f"stored/{name}": span for name, span in self._step_ranges.items() if name.partition("/")[0] in STORED}
         observed = {f"observations/{name}": span for name, span in self._observations.limits("added").items()}
-        return {**stored, **links, **observed}
+        return {**stored, "added": COUNT, **links, **observed}
 
     def written_rows(self) -> dict[str, int]:
         """Returns how many rows have been written, by variable; see `agentlab.memory.Memory`."""

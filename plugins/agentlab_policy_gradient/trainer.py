@@ -104,7 +104,7 @@ class PolicyGradient(Trainer, abc.ABC):
         return self._critic.networks(Network(distribution.num_outputs, free_outputs=free))
 
     def request(self) -> Request:
-        return Request(length=self.rollout_steps, order="all", keep=("output", "state"))
+        return Request(length=self.rollout_steps, order="all", keep=("output", "state"), discount=self.discount)
 
     # How it learns.
 

@@ -184,7 +184,7 @@ def test_a_checkpoint_that_changes_what_is_not_live_is_refused(tmp_path, plain):
     with pytest.raises(errors.UsageError, match=r"its manifest changes a live setting: Setting 'trainer\.discount' can't be"):
         agentlab.resume(directory, steps=500)
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "live": {"trainer.learning_rate": "fast"}}))
-    with pytest.raises(errors.AgentlabError, match=r"MANIFEST|manifest\.json says something else of"):
+    with pytest.warns(errors.RunWarning, match=r"step-400: manifest\.json has invalid values of .*live.*Using step-320"):
         agentlab.resume(directory, steps=500)
 
 
@@ -276,8 +276,8 @@ def ladder(tmp_path_factory):
     """An environment on the host from a single file."""
     path = tmp_path_factory.mktemp("ladder") / "ladder.py"
     path.write_text(LADDER)
-    plugins.add_file(path)
-    return {
+    offers = plugins.add_file(path)
+    yield {
         **CHANGES,
         "environment": {"name": "ladder"},
         "num_environments": 1,
@@ -285,6 +285,8 @@ def ladder(tmp_path_factory):
         "report_period": 50,
         "checkpoint_period": 40,
     }
+    for offer in offers:
+        plugins._FROM_FILES.pop(offer)
 
 
 def test_a_curriculum_of_an_environment_on_the_host_is_exact_too(tmp_path, ladder):

@@ -170,7 +170,7 @@ def test_a_tracker_that_hangs_loses_no_checkpoint_and_ends_no_run(tmp_path, plai
     held = []
 
     class Hanging(Recorder):
-        time_limit = 0.5
+        time_limit = 3.0
 
         def line(self, metrics):
             if metrics["step"] == 400:
@@ -180,9 +180,7 @@ def test_a_tracker_that_hangs_loses_no_checkpoint_and_ends_no_run(tmp_path, plai
             if metrics["step"] == 400:
                 time.sleep(60)
 
-    with pytest.warns(
-        errors.RunWarning, match=r"The tracker Hanging failed in its line: it has not returned within 0\.5 seconds"
-    ):
+    with pytest.warns(errors.RunWarning, match=r"The tracker Hanging failed in its line: it has not returned within 3 seconds"):
         finished = run(tmp_path / "run", Hanging())
     assert held == ["step-400"]  # it was on disk while the tracker hung
     assert_same(finished, plain)

@@ -124,6 +124,7 @@ class HostGear(Gear):
         self._reset(f"environment, resumed at step {steps}")
         zeros = np.zeros_like(self._statistics.running_return)
         self._statistics = attrs.evolve(self._statistics, running_return=zeros, running_length=zeros)
+        self._learner.normalizer.begin()
 
     def _count(self, timestep: TimeStep) -> None:
         self._statistics = self._statistics.continued(timestep.reward, timestep.acted)

@@ -109,11 +109,11 @@ def test_ornstein_uhlenbeck_noise_by_hand(compiled):
 
     @compiled
     def actions():
-        state, found = start, []
+        state, actions = start, []
         for index in range(6):
             action, state = sampler.sample_with_state(policy, state, step(index), seeds.at(7, index))
-            found.append(action)
-        return found
+            actions.append(action)
+        return actions
 
     noise, expected = np.zeros(2), []
     for index in range(6):

@@ -233,13 +233,13 @@ def test_forbidden_choices_count_nothing(compiled):
 def test_bounds_of_an_action_change_nothing_but_its_scale(compiled):
     """The same experience in other units comes to the same weights: neither targets nor the entropy depend on the bounds."""
     unit = attrs.evolve(ARM, action=Array((2,), minimum=-1.0, maximum=1.0))
-    found = []
+    weights = []
     for spec, action in ((ARM, ARM_BATCH.action), (unit, np.float32(scaled(ARM_BATCH.action)))):
         policy, critics = linear(POLICY), linear_critics(*CRITICS)
         trainer = build_with(SAC(learning_rate=0.1), spec, policy=[policy], critic=critics)
         compiled(trainer.learn)(tensors(attrs.evolve(ARM_BATCH, action=action)), SEED)
-        found.append([policy.get_weights()[0], *weights_of(critics), float(trainer.temperature)])
-    for one, other in zip(*found, strict=True):
+        weights.append([policy.get_weights()[0], *weights_of(critics), float(trainer.temperature)])
+    for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.live import LiveSchedule, LiveSettings
+from agentlab.loop.live import LiveSchedule, LiveSettings
 from agentlab.sampler import EpsilonGreedy, Temperature
 from agentlab.schedules import Constant, Linear, Schedule, spanning
 from agentlab.settings import LIVE
