@@ -25,7 +25,7 @@ class _WithSettings:
 
     @property
     def unguarded(self) -> Any:
-        """The environment itself; one that stands around another returns that."""
+        """The environment itself; a wrapper returns the one inside."""
         return self
 
 

@@ -27,7 +27,7 @@ class Schedule(abc.ABC):
         return self
 
     def values(self) -> list[float]:
-        """Returns the values between which it stays."""
+        """Returns the values that it stays between."""
         fields = attrs.asdict(self)  # type: ignore[arg-type]
         return [number for name, number in fields.items() if name != "steps"]
 

@@ -89,6 +89,31 @@ class Evaluation:
 
 
 @attrs.frozen
+class Normalization:
+    """What is normalised, by statistics of everything that was experienced in training, which are a part of the agent.
+
+    Attributes:
+        observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are.
+        images: whether arrays of whole numbers, such as images, count as observations to be normalised.
+        rewards: whether trainers learn from rewards divided by the standard deviation of the discounted return.
+        observation_clip: the largest size of a normalised observation; larger ones count as this.
+        reward_clip: the largest size of a normalised reward.
+        epsilon: added to variances before the root is taken.
+    """
+
+    observations: bool = False
+    images: bool = False
+    rewards: bool = False
+    observation_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    reward_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    epsilon: float = attrs.field(default=1e-8, validator=attrs.validators.ge(1e-30))  # of which float32 holds the root
+
+    def __attrs_post_init__(self) -> None:
+        if self.images and not self.observations:
+            raise ValueError("'images' needs 'observations': set both")
+
+
+@attrs.frozen
 class Task:
     """An experiment.
 
@@ -114,6 +139,7 @@ class Task:
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
         models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
         trackers: what follows its runs besides their own files, by name; a part's own `name` is that unless it says another.
+        normalization: of observations and rewards.
     """
 
     name: str = attrs.field(validator=_check_name)
@@ -135,6 +161,7 @@ class Task:
     onednn: bool = False
     models: dict[str, Part] = attrs.field(factory=dict)
     trackers: dict[str, Part] = attrs.field(factory=dict)
+    normalization: Normalization = attrs.field(factory=Normalization)
 
     @property
     def total_steps(self) -> int:
@@ -170,10 +197,14 @@ class Task:
         for place in NAMED_PARTS:
             tables = as_table(data.pop(place, {}), place)
             data[place] = {name: _part(table, f"{place}.{name}", _default_name(place, name)) for name, table in tables.items()}
+        normalization = as_table(data.pop("normalization", {}), "normalization")
 
-        # Then the task and its evaluation are built like parts, which checks every type and range.
-        judged = settings.build(Evaluation, evaluation, "the evaluation")
-        task = settings.build(cls, {**data, "evaluation": judged}, "the task")
+        # Then the task and its tables are built like parts, which checks every type and range.
+        built = {
+            "evaluation": settings.build(Evaluation, evaluation, "the evaluation"),
+            "normalization": settings.build(Normalization, normalization, "the normalization"),
+        }
+        task = settings.build(cls, {**data, **built}, "the task")
         limits.check_finite(tables_of(lambda value: value, task))
         return task
 
@@ -207,7 +238,7 @@ def tables_of(conversion: Callable[[Any], Any], value: object) -> Any:
     if isinstance(value, Part):
         package = {"package": value.package} if value.package else {}
         return {"name": value.name, **package, **conversion(value.settings)}
-    if isinstance(value, (Task, Evaluation)):
+    if isinstance(value, (Task, Evaluation, Normalization)):
         return {field.name: tables_of(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
     if isinstance(value, dict) and any(isinstance(entry, Part) for entry in value.values()):  # models or trackers
         return {name: tables_of(conversion, entry) for name, entry in value.items()}
@@ -224,7 +255,7 @@ def as_table(value: object, where: str) -> dict[str, Any]:
 
 
 def _default_name(place: str, name: str) -> str | None:
-    """Returns the part that stands under a name if its table names none: a tracker of that name; no model is."""
+    """Returns the part meant by a key whose table has no name: for trackers, the one of that name; for models, none."""
     return name if place == "trackers" else None
 
 

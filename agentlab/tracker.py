@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
-Metrics = dict[str, Any]  # a line: numbers by name, None for what there is no number of
+Metrics = dict[str, Any]  # a line: numbers by name, None where there is none
 Media = str | np.ndarray
 
 
 class RunControl(abc.ABC):
-    """What a tracker, or a program of your own, can do to a run under way."""
+    """What a tracker, or a program of your own, can change in a run under way."""
 
     @abc.abstractmethod
     def change(self, name: str, value: float) -> None:
@@ -33,7 +33,7 @@ class RunControl(abc.ABC):
 
     @abc.abstractmethod
     def finish(self) -> None:
-        """Ends the training at the next step at which that changes nothing, with checkpoint, evaluation and result."""
+        """Ends training at the next step where that changes no number, with checkpoint, evaluation and result."""
 
 
 class NoControl(RunControl):
@@ -71,7 +71,7 @@ class TrackedRun:
 class Tracker(abc.ABC):
     """Follows a run: gets its metrics, checkpoints, media and result, all in the thread that trains.
 
-    Whatever a tracker raises is reported once, as a warning, and the tracker gets nothing more; the run goes on, to the same
+    Whatever a tracker raises is reported once, as a warning, and the tracker gets nothing more; the run continues to the same
     bits as without it. What it gets is its own copy.
 
     Attributes:
@@ -80,8 +80,8 @@ class Tracker(abc.ABC):
 
     time_limit: ClassVar[float] = 60.0
 
-    def begin(self, run: TrackedRun) -> None:  # noqa: B027 - a tracker that keeps no record needs none of it
-        """Starts to follow a run, before its first step or as it goes on. By default does nothing."""
+    def begin(self, run: TrackedRun) -> None:  # noqa: B027 - a tracker without a record needs no beginning
+        """Starts to follow a run, before its first step or when it is resumed. By default does nothing."""
 
     @abc.abstractmethod
     def line(self, metrics: Metrics) -> None:
@@ -93,7 +93,7 @@ class Tracker(abc.ABC):
         """
 
     def change(self, metrics: Metrics) -> None:
-        """Takes the change of a live setting; by default that is a `line`.
+        """Takes a change of a live setting; by default as a `line`.
 
         Args:
             metrics: `step`, `update`, and the new value by the setting's name, such as "trainer.learning_rate".
@@ -104,10 +104,10 @@ class Tracker(abc.ABC):
         """Takes the directory `step-N` of a checkpoint, once it is on disk; the run removes old ones later on."""
 
     def media(self, name: str, content: Media, step: int) -> None:  # noqa: B027
-        """Takes what is to be looked at: a text, or frames `[T, height, width, 3]` uint8."""
+        """Takes media: a text, or frames `[T, height, width, 3]` uint8."""
 
     def state(self) -> dict[str, Any]:
-        """Returns what `begin` needs to go on from here, such as the id of a service's run, as JSON can hold it.
+        """Returns what `begin` needs to continue from here, such as the id of a service's run, as JSON can hold it.
 
         It is asked for at every checkpoint, and saved in it.
         """

@@ -62,7 +62,7 @@ def _changes(options: argparse.Namespace) -> list[str]:
     if judged.name != "gymnasium":
         sys.exit(f"Task {options.task!r} is judged in {judged.name!r}; expected a task that is judged in 'gymnasium'.")
     if task.evaluation.environment is None:
-        assignments = [each for each in assignments if not each.startswith("evaluation.environment")]
+        assignments = [text for text in assignments if not text.startswith("evaluation.environment")]
     steps = ["--steps", str(options.steps)] if options.steps else []
     return [*steps, *(word for assignment in assignments for word in ("--set", assignment))]
 

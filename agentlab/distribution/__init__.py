@@ -3,7 +3,7 @@
 from agentlab.distribution.choices import FORBIDDEN, ActionValues, Bernoulli, Categorical, MultiCategorical, draw
 from agentlab.distribution.clipped_normal import ClippedNormal
 from agentlab.distribution.contract import Distribution
-from agentlab.distribution.numbers import Deterministic, Normal, SquashedNormal
+from agentlab.distribution.numbers import Deterministic, Normal, SquashedNormal, uniform_between
 from agentlab.distribution.spaces import Joint, clipped_or_normal, distribution_of, squashed_or_normal
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "distribution_of",
     "draw",
     "squashed_or_normal",
+    "uniform_between",
 ]

@@ -6,6 +6,7 @@ import abc
 from typing import Self
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
@@ -57,6 +58,15 @@ class Distribution(abc.ABC):
     def entropy(self) -> Tensor:
         """Returns the entropy in nats, `[B]` float32; to two digits where there is no closed form."""
 
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest and the largest action, arrays of an action's shape.
+
+        Raises:
+            UsageError: actions are no numbers within finite bounds.
+        """
+        raise errors.UsageError(unable(self, "is not one of numbers within bounds", "'stochastic' or 'greedy'"))
+
     def tempered(self, temperature: Tensor) -> Self:
         """Returns this distribution with probabilities `p**(1 / temperature)`, normalised; a temperature of 0 is the mode.
 
@@ -82,10 +92,12 @@ class Distribution(abc.ABC):
         raise errors.UsageError(unable(self, "can't be masked", "an environment without an action mask"))
 
     def explore(self, choices: Tensor, seed: Seed) -> Tensor:
-        """Returns uniformly random actions, int64 in the shape `choices` `[B, ...]`; needs no outputs.
+        """Returns uniformly random actions in the shape `choices` `[B, ...]`; needs no outputs.
+
+        They are int64 where actions are choices, and float32 where they are numbers within bounds.
 
         Raises:
-            UsageError: actions are no choices.
+            UsageError: actions are neither.
         """
         raise errors.UsageError(unable(self, "has no uniformly random action", "'stochastic' or 'greedy'"))
 

@@ -138,6 +138,10 @@ class SquashedNormal(Distribution):
     def deviation_outputs(self) -> tuple[int, ...]:
         return second_half(self.num_outputs)
 
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.low, self.high
+
     def mode(self) -> Tensor:
         return self._squashed(self._normal().mean)
 
@@ -161,6 +165,9 @@ class SquashedNormal(Distribution):
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
         return normal.entropy() + total(volume, volume.shape.rank)
 
+    def explore(self, choices: Tensor, seed: Seed) -> Tensor:
+        return uniform_between(self.low, self.high, choices, seed)
+
     def tempered(self, temperature: Tensor) -> Self:
         return attrs.evolve(self, temperature=temperature)
 
@@ -179,6 +186,18 @@ class SquashedNormal(Distribution):
     def _log_half(self) -> np.ndarray:
         """Returns the logarithm of half the width of the bounds, in the action's shape."""
         return np.log((self.high - self.low) / 2.0).astype(np.float32)
+
+
+def uniform_between(low: np.ndarray, high: np.ndarray, shape: Tensor, seed: Seed) -> Tensor:
+    """Returns uniformly random numbers, float32 in `shape` `[B, *A]`, from `low` `[*A]` to `high` `[*A]`.
+
+    The same bits by every execution: a product of two float32 numbers is exact in float64, so that it makes no difference
+    whether XLA rounds it before it is added.
+    """
+    width = (high - low).astype(np.float32).astype(np.float64)
+    unit = tf.cast(seeds.uniform(seed, shape), tf.float64)
+    drawn = tf.cast(low.astype(np.float64) + width * unit, tf.float32)
+    return tf.clip_by_value(drawn, low.astype(np.float32), high.astype(np.float32))
 
 
 def _log_slope(raw: Tensor) -> Tensor:

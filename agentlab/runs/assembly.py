@@ -1,4 +1,4 @@
-"""What a run is assembled of: the agent, the gear that runs it, and the evaluator that judges it."""
+"""What a run is assembled from: the agent, the gear that runs it, and the evaluator."""
 
 from __future__ import annotations
 
@@ -47,12 +47,14 @@ def assemble(
         UsageError: they do not fit together, or there is no memory for them.
     """
     free = free_memory.free_bytes()
-    with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
+    with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be made
         environment = build_training_environment(task)
         failing.callback(environment.close)
         chosen = choose_gear(task, environment)
         prepare = (lambda _: None) if weights is None else (lambda models: weights.assign(models, environment.spec))
         agent = build_agent(task, seed, environment.spec, model, chosen, prepare)
+        if weights is not None:
+            weights.assign_statistics(agent)
         agent.live.add("environment", environment.unguarded, None if environment.on_device else environment.change)
         gear = build_gear(chosen, agent, environment, seed)
         snapshot.check_room(agent, task.total_steps, free)

@@ -47,7 +47,7 @@ def command(
 
 
 def plain_words(path: str | os.PathLike[str]) -> list[str]:
-    """Returns a path as a shell takes it: quoted where it has to be, and not like an option."""
+    """Returns a path for a shell: quoted where needed, and not to be taken for an option."""
     text = os.fspath(path)
     return [shlex.quote(os.path.join(".", text) if text.startswith("-") else text)]  # noqa: PTH118 - pathlib drops the dot
 
@@ -76,6 +76,6 @@ def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
 
 
 def plugin_files(task: Task) -> list[str]:
-    """Returns the single files that the task's parts are of, each once."""
+    """Returns the single files that the task's parts come from, each once."""
     files_of_parts = [plugins.file_of(kind, part.reference) for _, kind, part in parts_of(task)]
     return list(dict.fromkeys(filter(None, files_of_parts)))

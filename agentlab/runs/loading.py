@@ -82,7 +82,7 @@ def load_run(
             checkpoint.close()
         if step is not None or checkpoints.has(checkpoint.step):
             return task, config.seed, agent
-        # The run is under way, and has made room for newer checkpoints meanwhile.
+        # The run is under way, and has removed this checkpoint to make room for newer ones.
 
 
 def agent_of(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.Model | ModelBuilder | None) -> Agent:
@@ -116,7 +116,7 @@ class _NoOptimizer(keras.optimizers.Optimizer):
     """A placeholder of an optimizer that was an object, in an agent that only acts."""
 
     def build(self, variables: Any) -> None:
-        """Makes no variables."""
+        """Creates no variables."""
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         raise errors.UsageError(

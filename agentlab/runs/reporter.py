@@ -26,7 +26,7 @@ class Reporter:
         self.begin(0)
 
     def begin(self, step: int) -> None:
-        """Takes in that the run goes on from `step`: from there on the speed of the next report is measured."""
+        """Notes that the run continues from `step`, from which the speed of the next report is measured."""
         self._step, self._seconds = step, self._clock["train"]
 
     def line(self, step: int, evaluation: dict[str, Any]) -> Metrics:
@@ -47,7 +47,7 @@ class Reporter:
         return {**line, "steps_per_second": rate, "seconds": self._clock.total()}
 
     def result(self, task: Task, seed: int, saving: Saving, evaluation: dict[str, Any]) -> Result:
-        """Returns the content of result.json; `saving` knows the best evaluation, and whether the run is exact."""
+        """Returns the content of result.json; `saving` knows the best evaluation and whether the run is exact."""
         learner = self._assembly.agent.learner
         result: Result = {
             "task": task.name,

@@ -123,7 +123,7 @@ def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
 
 
 def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: keras.Model | ModelBuilder | None) -> Run | None:
-    """Returns the run if its result.json is that of the whole budget of `task`, or of a goal that was reached; else None."""
+    """Returns the run if its result.json is of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
         result = cast("Result", files.read_json(path / RESULT))
     except UnreadableError:  # missing, or damaged: it is made again

@@ -1,4 +1,4 @@
-"""Run: what a finished run has come to."""
+"""Run: the results of a finished run."""
 
 from __future__ import annotations
 

@@ -171,12 +171,12 @@ class RunDirectory:
             self.folder.replace(RESULT, [files.json_bytes(files.with_nulls(result), RESULT)]).close()
 
     def close(self) -> None:
-        """Lets others have the directory."""
+        """Releases the directory for others."""
         self._lock.release()
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[None]:
-        """Has what goes wrong as a file of the run is written raise a WriteFault, with the command that resumes the run."""
+        """Turns errors in writing a run's file into a WriteFault, with the command that resumes the run."""
         try:
             yield
         except (OSError, UnreadableError, UnwritableError) as error:

@@ -30,7 +30,7 @@ from agentlab.tracker import Metrics, Tracker
 
 
 def never() -> bool:
-    """Returns False: a run that nobody stops."""
+    """Returns False: nobody stops the run."""
     return False
 
 

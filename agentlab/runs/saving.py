@@ -1,4 +1,4 @@
-"""The checkpoints of a run under way: what each holds besides arrays, and who is told that it is on disk."""
+"""The checkpoints of a run under way: what each holds besides arrays, and who learns that it is on disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agentlab.system.processes.clock import Clock
 
 @attrs.frozen(eq=False)
 class RunFiles:
-    """Where a run leaves what it comes to.
+    """Where a run leaves its results.
 
     Attributes:
         directory: of the run, locked.
@@ -32,7 +32,7 @@ class RunFiles:
     committer: Committer
 
     def close(self, result: Result | None) -> None:
-        """Waits for the last checkpoint, and tells the trackers that the run has ended; None for no result."""
+        """Waits for the last checkpoint, then ends the trackers; the result is None if there is none."""
         try:
             self.committer.wait()
             self.tell_of_checkpoints()
@@ -40,7 +40,7 @@ class RunFiles:
             self.trackers.end(cast("dict[str, Any] | None", result))
 
     def tell_of_checkpoints(self) -> None:
-        """Tells the trackers of the checkpoints that were put on disk since it was last asked.
+        """Notifies the trackers of the checkpoints that have reached the disk since the last call.
 
         Raises:
             WriteFault: one can't be.
@@ -51,7 +51,7 @@ class RunFiles:
 
 
 class Saving:
-    """Takes checkpoints of a run, and knows what goes on from one to the next.
+    """Takes a run's checkpoints, and carries what continues from one to the next.
 
     Attributes:
         best: step and mean return of the best evaluation during training; None before the first.
@@ -64,12 +64,12 @@ class Saving:
         self._machine = machine.facts()
 
     def restore(self, checkpoint: Checkpoint, is_exact: bool) -> None:
-        """Goes on from a checkpoint; `is_exact` is whether the run does so to the same bits."""
+        """Continues from a checkpoint; `is_exact` is whether the run does so bit for bit."""
         self.best = checkpoint.facts["best"]
         self.is_exact = bool(checkpoint.facts["exact"]) and is_exact
 
     def take_in(self, step: int, evaluation: dict[str, Any]) -> bool:
-        """Takes in an evaluation during training, and returns whether it is the best so far; an empty one never is."""
+        """Records an evaluation during training, and returns whether it is the best so far; an empty one never is."""
         is_finite = bool(evaluation) and math.isfinite(evaluation["return_mean"])
         is_best = is_finite and (self.best is None or evaluation["return_mean"] > self.best["return_mean"])
         if is_best:
@@ -77,14 +77,18 @@ class Saving:
         return is_best
 
     def save(self, files: RunFiles, assembly: Assembly, step: int, clock: Clock, inexact: str) -> None:
-        """Takes the present state and begins to commit it, if that wasn't done at this step yet."""
+        """Takes the current state and begins to commit it, unless that was done at this step already."""
         committer = files.committer
         if committer.handed_over == step:
             return
         committer.wait()  # so that there are never two copies
+
+        # What could not be restored is left out.
         groups = snapshot.take(assembly.agent, assembly.gear)
         if inexact:
-            groups.pop("environment", None)  # it could not be brought back to that
+            groups.pop("environment", None)  # it could not be restored to that
+
+        # Facts of the manifest besides arrays.
         facts = {**self._facts(files.trackers), "live": dict(assembly.agent.live.changed)}
         committer.begin(step, groups, {**facts, "seconds": clock.as_data(), **self._machine})
 
@@ -100,7 +104,7 @@ def tracker_states(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def with_newest(error: errors.AgentlabError, committer: Committer) -> errors.AgentlabError:
-    """Returns an error that ended a run with a sentence about what can be resumed from; without if nothing was begun."""
+    """Returns an error that ended a run, with a sentence about what it can be resumed from if anything was begun."""
     if not isinstance(error, errors.UsageError) or committer.newest() >= 0:
         error.args = (f"{str(error).rstrip('.')}. {committer.describe()}", *error.args[1:])
     return error

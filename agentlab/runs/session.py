@@ -34,7 +34,7 @@ from agentlab.tracker import Media, Metrics, RunControl, TrackedRun
 
 
 class Session(RunControl):
-    """Takes the loop through a run's budget: reports, evaluates and commits checkpoints.
+    """Runs the loop through a run's budget: reports, evaluates and commits checkpoints.
 
     A checkpoint is taken before any work due at its step, such as a report; resuming does that work first. So a
     run that was continued, even to a larger budget, leaves the same files as one that never ended.
@@ -67,6 +67,8 @@ class Session(RunControl):
         with self._clock.phase("build"):
             self._assembly = assemble(task, seed, model, weights, show)
         self.agent = self._assembly.agent
+
+        # What is due when, what is kept, and what is reported.
         self._timetable = Timetable(task)
         self._slices = Slices()
         self._saving = Saving()
@@ -110,7 +112,7 @@ class Session(RunControl):
             except GeneratorExit:  # the caller stops reading lines: what was learned is saved
                 self._save_aside()
                 raise
-            except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
+            except errors.UnfitCheckpoint:  # the newest one: there is nothing more to say
                 raise
             except errors.AgentlabError as error:
                 with_newest(error, committer)
@@ -123,7 +125,7 @@ class Session(RunControl):
         """Starts the run at step 0; `inexact` is the result of `Gear.inexact`, and causes a warning."""
         self._start(inexact)
         self._begin_tracking({})
-        if self._weights is not None:  # they are in no config, so that from now on the run has to be resumed from a checkpoint
+        if self._weights is not None:  # no config has them, so from now on the run has to be resumed from a checkpoint
             self._save()
 
     def resume(self, checkpoint: Checkpoint | None, inexact: str, begun_on: dict[str, Any]) -> None:
@@ -140,12 +142,16 @@ class Session(RunControl):
         if checkpoint is None:
             self.begin(inexact)
             return
+
+        # The state follows the start, which compiles the loop and builds its variables.
         self._start(inexact)
         gear = self._assembly.gear
         snapshot.put(checkpoint, self.agent, gear)
         self._step = checkpoint.step
         snapshot.restore_live(self.agent, checkpoint)
         self._files.committer.go_on_from(self._step)
+
+        # Without the environment's state, episodes begin again.
         whole = gear.is_whole(checkpoint.has("environment"))
         if not whole and not inexact:
             warnings.warn(
@@ -154,6 +160,8 @@ class Session(RunControl):
                 errors.RunWarning,
                 stacklevel=4,
             )
+
+        # The run is exact only if the machine and the versions are the same, too.
         self._saving.restore(checkpoint, whole and not inexact and not machine.differences(begun_on))
         self._clock.add(checkpoint.facts.get("seconds", {}))
         self._reporter.begin(self._step)
@@ -167,6 +175,8 @@ class Session(RunControl):
                 errors.RunWarning,
                 stacklevel=5,
             )
+
+        # Compiling counts apart from training.
         self._inexact = inexact
         with self._clock.phase("compile"):
             self._assembly.gear.start()
@@ -182,11 +192,11 @@ class Session(RunControl):
         self._changes.append((name, number))
 
     def finish(self) -> None:
-        """Ends training one turn after what is due next; then it is evaluated as usual."""
+        """Ends training one turn after what is due next; the evaluation follows as usual."""
         self._is_ending = True
 
     def media(self, name: str, content: Media) -> None:
-        """Hands what is to be looked at to the trackers."""
+        """Hands media to the trackers."""
         self._files.trackers.media(name, content, self._step)
 
     # How it goes on.
@@ -199,11 +209,15 @@ class Session(RunControl):
             Interrupted: `stop` answered True.
         """
         is_solved = False
+
+        # After a resume, what was due at the checkpoint's step comes first.
         if self._step:
             line = self._settle()
             if line is not None:
                 is_solved = self._is_solved(line)
                 yield line
+
+        # Each turn of this loop ends at a step at which something is due.
         while not self._timetable.is_end(self._step) and not is_solved:
             self._make_changes()
             if self._is_ending:
@@ -218,10 +232,10 @@ class Session(RunControl):
                 yield line
 
     def _make_changes(self) -> None:
-        """Changes the live settings that somebody asked to be changed, and tells the trackers of each."""
+        """Makes the requested changes of live settings, and notifies the trackers of each."""
         changes, self._changes = self._changes, []
         for name, number in changes:
-            if self.agent.live.changed.get(name) == number:  # as somebody asks at every report
+            if self.agent.live.changed.get(name) == number:  # a change may be requested again at every report
                 continue
             self.agent.change(name, number)
             self._files.trackers.change({"step": self._step, "update": int(self.agent.learner.updates.numpy()), name: number})
@@ -250,6 +264,8 @@ class Session(RunControl):
     def _settle(self) -> Metrics | None:
         """Does what is due at this step; returns the line of metrics, if one is."""
         check_learning(self.agent, self._step)
+
+        # An evaluation comes before the checkpoint, which holds its result.
         timetable, step = self._timetable, self._step
         evaluation = self._evaluate("evaluation during training") if timetable.is_evaluation_due(step) else {}
         is_best = self._saving.take_in(step, evaluation)
@@ -258,7 +274,8 @@ class Session(RunControl):
         return self._report(evaluation) if timetable.is_report_due(step) else None
 
     def _report(self, evaluation: dict[str, Any]) -> Metrics:
-        """Tells the trackers a line of metrics; what those of the caller's own raise leaves a checkpoint, as an end of his."""
+        """Hands a line of metrics to the trackers; if the caller's own function raises, a checkpoint is left."""
+        # A checkpoint is left whatever a reader of the line raises.
         line = self._reporter.line(self._step, evaluation)
         try:
             self._files.trackers.line(line)
@@ -286,14 +303,14 @@ class Session(RunControl):
     # How it ends.
 
     def _save_aside(self) -> None:
-        """Commits a checkpoint of a step at which nothing was reported yet, a turn further on."""
+        """Commits a checkpoint one turn later, at a step at which nothing was reported yet."""
         if not self._timetable.is_end(self._step):
             self._take_turns(1)
             check_learning(self.agent, self._step)
             self._save()
 
     def _interrupted(self) -> errors.Interrupted:
-        """Commits a checkpoint of this step, and returns what tells of it."""
+        """Commits a checkpoint of this step, and returns the error that says so."""
         self._save()
         return errors.Interrupted(f"Interrupted at step {self._step:,} of {self._timetable.total:,}.")
 
@@ -307,5 +324,5 @@ class Session(RunControl):
         return Run(self._task, self._seed, self._files.directory.path, self.agent, result)
 
     def close(self) -> None:
-        """Releases the environments of a session whose lines nobody took."""
+        """Releases the environments of a session whose lines nobody read."""
         self._assembly.close()

@@ -1,4 +1,4 @@
-"""When what is due in a run, in environment steps; and how far to train before the next look whether it is to stop."""
+"""What is due when in a run, in environment steps; and how far to train before checking again whether to stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 from agentlab.task import Task
 
-SLICE_SECONDS = 0.5  # after which the loop looks whether it is to stop
+SLICE_SECONDS = 0.5  # after which the loop checks whether to stop
 FIRST_SLICE = 16  # turns, before it is known how long one takes
 
 
@@ -60,7 +60,7 @@ class Timetable:
         return self.is_end(step) or self._is_due(self.checkpoint_period, step)
 
     def is_report_due(self, step: int) -> bool:
-        """Whether a line of metrics is to be reported, with which an evaluation always comes."""
+        """Whether a line of metrics is to be reported; every evaluation comes with one."""
         return self.is_end(step) or self.is_evaluation_due(step) or self._is_due(self.task.report_period, step)
 
     def _is_due(self, period: int, step: int) -> bool:
@@ -68,14 +68,14 @@ class Timetable:
 
 
 class Slices:
-    """Divides training into calls of about half a second; into how many changes no number."""
+    """Divides training into calls of about half a second; how many there are changes no number."""
 
     def __init__(self) -> None:
         self._turns = FIRST_SLICE
 
     @contextlib.contextmanager
     def timed(self, most: int) -> Iterator[int]:
-        """Gives the turns to take now, `most` at most, and looks how long they take."""
+        """Yields the turns to take now, at most `most`, and measures how long they take."""
         turns, begin = min(self._turns, most), time.monotonic()
         yield turns
         if turns == self._turns:
@@ -84,7 +84,7 @@ class Slices:
 
 
 def rate_limited(stop: Callable[[], bool]) -> Callable[[], bool]:
-    """Returns a function that calls `stop` at most once in the time of a slice."""
+    """Returns a function that calls `stop` at most once per slice."""
     asked = time.monotonic()
 
     def answer() -> bool:

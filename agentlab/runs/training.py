@@ -78,14 +78,14 @@ class Training(Iterator[Metrics]):
         return self.run
 
     def run_to_end(self) -> Run:
-        """Trains to the end of the budget, whatever lines there are, and returns the run."""
+        """Trains to the end of the budget, ignoring the lines, and returns the run."""
         with self:
             for _ in self:
                 pass
         return self.run
 
     def change(self, name: str, value: float) -> None:
-        """Changes a live setting, such as "trainer.learning_rate", from the next step on; it takes the place of a schedule too.
+        """Changes a live setting, such as "trainer.learning_rate", from the next step on; it replaces a schedule too.
 
         The change is a line in metrics.jsonl, and checkpoints hold it. Other settings are compiled into the loop.
 
@@ -95,7 +95,7 @@ class Training(Iterator[Metrics]):
         self._session.change(name, value)
 
     def media(self, name: str, content: Media) -> None:
-        """Hands a text, or frames `[T, height, width, 3]` uint8, to the trackers, as of the last report's step.
+        """Hands a text, or frames `[T, height, width, 3]` uint8, to the trackers, with the step of the last report.
 
         Raises:
             UsageError: nothing has been trained yet, or the training was closed.

@@ -21,7 +21,7 @@ CUT = 3
 
 
 class TrackerTests(Suite):
-    """Tests of what follows a run; derive, and name your class as `part`."""
+    """Tests of trackers; derive a class, and name yours as `part`."""
 
     kind: ClassVar[str] = "tracker"
 
@@ -31,6 +31,8 @@ class TrackerTests(Suite):
             tracker = self._begun(directory)
             for step in STEPS:
                 tracker.line(_line(step))
+
+            # Everything that can happen in a run, once.
             tracker.change({"step": 600, "update": 60, "trainer.learning_rate": 0.5})
             path = pathlib.Path(directory) / "checkpoints" / "step-600"
             path.mkdir(parents=True)
@@ -40,7 +42,7 @@ class TrackerTests(Suite):
             tracker.end({"task": "example", "steps": 600, "evaluation": {"return_mean": 1.0}})
 
     def test_any_line(self) -> None:
-        """It takes lines with metrics that are new, with none for a number, and with numbers that are not finite."""
+        """It takes lines with new metrics, with None for a number, and with numbers that are not finite."""
         lines = [_line(100), {**_line(200), "loss": None}, {**_line(300), "loss": math.nan, "evaluation_return_mean": 2.0}]
         with tempfile.TemporaryDirectory() as directory:
             tracker = self._begun(directory)
@@ -51,7 +53,7 @@ class TrackerTests(Suite):
             tracker.end(None)
 
     def test_no_line(self) -> None:
-        """It ends where the run ended early, without a line and without a result."""
+        """It ends with a run that ended early, without a line and without a result."""
         with tempfile.TemporaryDirectory() as directory:
             self._begun(directory).end(None)
 
@@ -67,22 +69,28 @@ class TrackerTests(Suite):
             tracker.end(None)
 
     def test_resumes(self) -> None:
-        """Killed and resumed from a checkpoint, it leaves the files in the run's directory that it leaves without a break."""
+        """Killed and resumed from a checkpoint, it leaves the same files in the run's directory as without a break."""
         with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as parts:
             tracker = self._begun(whole)
             for step in STEPS:
                 tracker.line(_line(step))
             tracker.end(None)
+
+            # The same run, killed after a checkpoint and some lines more.
             killed = self._begun(parts)
             for step in STEPS[:CUT]:
                 killed.line(_line(step))
             state = json.loads(json.dumps(killed.state()))
             for step in STEPS[CUT:-1]:  # which are lost with the process
                 killed.line(_line(step))
+
+            # The lines after the checkpoint come again.
             resumed = self._begun(parts, STEPS[CUT], state)
             for step in STEPS[CUT:]:
                 resumed.line(_line(step))
             resumed.end(None)
+
+            # Names and contents of all files.
             one, other = _files(whole), _files(parts)
             expect(one.keys() == other.keys(), f"the files {sorted(one)}", sorted(other))
             different = [name for name, data in one.items() if other[name] != data]
@@ -90,7 +98,7 @@ class TrackerTests(Suite):
             killed.end(None)
 
     def test_quick(self) -> None:
-        """A line takes less than its time limit, by far."""
+        """A line takes far less than its time limit."""
         with tempfile.TemporaryDirectory() as directory:
             tracker = self._begun(directory)
             begin = time.monotonic()

@@ -7,12 +7,12 @@ from agentlab.task import Evaluation, Part, Task, part
 
 
 def judged_in(environment: str) -> Evaluation:
-    """Returns the evaluation over 100 episodes of an environment of Gymnasium's own, by its id."""
+    """Returns the evaluation over 100 episodes of Gymnasium's own environment of this id."""
     return Evaluation(environment=part("gymnasium", id=environment))
 
 
 def ppo_trainer(**settings: object) -> Part:
-    """Returns the trainer of PPO, by default with a rate that falls over the budget."""
+    """Returns the PPO trainer, by default with a learning rate that falls over the budget."""
     return part("ppo", **{"learning_rate": Linear(1e-3, 1e-5), **settings})
 
 

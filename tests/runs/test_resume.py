@@ -455,7 +455,9 @@ def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["dqn-device", "dqn-host", "classifier", "char-rnn", "rainbow", "minatar", "atari"])
+@pytest.mark.parametrize(
+    "family", ["dqn-device", "dqn-host", "sac", "td3", "classifier", "char-rnn", "rainbow", "minatar", "atari"]
+)
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     kills = {"dqn-device": 200}.get(family, 20) if full else 3
     command = [sys.executable, str(HELPERS / "killing.py"), "--family", family, "--kills", str(kills)]

@@ -54,7 +54,7 @@ class HostActor(abc.ABC):
         """Does all that waits, so that the variables hold everything observed so far."""
 
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
-        """Reads again what was assigned from outside: the learner's counters, and settings by which it draws ahead."""
+        """Reads again what was assigned from outside: the learner's counters, and settings that it draws ahead by."""
 
 
 class RecordingHostActor(HostActor):
@@ -95,11 +95,12 @@ class RecordingHostActor(HostActor):
 
     def _observe_rows(self, recording: Recording, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
         """Learns from some rows only: a loss may be a mean of all that it is given, which no row's weight would reach."""
+        self.learner.normalizer.add(self.learner.step_between(decision, timestep))
         decision, timestep = tf.nest.map_structure(lambda leaf: tf.gather(leaf, row), (decision, timestep))
         with recording.tape:
             output = tf.gather(recording.output, row)
         self.learner.trainer.record(attrs.evolve(recording, output=output))
-        self.learner.remember(self.learner.step_between(decision, timestep), tf.constant(row))
+        self.learner.memory.add(self.learner.step_between(decision, timestep), tf.constant(row))
         self.learner.update()
 
 
@@ -149,7 +150,7 @@ class StagedHostActor(HostActor):
             self._waits = False
             action, output, next_state = self._call(name, *staged, *self._now(arrays), observation, state)
         self._steps += self._rows
-        return Decision(copied(observation), state, action, output, next_state)
+        return Decision(copied(observation), self.learner.policy.network_state(state), action, output, next_state)
 
     def _now(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         return arrays if self._lookahead.is_active else (np.asarray(self._steps),)

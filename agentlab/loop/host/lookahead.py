@@ -60,7 +60,7 @@ class Lookahead:
         return self._drawn[index]
 
     def forget(self) -> None:
-        """Forgets what it has drawn, because the sampler's settings have changed."""
+        """Drops what it has drawn ahead, because the sampler's settings have changed."""
         self._drawn = []
 
     def _draw_from(self, step: int) -> None:

@@ -44,7 +44,7 @@ class Committer:
         self._error: BaseException | None = None
 
     def go_on_from(self, step: int) -> None:
-        """Takes in that there is a checkpoint of `step` on disk already, from which the run goes on."""
+        """Notes that a checkpoint of `step` is on disk already, from which the run continues."""
         self.committed = self.handed_over = step
 
     def begin(self, step: int, groups: Groups, facts: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class Committer:
             raise error
 
     def take_committed(self) -> list[int]:
-        """Returns the steps of the checkpoints that are on disk and that it didn't return before."""
+        """Returns the steps of the checkpoints that have come to be on disk since the last call."""
         count = len(self._untold)
         steps, self._untold = self._untold[:count], self._untold[count:]
         return steps

@@ -11,7 +11,7 @@ LATER_FACTS = ("seconds", "trackers", "live")  # and what the manifests of an ol
 
 
 def known_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the facts of a manifest; those that an older agentlab didn't write only if they are there."""
+    """Returns the facts of a manifest; those that older versions didn't write only if they are there."""
     later = [name for name in LATER_FACTS if name in manifest]
     return {name: manifest.get(name) for name in (*FACTS, *later)}
 
@@ -24,7 +24,7 @@ def are_facts(
     trackers: Any = {},  # noqa: B006
     live: Any = {},  # noqa: B006
 ) -> bool:
-    """Returns whether these are what a run keeps, rather than what somebody else wrote."""
+    """Returns whether these are facts that a run can have written."""
     if not isinstance(seconds, dict) or not all(_is_time(value) for value in seconds.values()):
         return False
     if not isinstance(trackers, dict) or not all(isinstance(state, dict) for state in trackers.values()):

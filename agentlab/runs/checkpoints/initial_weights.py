@@ -6,19 +6,25 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
 from agentlab import errors
-from agentlab.loop.agent import MODEL, model_variables
-from agentlab.runs.checkpoints import Checkpoints
+from agentlab.loop.agent import MODEL, Agent, model_variables
+from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.checkpoints.choice import check_agent, newest
 from agentlab.runs.run_config import open_run, read_config
 from agentlab.runs.run_directory import CHECKPOINTS
 from agentlab.spec import EnvironmentSpec
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError
-from agentlab.system.ranges import FINITE, CheckedFile
+from agentlab.system.folder import Folder
+from agentlab.system.ranges import FINITE, CheckedFile, Range
+
+STATISTICS = "normalizer/"  # how the names of the variables begin by which an agent normalises
+OBSERVATIONS = f"{STATISTICS}observations"
+RETURNS = f"{STATISTICS}rewards/returns"  # of the episodes that were under way
 
 
 class InitialWeights:
@@ -52,9 +58,7 @@ class InitialWeights:
             )
 
         # Its newest checkpoint that is whole.
-        checkpoint = newest(Checkpoints(self.path / CHECKPOINTS, folder), check_agent)
-        if checkpoint is None:
-            raise errors.UsageError(f"The run {str(self.path)!r} holds no checkpoint to begin with. Name another run.")
+        checkpoint = self._checkpoint(folder)
 
         # The acting network has to be there; others keep their initial weights if the run has none of that name.
         with contextlib.closing(checkpoint):
@@ -65,15 +69,50 @@ class InitialWeights:
                     if index == 0 or file.likes(lambda entry, prefix=prefix: entry.startswith(prefix)):  # type: ignore[misc]
                         self._assign(file, prefix, model)
 
+    def _checkpoint(self, folder: Folder) -> Checkpoint:
+        """Returns the run's newest whole checkpoint; raises UsageError if there is none."""
+        checkpoint = newest(Checkpoints(self.path / CHECKPOINTS, folder), check_agent)
+        if checkpoint is None:
+            raise errors.UsageError(f"The run {str(self.path)!r} holds no checkpoint to begin with. Name another run.")
+        return checkpoint
+
+    def assign_statistics(self, agent: Agent) -> None:
+        """Gives an agent the statistics by which the other run normalised, as far as both have some.
+
+        Raises:
+            UsageError: networks saw normalised observations in one of the two runs only, or other ones.
+        """
+        variables = {name: variable for name, variable in agent.variables().items() if name.startswith(STATISTICS)}
+        checkpoint = self._checkpoint(open_run(self.path))
+        with contextlib.closing(checkpoint):
+            file = checkpoint.file("agent")
+            theirs = file.likes(lambda name: name.startswith(STATISTICS))
+            seen, seen_there = (any(name.startswith(OBSERVATIONS) for name in names) for names in (variables, theirs))
+            if seen != seen_there:
+                raise errors.UsageError(
+                    f"The networks of the run {str(self.path)!r} saw observations "
+                    f"{'normalised' if seen_there else 'as they are'}, so their weights are for such. Set "
+                    f"normalization.observations={str(seen_there).lower()}, or leave out --init-from."
+                )
+            shared = {name: variable for name, variable in variables.items() if name in theirs and name != RETURNS}
+            self._assign_variables(file, OBSERVATIONS, shared, agent.ranges())
+
     def _assign(self, file: ArrayFile, prefix: str, model: keras.Model) -> None:
         variables = model_variables(model, prefix)
+        ranges = {name: FINITE for name, value in variables.items() if value.dtype.is_floating}
+        self._assign_variables(file, prefix, variables, ranges, f"Model {model.name!r}")
+
+    def _assign_variables(
+        self, file: ArrayFile, prefix: str, variables: dict[str, Any], ranges: dict[str, Range], what: str = "The agent"
+    ) -> None:
+        """Assigns what a file holds by the names of `variables`, which are all that begin with `prefix` and maybe others."""
         try:
-            file.check(variables, prefix=prefix)
-            checked = CheckedFile(file, {name: FINITE for name, value in variables.items() if value.dtype.is_floating})
+            file.check({name: value for name, value in variables.items() if name.startswith(prefix)}, prefix=prefix)
+            checked = CheckedFile(file, {name: span for name, span in ranges.items() if name in variables})
             for name, value in variables.items():
                 value.assign(checked.read(name, value))
         except UnreadableError as error:
             raise errors.UsageError(
-                f"Model {model.name!r} can't begin with the weights of the run {str(self.path)!r}: {error}. Give it the same "
+                f"{what} can't begin with the weights of the run {str(self.path)!r}: {error}. Give it the same "
                 "settings and an environment of the same shapes, or leave out --init-from."
             ) from error

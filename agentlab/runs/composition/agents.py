@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.algorithms.normalization import normalized_spec
 from agentlab.checks import scalars
 from agentlab.distribution import Distribution
 from agentlab.foreign.part_faults import parts_guarded
@@ -58,7 +59,7 @@ def build_agent(
     # The acting network decides whether XLA or a graph is faster.
     acting = next(iter(models.values()))[0]
     execution = executions.resolve(task.execution, acting, gear)
-    return Agent(spec, parts, task.num_environments, seed, execution, task.steps)
+    return Agent(spec, parts, task.num_environments, seed, execution, task.steps, task.normalization)
 
 
 def build_models(
@@ -78,7 +79,7 @@ def build_models(
     for name, network in networks.items():
         part = task.models.get(name, task.model)
         source = model if model is not None and name == acting else build_part("model", part)
-        input_spec = network.input_spec(spec)
+        input_spec = network.input_spec(normalized_spec(spec, task.normalization))
         key = seed if name == acting else stream(seed, f"network {name}")
         keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]
         source = with_free_outputs(source, input_spec, network.free_outputs)

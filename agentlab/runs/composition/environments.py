@@ -1,4 +1,4 @@
-"""The environments of a task, to learn in and to be judged in, checked before anything runs in them."""
+"""The environments that a task trains and evaluates in, checked before anything runs in them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def build_gear(gear: str, agent: Agent, environment: Environment | DeviceEnviron
 
 
 def evaluation_environment(task: Task) -> Part:
-    """Returns where the agent is judged: what isn't said of the same environment is as in training, such as its data."""
+    """Returns the environment of evaluations; if it is the same one, settings not given are those of training."""
     part = task.evaluation.environment or task.environment
     if part.name != task.environment.name:
         return part

@@ -1,4 +1,4 @@
-"""What judges an agent as its task says."""
+"""The evaluator of a task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentlab.seeds import stream
 from agentlab.task import Task
 from agentlab.tensors import model_footprint
 
-# Environments side by side, at most. Ten times as many spare an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
+# Environments side by side, at most. Ten times as many save an MLP 0.3 of the 0.5 s that MNIST's 10,000 take, a CNN nothing.
 EVALUATION_ROWS = 100
 
 
@@ -29,12 +29,12 @@ def build_evaluator(
 
     # No more rows than episodes: each plays at least one to its end.
     rows = min(chosen or EVALUATION_ROWS, EVALUATION_ROWS)
-    model_footprint.check(agent.model, rows, "evaluation.episodes")
+    model_footprint.check(next(iter(agent.parts.models.values()))[0], rows, "evaluation.episodes")
     built = build_environment(part, rows)
     count = chosen or built.spec.num_episodes or EVALUATION_ROWS
     environment = on_host(built, min(count, rows))
 
-    # Draws of a stream of their own, so that evaluating changes nothing in training.
+    # Draws come from a stream of their own, so that evaluating changes nothing in training.
     actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "evaluation"))
     try:
         return Evaluator(environment, actor, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)

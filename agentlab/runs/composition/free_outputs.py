@@ -69,7 +69,7 @@ class _WithFreeOutputs(keras.Model):
     def _merge(self, outputs: Tensor) -> Tensor:
         """Returns outputs `[..., *choices, K - F]` with the free ones among them, `[..., *choices, K]`."""
         free = tf.convert_to_tensor(self.free)
-        repeated = free + tf.zeros_like(outputs[..., :1])  # in every row, of which the number may not be known yet
+        repeated = free + tf.zeros_like(outputs[..., :1])  # in every row; their number may not be known yet
         places = [place for place in range(outputs.shape[-1] + free.shape[-1]) if place not in self._places]
         order = np.argsort([*places, *self._places])
         return tf.gather(tf.concat([outputs, repeated], axis=-1), order, axis=-1)

@@ -1,4 +1,4 @@
-"""A part: its class loaded through its entry point, its settings checked; and the packages that parts come from."""
+"""Parts: their classes loaded through entry points, their settings checked; and the packages they come from."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_part(kind: str, part: Part, **extra: object) -> Any:
 
 
 def with_packages(task: Task) -> Task:
-    """Returns the task with the package that each of its parts is of, for the record; parts of single files have none."""
+    """Returns the task with the package of each of its parts, for the record; parts of single files have none."""
     return with_parts(
         task, lambda _, kind, part: attrs.evolve(part, package=part.package or plugins.package_of(kind, part.name))
     )

@@ -1,4 +1,4 @@
-"""The task that a run is of: by its name or as an object, with changes."""
+"""The task of a run: by its name or as an object, with changes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What follows a run: its own metrics and events, what a person sees, and trackers of others, of which none ends a run."""
+"""What follows a run: its metrics and events, the progress on screen, and other trackers, none of which can end it."""

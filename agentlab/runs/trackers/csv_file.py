@@ -47,7 +47,7 @@ class CSV(Tracker):
         self._num_rows += 1
 
     def _write(self, rows: list[list[str]]) -> None:
-        """Puts a table of these rows, below the names of the columns, in the place of the file there is."""
+        """Replaces the file by a table of these rows, below the names of the columns."""
         table = [self._columns, *rows] if self._columns else []
         self._file: BinaryIO = self._folder.replace(FILE, map(self._row, table))
 

@@ -37,7 +37,7 @@ class EndlessEpisodes(Tracker):
             self._warn(metrics["step"])
 
     def change(self, metrics: Metrics) -> None:
-        """Does nothing: a change of a setting says nothing of episodes."""
+        """Does nothing: a change of a setting says nothing about episodes."""
 
     def _warn(self, step: int) -> None:
         warnings.warn(

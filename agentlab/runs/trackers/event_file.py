@@ -41,14 +41,14 @@ class TensorBoard(Tracker):
             self._opened().write_media(step, name, content)
 
     def _opened(self) -> EventFile:
-        """Returns the file, which is made when there is something to write."""
+        """Returns the file, which is created when there is something to write."""
         if self._file is None:
             self._file = EventFile(self._directory.folder.make_folder(EVENTS), self._first_step)
         return self._file
 
     def end(self, result: dict[str, Any] | None) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
+            with contextlib.suppress(OSError):  # a full disk was reported when it was written to
                 self._file.close()
 
 
@@ -91,7 +91,7 @@ class EventFile:
         self._write(step=step, summary=self._v1.Summary(value=values))
 
     def write_media(self, step: int, name: str, content: Media) -> None:
-        """Writes a text, or frames `[T, height, width, 3]` uint8, which TensorBoard shows one beside the other."""
+        """Writes a text, or frames `[T, height, width, 3]` uint8, which TensorBoard shows side by side."""
         import tensorflow as tf
 
         if isinstance(content, str):
@@ -100,6 +100,8 @@ class EventFile:
             height, width = content.shape[1:3]
             pictures = [tf.io.encode_png(np.ascontiguousarray(frame)).numpy() for frame in content]
             plugin, tensor = "images", tf.make_tensor_proto([str(width).encode(), str(height).encode(), *pictures])
+
+        # The plugin of TensorBoard that shows the tensor is named in the summary's metadata.
         shown_by = self._v1.SummaryMetadata(plugin_data=self._v1.SummaryMetadata.PluginData(plugin_name=plugin))
         value = self._v1.Summary.Value(tag=name, tensor=tensor, metadata=shown_by)
         self._write(step=step, summary=self._v1.Summary(value=[value]))

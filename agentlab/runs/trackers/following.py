@@ -1,4 +1,4 @@
-"""Which trackers follow a run: its own, those that its task names, and those that a program hands over."""
+"""Which trackers follow a run: its own, those that its task names, and those that a program passes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Following:
     on_report: Callable[[Metrics], object] | None = None
 
     def in_directory(self, directory: RunDirectory, agent: Agent) -> tuple[Trackers, MetricsFile]:
-        """Returns all trackers of an agent's run in a directory, and of these the one that writes metrics.jsonl."""
+        """Returns all trackers of an agent's run in a directory, and which of them writes metrics.jsonl."""
         metrics, endless = MetricsFile(directory), EndlessEpisodes(agent.spec, agent.num_environments)
         own: dict[str, Tracker] = {METRICS: metrics, EVENTS: TensorBoard(directory), "progress": self.progress}
         own["endless"] = endless
@@ -48,7 +48,7 @@ class Following:
 def build_following(
     task: Task, trackers: Iterable[Tracker], quiet: bool, on_report: Callable[[Metrics], object] | None = None
 ) -> Following:
-    """Returns what is to follow a run of a task; nothing is written yet.
+    """Returns what will follow a run of a task; nothing is written yet.
 
     Args:
         task: whose own trackers are built.
@@ -57,15 +57,17 @@ def build_following(
         on_report: called with the metrics of each report.
 
     Raises:
-        UsageError: a tracker is none, or a setting of one is wrong.
+        UsageError: an object is not a tracker, or a setting of one is wrong.
     """
     named: dict[str, Tracker] = {}
     for name, part in task.trackers.items():
         named[_free_name(name, named)] = build_part("tracker", part)
+
+    # A program's own have the names of their classes.
     for tracker in trackers:
         if not isinstance(tracker, Tracker):
             raise errors.UsageError(
-                f"The tracker {errors.quoted(tracker)} is none; expected objects of classes derived from "
+                f"The tracker {errors.quoted(tracker)} is not a tracker; expected objects of classes derived from "
                 "agentlab.tracker.Tracker. One that is installed is named in the task: changes={'trackers': {NAME: {}}}."
             )
         named[_free_name(type(tracker).__name__, named)] = tracker
@@ -73,7 +75,7 @@ def build_following(
 
 
 def _free_name(name: str, taken: dict[str, Any]) -> str:
-    """Returns a name for one more tracker: its own, or with a number where that is taken."""
+    """Returns a name for one more tracker: its own, with a number where that is taken."""
     number = 1
     while (numbered := name if number == 1 else f"{name} {number}") in {
         *taken,

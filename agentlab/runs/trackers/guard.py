@@ -1,4 +1,4 @@
-"""The guard of trackers that somebody wrote: what one raises, or how long it takes, ends no run."""
+"""The guard around other people's trackers: neither what one raises nor how long it takes ends a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class GuardedTracker(Tracker):
-    """A tracker of somebody else's. What goes wrong in it is a warning, once; from then on it gets nothing more.
+    """Somebody else's tracker. If it fails, there is one warning, and from then on it gets nothing more.
 
     Args:
         name: that warnings call it by.
@@ -69,9 +69,11 @@ class GuardedTracker(Tracker):
             reason = f"it raised {describe_error(error)}"
         if not reason:
             return returned[0]
+
+        # It gets nothing more, and one warning says why.
         self._has_failed = True
         warnings.warn(
-            f"The tracker {self._name} failed in its {method}: {reason}. The run goes on without it.",
+            f"The tracker {self._name} failed in its {method}: {reason}. The run continues without it.",
             errors.RunWarning,
             stacklevel=3,
         )
@@ -79,7 +81,7 @@ class GuardedTracker(Tracker):
 
 
 def _as_json(state: Any) -> dict[str, Any]:
-    """Returns a tracker's state as a checkpoint's manifest will give it back.
+    """Returns a tracker's state as it will be read back from a checkpoint's manifest.
 
     Raises:
         UnwritableError: it holds something that JSON can't.

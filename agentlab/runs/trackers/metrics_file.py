@@ -1,4 +1,4 @@
-"""metrics.jsonl: a line of JSON for every report, the run's own record: that it can't be written ends the run."""
+"""metrics.jsonl: a line of JSON for every report, the run's own record: if it can't be written, the run ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MetricsFile(Tracker):
         self._file: BinaryIO | None = None
 
     def begin(self, run: TrackedRun) -> None:
-        """Forgets the lines after those that the state counts, which will come again."""
+        """Drops the lines after those that the state counts; they will be written again."""
         with self._directory.writing(METRICS):
             folder = self._directory.folder
             self._file = folder.replace(METRICS, first_bytes(folder, METRICS, run.state.get("bytes", 0)))
@@ -34,7 +34,7 @@ class MetricsFile(Tracker):
             self._opened.flush()
 
     def sync(self) -> None:
-        """Puts on disk what the file holds by now; the training thread may be writing to it."""
+        """Syncs what the file holds by now to disk; the training thread may be writing to it."""
         with self._directory.writing(METRICS):
             os.fsync(self._opened.fileno())
 
@@ -43,7 +43,7 @@ class MetricsFile(Tracker):
 
     def end(self, result: dict[str, Any] | None) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):  # a full disk has been told of when it was written to
+            with contextlib.suppress(OSError):  # a full disk was reported when it was written to
                 self._file.close()
 
     @property

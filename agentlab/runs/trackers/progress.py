@@ -57,6 +57,8 @@ class Progress(Tracker):
                 "loss",
                 "evaluation_accuracy" if "evaluation_accuracy" in metrics else "evaluation_return_mean",
             )
+
+            # Figures that are missing are left out of the line.
             facts = "  ".join(f"{name} {_short(metrics[name])}" for name in names if metrics.get(name) is not None)
             rate = f"{metrics['steps_per_second']:,.0f} steps/s"
             console.print_line(f"step {metrics['step']:>9,} of {self._total:,}  {rate}  {facts}")
@@ -73,6 +75,8 @@ class Progress(Tracker):
             self._last_evaluation = now
         if now - self._last_evaluation < EVALUATION_SECONDS or self._quiet:
             return
+
+        # No more than a line every few seconds.
         self._last_evaluation = now
         line = f"evaluating: {ended:,} of {episodes:,} episodes have ended after {steps:,} steps"
         if self._bar is not None:

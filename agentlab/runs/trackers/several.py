@@ -12,7 +12,7 @@ from agentlab.tracker import Media, Metrics, TrackedRun, Tracker
 
 
 class Trackers(Tracker):
-    """Calls several trackers one after the other; none that hasn't begun.
+    """Calls several trackers one after another, except those that haven't begun.
 
     Args:
         trackers: by name, in the order in which they are called.
@@ -44,7 +44,7 @@ class Trackers(Tracker):
             tracker.media(name, content, step)
 
     def state(self) -> dict[str, Any]:
-        """Returns the states of those that have one, by the tracker's name."""
+        """Returns the states of the trackers that have one, by name."""
         states = {name: tracker.state() for name, tracker in self._begun.items()}
         return {name: state for name, state in states.items() if state}
 

@@ -53,14 +53,14 @@ class Anything(DeviceEnvironment):
         return state + 1, tf.add_n(sums), tf.zeros_like(state[:, 0], tf.bool), ()
 
     def observe(self, state):
-        def shown(space):
+        def values_of(space):
             whole = tf.reshape(state[:, 0] % 2, [-1] + [1] * len(space.shape))
             return tf.cast(tf.broadcast_to(whole, [state.shape[0], *space.shape]), space.dtype)
 
         if isinstance(self.observation, dict):
-            masked = {name: shown(space) for name, space in self.observation.items()}
+            masked = {name: values_of(space) for name, space in self.observation.items()}
             return {**masked, **({"action_mask": self._mask(state)} if "action_mask" in masked else {})}
-        return shown(self.observation)
+        return values_of(self.observation)
 
     def _mask(self, state):
         return tf.tile(tf.constant([[1, 0, 1]], tf.int8), [state.shape[0], 1])
@@ -248,7 +248,7 @@ def test_a_long_rollout_has_as_little_to_compile_as_a_short_one():
         agent.learner.prepare()
         graph = tf.function(agent.learner.update, autograph=False).get_concrete_function().graph
         inner = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
-        return sum(len(each.get_operations()) for each in [graph, *inner])
+        return sum(len(part.get_operations()) for part in [graph, *inner])
 
     short, long = operations(16), operations(2_048)
     assert long - short < 0.15 * short  # of sums over 1, 2, 4, ... steps: some operations for each doubling

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.live import LiveSchedule, LiveSettings
+from agentlab.loop.live import LiveSchedule, LiveSettings
 from agentlab.sampler import EpsilonGreedy, Temperature
 from agentlab.schedules import Constant, Linear, Schedule, spanning
 from agentlab.settings import LIVE
@@ -25,8 +25,8 @@ class Part:
     extra: float = attrs.field(default=1.0, metadata={LIVE: lambda part: part.size > 8})
 
 
-def made(**given):
-    part, live = Part(**given), LiveSettings()
+def made(**settings):
+    part, live = Part(**settings), LiveSettings()
     live.add("part", part)
     return part, live
 

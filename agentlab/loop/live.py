@@ -19,7 +19,7 @@ Assign = Callable[[str, Any], object]
 
 
 class LiveSchedule(Schedule):
-    """A schedule whose place a number can take during training.
+    """A schedule that a number can replace during training.
 
     Args:
         original: what counts until then.
@@ -34,7 +34,7 @@ class LiveSchedule(Schedule):
 
     @property
     def number(self) -> tf.Variable:
-        """The variable. It is no part of the state of a part that holds the schedule: checkpoints hold what was changed."""
+        """The variable. It is not state of the part that holds the schedule: checkpoints record the change instead."""
         return self._number.variable
 
     def __call__(self, count: Any) -> Any:
@@ -50,7 +50,7 @@ class LiveSchedule(Schedule):
 
 @attrs.frozen(eq=False)
 class _LiveSetting:
-    """A live setting: the part it is of, how its values are checked, and what takes a new one."""
+    """A live setting: its part, how its values are checked, and what takes a new one."""
 
     part: Any
     field: attrs.Attribute
@@ -70,7 +70,7 @@ class LiveSettings:
         self._settings: dict[str, _LiveSetting] = {}
 
     def add(self, name: str, part: Any, assign: Assign | None = None) -> None:
-        """Has the loop read a part's live settings from variables, which the part's attributes hold from now on.
+        """Makes the loop read a part's live settings from variables, which the part's attributes hold from now on.
 
         A setting that may be a schedule becomes a `LiveSchedule`; another one a variable, float32, or int64 for whole numbers.
 
@@ -102,6 +102,8 @@ class LiveSettings:
                 f"this run: {live}. Give others when the run begins, by changes= or --set."
             )
         setting = self._settings[name]
+
+        # The setting's own checks, as at the beginning of a run.
         number = settings.convert(scalars.plain(value), setting.kind, f"{name!r}")
         try:
             if not math.isfinite(number):
@@ -132,8 +134,10 @@ def _is_live(part: Any, field: attrs.Attribute) -> bool:
 
 
 def _variable_for(part: Any, field: attrs.Attribute, may_be_schedule: bool, kind: type) -> Assign:
-    """Puts a variable in the place of a setting's value, and returns what assigns it."""
+    """Replaces a setting's value by a variable, and returns what assigns it."""
     value = getattr(part, field.name)
+
+    # A setting that may be a schedule stays one, and its number replaces it; any other becomes a variable.
     if may_be_schedule:
         held: Any = LiveSchedule(value.original if isinstance(value, LiveSchedule) else as_schedule(value))
         variable = held.number
