@@ -90,7 +90,7 @@ class Evaluation:
 
 @attrs.frozen
 class Normalization:
-    """What is normalised, by statistics of everything that was experienced in training, which are a part of the agent.
+    """What is normalised. The statistics are of everything experienced in training, and are a part of the agent.
 
     Attributes:
         observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are.

@@ -89,7 +89,8 @@ class Network:
         num_outputs: K.
         inputs: "observation", or "observation" and "action", which its model then gets as a mapping.
         count: how many such networks there are, each with its own weights.
-        learning_rate: of its optimizer; None for the trainer's.
+        learning_rate: of its optimizer; None for the trainer's. A schedule counts the network's own updates.
+        update_period: the trainer's updates from one of this network to the next.
         free_outputs: places among the outputs of those that are trained numbers of their own, the same for every observation,
             such as a standard deviation that depends on nothing. They begin at 0, and the model has no outputs for them.
     """
@@ -98,6 +99,7 @@ class Network:
     inputs: tuple[str, ...] = ("observation",)
     count: int = 1
     learning_rate: float | schedules.Schedule | None = None
+    update_period: int = 1
     free_outputs: tuple[int, ...] = ()
 
     def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
@@ -324,23 +326,24 @@ class Trainer:
         self._seed = setup.seed
         self._recorded: Recording | None = None
         self.trained: dict[str, TrainedNetwork] = {}
-        total = self._total_optimizer_steps(setup)
         for name, network in self.networks(setup.spec).items():
             rate = self.learning_rate if network.learning_rate is None else network.learning_rate
             models = setup.models[name]
             for model in models:
                 _check_trainable(model)
             with keras_defaults():
-                optimizer = make_optimizer(self.optimizer, schedules.spanning(rate, total), is_first=not self.trained)
+                spanning = self.spanning_updates(rate, setup, network.update_period)
+                optimizer = make_optimizer(self.optimizer, spanning, is_first=not self.trained)
                 weights = [weight for model in models for weight in model.trainable_variables]
                 self.trained[name] = TrainedNetwork(models, Updater(optimizer, weights))
         self._learn = compiled(self.learn, "xla") if setup.execution == "xla" else self.learn
 
-    def _total_optimizer_steps(self, setup: Setup) -> int | None:
+    def spanning_updates(self, value: Any, setup: Setup, period: int = 1) -> Any:
+        """Returns a setting's value; a schedule without a length gets that of every `period`-th update of the run."""
         if setup.steps is None:
-            return None
+            return value
         updates = self.update_schedule(setup.num_environments).total(setup.steps, setup.num_environments)
-        return max(1, updates * self.optimizer_steps())
+        return schedules.spanning(value, max(1, math.ceil(updates * self.optimizer_steps() / period)))
 
     @property
     def acting(self) -> TrainedNetwork:

@@ -42,7 +42,7 @@ class ObservationScale:
 
     def __call__(self, values: Tensor) -> Tensor:
         """Returns values `[..., *shape]` normalised; traceable."""
-        # In float64, since a mean far from 0 may be all of what float32 holds of a number.
+        # In float64: of a number far from 0, float32 may hold no digits beyond the mean's.
         distance = tf.cast(tf.cast(values, tf.float64) - self._mean.read_value(), tf.float32)
         return tf.clip_by_value(distance / self._deviation.read_value(), -self._clip, self._clip)
 
@@ -51,7 +51,7 @@ class ObservationScale:
         self._statistics.add(values, acted)
 
     def advance(self) -> None:
-        """Has networks see by the statistics of everything so far; traceable."""
+        """Makes networks see by the statistics of everything so far; traceable."""
         self._mean.assign(self._statistics.mean)
         self._deviation.assign(_deviation(self._statistics, self._epsilon))
 
@@ -88,7 +88,7 @@ class RewardScale:
         self._returns.assign(tf.where(ended, tf.zeros_like(returns), returns))
 
     def begin(self) -> None:
-        """Begins new episodes in all rows: nothing follows the running ones."""
+        """Begins new episodes in all rows; the running ones are dropped."""
         self._returns.assign(tf.zeros_like(self._returns))
 
 
@@ -98,7 +98,7 @@ def _deviation(statistics: RunningStatistics, epsilon: float) -> Tensor:
 
 
 class Normalizer:
-    """Normalises what networks see and what rewards trainers learn from; a part of the agent.
+    """Normalises the observations that networks see and the rewards that trainers learn from; a part of the agent.
 
     Memories store observations and rewards as they were: the statistics move on, so a step that is learned from later, or
     again and again, has to be normalised when it is used, or a batch would mix several scales. Observations are normalised
@@ -126,7 +126,7 @@ class Normalizer:
     def models(
         self, models: Mapping[str, Sequence[keras.Model]], networks: Mapping[str, Network]
     ) -> dict[str, list[keras.Model]]:
-        """Returns models that take observations as they are, made of `models` that see them normalised; by network."""
+        """Returns models that take observations as they are, made of `models` that see them normalised, by network."""
         if self._observations is None:
             return {name: list(copies) for name, copies in models.items()}
         return {name: [self._model(model, networks[name]) for model in copies] for name, copies in models.items()}
@@ -161,7 +161,7 @@ class Normalizer:
             return
         turns = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [-1, self._rows, *leaf.shape[1:]]), leaves)
 
-        # Turn by turn: the statistics must not depend on how many of them are handed over together.
+        # Turn by turn: the statistics must not depend on how many turns are handed over together.
         def add(index: Tensor) -> Tensor:
             self._add_turn(*tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), turns))
             return index + 1
@@ -180,12 +180,12 @@ class Normalizer:
             map_space(leaf, self._spec.seen, self._observations, observation)
 
     def advance(self) -> None:
-        """Has networks see by the statistics of everything so far, as after an update; traceable."""
+        """Makes networks see by the statistics of everything so far, as after an update; traceable."""
         if self._observations is not None:
             map_space(lambda _, scale: None if scale is None else scale.advance(), self._spec.seen, self._observations)
 
     def begin(self) -> None:
-        """Begins new episodes in all rows, as where a resumed environment can't be brought back to where it was."""
+        """Begins new episodes in all rows, as when a resumed environment can't be restored to where it was."""
         if self._rewards is not None:
             self._rewards.begin()
 

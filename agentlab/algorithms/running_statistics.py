@@ -12,7 +12,7 @@ LARGEST = 1e150  # in size; the square of a larger number is more than a float64
 
 
 class RunningStatistics:
-    """Count, mean and variance of arrays of one shape, element by element; batches of them are merged as they come.
+    """Count, mean and variance of arrays of one shape, element by element; batches are merged as they come.
 
     The mean and the sum of squared deviations from it are updated, in float64, by the difference of a batch's mean from the
     mean so far (Welford 1962, doi:10.1080/00401706.1962.10490022; Chan, Golub and LeVeque 1983,
@@ -55,7 +55,7 @@ class RunningStatistics:
         rows = tf.reshape(counts, [-1] + [1] * (len(values.shape) - 1))
         before, added = self.count, tf.reduce_sum(tf.cast(counts, tf.int64))
 
-        # [*shape] the batch's mean, as a distance from the mean so far, and its squared deviations.
+        # [*shape] how far the batch's mean is from the mean so far, and its squared deviations.
         distances = sum_of_rows(tf.where(rows, values - self.mean, 0.0))
         shift = distances / _at_least_one(added)
         deviations = tf.where(rows, values - (self.mean + shift), 0.0)

@@ -111,7 +111,7 @@ class DeviceReturns:
 
 
 def _structure(nest: Nest) -> str:
-    """Returns a structure in words, with a dot for each tensor."""
+    """Returns a description of a structure, with a dot for each tensor."""
     try:
         return str(tf.nest.map_structure(lambda _: ".", nest)).replace("'.'", ".")[:80]
     except (TypeError, ValueError):

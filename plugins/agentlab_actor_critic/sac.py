@@ -15,11 +15,15 @@ from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors.parameters import Updater
+<<<<<<< HEAD
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive, rate
+=======
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
+>>>>>>> main
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.critics import Critics
 from agentlab_actor_critic.delayed import Delayed
-from agentlab_actor_critic.settings import averaging_rate, check_stateless, steps_of_return
+from agentlab_actor_critic.settings import averaging_rate, check_optional_rate, check_stateless, steps_of_return
 from agentlab_actor_critic.soft_values import soft_values_of
 
 POLICY_METRICS = ("policy_loss", "policy_gradient_norm", "entropy", "temperature")
@@ -52,7 +56,11 @@ class SAC(Trainer):
     )
 
     learning_rate: float | schedules.Schedule = rate(3e-4)
+<<<<<<< HEAD
     learning_starts: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
+=======
+    learning_starts: int = non_negative(1_000)
+>>>>>>> main
     update_period: int = positive(1)
     discount: float = fraction(0.99)
     num_steps: int = steps_of_return()
@@ -60,7 +68,7 @@ class SAC(Trainer):
     target_update_rate: float | None = averaging_rate(0.005)
     policy_period: int = positive(1)
     initial_temperature: float = positive(1.0)
-    temperature_learning_rate: float | schedules.Schedule | None = None
+    temperature_learning_rate: float | schedules.Schedule | None = attrs.field(default=None, validator=check_optional_rate)
     target_entropy: float | None = None
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
@@ -68,7 +76,8 @@ class SAC(Trainer):
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         soft = soft_values_of(spec)
-        return {"policy": Network(soft.distribution.num_outputs), "critic": attrs.evolve(soft.critic, count=self.num_critics)}
+        policy = Network(soft.distribution.num_outputs, update_period=self.policy_period)
+        return {"policy": policy, "critic": attrs.evolve(soft.critic, count=self.num_critics)}
 
     def request(self) -> Request:
         return Request(self.num_steps, self.discount, priority=True)
@@ -82,7 +91,8 @@ class SAC(Trainer):
 
         # The temperature has an optimizer of its own, of the kind that networks have.
         rate = self.learning_rate if self.temperature_learning_rate is None else self.temperature_learning_rate
-        optimizer = make_optimizer(self.optimizer, schedules.spanning(rate, self._total_optimizer_steps(setup)), is_first=False)
+        spanning = self.spanning_updates(rate, setup, self.policy_period)
+        optimizer = make_optimizer(self.optimizer, spanning, is_first=False)
         self._log_temperature = keras.Variable(math.log(self.initial_temperature), dtype="float32", name="log_temperature")
         self._temperature_updater = Updater(optimizer, [self._log_temperature])
 

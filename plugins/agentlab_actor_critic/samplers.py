@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import attrs
 import tensorflow as tf
@@ -11,7 +12,13 @@ from agentlab import seeds
 from agentlab.distribution import Distribution
 from agentlab.sampler import Sampler, random_at_first
 from agentlab.schedules import Schedule, as_schedule, values_of
+from agentlab.settings import LIVE
 from agentlab.types import Nest, Seed, Tensor
+
+
+def _check_deviation(_: Any, attribute: attrs.Attribute, value: float | Schedule) -> None:
+    if any(not 0.0 <= number < math.inf for number in values_of(value)):
+        raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
 
 
 @attrs.frozen
@@ -24,11 +31,8 @@ class NormalNoise(Sampler):
         random_steps: environment steps at first in which actions are uniformly random.
     """
 
-    deviation: float | Schedule = 0.1
+    deviation: float | Schedule = attrs.field(default=0.1, validator=_check_deviation, metadata={LIVE: True})
     random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-
-    def __attrs_post_init__(self) -> None:
-        _check_deviation(self.deviation)
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
         mode = distribution.mode()
@@ -50,12 +54,9 @@ class OrnsteinUhlenbeckNoise(Sampler):
         random_steps: environment steps at first in which actions are uniformly random.
     """
 
-    deviation: float | Schedule = 0.2
+    deviation: float | Schedule = attrs.field(default=0.2, validator=_check_deviation, metadata={LIVE: True})
     reversion: float = attrs.field(default=0.15, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
     random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-
-    def __attrs_post_init__(self) -> None:
-        _check_deviation(self.deviation)
 
     def initial_state(self, distribution: Distribution, rows: int) -> Tensor:
         return tf.zeros([rows, *distribution.bounds[0].shape])
@@ -68,14 +69,8 @@ class OrnsteinUhlenbeckNoise(Sampler):
         return random_at_first(self.random_steps, distribution, action, step, seed), noise
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
-        start = tf.zeros(distribution.bounds[0].shape)  # of every row
+        start = self.initial_state(distribution, tf.shape(distribution.output)[0])
         return self.sample_with_state(distribution, start, step, seed)[0]
-
-
-def _check_deviation(deviation: float | Schedule) -> None:
-    """Raises ValueError unless a standard deviation is 0 or greater and finite."""
-    if any(not 0.0 <= value < math.inf for value in values_of(deviation)):
-        raise ValueError(f"'deviation' must be 0 or greater and finite: {deviation}")
 
 
 def within_bounds(distribution: Distribution, action: Tensor, noise: Tensor) -> Tensor:

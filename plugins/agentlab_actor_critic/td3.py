@@ -13,7 +13,11 @@ from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
+<<<<<<< HEAD
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive, rate
+=======
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
+>>>>>>> main
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.bounds import bounds_of
 from agentlab_actor_critic.critics import Critics, total
@@ -48,14 +52,18 @@ class TD3(Trainer):
     )
 
     learning_rate: float | schedules.Schedule = rate(1e-3)
+<<<<<<< HEAD
     learning_starts: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
+=======
+    learning_starts: int = non_negative(1_000)
+>>>>>>> main
     update_period: int = positive(1)
     discount: float = fraction(0.99)
     num_steps: int = steps_of_return()
     num_critics: int = positive(2)
     policy_period: int = positive(2)
     target_update_rate: float = averaging_rate(0.005)
-    target_noise: float = attrs.field(default=0.2, validator=attrs.validators.ge(0))
+    target_noise: float = non_negative(0.2)
     target_noise_limit: float = positive(0.5)
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
@@ -64,7 +72,7 @@ class TD3(Trainer):
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         critic = Network(1, inputs=("observation", "action"), count=self.num_critics)
-        return {"policy": Network(self.distribution(spec).num_outputs), "critic": critic}
+        return {"policy": Network(self.distribution(spec).num_outputs, update_period=self.policy_period), "critic": critic}
 
     def request(self) -> Request:
         return Request(self.num_steps, self.discount, priority=True)

@@ -30,8 +30,8 @@ def step(observation, reward=0.0, ended=False, acted=True):
     rows = len(tf.nest.flatten(observation)[0])
     full = [tf.fill([rows], value) if np.ndim(value) == 0 else tf.constant(value) for value in (reward, ended, acted)]
     reward, ended, acted = tf.cast(full[0], tf.float32), full[1], full[2]
-    shown = tf.nest.map_structure(tf.constant, observation)
-    return Step(shown, tf.zeros([rows], tf.int64), reward, tf.ones([rows]), shown, ended | ~acted, acted)
+    observations = tf.nest.map_structure(tf.constant, observation)
+    return Step(observations, tf.zeros([rows], tf.int64), reward, tf.ones([rows]), observations, ended | ~acted, acted)
 
 
 def column(*values):
@@ -93,7 +93,7 @@ def test_turns_that_are_handed_over_together_give_the_same_bits(execution):
 
     generator = np.random.default_rng(0)
     settings = Normalization(observations=True, rewards=True)
-    shown, rewards = generator.normal(size=(12, 3)).astype(np.float32), generator.normal(size=12).astype(np.float32)
+    observations, rewards = generator.normal(size=(12, 3)).astype(np.float32), generator.normal(size=12).astype(np.float32)
     ended, acted = generator.random(12) < 0.3, generator.random(12) < 0.8
     spec = EnvironmentSpec("three", Array((3,)), Discrete(2))
     states = []
@@ -102,7 +102,7 @@ def test_turns_that_are_handed_over_together_give_the_same_bits(execution):
         add = compiled(normalizer.add, execution)
         for begin, end in itertools.pairwise(cuts):
             part = slice(begin, end)
-            add(step(shown[part], rewards[part], ended[part], acted[part]))
+            add(step(observations[part], rewards[part], ended[part], acted[part]))
         states.append([variable.numpy() for variable in variables_of(normalizer).values()])
     for other in states[1:]:
         for left, right in zip(states[0], other, strict=True):
@@ -143,10 +143,10 @@ def test_each_array_of_a_mapping_has_its_own_and_choices_are_left(images):
         assert abs(float(tf.reduce_mean(seen["camera"]))) < 1e-5
     else:
         np.testing.assert_array_equal(seen["camera"], observation["camera"])
-    shown = normalized_spec(MIXED, settings).seen
-    assert shown["place"] == Array((2,), minimum=-10.0, maximum=10.0)
-    assert shown["card"] == Discrete(3)
-    assert shown["camera"].dtype == ("float32" if images else "uint8")
+    seen = normalized_spec(MIXED, settings).seen
+    assert seen["place"] == Array((2,), minimum=-10.0, maximum=10.0)
+    assert seen["card"] == Discrete(3)
+    assert seen["camera"].dtype == ("float32" if images else "uint8")
     assert normalized_spec(MIXED, settings).has_mask
 
 
@@ -177,8 +177,8 @@ def test_a_network_that_sees_the_action_too_sees_that_as_it_is():
     inner = Joined()
     network = Network(1, inputs=("observation", "action"))
     (model,) = normalizer.models({"critic": [inner]}, {"critic": network})["critic"]
-    found = model({"observation": tf.constant(column(5.0)), "action": tf.constant(column(7.0))})
-    np.testing.assert_array_equal(found, [[1.0, 7.0]])
+    output = model({"observation": tf.constant(column(5.0)), "action": tf.constant(column(7.0))})
+    np.testing.assert_array_equal(output, [[1.0, 7.0]])
 
 
 def test_batches_have_normalised_rewards_and_memories_raw_ones():

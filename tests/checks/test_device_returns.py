@@ -1,4 +1,4 @@
-"""What a device environment returns wrongly is told in one sentence that names the method, in both gears."""
+"""What a device environment returns wrongly is reported in one sentence that names the method, in both gears."""
 
 from typing import Any
 
@@ -117,9 +117,9 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_one_sentence_names_what_was_returned(wrong):
     returns, message = WRONG[wrong]
-    with pytest.raises(errors.EnvironmentFault, match=message) as told:
+    with pytest.raises(errors.EnvironmentFault, match=message) as caught:
         take_a_step(Odd(returns))
-    assert str(told.value).startswith("The environment 'odd' returned ")
+    assert str(caught.value).startswith("The environment 'odd' returned ")
 
 
 @pytest.mark.parametrize("execution", ["eager", "xla"])
@@ -143,7 +143,7 @@ def test_a_target_that_is_missing_or_wrong():
 
 
 @pytest.mark.parametrize(
-    ("shown", "message"),
+    ("observation", "message"),
     [
         (
             lambda state: state["place"],
@@ -159,10 +159,10 @@ def test_a_target_that_is_missing_or_wrong():
         ),
     ],
 )
-def test_mappings(shown, message):
+def test_mappings(observation, message):
     space = {"a": Array((2,)), "b": Discrete(5)}
     with pytest.raises(errors.EnvironmentFault, match=message):
-        take_a_step(Odd({"observe": shown}, observation=space))
+        take_a_step(Odd({"observe": observation}, observation=space))
 
 
 def test_what_is_right_passes(execution):

@@ -133,8 +133,8 @@ def test_settings_of_a_constructor(path):
 
 
 def test_a_setting_without_a_default_is_told():
-    shown = listing.describe("regression")
-    assert "  inputs, which has no default   (Any) " in shown
+    text = listing.describe("regression")
+    assert "  inputs, which has no default   (Any) " in text
 
 
 TRAINERS = '''

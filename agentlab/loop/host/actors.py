@@ -56,6 +56,9 @@ class HostActor(abc.ABC):
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
         """Reads again what was assigned from outside: the learner's counters, and settings that it draws ahead by."""
 
+    def draw_again(self) -> None:  # noqa: B027 - where nothing is drawn ahead there is nothing to draw again
+        """Draws again what it has drawn ahead, since the sampler's settings have changed."""
+
 
 class RecordingHostActor(HostActor):
     """For memories that learn from the forward pass that acted: it is recorded on the host, so that it is made only once.
@@ -136,6 +139,8 @@ class StagedHostActor(HostActor):
     def reload(self) -> None:
         self._steps = int(self.learner.steps.numpy())
         self._has_stored = self._steps > 0
+
+    def draw_again(self) -> None:
         self._lookahead.forget()
 
     def decide(self, observation: Nest, state: Nest) -> Decision:

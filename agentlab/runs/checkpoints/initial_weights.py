@@ -22,7 +22,7 @@ from agentlab.system.files import UnreadableError
 from agentlab.system.folder import Folder
 from agentlab.system.ranges import FINITE, CheckedFile, Range
 
-STATISTICS = "normalizer/"  # how the names of the variables begin by which an agent normalises
+STATISTICS = "normalizer/"  # begins the names of the variables that an agent normalises by
 OBSERVATIONS = f"{STATISTICS}observations"
 RETURNS = f"{STATISTICS}rewards/returns"  # of the episodes that were under way
 
@@ -77,7 +77,7 @@ class InitialWeights:
         return checkpoint
 
     def assign_statistics(self, agent: Agent) -> None:
-        """Gives an agent the statistics by which the other run normalised, as far as both have some.
+        """Gives an agent the statistics that the other run normalised by, as far as both have some.
 
         Raises:
             UsageError: networks saw normalised observations in one of the two runs only, or other ones.
@@ -105,7 +105,7 @@ class InitialWeights:
     def _assign_variables(
         self, file: ArrayFile, prefix: str, variables: dict[str, Any], ranges: dict[str, Range], what: str = "The agent"
     ) -> None:
-        """Assigns what a file holds by the names of `variables`, which are all that begin with `prefix` and maybe others."""
+        """Assigns what a file holds to `variables` by name; the file has no others that begin with `prefix`."""
         try:
             file.check({name: value for name, value in variables.items() if name.startswith(prefix)}, prefix=prefix)
             checked = CheckedFile(file, {name: span for name, span in ranges.items() if name in variables})

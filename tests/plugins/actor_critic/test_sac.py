@@ -9,8 +9,10 @@ import agentlab
 from agentlab import errors, seeds
 from agentlab.distribution import SquashedNormal
 from agentlab.model import RecurrentModel
+from agentlab.schedules import Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete
 from agentlab.spec.environment_spec import MASK
+from agentlab.trainer import Setup
 from agentlab_actor_critic.sac import SAC
 from critics_by_hand import (
     ARM,
@@ -137,6 +139,19 @@ def test_the_policy_learns_at_its_period(compiled):
         before = after
     assert changed == [True, False, False, True, False, False, True]
     assert losses[0] == losses[1] == losses[2] != losses[3]  # of updates in between, the metrics are the last one's
+
+
+@pytest.mark.parametrize(("period", "spans"), [(1, 800), (2, 400), (3, 267)])
+def test_a_schedule_spans_the_updates_of_its_network(period, spans):
+    """Of 1,000 steps, 800 are followed by an update: those from step 201 on."""
+    policy, critics = linear(POLICY), linear_critics(*CRITICS)
+    trainer = SAC(learning_rate=Linear(1.0, 0.0), learning_starts=201, policy_period=period)
+    trainer.build(Setup(ARM, {"policy": [policy], "critic": critics}, steps=1_000))
+    ends = {"critic": 800, "policy": spans}
+    for name, end in ends.items():
+        learning_rate = trainer.trained[name].updater.optimizer._learning_rate
+        assert float(learning_rate(end)) == 0.0
+        assert float(learning_rate(end - 1)) > 0.0
 
 
 def test_a_single_critic(compiled):

@@ -96,7 +96,7 @@ SPACES = {
 
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("shared_torso", [False, True])
-@pytest.mark.quick("True-a mapping", "False-bounded numbers", "False-a mask", "True-seeing a mapping")
+@pytest.mark.quick("True-a mapping", "False-bounded numbers")
 def test_any_space_is_learned_from(name, shared_torso):
     agent_of(Anything(*SPACES[name]), shared_torso=shared_torso)
 
@@ -128,6 +128,7 @@ def test_a_free_deviation_is_a_trained_number_of_each_element():
     assert (outputs[1, :2] != outputs[2, :2]).all()
 
 
+@pytest.mark.slow
 def test_a_deviation_that_depends_on_the_state():
     outputs = agent_of(ARM, state_dependent_deviation=True).model(OBSERVED).numpy()
     assert (outputs[1, 2:] != outputs[2, 2:]).all()
@@ -211,6 +212,7 @@ def test_a_state_is_of_no_use_through_sequences_of_one_step():
     np.testing.assert_array_equal(agent.model.memory.get_weights()[0], before[0])
 
 
+@pytest.mark.slow
 def test_a_free_deviation_of_a_model_with_a_state():
     environment = Anything(PLANE, Array((1,), minimum=-1.0, maximum=1.0))
     agent, _ = recalling(turns=32, environment=environment)
@@ -225,13 +227,13 @@ def test_a_free_deviation_of_a_model_with_a_state():
 
 
 def test_both_gears_learn_the_same_weights():
-    on_device, on_host = (agent_of(CartPole(), gear, turns=40).model.get_weights() for gear in (DeviceGear, HostGear))
+    on_device, on_host = (agent_of(CartPole(), gear, turns=16).model.get_weights() for gear in (DeviceGear, HostGear))
     for one, other in zip(on_device, on_host, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["eager", "xla"])
-@pytest.mark.quick("eager")
 def test_executions_learn_the_same_weights(execution):
     one, other = (agent_of(CartPole(), turns=16, execution=kind).model.get_weights() for kind in ("graph", execution))
     for weights, others in zip(one, other, strict=True):
