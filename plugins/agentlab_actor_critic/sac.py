@@ -15,11 +15,7 @@ from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors.parameters import Updater
-<<<<<<< HEAD
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive, rate
-=======
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
->>>>>>> main
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.critics import Critics
 from agentlab_actor_critic.delayed import Delayed
@@ -56,11 +52,7 @@ class SAC(Trainer):
     )
 
     learning_rate: float | schedules.Schedule = rate(3e-4)
-<<<<<<< HEAD
-    learning_starts: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
-=======
     learning_starts: int = non_negative(1_000)
->>>>>>> main
     update_period: int = positive(1)
     discount: float = fraction(0.99)
     num_steps: int = steps_of_return()

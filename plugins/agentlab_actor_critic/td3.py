@@ -13,11 +13,7 @@ from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
-<<<<<<< HEAD
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, positive, rate
-=======
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
->>>>>>> main
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.bounds import bounds_of
 from agentlab_actor_critic.critics import Critics, total
@@ -52,11 +48,7 @@ class TD3(Trainer):
     )
 
     learning_rate: float | schedules.Schedule = rate(1e-3)
-<<<<<<< HEAD
-    learning_starts: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
-=======
     learning_starts: int = non_negative(1_000)
->>>>>>> main
     update_period: int = positive(1)
     discount: float = fraction(0.99)
     num_steps: int = steps_of_return()

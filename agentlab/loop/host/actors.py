@@ -54,7 +54,7 @@ class HostActor(abc.ABC):
         """Does all that waits, so that the variables hold everything observed so far."""
 
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
-        """Reads again what was assigned from outside: the learner's counters, and settings that it draws ahead by."""
+        """Reads the learner's counters again, which were assigned from outside."""
 
     def draw_again(self) -> None:  # noqa: B027 - where nothing is drawn ahead there is nothing to draw again
         """Draws again what it has drawn ahead, since the sampler's settings have changed."""
