@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     __version__: str
     from agentlab.loop.agent import Agent, Parts
     from agentlab.runs.composition import make_agent
-    from agentlab.runs.runner import load, resume, run, train
-    from agentlab.runs.session import Run
+    from agentlab.runs.loading import load
+    from agentlab.runs.resuming import resume
+    from agentlab.runs.run import Run
+    from agentlab.runs.running import run, train
     from agentlab.runs.training import Training
     from agentlab.task import Evaluation, Part, Task, part
     from agentlab.types import Batch, Step, TimeStep
@@ -48,17 +50,17 @@ _HOMES = {
     "Evaluation": "task",
     "Part": "task",
     "Parts": "loop.agent",
-    "Run": "runs.session",
+    "Run": "runs.run",
     "Step": "types",
     "Task": "task",
     "TimeStep": "types",
     "Training": "runs.training",
-    "load": "runs.runner",
+    "load": "runs.loading",
     "make_agent": "runs.composition",
     "part": "task",
-    "resume": "runs.runner",
-    "run": "runs.runner",
-    "train": "runs.runner",
+    "resume": "runs.resuming",
+    "run": "runs.running",
+    "train": "runs.running",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,11 @@ class _WithSettings:
         """
         return []
 
+    @property
+    def unguarded(self) -> Any:
+        """The environment itself; a wrapper returns the one inside."""
+        return self
+
 
 class Environment(_WithSettings, abc.ABC):
     """B environments side by side on the host; hides its own state.
@@ -31,10 +36,12 @@ class Environment(_WithSettings, abc.ABC):
 
     Attributes:
         num_environments: B.
+        on_device: False: it is called step by step, from outside the compiled loop.
         watched: whether calls that take many seconds cause a warning; False where compilation takes that long.
     """
 
     num_environments: int
+    on_device: ClassVar[Literal[False]] = False
     watched: ClassVar[bool] = True
 
     @property
@@ -81,6 +88,10 @@ class Environment(_WithSettings, abc.ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} returns no state to restore.")
 
+    def change(self, name: str, value: float) -> None:
+        """Takes the new value of a live setting, from the next step on; by default it becomes the attribute's."""
+        object.__setattr__(self, name, value)
+
     def render(self) -> np.ndarray | None:
         """Returns the picture of row 0, `[height, width, 3]` uint8, or None where there is none or a window shows it."""
         return None
@@ -94,7 +105,12 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
 
     Time limit, auto-reset and `final_observation` are written once for all of them, in `agentlab.loop.autoreset`.
     `seed` is `[2]` int64, for `agentlab.seeds.uniform` and `integers`; a state is any structure of tensors `[B, ...]`.
+
+    Attributes:
+        on_device: True: its functions can be compiled into the loop.
     """
+
+    on_device: ClassVar[Literal[True]] = True
 
     @property
     @abc.abstractmethod
@@ -129,3 +145,6 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
     @abc.abstractmethod
     def observe(self, state: Nest) -> Nest:
         """Returns the observations `[B, *O]` of `state`."""
+
+    def close(self) -> None:
+        """Releases what it holds: by default nothing."""

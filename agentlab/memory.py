@@ -1,4 +1,4 @@
-"""The Memory contract: stores steps and hands out batches; its storage is tf.Variables."""
+"""The Memory contract: a memory stores steps in tf.Variables and returns batches of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.spec import EnvironmentSpec, map_space
+from agentlab.checks.values import ranges_of as ranges_of_space
+from agentlab.spec import EnvironmentSpec, map_space, targets_of
 from agentlab.system.ranges import Range
 from agentlab.tensors.state import ranges_of, variables_of, written_rows_of
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
@@ -21,14 +22,15 @@ class Request:
     """What a trainer learns from.
 
     Attributes:
-        num_steps: n, environment steps that make up one row of a batch; fewer where the episode ends before.
-        discount: by which each of their rewards counts less than the one before, 0 to 1.
+        num_steps: n, environment steps that one row of a batch covers; fewer if the episode ends earlier.
+        discount: the discount factor of the return that is learned about, 0 to 1. The n rewards of a row are summed up with it,
+            and rewards are normalised by the return with it.
         length: T, steps of a sequence; None for single rows without a time axis.
-        burn_in: steps of a sequence that only bring a recurrent model's state up to date.
-        order: "any", a draw from what is stored; or "all", everything since the last update, in order, `length` steps of
-            every environment.
-        keep: which of "output" and "state" of the decision a batch contains.
-        priority: whether updates tell how far off they were on each row of a batch, for memories that draw by it.
+        burn_in: steps at the start of a sequence that only warm up the state of a recurrent model.
+        order: "any" for a random sample of what is stored; "all" for everything since the last update, in order, `length`
+            steps of every environment.
+        keep: which of "output" and "state" of the decision batches contain.
+        priority: whether updates return the size of each row's error, for memories that draw rows by it.
     """
 
     num_steps: int = 1
@@ -42,12 +44,12 @@ class Request:
 
 @attrs.frozen
 class UpdateSchedule:
-    """When updates are due: the one place where that is decided.
+    """When updates are due. Nothing else decides that.
 
     Attributes:
-        period: environment steps from one round of updates to the next.
-        count: updates in a round.
-        starts: environment steps before the first.
+        period: environment steps between two rounds of updates.
+        count: updates per round.
+        starts: environment steps before the first round.
     """
 
     period: int
@@ -55,14 +57,14 @@ class UpdateSchedule:
     starts: int = 0
 
     def due(self, steps: int | Tensor, taken: int) -> Any:
-        """Returns how many updates are due when `steps` (int or int64 scalar) is reached by the last `taken` steps."""
+        """Returns how many updates the last `taken` steps, which led to `steps` (int or int64 scalar), have made due."""
         rounds = steps // self.period - (steps - taken) // self.period
         if isinstance(steps, int):
             return rounds * self.count if steps >= self.starts else 0
         return tf.where(steps >= self.starts, rounds * self.count, tf.zeros_like(rounds))
 
     def total(self, steps: int, taken: int) -> int:
-        """Returns how many updates a budget of `steps` comes to, in whole turns of `taken` steps: the sum of what is `due`."""
+        """Returns the number of updates in a budget of `steps`, in whole turns of `taken` steps: the sum of what is `due`."""
         turns, first = -(-steps // taken), max(1, -(-self.starts // taken))  # in the turns from the first on, rounds count
         before = (first - 1) * taken // self.period
         return (turns * taken // self.period - before) * self.count if turns >= first else 0
@@ -76,9 +78,9 @@ class Layout:
         spec: of the environments.
         num_environments: B.
         request: of the trainer.
-        updates: when they are due.
-        output: `tf.TensorSpec` of a decision's output without the batch axis, if the request keeps it; else `()`.
-        state: those of a model's state, if the request keeps it; else `()`.
+        updates: when updates are due.
+        output: the `tf.TensorSpec` of a decision's output, without the batch axis, if the request keeps it; else `()`.
+        state: those of the model's state, if the request keeps it; else `()`.
     """
 
     spec: EnvironmentSpec
@@ -107,6 +109,16 @@ class Layout:
             state=self.state,
         )
 
+    def step_ranges(self) -> dict[str, Range]:
+        """Returns what the numbers of a step's leaves can be, by the names that variables of a step have.
+
+        Of leaves that are not named, such as rewards, all numbers are finite.
+        """
+        spec = self.spec
+        target = {} if spec.target is None else ranges_of_space(targets_of(spec.target), "target")
+        observed = {**ranges_of_space(spec.observation, "observation"), **ranges_of_space(spec.observation, "next_observation")}
+        return {**observed, **ranges_of_space(spec.action, "action"), "discount": Range(0, 1), **target}
+
     def num_bytes(self) -> int:
         """Returns the bytes of one stored step."""
         leaves = tf.nest.flatten(self.step_signature())
@@ -117,31 +129,31 @@ class Memory(abc.ABC):
     """Stores steps and returns batches. Settings are constructor arguments; `build` allocates the storage.
 
     Attributes:
-        records_acting: whether the forward pass that acted is the one learned from. Such a memory hands out the last turn only.
+        records_acting: whether the forward pass that acted is the one learned from. Such a memory returns the last turn only.
     """
 
     records_acting: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, layout: Layout) -> None:
-        """Allocates storage.
+        """Allocates the storage.
 
         Args:
-            layout: what to store, and what is asked for.
+            layout: what to store, and the trainer's request.
 
         Raises:
-            UsageError: this memory can't hand out what the request asks for.
+            UsageError: this memory can't serve the request.
         """
 
     @abc.abstractmethod
     def add(self, step: Step, row: Tensor) -> None:
         """Stores N steps, leaves `[N, ...]`, in the order in which they happened; traceable.
 
-        Rows that are no transition (`acted` False) are not handed out, or handed out with a weight of 0.
+        Rows that aren't transitions (`acted` False) are not returned by `sample`, or returned with a weight of 0.
 
         Args:
-            step: of N rows: of B environments in one turn, or of several turns on end.
-            row: `[N]` int64, 0 to B - 1, the environment of each.
+            step: the rows of B environments in one turn, or of several consecutive turns.
+            row: `[N]` int64, 0 to B - 1, the environment of each row.
         """
 
     def cut(self, row: Tensor) -> None:  # noqa: B027 - most connect no steps
@@ -149,34 +161,34 @@ class Memory(abc.ABC):
 
     @abc.abstractmethod
     def sample(self, seed: Seed) -> Batch:
-        """Returns a batch of what is stored, as the request asks; at least one step has been stored. Traceable."""
+        """Returns a batch as requested; called once at least one step has been stored. Traceable."""
 
     def update_priorities(self, place: Nest, priority: Tensor) -> None:  # noqa: B027 - most have none
-        """Takes in how far off the trainer was on the rows of a batch, where the request says that it tells.
+        """Updates the priorities of a batch's rows; called if the request says `priority`. Traceable.
 
         Args:
-            place: of the batch.
-            priority: `[N]` float32, 0 or greater.
+            place: that of the batch.
+            priority: `[N]` float32, at least 0.
         """
 
     def variables(self) -> dict[str, tf.Variable]:
-        """Returns every tf.Variable of the storage by name: those that its attributes hold."""
+        """Returns every tf.Variable of the storage by name; by default those that its attributes hold."""
         return variables_of(self)
 
     def ranges(self) -> dict[str, Range]:
         """Returns the ranges of the numbers in its variables, by the names of `variables`.
 
-        A checkpoint with others is refused. By default floating-point numbers are finite, and what its attributes hold is as
-        their own method `ranges` says, if they have one. Name at least the whole numbers that are used as places in other
-        variables: TensorFlow ends the program, or reads anything, at a place that there isn't.
+        A checkpoint with other numbers is refused. By default floating-point numbers are finite, and an attribute that has a
+        method `ranges` of its own says more about its variables. Name at least the whole numbers that are used as indices of
+        other variables: with an index out of range, TensorFlow ends the program or reads anything.
         """
         return ranges_of(self)
 
     def written_rows(self) -> dict[str, int]:
-        """Returns how many rows have been written, by the names of those variables that are filled from the first row on.
+        """Returns how many rows have been written, by name, of variables that are filled from the first row on.
 
-        A checkpoint copies no other rows of theirs, which are zeros. It looks through variables that are not named. By default
-        what its attributes hold is as their own method `written_rows` says, if they have one.
+        A checkpoint copies only these rows; the others are zeros. Variables that are not named are searched for zeros. By
+        default, attributes that have a method `written_rows` of their own are asked.
         """
         return written_rows_of(self)
 
@@ -212,6 +224,6 @@ class Latest(Memory):
 
 
 def weight_of(acted: Tensor) -> Tensor:
-    """Returns the weights, float32, of rows that `acted` (bool), with which a mean is over those alone."""
+    """Returns float32 weights with which the mean over rows is the mean over those that `acted` (bool)."""
     share = tf.cast(acted, tf.float32)
     return share * (tf.cast(tf.size(share), tf.float32) / tf.maximum(tf.reduce_sum(share), 1.0))

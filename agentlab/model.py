@@ -1,4 +1,4 @@
-"""The Model contract: any `keras.Model` is a model as it is; a model plugin builds one for an environment."""
+"""The Model contract: any `keras.Model` is a model; a model plugin builds one for an environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RecurrentModel(keras.Model, abc.ABC):
     def state_ranges(self) -> Nest:
         """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default all are finite.
 
-        A checkpoint whose state holds other numbers is refused.
+        A checkpoint whose state holds other numbers is refused. See `agentlab.system.ranges.Range`.
         """
         return tf.nest.map_structure(lambda _: FINITE, self.initial_state(1))
 
@@ -42,14 +42,14 @@ class RecurrentModel(keras.Model, abc.ABC):
     def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
         """Returns the outputs `[N, T, ..., K]` for sequences of observations, and the state after them.
 
-        By default the step repeated, in a loop that compiles equally fast for any T; override it where all steps can be
+        By default the step is repeated in a loop, which compiles equally fast for any T. Override it if all steps can be
         computed at once.
 
         Args:
             observation: `[N, T, *O]`.
             state: before the first step, `[N, ...]`.
-            begun: `[N, T]` bool, where an episode begins: the state is reset before that step.
-            training: whether layers such as dropout behave as in training.
+            begun: `[N, T]` bool, True where an episode begins: the state is reset before that step.
+            training: whether layers such as dropout are in training mode.
         """
         return unroll_steps(self, observation, state, begun, training)
 
@@ -82,14 +82,14 @@ def unroll_steps(
 
 
 def _time_major(tensor: Tensor) -> Tensor:
-    """Exchanges the first two axes."""
+    """Returns a tensor with its first two axes swapped."""
     return tf.transpose(tensor, [1, 0, *range(2, len(tensor.shape))])
 
 
 class Network(abc.ABC):
     """A Keras model as the loop sees it: every model has a state, which is `()` for most.
 
-    Only a pass in training changes the model's variables, such as moving statistics: it is the one that is learned from.
+    Only a pass in training mode, the one that is learned from, changes variables of the model such as moving statistics.
 
     Attributes:
         model: the Keras model.
@@ -111,7 +111,7 @@ class Network(abc.ABC):
         return self.call(observation, state, training=True) if training else self.infer(observation, state)
 
     def infer(self, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:
-        """As a call outside training, with values of their own for some `variables` of the model."""
+        """Calls the model outside training, with other values for some of its `variables`."""
         with traced_anew(self.model), keras.StatelessScope(variables, initialize_variables=False):
             return self.call(observation, state, training=False)
 
@@ -126,7 +126,7 @@ class Network(abc.ABC):
 
     @abc.abstractmethod
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
-        """Calls the model as it is: its layers may change its variables, and build it."""
+        """Calls the model directly: its layers may change its variables and build it."""
 
     @abc.abstractmethod
     def _unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool) -> tuple[Tensor, Nest]:
@@ -185,13 +185,13 @@ as_network.register(RecurrentModel, _Recurrent)
 
 
 def infer(model: keras.Model, observation: Nest, state: Nest = (), variables: Substitutes = ()) -> tuple[Tensor, Nest]:
-    """Calls a model outside training: to act, to judge, to bootstrap; traceable. Whatever its layers do, no variable changes.
+    """Calls a model outside training: to act, evaluate or bootstrap. No variable changes, whatever its layers do. Traceable.
 
     Args:
         model: built.
         observation: `[B, *O]`.
         state: the model's own `[B, ...]`; `()` for a model without.
-        variables: pairs of a variable of the model and the value that it has in this pass instead of its own.
+        variables: pairs of a variable of the model and the value to use for it in this pass.
 
     Returns:
         The outputs `[B, ..., K]`, and the state after them.
@@ -211,5 +211,5 @@ class ModelBuilder(abc.ABC):
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         """Returns a model from observations `[B, *O]` to outputs `[B, ..., num_outputs]`: Sequential, Functional or subclassed.
 
-        The axes between are those of an action that is made up of several choices, such as one per position of a text.
+        The axes in between are those of an action with several choices, such as one for each position of a text.
         """

@@ -22,6 +22,15 @@ class Schedule(abc.ABC):
     def __call__(self, count: int | Tensor) -> float | Tensor:
         """Returns the value at `count` (of steps, or updates: the setting that holds the schedule says which)."""
 
+    def spanning(self, total: int) -> Schedule:
+        """Returns the schedule for a budget of `total` in what it counts; one without a length spans it."""
+        return self
+
+    def values(self) -> list[float]:
+        """Returns the values that it stays between."""
+        fields = attrs.asdict(self)  # type: ignore[arg-type]
+        return [number for name, number in fields.items() if name != "steps"]
+
 
 @attrs.frozen
 class Constant(Schedule):
@@ -50,6 +59,9 @@ class Linear(Schedule):
     def __call__(self, count: int | Tensor) -> float | Tensor:
         return self.initial + (self.final - self.initial) * _fraction(count, self)
 
+    def spanning(self, total: int) -> Schedule:
+        return self if self.steps is not None else attrs.evolve(self, steps=total)
+
 
 @attrs.frozen
 class Exponential(Schedule):
@@ -66,6 +78,9 @@ class Exponential(Schedule):
         import tensorflow as tf
 
         return self.initial * tf.pow(tf.constant(self.final / self.initial, tf.float32), _fraction(count, self))
+
+    def spanning(self, total: int) -> Schedule:
+        return self if self.steps is not None else attrs.evolve(self, steps=total)
 
 
 KINDS: dict[str, type[Schedule]] = {"constant": Constant, "linear": Linear, "exponential": Exponential}
@@ -90,9 +105,7 @@ def as_schedule(value: float | Schedule) -> Schedule:
 
 def spanning(value: Any, total: int | None) -> Any:
     """Returns a setting's value; a schedule without a length gets `total`, the whole budget in what it counts."""
-    if isinstance(value, (Linear, Exponential)) and value.steps is None and total is not None:
-        return attrs.evolve(value, steps=total)
-    return value
+    return value.spanning(total) if isinstance(value, Schedule) and total is not None else value
 
 
 def spanning_settings(part: Part, total: int | None) -> Part:
@@ -110,7 +123,4 @@ def spanning_settings(part: Part, total: int | None) -> Part:
 
 def values_of(value: float | Schedule) -> list[float]:
     """Returns the values between which a setting stays: a plain number, or those at which its schedule begins and ends."""
-    if not isinstance(value, Schedule):
-        return [value]
-    fields = attrs.asdict(value)  # type: ignore[arg-type]
-    return [number for name, number in fields.items() if name != "steps"]
+    return value.values() if isinstance(value, Schedule) else [value]

@@ -15,6 +15,7 @@ from agentlab import errors, schedules
 from agentlab.checks import limits, scalars
 from agentlab.system import source_text
 
+LIVE = "live"  # in the metadata of an attrs field: whether it may be changed during training, or a function of the part
 OBJECT = "python_object"  # the only key of the table that stands in a config.json for what JSON can't hold
 
 
@@ -75,7 +76,7 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
     try:
         return part(**converted)
     except (ValueError, TypeError, OverflowError) as error:
-        raise errors.UsageError(f"Wrong setting of {where}: {_reason(error)}.") from error
+        raise errors.UsageError(f"Wrong setting of {where}: {reason(error)}.") from error
 
 
 def convert(value: object, kind: object, where: str) -> Any:
@@ -220,6 +221,7 @@ def _readable(kind: object) -> str:
     return " or ".join(name(option) for option in _options(kind))
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Returns why a part refused a setting: the first line of the message, without the full stop."""
     text = error.args[0] if error.args else type(error).__name__
     return str(text).strip().rstrip(".").split("\n")[0]

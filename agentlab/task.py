@@ -90,6 +90,31 @@ class Evaluation:
 
 
 @attrs.frozen
+class Normalization:
+    """What is normalised. The statistics are of everything experienced in training, and are a part of the agent.
+
+    Attributes:
+        observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are.
+        images: whether arrays of whole numbers, such as images, count as observations to be normalised.
+        rewards: whether trainers learn from rewards divided by the standard deviation of the discounted return.
+        observation_clip: the largest size of a normalised observation; larger ones count as this.
+        reward_clip: the largest size of a normalised reward.
+        epsilon: added to variances before the root is taken.
+    """
+
+    observations: bool = False
+    images: bool = False
+    rewards: bool = False
+    observation_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    reward_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    epsilon: float = attrs.field(default=1e-8, validator=attrs.validators.ge(1e-30))  # of which float32 holds the root
+
+    def __attrs_post_init__(self) -> None:
+        if self.images and not self.observations:
+            raise ValueError("'images' needs 'observations': set both")
+
+
+@attrs.frozen
 class Task:
     """An experiment.
 
@@ -114,6 +139,8 @@ class Task:
         onednn: whether TensorFlow is to use oneDNN's kernels on whatever processor, set by the command line program only.
             Convolutions learn up to 1.4 times as fast with them, small models of single operations a tenth slower.
         models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
+        trackers: what follows its runs besides their own files, by name; a part's own `name` is that unless it says another.
+        normalization: of observations and rewards.
     """
 
     name: str = attrs.field(validator=_check_name)
@@ -134,6 +161,8 @@ class Task:
     threads: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(MOST_THREADS)])
     onednn: bool = False
     models: dict[str, Part] = attrs.field(factory=dict, validator=attrs.validators.max_len(MOST_MODELS))
+    trackers: dict[str, Part] = attrs.field(factory=dict)
+    normalization: Normalization = attrs.field(factory=Normalization)
 
     @property
     def total_steps(self) -> int:
@@ -166,18 +195,43 @@ class Task:
         for kind in PART_KINDS:
             if kind in data:
                 data[kind] = _part(data[kind], kind)
-        models = as_table(data.pop("models", {}), "models")
-        data["models"] = {name: _part(table, f"models.{name}") for name, table in models.items()}
+        for place in NAMED_PARTS:
+            tables = as_table(data.pop(place, {}), place)
+            data[place] = {name: _part(table, f"{place}.{name}", _default_name(place, name)) for name, table in tables.items()}
+        normalization = as_table(data.pop("normalization", {}), "normalization")
 
-        # Then the task and its evaluation are built like parts, which checks every type and range.
-        judged = settings.build(Evaluation, evaluation, "the evaluation")
-        task = settings.build(cls, {**data, "evaluation": judged}, "the task")
+        # Then the task and its tables are built like parts, which checks every type and range.
+        built = {
+            "evaluation": settings.build(Evaluation, evaluation, "the evaluation"),
+            "normalization": settings.build(Normalization, normalization, "the normalization"),
+        }
+        task = settings.build(cls, {**data, **built}, "the task")
         limits.check_finite(tables_of(lambda value: value, task))
         return task
 
 
 PART_KINDS = tuple(field.name for field in attrs.fields(Task) if str(field.type) == "Part")
+NAMED_PARTS = {"models": "model", "trackers": "tracker"}  # tables of parts by name, and their kind
 TASK_SETTINGS, EVALUATION_SETTINGS = ([field.name for field in attrs.fields(kind)] for kind in (Task, Evaluation))
+
+
+def parts_of(task: Task) -> list[tuple[str, str, Part]]:
+    """Returns every part of a task: its path, such as "evaluation.sampler" or "models.critic", its kind, and the part."""
+    parts = [(kind, kind, getattr(task, kind)) for kind in PART_KINDS]
+    for place, kind in NAMED_PARTS.items():
+        parts += [(f"{place}.{name}", kind, part) for name, part in getattr(task, place).items()]
+    judged = [(f"evaluation.{kind}", kind, getattr(task.evaluation, kind)) for kind in ("environment", "sampler")]
+    return [*parts, *(entry for entry in judged if entry[2] is not None)]
+
+
+def with_parts(task: Task, change: Callable[[str, str, Part], Part]) -> Task:
+    """Returns the task with `change(path, kind, part)` in the place of each part, see `parts_of`."""
+    parts = {path: change(path, kind, part) for path, kind, part in parts_of(task)}
+    whole: dict[str, Any] = {path: part for path, part in parts.items() if "." not in path}
+    for place in NAMED_PARTS:
+        whole[place] = {name: parts[f"{place}.{name}"] for name in getattr(task, place)}
+    judged: Any = {path.removeprefix("evaluation."): part for path, part in parts.items() if path.startswith("evaluation.")}
+    return attrs.evolve(task, evaluation=attrs.evolve(task.evaluation, **judged), **whole)
 
 
 def tables_of(conversion: Callable[[Any], Any], value: object) -> Any:
@@ -185,9 +239,9 @@ def tables_of(conversion: Callable[[Any], Any], value: object) -> Any:
     if isinstance(value, Part):
         package = {"package": value.package} if value.package else {}
         return {"name": value.name, **package, **conversion(value.settings)}
-    if isinstance(value, (Task, Evaluation)):
+    if isinstance(value, (Task, Evaluation, Normalization)):
         return {field.name: tables_of(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
-    if isinstance(value, dict) and any(isinstance(entry, Part) for entry in value.values()):  # models by their network's name
+    if isinstance(value, dict) and any(isinstance(entry, Part) for entry in value.values()):  # models or trackers
         return {name: tables_of(conversion, entry) for name, entry in value.items()}
     return conversion(value)
 
@@ -201,9 +255,14 @@ def as_table(value: object, where: str) -> dict[str, Any]:
     return value
 
 
-def _part(value: object, where: str) -> Part:
+def _default_name(place: str, name: str) -> str | None:
+    """Returns the part meant by a key whose table has no name: for trackers, the one of that name; for models, none."""
+    return name if place == "trackers" else None
+
+
+def _part(value: object, where: str, default: str | None = None) -> Part:
     table = as_table(value, where)
-    name = table.get("name")
+    name = table.get("name", default)
     if not isinstance(name, str):
         raise errors.UsageError(f"{where} has no 'name'; add {where}.name=NAME ('agentlab list' shows the names).")
     limits.check_name(name, where)

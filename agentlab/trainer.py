@@ -18,6 +18,7 @@ from agentlab.distribution import Distribution, distribution_of
 from agentlab.memory import Memory, Request, UpdateSchedule
 from agentlab.model import Network as RunnableNetwork
 from agentlab.model import as_network
+from agentlab.settings import LIVE
 from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.system.ranges import Range
 from agentlab.tensors import noise
@@ -31,19 +32,26 @@ from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
 
 
-def positive(default: Any) -> Any:
-    """Returns an attrs field for a setting that must be greater than 0."""
-    return attrs.field(default=default, validator=attrs.validators.gt(0))
+def positive(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that must be greater than 0; a `live` one may be changed during training."""
+    return attrs.field(default=default, validator=attrs.validators.gt(0), metadata={LIVE: live})
 
 
-def optional_positive(default: Any) -> Any:
-    """Returns an attrs field for a setting that is None or greater than 0."""
-    return attrs.field(default=default, validator=attrs.validators.optional(attrs.validators.gt(0)))
+def optional_positive(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that is None or greater than 0; for `live` see `positive`."""
+    validator = attrs.validators.optional(attrs.validators.gt(0))
+    return attrs.field(default=default, validator=validator, metadata={LIVE: live})
 
 
-def fraction(default: Any) -> Any:
-    """Returns an attrs field for a setting in 0 to 1, both included."""
-    return attrs.field(default=default, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+def non_negative(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that must be 0 or greater; for `live` see `positive`."""
+    return attrs.field(default=default, validator=attrs.validators.ge(0), metadata={LIVE: live})
+
+
+def fraction(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting in 0 to 1, both included; for `live` see `positive`."""
+    validators = [attrs.validators.ge(0), attrs.validators.le(1)]
+    return attrs.field(default=default, validator=validators, metadata={LIVE: live})
 
 
 def _check_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
@@ -51,12 +59,22 @@ def _check_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
         raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
 
 
+def _names_optimizer(trainer: Trainer) -> bool:
+    """Whether the learning rate is the setting's: an optimizer that is an object has its own."""
+    return not isinstance(trainer.optimizer, keras.optimizers.Optimizer)
+
+
+def rate(default: Any) -> Any:
+    """Returns an attrs field for the learning rate of a trainer, 0 or greater; it is live where the optimizer is named."""
+    return attrs.field(default=default, validator=_check_rate, metadata={LIVE: _names_optimizer})
+
+
 class Score(abc.ABC):
-    """What a trainer adds to an evaluation's report besides returns, such as the accuracy per class."""
+    """Figures that a trainer adds to the result of an evaluation, such as the accuracy per class."""
 
     @abc.abstractmethod
     def add(self, output: np.ndarray, batch: Batch) -> None:
-        """Takes in outputs `[N, ..., K]` and the N steps that the actions drawn from them led to; NumPy arrays."""
+        """Adds outputs `[N, ..., K]` and the N steps to which the actions drawn from them led, as NumPy arrays."""
 
     @abc.abstractmethod
     def result(self) -> dict[str, Any]:
@@ -69,9 +87,10 @@ class Network:
 
     Attributes:
         num_outputs: K.
-        inputs: what it sees: "observation", or "observation" and "action", which its model then gets as a mapping.
-        count: networks of this description, each with weights of its own.
-        learning_rate: of its optimizer; None for the trainer's.
+        inputs: "observation", or "observation" and "action", which its model then gets as a mapping.
+        count: how many such networks there are, each with its own weights.
+        learning_rate: of its optimizer; None for the trainer's. A schedule counts the network's own updates.
+        update_period: the trainer's updates from one of this network to the next.
         free_outputs: places among the outputs of those that are trained numbers of their own, the same for every observation,
             such as a standard deviation that depends on nothing. They begin at 0, and the model has no outputs for them.
     """
@@ -80,10 +99,11 @@ class Network:
     inputs: tuple[str, ...] = ("observation",)
     count: int = 1
     learning_rate: float | schedules.Schedule | None = None
+    update_period: int = 1
     free_outputs: tuple[int, ...] = ()
 
     def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
-        """Returns `spec` with the observation that the network's model sees."""
+        """Returns `spec` with the inputs of the network's model as its observation."""
         if self.inputs == ("observation",):
             return spec
         spaces = {"observation": spec.seen, "action": spec.action}
@@ -96,11 +116,12 @@ class Setup:
 
     Attributes:
         spec: of the environments.
-        models: built Keras models, `count` for every network, by the network's name.
+        models: built Keras models by the network's name, `count` for each network. They take observations without the action
+            mask, as `spec.see` returns them, and normalise them themselves where the task asks for that.
         num_environments: B.
-        seed: the run's, for streams of the trainer's own, see `agentlab.seeds`.
-        steps: the budget, in environment steps; None without a budget, as in a loop of your own.
-        execution: "eager", "graph" or "xla", of updates that a host program calls.
+        seed: for the trainer's own random streams, see `agentlab.seeds`.
+        steps: the budget in environment steps; None if there is none, as in a loop of your own.
+        execution: "eager", "graph" or "xla": how updates run that a host program calls.
     """
 
     spec: EnvironmentSpec
@@ -116,10 +137,10 @@ class Loss:
     """The loss of a batch.
 
     Attributes:
-        value: `[N]` float32, the loss of each row, or a scalar, their mean.
-        metrics: by name: scalars, or `[N]`, of which reports give the mean.
-        priority: `[N]` float32, 0 or greater, how far off each row was, for memories that draw by it; or `()`.
-        weight: `[N]` float32, how much each row counts, or `()` if all count alike; `Trainer.learn` takes the batch's.
+        value: `[N]` float32, the loss of each row; or a scalar, their mean, where all rows of the batch count alike.
+        metrics: by name, each a scalar or `[N]`; reports show their means.
+        priority: `[N]` float32, at least 0: the size of each row's error, for memories that draw rows by it; or `()`.
+        weight: `[N]` float32, how much each row counts; `()` if all count alike. `Trainer.learn` uses the batch's weights.
     """
 
     value: Tensor
@@ -128,9 +149,20 @@ class Loss:
     weight: Tensor = ()
 
     def weighted(self) -> Tensor:
-        """Returns the loss of each row times its weight, float32."""
+        """Returns the loss of each row times its weight, float32.
+
+        Raises:
+            UsageError: rows have weights, but the loss is one number, which no row's weight can reach.
+        """
         value = tf.cast(self.value, tf.float32)
-        return value if isinstance(self.weight, tuple) else self.weight * value
+        if isinstance(self.weight, tuple):
+            return value
+        if not value.shape.rank:
+            raise errors.UsageError(
+                "The loss is one number, the mean over a batch, but the rows of the batch have weights: some count more than "
+                "others, or not at all. Return the loss of each row, [N]; a Keras loss does with reduction='none'."
+            )
+        return self.weight * value
 
 
 @attrs.frozen(eq=False)
@@ -138,8 +170,8 @@ class Update:
     """The result of an update.
 
     Attributes:
-        metrics: by name, those of `Trainer.metric_names`.
-        place: of the batch, if its rows have a priority.
+        metrics: by name, one for each of `Trainer.metric_names`.
+        place: that of the batch, if its rows have priorities.
         priority: `[N]` float32, see `Loss`; or `()`.
     """
 
@@ -150,12 +182,12 @@ class Update:
 
 @attrs.frozen(eq=False)
 class Recording:
-    """A forward pass that a loss can be differentiated through.
+    """A recorded forward pass, for gradients of a loss.
 
     Attributes:
-        tape: has recorded it, and continues recording when entered.
-        output: `[N, ..., K]`, of the network that acts.
-        added_losses: sum of the losses that layers added in this pass, scalar.
+        tape: recorded the pass, and continues recording when it is entered.
+        output: `[N, ..., K]`, of the acting network.
+        added_losses: the sum of the losses that layers added in this pass, scalar.
     """
 
     tape: tf.GradientTape
@@ -167,12 +199,12 @@ class TrainedNetwork:
     """A network being trained: its models, and the optimizer of their weights.
 
     Args:
-        models: built; one, or several that answer side by side.
-        updater: changes their trainable weights.
+        models: built; several give their outputs side by side.
+        updater: applies gradients to their trainable weights.
 
     Attributes:
-        models: as given.
-        network: the first model, as the loop sees it.
+        models: the models.
+        network: the first model, as the loop uses it.
     """
 
     def __init__(self, models: Sequence[keras.Model], updater: Updater) -> None:
@@ -187,7 +219,7 @@ class TrainedNetwork:
 
     @property
     def weights(self) -> list[keras.Variable]:
-        """The weights of all models that were trainable when the trainer was built: the optimizer has variables for them."""
+        """The weights of all models that were trainable when the trainer was built, for which the optimizer has variables."""
         return self.updater.weights
 
     def __call__(self, inputs: Nest, training: bool = False) -> Tensor:
@@ -198,13 +230,13 @@ class TrainedNetwork:
 
 @attrs.define(slots=False, eq=False)
 class Trainer:
-    """Improves networks. A simple algorithm writes `loss`; one with several losses or epochs overrides `update`.
+    """Improves networks. A simple algorithm implements `loss`; one with several losses or epochs overrides `update`.
 
     Attributes:
-        metric_names: of the metrics of an update.
-        optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and arguments of Keras's, as `{"name": "adam",
-            "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`. Every network has one of its own.
-        learning_rate: of the optimizer named; a schedule counts updates.
+        metric_names: names of the metrics that an update returns.
+        optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and Keras's arguments, as `{"name": "adam",
+            "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`. Each network has its own.
+        learning_rate: of an optimizer that is named; a schedule counts updates.
         max_gradient_norm: gradients are scaled down to this global norm; None leaves them.
         learning_starts: environment steps before the first update.
         update_period: environment steps from one round of updates to the next; None for a round at every turn of the loop.
@@ -214,13 +246,13 @@ class Trainer:
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
 
     optimizer: str | dict[str, Any] | Any = "adam"
-    learning_rate: float | schedules.Schedule = attrs.field(default=1e-3, validator=_check_rate)
+    learning_rate: float | schedules.Schedule = rate(1e-3)
     max_gradient_norm: float | None = optional_positive(None)
     learning_starts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     update_period: int | None = optional_positive(None)
     updates_per_period: int = attrs.field(default=1, validator=[attrs.validators.gt(0), attrs.validators.le(MOST_UPDATES)])
 
-    # What it learns, and from what: asked before `build`, of an instance that has nothing but its settings.
+    # What it learns, and from what. Called before `build`, when the trainer has nothing but its settings.
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
         """Returns what the outputs of the acting network mean; by default the usual distribution for the actions.
@@ -231,7 +263,7 @@ class Trainer:
         return distribution_of(spec.action)
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
-        """Returns the networks to improve, by name; the first one acts. By default that is all: "policy".
+        """Returns the networks to improve, by name; the first one acts. By default there is one, "policy".
 
         Raises:
             UsageError: this algorithm cannot learn in such an environment.
@@ -243,7 +275,7 @@ class Trainer:
         return Request()
 
     def update_schedule(self, num_environments: int) -> UpdateSchedule:
-        """Returns when updates are due: by the settings, or when everything asked for has been collected.
+        """Returns when updates are due: as the settings say, or whenever everything in the request has been collected.
 
         Raises:
             UsageError: `update_period` is set, but the request leaves no choice.
@@ -259,16 +291,16 @@ class Trainer:
         return UpdateSchedule((request.length or 1) * num_environments, self.updates_per_period)
 
     def optimizer_steps(self) -> int:
-        """Returns how often one update changes the weights, for schedules that span the budget; by default once."""
+        """Returns how often one update applies gradients, for schedules that span the budget; by default once."""
         return 1
 
     # How it learns.
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
-        """Returns the loss of a batch; a trainer that overrides `update` may do without.
+        """Returns the loss of a batch. A trainer that overrides `update` needs none.
 
-        To ask a model about anything else, such as `batch.next_observation`, call `agentlab.model.infer`: it changes none of
-        the model's variables, and its layers' losses don't count.
+        To evaluate a model on anything else, such as `batch.next_observation`, call `agentlab.model.infer`: it changes none of
+        the model's variables, and the losses of its layers don't count.
 
         Args:
             output: `[N, ..., K]`, the acting network's outputs for `batch.observation`.
@@ -278,14 +310,14 @@ class Trainer:
         raise NotImplementedError(f"{type(self).__name__} has neither 'loss' nor an 'update' of its own.")
 
     def score(self) -> Score | None:
-        """Returns a new account of how good the outputs are, or None where returns say it all; called once built."""
+        """Returns a new score for an evaluation, or None if returns are enough; called after `build`."""
         return None
 
     def build(self, setup: Setup) -> None:
-        """Takes the models to improve and makes the optimizers' variables; called once, before anything is learned.
+        """Takes the models to improve and creates the optimizers' variables; called once, before anything is learned.
 
-        Only `distribution`, `networks`, `request`, `update_schedule` and `optimizer_steps` are called before. Keras
-        layers made here draw their initial weights from the run's seed, unless an initializer has a seed of its own.
+        Only `distribution`, `networks`, `request`, `update_schedule` and `optimizer_steps` are called before it. Keras layers
+        created here draw their initial weights from the run's seed, unless an initializer has its own seed.
 
         Raises:
             UsageError: a model has no weights to train, or the optimizer is unknown.
@@ -294,23 +326,24 @@ class Trainer:
         self._seed = setup.seed
         self._recorded: Recording | None = None
         self.trained: dict[str, TrainedNetwork] = {}
-        total = self._total_optimizer_steps(setup)
         for name, network in self.networks(setup.spec).items():
             rate = self.learning_rate if network.learning_rate is None else network.learning_rate
             models = setup.models[name]
             for model in models:
                 _check_trainable(model)
             with keras_defaults():
-                optimizer = make_optimizer(self.optimizer, schedules.spanning(rate, total), is_first=not self.trained)
+                spanning = self.spanning_updates(rate, setup, network.update_period)
+                optimizer = make_optimizer(self.optimizer, spanning, is_first=not self.trained)
                 weights = [weight for model in models for weight in model.trainable_variables]
                 self.trained[name] = TrainedNetwork(models, Updater(optimizer, weights))
         self._learn = compiled(self.learn, "xla") if setup.execution == "xla" else self.learn
 
-    def _total_optimizer_steps(self, setup: Setup) -> int | None:
+    def spanning_updates(self, value: Any, setup: Setup, period: int = 1) -> Any:
+        """Returns a setting's value; a schedule without a length gets that of every `period`-th update of the run."""
         if setup.steps is None:
-            return None
+            return value
         updates = self.update_schedule(setup.num_environments).total(setup.steps, setup.num_environments)
-        return max(1, updates * self.optimizer_steps())
+        return schedules.spanning(value, max(1, math.ceil(updates * self.optimizer_steps() / period)))
 
     @property
     def acting(self) -> TrainedNetwork:
@@ -323,10 +356,10 @@ class Trainer:
         return self.acting.models[0]
 
     def update(self, memory: Memory, seed: Seed) -> Update:
-        """Makes one update; by default draws a batch and learns from it. Traceable.
+        """Makes one update; by default it samples a batch and learns from it. Traceable.
 
         Args:
-            memory: hands out what was asked for.
+            memory: returns batches as requested, with normalised rewards where the task asks for that.
             seed: `[2]` int64.
         """
         batch = memory.sample(seeds.child(seed, "memory"))
@@ -335,7 +368,7 @@ class Trainer:
         return self._learn(batch, seed)
 
     def record(self, recording: Recording | None) -> None:
-        """Takes the forward pass that the next update learns from, instead of one of its own; None for its own."""
+        """Sets the forward pass that the next update learns from; with None, the update makes its own pass."""
         self._recorded = recording
 
     def learn(self, batch: Batch, seed: Seed) -> Update:
@@ -349,7 +382,7 @@ class Trainer:
         return Update({"loss": objective, "gradient_norm": norm, **loss.metrics}, batch.place, loss.priority)
 
     def forward(self, batch: Batch, seed: Seed) -> Recording:
-        """Returns the acting network's pass over the observations of a batch, recorded; noise is drawn from `seed`."""
+        """Returns the acting network's recorded pass over the observations of a batch; noise is drawn from `seed`."""
         if tf.nest.flatten(self.acting.network.initial_state(1)) and not tf.nest.flatten(batch.state):
             raise errors.UsageError(
                 f"Model {self.model.name!r} carries a state from step to step, which the batches that {type(self).__name__} "
@@ -360,21 +393,21 @@ class Trainer:
             return Recording(tape, output, sum_of_losses(self.model))
 
     def inputs(self, name: str, observation: Nest, action: Nest = ()) -> Nest:
-        """Returns what a network's models see of observations `[N, *O]` and actions `[N, *A]`."""
+        """Returns the inputs of a network's models for observations `[N, *O]` and actions `[N, *A]`."""
         seen = self.spec.see(observation)
         sees_action = "action" in self.networks(self.spec)[name].inputs
         return {"observation": seen, "action": action} if sees_action else seen
 
     def minimize(self, name: str, loss: Callable[[], Loss], seed: Seed) -> tuple[Metrics, Tensor]:
-        """Improves one network by a loss of its own; traceable.
+        """Takes one gradient step on a loss for one network; traceable.
 
         Args:
             name: of the network.
-            loss: computes it, calling the network.
+            loss: calls the network and returns the loss.
             seed: `[2]` int64, for layers that draw noise.
 
         Returns:
-            Metrics, `NAME_loss`, `NAME_gradient_norm` and those of the loss; and the loss's priority.
+            The metrics `NAME_loss`, `NAME_gradient_norm` and those of the loss; and the priorities of the loss.
         """
         trained = self.trained[name]
         with tf.GradientTape() as tape, noise.drawn_from(seed):
@@ -399,12 +432,12 @@ class Trainer:
         return norm
 
     def built(self) -> dict[str, Any]:
-        """Returns the attributes that are no settings, by name: what `build` made, and so what holds the state."""
+        """Returns the attributes that aren't settings, by name: what `build` created, which holds the state."""
         settings = {field.name for field in attrs.fields(type(self)) if field.init}
         return {name.strip("_"): value for name, value in vars(self).items() if name not in settings}
 
     def variables(self) -> dict[str, tf.Variable]:
-        """Returns every tf.Variable that training changes, by name: those that its attributes hold."""
+        """Returns every tf.Variable that training changes, by name; by default those that its attributes hold."""
         return variables_of(self.built())
 
     def ranges(self) -> dict[str, Range]:
@@ -413,10 +446,10 @@ class Trainer:
 
 
 def _check_trainable(model: keras.Model) -> None:
-    """Checks that there is something to train.
+    """Checks that a model has weights to train.
 
     Raises:
-        UsageError: there is not.
+        UsageError: it has none.
     """
     if model.trainable_variables:
         return
@@ -431,13 +464,13 @@ def _check_trainable(model: keras.Model) -> None:
 
 
 def build_trainer(trainer: Trainer, setup: Setup) -> None:
-    """Builds a trainer; what Keras draws for it, such as another network's initial weights, follows from the run's seed."""
+    """Builds a trainer; what Keras draws meanwhile, such as initial weights of its own networks, depends on the run's seed."""
     with keras_defaults(), seeds.keras_initializers(setup.seed):
         trainer.build(setup)
 
 
 def is_of_updater(name: str) -> bool:
-    """Whether a variable of an agent, by its name, belongs to the optimizer of one of the trainer's networks."""
+    """Returns whether an agent's variable of this name belongs to the optimizer of one of the trainer's networks."""
     return name.startswith("trainer/trained/") and name.split("/")[3:4] == ["updater"]
 
 

@@ -78,7 +78,7 @@ class Decision:
         state: the model's state before this step `[B, ...]`, or `()`.
         action: `[B, *A]`.
         output: `[B, ..., K]`, the model's.
-        next_state: the model's state after this step, shaped like `state`.
+        next_state: the policy's state after this step: the model's, and the sampler's where it carries one.
     """
 
     observation: Nest

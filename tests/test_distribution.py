@@ -22,9 +22,9 @@ from agentlab.distribution import (
     SquashedNormal,
     clipped_or_normal,
     distribution_of,
-    log_below,
     squashed_or_normal,
 )
+from agentlab.distribution.clipped_normal import log_below
 from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete
 
 SEED = seeds.at(7, 0)

@@ -1,5 +1,6 @@
 """What trainers share: when updates are due, and optimizers applied to all parameters as one vector."""
 
+import attrs
 import keras
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ from agentlab.configuration import merged
 from agentlab.loop.agent import Agent, Parts
 from agentlab.memory import Latest, Request
 from agentlab.runs import composition
+from agentlab.runs.composition import agents
 from agentlab.sampler import Greedy
 from agentlab.schedules import Exponential, Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.system.ranges import Range
 from agentlab.tensors.adam import Adam
 from agentlab.tensors.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.tensors.state import variables_of
 from agentlab.trainer import Loss, Trainer
+from agentlab_memories.replay import UniformReplay
 from making import build, make_batch
 
 SPEC = EnvironmentSpec("line", Array((3,)), Discrete(2))
@@ -410,9 +414,9 @@ def test_the_network_is_not_the_models_twin():
 def test_what_is_called_before_build(monkeypatch):
     """Its docstring names them."""
     trainer = WithCritic()
-    usual = composition.build_part
+    usual = agents.build_part
     monkeypatch.setattr(
-        composition,
+        agents,
         "build_part",
         lambda kind, *rest, **arguments: trainer if kind == "trainer" else usual(kind, *rest, **arguments),
     )
@@ -421,3 +425,62 @@ def test_what_is_called_before_build(monkeypatch):
     assert set(before) == {"distribution", "networks"}
     for name in (*before, "request", "update_schedule", "optimizer_steps"):
         assert f"`{name}`" in Trainer.build.__doc__
+
+
+# ---- weights of rows, variables of one's own --------------------------------------------------------------------------
+
+
+def test_weights_of_rows_count_by_hand():
+    model = small_model()
+    trainer = build(Regression(optimizer="sgd", learning_rate=0.0), SPEC, model)
+    observation = tf.constant([[1.0, 0.0, -1.0], [0.5, 0.5, 0.0]])
+    output = model(observation)
+    targets = output[:, 0] + tf.constant([2.0, 4.0])
+    batch = make_batch(observation, tf.constant([0, 0]), targets, tf.ones(2), observation, weight=tf.constant([1.5, 0.5]))
+    metrics = trainer.learn(batch, None).metrics
+    assert float(metrics["loss"]) == pytest.approx((1.5 * 2.0 + 0.5 * 8.0) / 2.0, rel=1e-5)
+
+
+class MeanOfAll(Regression):
+    """Returns the mean of the rows' losses, as a Keras loss does."""
+
+    def loss(self, output, batch, seed):
+        return Loss(tf.reduce_mean(super().loss(output, batch, seed).value))
+
+
+@pytest.mark.parametrize("weight", [(), tf.constant([1.5, 0.5])], ids=["all alike", "weights"])
+def test_a_loss_that_is_one_number_is_refused_where_rows_have_weights(weight):
+    trainer = build(MeanOfAll(optimizer="sgd"), SPEC, small_model())
+    observation = tf.zeros([2, 3])
+    batch = make_batch(observation, tf.constant([0, 0]), tf.ones(2), tf.ones(2), observation, weight=weight)
+    if isinstance(weight, tuple):
+        assert np.isfinite(trainer.learn(batch, None).metrics["loss"])
+        return
+    with pytest.raises(errors.UsageError, match=r"The loss is one number.*Return the loss of each row, \[N\]"):
+        trainer.learn(batch, None)
+    with pytest.raises(errors.UsageError, match="The loss is one number"):
+        trainer.minimize("policy", lambda: Loss(tf.constant(1.0), weight=weight), None)
+
+
+HIDDEN = tf.Variable(3.0)
+
+
+class NamesAnother(Regression):
+    """Names a variable that none of its attributes holds."""
+
+    def variables(self):
+        return {**super().variables(), "hidden": HIDDEN}
+
+    def ranges(self):
+        return {**super().ranges(), "hidden": Range(0.0, 5.0)}
+
+
+def test_variables_that_a_trainer_names_itself_are_saved():
+    """What `variables` and `ranges` say is what checkpoints hold, whether or not an attribute leads there."""
+    parts = Parts({"policy": [small_model()]}, Greedy(), NamesAnother(), UniformReplay(10, 2))
+    agent, usual = Agent(SPEC, parts), Agent(SPEC, attrs.evolve(parts, trainer=Regression()))
+    assert agent.variables()["trainer/hidden"] is HIDDEN
+    assert agent.ranges()["trainer/hidden"] == Range(0.0, 5.0)
+    assert agent.variables().keys() == {*usual.variables(), "trainer/hidden"}
+    names = [name for name, held in agent.variables().items() if held is agent.model.variables[0].value]
+    assert names == ["model/000"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import keras
 
 from agentlab import errors, schedules
@@ -74,4 +73,4 @@ class _Scheduled(keras.optimizers.schedules.LearningRateSchedule):
         return self.schedule(step)
 
     def get_config(self) -> dict[str, Any]:
-        return attrs.asdict(self.schedule)  # type: ignore[arg-type]
+        return {"schedule": str(self.schedule)}

@@ -36,7 +36,7 @@ def _guarding(original: Callable[[Any, str, Any], None]) -> Callable[[Any, str, 
             raise errors.UsageError(
                 f"Setting {name!r} of {type(part).__name__} can't be changed from {_short(getattr(part, name, None))} to "
                 f"{_short(value)} once it is built: the compiled loop holds the value. Set it when the run begins, by "
-                "changes= or --set; where it may be a schedule, a schedule changes it during training."
+                "changes= or --set; 'Training.change' changes live settings during training."
             )
         original(part, name, value)
 

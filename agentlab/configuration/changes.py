@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from agentlab import errors, schedules, settings
 from agentlab.checks import limits, toml
-from agentlab.task import PART_KINDS, Part, Task, as_table, tables_of
+from agentlab.task import NAMED_PARTS, PART_KINDS, Part, Task, as_table, parts_of, tables_of, with_parts
 
 
 def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
@@ -38,7 +37,7 @@ def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None 
 def merged(old: dict[str, Any], new: dict[str, Any], are_parts: bool = False) -> dict[str, Any]:
     """Returns `old` with `new` merged in: tables into tables, but another part, optimizer or kind of schedule replaces one.
 
-    A placeholder of an object is replaced as well. `are_parts` is for tables of parts, such as `models`.
+    A placeholder of an object is replaced as well. `are_parts` is for tables of parts by name, such as `models`.
 
     >>> merged({"model": {"name": "mlp", "activation": "tanh"}}, {"model": {"name": "cnn"}, "steps": 5})
     {'model': {'name': 'cnn'}, 'steps': 5}
@@ -48,7 +47,7 @@ def merged(old: dict[str, Any], new: dict[str, Any], are_parts: bool = False) ->
         before = old.get(key)
         named = are_parts or key in PART_KINDS or key == "optimizer"
         if isinstance(value, dict) and isinstance(before, dict) and not _begins_anew(named, before, value):
-            value = merged(before, value, key == "models")
+            value = merged(before, value, key in NAMED_PARTS)
         result[key] = value
     return result
 
@@ -132,50 +131,29 @@ def _check_objects(recorded: dict[str, Any], objects: object, path: str) -> None
 
 def trusted(task: Task) -> Task:
     """Returns the task as if the user had asked for all of its settings."""
-    return with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset()))
+    return with_parts(task, lambda _path, _kind, part: attrs.evolve(part, from_file=frozenset()))
 
 
 def of_file(task: Task) -> Task:
     """Returns the task with all settings of its parts marked as a file's."""
-    return with_parts(task, lambda _, part: attrs.evolve(part, from_file=frozenset(part.settings)))
+    return with_parts(task, lambda _path, _kind, part: attrs.evolve(part, from_file=frozenset(part.settings)))
 
 
 def _with_origins(task: Task, before: Task, of_file: dict[str, Any], changes: dict[str, Any]) -> Task:
     """Returns the changed task with the settings marked that came from a file, `before` or now."""
-    parts = parts_of(before)
 
-    def marked(path: tuple[str, ...], part: Part) -> Part:
-        by_file, by_user = (_at(tables, path) for tables in (of_file, changes))
-        names = (parts[path].from_file if path in parts else frozenset()) | frozenset(by_file or {})
+    earlier = {path: part for path, _, part in parts_of(before)}
+
+    def marked(path: str, _kind: str, part: Part) -> Part:
+        by_file, by_user = (_at(tables, path.split(".")) for tables in (of_file, changes))
+        names = (earlier[path].from_file if path in earlier else frozenset()) | frozenset(by_file or {})
         own = {name for name, value in (by_user or {}).items() if not isinstance(value, dict)}  # a table is merged
         return attrs.evolve(part, from_file=(names - own) & frozenset(part.settings))
 
     return with_parts(task, marked)
 
 
-def parts_of(task: Task) -> dict[tuple[str, ...], Part]:
-    """Returns every part of a task by its path, such as `("evaluation", "sampler")` or `("models", "value")`."""
-    parts: dict[tuple[str, ...], Part | None] = {(kind,): getattr(task, kind) for kind in PART_KINDS}
-    parts |= {("evaluation", kind): getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
-    parts |= {("models", name): part for name, part in task.models.items()}
-    return {path: part for path, part in parts.items() if part is not None}
-
-
-def kind_of(path: tuple[str, ...]) -> str:
-    """Returns the kind of the part at a path, see `parts_of`."""
-    return "model" if path[0] == "models" else path[-1]
-
-
-def with_parts(task: Task, change: Callable[[tuple[str, ...], Part], Part]) -> Task:
-    """Returns the task with `change(path, part)` in the place of each part, see `parts_of`."""
-    parts = {path: change(path, part) for path, part in parts_of(task).items()}
-    judged: Any = {path[1]: part for path, part in parts.items() if path[0] == "evaluation"}
-    changes: Any = {path[0]: part for path, part in parts.items() if len(path) == 1}
-    models = {path[1]: part for path, part in parts.items() if path[0] == "models"}
-    return attrs.evolve(task, evaluation=attrs.evolve(task.evaluation, **judged), models=models, **changes)
-
-
-def _at(tables: object, path: tuple[str, ...]) -> Any:
+def _at(tables: object, path: list[str]) -> Any:
     """Returns the value at a path of nested tables, None if there is none."""
     for name in path:
         tables = tables.get(name) if isinstance(tables, dict) else None

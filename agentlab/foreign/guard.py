@@ -140,6 +140,13 @@ class Guarded(Environment):
     def restore(self, state: dict[str, np.ndarray]) -> np.ndarray:
         return self._call("restore", self._inner.restore, state)
 
+    @property
+    def unguarded(self) -> Environment:
+        return self._inner
+
+    def change(self, name: str, value: float) -> None:
+        self._call("change", self._inner.change, name, value)
+
     def render(self) -> np.ndarray | None:
         return self._call("render", self._inner.render)
 

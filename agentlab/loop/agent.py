@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, schedules, seeds, settings
+from agentlab.algorithms.normalization import Normalizer
 from agentlab.checks import scalars
 from agentlab.checks.frozen_settings import freeze
 from agentlab.loop.acting import PolicyActor
 from agentlab.loop.host.actors import HostActor, make_host_actor
 from agentlab.loop.host.own_loop import OwnLoop
 from agentlab.loop.learner import Learner
+from agentlab.loop.live import LiveSettings
 from agentlab.loop.policy import Policy
 from agentlab.loop.text_generation import Writer, execution_for
 from agentlab.memory import Memory
@@ -24,6 +27,7 @@ from agentlab.model import as_network
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
 from agentlab.system.ranges import COUNT, Range
+from agentlab.task import Normalization
 from agentlab.trainer import Setup, Trainer, build_trainer
 from agentlab.types import Nest, TimeStep
 
@@ -59,6 +63,10 @@ class Agent:
         seed: determines every draw the agent makes.
         execution: "eager", "graph" or "xla"; see `agentlab.tensors.execution.resolve` for choosing one.
         steps: the budget in environment steps, which schedules without a length span; None without a budget.
+        normalization: of observations and rewards; by default there is none.
+
+    Attributes:
+        live: its live settings, see `change`; a run adds those of its environment.
 
     Raises:
         UsageError: the parts do not fit together.
@@ -72,6 +80,7 @@ class Agent:
         seed: int = 0,
         execution: str = "graph",
         steps: int | None = None,
+        normalization: Normalization | None = None,
     ) -> None:
         self.spec = spec
         self.parts = parts
@@ -79,16 +88,22 @@ class Agent:
         seed = scalars.whole(seed, "The seed")
         self.execution = execution
         self.trainer = parts.trainer
+        self.live = LiveSettings()
+        self.live.add("trainer", self.trainer)
+        sampler = copy.copy(schedules.spanning_settings(parts.sampler, steps))
+        self.live.add("sampler", sampler)
 
         # The trainer makes its optimizers and says what the outputs mean.
         key = seeds.stream(seed, "trainer")
-        build_trainer(self.trainer, Setup(spec, parts.models, self.num_environments, key, steps, execution))
+        request, settings = self.trainer.request(), normalization or Normalization()
+        self.normalizer = Normalizer(spec, settings, self.num_environments, request)
+        models = self.normalizer.models(parts.models, self.trainer.networks(spec))
+        build_trainer(self.trainer, Setup(spec, models, self.num_environments, key, steps, execution))
         self.distribution = self.trainer.distribution(spec)
-        sampler = schedules.spanning_settings(parts.sampler, steps)
 
         # One policy explores and learns, another one only acts.
         exploration = Policy(as_network(self.model), self.distribution, sampler, spec, explores=True)
-        self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed)
+        self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed, self.normalizer)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
         self._own_loop: OwnLoop | None = None
@@ -100,7 +115,7 @@ class Agent:
 
     @property
     def model(self) -> keras.Model:
-        """The Keras model that acts."""
+        """The Keras model that acts; it takes observations as they are, and normalises them itself where that is asked for."""
         return self.trainer.model
 
     def actor(self, sampler: Sampler, key: int) -> PolicyActor:
@@ -118,6 +133,22 @@ class Agent:
         if self._host_actor is None:
             self._host_actor = make_host_actor(self.learner, self.execution)
         return self._host_actor
+
+    def change(self, name: str, value: float) -> None:
+        """Changes a live setting of the trainer, the sampler or the environment from the next step on.
+
+        Args:
+            name: of the part and the setting, such as "trainer.learning_rate" or "sampler.epsilon".
+            value: a number, which takes the place of a schedule too.
+
+        Raises:
+            UsageError: the setting is not live, or this is none of its values.
+        """
+        if self._host_actor is not None:
+            self._host_actor.settle()  # what is due by now is learned with the old value
+        self.live.change(name, value)
+        if self._host_actor is not None:
+            self._host_actor.draw_again()
 
     def act(self, observation: Nest) -> Nest:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.

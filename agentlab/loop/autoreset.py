@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.checks.device_returns import DeviceReturns
 from agentlab.environment import DeviceEnvironment, Environment
 from agentlab.model import where_rows
 from agentlab.spec import EnvironmentSpec, blank, map_space
@@ -46,11 +47,12 @@ class Autoreset:
         self.num_environments = num_environments
         self._initial_key = seeds.stream(seed, "environment.initial")
         self._transition_key = seeds.stream(seed, "environment.transition")
+        self._returns = DeviceReturns(environment.spec, num_environments)
 
     def reset(self) -> tuple[Episodes, TimeStep]:
         """Returns B new episodes and their first time step."""
-        state = self.environment.initial(seeds.at(self._initial_key, 0), self.num_environments)
-        observation = self.environment.observe(state)
+        state = self._returns.initial(self.environment.initial(seeds.at(self._initial_key, 0), self.num_environments))
+        observation = self._returns.observation(self.environment.observe(state))
         rows = [self.num_environments]
         never = tf.zeros(rows, tf.bool)
         target = self._empty_target(rows)
@@ -65,20 +67,19 @@ class Autoreset:
             action: `[B, *A]`.
             index: int64 scalar, the number of this step since `reset`, from 1; it seeds the step.
         """
-        environment = self.environment
-        state, reward, terminated, target = environment.transition(
-            episodes.state, action, seeds.at(self._transition_key, index)
-        )
+        environment, returns = self.environment, self._returns
+        result = environment.transition(episodes.state, action, seeds.at(self._transition_key, index))
+        state, reward, terminated, target = returns.transition(result, like=episodes.state)
 
         # [B] steps of each episode so far, and what the actions led to.
         elapsed = episodes.elapsed + 1
         limit = environment.spec.max_episode_steps
         truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
-        final_observation = environment.observe(state)
+        final_observation = returns.observation(environment.observe(state))
 
         # Rows whose episode ended begin the next one; the others keep their state.
         ended = terminated | truncated
-        fresh = environment.restart(state, seeds.at(self._initial_key, index))
+        fresh = returns.state("restart", environment.restart(state, seeds.at(self._initial_key, index)), like=state)
         state = tf.nest.map_structure(lambda new, old: where_rows(ended, new, old), fresh, state)
 
         # The observation to act on is the new episode's first where one began.

@@ -17,7 +17,6 @@ from agentlab.loop.autoreset import Autoreset
 from agentlab.loop.gear import Gear, Groups, Ranges
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.model import as_network
 from agentlab.spec import map_space
 from agentlab.system.ranges import COUNT
 from agentlab.tensors import variables
@@ -100,7 +99,7 @@ class DeviceGear(Gear):
         carry = _Carry(
             episodes=(),
             observation=map_space(range_of, self._agent.spec.observation),
-            state=as_network(self._agent.model).state_ranges(),
+            state=self._agent.learner.policy.state_ranges(),
             statistics=EpisodeStatistics.ranges(),
             index=COUNT,
             fault=FirstFault.ranges(),

@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
+from agentlab.algorithms.normalization import Normalizer
 from agentlab.checks.frozen_settings import freeze
 from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
 from agentlab.system.ranges import COUNT, Range, prefixed
 from agentlab.system.tracebacks import describe_error
+from agentlab.task import Normalization
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import repeat
 from agentlab.tensors.state import ranges_of, variables_of
@@ -31,6 +33,7 @@ class Learner:
         memory: stores what was experienced; `prepare` builds it.
         num_environments: B.
         seed: of all draws made for acting and learning.
+        normalizer: of observations and rewards; by default there is none.
 
     Attributes:
         steps: int64 variable, environment steps taken.
@@ -38,7 +41,15 @@ class Learner:
         means: of the training metrics since the last report.
     """
 
-    def __init__(self, policy: Policy, trainer: Trainer, memory: Memory, num_environments: int, seed: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        trainer: Trainer,
+        memory: Memory,
+        num_environments: int,
+        seed: int,
+        normalizer: Normalizer | None = None,
+    ) -> None:
         self.policy = policy
         self.trainer = trainer
         self.memory = memory
@@ -52,6 +63,8 @@ class Learner:
         self.request = trainer.request()
         self._policy_key = seeds.stream(seed, "sampler")
         self._trainer_key = seeds.stream(seed, "trainer")
+        self.normalizer = normalizer or Normalizer(policy.spec, Normalization())
+        self._experience = self.normalizer.experience(memory)
         self._is_prepared = False
 
     def prepare(self) -> None:
@@ -66,7 +79,9 @@ class Learner:
         # One row of the output and of the state: what a step stores is without the batch axis.
         spec, keep = self.policy.spec, self.request.keep
         network = next(iter(self.trainer.networks(spec).values()))
-        state = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.initial_state(1))
+        state = tf.nest.map_structure(
+            lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.network.initial_state(1)
+        )
         return Layout(
             spec,
             self.num_environments,
@@ -114,7 +129,8 @@ class Learner:
         return Step.between(decision, timestep, self.request.keep)
 
     def remember(self, step: Step, row: Tensor) -> None:
-        """Adds N steps to the memory, `row` `[N]` int64 being the environment of each; traceable."""
+        """Adds whole turns, N steps in all, to the memory, `row` `[N]` int64 being the environment of each; traceable."""
+        self.normalizer.add(step)
         self.memory.add(step, row)
 
     def learn(self, count: Tensor) -> None:
@@ -134,9 +150,10 @@ class Learner:
         # The number of the update seeds it, so that resumed runs draw the same.
         seed = seeds.at(self._trainer_key, self.updates.read_value())
         with _advising(self.trainer, self.memory):
-            update = self.trainer.update(self.memory, seed)
+            update = self.trainer.update(self._experience, seed)
         # A tape is good for one update.
         self.trainer.record(None)
+        self.normalizer.advance()
         self._take_priorities(update)
         self.means.add(update.metrics)
         self.updates.assign_add(1)
@@ -157,13 +174,17 @@ class Learner:
 
     def variables(self) -> dict[str, tf.Variable]:
         """Returns the tf.Variables that acting and learning change, by name; not the memory's."""
+        model = variables_of({"model": self.trainer.model})
+        others = {f"trainer/{name}": variable for name, variable in self.trainer.variables().items()}
         counters = {"steps": self.steps, "updates": self.updates}
-        return variables_of({"model": self.trainer.model, "trainer": self.trainer.built(), **counters, "means": self.means})
+        own = variables_of({**counters, "means": self.means, "normalizer": self.normalizer})
+        known = {id(variable) for variable in model.values()}  # the trainer holds the acting model, too
+        return {**model, **{name: held for name, held in others.items() if id(held) not in known}, **own}
 
     def ranges(self) -> dict[str, Range]:
         """Returns the ranges of those numbers, by the same names."""
         own = {"steps": COUNT, "updates": COUNT, **prefixed("trainer/", self.trainer.ranges())}
-        every = {**ranges_of({"model": self.trainer.model, "means": self.means}), **own}
+        every = {**ranges_of({"model": self.trainer.model, "means": self.means, "normalizer": self.normalizer}), **own}
         return {name: every[name] for name in self.variables() if name in every}
 
     def memory_variables(self) -> dict[str, tf.Variable]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import numpy as np
 import tensorflow as tf
 
 from agentlab.distribution import Distribution
-from agentlab.model import Network
+from agentlab.model import Network, where_rows
 from agentlab.sampler import Sampler, best_unless
 from agentlab.spec import EnvironmentSpec, Space, map_space
 from agentlab.spec.environment_spec import MASK
+from agentlab.system.ranges import FINITE
 from agentlab.tensors import noise
 from agentlab.types import Decision, Nest, Seed, Tensor
 
@@ -32,21 +35,32 @@ class Policy:
     sampler: Sampler
     spec: EnvironmentSpec
     explores: bool = False
+    _has_two_states: bool = attrs.field(init=False)
+
+    @_has_two_states.default
+    def _sampler_has_state(self) -> bool:
+        return bool(tf.nest.flatten(self.sampler.initial_state(self.distribution, 1)))
 
     def decide(self, observation: Nest, state: Nest, step: Tensor, seed: Seed, training: bool = False) -> Decision:
         """Makes one forward pass and chooses an action per row; traceable.
 
         Args:
             observation: `[B, *O]`.
-            state: the model's state before this step `[B, ...]`, or `()`.
+            state: before this step, see `initial_state`.
             step: int64 scalar, environment steps taken so far, for schedules.
             seed: `[2]` int64.
             training: whether layers such as dropout behave as in training.
         """
         # [B, ..., K] outputs, of which the distribution reads its own.
-        output, next_state = self._forward(observation, state, seed, training)
-        action = self.sampler.sample(self._of(output, observation), step, seed)
-        return Decision(observation, state, self._as_actions(action), output, next_state)
+        network_state = self.network_state(state)
+        output, next_state = self._forward(observation, network_state, seed, training)
+        distribution = self._of(output, observation)
+        if self._has_two_states:
+            action, sampler_state = self.sampler.sample_with_state(distribution, state["sampler"], step, seed)
+            next_state = {"network": next_state, "sampler": sampler_state}
+        else:
+            action = self.sampler.sample(distribution, step, seed)
+        return Decision(observation, network_state, self._as_actions(action), output, next_state)
 
     def explore(self, step: Tensor, rows: int, seed: Seed) -> Tensor | None:
         """Returns the actions `[rows, ...]` that `decide` takes at `step` whatever the model says, -1 where it takes the mode.
@@ -64,12 +78,35 @@ class Policy:
         return self._as_actions(best if explored is None else best_unless(explored, best))
 
     def initial_state(self, rows: int) -> Nest:
-        """Returns the model's state before the first step, tensors `[rows, ...]`; of most models `()`."""
-        return self.network.initial_state(rows)
+        """Returns the state before the first step, tensors `[rows, ...]`; `()` where neither model nor sampler carries one.
+
+        It is the model's; where the sampler carries one too, a mapping of "network" and "sampler" to their states.
+        """
+        network = self.network.initial_state(rows)
+        if not self._has_two_states:
+            return network
+        return {"network": network, "sampler": self.sampler.initial_state(self.distribution, rows)}
+
+    def network_state(self, state: Nest) -> Nest:
+        """Returns the model's part of a state."""
+        return state["network"] if self._has_two_states else state
+
+    def state_ranges(self) -> Any:
+        """Returns what the numbers of a state can be, see `agentlab.model.RecurrentModel.state_ranges`."""
+        network = self.network.state_ranges()
+        if not self._has_two_states:
+            return network
+        carried = self.sampler.initial_state(self.distribution, 1)
+        return {"network": network, "sampler": tf.nest.map_structure(lambda _: FINITE, carried)}
 
     def restart(self, state: Nest, begun: Tensor) -> Nest:
         """Returns `state` with the rows reset in which an episode has begun (`[B]` bool); traceable."""
-        return self.network.restart(state, begun)
+        network = self.network.restart(self.network_state(state), begun)
+        if not self._has_two_states:
+            return network
+        fresh = self.sampler.initial_state(self.distribution, begun.shape[0])
+        sampler = tf.nest.map_structure(lambda new, old: where_rows(begun, new, old), fresh, state["sampler"])
+        return {"network": network, "sampler": sampler}
 
     def restart_on_host(self, state: Nest, begun: np.ndarray) -> Nest:
         """As `restart`, for a host program: at the many steps where no episode begins it runs no operations."""

@@ -121,7 +121,7 @@ class Means:
         check_names(names)
         self._names = tuple(names)
         self._sums = tf.Variable(tf.zeros(len(names) + 1, tf.float64), trainable=False)  # the last counts the updates
-        self._finite = tf.Variable(tf.zeros([], tf.int64), trainable=False)  # updates up to the first that was not
+        self._finite = tf.Variable(tf.zeros(len(names), tf.int64), trainable=False)  # updates until each was not finite
 
     def add(self, metrics: dict[str, Any]) -> None:
         """Adds one update's metrics, each a scalar, or `[N]` of which the mean counts; traceable.
@@ -140,7 +140,7 @@ class Means:
         sums = self._sums + tf.cast(tf.stack([*values, tf.constant(1.0)]), tf.float64)
         self._sums.assign(sums)
         # A sum that is not finite stays so, and this count with it.
-        self._finite.assign_add(tf.cast(tf.reduce_all(tf.math.is_finite(sums)), tf.int64))
+        self._finite.assign_add(tf.cast(tf.math.is_finite(sums[:-1]), tf.int64))
 
     def count(self) -> int:
         """Returns the updates since the last report."""
@@ -158,11 +158,13 @@ class Means:
         """Looks at the sums without resetting them.
 
         Raises:
-            NonFinite: a metric was not.
+            NonFinite: a metric was not; of several, the first one.
         """
-        for name, total in zip(self._names, self._sums.numpy().tolist(), strict=False):
-            if not math.isfinite(total):
-                raise NonFinite(name, total, int(self._finite.numpy()) + 1)
+        finite, sums = self._finite.numpy().tolist(), self._sums.numpy().tolist()
+        wrong = [index for index in range(len(self._names)) if not math.isfinite(sums[index])]
+        if wrong:
+            first = min(wrong, key=lambda index: finite[index])  # the others follow from it
+            raise NonFinite(self._names[first], sums[first], finite[first] + 1)
 
     def collect(self) -> dict[str, float]:
         """Returns the means since the last call, empty if there was no update, and resets the sums.

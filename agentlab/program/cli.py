@@ -15,11 +15,12 @@ import agentlab
 from agentlab import configuration, errors
 from agentlab.program import listing, plugin_commands, process, tensorflow_setup
 from agentlab.program.argument_parser import Parser
+from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
 from agentlab.system.processes import clock
 
 if TYPE_CHECKING:
-    from agentlab.runs.session import Run
+    from agentlab.runs.run import Run
 
 LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
 EXAMPLES = """examples:
@@ -136,7 +137,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
 def _add_commands_on_plugins(command: Callable[..., argparse.ArgumentParser], commands: argparse._SubParsersAction) -> None:
     """Adds the commands on what is installed, which import no TensorFlow."""
     listed = command("list", _list, "list installed tasks and parts")
-    listed.add_argument("kind", nargs="?", metavar="KIND", help="task, environment, model, trainer, sampler or memory")
+    listed.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
     listed.add_argument("--json", action="store_true", help="print JSON, for programs")
 
     info = command("info", _info, "describe a task or part")
@@ -176,6 +177,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     for kind in ("environment", "model", "trainer", "sampler", "memory"):
         run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
+    run.add_argument(
+        "--tracker", action="append", default=[], metavar="NAME", help="follow the run with a tracker too; may be repeated"
+    )
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
@@ -210,12 +214,14 @@ def _run(options: argparse.Namespace) -> int:
 
     # The task decides on kernels and threads, which have to be set before TensorFlow is imported.
     chosen_task, seed = _resolve_task(options)  # wrong settings are reported before TensorFlow is imported, which takes seconds
-    runner = tensorflow_setup.runner(chosen_task if isinstance(chosen_task, task.Task) else None)
+    tensorflow_setup.import_runs(chosen_task if isinstance(chosen_task, task.Task) else None)
+    from agentlab.runs import resuming, running
+
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
-            runner.warn_of_differences(options.config)
+            resuming.warn_of_differences(options.config)
         files = {"run_dir": options.run_dir, "init_from": options.init_from}
-        run = runner.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
+        run = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0
 
@@ -252,9 +258,13 @@ def _resume(options: argparse.Namespace) -> int:
     With --steps, a finished run is extended to a larger budget.
     """
     _check_positive("--steps", options.steps)
-    runner = tensorflow_setup.runner_of(options.run)
+    tensorflow_setup.import_runs_for(options.run)
+    from agentlab.runs import resuming
+
     with process.stop_on_signals() as stop, process.plain_warnings():
-        run = runner.resume(options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop))
+        run = resuming.resume(
+            options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop)
+        )
     _print_result(run)
     if run.finished_before:
         console.print_line(f"It was finished already; nothing was changed. --steps with more than {run.task.steps} extends it.")
@@ -264,15 +274,16 @@ def _resume(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
     _check_positive("--episodes", options.episodes)
-    runner = tensorflow_setup.runner_of(options.run)
+    tensorflow_setup.import_runs_for(options.run)
+    from agentlab.runs import composition, loading
+    from agentlab.runs.trackers.progress import Progress
+
     with process.plain_warnings():
-        evaluated_task, seed, agent = runner.load_run(options.run, options.step, trust=options.trust)
-        from agentlab.runs import composition
-        from agentlab.runs.progress import Progress
+        evaluated_task, seed, agent = loading.load_run(options.run, options.step, trust=options.trust)
 
         # Evaluated like at the end of the run, over other episodes with another seed.
         seed = seed if options.seed is None else options.seed
-        judge = composition.build_evaluator(evaluated_task, seed, agent, options.episodes, Progress(0).evaluation)
+        judge = composition.build_evaluator(evaluated_task, seed, agent, options.episodes, Progress().evaluation)
         try:
             result = judge.run()
         finally:
@@ -289,7 +300,7 @@ def _play(options: argparse.Namespace) -> int:
     if options.video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    tensorflow_setup.runner_of(options.run)
+    tensorflow_setup.import_runs_for(options.run)
     from agentlab.program import play
 
     with process.plain_warnings():
@@ -303,7 +314,7 @@ def _sample(options: argparse.Namespace) -> int:
     """Writes text with a run's agent: it acts in `echo`, where the next observation is its last action."""
     _check_positive("--length", options.length)
     _check_positive("--num", options.num)
-    tensorflow_setup.runner_of(options.run)
+    tensorflow_setup.import_runs_for(options.run)
     from agentlab.program import sample
 
     narrowed = {"top_k": options.top_k, "top_p": options.top_p}
@@ -335,7 +346,8 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
     plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
-    for changes in ({**swaps, **plain}, configuration.dotted(options.set)):
+    trackers = {name.rpartition(":")[2]: {"name": name} for name in options.tracker}
+    for changes in ({**swaps, **plain, **({"trackers": trackers} if trackers else {})}, configuration.dotted(options.set)):
         tree = configuration.merged(tree, changes)
     return tree
 

@@ -91,8 +91,10 @@ def _described(offer: plugins.Offer) -> str:
     if definition is None:
         return head
     text = definition.text.split("\nAttributes:")[0].split("\nArgs:")[0].strip()
-    lines = [_setting(field) for field in definition.fields]
-    return f"{head}\n\n{text}" + ("\n\nsettings\n" + "\n".join(lines) if lines else "")
+    sections = {"settings": [_setting(field) for field in definition.fields]}
+    if offer.kind == "trainer":  # for which a task's `models` may have a model each; the first one acts
+        sections["networks"] = [f"  {name}" for name in definition.keys_of("networks")]
+    return f"{head}\n\n{text}" + "".join(f"\n\n{title}\n" + "\n".join(lines) for title, lines in sections.items() if lines)
 
 
 def _setting(field: source_text.Field) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from agentlab import errors, seeds
 from agentlab.checks import limits, scalars
 from agentlab.checks.timesteps import EnvironmentCheck
-from agentlab.environment import Environment
 from agentlab.foreign.guard import Guarded
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.acting import HostPolicyActor
@@ -21,9 +20,8 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.registry import plugins
-from agentlab.runs.composition import build_environment, evaluation_environment
-from agentlab.runs.runner import load_run
+from agentlab.runs.composition import build_environment, evaluation_environment, part_class
+from agentlab.runs.loading import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
 from agentlab.task import Task
@@ -86,8 +84,7 @@ def _check_drawable(task: Task, instead: str) -> None:
     """
     part = evaluation_environment(task)
     name = part.name
-    cls = plugins.load("environment", part.reference)
-    if not (isinstance(cls, type) and issubclass(cls, Environment)):
+    if part_class("environment", part).on_device:
         raise errors.UsageError(
             f"Environment {name!r} has no pictures to show; play needs a run that is evaluated in a Gymnasium environment."
             f"{instead}"

@@ -63,7 +63,7 @@ def check(options: argparse.Namespace) -> int:
     from agentlab.testing.checks import waiting
 
     with waiting.show_status("  importing TensorFlow"):
-        tensorflow_setup.runner()
+        tensorflow_setup.import_runs()
         from agentlab.testing.checks import report
 
     return report.check(options.name, settings, debug=options.debug, kind=options.kind)

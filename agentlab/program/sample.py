@@ -12,7 +12,7 @@ from agentlab import errors, settings
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
 from agentlab.loop.text_generation import Writer, execution_for
-from agentlab.runs.runner import load_run
+from agentlab.runs.loading import load_run
 from agentlab.sampler import Temperature
 
 

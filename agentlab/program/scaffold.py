@@ -53,6 +53,7 @@ def _template_of_part(kind: str, usage: str = "") -> Template:
 _PARTS_WITH_USAGE = {
     "environment": "$ agentlab run dqn --environment my-plugin --set environment.length=9",
     "memory": "$ agentlab run dqn-cartpole --memory my-plugin --set memory.size=256",
+    "tracker": "$ agentlab run dqn-cartpole --tracker my-plugin --set trackers.my-plugin.metric=return_mean",
     "trainer": "$ agentlab run classifier-digits-reward --trainer my-plugin --sampler temperature --memory latest",
 }
 

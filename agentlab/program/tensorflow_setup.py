@@ -19,27 +19,26 @@ if TYPE_CHECKING:
     from agentlab.task import Task
 
 
-def runner(task: Task | None = None) -> Any:
-    """Imports and returns the runner, and so TensorFlow, with the kernels and threads that a task wants."""
+def import_runs(task: Task | None = None) -> None:
+    """Imports what runs tasks, and so TensorFlow, with the kernels and threads that a task wants."""
     if task is not None:
         os.environ.setdefault(machine.ONEDNN, str(int(task.onednn)))
     if os.path.expanduser("~") == "~":  # noqa: PTH111 - there is no home, for which pathlib raises
         os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118 - else it makes one named "~" here
     with quietly():
-        from agentlab.runs import runner
+        from agentlab.runs import resuming  # noqa: F401 - and with it the rest
         from agentlab.tensors import execution
     if task is not None:
         execution.use_threads(task.threads)
-    return runner
 
 
-def runner_of(directory: str) -> Any:
-    """Imports and returns the runner as a run's task wants it; errors in the run's files are reported when they are read."""
+def import_runs_for(directory: str) -> None:
+    """As `import_runs`, as a run's task wants it; errors in the run's files are reported when they are read."""
     from agentlab.configuration import read_run_config
 
     limits.check_path(directory)
     config = pathlib.Path(directory) / "config.json"
-    return runner(read_run_config(config, trust=True)[0] if config.is_file() else None)  # for its threads and kernels only
+    import_runs(read_run_config(config, trust=True)[0] if config.is_file() else None)  # for its threads and kernels only
 
 
 @contextlib.contextmanager

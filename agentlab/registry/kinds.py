@@ -62,6 +62,7 @@ KINDS = {
         Kind("trainer", "trainers", ("agentlab.trainer.Trainer",), ("agentlab.testing.trainer.TrainerTests",)),
         Kind("sampler", "samplers", ("agentlab.sampler.Sampler",), ("agentlab.testing.sampler.SamplerTests",)),
         Kind("memory", "memories", ("agentlab.memory.Memory",), ("agentlab.testing.memory.MemoryTests",)),
+        Kind("tracker", "trackers", ("agentlab.tracker.Tracker",), ("agentlab.testing.tracker.TrackerTests",)),
     )
 }
 

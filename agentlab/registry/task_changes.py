@@ -9,7 +9,7 @@ from agentlab import configuration, errors
 from agentlab import task as tasks
 from agentlab.registry import plugins
 from agentlab.system import source_text
-from agentlab.task import PART_KINDS, Part, Task
+from agentlab.task import Part, Task
 
 
 def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None = None) -> Task:
@@ -60,19 +60,21 @@ def qualified(task: Task, name: str, changes: dict[str, Any]) -> list[str]:
 def _parts(task: Task, changes: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Returns where each part of the changed task stands, its kind and its name."""
     # The parts of the task, the evaluation's own among them.
-    parts: dict[str, Part | None] = {kind: getattr(task, kind) for kind in PART_KINDS}
-    parts |= {f"evaluation.{kind}": getattr(task.evaluation, kind) for kind in ("environment", "sampler")}
+    parts: dict[str, tuple[str, Part | None]] = {
+        "evaluation.environment": ("environment", None),
+        **{path: (kind, part) for path, kind, part in tasks.parts_of(task)},
+    }
     names = []
 
     # Where the changes name another part, that one counts.
-    for path, part in parts.items():
+    for path, (kind, part) in parts.items():
         change: Any = changes
         for key in path.split("."):
             change = change.get(key) if isinstance(change, dict) else None
         name = change.get("name") if isinstance(change, dict) else None
         name = name if isinstance(name, str) else part.name if part is not None else None
         if name is not None:
-            names.append((path, path.rpartition(".")[2], name))
+            names.append((path, kind, name))
     return names
 
 

@@ -1,84 +1,196 @@
-"""Resuming: the commands that resume or use a run, for messages: each works when it is typed."""
+"""Resumes a run, from its directory to its end."""
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
-import shlex
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
+import attrs
 import keras
 
-from agentlab import configuration, errors, settings
-from agentlab.checks import limits
-from agentlab.registry import environment_objects, plugins
-from agentlab.runs.composition import check_imports, evaluation_environment
-from agentlab.runs.model_building import MOST_WEIGHTS_OF_FILE
-from agentlab.runs.run_directory import CONFIG
-from agentlab.system import files
+from agentlab import configuration, errors
+from agentlab.checks import scalars
+from agentlab.foreign.part_faults import parts_guarded
+from agentlab.model import ModelBuilder
+from agentlab.runs import commands
+from agentlab.runs.checkpoints import Checkpoint, Checkpoints
+from agentlab.runs.checkpoints.choice import check_agent, check_whole, newest
+from agentlab.runs.loading import agent_of, unfit
+from agentlab.runs.model_building import weights_within
+from agentlab.runs.run import Run
+from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config
+from agentlab.runs.run_directory import CONFIG, RESULT, Result, RunDirectory
+from agentlab.runs.running import never
+from agentlab.runs.session import Session
+from agentlab.runs.trackers.following import build_following
+from agentlab.runs.training import Training
+from agentlab.system import files, machine
+from agentlab.system.files import UnreadableError
 from agentlab.task import Task
-from agentlab.tensors import model_footprint
+from agentlab.tracker import Metrics, Tracker
 
 
-def command(
-    name: str, path: str | os.PathLike[str], task: Task, model: keras.Model | None = None, own_model: bool = False
-) -> str:
-    """Returns the command `name` for a run: `agentlab resume RUN`, with the options that this run needs.
+@parts_guarded()
+def resume(
+    run_dir: str | os.PathLike[str],
+    *,
+    steps: int | None = None,
+    model: keras.Model | ModelBuilder | None = None,
+    objects: dict[str, Any] | None = None,
+    trust: bool = False,
+    quiet: bool = True,
+    stop: Callable[[], bool] = never,
+    trackers: Iterable[Tracker] = (),
+    on_report: Callable[[Metrics], object] | None = None,
+) -> Run:
+    """Resumes a run from its newest complete checkpoint, bit for bit as if it had never ended.
 
-    Where the run has objects of the user's own, which only Python can give again, it is a call: `agentlab.resume(...)`.
+    A run that is finished is returned as it is, `finished_before` being true, unless the budget grows; nothing is written.
 
     Args:
-        name: "resume" or "evaluate".
-        path: of the run's directory.
-        task: of the run, with its objects or placeholders of them.
-        model: of the run, if it is built.
-        own_model: whether the model is the user's own.
+        run_dir: of the run; nobody else may be running it.
+        steps: a larger budget, to extend the run; its own by default.
+        model: the Keras model of your own that the run was begun with.
+        objects: other objects that the run was started with, made again, as nested tables: `{"trainer": {"optimizer": ...}}`.
+        trust: whether its config.json may have modules imported that no installed package registers environments from, and ask
+            for what only a user may ask for.
+        quiet: show no progress.
+        stop: as of `run`.
+        trackers: as of `run`; those that the task names follow the run again anyway.
+        on_report: as of `run`.
+
+    Raises:
+        UsageError: the directory holds no run, another process holds it, or the run's parts are no longer available.
+        CheckpointFault: there are checkpoints, but all of them are damaged.
+        AgentlabError: as by `run`.
     """
-    trust = needs_trust(task, None if own_model else model)
-    held_objects = bool(settings.former_object(task.as_data()))
-    id = task.environment.settings.get("id")
-    own_environment = isinstance(id, str) and id.startswith(environment_objects.NAMESPACE)  # known in this process alone
-    if name == "resume" and (own_model or held_objects or own_environment):
-        arguments = [repr(os.fspath(path)), *(["model=..."] if own_model else []), *(["objects=..."] if held_objects else [])]
-        return f"agentlab.resume({', '.join([*arguments, *(['trust=True'] if trust else [])])})"
-
-    # Words as a shell reads them.
-    words = ["agentlab", name, *plain_words(path), *(["--trust"] if trust else [])]
-    for file in plugin_files(task):
-        words += ["--plugin", shlex.quote(file)]
-    return " ".join(words)
-
-
-def plain_words(path: str | os.PathLike[str]) -> list[str]:
-    """Returns a path as a shell takes it: quoted where it has to be, and not like an option."""
-    text = os.fspath(path)
-    return [shlex.quote(os.path.join(".", text) if text.startswith("-") else text)]  # noqa: PTH118 - pathlib drops the dot
-
-
-def command_of(name: str, path: pathlib.Path) -> str:
-    """Returns `command` for the run in a directory, as far as its config.json can be read."""
+    path = pathlib.Path(run_dir)
+    config = read_config(open_run(path), path, trust)  # errors are reported before anything is locked or written
+    task = _extended(config.task, steps, path)
+    if (
+        steps is None
+        and (run := _finished_before(path, configuration.with_objects(task, objects or {}), config, model)) is not None
+    ):
+        return run
+    directory = RunDirectory.open(path)
     try:
-        task = configuration.task_and_seed(files.read_json(path / CONFIG), path / CONFIG)[0]
-        return command(name, path, task)
-    except (errors.AgentlabError, files.UnreadableError):
-        return " ".join(["agentlab", name, *plain_words(path)])
+        config = read_config(directory.folder, path, trust)
+        task = configuration.with_objects(_extended(config.task, steps, path), objects or {})
+        if (run := _finished_before(path, task, config, model)) is not None:
+            directory.close()
+            return run
+        directory.checkpoints.sweep()
+        checkpoint = newest(directory.checkpoints, lambda checkpoint: check_whole(checkpoint, directory.metrics_bytes))
+        if checkpoint is not None and checkpoint.step > task.total_steps:
+            raise errors.UsageError(
+                f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
+                f"one by --steps {checkpoint.step}."
+            )
+        if checkpoint is None:
+            _check_beginning(directory)
+        _warn_of_differences(config.data, "the run was begun")
+        following = build_following(task, trackers, quiet, on_report)
+        with weights_within(_num_weights(checkpoint) if checkpoint else None):
+            session = Session(task, config.seed, model, stop, following.progress.evaluation)
+    except UnreadableError as error:
+        directory.close()
+        raise unfit(checkpoint, error) from error
+    except BaseException:
+        directory.close()
+        raise
+    return Training(session, directory, following, lambda: _continue(session, directory, checkpoint, config)).run_to_end()
 
 
-def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
-    """Returns whether a run's config.json asks for what only a user may ask for: by the checks of those who read it."""
-    asked = configuration.of_file(task)
+def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:
+    """Returns the task with a budget of so many steps.
+
+    Raises:
+        UsageError: that is less than its own.
+    """
+    if steps is None:
+        return task
+    steps = scalars.whole(steps, "--steps", 1)
+    if steps < task.steps:
+        raise errors.UsageError(
+            f"--steps is {steps:,}, less than the run's budget of {task.steps:,}, which can only grow. Leave --steps out to "
+            f"finish the run; '{commands.command('evaluate', path, task)}' evaluates what it has learned so far."
+        )
+    return attrs.evolve(task, steps=steps)
+
+
+def _finished_before(path: pathlib.Path, task: Task, config: RunConfig, model: keras.Model | ModelBuilder | None) -> Run | None:
+    """Returns the run if its result.json is of the whole budget of `task`, or of a goal that was reached; else None."""
     try:
-        limits.check_asked(asked.as_data(), CONFIG)
-        for part in (asked.environment, evaluation_environment(asked)):
-            check_imports(plugins.load("environment", part.reference), part)
-        if model is not None and asked.model.from_file:
-            model_footprint.check(model, 1, "model", of_file=True)
-    except errors.UsageError:
-        return True
-    return model is not None and bool(asked.model.from_file) and model.count_params() > MOST_WEIGHTS_OF_FILE
+        result = cast("Result", files.read_json(path / RESULT))
+    except UnreadableError:  # missing, or damaged: it is made again
+        return None
+    goal, best = config.task.evaluation.stop_return, result.get("best")
+    solved = goal is not None and isinstance(best, dict) and _number(best, "return_mean") >= goal
+    if _number(result, "steps") < task.total_steps and not (solved and task.steps == config.task.steps):
+        return None
+    checkpoint = newest(Checkpoints(path / "checkpoints"), check_agent)
+    if checkpoint is None:
+        return None
+    return Run(task, config.seed, path, agent_of(task, config, checkpoint, model), result, finished_before=True)
 
 
-def plugin_files(task: Task) -> list[str]:
-    """Returns the single files that the task's parts are of, each once."""
-    parts = configuration.parts_of(task)
-    files = [plugins.file_of(configuration.kind_of(path), part.reference) for path, part in parts.items()]
-    return list(dict.fromkeys(filter(None, files)))
+def _number(table: Mapping[str, Any], name: str) -> float:
+    """Returns a number in a file's table, or minus infinity without one."""
+    value = table.get(name)
+    return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]
+
+
+def _num_weights(checkpoint: Checkpoint) -> int:
+    return checkpoint.file("agent").num_weights()
+
+
+def warn_of_differences(config: str) -> None:
+    """Warns if this machine, its versions or threads are not those that a run's config.json records."""
+    _warn_of_differences(configuration.read_run_config(pathlib.Path(config), trust=True)[2], "that run was begun")
+
+
+def _warn_of_differences(facts: dict[str, Any], when: str) -> None:
+    differences = machine.differences(facts)
+    if differences:
+        warnings.warn(
+            f"Something has changed since {when}, so numbers may differ in their last bits: {'; '.join(differences)}.",
+            errors.RunWarning,
+            stacklevel=3,
+        )
+
+
+def _check_beginning(directory: RunDirectory) -> None:
+    """Warns, where there is no checkpoint, that the run starts again, and of metrics that are lost by that.
+
+    Raises:
+        CheckpointFault: the run had ended.
+    """
+    path = directory.path
+    if directory.folder.has(RESULT):
+        raise errors.CheckpointFault(
+            f"{str(path)!r} is a finished run without checkpoints. Restore them from a copy, or "
+            f"remove its {RESULT} as well to start again."
+        )
+    lost = ", and the metrics it had are overwritten" if directory.metrics_bytes else ""
+    warnings.warn(f"{str(path)!r} holds no checkpoint: the run starts again at step 0{lost}.", errors.RunWarning, stacklevel=3)
+
+
+def _continue(session: Session, directory: RunDirectory, checkpoint: Checkpoint | None, config: RunConfig) -> None:
+    if session.agent.spec.as_data() != config.spec.as_data():
+        raise errors.UsageError(
+            f"The environment {session.agent.spec.name!r} has changed since the run began: its spec is not the one in "
+            f"{CONFIG}. Restore the environment or its data."
+        )
+    begun_on = {name: config.data.get(name) for name in machine.facts()} if checkpoint is not None else {}
+    directory.write_config(config_bytes({**session.config(config.inexact), **begun_on}))
+    try:
+        session.resume(checkpoint, config.inexact, config.data)
+    except UnreadableError as error:
+        raise unfit(checkpoint, error) from error
+    finally:
+        if checkpoint is not None:
+            checkpoint.close()

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from agentlab import configuration, errors
+from agentlab import task as tasks
 from agentlab.checks import limits
 from agentlab.registry import plugins
 from agentlab.runs.run_directory import CONFIG, is_blank
@@ -97,8 +98,7 @@ def version_1_of(data: dict[str, Any]) -> str:
 
 def _check_packages(task: Task, file: pathlib.Path) -> None:
     """Raises UsageError if a part that has no package, as in older configs, is offered by several that are installed."""
-    for path, part in configuration.parts_of(task).items():
-        kind = configuration.kind_of(path)
+    for _, kind, part in tasks.parts_of(task):
         offers = plugins.candidates(kind, part.reference) if ":" not in part.reference else []
         if len(offers) > 1:
             packages = [offer.package for offer in offers]

@@ -9,11 +9,10 @@ import os
 import pathlib
 import shlex
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from agentlab import errors
 from agentlab.runs.checkpoints import Checkpoints
-from agentlab.runs.event_file import EventFile
 from agentlab.system import files
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.system.folder import Folder
@@ -65,7 +64,7 @@ class RunDirectory:
     Args:
         folder: the directory.
         lock: of the directory.
-        metrics_bytes: the length of its metrics.jsonl.
+        metrics_bytes: the length that its metrics.jsonl had when it was opened.
     """
 
     def __init__(self, folder: Folder, lock: DirectoryLock, metrics_bytes: int = 0) -> None:
@@ -73,10 +72,7 @@ class RunDirectory:
         self.checkpoints = Checkpoints(folder.path / CHECKPOINTS, folder)
         self._lock = lock
         self._is_new = False
-        self._metrics: BinaryIO | None = None
-        self._metrics_bytes = metrics_bytes
-        self._events: EventFile | None = None
-        self._first_step = 0
+        self.metrics_bytes = metrics_bytes
         self.advise(f"agentlab resume {shlex.quote(str(folder.path))}")
 
     def advise(self, command: str) -> None:
@@ -151,7 +147,8 @@ class RunDirectory:
         self._is_new = True
         try:
             self.write_config(config)
-            self.rewind(0, 0)
+            with self.writing(METRICS):
+                self.folder.replace(METRICS, []).close()
         except BaseException:
             self.discard()
             raise
@@ -165,62 +162,21 @@ class RunDirectory:
 
     def write_config(self, config: bytes) -> None:
         """Writes config.json, all that it takes to run the task again."""
-        with self._writing(CONFIG):
+        with self.writing(CONFIG):
             self.folder.replace(CONFIG, [config]).close()
-
-    def write_metrics(self, line: dict[str, Any]) -> None:
-        """Appends one report's metrics to metrics.jsonl and TensorBoard's events; null stands for what is not finite."""
-        with self._writing(METRICS):
-            written = files.json_bytes(files.with_nulls(line), "a line of metrics", indent=None)
-            metrics = self._opened_metrics()
-            metrics.write(written)
-            metrics.flush()
-        with self._writing(EVENTS):
-            if self._events is None:
-                self._events = EventFile(self.folder.make_folder(EVENTS), self._first_step)
-            self._events.write(line["step"], line)
-
-    def sync_metrics(self) -> None:
-        """Puts on disk what metrics.jsonl holds by now; another thread may be writing to it."""
-        with self._writing(METRICS):
-            os.fsync(self._opened_metrics().fileno())
-
-    def rewind(self, metrics_bytes: int, step: int) -> None:
-        """Forgets the metrics after the first `metrics_bytes`, which `step` was reached with."""
-        with self._writing(METRICS):
-            before, self._metrics = self._metrics, self._shortened(metrics_bytes)
-            if before is not None:
-                before.close()
-        self._first_step = step
-
-    def metrics_bytes(self) -> int:
-        """Returns the length of metrics.jsonl."""
-        return self._metrics_bytes if self._metrics is None else os.fstat(self._metrics.fileno()).st_size
 
     def write_result(self, result: Result) -> None:
         """Writes result.json; null stands for what is not finite."""
-        with self._writing(RESULT):
+        with self.writing(RESULT):
             self.folder.replace(RESULT, [files.json_bytes(files.with_nulls(result), RESULT)]).close()
 
     def close(self) -> None:
-        """Closes the files that are still open, and lets others have the directory."""
-        for file in (self._metrics, self._events):
-            with contextlib.suppress(OSError):  # a full disk was reported when it was written to
-                if file is not None:
-                    file.close()
+        """Releases the directory for others."""
         self._lock.release()
 
-    def _opened_metrics(self) -> BinaryIO:
-        if self._metrics is None:
-            self._metrics = self._shortened(self._metrics_bytes)
-        return self._metrics
-
-    def _shortened(self, length: int) -> BinaryIO:
-        """Returns a new metrics.jsonl, open at its end, with the first bytes of the one there is."""
-        return self.folder.replace(METRICS, _beginning(self.folder, length))
-
     @contextlib.contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
+    def writing(self, name: str) -> Iterator[None]:
+        """Turns errors in writing a run's file into a WriteFault, with the command that resumes the run."""
         try:
             yield
         except (OSError, UnreadableError, UnwritableError) as error:
@@ -299,11 +255,11 @@ def _length_of_metrics(folder: Folder) -> int:
         return os.fstat(opened.fileno()).st_size
 
 
-def _beginning(folder: Folder, length: int) -> Iterator[bytes]:
-    """Yields the first bytes of a run's metrics."""
+def first_bytes(folder: Folder, name: str, length: int) -> Iterator[bytes]:
+    """Yields the first bytes of a file in a folder."""
     if not length:
         return
-    with folder.open_file(METRICS) as opened:
+    with folder.open_file(name) as opened:
         while length and (piece := opened.read(min(COPY_BYTES, length))):
             length -= len(piece)
             yield piece

@@ -3,78 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import pathlib
-import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-import attrs
 import keras
 
 from agentlab import errors
-from agentlab.environment import DeviceEnvironment
 from agentlab.foreign.part_faults import parts_guarded
-from agentlab.loop.agent import Agent
-from agentlab.loop.device_gear import DeviceGear
-from agentlab.loop.gear import Gear
-from agentlab.loop.host.gear import HostGear
+from agentlab.loop.evaluation import Show
 from agentlab.model import ModelBuilder
-from agentlab.runs import resuming, snapshot
-from agentlab.runs.background_saving import Committer
-from agentlab.runs.checkpoints import Checkpoint
-from agentlab.runs.composition import (
-    build_agent,
-    build_evaluator,
-    build_training_environment,
-    choose_gear,
-    close_environment,
-    on_host,
-    with_packages,
-)
-from agentlab.runs.endless import EndlessEpisodes
-from agentlab.runs.finite_checks import check_learning
-from agentlab.runs.init_from import InitialWeights
-from agentlab.runs.progress import Progress
-from agentlab.runs.run_directory import Best, Result, RunDirectory
-from agentlab.spec import leaves_of
-from agentlab.system import free_memory, machine
+from agentlab.runs import commands
+from agentlab.runs.assembly import assemble
+from agentlab.runs.checkpoints import Checkpoint, snapshot
+from agentlab.runs.checkpoints.committer import Committer
+from agentlab.runs.checkpoints.initial_weights import InitialWeights
+from agentlab.runs.composition import with_packages
+from agentlab.runs.finite_checks import check_learning, check_unlimited_actions
+from agentlab.runs.reporter import Reporter
+from agentlab.runs.run import Run
+from agentlab.runs.run_directory import Result, RunDirectory
+from agentlab.runs.saving import RunFiles, Saving, tracker_states, with_newest
+from agentlab.runs.timetable import Slices, Timetable, rate_limited
+from agentlab.runs.trackers.metrics_file import MetricsFile
+from agentlab.runs.trackers.several import Trackers
+from agentlab.system import machine
 from agentlab.system.processes.clock import Clock
 from agentlab.task import Task
-
-SLICE_SECONDS = 0.5  # after which the loop looks whether it is to stop
-FIRST_SLICE = 16  # turns, before it is known how long one takes
+from agentlab.tracker import Media, Metrics, RunControl, TrackedRun
 
 
-@attrs.frozen
-class Run:
-    """A finished run.
-
-    Attributes:
-        task: as it was run, changes included.
-        seed: of all its randomness.
-        directory: holds its files.
-        agent: trained.
-        result: the content of result.json.
-        finished_before: whether it had been finished already, so that nothing was trained, evaluated or written now.
-    """
-
-    task: Task
-    seed: int
-    directory: pathlib.Path
-    agent: Agent
-    result: Result
-    finished_before: bool = False
-
-    @property
-    def model(self) -> keras.Model:
-        """The trained model."""
-        return self.agent.model
-
-
-class Session:
-    """Builds a run's parts, takes the loop through its budget, reports, evaluates and commits checkpoints.
+class Session(RunControl):
+    """Runs the loop through a run's budget: reports, evaluates and commits checkpoints.
 
     A checkpoint is taken before any work due at its step, such as a report; resuming does that work first. So a
     run that was continued, even to a larger budget, leaves the same files as one that never ended.
@@ -83,9 +43,12 @@ class Session:
         task: what to run.
         seed: determines all randomness.
         model: a Keras model of the user's own instead of the task's.
-        quiet: show no progress.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
+        show: called after each step of an evaluation, see `Evaluator`.
         weights: that the run begins with; None for those that its models draw.
+
+    Attributes:
+        agent: under training.
     """
 
     def __init__(
@@ -93,54 +56,27 @@ class Session:
         task: Task,
         seed: int,
         model: keras.Model | ModelBuilder | None,
-        quiet: bool,
         stop: Callable[[], bool],
+        show: Show = lambda *_: None,
         weights: InitialWeights | None = None,
     ) -> None:
         self._clock = Clock()
-        self._task = task
-        self._seed = seed
+        self._task, self._seed, self._weights = task, seed, weights
         self._stop = stop
-        self._own_model = model is not None
-        self._weights = weights
-        self._progress = Progress(task.total_steps, quiet)
+        self._has_own_model = model is not None
         with self._clock.phase("build"):
-            self._build(model)
-        self._endless = EndlessEpisodes(self.agent.spec, task.num_environments)
-        self._total = task.total_steps
+            self._assembly = assemble(task, seed, model, weights, show)
+        self.agent = self._assembly.agent
+
+        # What is due when, what is kept, and what is reported.
+        self._timetable = Timetable(task)
+        self._slices = Slices()
+        self._saving = Saving()
+        self._reporter = Reporter(self._assembly, self._clock)
         self._step = 0
-        self._best: Best | None = None  # step and mean return of the best evaluation during training
-        self._ending = False  # by `end_here`
-        self._exact = True  # bit for bit what one session would have reached
-        self._machine = machine.facts()
-        self._slice = FIRST_SLICE
-        self._reported = 0.0, 0  # training seconds and step at the last report
-
-    def _build(self, model: keras.Model | ModelBuilder | None) -> None:
-        """Makes the environments, the agent, and what runs and judges it."""
-        task, seed, free = self._task, self._seed, free_memory.free_bytes()
-        with contextlib.ExitStack() as failing:  # what was made is closed again if the rest can't be
-            environment = build_training_environment(task)
-            failing.callback(close_environment, environment)
-            gear = choose_gear(task, environment)
-            spec, weights = environment.spec, self._weights
-            prepare = (lambda models: weights.assign(models, spec)) if weights is not None else (lambda _: None)
-            self.agent = build_agent(task, seed, spec, model, gear, prepare)
-            self._gear: Gear
-            if isinstance(environment, DeviceEnvironment) and gear == "device":
-                self._gear = DeviceGear(self.agent, environment, seed)
-            else:
-                self._gear = HostGear(self.agent, on_host(environment, task.num_environments), seed)
-            snapshot.check_room(self.agent, task.total_steps, free)
-            self._evaluator = build_evaluator(task, seed, self.agent, show=self._progress.evaluation)
-            failing.pop_all()
-
-    @parts_guarded()
-    def begin(self, directory: RunDirectory, inexact: str) -> None:
-        """Starts the run at step 0 in a new directory; `inexact` is the result of `Gear.inexact`, and causes a warning."""
-        self._start(directory, inexact, 0)
-        if self._weights is not None:  # they are in no config, so that from now on the run has to be resumed from a checkpoint
-            self._save()
+        self._is_ending = False  # by `finish`
+        self._changes: list[tuple[str, float]] = []  # live settings to change before the next step
+        self._result: Result | None = None
 
     def config(self, inexact: str) -> dict[str, Any]:
         """Returns the contents of config.json: all that is needed to run the task again or use its agent, and the machine.
@@ -150,32 +86,52 @@ class Session:
         """
         task = with_packages(self._task).as_data()
         own = {"task": task, "seed": self._seed, "spec": self.agent.spec.as_data(), "inexact": inexact}
-        return {**own, **({"init_from": str(self._weights.path)} if self._weights else {}), **self._machine}
-
-    def _start(self, directory: RunDirectory, inexact: str, step: int) -> None:
-        if inexact:
-            warnings.warn(
-                f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
-                "When resumed, it continues from its checkpoint with new episodes.",
-                errors.RunWarning,
-                stacklevel=5,
-            )
-        self._directory, self._inexact = directory, inexact
-        self._progress.start(step)
-        self._endless.begin(step)
-        with self._clock.phase("compile"):
-            self._gear.start()
+        return {**own, **({"init_from": str(self._weights.path)} if self._weights else {}), **machine.facts()}
 
     def inexact(self) -> str:
         """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
         with self._clock.phase("build"):
-            return self._gear.inexact()
+            return self._assembly.gear.inexact()
 
-    def resume(self, directory: RunDirectory, checkpoint: Checkpoint | None, inexact: str, begun_on: dict[str, Any]) -> None:
+    def lines(
+        self, directory: RunDirectory, trackers: Trackers, metrics: MetricsFile, start: Callable[[], None]
+    ) -> Generator[Metrics, None, Run]:
+        """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
+        committer = Committer(directory, self._task.checkpoints_kept, sync=metrics.sync)
+        self._files = RunFiles(directory, trackers, committer)
+        directory.advise(commands.command("resume", directory.path, self._task, self.agent.model, self._has_own_model))
+        with contextlib.ExitStack() as leaving:
+            leaving.callback(directory.close)
+            leaving.callback(self._assembly.close)
+            leaving.callback(lambda: self._files.close(self._result))
+            try:
+                with parts_guarded():
+                    start()
+                    yield from self._train()
+                    return self._evaluated()
+            except GeneratorExit:  # the caller stops reading lines: what was learned is saved
+                self._save_aside()
+                raise
+            except errors.UnfitCheckpoint:  # the newest one: there is nothing more to say
+                raise
+            except errors.AgentlabError as error:
+                with_newest(error, committer)
+                raise
+
+    # How it starts.
+
+    @parts_guarded()
+    def begin(self, inexact: str) -> None:
+        """Starts the run at step 0; `inexact` is the result of `Gear.inexact`, and causes a warning."""
+        self._start(inexact)
+        self._begin_tracking({})
+        if self._weights is not None:  # no config has them, so from now on the run has to be resumed from a checkpoint
+            self._save()
+
+    def resume(self, checkpoint: Checkpoint | None, inexact: str, begun_on: dict[str, Any]) -> None:
         """Starts the run where a verified checkpoint was taken; None is the beginning.
 
         Args:
-            directory: of the run.
             checkpoint: one of its own.
             inexact: as of `begin`, when the run was begun.
             begun_on: facts of the machine on which the run began.
@@ -184,15 +140,19 @@ class Session:
             UnreadableError: the checkpoint is not one of this run.
         """
         if checkpoint is None:
-            self.begin(directory, inexact)
-            directory.rewind(0, 0)
+            self.begin(inexact)
             return
-        self._start(directory, inexact, checkpoint.step)
-        snapshot.put(checkpoint, self.agent, self._gear)
+
+        # The state follows the start, which compiles the loop and builds its variables.
+        self._start(inexact)
+        gear = self._assembly.gear
+        snapshot.put(checkpoint, self.agent, gear)
         self._step = checkpoint.step
-        self._committer = Committer(directory, self._task.checkpoints_kept, self._step)
-        self._best = checkpoint.facts["best"]
-        whole = self._gear.is_whole(checkpoint.has("environment"))
+        snapshot.restore_live(self.agent, checkpoint)
+        self._files.committer.go_on_from(self._step)
+
+        # Without the environment's state, episodes begin again.
+        whole = gear.is_whole(checkpoint.has("environment"))
         if not whole and not inexact:
             warnings.warn(
                 f"The checkpoint doesn't say where the environment {self.agent.spec.name!r} was, so the run continues with new "
@@ -200,214 +160,169 @@ class Session:
                 errors.RunWarning,
                 stacklevel=4,
             )
-        self._exact = bool(checkpoint.facts["exact"]) and whole and not inexact and not machine.differences(begun_on)
+
+        # The run is exact only if the machine and the versions are the same, too.
+        self._saving.restore(checkpoint, whole and not inexact and not machine.differences(begun_on))
         self._clock.add(checkpoint.facts.get("seconds", {}))
-        self._reported = self._clock["train"], self._step
-        directory.rewind(checkpoint.facts["metrics_bytes"], self._step)
+        self._reporter.begin(self._step)
+        self._begin_tracking(tracker_states(checkpoint))
 
-    def lines(self, directory: RunDirectory, start: Callable[[], None]) -> Generator[dict[str, Any], None, Run]:
-        """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
-        self._committer = Committer(directory, self._task.checkpoints_kept)
-        directory.advise(resuming.command("resume", directory.path, self._task, self.agent.model, self._own_model))
-        with contextlib.ExitStack() as leaving:
-            leaving.callback(directory.close)
-            leaving.callback(lambda: self._committer.wait())
-            leaving.callback(self.close)
-            try:
-                with parts_guarded():
-                    start()
-                    yield from self.reports()
-                    return self.finish()
-            except GeneratorExit:  # the caller stops reading lines: what was learned is saved
-                self._save_aside()
-                raise
-            except errors.UnfitCheckpoint:  # the newest one, so that there is nothing more to say
-                raise
-            except errors.AgentlabError as error:
-                if not isinstance(error, errors.UsageError) or self._committer.newest() >= 0:
-                    error.args = (f"{str(error).rstrip('.')}. {self._committer.describe()}", *error.args[1:])
-                raise
+    def _start(self, inexact: str) -> None:
+        if inexact:
+            warnings.warn(
+                f"This run is not exactly resumable: of the environment {self.agent.spec.name!r}, {inexact}. "
+                "When resumed, it continues from its checkpoint with new episodes.",
+                errors.RunWarning,
+                stacklevel=5,
+            )
 
-    def end_here(self) -> None:
-        """Ends training at the next step at which nothing was reported, a slice further on; then it is evaluated as usual."""
-        self._ending = True
+        # Compiling counts apart from training.
+        self._inexact = inexact
+        with self._clock.phase("compile"):
+            self._assembly.gear.start()
 
-    def _save_aside(self) -> None:
-        """Commits a checkpoint of a step at which nothing was reported yet, a slice further on."""
-        if self._step < self._total:
-            self._stop = lambda: True
-            with contextlib.suppress(errors.Interrupted):
-                self._advance()
-            check_learning(self.agent, self._step)
-            self._save()
-            self._stop = lambda: False
+    def _begin_tracking(self, states: dict[str, Any]) -> None:
+        config, total = self.config(self._inexact), self._timetable.total
+        self._files.trackers.begin(TrackedRun(config, self._files.directory.path, total, self._step, states, self))
 
-    def reports(self) -> Iterator[dict[str, Any]]:
+    # What others ask of it.
+
+    def change(self, name: str, value: float) -> None:
+        number = self.agent.live.check(name, value)
+        self._changes.append((name, number))
+
+    def finish(self) -> None:
+        """Ends training one turn after what is due next; the evaluation follows as usual."""
+        self._is_ending = True
+
+    def media(self, name: str, content: Media) -> None:
+        """Hands media to the trackers."""
+        self._files.trackers.media(name, content, self._step)
+
+    # How it goes on.
+
+    def _train(self) -> Iterator[Metrics]:
         """Trains to the end of the budget; yields each line of metrics.
 
         Raises:
             AgentlabError: an environment failed, learning became non-finite, or a file can't be written.
             Interrupted: `stop` answered True.
         """
-        solved = False
+        is_solved = False
+
+        # After a resume, what was due at the checkpoint's step comes first.
         if self._step:
             line = self._settle()
             if line is not None:
-                solved = self._is_solved(line)
+                is_solved = self._is_solved(line)
                 yield line
-        while self._step < self._total and not solved:
-            if self._ending:
+
+        # Each turn of this loop ends at a step at which something is due.
+        while not self._timetable.is_end(self._step) and not is_solved:
+            self._make_changes()
+            if self._is_ending:
                 self._save_aside()
-                return
-            self._advance()
+                if not self._timetable.is_end(self._step):
+                    return
+            else:
+                self._advance()
             line = self._settle()
             if line is not None:
-                solved = self._is_solved(line)
+                is_solved = self._is_solved(line)
                 yield line
 
-    def finish(self) -> Run:
-        """Evaluates the trained agent and writes result.json."""
-        evaluation = self._evaluate("evaluation")
-        self._committer.wait()
-        result = self._result(evaluation)
-        self._directory.write_result(result)
-        return Run(self._task, self._seed, self._directory.path, self.agent, result)
-
-    def close(self) -> None:
-        """Releases the environments and ends the bar."""
-        self._progress.close()
-        self._gear.close()
-        self._evaluator.close()
+    def _make_changes(self) -> None:
+        """Makes the requested changes of live settings, and notifies the trackers of each."""
+        changes, self._changes = self._changes, []
+        for name, number in changes:
+            if self.agent.live.changed.get(name) == number:  # a change may be requested again at every report
+                continue
+            self.agent.change(name, number)
+            self._files.trackers.change({"step": self._step, "update": int(self.agent.learner.updates.numpy()), name: number})
 
     def _advance(self) -> None:
         """Trains to the next step at which something is due, in slices; or less far, if asked to stop."""
-        rows, end = self._task.num_environments, self._next_end()
+        end = self._timetable.next_end(self._step)
         while self._step < end:
-            turns = min(self._slice, math.ceil((end - self._step) / rows))
-            begin = time.monotonic()
-            self._train(turns)
-            if turns == self._slice:
-                pace = SLICE_SECONDS / max(time.monotonic() - begin, 1e-9)
-                self._slice = max(1, int(turns * min(max(pace, 0.25), 4.0)))
-            self._committer.check()
-            if self._stop() and self._step < self._total:
+            with self._slices.timed(self._timetable.turns_until(self._step, end)) as turns:
+                self._take_turns(turns)
+            self._files.tell_of_checkpoints()
+            if self._stop() and not self._timetable.is_end(self._step):
                 check_learning(self.agent, self._step)
                 raise self._interrupted()
 
-    def _train(self, turns: int) -> None:
+    def _take_turns(self, turns: int) -> None:
         step = self._step + turns * self._task.num_environments
         try:
             with self._clock.phase("train"):
-                self._gear.run(turns)
+                self._assembly.gear.run(turns)
         except (errors.EnvironmentFault, errors.UsageError):  # of the environment, or of actions that it doesn't take
-            if any(
-                leaf.limits is None for leaf in leaves_of(self.agent.spec.action).values()
-            ):  # actions that grew without bound are learning's fault
-                check_learning(self.agent, step)
+            check_unlimited_actions(self.agent, step)
             raise
         self._step = step
+
+    def _settle(self) -> Metrics | None:
+        """Does what is due at this step; returns the line of metrics, if one is."""
+        check_learning(self.agent, self._step)
+
+        # An evaluation comes before the checkpoint, which holds its result.
+        timetable, step = self._timetable, self._step
+        evaluation = self._evaluate("evaluation during training") if timetable.is_evaluation_due(step) else {}
+        is_best = self._saving.take_in(step, evaluation)
+        if is_best or timetable.is_checkpoint_due(step):
+            self._save()
+        return self._report(evaluation) if timetable.is_report_due(step) else None
+
+    def _report(self, evaluation: dict[str, Any]) -> Metrics:
+        """Hands a line of metrics to the trackers; if the caller's own function raises, a checkpoint is left."""
+        # A checkpoint is left whatever a reader of the line raises.
+        line = self._reporter.line(self._step, evaluation)
+        try:
+            self._files.trackers.line(line)
+        except errors.WriteFault:
+            raise
+        except BaseException:
+            self._save_aside()
+            raise
+        return line
+
+    def _is_solved(self, line: Metrics) -> bool:
+        goal, reached = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
+        return goal is not None and reached is not None and reached >= goal
 
     def _evaluate(self, stream: str) -> dict[str, Any]:
         try:
             with self._clock.phase("evaluate"):
-                return self._evaluator.run(stream, _now_and_then(self._stop))
+                return self._assembly.evaluator.run(stream, rate_limited(self._stop))
         except errors.Interrupted as error:
             raise self._interrupted() from error
 
-    def _interrupted(self) -> errors.Interrupted:
-        """Commits a checkpoint of this step, and returns what tells of it."""
-        self._save()
-        return errors.Interrupted(f"Interrupted at step {self._step:,} of {self._total:,}.")
-
-    def _next_end(self) -> int:
-        """Returns the next step at which something is due."""
-        task, step, rows = self._task, self._step, self._task.num_environments
-        periods = (task.report_period, task.evaluation.period, self._checkpoint_period())
-        ends = [self._total, *((step // period + 1) * period for period in periods if period)]
-        return math.ceil(min(ends) / rows) * rows
-
-    def _checkpoint_period(self) -> int:
-        chosen = self._task.checkpoint_period
-        return math.ceil(self._total / 10) if chosen is None else chosen
-
-    def _settle(self) -> dict[str, Any] | None:
-        """Does what is due at this step; returns the line of metrics, if one is."""
-        check_learning(self.agent, self._step)
-        period = self._task.evaluation.period
-        evaluating, ending = self._is_due(period), self._step >= self._total
-        evaluation = self._evaluate("evaluation during training") if evaluating else {}
-        best = self._take_in(evaluation)
-        if best or ending or self._is_due(self._checkpoint_period()):
-            self._save()
-        if evaluating or ending or self._is_due(self._task.report_period):
-            return self._report(evaluation)
-        return None
-
-    def _is_due(self, period: int) -> bool:
-        return bool(period) and self._step // period > (self._step - self._task.num_environments) // period
-
-    def _take_in(self, evaluation: dict[str, Any]) -> bool:
-        """Returns whether an evaluation is the best of this run so far."""
-        finite = bool(evaluation) and math.isfinite(evaluation["return_mean"])
-        best = finite and (self._best is None or evaluation["return_mean"] > self._best["return_mean"])
-        if best:
-            self._best = {"step": self._step, "return_mean": float(evaluation["return_mean"])}
-        return best
-
-    def _is_solved(self, line: dict[str, Any]) -> bool:
-        goal, reached = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
-        return goal is not None and reached is not None and reached >= goal
-
-    def _report(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        learner, (seconds, step) = self.agent.learner, self._reported
-        rate = (self._step - step) / max(self._clock["train"] - seconds, 1e-9)
-        self._reported = self._clock["train"], self._step
-        line = {"step": self._step, "update": int(learner.updates.numpy()), **self._gear.report(), **learner.means.collect()}
-        line.update({f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))})
-        line.update(steps_per_second=rate, seconds=self._clock.total())
-        self._directory.write_metrics(line)
-        self._progress.chunk(line)
-        self._endless.look(self._step, int(line["episodes"] or 0))
-        return line
-
     def _save(self) -> None:
-        """Takes the present state and begins to commit it, if that wasn't done yet."""
-        if self._committer.handed_over == self._step:
-            return
-        self._committer.wait()  # so that there are never two copies
-        written, seconds = self._directory.metrics_bytes(), self._clock.as_data()
-        facts = {"metrics_bytes": written, "best": self._best, "exact": self._exact, "seconds": seconds, **self._machine}
-        groups = snapshot.take(self.agent, self._gear)
-        if self._inexact:
-            groups.pop("environment", None)  # it could not be brought back to that
-        self._committer.begin(self._step, groups, facts)
+        self._saving.save(self._files, self._assembly, self._step, self._clock, self._inexact)
 
-    def _result(self, evaluation: dict[str, Any]) -> Result:
-        result: Result = {
-            "task": self._task.name,
-            "seed": self._seed,
-            "gear": self._gear.name,
-            "execution": self.agent.execution,
-            "steps": int(self.agent.learner.steps.numpy()),
-            "updates": int(self.agent.learner.updates.numpy()),
-            "exact": self._exact,
-            "evaluation": evaluation,
-            "seconds": self._clock.as_data(),
-        }
-        if self._best:
-            result["best"] = self._best
-        return result
+    # How it ends.
 
+    def _save_aside(self) -> None:
+        """Commits a checkpoint one turn later, at a step at which nothing was reported yet."""
+        if not self._timetable.is_end(self._step):
+            self._take_turns(1)
+            check_learning(self.agent, self._step)
+            self._save()
 
-def _now_and_then(stop: Callable[[], bool]) -> Callable[[], bool]:
-    """Returns a function that calls `stop` at most once in the time of a slice."""
-    asked = time.monotonic()
+    def _interrupted(self) -> errors.Interrupted:
+        """Commits a checkpoint of this step, and returns the error that says so."""
+        self._save()
+        return errors.Interrupted(f"Interrupted at step {self._step:,} of {self._timetable.total:,}.")
 
-    def answer() -> bool:
-        nonlocal asked
-        if time.monotonic() - asked < SLICE_SECONDS:
-            return False
-        asked = time.monotonic()
-        return stop()
+    def _evaluated(self) -> Run:
+        """Evaluates the trained agent and writes result.json."""
+        evaluation = self._evaluate("evaluation")
+        self._files.committer.wait()
+        result = self._reporter.result(self._task, self._seed, self._saving, evaluation)
+        self._files.directory.write_result(result)
+        self._result = result
+        return Run(self._task, self._seed, self._files.directory.path, self.agent, result)
 
-    return answer
+    def close(self) -> None:
+        """Releases the environments of a session whose lines nobody read."""
+        self._assembly.close()

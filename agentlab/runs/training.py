@@ -7,15 +7,17 @@ import pathlib
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
+from agentlab.runs.run import Run
 from agentlab.runs.run_directory import RunDirectory
-from agentlab.runs.session import Run, Session
+from agentlab.runs.session import Session
+from agentlab.runs.trackers.following import Following
+from agentlab.tracker import Media, Metrics
 
 
-class Training(Iterator[dict[str, Any]]):
+class Training(Iterator[Metrics]):
     """Trains while it is iterated over, and yields the line of metrics of each report: step, update, return_mean, loss, ...
 
     After the last one the agent is evaluated and result.json written. A loop that is left early, by `break`, leaves neither:
@@ -27,11 +29,11 @@ class Training(Iterator[dict[str, Any]]):
         directory: of the run's files.
     """
 
-    def __init__(self, session: Session, directory: RunDirectory, start: Callable[[], None]) -> None:
+    def __init__(self, session: Session, directory: RunDirectory, following: Following, start: Callable[[], None]) -> None:
         self.agent: Agent = session.agent
         self.directory: pathlib.Path = directory.path
         self._session, self._opened = session, directory
-        self._lines = session.lines(directory, start)
+        self._lines = session.lines(directory, *following.in_directory(directory, session.agent), start)
         weakref.finalize(self, self._lines.close)  # also before the interpreter ends, when no thread can be started any more
         self._begun = False
         self._run: Run | None = None
@@ -50,7 +52,7 @@ class Training(Iterator[dict[str, Any]]):
     def __iter__(self) -> Training:
         return self
 
-    def __next__(self) -> dict[str, Any]:
+    def __next__(self) -> Metrics:
         self._begun = True
         try:
             return next(self._lines)
@@ -70,10 +72,37 @@ class Training(Iterator[dict[str, Any]]):
                 "The training can't be finished here: it has not begun, or was closed. Take a line of metrics before, or "
                 f"'{self._opened.resuming}' resumes it from its checkpoint."
             )
-        self._session.end_here()
+        self._session.finish()
         for _ in self:
             pass  # there are no more lines but one that is due by now
         return self.run
+
+    def run_to_end(self) -> Run:
+        """Trains to the end of the budget, ignoring the lines, and returns the run."""
+        with self:
+            for _ in self:
+                pass
+        return self.run
+
+    def change(self, name: str, value: float) -> None:
+        """Changes a live setting, such as "trainer.learning_rate", from the next step on; it replaces a schedule too.
+
+        The change is a line in metrics.jsonl, and checkpoints hold it. Other settings are compiled into the loop.
+
+        Raises:
+            UsageError: the setting is not live, or this is none of its values.
+        """
+        self._session.change(name, value)
+
+    def media(self, name: str, content: Media) -> None:
+        """Hands a text, or frames `[T, height, width, 3]` uint8, to the trackers, with the step of the last report.
+
+        Raises:
+            UsageError: nothing has been trained yet, or the training was closed.
+        """
+        if not self._begun or inspect.getgeneratorstate(self._lines) == inspect.GEN_CLOSED:
+            raise errors.UsageError("There are no trackers to hand this to: the training has not begun, or was closed.")
+        self._session.media(name, content)
 
     def close(self) -> None:
         """Ends the training; what has been learned is in a checkpoint."""

@@ -49,7 +49,7 @@ class DirectoryLock:
             _held[self._key] = _locked(folder)
 
     def release(self) -> None:
-        """Lets others have the directory."""
+        """Releases the directory for others."""
         with _guard:
             descriptors = _held.pop(self._key, ())
         for descriptor in descriptors:

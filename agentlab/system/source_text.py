@@ -39,16 +39,22 @@ class Definition:
         summary: the first paragraph of a class's docstring, or a `description=` keyword.
         text: the docstring.
         read_fields: returns `fields`, which takes reading the base classes too; a listing does without.
+        read_keys: returns `keys_of` a method.
     """
 
     summary: str
     text: str = ""
     read_fields: Callable[[], tuple[Field, ...]] = tuple
+    read_keys: Callable[[str], tuple[str, ...]] = lambda _: ()
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """Annotated class attributes, those of base classes first; or the parameters of a constructor that is written out."""
         return self.read_fields()
+
+    def keys_of(self, method: str) -> tuple[str, ...]:
+        """Returns the names in the mapping that a method, maybe a base class's, returns; none where its text doesn't tell."""
+        return self.read_keys(method)
 
 
 def find(target: str) -> Definition | None:
@@ -168,7 +174,27 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _class(module: _Module, node: ast.ClassDef, behind: tuple[str, ...]) -> Definition:
     text = inspect.cleandoc(ast.get_docstring(node) or "")
-    return Definition(text.split("\n\n")[0].replace("\n", " "), text, lambda: _fields(module, node, behind, documented(text)))
+    return Definition(
+        text.split("\n\n")[0].replace("\n", " "),
+        text,
+        lambda: _fields(module, node, behind, documented(text)),
+        lambda method: _keys(module, node, behind, method),
+    )
+
+
+def _keys(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], method: str) -> tuple[str, ...]:
+    """Returns the names in the mapping that a method returns, where it is written out."""
+    function = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == method), None)
+    if function is None:
+        bases = (definition.keys_of(method) for base in node.bases if (definition := _base(module, node, base, behind)))
+        return next(filter(None, bases), ())
+    returned = [item.value for item in function.body if isinstance(item, ast.Return)]
+    branches = [item for item in function.body if isinstance(item, (ast.If, ast.Match, ast.Try, ast.With, ast.For, ast.While))]
+    depends = any(isinstance(inner, ast.Return) for item in branches for inner in ast.walk(item))
+    if depends or len(returned) != 1 or not isinstance(returned[0], ast.Dict):
+        return ()
+    keys = [key.value if isinstance(key, ast.Constant) else None for key in returned[0].keys]
+    return tuple(key for key in keys if isinstance(key, str)) if all(isinstance(key, str) for key in keys) else ()
 
 
 def _fields(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], texts: dict[str, str]) -> tuple[Field, ...]:
@@ -216,12 +242,18 @@ def _binding(module: _Module, name: str, behind: tuple[str, ...] = ()) -> ast.Fu
 
 
 def _inherited(module: _Module, node: ast.ClassDef, base: ast.expr, behind: tuple[str, ...]) -> tuple[Field, ...]:
+    definition = _base(module, node, base, behind)
+    return definition.fields if definition else ()
+
+
+def _base(module: _Module, node: ast.ClassDef, base: ast.expr, behind: tuple[str, ...]) -> Definition | None:
+    """Returns the definition of a class's base, None where its text doesn't tell."""
     if not isinstance(base, ast.Name) or base.id == node.name:
-        return ()
+        return None
     try:
-        return _defined(module, base.id, behind).fields
+        return _defined(module, base.id, behind)
     except UnreadableError:
-        return ()  # a base such as `abc.ABC`, from a module that is no plugin's business
+        return None  # a base such as `abc.ABC`, from a module that is no plugin's business
 
 
 def _keyword(call: ast.expr, name: str) -> str:

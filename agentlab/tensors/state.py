@@ -18,10 +18,10 @@ class Scratch:
     """A variable that holds nothing between two calls, and so is no part of any state: `variables_of` doesn't look inside.
 
     Attributes:
-        variable: a Keras variable.
+        variable: of Keras or TensorFlow.
     """
 
-    def __init__(self, variable: keras.Variable) -> None:
+    def __init__(self, variable: keras.Variable | tf.Variable) -> None:
         self.variable = variable
 
 

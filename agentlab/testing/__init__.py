@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentlab.testing.model import ModelTests
     from agentlab.testing.sampler import SamplerTests
     from agentlab.testing.task import TaskTests
+    from agentlab.testing.tracker import TrackerTests
     from agentlab.testing.trainer import TrainerTests
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SamplerTests",
     "Suite",
     "TaskTests",
+    "TrackerTests",
     "TrainerTests",
     "Violation",
     "expect",

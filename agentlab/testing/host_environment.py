@@ -31,6 +31,9 @@ class HostEnvironmentTests(EnvironmentTests):
     def runner_arguments(self) -> dict[str, Any]:
         return {"num_environments": ROWS}
 
+    def release(self, part: Environment) -> None:
+        part.close()
+
     def spec(self) -> EnvironmentSpec:
         return self._in_new(lambda environment: environment.spec)
 

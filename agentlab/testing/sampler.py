@@ -121,6 +121,23 @@ class SamplerTests(Suite):
         if not explores:
             self.not_applicable("its draws depend on outputs")
 
+    def test_state(self) -> None:
+        """What it carries from step to step keeps its shapes and dtypes; its actions are as good as those of a first step."""
+        sampler = self._made()
+        for case in self._cases():
+            output = case.normal_outputs(8)
+            state = sampler.initial_state(case.distribution, 8)
+            rows = [leaf.shape[:1] for leaf in tf.nest.flatten(state)]
+            expect(all(shape == (8,) for shape in rows), "a state with a row for each episode", shape_and_dtype(state))
+            for step in range(3):
+                where = (tf.constant(step, tf.int64), around.seed(step))
+                drawn, following = sampler.sample_with_state(case.distribution.of(output), state, *where)
+                self._expect_actions(case, drawn, output)
+                expected = [(leaf.shape, leaf.dtype) for leaf in tf.nest.flatten(state)]
+                actual = [(leaf.shape, leaf.dtype) for leaf in tf.nest.flatten(following)]
+                expect(actual == expected, f"a state of the shapes and dtypes {expected}", shape_and_dtype(following))
+                state = following
+
     def test_graph(self) -> None:
         """Run as a graph, it draws what it draws eagerly."""
         self._expect_compiled("graph")

@@ -13,7 +13,7 @@ from agentlab import configuration, errors
 from agentlab.registry import plugins
 from agentlab.runs.composition import build_part
 from agentlab.system import source_text
-from agentlab.task import PART_KINDS, Task
+from agentlab.task import Task, parts_of
 from agentlab.testing.checks.lines import Lines
 from agentlab.testing.checks.violation import expect, expect_same
 from agentlab.testing.probes import probe
@@ -71,13 +71,9 @@ class TaskTests(Lines):
     def test_parts(self) -> None:
         """The parts it names are installed."""
         task = self.task()
-        named = [(kind, getattr(task, kind).name) for kind in PART_KINDS]
-        named.append(("sampler", task.evaluation.sampler.name))
-        if task.evaluation.environment is not None:
-            named.append(("environment", task.evaluation.environment.name))
-        for kind, name in named:
+        for _, kind, part in parts_of(task):
             known = {offer.name for offer in plugins.offers(kind)}
-            expect(name.rpartition(":")[2] in known, f"an installed {kind}", f"{name!r}, which no package offers")
+            expect(part.name.rpartition(":")[2] in known, f"an installed {kind}", f"{part.name!r}, which no package offers")
 
     def test_json(self) -> None:
         """Written to a run's config.json and read again, it is the same task."""
@@ -87,11 +83,11 @@ class TaskTests(Lines):
 
     def test_run(self) -> None:
         """It runs: a few turns of the loop and one evaluation, finite, that leave the files of a run and nothing global."""
-        from agentlab.runs import runner
+        from agentlab.runs import running
 
         short = self._short()
         with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
-            run = runner.run(short, run_dir=pathlib.Path(directory) / "run")
+            run = running.run(short, run_dir=pathlib.Path(directory) / "run")
             files = {path.name for path in run.directory.iterdir()}
 
         # The files that every run leaves.
@@ -101,15 +97,15 @@ class TaskTests(Lines):
 
     def test_resume(self) -> None:
         """Ended halfway and resumed from its files, it reaches the same weights bit for bit as an uninterrupted run."""
-        from agentlab.runs import runner
+        from agentlab.runs import resuming, running
 
         whole = self._short()
         half = configuration.changed(whole, {"steps": max(1, whole.steps // 2)})
         with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
             warnings.simplefilter("ignore", errors.RunWarning)  # of what can't be resumed to the same bits
-            straight = runner.run(whole, run_dir=pathlib.Path(directory) / "straight")
-            runner.run(half, run_dir=pathlib.Path(directory) / "resumed")
-            resumed = runner.resume(pathlib.Path(directory) / "resumed", steps=whole.steps)
+            straight = running.run(whole, run_dir=pathlib.Path(directory) / "straight")
+            running.run(half, run_dir=pathlib.Path(directory) / "resumed")
+            resumed = resuming.resume(pathlib.Path(directory) / "resumed", steps=whole.steps)
         if not resumed.result["exact"]:
             self.not_applicable("its environment can't be resumed to the same bits")
             return

@@ -58,6 +58,8 @@ class TrainerTests(Suite):
         """`request` says what it learns from, and `update_schedule` when."""
         request = self.make().request()
         expect(isinstance(request, Request), "an agentlab.memory.Request", repr(request)[:80])
+        factor = getattr(self.make(), "discount", request.discount)
+        expect(request.discount == factor, f"Request(discount={factor}), by which rewards are normalised", request.discount)
         schedule = self.make().update_schedule(ROWS)
         is_schedule = isinstance(schedule, UpdateSchedule) and schedule.period >= 1 and schedule.count >= 1
         expect(is_schedule, "an UpdateSchedule of at least one update a period", repr(schedule)[:80])

@@ -59,7 +59,7 @@ class RecurrentPPO(Trainer):
         return {"policy": Network(self.distribution(spec).num_outputs + 1)}
 
     def request(self) -> Request:
-        return Request(length=self.rollout_steps, order="all", keep=("output", "state"))
+        return Request(length=self.rollout_steps, order="all", keep=("output", "state"), discount=self.discount)
 
     def optimizer_steps(self) -> int:
         return self.num_epochs * self.num_minibatches

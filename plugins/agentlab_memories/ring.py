@@ -10,9 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.checks.values import ranges_of
 from agentlab.memory import Layout, weight_of
-from agentlab.spec import targets_of
 from agentlab.system.free_memory import check_free
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.state import variables_of
@@ -48,14 +46,12 @@ def last_that_acted(acted: Tensor, capacity: int) -> tuple[Tensor, Tensor]:
 
     Both are constants where it is known before running who acted, as in the device gear.
     """
-    # On the host the rows are known now, which spares the graph a cumulative sum.
     known = tf.get_static_value(acted)
     if known is not None:
         places = np.flatnonzero(known)
         return tf.constant(len(places), tf.int64), tf.constant(places[-capacity:], tf.int64)
-    ones = tf.cast(acted, tf.int64)
-    to_come = tf.cumsum(ones, reverse=True)  # this one included
-    return tf.reduce_sum(ones), tf.where(acted & (to_come <= capacity))[:, 0]
+    places = tf.reshape(tf.where(acted), [-1])
+    return tf.size(places, tf.int64), places[-capacity:]
 
 
 class Observations(abc.ABC):
@@ -113,7 +109,7 @@ class Whole(Observations):
         signature = layout.step_signature()
         self._observation = rings(capacity, signature.observation)
         self._next_observation = rings(capacity, signature.next_observation)
-        self._space = layout.spec.observation
+        self._step_ranges = layout.step_ranges()
 
     @staticmethod
     def num_bytes(layout: Layout, capacity: int) -> int:
@@ -134,7 +130,8 @@ class Whole(Observations):
         return read(self._next_observation, slots)
 
     def ranges(self) -> dict[str, Range]:
-        return {**ranges_of(self._space, "observation"), **ranges_of(self._space, "next_observation")}
+        observed = ("observation", "next_observation")
+        return {name: span for name, span in self._step_ranges.items() if name.partition("/")[0] in observed}
 
     def rows(self, stored: int) -> dict[str, int]:
         return dict.fromkeys(variables_of(self), stored)
@@ -178,7 +175,7 @@ class Ring:
 
         # Storage [capacity, ...]; slot = number % capacity.
         self._added = tf.Variable(0, dtype=tf.int64)
-        self._spec = layout.spec
+        self._step_ranges = layout.step_ranges()
         self._stored = rings(capacity, stored)
         self._is_linked = self.reach > 1
         if self._is_linked:
@@ -261,8 +258,8 @@ class Ring:
     def _read_steps(self, slots: Tensor) -> Batch:
         """Returns the transitions of n steps that begin in `slots` `[...]`."""
         # The first step, and what the following ones add.
-        stored = read(self._stored, slots)
-        reward, last, factor = stored["reward"], slots, tf.ones_like(slots, tf.float32)
+        stored = read({name: self._stored[name] for name in STORED if name != "discount"}, slots)
+        reward, last, factor = stored["reward"], slots, tf.constant(1.0)
 
         # Up to n - 1 steps more, unless the episode ends or nothing followed yet.
         for _ in range(self.request.num_steps - 1):
@@ -271,6 +268,8 @@ class Ring:
             factor = tf.where(continues, self.request.discount * factor, factor)
             reward += tf.where(continues, factor * tf.gather(self._stored["reward"], following), 0.0)
             last = tf.where(continues, following, last)
+
+        # The discount is that of the last one, see `agentlab.types.Batch`.
         return Batch(
             observation=self._observations.observation(slots),
             action=stored["action"],
@@ -286,12 +285,10 @@ class Ring:
 
     def ranges(self) -> dict[str, Range]:
         """Returns the ranges of the numbers in its variables; see `agentlab.memory.Memory.ranges`."""
-        spec = self._spec
-        target = {} if spec.target is None else ranges_of(targets_of(spec.target), "stored/target")
         links = {"following": Range(0, self.capacity - 1), "newest": Range(-1, "added")} if self._is_linked else {}
-        stored = {**ranges_of(spec.action, "stored/action"), **target, "stored/discount": Range(0, 1), "added": COUNT}
+        stored = {f"stored/{name}": span for name, span in self._step_ranges.items() if name.partition("/")[0] in STORED}
         observed = {f"observations/{name}": span for name, span in self._observations.limits("added").items()}
-        return {**stored, **links, **observed}
+        return {**stored, "added": COUNT, **links, **observed}
 
     def written_rows(self) -> dict[str, int]:
         """Returns how many rows have been written, by variable; see `agentlab.memory.Memory`."""

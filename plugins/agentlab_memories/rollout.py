@@ -6,11 +6,9 @@ import attrs
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.checks.values import ranges_of
 from agentlab.memory import Layout, Memory, weight_of
-from agentlab.spec import targets_of
 from agentlab.system.free_memory import check_free
-from agentlab.system.ranges import COUNT, Range
+from agentlab.system.ranges import COUNT, Range, prefixed
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
 from agentlab_memories.ring import put, read, rings
 
@@ -37,7 +35,7 @@ class Rollout(Memory):
         check_free(capacity * layout.num_bytes(), what, "num_environments")
         self._stored = rings(capacity, attrs.asdict(layout.step_signature(), recurse=False))
         self._added = tf.Variable(0, dtype=tf.int64)
-        self._spec = layout.spec
+        self._step_ranges = layout.step_ranges()
 
     def add(self, step: Step, row: Tensor) -> None:
         # [N] rows: turns on end of B rows each, of which the last T turns are stored.
@@ -49,13 +47,7 @@ class Rollout(Memory):
         self._added.assign_add(count)
 
     def ranges(self) -> dict[str, Range]:
-        spec = self._spec
-        target = {} if spec.target is None else ranges_of(targets_of(spec.target), "stored/target")
-        observed = {
-            **ranges_of(spec.observation, "stored/observation"),
-            **ranges_of(spec.observation, "stored/next_observation"),
-        }
-        return {**super().ranges(), **observed, **ranges_of(spec.action, "stored/action"), **target, "added": COUNT}
+        return {**super().ranges(), **prefixed("stored/", self._step_ranges), "added": COUNT}
 
     def cut(self, row: Tensor) -> None:
         newest = (self._added.read_value() // self._rows - 1) % self._length

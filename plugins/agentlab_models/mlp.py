@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 import keras
 
@@ -10,7 +12,8 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import keras_names
 from agentlab.trainer import optional_positive
 from agentlab_models.features import feature_layers
-from agentlab_models.heads import Dense, dense_layers
+from agentlab_models.heads import dense_layers
+from agentlab_models.regularized import NORMALIZATIONS, RegularizedDense
 from agentlab_models.styles import Subclassed, functional, sequential
 
 
@@ -25,6 +28,8 @@ class MLP(ModelBuilder):
             2016, arXiv:1511.06581).
         noise: amplitude at first of the noise in all weights, by which the model explores (Fortunato et al. 2018,
             arXiv:1706.10295); 0.5 in the paper, None for none.
+        dropout: share of the hidden units that are dropped wherever the model learns or explores, 0 to less than 1.
+        normalization: "layer" or "batch", at every hidden layer, and with "batch" of the inputs; None for none.
     """
 
     hidden_units: tuple[int, ...] = attrs.field(
@@ -33,11 +38,16 @@ class MLP(ModelBuilder):
     activation: str = "relu"
     dueling: bool = False
     noise: float | None = optional_positive(None)
+    dropout: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
+    normalization: Literal["layer", "batch"] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.in_(NORMALIZATIONS))
+    )
 
     def layers(self, spec: EnvironmentSpec, num_outputs: int) -> list[keras.layers.Layer]:
         """Returns the layers, first to last."""
-        dense = Dense(self.activation, self.noise)
-        return [*feature_layers(spec), *dense_layers(spec, num_outputs, self.hidden_units, dense, self.dueling)]
+        dense = RegularizedDense(self.activation, self.noise, self.dropout, self.normalization)
+        last = dense_layers(spec, num_outputs, self.hidden_units, dense, self.dueling)
+        return [*feature_layers(spec), *dense.first(), *last]
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         return sequential(spec, self.layers(spec, num_outputs))

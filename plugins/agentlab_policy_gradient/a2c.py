@@ -6,7 +6,7 @@ import attrs
 
 from agentlab.memory import Memory
 from agentlab.schedules import Schedule
-from agentlab.trainer import Update, fraction, optional_positive, positive
+from agentlab.trainer import Update, fraction, optional_positive, positive, rate
 from agentlab.types import Seed
 from agentlab_policy_gradient.one_step import make_step
 from agentlab_policy_gradient.trainer import PolicyGradient
@@ -21,7 +21,7 @@ class A2C(PolicyGradient):
         normalize_advantages: to mean 0 and deviation 1 in each rollout.
     """
 
-    learning_rate: float | Schedule = 7e-4
+    learning_rate: float | Schedule = rate(7e-4)
     max_gradient_norm: float | None = optional_positive(0.5)
     rollout_steps: int = positive(5)
     trace_decay: float = fraction(1.0)

@@ -13,7 +13,8 @@ from agentlab.algorithms.policy_gradients import approximate_divergence, clipped
 from agentlab.distribution import Distribution
 from agentlab.memory import Memory
 from agentlab.schedules import Schedule, values_of
-from agentlab.trainer import Loss, Setup, Update, fraction, optional_positive, positive
+from agentlab.settings import LIVE
+from agentlab.trainer import Loss, Setup, Update, fraction, optional_positive, positive, rate
 from agentlab.types import Metrics, Seed, Tensor
 from agentlab_policy_gradient.experience import Experience
 from agentlab_policy_gradient.trainer import PolicyGradient
@@ -42,12 +43,12 @@ class PPO(PolicyGradient):
 
     metric_names: ClassVar[tuple[str, ...]] = (*PolicyGradient.metric_names, "approx_kl", "clip_fraction")
 
-    learning_rate: float | Schedule = 3e-4
+    learning_rate: float | Schedule = rate(3e-4)
     max_gradient_norm: float | None = optional_positive(0.5)
     trace_decay: float = fraction(0.95)
     num_epochs: int = positive(4)
     num_minibatches: int = positive(4)
-    clip: float | Schedule = attrs.field(default=0.2, validator=_check_clip)
+    clip: float | Schedule = attrs.field(default=0.2, validator=_check_clip, metadata={LIVE: True})
     value_clip: float | None = optional_positive(None)
     target_kl: float | None = optional_positive(None)
     normalize_advantages: bool = True

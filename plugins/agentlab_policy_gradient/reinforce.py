@@ -6,7 +6,7 @@ import attrs
 
 from agentlab.memory import Memory
 from agentlab.schedules import Schedule
-from agentlab.trainer import Update, positive
+from agentlab.trainer import Update, positive, rate
 from agentlab.types import Seed
 from agentlab_policy_gradient.one_step import make_step
 from agentlab_policy_gradient.trainer import PolicyGradient
@@ -23,7 +23,7 @@ class Reinforce(PolicyGradient):
         normalize_advantages: to mean 0 and deviation 1 in each rollout.
     """
 
-    learning_rate: float | Schedule = 1e-2
+    learning_rate: float | Schedule = rate(1e-2)
     rollout_steps: int = positive(128)
     normalize_advantages: bool = True
 

@@ -1,16 +1,27 @@
 """Policy gradient tasks. Imports no TensorFlow: tasks are listed and described without it."""
 
-from agentlab.schedules import Linear
-from agentlab.task import Evaluation, Task, part
+import attrs
 
-CARTPOLE = Evaluation(environment=part("gymnasium", id="CartPole-v1"))
+from agentlab.schedules import Linear
+from agentlab.task import Evaluation, Part, Task, part
+
+
+def judged_in(environment: str) -> Evaluation:
+    """Returns the evaluation over 100 episodes of Gymnasium's own environment of this id."""
+    return Evaluation(environment=part("gymnasium", id=environment))
+
+
+def ppo_trainer(**settings: object) -> Part:
+    """Returns the PPO trainer, by default with a learning rate that falls over the budget."""
+    return part("ppo", **{"learning_rate": Linear(1e-3, 1e-5), **settings})
+
 
 ppo = Task(
     name="ppo",
     description="PPO in any Gymnasium environment: --set environment.id=Acrobot-v1.",
     environment=part("gymnasium", id="CartPole-v1"),
     model=part("mlp", hidden_units=(64, 64), activation="tanh"),
-    trainer=part("ppo", learning_rate=Linear(1e-3, 1e-5), num_epochs=10),
+    trainer=ppo_trainer(num_epochs=10),
     sampler=part("stochastic"),
     memory=part("rollout"),
     steps=200_000,
@@ -19,70 +30,85 @@ ppo = Task(
     threads=1,
 )
 
-ppo_cartpole = Task(
+ppo_cartpole = attrs.evolve(
+    ppo,
     name="ppo-cartpole",
     description="PPO balances CartPole within 100,000 environment steps; the whole loop is one compiled program.",
     environment=part("cartpole"),
-    model=part("mlp", hidden_units=(64, 64), activation="tanh"),
-    trainer=part(
-        "ppo",
-        learning_rate=Linear(1e-3, 1e-5),
-        rollout_steps=32,
-        discount=0.98,
-        trace_decay=0.8,
-        num_epochs=20,
-        num_minibatches=1,
-        clip=Linear(0.2, 0.01),
+    trainer=ppo_trainer(
+        rollout_steps=32, discount=0.98, trace_decay=0.8, num_epochs=20, num_minibatches=1, clip=Linear(0.2, 0.01)
     ),
-    sampler=part("stochastic"),
-    memory=part("rollout"),
     steps=100_000,
-    num_environments=8,
-    report_period=10_000,
-    evaluation=CARTPOLE,
-    threads=1,
+    evaluation=judged_in("CartPole-v1"),
 )
 
-a2c = Task(
+ppo_acrobot = attrs.evolve(
+    ppo,
+    name="ppo-acrobot",
+    description="PPO swings Acrobot up; the whole loop is one compiled program.",
+    environment=part("acrobot"),
+    trainer=ppo_trainer(trace_decay=0.94, num_minibatches=16),
+    steps=500_000,
+    num_environments=16,
+    report_period=50_000,
+    evaluation=judged_in("Acrobot-v1"),
+)
+
+ppo_pendulum = attrs.evolve(
+    ppo,
+    name="ppo-pendulum",
+    description="PPO swings a pendulum up and holds it, within 100,000 environment steps; the whole loop is one program.",
+    environment=part("pendulum"),
+    trainer=ppo_trainer(discount=0.9, num_epochs=10, num_minibatches=16),
+    steps=100_000,
+    evaluation=judged_in("Pendulum-v1"),
+)
+
+ppo_lunar_lander = attrs.evolve(
+    ppo,
+    name="ppo-lunar-lander",
+    description="PPO lands on the moon; needs Gymnasium's extra 'box2d'.",
+    environment=part("gymnasium", id="LunarLander-v3"),
+    trainer=ppo_trainer(discount=0.999, trace_decay=0.98, num_minibatches=16, entropy_weight=0.01),
+    steps=1_000_000,
+    num_environments=16,
+    report_period=50_000,
+)
+
+ppo_minatar_breakout = attrs.evolve(
+    ppo,
+    name="ppo-minatar-breakout",
+    description="PPO plays MinAtar's Breakout, 10 x 10 pixels; the whole loop is one program.",
+    environment=part("minatar-breakout"),
+    model=part("mlp", hidden_units=(256, 256)),
+    trainer=ppo_trainer(learning_rate=Linear(5e-4, 1e-5), num_minibatches=8, entropy_weight=0.01),
+    steps=10_000_000,
+    num_environments=64,
+    report_period=500_000,
+)
+
+a2c = attrs.evolve(
+    ppo,
     name="a2c",
     description="Advantage actor-critic in any Gymnasium environment: --set environment.id=Acrobot-v1.",
-    environment=part("gymnasium", id="CartPole-v1"),
-    model=part("mlp", hidden_units=(64, 64), activation="tanh"),
     trainer=part("a2c", learning_rate=Linear(7e-4, 1e-5)),
-    sampler=part("stochastic"),
-    memory=part("rollout"),
     steps=500_000,
-    num_environments=8,
     report_period=25_000,
-    threads=1,
 )
 
-a2c_cartpole = Task(
+a2c_cartpole = attrs.evolve(
+    a2c,
     name="a2c-cartpole",
     description="Advantage actor-critic balances CartPole within 500,000 environment steps; the whole loop is one program.",
     environment=part("cartpole"),
-    model=part("mlp", hidden_units=(64, 64), activation="tanh"),
-    trainer=part("a2c", learning_rate=Linear(7e-4, 1e-5)),
-    sampler=part("stochastic"),
-    memory=part("rollout"),
-    steps=500_000,
-    num_environments=8,
     report_period=50_000,
-    evaluation=CARTPOLE,
-    threads=1,
+    evaluation=judged_in("CartPole-v1"),
 )
 
-reinforce_cartpole = Task(
+reinforce_cartpole = attrs.evolve(
+    a2c_cartpole,
     name="reinforce-cartpole",
     description="REINFORCE with baseline balances CartPole, learning from whole returns; the whole loop is one program.",
-    environment=part("cartpole"),
-    model=part("mlp", hidden_units=(64, 64), activation="tanh"),
     trainer=part("reinforce", learning_rate=Linear(5e-3, 1e-5)),
-    sampler=part("stochastic"),
-    memory=part("rollout"),
-    steps=500_000,
     num_environments=32,
-    report_period=50_000,
-    evaluation=CARTPOLE,
-    threads=1,
 )

@@ -15,7 +15,8 @@ from agentlab.algorithms.policy_gradients import explained_variance
 from agentlab.distribution import Distribution, SquashedNormal, clipped_or_normal, distribution_of
 from agentlab.memory import Memory, Request
 from agentlab.model import as_network
-from agentlab.schedules import Schedule, as_schedule, spanning, values_of
+from agentlab.schedules import Schedule, as_schedule, values_of
+from agentlab.settings import LIVE
 from agentlab.spec import Array, EnvironmentSpec, leaves_of
 from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Network, Setup, Trainer, fraction, optional_positive, positive
@@ -58,7 +59,7 @@ class PolicyGradient(Trainer, abc.ABC):
 
     rollout_steps: int = positive(128)
     discount: float = fraction(0.99)
-    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_weight)
+    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_weight, metadata={LIVE: True})
     shared_torso: bool = False
     value_weight: float | None = optional_positive(None)
     value_learning_rate: float | Schedule | None = None
@@ -103,7 +104,7 @@ class PolicyGradient(Trainer, abc.ABC):
         return self._critic.networks(Network(distribution.num_outputs, free_outputs=free))
 
     def request(self) -> Request:
-        return Request(length=self.rollout_steps, order="all", keep=("output", "state"))
+        return Request(length=self.rollout_steps, order="all", keep=("output", "state"), discount=self.discount)
 
     # How it learns.
 
@@ -132,7 +133,7 @@ class PolicyGradient(Trainer, abc.ABC):
 
     def spanning(self, setting: float | Schedule, setup: Setup) -> Schedule:
         """Returns a setting as a schedule over the optimizer's steps, over the whole budget if it has no length."""
-        return as_schedule(spanning(setting, self._total_optimizer_steps(setup)))
+        return as_schedule(self.spanning_updates(setting, setup))
 
     def policy_of(self, outputs: Tensor, observation: Nest) -> Distribution:
         """Returns the policy that the acting network's outputs `[N, ..., K]` for observations `[N, *O]` stand for."""

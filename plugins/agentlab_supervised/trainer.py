@@ -17,6 +17,7 @@ from agentlab_supervised.score import AnswerScore, ClassScore
 
 TAKEN = ("episodes", "return_mean", "return_std", "episode_length_mean", "loss", "per_class_accuracy", "confusion_matrix")
 MOST_METRICS = 100
+CROSS_ENTROPY = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
 
 
 @attrs.define(slots=False, eq=False)
@@ -25,8 +26,8 @@ class Supervised(Trainer):
 
     Attributes:
         loss_function: one of Keras's losses by name, or as a table of its name and arguments, `{"name": "Huber", "delta": 2}`;
-            or an object called with (target, output), your own included; None for the cross-entropy of logits where targets
-            are classes, and the mean squared error where they are arrays.
+            or an object called with (target, output), your own included; None for the mean squared error where targets are
+            arrays, and elsewhere for their negative log-probability, which of a class is the cross-entropy of logits.
         metrics: of evaluations: Keras's metrics by name, or as such tables; or objects.
     """
 
@@ -54,7 +55,7 @@ class Supervised(Trainer):
     def build(self, setup: Setup) -> None:
         super().build(setup)
         target = setup.spec.target
-        self._loss = _loss(self.loss_function, target)
+        self._loss = _loss(self.loss_function, target, self.distribution(setup.spec))
         self._metrics = keras_names.metrics([_metric(metric, target) for metric in self.metrics])
         _check_names([metric.name for metric in self._metrics])
         self._target = target
@@ -70,12 +71,13 @@ class Supervised(Trainer):
         return AnswerScore(self._loss, self._metrics)
 
 
-def _loss(loss: keras_names.Loss | None, target: SpaceNest | None) -> Any:
+def _loss(loss: keras_names.Loss | None, target: SpaceNest | None, distribution: Distribution) -> Any:
     """Returns what to call with (target, output)."""
-    if loss is None:
-        is_class = num_values_of(target) is not None
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if is_class else keras.losses.MeanSquaredError()
-    if loss in ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"):
+    if loss is None and target is not None and is_array(target):
+        return keras.losses.MeanSquaredError()
+    if loss is None and num_values_of(target) is None:
+        return lambda answers, output: -distribution.of(output).log_probability(answers)
+    if loss in (None, *CROSS_ENTROPY):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # models here put out logits
     return keras_names.loss(loss)
 

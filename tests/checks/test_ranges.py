@@ -10,8 +10,7 @@ import agentlab
 import untrusted
 from agentlab import errors
 from agentlab.memory import Layout, Request
-from agentlab.runs import snapshot
-from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.checkpoints import Checkpoints, snapshot
 from agentlab.runs.composition import resolved
 from agentlab.runs.session import Session
 from agentlab.spec import Array, Discrete, EnvironmentSpec
@@ -43,6 +42,10 @@ FAMILIES = {
     "host": ("dqn", {**DQN, "environment": {"name": "gymnasium", "id": "CartPole-v1"}}),
     "minatar": ("dqn", {**DQN, "environment": {"name": "minatar-breakout"}}),
     "identity": ("dqn", {**DQN, "environment": {"name": "identity"}}),
+    "ppo": (
+        "ppo-cartpole",
+        {"trainer": {"rollout_steps": 4}, **{name: DQN[name] for name in ("steps", "execution", "evaluation")}},
+    ),
     "images": ("classifier-digits", {"steps": 400, "execution": "graph", "evaluation": {"episodes": 4}}),
     "text": ("char-rnn", {**CHARACTERS, "model": {"name": "lstm", "units": 4, "layers": 1}}),
     "text-on-the-host": ("char-rnn", {**CHARACTERS, "model": {"name": "gru", "units": 4, "layers": 1}, "gear": "host"}),
@@ -58,12 +61,12 @@ BELIEVED = {
 def taken(request, tmp_path_factory):
     """A session, and the checkpoint that it came to."""
     task, changes = FAMILIES[request.param]
-    session = Session(resolved(task, changes, None), 0, None, quiet=True, stop=bool)
-    session._gear.start()
-    session._gear.run(8)
+    session = Session(resolved(task, changes, None), 0, None, bool)
+    session._assembly.gear.start()
+    session._assembly.gear.run(8)
     folder = tmp_path_factory.mktemp("taken")
     steps = 8 * session._task.num_environments
-    groups = snapshot.without_unused_rows(snapshot.take(session.agent, session._gear))
+    groups = snapshot.without_unused_rows(snapshot.take(session.agent, session._assembly.gear))
     Checkpoints(folder / "checkpoints").save(steps, groups, {"metrics_bytes": 0, "best": None, "exact": True})
     yield session, Checkpoints(folder / "checkpoints").open(steps)
     session.close()
@@ -73,11 +76,11 @@ def taken(request, tmp_path_factory):
 def test_every_number_that_no_part_can_have_written_is_refused(taken, tmp_path):
     """Whole numbers of all parts of agentlab's own have limits, and all fractions are finite."""
     session, whole = taken
-    snapshot.put(whole, session.agent, session._gear)
+    snapshot.put(whole, session.agent, session._assembly.gear)
     sentences, believed = [], set()
     for group, name, wrong in untrusted.with_wrong_numbers(whole, tmp_path / "forged"):
         try:
-            snapshot.put(wrong, session.agent, session._gear)
+            snapshot.put(wrong, session.agent, session._assembly.gear)
             believed.add(f"{group}/{name}")
         except UnreadableError as error:
             start = f"{group}.safetensors has {name} as "
@@ -86,8 +89,8 @@ def test_every_number_that_no_part_can_have_written_is_refused(taken, tmp_path):
     assert len(sentences) > 10
     for sentence in sentences:
         assert re.fullmatch(r"[-\w.+]+( at element [\d,]+)?; expected .*\d.*|.* a finite number", sentence)
-    snapshot.put(whole, session.agent, session._gear)
-    session._gear.run(8)
+    snapshot.put(whole, session.agent, session._assembly.gear)
+    session._assembly.gear.run(8)
 
 
 def test_a_run_with_a_wrong_number_is_told_of_in_one_sentence(tmp_path):

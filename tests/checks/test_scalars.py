@@ -13,7 +13,7 @@ import agentlab
 from agentlab import errors, schedules, settings
 from agentlab.checks import scalars
 from agentlab.runs.composition import build_evaluator, resolved
-from agentlab.runs.runner import load_run
+from agentlab.runs.loading import load_run
 from agentlab.sampler import Temperature
 
 WHOLE = [np.int64(3), np.uint8(3), np.array(3), np.float32(3.0), tf.constant(3), np.array(3, np.int16)]

@@ -15,10 +15,6 @@ from agentlab import errors
 from agentlab.spec import Array, random_values
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # SWIG's module crashes where its deprecation warning is an error
-    import Box2D  # noqa: F401
-
 CONTINUOUS = {  # the shape of observations, the bounds of actions, the time limit
     "HalfCheetah-v5": ((17,), -1.0, 1.0, 1_000),
     "Hopper-v5": ((11,), -1.0, 1.0, 1_000),
@@ -26,6 +22,14 @@ CONTINUOUS = {  # the shape of observations, the bounds of actions, the time lim
     "BipedalWalker-v3": ((24,), -1.0, 1.0, 1_600),
     "CarRacing-v3": ((96, 96, 3), [-1.0, 0.0, 0.0], 1.0, 1_000),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _box2d() -> None:
+    """Imports Box2D before warnings are errors: SWIG's module crashes where its deprecation warning is one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import Box2D  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

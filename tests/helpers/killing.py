@@ -25,7 +25,7 @@ import pytest
 import tensorflow  # noqa: F401 - imported once, before forking
 
 import agentlab
-from agentlab.runs import session
+from agentlab.runs import timetable
 from sabotage import Saboteur
 
 DQN = {
@@ -83,9 +83,63 @@ FAMILIES = {
             "evaluation": {"environment": SHORT_GAMES, "episodes": 2},
         },
     ),
+    "sac": (
+        "sac-pendulum",
+        {
+            "model": {"hidden_units": [8]},
+            "trainer": {"learning_starts": 32, "update_period": 16, "policy_period": 2, "num_steps": 3},
+            "memory": {"name": "prioritized-replay", "capacity": 500, "batch_size": 16},
+            "num_environments": 2,
+            "steps": 3_000,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"environment": {"name": "pendulum"}, "episodes": 2},
+            "execution": "graph",
+        },
+    ),
+    "td3": (
+        "td3",
+        {
+            "model": {"hidden_units": [8]},
+            "models": {"critic": {"name": "mlp", "hidden_units": [8], "dropout": 0.1, "normalization": "layer"}},
+            "trainer": {"learning_starts": 32, "update_period": 16},
+            "sampler": {"name": "ou-noise", "random_steps": 50},
+            "memory": {"capacity": 500, "batch_size": 16},
+            "num_environments": 2,
+            "steps": 2_000,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"episodes": 2},
+            "execution": "graph",
+        },
+    ),
     "crashing": (
         "dqn",
         {**DQN, "environment": {"name": "identity"}, "steps": 90, "report_period": 40, "checkpoint_period": 30},
+    ),
+    "ppo": (
+        "ppo-cartpole",
+        {
+            "model": {"hidden_units": [8]},
+            "trainer": {"rollout_steps": 16, "num_epochs": 2, "num_minibatches": 2, "target_kl": 0.02},
+            "num_environments": 4,
+            "steps": 4_000,
+            "report_period": 170,
+            "checkpoint_period": 130,  # most of them in the middle of a rollout
+            "evaluation": {"episodes": 2},
+            "execution": "graph",
+        },
+    ),
+    "a2c": (
+        "a2c",
+        {
+            "model": {"hidden_units": [8]},
+            "num_environments": 2,
+            "steps": 2_000,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"episodes": 2},
+        },
     ),
     "classifier": (
         "classifier-digits",
@@ -108,7 +162,7 @@ FAMILIES = {
 
 def go_on(family: str, directory: pathlib.Path) -> None:
     """Begins or resumes a run."""
-    session.SLICE_SECONDS = 0.02  # so that a run is divided otherwise each time
+    timetable.SLICE_SECONDS = 0.02  # so that a run is divided otherwise each time
     if (directory / "config.json").exists():
         agentlab.resume(directory)
     else:

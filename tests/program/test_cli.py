@@ -267,7 +267,7 @@ def test_help_list_and_info_import_no_tensorflow():
 def test_list_names_every_part_and_its_package(capsys):
     assert main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {"task", "environment", "model", "trainer", "sampler", "memory"} == {row["kind"] for row in rows}
+    assert {"task", "environment", "model", "trainer", "sampler", "memory", "tracker"} == {row["kind"] for row in rows}
     ours = [row for row in rows if row["package"] == "agentlab"]
     assert all(row["problem"] == "" and row["summary"] and row["version"] for row in ours)
     assert main(["list", "tasks"]) == 0

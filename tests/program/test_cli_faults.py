@@ -16,7 +16,8 @@ from PIL import Image
 from agentlab import errors
 from agentlab.program.cli import main
 from agentlab.registry.plugins import GROUPS
-from agentlab.runs.progress import Progress
+from agentlab.runs.trackers.progress import Progress
+from agentlab.tracker import TrackedRun
 from paths import HELPERS
 
 SMALL = ["--quiet", "--set", "trainer.learning_starts=20", "--set", "evaluation.episodes=3", "--execution", "graph"]
@@ -290,10 +291,10 @@ def test_a_kind_is_listed_by_the_headings_of_the_list(kind, capsys):
 
 def test_the_bar_of_a_resumed_run_begins_where_it_goes_on(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    progress = Progress(1_000)
-    progress.start(400)
+    progress = Progress()
+    progress.begin(TrackedRun({}, pathlib.Path(), 1_000, 400))
     assert (progress._bar.n, progress._bar.initial) == (400, 400)
-    progress.close()
+    progress.end(None)
 
 
 def test_an_interrupt_before_training_says_so(here, capsys, monkeypatch, ctrl_c):

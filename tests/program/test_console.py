@@ -21,8 +21,9 @@ import agentlab
 from agentlab import errors
 from agentlab.program import cli, process
 from agentlab.program.cli import main
-from agentlab.runs.progress import Progress
+from agentlab.runs.trackers.progress import Progress
 from agentlab.system import console
+from agentlab.tracker import TrackedRun
 
 SMALL = ["run", "dqn", "--environment", "identity", "--steps", "64", "--set", "report_period=16", "--execution", "graph"]
 SMALL += ["--set", "trainer.learning_starts=16", "--set", "evaluation.episodes=2"]
@@ -78,12 +79,12 @@ def streams(make, terminal=False):
 @pytest.mark.parametrize("terminal", [False, True])
 def test_progress_is_shown_to_nobody(broken, terminal):
     with streams(broken, terminal):
-        progress = Progress(64)
-        progress.start()
-        progress.chunk(LINE)
+        progress = Progress()
+        progress.begin(TrackedRun({}, pathlib.Path(), 64))
+        progress.line(LINE)
         progress.evaluation(1, 2, 1)
-        progress.chunk({**LINE, "step": 64})
-        progress.close()
+        progress.line({**LINE, "step": 64})
+        progress.end(None)
 
 
 def test_a_warning_and_a_log_are_told_to_nobody(monkeypatch, broken):
@@ -164,10 +165,10 @@ def test_lines_go_into_a_pipe_also_where_errors_go_to_a_terminal(monkeypatch, tm
     with (tmp_path / "log").open("w") as log:
         monkeypatch.setattr(sys, "stdout", log)
         monkeypatch.setattr(sys, "stderr", terminal)
-        progress = Progress(64)
-        progress.start()
-        progress.chunk(LINE)
-        progress.close()
+        progress = Progress()
+        progress.begin(TrackedRun({}, pathlib.Path(), 64))
+        progress.line(LINE)
+        progress.end(None)
     assert (tmp_path / "log").read_text() == "step        16 of 64  1 steps/s  return_mean 1  loss 2\n"
     assert terminal.getvalue() == ""
 
@@ -187,11 +188,11 @@ def test_a_terminal_of_any_width(monkeypatch, columns):
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = Progress(64)
-    progress.start()
-    progress.chunk(LINE)
-    progress.chunk({**LINE, "step": 64})
-    progress.close()
+    progress = Progress()
+    progress.begin(TrackedRun({}, pathlib.Path(), 64))
+    progress.line(LINE)
+    progress.line({**LINE, "step": 64})
+    progress.end(None)
     assert "64.0/64.0" in terminal.getvalue() or int(columns or 99 if columns != "many" else 99) < 80
 
 

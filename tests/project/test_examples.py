@@ -65,7 +65,7 @@ def test_the_commands_of_the_readmes_run(site, monkeypatch, tmp_path):
     budget = ["--steps", "600", "--quiet", "--set", "evaluation.episodes=2"]
     lines = [[*words, *(budget if words[0] == "run" else [])] for words in commands()]
     script = (
-        "from agentlab.program import tensorflow_setup; tensorflow_setup.runner()\n"
+        "from agentlab.program import tensorflow_setup; tensorflow_setup.import_runs()\n"
         "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1)\n"  # as some tasks ask, each alone
         f"from agentlab.program.cli import main\nfor words in {lines}:\n    assert main(words) == 0, words\n"
     )

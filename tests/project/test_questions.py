@@ -69,4 +69,4 @@ def test_every_trainer_is_named():
     table = TEXT.split("## How do I train")[0]
     for row in listing.rows("trainer"):
         if row["package"] == "agentlab":
-            assert f"| `{row['name']}` |" in table
+            assert f"`{row['name']}`" in table

@@ -57,3 +57,29 @@ def test_functions_are_short(functions):
     assert statistics.median(lengths) <= 6
     assert lengths[int(0.9 * len(lengths))] <= 15
     assert lengths[-1] <= 45
+
+
+PARTS = {
+    *("Environment", "DeviceEnvironment", "Trainer", "Sampler", "Memory", "Tracker", "Learner", "Gear", "Distribution"),
+    *("Array", "Discrete", "MultiDiscrete", "MultiBinary"),
+}
+UNTRUSTED = (  # they look at what others wrote: a file, or an object that a program or a part hands over
+    "agentlab/registry/",
+    "agentlab/runs/trackers/following.py",
+    "agentlab/spec/environment_spec.py",
+    "agentlab/testing/",
+)
+
+
+def kinds_asked_for(text):
+    """Returns the lines that ask by `isinstance` or `issubclass` which kind of part or space something is."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and len(node.args) == 2]
+    asking = [call for call in calls if ast.unparse(call.func) in ("isinstance", "issubclass")]
+    return [call.lineno for call in asking if PARTS & {ast.unparse(node) for node in ast.walk(call.args[1])}]
+
+
+def test_parts_and_spaces_say_themselves_what_they_are():
+    assert kinds_asked_for("if isinstance(part, (Environment, str)): ...\nisinstance(part, gymnasium.Env)") == [1]
+    relative = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in FILES}
+    asking = {name: kinds_asked_for(text) for name, text in relative.items() if not name.startswith(UNTRUSTED)}
+    assert not {name: lines for name, lines in asking.items() if lines}

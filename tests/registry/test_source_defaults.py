@@ -135,3 +135,45 @@ def test_settings_of_a_constructor(path):
 def test_a_setting_without_a_default_is_told():
     text = listing.describe("regression")
     assert "  inputs, which has no default   (Any) " in text
+
+
+TRAINERS = '''
+from agentlab.trainer import Network, Trainer
+
+
+class Two(Trainer):
+    """Has two networks."""
+
+    def networks(self, spec):
+        def outputs():
+            return 1
+
+        return {"policy": Network(outputs()), "value": Network(1)}
+
+
+class Inherits(Two):
+    """Has those of its base."""
+
+
+class Usual(Trainer):
+    """Has the usual one."""
+
+
+class Depends(Two):
+    """Has others by its settings."""
+
+    def networks(self, spec):
+        return {**super().networks(spec), "third": Network(1)}
+'''
+NETWORKS = {"Two": ("policy", "value"), "Inherits": ("policy", "value"), "Usual": ("policy",), "Depends": ()}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_networks_of_a_trainer_are_read_where_its_text_tells(path, name):
+    (path / "stranger_networks.py").write_text(TRAINERS)
+    assert source_text.find(f"stranger_networks:{name}").keys_of("networks") == NETWORKS[name]
+
+
+def test_info_lists_the_networks_of_a_trainer():
+    assert listing.describe("agentlab:dqn").endswith("\n\nnetworks\n  values")
+    assert "\n\nnetworks\n" not in listing.describe("agentlab:replay")

@@ -16,9 +16,8 @@ from test_resume import FAMILIES, assert_equal
 
 import agentlab
 from agentlab import errors
-from agentlab.runs import snapshot
-from agentlab.runs.background_saving import Committer
-from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.checkpoints import Checkpoints, snapshot
+from agentlab.runs.checkpoints.committer import Committer
 from agentlab.runs.composition import resolved
 from agentlab.runs.session import Session
 from agentlab.system import free_memory
@@ -33,8 +32,8 @@ RUNS = [("device", "graph"), ("device", "xla"), ("host", "graph"), ("text", "gra
 @pytest.mark.quick("device-graph", "host-graph")
 def test_what_was_taken_does_not_change_when_training_goes_on(family, execution):
     task, changes = FAMILIES[family]
-    session = Session(resolved(task, {**changes, "execution": execution}, None), 3, None, quiet=True, stop=bool)
-    gear = session._gear
+    session = Session(resolved(task, {**changes, "execution": execution}, None), 3, None, bool)
+    gear = session._assembly.gear
     gear.start()
     gear.run(60)
     taken = snapshot.take(session.agent, gear)
@@ -82,7 +81,7 @@ class Directory:
         self.allowed = threading.Event()
         self.error = error
 
-    def sync_metrics(self):
+    def sync(self):
         self.allowed.wait()
         if self.error is not None:
             raise self.error
@@ -94,7 +93,7 @@ FACTS = {"metrics_bytes": 0, "best": {"step": 1, "return_mean": 0.5}, "exact": T
 
 def test_a_checkpoint_counts_once_it_is_on_disk_and_the_next_waits_for_it(tmp_path):
     directory = Directory(tmp_path)
-    committer = Committer(directory, num_kept=2)
+    committer = Committer(directory, num_kept=2, sync=directory.sync)
     committer.begin(1, GROUPS, FACTS)
     committer.check()
     assert (committer.committed, committer.handed_over) == (-1, 1)
@@ -119,7 +118,7 @@ def test_a_checkpoint_counts_once_it_is_on_disk_and_the_next_waits_for_it(tmp_pa
 def test_what_goes_wrong_is_raised_once_by_the_next_call(tmp_path, call):
     directory = Directory(tmp_path, errors.WriteFault("The disk is full."))
     directory.allowed.set()
-    committer = Committer(directory, num_kept=2, newest=0)
+    committer = Committer(directory, num_kept=2, newest=0, sync=directory.sync)
     committer.begin(1, GROUPS, FACTS)
     committer._thread.join()
     with pytest.raises(errors.WriteFault, match="The disk is full"):
@@ -135,7 +134,7 @@ def test_where_no_thread_can_be_started_it_commits_at_once(tmp_path, monkeypatch
     monkeypatch.setattr(threading.Thread, "start", refuse)
     directory = Directory(tmp_path)
     directory.allowed.set()
-    committer = Committer(directory, num_kept=2, newest=0)
+    committer = Committer(directory, num_kept=2, newest=0, sync=directory.sync)
     committer.begin(1, GROUPS, FACTS)
     assert committer.committed == 1
     committer.wait()
@@ -166,17 +165,17 @@ REPLAYS = [{"name": "replay"}, {"name": "prioritized-replay"}]
 
 def session(steps, memory=None):
     changes = {**LARGE, "steps": steps, "memory": {**LARGE["memory"], **(memory or {})}}
-    return Session(resolved("dqn", changes, None), 3, None, quiet=True, stop=bool)
+    return Session(resolved("dqn", changes, None), 3, None, bool)
 
 
 @pytest.mark.parametrize("memory", REPLAYS, ids=lambda memory: memory["name"])
 def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
     """The memory's room is 60 MB and more."""
     training = session(200, memory)
-    training._gear.start()
-    training._gear.run(100)
+    training._assembly.gear.start()
+    training._assembly.gear.run(100)
     tracemalloc.start()
-    taken = snapshot.take(training.agent, training._gear)
+    taken = snapshot.take(training.agent, training._assembly.gear)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     training.close()

@@ -1,5 +1,6 @@
 """A warning where no episode ends in an environment that has no time limit."""
 
+import pathlib
 import warnings
 
 import gymnasium
@@ -9,10 +10,11 @@ from gymnasium.spaces import Box, Discrete
 
 import agentlab
 from agentlab import errors
-from agentlab.runs import endless
-from agentlab.runs.endless import EndlessEpisodes
+from agentlab.runs.trackers import endless
+from agentlab.runs.trackers.endless import EndlessEpisodes
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.spec import Discrete as Choices
+from agentlab.tracker import TrackedRun
 
 OBSERVATION = Array((1,))
 
@@ -20,11 +22,11 @@ OBSERVATION = Array((1,))
 def warned_steps(spec, reports, begin=0):
     """Returns the steps at which reports `(step, episodes)` are warned of, with two environments."""
     watch, steps = EndlessEpisodes(spec, 2), []
-    watch.begin(begin)
+    watch.begin(TrackedRun({}, pathlib.Path(), 10**6, begin))
     for step, episodes in reports:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            watch.look(step, episodes)
+            watch.line({"step": step, "episodes": episodes})
         steps += [step] * len(caught)
     return steps
 

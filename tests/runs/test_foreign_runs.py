@@ -20,7 +20,7 @@ from agentlab.loop.evaluation import Evaluator
 from agentlab.program.cli import main
 from agentlab.registry import plugins
 from agentlab.runs.composition import make_agent
-from agentlab.runs.progress import Progress
+from agentlab.runs.trackers.progress import Progress
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.spec import Discrete as DiscreteSpec
 from agentlab.types import TimeStep
@@ -222,8 +222,8 @@ def test_rows_that_were_cut_off_wait_until_all_episodes_begin_anew():
 
 def test_a_long_evaluation_shows_how_far_it_is(capsys, monkeypatch):
     times = iter([0.0, 1.0, 5.5, 6.0, 11.0, 20.0])
-    monkeypatch.setattr("agentlab.runs.progress.time.monotonic", lambda: next(times))
-    progress = Progress(100)
+    monkeypatch.setattr("agentlab.runs.trackers.progress.time.monotonic", lambda: next(times))
+    progress = Progress()
     for steps in range(1, 7):
         progress.evaluation(steps - 1, 10, steps)
     assert capsys.readouterr().out.splitlines() == [

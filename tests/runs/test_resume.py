@@ -52,6 +52,20 @@ FAMILIES = {
         "dqn",
         {**SMALL_DQN, "environment": {**GYMNASIUM, "autoreset": "next_step"}, "num_environments": 3, "steps": 300},
     ),
+    "ppo": (
+        "ppo-cartpole",
+        {
+            "environment": {"name": "pendulum"},
+            "evaluation": {"environment": {"name": "pendulum"}, "episodes": 4},
+            "model": {"hidden_units": [8]},
+            "trainer": {"rollout_steps": 20, "num_epochs": 2, "num_minibatches": 2},
+            "num_environments": 2,
+            "steps": 400,
+            "report_period": 150,
+            "checkpoint_period": 130,
+            "execution": "graph",
+        },
+    ),
     "classifier": (
         "classifier-digits",
         {"steps": 3_000, "report_period": 700, "checkpoint_period": 450, "execution": "graph", "evaluation": {"episodes": 40}},
@@ -265,7 +279,7 @@ def test_an_evaluation_ends_when_asked_to_and_is_done_anew(tmp_path, monkeypatch
             evaluating.pop()
 
     monkeypatch.setattr(Evaluator, "run", spied)
-    monkeypatch.setattr("agentlab.runs.session.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("agentlab.runs.timetable.SLICE_SECONDS", 0.0)
     step = 300 if stream == "evaluation during training" else 600
     with pytest.raises(errors.Interrupted, match=f"Interrupted at step {step} of 600. The newest checkpoint is of step {step}"):
         agentlab.run(task, 3, changes, run_dir=tmp_path / "parts", stop=lambda: stream in evaluating)
@@ -441,7 +455,9 @@ def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["dqn-device", "dqn-host", "classifier", "char-rnn", "rainbow", "minatar", "atari"])
+@pytest.mark.parametrize(
+    "family", ["dqn-device", "dqn-host", "sac", "td3", "classifier", "char-rnn", "rainbow", "minatar", "atari"]
+)
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     kills = {"dqn-device": 200}.get(family, 20) if full else 3
     command = [sys.executable, str(HELPERS / "killing.py"), "--family", family, "--kills", str(kills)]

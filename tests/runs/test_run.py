@@ -16,10 +16,10 @@ from safetensors.numpy import load_file
 import agentlab
 from agentlab import errors, seeds
 from agentlab import task as tasks
-from agentlab.runs import runner
+from agentlab.runs import loading
 from agentlab.runs.checkpoints import Checkpoints
-from agentlab.runs.event_file import EventFile
 from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.trackers.event_file import EventFile
 from agentlab.schedules import Schedule
 from agentlab.testing.checks.layouts import numbered
 from agentlab.types import Batch
@@ -182,7 +182,7 @@ def test_a_schedule_of_ones_own_is_told_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("owner", "function"), [(Checkpoints, "open"), (runner, "build_agent")])
+@pytest.mark.parametrize(("owner", "function"), [(Checkpoints, "open"), (loading, "build_agent")])
 def test_a_checkpoint_that_a_run_removes_while_it_is_loaded_gives_way_to_a_newer_one(
     tmp_path, monkeypatch, finished, owner, function
 ):

@@ -14,12 +14,16 @@ import pytest
 import agentlab
 from agentlab import configuration, errors
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.runs import checkpoints, run_config
+from agentlab.runs import run_config
+from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.trackers.event_file import TensorBoard
+from agentlab.runs.trackers.metrics_file import MetricsFile
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import arrays, files
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.folder import Folder
+from agentlab.tracker import TrackedRun
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 
@@ -80,8 +84,10 @@ def write_everything(run):
     try:
         directory.write_config(b"{}\n")
         directory.checkpoints.sweep()
-        directory.rewind(directory.metrics_bytes(), 40)
-        directory.write_metrics({"step": 50, "loss": 0.5})
+        for tracker, state in ((MetricsFile(directory), {"bytes": directory.metrics_bytes}), (TensorBoard(directory), {})):
+            tracker.begin(TrackedRun({}, run, 50, 40, state))
+            tracker.line({"step": 50, "loss": 0.5})
+            tracker.end(None)
         facts = {"metrics_bytes": 0, "best": None, "exact": True}
         for step in (40, 50):
             directory.checkpoints.save(step, {"agent": {"x": np.ones(3)}}, facts)
@@ -299,8 +305,8 @@ def test_an_agent_of_a_sparse_checkpoint_is_refused_before_it_takes_memory(run, 
 def test_thousands_of_bad_checkpoints_are_looked_at_once_each(run, monkeypatch):
     for number in range(1_000, 1_400):
         (run / "checkpoints" / f"step-{number}").mkdir()
-    listings, right = [], checkpoints.Checkpoints.steps
-    monkeypatch.setattr(checkpoints.Checkpoints, "steps", lambda self: listings.append(0) or right(self))
+    listings, right = [], Checkpoints.steps
+    monkeypatch.setattr(Checkpoints, "steps", lambda self: listings.append(0) or right(self))
     with pytest.warns(errors.RunWarning, match=r"step-1399: .*; and 395 more\. Using step-40") as caught:
         agentlab.load(run)
     assert len(caught) == 1
@@ -311,7 +317,7 @@ def test_thousands_of_bad_checkpoints_are_looked_at_once_each(run, monkeypatch):
 def test_names_that_are_no_steps_are_left_alone(run):
     for name in ("step-007", "step-" + "9" * 200, "step-x", "step-", "step--1", "step-²"):
         (run / "checkpoints" / name).mkdir()
-    assert checkpoints.Checkpoints(run / "checkpoints").steps() == [20, 30, 40]
+    assert Checkpoints(run / "checkpoints").steps() == [20, 30, 40]
     assert agentlab.load(run) is not None
 
 
@@ -442,7 +448,10 @@ def test_json_that_could_not_be_read_is_not_written(data, sentence):
 
 def test_what_is_not_finite_is_null_in_the_files(tmp_path):
     directory = RunDirectory.create(tmp_path / "run", "task", 0, b"{}\n")
-    directory.write_metrics({"step": 1, "loss": float("nan"), "reward": np.float32("inf"), "return_mean": 0.5})
+    metrics = MetricsFile(directory)
+    metrics.begin(TrackedRun({}, directory.path, 1))
+    metrics.line({"step": 1, "loss": float("nan"), "reward": np.float32("inf"), "return_mean": 0.5})
+    metrics.end(None)
     directory.write_result({"evaluation": {"score": [1.0, float("-inf")], "mean": np.float64("nan")}, "steps": np.int64(3)})
     directory.close()
     line = files.read_json(tmp_path / "run" / "metrics.jsonl")
@@ -496,7 +505,7 @@ def test_a_space_that_is_too_large_to_be_read_is_told_before_a_run_begins(run):
 def test_a_checkpoint_that_could_not_be_read_is_not_written(tmp_path, groups, facts, sentence):
     whole = {"metrics_bytes": 0, "best": None, "exact": True, **facts}
     with pytest.raises(errors.WriteFault, match=f"checkpoint of step 1 can't be written to .*{sentence}"):
-        checkpoints.Checkpoints(tmp_path / "checkpoints").save(1, groups, whole)
+        Checkpoints(tmp_path / "checkpoints").save(1, groups, whole)
     assert not list(tmp_path.iterdir())
 
 

@@ -15,7 +15,7 @@ import agentlab
 from agentlab import configuration, errors
 from agentlab.program import cli
 from agentlab.registry import plugins
-from agentlab.runs import resuming, run_config
+from agentlab.runs import commands, run_config
 from agentlab.runs.composition import build_environment, evaluation_environment, find_task
 from strangers import distribution
 
@@ -261,7 +261,7 @@ def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked,
 def test_a_run_that_only_a_user_may_ask_for_is_resumed_on_trust(number, trusted):
     asked = configuration.changed(find_task("dqn"), {"num_environments": number, "environment": {"id": "CartPole-v1"}})
     words = ["agentlab", "resume", "run", *(["--trust"] if trusted else [])]
-    assert resuming.command("resume", "run", asked) == " ".join(words)
+    assert commands.command("resume", "run", asked) == " ".join(words)
 
 
 def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys, monkeypatch):
@@ -285,8 +285,8 @@ def test_the_command_names_the_files_of_models_of_single_networks(tmp_path, monk
     )
     plugins.add_file(file)
     asked = configuration.changed(plugins.load("task", "dqn"), {"models": {"values": {"name": "wide"}}})
-    assert resuming.plugin_files(asked) == [str(file)]
-    assert resuming.plugin_files(configuration.changed(asked, {"models": {"values": {"name": "mlp"}}})) == []
+    assert commands.plugin_files(asked) == [str(file)]
+    assert commands.plugin_files(configuration.changed(asked, {"models": {"values": {"name": "mlp"}}})) == []
 
 
 def test_a_directory_that_is_taken_tells_the_command_that_goes_on_with_its_run(run, capsys):

@@ -36,6 +36,7 @@ TRAINERS = {  # settings with which they learn within the steps of a test
     "a2c": {"learning_rate": 1e-2},
     "ppo": FEW_EPOCHS,
     "reinforce": {"rollout_steps": 16},
+    "sac": {"learning_rate": 3e-3, "learning_starts": 500, "update_period": 32, "target_entropy": 0.3},
 }
 QUICK = ("linear-regression",)  # tasks that are run and resumed in the quick suite too
 SLOW = ("atari", "minatar-breakout")  # parts whose suites it leaves out: large programs, of which it has tests of their own

@@ -586,6 +586,9 @@ class WrongTrainer:
         def request(self):
             return {"num_steps": 1}
 
+    class KeepsItsDiscountToItself(Reward):
+        discount = 0.9
+
     class TellsNoPriority(Reward):
         def request(self):
             return Request(priority=True)
@@ -864,6 +867,7 @@ CASES = [
     (TRAINER, WrongTrainer.NoNetworks, "networks", "expected networks by name for 'identity', one at least; got {}"),
     (TRAINER, WrongTrainer.NoDistribution, "networks", "expected an agentlab Distribution for 'identity'; got 'categorical'"),
     (TRAINER, WrongTrainer.NoRequest, "request", "expected an agentlab.memory.Request; got {'num_steps': 1}"),
+    (TRAINER, WrongTrainer.KeepsItsDiscountToItself, "request", "expected Request(discount=0.9), by which rewards"),
     (TRAINER, WrongTrainer.NegativePriority, "priority", "expected finite priorities of at least 0 from `update`; got"),
     (TRAINER, WrongTrainer.TellsNoPriority, "priority", "expected priorities in float32 of shape (8,) from `update`; got ()"),
     (TRAINER, WrongTrainer.OneNetworkStandsStill, "update", "expected weights that change; got none of network 'value'"),

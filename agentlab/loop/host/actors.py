@@ -56,6 +56,9 @@ class HostActor(abc.ABC):
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
         """Reads the learner's counters again, which were assigned from outside."""
 
+    def draw_again(self) -> None:  # noqa: B027 - where nothing is drawn ahead there is nothing to draw again
+        """Draws again what it has drawn ahead, since the sampler's settings have changed."""
+
 
 class RecordingHostActor(HostActor):
     """For memories that learn from the forward pass that acted: it is recorded on the host, so that it is made only once.
@@ -95,11 +98,12 @@ class RecordingHostActor(HostActor):
 
     def _observe_rows(self, recording: Recording, decision: Decision, timestep: TimeStep, row: np.ndarray) -> None:
         """Learns from some rows only: a loss may be a mean of all that it is given, which no row's weight would reach."""
+        self.learner.normalizer.add(self.learner.step_between(decision, timestep))
         decision, timestep = tf.nest.map_structure(lambda leaf: tf.gather(leaf, row), (decision, timestep))
         with recording.tape:
             output = tf.gather(recording.output, row)
         self.learner.trainer.record(attrs.evolve(recording, output=output))
-        self.learner.remember(self.learner.step_between(decision, timestep), tf.constant(row))
+        self.learner.memory.add(self.learner.step_between(decision, timestep), tf.constant(row))
         self.learner.update()
 
 
@@ -136,6 +140,9 @@ class StagedHostActor(HostActor):
         self._steps = int(self.learner.steps.numpy())
         self._has_stored = self._steps > 0
 
+    def draw_again(self) -> None:
+        self._lookahead.forget()
+
     def decide(self, observation: Nest, state: Nest) -> Decision:
         # [B] actions, if every row explores: then the model isn't asked.
         explored, arrays = self._lookahead.at(self._steps)
@@ -148,7 +155,7 @@ class StagedHostActor(HostActor):
             self._waits = False
             action, output, next_state = self._call(name, *staged, *self._now(arrays), observation, state)
         self._steps += self._rows
-        return Decision(copied(observation), state, action, output, next_state)
+        return Decision(copied(observation), self.learner.policy.network_state(state), action, output, next_state)
 
     def _now(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         return arrays if self._lookahead.is_active else (np.asarray(self._steps),)

@@ -79,7 +79,7 @@ class HostGear(Gear):
 
     def ranges(self) -> Ranges:
         statistics = {f"statistics/{name}": span for name, span in attrs.asdict(EpisodeStatistics.ranges()).items()}
-        state = numbered("state", self._learner.policy.network.state_ranges())
+        state = numbered("state", self._learner.policy.state_ranges())
         return {"loop": {**statistics, **state}, "environment": self._environment.ranges()}
 
     def restore(self, groups: Groups) -> None:
@@ -124,6 +124,7 @@ class HostGear(Gear):
         self._reset(f"environment, resumed at step {steps}")
         zeros = np.zeros_like(self._statistics.running_return)
         self._statistics = attrs.evolve(self._statistics, running_return=zeros, running_length=zeros)
+        self._learner.normalizer.begin()
 
     def _count(self, timestep: TimeStep) -> None:
         self._statistics = self._statistics.continued(timestep.reward, timestep.acted)

@@ -59,6 +59,10 @@ class Lookahead:
             index = 0
         return self._drawn[index]
 
+    def forget(self) -> None:
+        """Drops what it has drawn ahead, because the sampler's settings have changed."""
+        self._drawn = []
+
     def _draw_from(self, step: int) -> None:
         # [TURNS, B, ...] explored actions, -1 where the model is asked.
         actions = self._draw(tf.constant(step, tf.int64)).numpy()

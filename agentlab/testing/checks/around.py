@@ -35,8 +35,7 @@ def spec_of(environment: Part) -> EnvironmentSpec:
     """Returns an environment's spec."""
     built = build_environment(environment, 1)
     spec = built.spec
-    if isinstance(built, Environment):
-        built.close()
+    built.close()
     return spec
 
 

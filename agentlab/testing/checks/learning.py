@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.runs.composition import build_environment, build_evaluator, build_models, build_part
@@ -17,7 +16,7 @@ def mean_return(task: Task, trainer: Trainer) -> float:
     """
     # On the device, where 20,000 steps take a second.
     environment = build_environment(task.environment, task.num_environments)
-    if not isinstance(environment, DeviceEnvironment):
+    if not environment.on_device:
         raise TypeError(f"{task.environment.name!r} runs on the host; expected a DeviceEnvironment.")
     spec = environment.spec
     models = build_models(task, 0, spec, trainer)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from agentlab import settings
-from agentlab.environment import Environment
 from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 from agentlab.testing.checks.lines import Lines
@@ -78,8 +77,7 @@ class Suite(Lines):
                 " and ".join(map(repr, attributes)),
             )
         for part in built:
-            if isinstance(part, Environment):
-                part.close()
+            self.release(part)
 
     def test_import(self) -> None:
         """Importing its module prints nothing, takes no more than ten seconds and leaves global state alone."""
@@ -96,12 +94,14 @@ class Suite(Lines):
         """Building it leaves random states, logging, signal handlers and other global state alone."""
         with untouched("building the part"):
             part = self.make(**self.runner_arguments())
-        if isinstance(part, Environment):
-            part.close()
+        self.release(part)
 
     def runner_arguments(self) -> dict[str, Any]:
         """Returns the constructor arguments that are the runner's business rather than settings."""
         return {}
+
+    def release(self, part: Any) -> None:
+        """Closes a part that was built and isn't needed any longer; most have nothing to close."""
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         """Returns the result of `make`, called once for all tests of the class."""

@@ -80,7 +80,7 @@ def collected(trainer: Trainer, among: Task) -> Collected:
     around.Collector(policy, memory, request).collect(environment, turns_for(request))
     batch = memory.sample(around.seed())
     if not tf.nest.flatten(batch.state):  # then the loop has the state of a model that carries one
-        batch = attrs.evolve(batch, state=policy.initial_state(len(batch.reward)))
+        batch = attrs.evolve(batch, state=policy.network.initial_state(len(batch.reward)))
     return Collected(spec, batch, memory.records_acting)
 
 

@@ -45,11 +45,15 @@ class Pool(VectorEnv):
             raise errors.UsageError(f"{errors.unknown('environment of envpool', id, known)} Or use vectorization 'sync'.")
         self._id, self._arguments, self.num_envs = id, arguments, count
         self._make_pool = envpool.make_gymnasium
+
+        # A pool shows its spaces once it is made, so one is made at once.
         config = envpool.make_spec(id).config
         _check(arguments, config._fields)
         self._pool = self._made(0)
         self.observation_space = batch_space(self.single_observation_space, count)
         self.action_space = batch_space(self.single_action_space, count)
+
+        # No limit is a number to envpool.
         limit = arguments.get("max_episode_steps", config.max_episode_steps)
         self.spec = EnvSpec(id, max_episode_steps=limit if limit < UNLIMITED else None)
 
@@ -78,6 +82,7 @@ class Pool(VectorEnv):
 
 def _check(arguments: dict[str, Any], names: Iterable[str]) -> None:
     """Raises UsageError for arguments that envpool doesn't have or users may not set, and for numbers out of range."""
+    # Users may set what isn't the environment's own.
     known = [name for name in names if name not in RESERVED]
     for name in arguments:
         if name not in known:

@@ -104,7 +104,7 @@ class Wrapping:
                 env = getattr(gymnasium.wrappers, table["name"])(env, **arguments)
             except gymnasium.error.DependencyNotInstalled:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # of whatever kind: a wrapper is other people's code
                 guard.close(str(env), env.close, guard.BRIEF_SECONDS)
                 if guard.is_interrupt(error):
                     raise
@@ -146,12 +146,16 @@ def _arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Returns the arguments of a wrapper as its constructor takes them."""
     _, _, *parameters = inspect.signature(getattr(gymnasium.wrappers, name).__init__).parameters.values()
     known = {parameter.name: parameter for parameter in parameters}
+
+    # Every argument is one of the constructor's, within limits.
     for argument, value in arguments.items():
         if argument not in known:
             raise errors.UsageError(_unknown(name, argument, known))
         _check(f"{argument!r} of wrapper {name!r}", value, MOST.get(argument))
         if argument == "dtype" and value not in DTYPES:
             raise errors.UsageError(errors.unknown("dtype", str(value), DTYPES))
+
+    # Arguments without a default have to be given.
     if missing := [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in arguments]:
         raise errors.UsageError(f"Wrapper {name!r} needs {', '.join(map(repr, missing))}; add it to its table.")
     return {argument: _converted(value, str(known[argument].annotation)) for argument, value in arguments.items()}

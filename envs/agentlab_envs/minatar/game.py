@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.environment import DeviceEnvironment
+from agentlab.settings import LIVE
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system.ranges import Range
 from agentlab.types import Nest, Seed, Tensor
@@ -32,7 +33,7 @@ class MinAtarGame(DeviceEnvironment):
     Source: Young and Tian (2019), arXiv:1903.03176, version 1.0.15 of their package, step for step.
     """
 
-    sticky: float = attrs.field(default=0.1, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+    sticky: float = attrs.field(default=0.1, validator=[attrs.validators.ge(0), attrs.validators.le(1)], metadata={LIVE: True})
     minimal: bool = True
 
     name: ClassVar[str]

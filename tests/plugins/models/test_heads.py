@@ -21,6 +21,7 @@ from agentlab_models.heads import Dueling
 from agentlab_models.mlp import MLP, FunctionalMLP, SubclassedMLP
 from agentlab_models.nature import NatureCNN
 from agentlab_models.noisy import NoisyDense
+from agentlab_models.regularized import SeededDropout
 from making import build, make_batch
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(3))
@@ -290,3 +291,52 @@ def test_pixels_are_taken_as_whole_numbers(model):
     agent = agentlab.make_agent("dqn-minatar-breakout", changes={"model": model})
     observations = np.random.default_rng(0).integers(0, 2, (5, *agent.spec.observation.shape)).astype(np.uint8)
     assert agent.act(observations).shape == (5,)
+
+
+# ---- dropout and normalization -------------------------------------------------------------------------------------------
+
+
+def test_dropout_drops_a_share_and_scales_up_the_rest(compiled):
+    layer = SeededDropout(0.25, "hidden")
+
+    @compiled
+    def call(inputs):
+        with noise.drawn_from(SEED):
+            learning = layer(inputs)
+        return learning, layer(inputs)
+
+    inputs = tf.ones([200, 100])
+    learning, free = call(inputs)
+    np.testing.assert_array_equal(free, inputs)
+    assert set(np.unique(learning)) == {np.float32(0.0), np.float32(1.0) / np.float32(0.75)}
+    assert np.mean(learning.numpy() == 0.0) == pytest.approx(0.25, abs=0.01)
+    with noise.drawn_from(SEED):
+        np.testing.assert_array_equal(learning, layer(inputs))  # by every execution the same
+
+
+def test_layers_drop_independently():
+    with noise.drawn_from(SEED):
+        one, other = (SeededDropout(0.5, name)(tf.ones([100, 100])) for name in ("one", "other"))
+    assert np.mean(one.numpy() == other.numpy()) == pytest.approx(0.5, abs=0.05)
+
+
+KINDS = {
+    "layer": ["Dense", "SeededDropout", "LayerNormalization", "Activation", "Dense"],
+    "batch": ["BatchNormalization", "Dense", "SeededDropout", "BatchNormalization", "Dense"],
+    None: ["Dense", "SeededDropout", "Dense"],
+}
+
+
+@pytest.mark.parametrize("normalization", KINDS)
+@pytest.mark.parametrize("kind", [MLP, FunctionalMLP, SubclassedMLP])
+def test_a_perceptron_is_normalized(kind, normalization):
+    builder = kind(hidden_units=(5,), normalization=normalization, dropout=0.1)
+    assert [type(layer).__name__ for layer in builder.layers(SPEC, 3)] == KINDS[normalization]
+    model = build_model(builder, SPEC, 3, 0)
+    assert model(tf.ones([4, 2])).shape == (4, 3)
+
+
+@pytest.mark.parametrize("wrong", [{"dropout": 1.0}, {"dropout": -0.1}, {"normalization": "group"}])
+def test_impossible_regularization_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        MLP(**wrong)

@@ -14,8 +14,9 @@ from agentlab.loop.device_gear import DeviceGear
 from agentlab.registry.plugins import load
 from agentlab.runs import composition
 from agentlab.runs.model_building import build_model
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete
 from agentlab_envs.data.images import Images
+from making import build, make_batch
 from paths import ROOT
 
 SMALL = {"steps": 9_600, "report_period": 4_800, "execution": "graph", "trainer": {"learning_rate": 0.003}}
@@ -326,3 +327,33 @@ def test_the_example_of_parts_of_ones_own(tmp_path, monkeypatch, capsys):
     evaluation = example["classify"]().result["evaluation"]
     assert evaluation["own_accuracy"] == pytest.approx(evaluation["accuracy"], abs=1e-6)
     assert evaluation["accuracy"] > 0.9
+
+
+# ---- answers of several choices ----------------------------------------------------------------------------------------
+
+ANSWERS = {
+    "several choices": (MultiDiscrete((2, 3)), [[1, 2]], np.log(0.5) + np.log(1 / 3)),
+    "zeros and ones": (MultiBinary((3,)), [[1, 0, 1]], 3 * np.log(0.5)),
+    "a mapping": ({"gear": Discrete(4), "lights": MultiBinary((2,))}, None, np.log(0.25) + 2 * np.log(0.5)),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_answers_of_several_choices_are_learned_by_their_log_probability(kind):
+    """By hand: outputs of 0 are even chances; and the gradient leads to the right answers."""
+    space, answers, expected = ANSWERS[kind]
+    spec = EnvironmentSpec(kind, Array((2,)), space, target=space)
+    trainer = load("trainer", "supervised")(optimizer="sgd", learning_rate=1.0)
+    num_outputs = trainer.distribution(spec).num_outputs
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(num_outputs, kernel_initializer="zeros")])
+    build(trainer, spec, model)
+    target = {"gear": tf.constant([3]), "lights": tf.constant([[0, 1]])} if answers is None else tf.constant(answers)
+    seen = tf.ones([1, 2])
+    batch = make_batch(seen, target, tf.zeros(1), tf.ones(1), seen, target=target)
+    losses = [float(trainer.learn(batch, tf.constant([0, 0], tf.int64)).metrics["loss"]) for _ in range(30)]
+    assert losses[0] == pytest.approx(-expected, rel=1e-5)
+    assert losses[-1] < 0.2
+    tf.nest.map_structure(np.testing.assert_array_equal, trainer.distribution(spec).of(model(seen)).mode(), target)
+    score = trainer.score()
+    score.add(np.zeros([1, num_outputs], np.float32), batch)
+    assert score.result()["loss"] == pytest.approx(-expected, rel=1e-5)

@@ -71,7 +71,7 @@ class ActorCritic(Trainer):
         return {"policy": policy, "critic": Network(1, learning_rate=self.critic_learning_rate)}
 
     def request(self) -> Request:
-        return Request(length=self.rollout_steps, order="all")
+        return Request(length=self.rollout_steps, order="all", discount=self.discount)
 
     def update(self, memory: Memory, seed: Seed) -> Update:
         rollout = memory.sample(child(seed, "memory"))  # leaves [B, T, ...]

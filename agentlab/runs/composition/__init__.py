@@ -1,0 +1,35 @@
+"""Composition: from a task's part names and settings to the objects that run."""
+
+from agentlab.runs.composition.agents import build_agent, build_models, check_actions, make_agent
+from agentlab.runs.composition.environments import (
+    build_environment,
+    build_gear,
+    build_training_environment,
+    check_imports,
+    choose_gear,
+    evaluation_environment,
+    on_host,
+)
+from agentlab.runs.composition.evaluators import build_evaluator
+from agentlab.runs.composition.parts import build_part, part_class, with_packages
+from agentlab.runs.composition.tasks import find_task, resolved
+
+__all__ = [
+    "build_agent",
+    "build_environment",
+    "build_evaluator",
+    "build_gear",
+    "build_models",
+    "build_part",
+    "build_training_environment",
+    "check_actions",
+    "check_imports",
+    "choose_gear",
+    "evaluation_environment",
+    "find_task",
+    "make_agent",
+    "on_host",
+    "part_class",
+    "resolved",
+    "with_packages",
+]

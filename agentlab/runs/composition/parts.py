@@ -1,0 +1,42 @@
+"""Parts: their classes loaded through entry points, their settings checked; and the packages they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from agentlab import errors, settings
+from agentlab.registry import plugins
+from agentlab.registry.kinds import KINDS
+from agentlab.task import Part, Task, with_parts
+
+
+def part_class(kind: str, part: Part) -> Any:
+    """Returns the part's class, loaded through its entry point.
+
+    Raises:
+        PluginError: it cannot be loaded, or is of another kind.
+    """
+    cls = plugins.load(kind, part.reference)
+    if not (isinstance(cls, type) and issubclass(cls, KINDS[kind].contract_classes())):
+        expected = " or ".join(KINDS[kind].contracts)
+        raise errors.PluginError(f"The {kind} {part.name!r} is {cls!r}; expected a class derived from {expected}.")
+    return cls
+
+
+def build_part(kind: str, part: Part, **extra: object) -> Any:
+    """Returns the part: its class loaded through its entry point, its settings checked; `extra` are the runner's own.
+
+    Raises:
+        PluginError: it cannot be loaded, or is of another kind.
+        UsageError: a setting is wrong.
+    """
+    return settings.build(part_class(kind, part), {**part.settings, **extra}, f"{kind} {part.name!r}")
+
+
+def with_packages(task: Task) -> Task:
+    """Returns the task with the package of each of its parts, for the record; parts of single files have none."""
+    return with_parts(
+        task, lambda _, kind, part: attrs.evolve(part, package=part.package or plugins.package_of(kind, part.name))
+    )

@@ -1,0 +1,134 @@
+"""From a run's files back to its agent."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+import attrs
+import keras
+
+from agentlab import configuration, errors, settings
+from agentlab.checks import scalars
+from agentlab.foreign.part_faults import parts_guarded
+from agentlab.loop.agent import MODEL, Agent, model_variables
+from agentlab.model import ModelBuilder
+from agentlab.runs import commands
+from agentlab.runs.checkpoints import Checkpoint, Checkpoints, snapshot
+from agentlab.runs.checkpoints.choice import check_agent, chosen, newest
+from agentlab.runs.composition import build_agent
+from agentlab.runs.model_building import weights_within
+from agentlab.runs.run_config import RunConfig, open_run, read_config
+from agentlab.runs.run_directory import CHECKPOINTS, CONFIG
+from agentlab.system.files import UnreadableError
+from agentlab.system.ranges import CheckedFile
+from agentlab.task import Task
+from agentlab.tensors import variables
+from agentlab.trainer import is_of_updater
+
+
+def load(
+    run_dir: str | os.PathLike[str],
+    step: int | None = None,
+    *,
+    model: keras.Model | ModelBuilder | None = None,
+    objects: dict[str, Any] | None = None,
+    trust: bool = False,
+) -> Agent:
+    """Returns the trained agent of a run, from config.json and a checkpoint; nothing of the run's files is executed.
+
+    Args:
+        run_dir: of the run.
+        step: of the checkpoint; by default the newest that is whole.
+        model: the Keras model of your own that the run was begun with.
+        objects: other objects that the run was begun with, as of `resume`; without an optimizer the agent only acts.
+        trust: as of `resume`.
+
+    Raises:
+        UsageError: the directory holds no run, or no checkpoint that fits its config.
+        CheckpointFault: there are checkpoints, but all of them are damaged.
+    """
+    return load_run(run_dir, step, model=model, objects=objects, trust=trust)[2]
+
+
+@parts_guarded()
+def load_run(
+    run_dir: str | os.PathLike[str],
+    step: int | None = None,
+    *,
+    model: keras.Model | ModelBuilder | None = None,
+    objects: dict[str, Any] | None = None,
+    trust: bool = False,
+) -> tuple[Task, int, Agent]:
+    """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
+    path = pathlib.Path(run_dir)
+    step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
+    folder = open_run(path)
+    config = read_config(folder, path, trust)
+    task = configuration.with_objects(config.task, objects or {})
+    checkpoints = Checkpoints(path / CHECKPOINTS, folder)
+    while True:
+        checkpoint = newest(checkpoints, check_agent) if step is None else chosen(checkpoints, step)
+        if checkpoint is None:
+            raise errors.UsageError(
+                f"{str(path)!r} holds no checkpoint yet; '{commands.command('resume', path, task)}' trains it."
+            )
+        try:
+            agent = agent_of(task, config, checkpoint, model)
+        except UnreadableError as error:
+            raise unfit(checkpoint, error) from error
+        finally:
+            checkpoint.close()
+        if step is not None or checkpoints.has(checkpoint.step):
+            return task, config.seed, agent
+        # The run is under way, and has removed this checkpoint to make room for newer ones.
+
+
+def agent_of(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras.Model | ModelBuilder | None) -> Agent:
+    """Returns a run's agent as of a checkpoint; raises UnreadableError if it does not fit."""
+    acting = bool(settings.former_object(task.trainer.settings.get("optimizer")))
+    file = checkpoint.file("agent")
+    with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
+        agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
+    snapshot.restore_live(agent, checkpoint, is_whole=False)
+
+    # Without its optimizer an agent only acts, and needs no optimizer's variables.
+    known = agent.variables()
+    if not acting:
+        variables.assign(file, known, agent.ranges())
+        return agent
+    needed = {name: variable for name, variable in known.items() if not is_of_updater(name)}
+    file.check({**file.likes(is_of_updater), **needed})
+    checked = CheckedFile(file, {name: span for name, span in agent.ranges().items() if name in needed})
+    for name, variable in needed.items():
+        variable.assign(checked.read(name, variable))
+    return agent
+
+
+def _without_optimizer(task: Task) -> Task:
+    """Returns the task with an optimizer in its trainer that makes no update."""
+    changes = {**task.trainer.settings, "optimizer": _NoOptimizer(0.0)}
+    return attrs.evolve(task, trainer=attrs.evolve(task.trainer, settings=changes))
+
+
+class _NoOptimizer(keras.optimizers.Optimizer):
+    """A placeholder of an optimizer that was an object, in an agent that only acts."""
+
+    def build(self, variables: Any) -> None:
+        """Creates no variables."""
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        raise errors.UsageError(
+            "This agent was loaded without its optimizer, an object that config.json can't hold, so that it can't learn. Load "
+            'it with objects={"trainer": {"optimizer": ...}}.'
+        )
+
+
+def unfit(checkpoint: Checkpoint | None, error: UnreadableError) -> errors.UnfitCheckpoint:
+    """Returns the error of a checkpoint that is whole but not of its run."""
+    where = str(checkpoint.path) if checkpoint else "the checkpoint"
+    return errors.UnfitCheckpoint(
+        f"Checkpoint {where!r} does not fit the run's {CONFIG}: {error}. Was one of them replaced? Bring the right "
+        "one back, or remove the checkpoint to resume from the one before it."
+    )

@@ -1,0 +1,65 @@
+"""Reporter: what a run reports, the line of metrics at each report and the result at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentlab.runs.assembly import Assembly
+from agentlab.runs.run_directory import Result
+from agentlab.runs.saving import Saving
+from agentlab.system.processes.clock import Clock
+from agentlab.task import Task
+from agentlab.tracker import Metrics
+
+
+class Reporter:
+    """Collects metrics and results.
+
+    Args:
+        assembly: of the run.
+        clock: measures its phases.
+    """
+
+    def __init__(self, assembly: Assembly, clock: Clock) -> None:
+        self._assembly = assembly
+        self._clock = clock
+        self.begin(0)
+
+    def begin(self, step: int) -> None:
+        """Notes that the run continues from `step`, from which the speed of the next report is measured."""
+        self._step, self._seconds = step, self._clock["train"]
+
+    def line(self, step: int, evaluation: dict[str, Any]) -> Metrics:
+        """Returns the metrics since the last report, and starts those of the next one.
+
+        Args:
+            step: that was reached.
+            evaluation: at this step; empty if there was none.
+        """
+        learner = self._assembly.agent.learner
+        rate = (step - self._step) / max(self._clock["train"] - self._seconds, 1e-9)
+        self.begin(step)
+
+        # Means of episodes and updates, then what the evaluation measured, then times.
+        line: Metrics = {"step": step, "update": int(learner.updates.numpy())}
+        line |= {**self._assembly.gear.report(), **learner.means.collect()}
+        line |= {f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))}
+        return {**line, "steps_per_second": rate, "seconds": self._clock.total()}
+
+    def result(self, task: Task, seed: int, saving: Saving, evaluation: dict[str, Any]) -> Result:
+        """Returns the content of result.json; `saving` knows the best evaluation and whether the run is exact."""
+        learner = self._assembly.agent.learner
+        result: Result = {
+            "task": task.name,
+            "seed": seed,
+            "gear": self._assembly.gear.name,
+            "execution": self._assembly.agent.execution,
+            "steps": int(learner.steps.numpy()),
+            "updates": int(learner.updates.numpy()),
+            "exact": saving.is_exact,
+            "evaluation": evaluation,
+            "seconds": self._clock.as_data(),
+        }
+        if saving.best:
+            result["best"] = saving.best
+        return result

@@ -1,0 +1,136 @@
+"""TensorBoard's event file: one summary of scalars per report. Writing it doesn't need TensorBoard."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import secrets
+import time
+from typing import Any
+
+import numpy as np
+
+from agentlab.runs.run_directory import EVENTS, RunDirectory
+from agentlab.system.folder import Folder
+from agentlab.tracker import Media, Metrics, TrackedRun, Tracker
+
+MASK = 0xA282EAD8  # what TensorFlow's record format adds to a checksum
+
+
+class TensorBoard(Tracker):
+    """Writes the numbers of every report, texts and frames into the run's `events`; a full disk ends the run.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        self._file: EventFile | None = None
+        self._first_step = 0
+
+    def begin(self, run: TrackedRun) -> None:
+        self._first_step = run.step
+
+    def line(self, metrics: Metrics) -> None:
+        with self._directory.writing(EVENTS):
+            self._opened().write(metrics["step"], metrics)
+
+    def media(self, name: str, content: Media, step: int) -> None:
+        with self._directory.writing(EVENTS):
+            self._opened().write_media(step, name, content)
+
+    def _opened(self) -> EventFile:
+        """Returns the file, which is created when there is something to write."""
+        if self._file is None:
+            self._file = EventFile(self._directory.folder.make_folder(EVENTS), self._first_step)
+        return self._file
+
+    def end(self, result: dict[str, Any] | None) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # a full disk was reported when it was written to
+                self._file.close()
+
+
+class EventFile:
+    """A new event file in a folder, in TensorFlow's record format.
+
+    Args:
+        folder: of the run's event files.
+        first_step: where a resumed run continues; 0 for a new one.
+
+    Raises:
+        OSError: it can't be written.
+    """
+
+    def __init__(self, folder: Folder, first_step: int) -> None:
+        import tensorflow as tf
+
+        self._v1 = tf.compat.v1
+        name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{secrets.token_hex(4)}"  # which nobody can predict
+        self._opened = folder.create(name)
+
+        # A file that can't be written to is not left open.
+        try:
+            self._begin(first_step)
+        except BaseException:
+            with contextlib.suppress(OSError):  # which is raised already
+                self.close()
+            raise
+
+    def _begin(self, first_step: int) -> None:
+        self._write(file_version="brain.Event:2")
+        if first_step:
+            started = self._v1.SessionLog(status=self._v1.SessionLog.START)
+            self._write(step=first_step, session_log=started)  # TensorBoard then forgets what came after
+
+    def write(self, step: int, line: dict[str, Any]) -> None:
+        """Writes the numbers of a line of metrics, and hands them to the system."""
+        Value = self._v1.Summary.Value  # noqa: N806 - a class
+        values = [Value(tag=tag, simple_value=value) for tag, value in line.items() if isinstance(value, float)]
+        self._write(step=step, summary=self._v1.Summary(value=values))
+
+    def write_media(self, step: int, name: str, content: Media) -> None:
+        """Writes a text, or frames `[T, height, width, 3]` uint8, which TensorBoard shows side by side."""
+        import tensorflow as tf
+
+        if isinstance(content, str):
+            plugin, tensor = "text", tf.make_tensor_proto([content.encode("utf-8")])
+        else:
+            height, width = content.shape[1:3]
+            pictures = [tf.io.encode_png(np.ascontiguousarray(frame)).numpy() for frame in content]
+            plugin, tensor = "images", tf.make_tensor_proto([str(width).encode(), str(height).encode(), *pictures])
+
+        # The plugin of TensorBoard that shows the tensor is named in the summary's metadata.
+        shown_by = self._v1.SummaryMetadata(plugin_data=self._v1.SummaryMetadata.PluginData(plugin_name=plugin))
+        value = self._v1.Summary.Value(tag=name, tensor=tensor, metadata=shown_by)
+        self._write(step=step, summary=self._v1.Summary(value=[value]))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._opened.close()
+
+    def _write(self, **fields: object) -> None:
+        data = self._v1.Event(wall_time=time.time(), **fields).SerializeToString()
+        length = len(data).to_bytes(8, "little")
+        self._opened.write(length + _masked_checksum(length) + data + _masked_checksum(data))
+        self._opened.flush()
+
+
+def _masked_checksum(data: bytes) -> bytes:
+    """Returns the CRC-32C of some bytes, rotated and masked as the record format asks for."""
+    checksum = 0xFFFFFFFF
+    for byte in data:
+        checksum = _TABLE[(checksum ^ byte) & 0xFF] ^ (checksum >> 8)
+    checksum ^= 0xFFFFFFFF
+    rotated = (checksum >> 15) | (checksum << 17)
+    return ((rotated + MASK) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _table_entry(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)  # Castagnoli's polynomial, its bits in reverse
+    return byte
+
+
+_TABLE = [_table_entry(byte) for byte in range(256)]
