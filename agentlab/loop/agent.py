@@ -148,7 +148,7 @@ class Agent:
             self._host_actor.settle()  # what is due by now is learned with the old value
         self.live.change(name, value)
         if self._host_actor is not None:
-            self._host_actor.reload()
+            self._host_actor.draw_again()
 
     def act(self, observation: Nest) -> Nest:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.

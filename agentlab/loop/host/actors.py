@@ -54,7 +54,10 @@ class HostActor(abc.ABC):
         """Does all that waits, so that the variables hold everything observed so far."""
 
     def reload(self) -> None:  # noqa: B027 - nothing is counted where everything is done at once
-        """Reads again what was assigned from outside: the learner's counters, and settings that it draws ahead by."""
+        """Reads the learner's counters again, which were assigned from outside."""
+
+    def draw_again(self) -> None:  # noqa: B027 - where nothing is drawn ahead there is nothing to draw again
+        """Draws again what it has drawn ahead, since the sampler's settings have changed."""
 
 
 class RecordingHostActor(HostActor):
@@ -136,6 +139,8 @@ class StagedHostActor(HostActor):
     def reload(self) -> None:
         self._steps = int(self.learner.steps.numpy())
         self._has_stored = self._steps > 0
+
+    def draw_again(self) -> None:
         self._lookahead.forget()
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
