@@ -32,6 +32,9 @@ class LiveSchedule(Schedule):
         start = original.value if isinstance(original, Constant) else math.nan  # nan: the original counts
         self._number = Scratch(tf.Variable(start, dtype=tf.float32, trainable=False) if number is None else number)
 
+    def __repr__(self) -> str:
+        return repr(self.original.values()[0] if self._is_constant else self.original)
+
     @property
     def number(self) -> tf.Variable:
         """The variable. It is not state of the part that holds the schedule: checkpoints record the change instead."""

@@ -41,7 +41,7 @@ def test_every_heading_of_the_list_is_a_kind_to_list(path, capsys):
     install_hostile(path)
     assert main(["list"]) == 0
     headings = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    assert headings == ["tasks", "environments", "models", "trainers", "samplers", "memories", "packages"]
+    assert headings == ["tasks", "environments", "models", "trainers", "samplers", "memories", "trackers", "packages"]
     for heading in headings:
         assert main(["list", heading]) == 0
         assert [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")] == [heading]
