@@ -160,7 +160,7 @@ def test_they_are_set_on_the_command_line_in_a_file_and_in_python(tmp_path: path
             {"name": "RepeatAction", "num_repeats": float("nan")},
             "'num_repeats' of wrapper 'RepeatAction' is nan",
         ),
-        ({"name": "FilterObservation", "filter_keys": [0] * 2_000}, "a list of at most 1,000 such"),
+        ({"name": "FilterObservation", "filter_keys": [0] * 2_000}, "a list of at most 1,000 of these"),
         ({"name": "DtypeObservation", "dtype": "U999999999"}, "No dtype named 'U999999999'"),
         ({"name": "ClipAction"}, "ClipAction can't wrap CartPole-v1: "),
         ({"name": "TimeLimit", "max_episode_steps": -1}, "TimeLimit can't wrap CartPole-v1: "),

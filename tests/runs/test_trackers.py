@@ -146,7 +146,7 @@ FAULTS = {
 def test_a_tracker_that_raises_is_told_of_once_and_ends_no_run(tmp_path, plain, method):
     error, recorder = FAULTS[method], Recorder()
     cause = rf"it raised {type(error).__name__}.*test_trackers\.py, line \d+"
-    sentence = rf"^The tracker Failing failed in its {method}: {cause}\. The run goes on without it\.$"
+    sentence = rf"^The tracker Failing failed in its {method}: {cause}\. The run continues without it\.$"
     with pytest.warns(errors.RunWarning, match=sentence) as caught:
         finished = run(tmp_path / "run", failing(method, error), recorder)
     assert len(caught) == 1
