@@ -23,8 +23,9 @@ from agentlab.foreign import guard
 from agentlab.foreign.guard import Guarded, guarded
 from agentlab.system import tracebacks
 from agentlab.system.processes import patience, watchdog
-from agentlab_envs.gymnasium import repeats, workers
+from agentlab_envs.gymnasium import repeats
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
+from agentlab_envs.gymnasium.processes import workers
 from hostile_environments import RAISED, Hostile, Speechless
 
 VECTORIZATIONS = ("sync", "async", "native")

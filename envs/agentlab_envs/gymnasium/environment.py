@@ -29,9 +29,9 @@ from agentlab_envs.gymnasium import wrapping as wrapping
 from agentlab_envs.gymnasium.observations import Actions, Observations
 from agentlab_envs.gymnasium.pictures import picture
 from agentlab_envs.gymnasium.pools import Pool
+from agentlab_envs.gymnasium.processes.workers import Workers
 from agentlab_envs.gymnasium.replay import EpisodeLog
 from agentlab_envs.gymnasium.rows import Rows
-from agentlab_envs.gymnasium.workers import Workers
 
 MODES = {
     "same_step": AutoresetMode.SAME_STEP,

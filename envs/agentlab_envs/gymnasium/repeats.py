@@ -15,7 +15,7 @@ from agentlab.foreign.guard import guarded
 from agentlab.spec import EnvironmentSpec, random_values
 from agentlab.spec.environment_spec import MASK
 from agentlab.types import Nest, TimeStep
-from agentlab_envs.gymnasium.workers import Hung
+from agentlab_envs.gymnasium.processes.workers import Hung
 
 STEPS = 200  # to play at most before the state is taken: enough for a second episode in most
 AFTER = 10  # to compare after that

@@ -22,9 +22,9 @@ from agentlab.foreign import guard
 from agentlab.system.processes.patience import Patience
 from agentlab.types import Nest
 from agentlab_envs.gymnasium import leaves as leaves
-from agentlab_envs.gymnasium.parent import start
+from agentlab_envs.gymnasium.processes.parent import start
+from agentlab_envs.gymnasium.processes.worker import FAULT, MADE, MISSING, work
 from agentlab_envs.gymnasium.rows import Row
-from agentlab_envs.gymnasium.worker import FAULT, MADE, MISSING, work
 from agentlab_envs.gymnasium.wrapping import Wrapping, maker
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import CloudpickleWrapper, write_to_shared_memory
 from agentlab import errors
 from agentlab.system import tracebacks
 from agentlab.types import Nest
-from agentlab_envs.gymnasium.parent import end_with_parent
+from agentlab_envs.gymnasium.processes.parent import end_with_parent
 from agentlab_envs.gymnasium.rows import Row
 
 MADE = 0  # the number of the answer that nobody asked for
