@@ -23,6 +23,21 @@ CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _call = tf.raw_ops.StatefulPartitionedCall
 
 
+def _rewrites() -> bytes:
+    """Returns how TensorFlow may rewrite the graphs of `GraphCall`: without folding constants.
+
+    Folding moves constant factors through products, or doesn't, depending on what else reads them. The same update would then
+    come to other last bits alone than in one call with a decision.
+    """
+    config = tf.compat.v1.ConfigProto()
+    options = config.graph_options.rewrite_options
+    options.constant_folding = options.OFF
+    return config.SerializeToString()
+
+
+REWRITES = _rewrites()
+
+
 def resolve(execution: str, model: keras.Model, gear: str = "host") -> str:
     """Returns "eager", "graph" or "xla" for `execution`, by rule if it is "auto".
 
@@ -167,7 +182,9 @@ class GraphCall:
         with self._lock:  # another thread's array would get in between
             for index, (inlet, array) in enumerate(zip(self._inlets, arrays, strict=True)):
                 arguments[index] = inlet.tensor(array)
-            return _call(args=arguments, Tout=self._dtypes, f=self._concrete, executor_type=self._executor)
+            return _call(
+                args=arguments, Tout=self._dtypes, f=self._concrete, config_proto=REWRITES, executor_type=self._executor
+            )
 
 
 class Inlet:

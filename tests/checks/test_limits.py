@@ -264,8 +264,8 @@ class Ensemble(DQN):
 
 
 def models_of(copies, hidden_units, of_file):
-    found = configuration.changed(find_task("dqn"), {"model": {"hidden_units": hidden_units}})
-    return build_models(configuration.of_file(found) if of_file else found, 0, SPEC, Ensemble(update_period=copies))
+    task = configuration.changed(find_task("dqn"), {"model": {"hidden_units": hidden_units}})
+    return build_models(configuration.of_file(task) if of_file else task, 0, SPEC, Ensemble(update_period=copies))
 
 
 def test_copies_of_a_network_are_counted():

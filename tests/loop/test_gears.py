@@ -10,6 +10,7 @@ from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.host.gear import HostGear
+from agentlab.runs import composition
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
 from agentlab.schedules import Linear
@@ -217,3 +218,33 @@ def test_python_control_flow_in_a_plugin_compiles(execution):
     np.testing.assert_allclose(expected["ring/stored/reward"], variables["ring/stored/reward"])
     assert variables["ring/stored/reward"][:48].min() >= 3.0
     assert variables["ring/stored/reward"].max() == 5.0
+
+
+UPDATING_OFTEN = {  # an update at every turn
+    "dqn": {"learning_starts": 5, "update_period": 1},
+    "sac": {"learning_starts": 5, "update_period": 1},
+    "td3": {"learning_starts": 5, "update_period": 1},
+    "a2c": {"rollout_steps": 1},
+}
+
+
+@pytest.mark.parametrize("task", UPDATING_OFTEN)
+def test_an_update_comes_to_the_same_bits_alone_and_with_a_decision(task):
+    """What is left of a chunk's last turn is an update alone; elsewhere it is one call with the next decision."""
+
+    def weights(turns_at_once):
+        changes = {"execution": "graph", "model": {"hidden_units": [16, 16]}, "trainer": UPDATING_OFTEN[task]}
+        if task in ("sac", "td3"):
+            changes["environment"] = {"id": "Pendulum-v1"}
+        resolved = composition.resolved(task, changes)
+        environment = composition.build_training_environment(resolved)
+        gear = HostGear(composition.build_agent(resolved, 0, environment.spec), environment, 0)
+        gear.start()
+        for _ in range(40 // turns_at_once):
+            gear.run(turns_at_once)
+        gear.close()
+        return {name: variable.numpy() for name, variable in gear._learner.variables().items()}
+
+    alone, together = weights(1), weights(20)
+    for name, array in alone.items():
+        np.testing.assert_array_equal(array, together[name], err_msg=name)

@@ -1,8 +1,11 @@
 """Every part that this distribution offers passes the tests that are shipped for everybody's."""
 
 import functools
+import importlib
+import warnings
 
 import attrs
+import gymnasium
 import numpy as np
 import pytest
 
@@ -49,6 +52,21 @@ SLOW_LINES = {  # other lines that it leaves out, since they compile as much: a 
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
+PHYSICS = {"ppo-lunar-lander": "Box2D", "sac-lunar-lander": "Box2D", "sac-half-cheetah": "mujoco"}  # by task
+
+
+@pytest.fixture(autouse=True)
+def physics(request, tmp_path, monkeypatch):
+    """Imports a task's physics engine beforehand: what that changes in the process, and writes, isn't the task's doing."""
+    engine = PHYSICS.get(request.cls.__name__.removeprefix("Test_task_")) if request.cls else None
+    if engine is not None:
+        monkeypatch.chdir(tmp_path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(engine)
+            gymnasium.make("HalfCheetah-v5" if engine == "mujoco" else "LunarLander-v3").close()
+
+
 def small(task):
     """Returns the task with data that every machine has, a small model and a small memory."""
     sizes = {"environment": OFFLINE, "model": SMALL, "memory": SMALL}
@@ -91,10 +109,10 @@ def suite_of(offer):
         if task.environment.name == "atari":
             attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
     names = SLOW_LINES.get(offer.name, ("run", "resume") if offer.kind == "task" and offer.name not in QUICK else ())
-    found = suites.suite_of(offer, **attributes)
+    lines = suites.suite_of(offer, **attributes)
     for line in [f"test_{name}" for name in names]:
-        setattr(found, line, slow(getattr(found, line)))
-    return found
+        setattr(lines, line, slow(getattr(lines, line)))
+    return lines
 
 
 for offer in OFFERS:

@@ -75,9 +75,10 @@ def allowed(spec: EnvironmentSpec, action: Nest, observation: Nest) -> Nest:
     if not spec.has_mask:
         return action
     mask = np.asarray(observation[MASK], np.bool_)
-    if not hasattr(spec.action, "sizes"):
+    sizes = () if isinstance(spec.action, dict) else spec.action.sizes
+    if not sizes:
         return _next_allowed(action, mask)
-    masks = np.split(mask, np.cumsum(spec.action.sizes)[:-1], axis=-1)
+    masks = np.split(mask, np.cumsum(sizes)[:-1], axis=-1)
     choices = [_next_allowed(action[..., index], part) for index, part in enumerate(masks)]
     return np.stack(choices, axis=-1)
 

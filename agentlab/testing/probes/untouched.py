@@ -15,6 +15,8 @@ from typing import Any
 
 from agentlab.testing.checks.violation import expect
 
+OF_PYTHON = frozenset(vars(builtins))
+
 
 def snapshot() -> dict[str, Any]:
     """Returns global state by a name for messages; that of TensorFlow, Keras and NumPy only if they have been imported."""
@@ -29,7 +31,7 @@ def snapshot() -> dict[str, Any]:
         "warning filters": list(warnings.filters),
         "sys.excepthook": sys.excepthook,
         "standard streams": (sys.stdin, sys.stdout, sys.stderr),
-        "builtins": {name: id(value) for name, value in vars(builtins).items() if name != "_"},
+        "builtins": {name: id(value) for name, value in vars(builtins).items() if not _is_foreign(name)},
         "the recursion limit": sys.getrecursionlimit(),
     }
 
@@ -55,6 +57,11 @@ def untouched(what: str) -> Iterator[None]:
     yield
     changed = differences(before, snapshot())
     expect(not changed, f"{what} to leave the state of the process as it was", f"changed: {', '.join(changed)}")
+
+
+def _is_foreign(name: str) -> bool:
+    """Returns whether a name among the builtins is a console's, or private to a library that keeps something there."""
+    return name == "_" or (name.startswith("__") and name not in OF_PYTHON)
 
 
 def _of_numpy() -> dict[str, Any]:

@@ -44,7 +44,7 @@ class MyPlugin(Trainer):
         return {"policy": Network(self.distribution(spec).num_outputs + 1)}
 
     def request(self) -> Request:
-        return Request(length=self.rollout_steps, order="all", keep=("output",))
+        return Request(length=self.rollout_steps, order="all", keep=("output",), discount=self.discount)
 
     def update(self, memory: Memory, seed: Seed) -> Update:
         rollout = memory.sample(seed)  # leaves [B, T, ...]
