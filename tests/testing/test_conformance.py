@@ -52,18 +52,19 @@ SLOW_LINES = {  # other lines that it leaves out, since they compile as much: a 
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
-PHYSICS = {"ppo-lunar-lander": "Box2D", "sac-lunar-lander": "Box2D", "sac-half-cheetah": "mujoco"}  # by task
+PHYSICS = {"agentlab:ppo-lunar-lander": "Box2D", "agentlab:sac-lunar-lander": "Box2D", "agentlab:sac-half-cheetah": "mujoco"}
 
 
 @pytest.fixture(autouse=True)
 def physics(request, tmp_path, monkeypatch):
     """Imports a task's physics engine beforehand: what that changes in the process, and writes, isn't the task's doing."""
-    engine = PHYSICS.get(request.cls.__name__.removeprefix("Test_task_")) if request.cls else None
+    engine = PHYSICS.get(getattr(request.cls, "name", ""))
     if engine is not None:
         monkeypatch.chdir(tmp_path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            importlib.import_module(engine)
+            for module in (engine, "pygame", "pygame.pkgdata"):
+                importlib.import_module(module)
             gymnasium.make("HalfCheetah-v5" if engine == "mujoco" else "LunarLander-v3").close()
 
 
