@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Self
 
 import attrs
 import numpy as np
 import tensorflow as tf
 
-from agentlab.distribution.contract import Distribution, last_axis, second_half, total
-from agentlab.distribution.numbers import Normal
-from agentlab.types import Seed, Shape, Tensor
+from agentlab.distribution.contract import total
+from agentlab.distribution.numbers import BoundedNormal, Normal
+from agentlab.types import Tensor
 
 FAR = 8.0  # standard deviations below 0 from which on a probability is computed by a series
 BEYOND = 1e6  # stands for an infinite bound, in units of the action: no draw in float32 is so far from its mean
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class ClippedNormal(Distribution):
+class ClippedNormal(BoundedNormal):
     """A normal distribution whose draws beyond a bound of the action count as that bound.
 
     A bound has a probability of its own, that of everything beyond it; between the bounds there is a density (Fujita and Maeda
@@ -32,26 +31,6 @@ class ClippedNormal(Distribution):
         temperature: of the normal distribution; None for 1.
         unit_deviation: standard deviation, in those units, that an output of 0 stands for, greater than 0.
     """
-
-    shape: Shape
-    low: np.ndarray
-    high: np.ndarray
-    temperature: Tensor = None
-    unit_deviation: float = 1.0
-
-    @property
-    def num_outputs(self) -> int:
-        return 2 * last_axis(self.shape)
-
-    @property
-    def deviation_outputs(self) -> tuple[int, ...]:
-        return second_half(self.num_outputs)
-
-    def mode(self) -> Tensor:
-        return self._clipped(self._normal().mean)
-
-    def sample(self, seed: Seed) -> Tensor:
-        return self._clipped(self._normal().sample(seed))
 
     def log_probability(self, action: Tensor) -> Tensor:
         middle, half = self._units()
@@ -82,19 +61,13 @@ class ClippedNormal(Distribution):
         nats -= tf.exp(tails[0]) * tails[0] + tf.exp(tails[1]) * tails[1]
         return total(nats, nats.shape.rank)
 
-    def tempered(self, temperature: Tensor) -> Self:
-        return attrs.evolve(self, temperature=temperature)
-
-    def _normal(self) -> Normal:
-        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
-
     def _units(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the middle between two bounds and half their distance, or 0 and 1 without bounds."""
         bounded = np.isfinite(self.low) & np.isfinite(self.high)
         low, high = (np.where(bounded, bound, default) for bound, default in ((self.low, -1.0), (self.high, 1.0)))
         return ((high + low) / 2.0).astype(np.float32), ((high - low) / 2.0).astype(np.float32)
 
-    def _clipped(self, raw: Tensor) -> Tensor:
+    def _to_action(self, raw: Tensor) -> Tensor:
         middle, half = self._units()
         return tf.clip_by_value(middle + half * raw, np.float32(self.low), np.float32(self.high))
 

@@ -1,7 +1,8 @@
-"""Distributions of numbers: the outputs themselves, normal, and squashed into bounds."""
+"""Distributions of numbers: the outputs themselves, normal, and normal within bounds."""
 
 from __future__ import annotations
 
+import abc
 import math
 from typing import ClassVar, Self
 
@@ -111,10 +112,8 @@ class Normal(Distribution):
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class SquashedNormal(Distribution):
-    """A normal distribution squashed by tanh into the bounds of the action (Haarnoja et al. 2018, arXiv:1801.01290).
-
-    It is tempered before it is squashed.
+class BoundedNormal(Distribution):
+    """A normal distribution whose draws are brought within the bounds of the action, after it is tempered.
 
     Attributes:
         shape: of an action.
@@ -138,20 +137,38 @@ class SquashedNormal(Distribution):
     def deviation_outputs(self) -> tuple[int, ...]:
         return second_half(self.num_outputs)
 
+    def mode(self) -> Tensor:
+        return self._to_action(self._normal().mean)
+
+    def sample(self, seed: Seed) -> Tensor:
+        return self._to_action(self._normal().sample(seed))
+
+    def tempered(self, temperature: Tensor) -> Self:
+        return attrs.evolve(self, temperature=temperature)
+
+    def _normal(self) -> Normal:
+        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
+
+    @abc.abstractmethod
+    def _to_action(self, raw: Tensor) -> Tensor:
+        """Returns the actions `[B, *A]` that draws `raw` `[B, *A]` of the normal distribution become."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class SquashedNormal(BoundedNormal):
+    """A normal distribution squashed by tanh into the bounds of the action (Haarnoja et al. 2018, arXiv:1801.01290).
+
+    Attributes and outputs are those of `BoundedNormal`.
+    """
+
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         return self.low, self.high
 
-    def mode(self) -> Tensor:
-        return self._squashed(self._normal().mean)
-
-    def sample(self, seed: Seed) -> Tensor:
-        return self._squashed(self._normal().sample(seed))
-
     def sample_with_log_probability(self, seed: Seed) -> tuple[Tensor, Tensor]:
         """Returns actions `[B, *A]` and their log-densities `[B]`, exact where the squashed action is rounded to a bound."""
         raw = self._normal().sample(seed)
-        return self._squashed(raw), self._density(raw)
+        return self._to_action(raw), self._density(raw)
 
     def log_probability(self, action: Tensor) -> Tensor:
         unit = (tf.cast(action, tf.float32) - self.low) / (self.high - self.low) * 2.0 - 1.0
@@ -168,13 +185,7 @@ class SquashedNormal(Distribution):
     def explore(self, choices: Tensor, seed: Seed) -> Tensor:
         return uniform_between(self.low, self.high, choices, seed)
 
-    def tempered(self, temperature: Tensor) -> Self:
-        return attrs.evolve(self, temperature=temperature)
-
-    def _normal(self) -> Normal:
-        return Normal(shape=self.shape, output=self.output, temperature=self.temperature, unit_deviation=self.unit_deviation)
-
-    def _squashed(self, raw: Tensor) -> Tensor:
+    def _to_action(self, raw: Tensor) -> Tensor:
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
         return tf.clip_by_value(middle + half * tf.tanh(raw), self.low, self.high)
 
