@@ -19,7 +19,7 @@ from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, no
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.critics import Critics
 from agentlab_actor_critic.delayed import Delayed
-from agentlab_actor_critic.settings import averaging_rate, check_optional_rate, check_stateless, steps_of_return
+from agentlab_actor_critic.settings import averaging_rate, check_not_negative, check_stateless, steps_of_return
 from agentlab_actor_critic.soft_values import soft_values_of
 
 POLICY_METRICS = ("policy_loss", "policy_gradient_norm", "entropy", "temperature")
@@ -60,7 +60,9 @@ class SAC(Trainer):
     target_update_rate: float | None = averaging_rate(0.005)
     policy_period: int = positive(1)
     initial_temperature: float = positive(1.0)
-    temperature_learning_rate: float | schedules.Schedule | None = attrs.field(default=None, validator=check_optional_rate)
+    temperature_learning_rate: float | schedules.Schedule | None = attrs.field(
+        default=None, validator=attrs.validators.optional(check_not_negative)
+    )
     target_entropy: float | None = None
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import attrs
 import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.distribution import Distribution
 from agentlab.sampler import Sampler, random_at_first
-from agentlab.schedules import Schedule, as_schedule, values_of
+from agentlab.schedules import Schedule, as_schedule
 from agentlab.settings import LIVE
 from agentlab.types import Nest, Seed, Tensor
-
-
-def _check_deviation(_: Any, attribute: attrs.Attribute, value: float | Schedule) -> None:
-    if any(not 0.0 <= number < math.inf for number in values_of(value)):
-        raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
+from agentlab_actor_critic.settings import check_not_negative
 
 
 @attrs.frozen
@@ -31,7 +24,7 @@ class NormalNoise(Sampler):
         random_steps: environment steps at first in which actions are uniformly random.
     """
 
-    deviation: float | Schedule = attrs.field(default=0.1, validator=_check_deviation, metadata={LIVE: True})
+    deviation: float | Schedule = attrs.field(default=0.1, validator=check_not_negative, metadata={LIVE: True})
     random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
@@ -54,7 +47,7 @@ class OrnsteinUhlenbeckNoise(Sampler):
         random_steps: environment steps at first in which actions are uniformly random.
     """
 
-    deviation: float | Schedule = attrs.field(default=0.2, validator=_check_deviation, metadata={LIVE: True})
+    deviation: float | Schedule = attrs.field(default=0.2, validator=check_not_negative, metadata={LIVE: True})
     reversion: float = attrs.field(default=0.15, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
     random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 

@@ -27,9 +27,9 @@ def averaging_rate(default: float) -> Any:
     return attrs.field(default=default, validator=within)
 
 
-def check_optional_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
-    """Raises ValueError unless a learning rate is None, 0 or greater, or a schedule of such; a validator of attrs."""
-    if value is not None and any(not 0.0 <= number < math.inf for number in schedules.values_of(value)):
+def check_not_negative(_: Any, attribute: attrs.Attribute, value: float | schedules.Schedule) -> None:
+    """Raises ValueError unless a number, or every value of a schedule, is 0 or greater and finite; a validator of attrs."""
+    if any(not 0.0 <= number < math.inf for number in schedules.values_of(value)):
         raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
 
 

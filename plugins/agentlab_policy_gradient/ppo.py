@@ -12,17 +12,12 @@ from agentlab.algorithms.minibatches import check_division, epochs_over
 from agentlab.algorithms.policy_gradients import approximate_divergence, clipped_gain, normalized, value_error
 from agentlab.distribution import Distribution
 from agentlab.memory import Memory
-from agentlab.schedules import Schedule, values_of
+from agentlab.schedules import Schedule
 from agentlab.settings import LIVE
 from agentlab.trainer import Loss, Setup, Update, fraction, optional_positive, positive, rate
 from agentlab.types import Metrics, Seed, Tensor
 from agentlab_policy_gradient.experience import Experience
-from agentlab_policy_gradient.trainer import PolicyGradient
-
-
-def _check_clip(_: object, attribute: attrs.Attribute, value: float | Schedule) -> None:
-    if any(not clip >= 0.0 for clip in values_of(value)):
-        raise ValueError(f"{attribute.name!r} must be 0 or greater: {value}")
+from agentlab_policy_gradient.trainer import PolicyGradient, check_not_negative
 
 
 @attrs.define(slots=False, eq=False)
@@ -48,7 +43,7 @@ class PPO(PolicyGradient):
     trace_decay: float = fraction(0.95)
     num_epochs: int = positive(4)
     num_minibatches: int = positive(4)
-    clip: float | Schedule = attrs.field(default=0.2, validator=_check_clip, metadata={LIVE: True})
+    clip: float | Schedule = attrs.field(default=0.2, validator=check_not_negative, metadata={LIVE: True})
     value_clip: float | None = optional_positive(None)
     target_kl: float | None = optional_positive(None)
     normalize_advantages: bool = True

@@ -27,7 +27,7 @@ from agentlab_policy_gradient.experience import Experience
 VALUE_WEIGHT = 0.5
 
 
-def check_weight(_: object, attribute: attrs.Attribute, value: float | Schedule) -> None:
+def check_not_negative(_: object, attribute: attrs.Attribute, value: float | Schedule) -> None:
     """Checks that a setting, and every value of its schedule, is 0 or greater."""
     if any(not weight >= 0.0 for weight in values_of(value)):
         raise ValueError(f"{attribute.name!r} must be 0 or greater: {value}")
@@ -59,7 +59,7 @@ class PolicyGradient(Trainer, abc.ABC):
 
     rollout_steps: int = positive(128)
     discount: float = fraction(0.99)
-    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_weight, metadata={LIVE: True})
+    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_not_negative, metadata={LIVE: True})
     shared_torso: bool = False
     value_weight: float | None = optional_positive(None)
     value_learning_rate: float | Schedule | None = None
