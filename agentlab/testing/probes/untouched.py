@@ -53,10 +53,35 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 @contextlib.contextmanager
 def untouched(what: str) -> Iterator[None]:
     """Raises a Violation if the block changes global state; `what` names its doings, such as "building the part"."""
-    before = snapshot()
-    yield
-    changed = differences(before, snapshot())
+    with _fresh_random_states():
+        before = snapshot()
+        yield
+        changed = differences(before, snapshot())
     expect(not changed, f"{what} to leave the state of the process as it was", f"changed: {', '.join(changed)}")
+
+
+@contextlib.contextmanager
+def _fresh_random_states() -> Iterator[None]:
+    """Puts random states of the block's own in place: one that seeds with 0 would not be seen where something else did so before."""
+    state = random.getstate()
+    random.seed()
+    try:
+        with _fresh_numpy() if "numpy" in sys.modules else contextlib.nullcontext():
+            yield
+    finally:
+        random.setstate(state)
+
+
+@contextlib.contextmanager
+def _fresh_numpy() -> Iterator[None]:
+    import numpy as np
+
+    state = np.random.get_state()
+    np.random.seed()
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 def _is_foreign(name: str) -> bool:
