@@ -153,12 +153,9 @@ class StagedHostActor(HostActor):
             name = "learn_and_decide" if self._waits else "decide"
             staged = [self._staging.take()] if self._waits else []
             self._waits = False
-            action, output, next_state = self._call(name, *staged, *self._now(arrays), observation, state)
+            action, output, next_state = self._call(name, *staged, *arrays, observation, state)
         self._steps += self._rows
         return Decision(copied(observation), self.learner.policy.network_state(state), action, output, next_state)
-
-    def _now(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        return arrays if self._lookahead.is_active else (np.asarray(self._steps),)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         self.settle_updates()
@@ -209,7 +206,7 @@ class StagedHostActor(HostActor):
         spec = self.learner.policy.spec
         observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
         state = tf.nest.map_structure(_signature, self._example)
-        now = [*(self._lookahead.signature or [tf.TensorSpec([], tf.int64)]), observation, state]
+        now = [*self._lookahead.signature, observation, state]
         staged = tf.TensorSpec([None, self._staging.dtype.itemsize], tf.uint8)
 
         # Staged steps come as bytes [N, row size].
