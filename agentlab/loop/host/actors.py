@@ -159,11 +159,14 @@ class StagedHostActor(HostActor):
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         self.settle_updates()
-        self._cut(timestep)
+        acting = np.count_nonzero(timestep.acted)
+        last, self._last = self._last, timestep
+        if last is not None and acting < self._rows:
+            self._cut(last, timestep)
         self._staging.add(decision, timestep)
 
         # Updates before the first stored step would have nothing to learn from.
-        self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
+        self._has_stored = self._has_stored or acting > 0
 
         # A single update waits for the next decision, with which it shares a call; several are made now.
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
@@ -175,11 +178,8 @@ class StagedHostActor(HostActor):
         for _ in range(due):
             self._call("update")
 
-    def _cut(self, timestep: TimeStep) -> None:
+    def _cut(self, last: TimeStep, timestep: TimeStep) -> None:
         """Tells the memory of the rows that were reset before their episode had ended."""
-        last, self._last = self._last, timestep
-        if last is None or np.count_nonzero(timestep.acted) == self._rows:
-            return
         abandoned = np.flatnonzero(last.acted & ~last.ended & ~timestep.acted)
         if len(abandoned):
             self.settle()
