@@ -23,7 +23,7 @@ class Lookahead:
         execution: "eager", "graph" or "xla".
 
     Attributes:
-        signature: of what a compiled decision takes besides the observation: the step, and what is explored where that is known.
+        signature: of what a compiled decision takes besides the observation: the step, and if known what is explored.
     """
 
     def __init__(self, learner: Learner, execution: str) -> None:

@@ -36,7 +36,7 @@ class Staging:
         self._records = np.zeros(STAGED_ROWS + rows, self.dtype)
         self._records["row"] = np.arange(len(self._records)) % rows  # whole turns wait, from the first place on
 
-        # The same columns as nests, to be filled without taking anything apart: single arrays, as most are, apart from the rest.
+        # The same columns as nests, to be filled without taking anything apart; most are single arrays.
         columns = iter([self._records[name] for name, _, _ in described])
         nests = {
             name: tf.nest.pack_sequence_as(signature, [next(columns) for _ in tf.nest.flatten(signature)])
