@@ -166,7 +166,7 @@ class StagedHostActor(HostActor):
         self._staging.add(decision, timestep)
 
         # Updates before the first stored step would have nothing to learn from.
-        self._has_stored = self._has_stored or acting > 0
+        self._has_stored = self._has_stored or bool(acting)
 
         # A single update waits for the next decision, with which it shares a call; several are made now.
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0

@@ -25,7 +25,7 @@ def part_class(kind: str, part: Part) -> Any:
     return cls
 
 
-def build_part(kind: str, part: Part, path: str = "", **extra: object) -> Any:
+def build_part(kind: str, part: Part, path: str = "", /, **extra: object) -> Any:
     """Returns the part: its class loaded through its entry point, its settings checked.
 
     Args:
