@@ -21,7 +21,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; min-width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.35rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { background: var(--soft); } th.name, td.name { text-align: left; }
-figure { margin: 0.5rem 0; padding: 0.5rem 0.8rem; color: #1c1f23; background: #ffffff; border: 1px solid var(--line); border-radius: 6px; }
+figure { margin: 0.5rem 0; padding: 0.5rem 0.8rem; color: #1c1f23; background: #ffffff;
+  border: 1px solid var(--line); border-radius: 6px; }
 figure h2 { margin: 0.5rem 0; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: #444; font-size: 0.85rem; }
