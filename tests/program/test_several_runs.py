@@ -59,12 +59,11 @@ def test_an_interrupted_command_says_how_to_resume_and_that_works(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    _, written = process.communicate(timeout=60)
     assert process.returncode == 143
     assert not (directory / "1").exists()
-    advice = told.splitlines()[-1].split("'")
-    command = shlex.split(told.splitlines()[-1].partition(": '")[2].rpartition("' resumes")[0])
-    assert command[:2] == ["agentlab", "run"], advice
+    command = shlex.split(written.splitlines()[-1].partition(": '")[2].rpartition("' resumes")[0])
+    assert command[:2] == ["agentlab", "run"]
     assert cli.main(command[1:]) == 0
     for seed in "01":
         assert json.loads((directory / seed / "result.json").read_text())["exact"] is True
