@@ -36,7 +36,8 @@ class PPO(PolicyGradient):
         normalize_advantages: to mean 0 and deviation 1 in each minibatch.
     """
 
-    metric_names: ClassVar[tuple[str, ...]] = (*PolicyGradient.metric_names, "approx_kl", "clip_fraction")
+    step_metrics: ClassVar[tuple[str, ...]] = (*PolicyGradient.step_metrics, "approx_kl", "clip_fraction")
+    metric_names: ClassVar[tuple[str, ...]] = (*step_metrics, "explained_variance")
 
     learning_rate: float | Schedule = rate(3e-4)
     max_gradient_norm: float | None = optional_positive(0.5)
@@ -77,7 +78,8 @@ class PPO(PolicyGradient):
             return self.improve(minibatch, of_policy, self.value_loss, seed)
 
         stop = None if self.target_kl is None else self._is_far
-        metrics = epochs_over(experience, self.num_epochs, self.num_minibatches, seeds.child(seed, "epochs"), improve, stop)
+        epochs, seed = (self.num_epochs, self.num_minibatches), seeds.child(seed, "epochs")
+        metrics = epochs_over(experience, *epochs, seed, improve, self.step_metrics, stop)
         return Update({**metrics, **judged})
 
     def _is_far(self, metrics: Metrics) -> Tensor:

@@ -42,6 +42,7 @@ class PolicyGradient(Trainer, abc.ABC):
     of the probability (Fujita and Maeda 2018, arXiv:1802.07564), or squashed into them.
 
     Attributes:
+        step_metrics: names of the metrics of one step of the optimizer.
         rollout_steps: T, steps of every environment that an update learns from.
         discount: discount factor of the return, 0 to 1.
         entropy_weight: of the policy's entropy in the loss, 0 or greater; a schedule counts the optimizer's steps.
@@ -55,7 +56,8 @@ class PolicyGradient(Trainer, abc.ABC):
         initial_deviation: standard deviation of numbers at first; 1 is half the distance of their bounds.
     """
 
-    metric_names: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy", "gradient_norm", "explained_variance")
+    step_metrics: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy", "gradient_norm")
+    metric_names: ClassVar[tuple[str, ...]] = (*step_metrics, "explained_variance")
 
     rollout_steps: int = positive(128)
     discount: float = fraction(0.99)
@@ -170,9 +172,9 @@ class PolicyGradient(Trainer, abc.ABC):
         return experience, {"explained_variance": explained_variance(rows.value, rows.returns, rows.weight)}
 
     def improve(self, experience: Experience, policy_loss: PolicyLoss, value_loss: ValueLoss, seed: Seed) -> Metrics:
-        """Makes one step along the gradients of both losses; returns those of `metric_names` that it computes. Traceable."""
+        """Makes one step along the gradients of both losses, and returns the `step_metrics`; traceable."""
         metrics = self._critic.improve(self, experience, policy_loss, value_loss, seed)
-        return {name: metrics[name] for name in self.metric_names if name in metrics}
+        return {name: metrics[name] for name in self.step_metrics}
 
     def entropy_weight_now(self) -> Tensor:
         """Returns the current weight of the entropy, a scalar."""
