@@ -95,6 +95,6 @@ def epochs_over(
 def _check_names(metrics: Metrics, names: Sequence[str]) -> None:
     if set(metrics) != set(names):
         raise errors.UsageError(
-            f"The update of a minibatch returns the metrics {sorted(metrics)}; expected {sorted(names)}, as 'metric_names' says. "
-            "Make them the same."
+            f"The update of a minibatch returns the metrics {sorted(metrics)}; expected {sorted(names)}, as its 'metric_names' "
+            "says. Make them the same."
         )
