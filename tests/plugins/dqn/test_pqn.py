@@ -11,10 +11,11 @@ from agentlab import errors, seeds
 from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.device_gear import DeviceGear
+from agentlab.model import RecurrentModel
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
 from agentlab.schedules import Linear
-from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary
 from agentlab.spec.environment_spec import MASK
 from agentlab.testing.checks.updates import Holding
 from agentlab.types import Batch
@@ -55,10 +56,10 @@ SETTINGS = {"optimizer": "sgd", "learning_rate": 1.0, "max_gradient_norm": None,
 ONCE = {"rollout_steps": 4, "num_epochs": 1, "num_minibatches": 1}
 
 
-def updated(compiled, rollout=ROLLOUT, spec=SPEC, **settings):
+def updated(compiled, rollout=ROLLOUT):
     """Returns the weights after an update, and the metrics."""
     model, memory = linear(), Holding()
-    trainer = build(PQN(**{**SETTINGS, **ONCE, **settings}), spec, model)
+    trainer = build(PQN(**SETTINGS, **ONCE), SPEC, model)
 
     def update():
         memory.batch = tf.nest.map_structure(tf.constant, rollout)
@@ -87,21 +88,18 @@ def test_rows_that_were_only_reset_weigh_nothing():
 
 def test_forbidden_actions_have_no_value():
     """The first action is the only one allowed after the first step: the return there is 1 + 0.5 * (0.5 * 1 + 0.5 * 5.5)."""
-    spec = EnvironmentSpec("plane", {"seen": Array((2,)), MASK: Array((2,), np.bool_)}, Discrete(2))
-    masks = np.ones([1, 4, 2], bool)
+    spec = EnvironmentSpec("plane", {"seen": Array((2,)), MASK: MultiBinary((2,))}, Discrete(2))
+    masks = np.ones([1, 4, 2], np.int8)
     beyond = masks.copy()
-    beyond[0, 0, 1] = False
+    beyond[0, 0, 1] = 0
     rollout = attrs.evolve(
         ROLLOUT,
         observation={"seen": ROLLOUT.observation, MASK: masks},
         next_observation={"seen": ROLLOUT.next_observation, MASK: beyond},
     )
-    inputs = {"seen": keras.Input((2,), name="seen")}
-    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(inputs["seen"]))
-    model.set_weights([MODEL])
     memory = Holding()
     memory.batch = tf.nest.map_structure(tf.constant, rollout)
-    metrics = build(PQN(**SETTINGS, **ONCE), spec, model).update(memory, SEED).metrics
+    metrics = build(PQN(**SETTINGS, **ONCE), spec, linear()).update(memory, SEED).metrics
     assert float(metrics["error"]) == pytest.approx((1.625 + 3.5 + 1 + 3) / 4)
 
 
@@ -162,7 +160,6 @@ def test_planted_bug_truncated_steps_that_do_not_bootstrap(monkeypatch):
         ({"trainer": {"num_minibatches": 3}}, "1024 rows can't be divided into 3 minibatches .* Set trainer.num_minibatches"),
         ({"memory": {"name": "replay"}}, "learns from everything since its last update"),
         ({"environment": {"name": "pendulum"}}, "PQN needs discrete actions; environment 'pendulum' takes a"),
-        ({"model": {"name": "lstm"}}, "PQN values single observations; model .* carries a state from step to step"),
         ({"trainer": {"update_period": 64}}, "PQN learns from every 32 steps of each environment"),
     ],
 )
@@ -170,6 +167,26 @@ def test_what_it_refuses(tmp_path, changes, sentence):
     with pytest.raises(errors.AgentlabError, match=sentence):
         agentlab.run("pqn-cartpole", changes=changes, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class Counting(RecurrentModel):
+    """Adds up what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = keras.layers.Dense(2)
+        self.head.build((None, 2))
+
+    def initial_state(self, batch_size):
+        return tf.zeros([batch_size, 2])
+
+    def call(self, observation, state, training=False):
+        return self.head(observation + state), observation + state
+
+
+def test_a_model_that_carries_a_state_is_refused():
+    with pytest.raises(errors.UsageError, match="PQN values single observations; model .* carries a state from step to step"):
+        build(PQN(**ONCE), SPEC, Counting())
 
 
 @pytest.mark.slow
