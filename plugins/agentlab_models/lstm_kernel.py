@@ -11,8 +11,10 @@ The gates are in the order of Keras: input, forget, candidate, output. Backwards
 where all that multiplies a gradient is known in the forward pass already. It is computed there, on values that are still in
 the cache, and stored over the projections, which are read only once; the gradients of the gates are stored over the slopes.
 The kernel's gradient is then a single product over all positions. Where a sequence begins anew within a row, `keep` is 0: it
-multiplies the state before that position, and the gradients that leave it. Concatenating gates costs a copy; a select over four gates
-in a row, without copies, makes the whole update twice as slow under XLA.
+multiplies the state before that position, and the gradients that leave it.
+
+Concatenating gates costs a copy; a select over four gates in a row, without copies, makes the whole update twice as slow under
+XLA.
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ class StepNetwork(RecurrentModel):
         options: as of any Keras model.
     """
 
-    def __init__(
-        self, encoder: Sequence[keras.layers.Layer], stack: RecurrentStack, num_outputs: int, **options: Any
-    ) -> None:
+    def __init__(self, encoder: Sequence[keras.layers.Layer], stack: RecurrentStack, num_outputs: int, **options: Any) -> None:
         super().__init__(**options)
         self.encoder = list(encoder)
         self.stack = stack

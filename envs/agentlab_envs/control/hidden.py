@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.environment import DeviceEnvironment
-from agentlab.spec import Array, EnvironmentSpec
+from agentlab.spec import Array, EnvironmentSpec, array_of
 from agentlab.types import Nest, Tensor
 from agentlab_envs.control.cartpole import CartPole
 from agentlab_envs.control.pendulum import Pendulum
@@ -26,15 +26,16 @@ class HiddenElements(DeviceEnvironment):
 
     @property
     def spec(self) -> EnvironmentSpec:
-        whole = super().spec
-        space: Array = whole.observation
+        whole = super().spec  # type: ignore[safe-super]
+        space = array_of(whole.observation, "Hiding elements", whole.name)
         places = list(self.visible)
         minimum, maximum = (np.broadcast_to(bound, space.shape)[places].tolist() for bound in (space.minimum, space.maximum))
         shown = Array((len(places),), space.dtype, minimum, maximum)
         return attrs.evolve(whole, name=whole.name + self.suffix, observation=shown)
 
     def observe(self, state: Nest) -> Tensor:
-        return tf.gather(super().observe(state), self.visible, axis=-1)
+        whole = super().observe(state)  # type: ignore[safe-super]
+        return tf.gather(whole, self.visible, axis=-1)
 
 
 @attrs.frozen
