@@ -49,8 +49,8 @@ class RunningEpisodes:
             return self._policy.perception.first(observation), self._state
         if rows != self._num_rows():
             raise errors.UsageError(
-                f"The agent remembers {self._num_rows()} running episodes, and got observations of {rows}. Say begun=True where "
-                "new episodes begin."
+                f"The agent remembers {self._num_rows()} running episodes, and got observations of {rows}. Say begun=True "
+                "where new episodes begin."
             )
         self._state = self._policy.restart_on_host(self._state, begins)
         return self._policy.perception.next(observation, self._action, rewards, begins), self._state
