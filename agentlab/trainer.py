@@ -270,17 +270,17 @@ class Trainer:
         """
         return {"policy": Network(self.distribution(spec).num_outputs)}
 
-    def request(self) -> Request:
-        """Returns what it learns from; by default single steps."""
+    def request(self, spec: EnvironmentSpec) -> Request:
+        """Returns what it learns from in environments of this `spec`; by default single steps."""
         return Request()
 
-    def update_schedule(self, num_environments: int) -> UpdateSchedule:
+    def update_schedule(self, spec: EnvironmentSpec, num_environments: int) -> UpdateSchedule:
         """Returns when updates are due: as the settings say, or whenever everything in the request has been collected.
 
         Raises:
             UsageError: `update_period` is set, but the request leaves no choice.
         """
-        request = self.request()
+        request = self.request(spec)
         if request.order == "any":
             return UpdateSchedule(self.update_period or num_environments, self.updates_per_period, self.learning_starts)
         if self.update_period is not None or self.learning_starts:
@@ -342,7 +342,7 @@ class Trainer:
         """Returns a setting's value; a schedule without a length gets that of every `period`-th update of the run."""
         if setup.steps is None:
             return value
-        updates = self.update_schedule(setup.num_environments).total(setup.steps, setup.num_environments)
+        updates = self.update_schedule(setup.spec, setup.num_environments).total(setup.steps, setup.num_environments)
         return schedules.spanning(value, max(1, math.ceil(updates * self.optimizer_steps() / period)))
 
     @property

@@ -70,7 +70,7 @@ def naive_total(vector_steps, rows, trainer):
 )
 def test_updates_of_a_whole_run(vector_steps, rows, **settings):
     trainer = Regression(**settings)
-    schedule = trainer.update_schedule(rows)
+    schedule = trainer.update_schedule(SPEC, rows)
     counts = [schedule.due(step * rows, rows) for step in range(1, vector_steps + 1)]
     assert sum(counts) == schedule.total(vector_steps * rows, rows) == naive_total(vector_steps, rows, trainer)
     assert sum(counts) == schedule.total((vector_steps - 1) * rows + 1, rows)  # the last turn is taken whole
@@ -95,7 +95,7 @@ def test_updates_of_a_whole_run(vector_steps, rows, **settings):
     ],
 )
 def test_updates_due_by_hand(compiled, settings, rows, expected):
-    schedule = Regression(**settings).update_schedule(rows)
+    schedule = Regression(**settings).update_schedule(SPEC, rows)
     assert [schedule.due(step * rows, rows) for step in range(1, 7)] == expected
     due = compiled(lambda steps: schedule.due(steps, rows))
     assert [int(due(tf.constant(step * rows, tf.int64))) for step in range(1, 7)] == expected
@@ -104,16 +104,16 @@ def test_updates_due_by_hand(compiled, settings, rows, expected):
 class InOrder(Regression):
     """Learns from the last 5 steps of every environment."""
 
-    def request(self):
+    def request(self, spec):
         return Request(length=5, order="all")
 
 
 def test_what_is_collected_whole_is_learned_from_when_it_is_whole():
-    schedule = InOrder(updates_per_period=2).update_schedule(3)
+    schedule = InOrder(updates_per_period=2).update_schedule(SPEC, 3)
     assert [schedule.due(step * 3, 3) for step in range(1, 11)] == [0, 0, 0, 0, 2, 0, 0, 0, 0, 2]
     for settings in ({"update_period": 4}, {"learning_starts": 9}):
         with pytest.raises(errors.UsageError, match=r"InOrder learns from every 5 steps of each environment; .* can't be set"):
-            InOrder(**settings).update_schedule(3)
+            InOrder(**settings).update_schedule(SPEC, 3)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class Agent:
 
         # The trainer makes its optimizers and says what the outputs mean.
         key, spec = seeds.stream(seed, "trainer"), self.perception.spec
-        request, settings = self.trainer.request(), normalization or Normalization()
+        request, settings = self.trainer.request(spec), normalization or Normalization()
         self.normalizer = Normalizer(spec, settings, self.num_environments, request)
         models = self.normalizer.models(parts.models, self.trainer.networks(spec))
         build_trainer(self.trainer, Setup(spec, models, self.num_environments, key, steps, execution))

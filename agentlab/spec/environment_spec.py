@@ -43,6 +43,9 @@ class EnvironmentSpec:
         target: the right answer to an action, where the environment knows it.
         num_episodes: of a finite data set, how many episodes read it through once; None where there is no such end.
         vocabulary: what the numbers of observations and actions stand for, where they stand for text.
+        group_size: G, how many rows side by side, from row 0 on, begin each episode in the same state, such as attempts at one
+            problem; 1 where every row has its own. Where there are more, all rows begin together and every episode lasts
+            `max_episode_steps`.
     """
 
     name: str
@@ -52,6 +55,7 @@ class EnvironmentSpec:
     target: SpaceNest | None = None
     num_episodes: int | None = None
     vocabulary: Vocabulary | None = None
+    group_size: int = 1
 
     @property
     def has_mask(self) -> bool:
@@ -74,7 +78,7 @@ class EnvironmentSpec:
         """Returns the spec as JSON can hold it, the inverse of `from_data`."""
         spaces = {name: _as_data(getattr(self, name)) for name in ("observation", "action", "target")}
         words = self.vocabulary.as_data() if self.vocabulary is not None else None
-        limits = {"max_episode_steps": self.max_episode_steps, "num_episodes": self.num_episodes}
+        limits = {name: getattr(self, name) for name in ("max_episode_steps", "num_episodes", "group_size")}
         return {"name": self.name, **spaces, **limits, "vocabulary": words}
 
     @classmethod
@@ -90,10 +94,10 @@ class EnvironmentSpec:
             spec = cls(**{**data, **spaces, "vocabulary": words})
 
             # The data come from a file: everything is checked before it is used.
-            limits = (spec.max_episode_steps, spec.num_episodes)
+            limits = (spec.max_episode_steps, spec.num_episodes, spec.group_size)
             if not isinstance(spec.name, str) or spec.observation is None or spec.action is None:
                 raise TypeError("a name or a space is missing")
-            if not all(limit is None or (type(limit) is int and limit > 0) for limit in limits):
+            if spec.group_size is None or not all(limit is None or (type(limit) is int and limit > 0) for limit in limits):
                 raise TypeError("a limit is no whole number of at least 1")
             return spec
         except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -56,11 +56,12 @@ class TrainerTests(Suite):
 
     def test_request(self) -> None:
         """`request` says what it learns from, and `update_schedule` when."""
-        request = self.make().request()
+        spec = self._spec()
+        request = self.make().request(spec)
         expect(isinstance(request, Request), "an agentlab.memory.Request", repr(request)[:80])
         factor = getattr(self.make(), "discount", request.discount)
         expect(request.discount == factor, f"Request(discount={factor}), by which rewards are normalised", request.discount)
-        schedule = self.make().update_schedule(ROWS)
+        schedule = self.make().update_schedule(spec, ROWS)
         is_schedule = isinstance(schedule, UpdateSchedule) and schedule.period >= 1 and schedule.count >= 1
         expect(is_schedule, "an UpdateSchedule of at least one update a period", repr(schedule)[:80])
 
@@ -102,7 +103,7 @@ class TrainerTests(Suite):
 
     def test_priority(self) -> None:
         """If its request says that it tells how far off it was, an update does so for each row: finite, 0 or greater."""
-        if not self.make().request().priority:
+        if not self.make().request(self._spec()).priority:
             self.not_applicable("its request doesn't say that it tells how far off it was")
             return
         for way in self._ways():
@@ -253,8 +254,8 @@ class TrainerTests(Suite):
             trainer.networks(spec)
         except errors.UsageError:
             return None
-        schedule = trainer.update_schedule(rows)
-        layout = Layout(spec, rows, trainer.request(), schedule)
+        schedule = trainer.update_schedule(spec, rows)
+        layout = Layout(spec, rows, trainer.request(spec), schedule)
         return attrs.evolve(
             around.IDENTITY,
             sampler=self.among.sampler,

@@ -58,7 +58,7 @@ class RecurrentPPO(Trainer):
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         return {"policy": Network(self.distribution(spec).num_outputs + 1)}
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(length=self.rollout_steps, order="all", keep=("output", "state"), discount=self.discount)
 
     def optimizer_steps(self) -> int:

@@ -62,7 +62,7 @@ class TextReward(Trainer):
 
     penalty: float = positive(0.1)
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(length=LENGTH, order="all", keep=("output", "state"))
 
     def build(self, setup: Setup) -> None:

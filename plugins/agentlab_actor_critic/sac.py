@@ -73,7 +73,7 @@ class SAC(Trainer):
         policy = Network(soft.distribution.num_outputs, update_period=self.policy_period)
         return {"policy": policy, "critic": attrs.evolve(soft.critic, count=self.num_critics)}
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(self.num_steps, self.discount, priority=True)
 
     def build(self, setup: Setup) -> None:

@@ -66,7 +66,7 @@ class TD3(Trainer):
         critic = Network(1, inputs=("observation", "action"), count=self.num_critics)
         return {"policy": Network(self.distribution(spec).num_outputs, update_period=self.policy_period), "critic": critic}
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(self.num_steps, self.discount, priority=True)
 
     def build(self, setup: Setup) -> None:

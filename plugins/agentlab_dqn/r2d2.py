@@ -10,6 +10,7 @@ from agentlab import errors, seeds
 from agentlab.algorithms.minibatches import begins, merge_time
 from agentlab.memory import Request
 from agentlab.model import as_network
+from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.trainer import Loss, Recording, fraction, positive
@@ -46,7 +47,7 @@ class R2D2(DQN):
         if self.rescaled:
             self._returns = Rescaled(self.huber_delta)
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         length = self.burn_in + self.sequence_length
         return Request(1, self.discount, length, self.burn_in, keep=("state",), priority=True)
 

@@ -82,7 +82,7 @@ class DQN(Trainer):
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         return {"values": Network(self.distribution(spec).num_outputs)}
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(self.num_steps, self.discount, priority=True)
 
     def check_model(self, model: keras.Model) -> None:

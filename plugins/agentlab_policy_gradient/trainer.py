@@ -103,7 +103,7 @@ class PolicyGradient(Trainer, abc.ABC):
         free = () if self.state_dependent_deviation else distribution.deviation_outputs
         return self._critic.networks(Network(distribution.num_outputs, free_outputs=free))
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(length=self.rollout_steps, order="all", keep=("output", "state"), discount=self.discount)
 
     # How it learns.

@@ -32,14 +32,14 @@ class Reward(Trainer):
 class InOrder(Reward):
     """Learns from everything in eight turns, in order."""
 
-    def request(self):
+    def request(self, spec):
         return Request(length=8, order="all", priority=True)
 
 
 class Sequences(Reward):
     """Learns from any eight steps on end."""
 
-    def request(self):
+    def request(self, spec):
         return Request(length=8)
 
 

@@ -34,7 +34,7 @@ draws = seeds.uniform(seeds.at(0, 1), [3])
 class Mine(Trainer):
     """Mine."""
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(num_steps=3)
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:

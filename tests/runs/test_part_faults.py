@@ -136,13 +136,13 @@ class MyTrainer(Trainer):
         reach("networks")
         return super().networks(spec)
 
-    def request(self):
+    def request(self, spec):
         reach("request")
         return Request(priority=BAD == "update_priorities")
 
-    def update_schedule(self, num_environments):
+    def update_schedule(self, spec, num_environments):
         reach("update_schedule")
-        return super().update_schedule(num_environments)
+        return super().update_schedule(spec, num_environments)
 
     def optimizer_steps(self):
         reach("optimizer_steps")

@@ -583,14 +583,14 @@ class WrongTrainer:
             return "categorical"
 
     class NoRequest(Reward):
-        def request(self):
+        def request(self, spec):
             return {"num_steps": 1}
 
     class KeepsItsDiscountToItself(Reward):
         discount = 0.9
 
     class TellsNoPriority(Reward):
-        def request(self):
+        def request(self, spec):
             return Request(priority=True)
 
     class NegativePriority(TellsNoPriority):

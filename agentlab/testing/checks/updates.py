@@ -76,7 +76,7 @@ def collected(trainer: Trainer, among: Task) -> Collected:
     memory = around.memory_for(Learner(policy, trainer, Holding(), ROWS, 0).layout(), among.memory)
 
     # As many turns as it takes until a batch is complete.
-    request = trainer.request()
+    request = trainer.request(spec)
     around.Collector(policy, memory, request).collect(environment, turns_for(request))
     batch = memory.sample(around.seed())
     if not tf.nest.flatten(batch.state):  # then the loop has the state of a model that carries one

@@ -62,7 +62,7 @@ def untouched(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _fresh_random_states() -> Iterator[None]:
-    """Puts random states of the block's own in place: one that seeds with 0 would not be seen where something else did so before."""
+    """Puts random states of its own in place: a part that seeds with 0 would not be seen where another did so before."""
     state = random.getstate()
     random.seed()
     try:

@@ -83,7 +83,7 @@ def test_an_update_moves_the_policy_and_the_critic(action):
         for index, (name, network) in enumerate(trainer.networks(spec).items())
     }
     trainer.build(Setup(spec, models, num_environments=2))
-    memory.build(Layout(spec, 2, trainer.request(), trainer.update_schedule(2)))
+    memory.build(Layout(spec, 2, trainer.request(spec), trainer.update_schedule(spec, 2)))
     for turn in range(4):
         observation, going = tf.fill([2, 1], float(turn)), tf.constant([False, False])
         taken = tf.zeros([2, *action.shape], action.dtype)

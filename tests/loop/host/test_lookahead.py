@@ -29,7 +29,7 @@ class Kept(Trainer):
 
     keep: tuple[str, ...] = ()
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(keep=self.keep)
 
 

@@ -117,7 +117,7 @@ def test_one_update_moves_the_distribution_to_the_target(compiled):
 def test_outputs_request_and_distribution_are_the_trainers():
     trainer = DQN(num_atoms=3, minimum_return=0, maximum_return=2, num_steps=4, discount=0.9)
     assert [network.num_outputs for network in trainer.networks(SPEC).values()] == [6]
-    assert trainer.request() == Request(4, 0.9, priority=True)
+    assert trainer.request(SPEC) == Request(4, 0.9, priority=True)
     values = trainer.distribution(SPEC).of(tf.constant(OUTPUT))
     np.testing.assert_allclose(values.preferences, [[0.75, 1.25]], rtol=1e-6)
     assert values.mode().numpy().tolist() == [1]

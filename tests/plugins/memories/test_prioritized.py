@@ -268,7 +268,7 @@ def test_a_trainer_without_priorities_is_refused():
 class Silent(Trainer):
     """Promises priorities and gives none."""
 
-    def request(self):
+    def request(self, spec):
         return Request(priority=True)
 
     def loss(self, output, batch, seed):

@@ -70,7 +70,7 @@ class ActorCritic(Trainer):
         policy = Network(self.distribution(spec).num_outputs)
         return {"policy": policy, "critic": Network(1, learning_rate=self.critic_learning_rate)}
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(length=self.rollout_steps, order="all", discount=self.discount)
 
     def update(self, memory: Memory, seed: Seed) -> Update:

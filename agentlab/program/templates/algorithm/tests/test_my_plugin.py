@@ -41,7 +41,7 @@ class TestTask(TaskTests):
 def filled_memory(trainer):
     """Returns a memory of two steps of one environment: action 0 earns 1, then action 1 earns 0 and ends the task."""
     memory = MyPluginMemory()
-    memory.build(Layout(SPEC, 1, trainer.request(), output=tf.TensorSpec([3])))
+    memory.build(Layout(SPEC, 1, trainer.request(SPEC), output=tf.TensorSpec([3])))
     for action, discount in ((0, 1.0), (1, 0.0)):
         observation, is_last = tf.zeros([1, 1]), tf.constant([discount == 0.0])
         step = Step(

@@ -43,7 +43,7 @@ class MyPlugin(Trainer):
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         return {"policy": Network(self.distribution(spec).num_outputs + 1)}
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(length=self.rollout_steps, order="all", keep=("output",), discount=self.discount)
 
     def update(self, memory: Memory, seed: Seed) -> Update:

@@ -8,6 +8,7 @@ import attrs
 import tensorflow as tf
 
 from agentlab.memory import Request
+from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import Loss, Trainer
 from agentlab.types import Batch, Seed, Tensor
 
@@ -28,7 +29,7 @@ class MyPlugin(Trainer):
     learning_rate: float = 3e-3
     entropy_weight: float = attrs.field(default=0.01, validator=attrs.validators.ge(0))
 
-    def request(self) -> Request:
+    def request(self, spec: EnvironmentSpec) -> Request:
         return Request(order="all")  # what happened since the last update: older steps, such as of a replay, would mislead it
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
