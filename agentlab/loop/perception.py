@@ -13,7 +13,7 @@ from agentlab.model import where_rows
 from agentlab.spec import Array, EnvironmentSpec, SpaceNest, blank
 from agentlab.spec.environment_spec import MASK
 from agentlab.task import Inputs
-from agentlab.types import Nest, Tensor, TimeStep
+from agentlab.types import Nest, Tensor, TimeStep, map_leaves
 
 OBSERVATION, ACTION, REWARD = "observation", "previous_action", "previous_reward"
 
@@ -71,7 +71,7 @@ class Perception:
     def next(self, observation: Nest, action: Nest, reward: Tensor, begun: Tensor) -> Nest:
         """Returns what is seen of observations `[B, *O]` after actions and rewards, in the rows where no episode has begun."""
         added = self._added(action, reward)
-        return self.joined(observation, tf.nest.map_structure(lambda leaf: _zero_rows(begun, leaf), added))
+        return self.joined(observation, map_leaves(lambda leaf: _zero_rows(begun, leaf), added))
 
     def previous(self, seen: Nest) -> dict[str, Nest]:
         """Returns what was added to observations, by name; nothing where nothing is."""

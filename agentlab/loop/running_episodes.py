@@ -65,7 +65,10 @@ class RunningEpisodes:
 
 def _rows(value: Any, dtype: type, rows: int, name: str) -> np.ndarray:
     """Returns a value for each row, `[B]`; raises UsageError if it is neither one for all nor one for each."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        array = np.asarray("")
     fits = array.shape in ((), (rows,)) and np.can_cast(array.dtype, dtype, "same_kind") and bool(np.isfinite(array).all())
     if not fits:
         raise errors.UsageError(
