@@ -1,4 +1,4 @@
-"""Sequences from a ring by hand: each environment's own steps, the states before them, burn-in and padding that weigh nothing."""
+"""Sequences from a ring by hand: each environment's own steps, states before them, burn-in and padding that weigh nothing."""
 
 import attrs
 import numpy as np
