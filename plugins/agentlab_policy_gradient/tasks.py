@@ -114,7 +114,7 @@ ppo_lstm_recall = attrs.evolve(
     description="PPO with an LSTM names a symbol that was shown 50 steps ago.",
     environment=part("recall"),
     model=MEMORY,
-    trainer=ppo_trainer(shared_torso=True, rollout_steps=102, num_epochs=10),
+    trainer=ppo_trainer(shared_torso=True, rollout_steps=102, num_epochs=10, clip=Linear(0.2, 0.01), entropy_weight=0.01),
     steps=1_000_000,
     num_environments=32,
     report_period=50_000,
