@@ -21,6 +21,14 @@ def sequences_of(values: Nest, length: int) -> Nest:
     return tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [-1, length, *leaf.shape[2:]]), values)
 
 
+def begins(ended: Tensor) -> Tensor:
+    """Returns where episodes begin within sequences, `[N, T]` bool: after each step that `ended` one, `[N, T]` bool.
+
+    The first step is none: the state that is stored with it is reset already.
+    """
+    return tf.concat([tf.zeros_like(ended[:, :1]), ended[:, :-1]], axis=1)
+
+
 def check_division(rows: int, num_minibatches: int, remedy: str) -> None:
     """Checks that all minibatches can have the same size.
 
