@@ -65,3 +65,72 @@ char_rnn_handbook = Task(
     report_period=50 * 100,
     evaluation=Evaluation(environment=part("text", split="test", windows="every")),
 )
+
+SMALL_GPT = part("gpt", units=64, layers=2, context=16)
+
+
+def _examples(name: str, description: str, path: str, updates: int) -> Task:
+    """Returns a task of a small transformer that learns from worked examples of a problem, 16 streams of them."""
+    return Task(
+        name=name,
+        description=description,
+        environment=part("text", path=path, window=64),
+        model=SMALL_GPT,
+        trainer=part("next-symbol", learning_rate=Linear(3e-3, 3e-4, updates), max_gradient_norm=1.0),
+        sampler=part("greedy"),
+        memory=part("latest"),
+        steps=16 * updates,
+        num_environments=16,
+        report_period=16 * 100,
+        evaluation=Evaluation(environment=part("text", split="test")),
+    )
+
+
+def _taught(name: str, description: str, environment: Part, model: Part, rate: float, steps: int) -> Task:
+    """Returns a task of a model that learns by reward from groups of 16 completions, 256 completions an update."""
+    return Task(
+        name=name,
+        description=description,
+        environment=environment,
+        model=model,
+        trainer=part("grpo", learning_rate=Linear(rate, rate / 10)),
+        sampler=part("stochastic"),
+        memory=part("rollout"),
+        steps=steps,
+        num_environments=256,
+        report_period=50_000,
+        evaluation=Evaluation(environment=part("writing", group_size=1), sampler=part("stochastic"), episodes=1_000),
+    )
+
+
+gpt_sort_examples = _examples(
+    name="gpt-sort-examples",
+    description="A small transformer learns from worked examples to sort six digits, but not for long enough.",
+    path="corpus:sort-digits",
+    updates=600,
+)
+
+gpt_add_examples = _examples(
+    name="gpt-add-examples",
+    description="A small transformer learns from worked examples to add two numbers, but not for long enough.",
+    path="corpus:add-numbers",
+    updates=600,
+)
+
+gpt_sort = _taught(
+    name="gpt-sort",
+    description="A transformer learns by reward to sort six digits: --init-from a run of gpt-sort-examples.",
+    environment=part("writing", prompts="sort-digits", group_size=16),
+    model=SMALL_GPT,
+    rate=1e-3,
+    steps=1_000_000,
+)
+
+gpt_add = _taught(
+    name="gpt-add",
+    description="A transformer learns by reward to add two numbers: --init-from a run of gpt-add-examples.",
+    environment=part("writing", prompts="add-numbers", group_size=16),
+    model=SMALL_GPT,
+    rate=1e-3,
+    steps=1_000_000,
+)

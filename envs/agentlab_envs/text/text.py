@@ -95,6 +95,11 @@ class Text(DeviceEnvironment):
         return vocabulary, tensor
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """The characters of the training split, or all bytes."""
+        return self._split[0]
+
+    @property
     def _length(self) -> int:
         return self._split[1].shape[0]
 
