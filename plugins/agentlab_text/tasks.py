@@ -70,35 +70,35 @@ SMALL_GPT = part("gpt", units=64, layers=2, context=16)
 
 
 def _examples(name: str, description: str, path: str, updates: int) -> Task:
-    """Returns a task of a small transformer that learns from worked examples of a problem, 16 streams of them."""
+    """Returns a task of a small transformer that learns from worked examples of a problem, 64 lines an update."""
     return Task(
         name=name,
         description=description,
-        environment=part("text", path=path, window=64),
+        environment=part("text", path=path, window=16, windows="lines"),
         model=SMALL_GPT,
         trainer=part("next-symbol", learning_rate=Linear(3e-3, 3e-4, updates), max_gradient_norm=1.0),
         sampler=part("greedy"),
         memory=part("latest"),
-        steps=16 * updates,
-        num_environments=16,
-        report_period=16 * 100,
-        evaluation=Evaluation(environment=part("text", split="test")),
+        steps=64 * updates,
+        num_environments=64,
+        report_period=64 * 100,
+        evaluation=Evaluation(environment=part("text", split="test"), episodes=1_000),
     )
 
 
-def _taught(name: str, description: str, environment: Part, model: Part, rate: float, steps: int) -> Task:
-    """Returns a task of a model that learns by reward from groups of 16 completions, 256 completions an update."""
+def _taught(name: str, description: str, environment: Part, model: Part, trainer: Part, rows: int, steps: int) -> Task:
+    """Returns a task of a model that learns by reward, from `rows` completions an update."""
     return Task(
         name=name,
         description=description,
         environment=environment,
         model=model,
-        trainer=part("grpo", learning_rate=Linear(rate, rate / 10)),
+        trainer=trainer,
         sampler=part("stochastic"),
         memory=part("rollout"),
         steps=steps,
-        num_environments=256,
-        report_period=50_000,
+        num_environments=rows,
+        report_period=steps // 40,
         evaluation=Evaluation(environment=part("writing", group_size=1), sampler=part("stochastic"), episodes=1_000),
     )
 
@@ -122,8 +122,9 @@ gpt_sort = _taught(
     description="A transformer learns by reward to sort six digits: --init-from a run of gpt-sort-examples.",
     environment=part("writing", prompts="sort-digits", group_size=16),
     model=SMALL_GPT,
-    rate=1e-3,
-    steps=1_000_000,
+    trainer=part("grpo", learning_rate=Linear(1e-3, 1e-4)),
+    rows=256,
+    steps=665_600,  # 200 updates
 )
 
 gpt_add = _taught(
@@ -131,6 +132,25 @@ gpt_add = _taught(
     description="A transformer learns by reward to add two numbers: --init-from a run of gpt-add-examples.",
     environment=part("writing", prompts="add-numbers", group_size=16),
     model=SMALL_GPT,
-    rate=1e-3,
-    steps=1_000_000,
+    trainer=part("grpo", learning_rate=Linear(1e-3, 1e-4)),
+    rows=256,
+    steps=460_800,  # 200 updates
+)
+
+char_rnn_reward = _taught(
+    name="char-rnn-reward",
+    description="An LSTM learns by reward to write without quoted code: --init-from a run of char-rnn-docs.",
+    environment=part(
+        "writing",
+        prompts="text",
+        path="corpus:python-docs",
+        stop="",
+        reward="avoid",
+        characters="`",
+        group_size=8,
+    ),
+    model=part("lstm", units=256),
+    trainer=part("grpo", learning_rate=3e-4, kl_weight=0.1),
+    rows=128,
+    steps=729_600,  # 60 updates
 )

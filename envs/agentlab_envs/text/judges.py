@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from agentlab.checks import scalars
 from agentlab.foreign import guard
 from agentlab.system.tracebacks import describe_error
 
+LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 40  # characters of a prompt or completion in a message
 
 
@@ -57,8 +57,8 @@ def judge(
     def fault(error: BaseException) -> errors.EnvironmentFault:
         where = _described(prompts, completions, rows, 0)
         return errors.EnvironmentFault(
-            f"The reward function {_name(function)} raised {describe_error(error)} for {len(rows)} completions, the first of "
-            f"them {where}. Mend it and resume the run."
+            f"The reward function {_name(function)} failed on {len(rows)} completions, the first of them {where}: it raised "
+            f"{describe_error(error)}. Mend it and resume the run."
         )
 
     returned = guard.ask(lambda: function(list(prompts), list(completions), **columns), fault)
@@ -80,7 +80,7 @@ def judge(
 
 def _is_number(value: object) -> bool:
     plain = scalars.plain(value)
-    return isinstance(plain, (int, float)) and math.isfinite(np.float32(plain))
+    return isinstance(plain, (int, float)) and abs(plain) <= LARGEST  # which nan is not
 
 
 def _described(prompts: list[str], completions: list[str], rows: np.ndarray, index: int) -> str:

@@ -39,8 +39,9 @@ def contents(path: str, scale: int = 1) -> dict[str, bytes]:
     """Returns the bytes of a text by the name of where they are from: a corpus, a file, or the files of a folder.
 
     Args:
-        path: "corpus:nietzsche" or "corpus:python-docs"; "corpus:sort-digits" or another problem's; a file; or a folder, whose files are read in the order of their paths,
-            those below it included and hidden ones left out. A symbolic link in it, which may lead anywhere, is refused.
+        path: "corpus:nietzsche" or "corpus:python-docs", or "corpus:sort-digits" or another problem's, worked examples of it; a
+            file; or a folder, whose files are read in the order of their paths, those below it included and hidden ones left
+            out. A symbolic link in it, which may lead anywhere, is refused.
         scale: bytes of memory that a byte of it will take.
 
     Raises:
