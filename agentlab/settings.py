@@ -47,13 +47,14 @@ def describe(part: type) -> list[Setting]:
     ]
 
 
-def build(part: type, values: dict[str, Any], where: str) -> Any:
+def build(part: type, values: dict[str, Any], where: str, path: str = "") -> Any:
     """Returns `part(**values)`, each value checked against its annotation.
 
     Args:
         part: the class of a part.
         values: by setting's name.
         where: names the part in messages, such as "trainer 'dqn'".
+        path: the part's place in a task, such as "models.critic"; by default the first word of `where`.
 
     Raises:
         UsageError: a setting does not exist, is missing, was an object, or has a value of the wrong type or range.
@@ -68,7 +69,7 @@ def build(part: type, values: dict[str, Any], where: str) -> Any:
         if was := former_object(value):
             raise errors.UsageError(
                 f"Setting {name!r} of {where} was an object ({was}), which config.json can't hold. Give it again in Python, to "
-                f'agentlab.load or resume, by objects={{"{where.split()[0]}": {{"{name}": ...}}}}; or name one in its place.'
+                f"agentlab.load or resume, by objects={_nested(path or where.split()[0], name)}; or name one in its place."
             )
 
     # Types next, then what the class itself checks.
@@ -185,6 +186,14 @@ def former_object(value: object) -> str:
 def is_former_object(value: object) -> TypeGuard[dict[str, object]]:
     """Whether a value from a config.json stands for an object that it couldn't hold."""
     return isinstance(value, dict) and value.keys() == {OBJECT}
+
+
+def _nested(path: str, name: str) -> str:
+    """Returns the nested tables that hold a setting of the part at `path`, as a user writes them."""
+    table = "..."
+    for key in reversed([*path.split("."), name]):
+        table = f'{{"{key}": {table}}}'
+    return table
 
 
 def _hints(part: type) -> dict[str, Any]:

@@ -177,6 +177,8 @@ def packers(structures: Sequence[Nest]) -> list[Packer]:
 
 def _packer(structure: Nest, places: Iterator[int]) -> Packer:
     kind = type(structure)
+    if is_empty(structure):
+        return lambda _leaves: structure
     if kind is dict:
         parts = {name: _packer(structure[name], places) for name in sorted(structure)}
         return lambda leaves: {name: part(leaves) for name, part in parts.items()}

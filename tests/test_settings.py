@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import time
 from typing import Any, Literal
 
@@ -244,6 +245,16 @@ def test_of_an_object_its_kind_is_kept_for_the_message():
         errors.UsageError, match=r"Setting 'arguments' of the example was an object \(sqrt\), which config.json"
     ):
         built(arguments=data["loss"])
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [("", '{"trainer": {"arguments": ...}}'), ("models.critic", '{"models": {"critic": {"arguments": ...}}}')],
+    ids=["a kind", "a place"],
+)
+def test_the_advice_for_a_former_object_names_the_place_of_its_part(path, advice):
+    with pytest.raises(errors.UsageError, match=re.escape(f"by objects={advice};")):
+        settings.build(Example, {"arguments": {"python_object": "sqrt"}}, "trainer 'example'", path)
 
 
 # ---- tasks ---------------------------------------------------------------------------------------------------------------

@@ -133,6 +133,6 @@ class DeviceGear(Gear):
         episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
 
         # [B] sums of the running episodes, and the first fault.
-        statistics = carry.statistics.after(timestep.reward, timestep.ended)
+        statistics = carry.statistics.after(tf.cast(timestep.reward, tf.float64), tf.cast(timestep.ended, tf.float64))
         fault = self._checks.after(carry.fault, index, actions[0], timestep)
         return _Carry(episodes, timestep.observation, state, statistics, index, fault)

@@ -19,7 +19,8 @@ from agentlab.types import Tensor
 class EpisodeStatistics:
     """Returns and lengths of the episodes of B environments; every field is `[B]` float64, which keeps small rewards.
 
-    Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear).
+    Only arithmetic operators are used, so the same lines run on NumPy arrays (host gear) and tensors (device gear). NumPy
+    converts what is added to float64 by itself; tensors have to be of that dtype.
 
     Attributes:
         running_return: the sum of rewards of the episode that is under way.
@@ -51,13 +52,12 @@ class EpisodeStatistics:
 
     def continued(self, reward: Tensor, acted: Tensor = 1.0) -> EpisodeStatistics:
         """Returns the statistics one step later, whether or not an episode ended there."""
-        running_return = self.running_return + _as_float64(reward)
-        running_length = self.running_length + _as_float64(acted)
-        return EpisodeStatistics(running_return, running_length, self.episodes, self.return_sum, self.length_sum)
+        return EpisodeStatistics(
+            self.running_return + reward, self.running_length + acted, self.episodes, self.return_sum, self.length_sum
+        )
 
     def closed(self, ended: Tensor) -> EpisodeStatistics:
         """Returns the statistics without the running episodes that have just `ended`, which are accounted for."""
-        ended = _as_float64(ended)
         # 1 where the episode continues: its sums are kept, the others start at 0.
         going_on = 1.0 - ended
         return EpisodeStatistics(
@@ -82,13 +82,6 @@ class EpisodeStatistics:
             "episode_length_mean": float(np.sum(self.length_sum)) / count if count else None,
         }
         return {"episodes": int(count), **means}
-
-
-def _as_float64(values: Tensor) -> Tensor:
-    """Returns numbers of which sums are exact for longer than any run; NumPy converts its arrays by itself."""
-    if isinstance(values, (np.ndarray, np.generic, float, int)):  # `tf.is_tensor` takes longer than the sums
-        return values
-    return tf.cast(values, tf.float64)
 
 
 COLUMNS = ("step", "update", "episodes", "return_mean", "episode_length_mean", "steps_per_second", "seconds")

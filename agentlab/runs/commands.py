@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shlex
+from collections.abc import Mapping, Sequence
 
 import keras
 
@@ -20,7 +21,11 @@ from agentlab.tensors import model_footprint
 
 
 def command(
-    name: str, path: str | os.PathLike[str], task: Task, model: keras.Model | None = None, own_model: bool = False
+    name: str,
+    path: str | os.PathLike[str],
+    task: Task,
+    models: Mapping[str, Sequence[keras.Model]] | None = None,
+    own_model: bool = False,
 ) -> str:
     """Returns the command `name` for a run: `agentlab resume RUN`, with the options that this run needs.
 
@@ -30,10 +35,11 @@ def command(
         name: "resume" or "evaluate".
         path: of the run's directory.
         task: of the run, with its objects or placeholders of them.
-        model: of the run, if it is built.
-        own_model: whether the model is the user's own.
+        models: of the run's networks, the acting one first, if they are built.
+        own_model: whether the acting network's model is the user's own.
     """
-    trust = needs_trust(task, None if own_model else model)
+    networks = dict(list((models or {}).items())[1:] if own_model else models or {})
+    trust = needs_trust(task, networks)
     held_objects = bool(settings.former_object(task.as_data()))
     id = task.environment.settings.get("id")
     own_environment = isinstance(id, str) and id.startswith(environment_objects.NAMESPACE)  # known in this process alone
@@ -61,18 +67,27 @@ def command_of(name: str, path: pathlib.Path) -> str:
         return " ".join(["agentlab", name, *plain_words(path)])
 
 
-def needs_trust(task: Task, model: keras.Model | None = None) -> bool:
-    """Returns whether a run's config.json asks for what only a user may ask for: by the checks of those who read it."""
+def needs_trust(task: Task, models: Mapping[str, Sequence[keras.Model]]) -> bool:
+    """Returns whether a run's config.json asks for what only a user may ask for: by the checks of those who read it.
+
+    Args:
+        task: of the run.
+        models: by network, those that the task's settings build.
+    """
     asked = configuration.of_file(task)
+    asked_for = {name: copies for name, copies in models.items() if asked.models.get(name, asked.model).from_file}
     try:
         limits.check_asked(asked.as_data(), CONFIG)
         for part in (asked.environment, evaluation_environment(asked)):
             check_imports(plugins.load("environment", part.reference), part)
-        if model is not None and asked.model.from_file:
-            model_footprint.check(model, 1, "model", of_file=True)
+        for copies in asked_for.values():
+            model_footprint.check(copies[0], 1, "model", of_file=True)
     except errors.UsageError:
         return True
-    return model is not None and bool(asked.model.from_file) and model.count_params() > MOST_WEIGHTS_OF_FILE
+
+    # The limit is on the weights of all networks together, see `within_reason`.
+    weights = sum(model.count_params() for copies in models.values() for model in copies)
+    return bool(asked_for) and weights > MOST_WEIGHTS_OF_FILE
 
 
 def plugin_files(task: Task) -> list[str]:

@@ -99,7 +99,7 @@ class Session(RunControl):
         """Starts, trains and evaluates; yields each line of metrics, returns the run, and closes everything at the end."""
         committer = Committer(directory, self._task.checkpoints_kept, sync=metrics.sync)
         self._files = RunFiles(directory, trackers, committer)
-        directory.advise(commands.command("resume", directory.path, self._task, self.agent.model, self._has_own_model))
+        directory.advise(commands.command("resume", directory.path, self._task, self.agent.parts.models, self._has_own_model))
         with contextlib.ExitStack() as leaving:
             leaving.callback(directory.close)
             leaving.callback(self._assembly.close)

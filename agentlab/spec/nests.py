@@ -60,7 +60,7 @@ def blank(space: SpaceNest, rows: int) -> Nest:
 
 def copied(value: Nest) -> Nest:
     """Returns a nest of arrays with memory of its own."""
-    return map_leaves(np.array, value)
+    return value.copy() if value.__class__ is np.ndarray else map_leaves(np.array, value)
 
 
 def is_array(space: SpaceNest) -> TypeGuard[Array]:

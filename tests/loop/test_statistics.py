@@ -21,7 +21,7 @@ def after(request):
     step = plain if request.param == "eager" else tf.function(plain, jit_compile=request.param == "xla")
 
     def on_tensors(statistics, *arrays):
-        tensors = (tf.nest.map_structure(tf.constant, statistics), *map(tf.constant, arrays))
+        tensors = (tf.nest.map_structure(tf.constant, statistics), *(tf.constant(array, tf.float64) for array in arrays))
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), step(*tensors))
 
     return on_tensors

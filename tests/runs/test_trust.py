@@ -264,6 +264,20 @@ def test_a_run_that_only_a_user_may_ask_for_is_resumed_on_trust(number, trusted)
     assert commands.command("resume", "run", asked) == " ".join(words)
 
 
+@pytest.mark.parametrize(("weights", "trusted"), [(87, False), (86, True)])
+def test_the_weights_of_all_networks_count(weights, trusted, monkeypatch):
+    monkeypatch.setattr(commands, "MOST_WEIGHTS_OF_FILE", weights)
+    asked = configuration.changed(find_task("sac"), {"models": {"critic": {"name": "mlp", "hidden_units": [1]}}})
+    models = {"policy": [dense(3, 2)], "critic": [dense(4, 7), dense(4, 7)]}  # 3 x 2 + 2 and twice 4 x 7 + 7 weights: 78
+    models["policy"].append(dense(2, 3))  # 2 x 3 + 3: 9
+    words = ["agentlab", "resume", "run", *(["--trust"] if trusted else [])]
+    assert commands.command("resume", "run", asked, models) == " ".join(words)
+
+
+def dense(inputs, units):
+    return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(units)])
+
+
 def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_FROM_FILES", {})

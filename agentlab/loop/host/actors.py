@@ -153,20 +153,20 @@ class StagedHostActor(HostActor):
             name = "learn_and_decide" if self._waits else "decide"
             staged = [self._staging.take()] if self._waits else []
             self._waits = False
-            action, output, next_state = self._call(name, *staged, *self._now(arrays), observation, state)
+            action, output, next_state = self._call(name, *staged, *arrays, observation, state)
         self._steps += self._rows
         return Decision(copied(observation), self.learner.policy.network_state(state), action, output, next_state)
 
-    def _now(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        return arrays if self._lookahead.is_active else (np.asarray(self._steps),)
-
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         self.settle_updates()
-        self._cut(timestep)
+        acting = np.count_nonzero(timestep.acted)
+        last, self._last = self._last, timestep
+        if last is not None and acting < self._rows:
+            self._cut(last, timestep)
         self._staging.add(decision, timestep)
 
         # Updates before the first stored step would have nothing to learn from.
-        self._has_stored = self._has_stored or bool(np.count_nonzero(timestep.acted))
+        self._has_stored = self._has_stored or bool(acting)
 
         # A single update waits for the next decision, with which it shares a call; several are made now.
         due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
@@ -178,11 +178,8 @@ class StagedHostActor(HostActor):
         for _ in range(due):
             self._call("update")
 
-    def _cut(self, timestep: TimeStep) -> None:
+    def _cut(self, last: TimeStep, timestep: TimeStep) -> None:
         """Tells the memory of the rows that were reset before their episode had ended."""
-        last, self._last = self._last, timestep
-        if last is None or np.count_nonzero(timestep.acted) == self._rows:
-            return
         abandoned = np.flatnonzero(last.acted & ~last.ended & ~timestep.acted)
         if len(abandoned):
             self.settle()
@@ -209,7 +206,7 @@ class StagedHostActor(HostActor):
         spec = self.learner.policy.spec
         observation = tf.nest.map_structure(_signature, blank(spec.observation, self._rows))
         state = tf.nest.map_structure(_signature, self._example)
-        now = [*(self._lookahead.signature or [tf.TensorSpec([], tf.int64)]), observation, state]
+        now = [*self._lookahead.signature, observation, state]
         staged = tf.TensorSpec([None, self._staging.dtype.itemsize], tf.uint8)
 
         # Staged steps come as bytes [N, row size].

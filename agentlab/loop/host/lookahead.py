@@ -23,7 +23,7 @@ class Lookahead:
         execution: "eager", "graph" or "xla".
 
     Attributes:
-        signature: of what a compiled decision takes besides the observation: the step, and what is explored.
+        signature: of what a compiled decision takes besides the observation: the step, and if known what is explored.
     """
 
     def __init__(self, learner: Learner, execution: str) -> None:
@@ -35,11 +35,11 @@ class Lookahead:
         needs_model = bool(learner.request.keep) or bool(tf.nest.flatten(learner.policy.initial_state(1)))
         example = None if execution == "eager" or needs_model else self._explore(tf.constant(0, tf.int64))
         self.is_active = example is not None
-        self.signature: list[tf.TensorSpec] = []
+        self.signature = [tf.TensorSpec([], tf.int64)]
         if example is not None:
             self._has_several = example.shape.num_elements() > 1  # where the only action explores, the model isn't asked
-            explored = [tf.TensorSpec(example.shape, example.dtype)] if self._has_several else []
-            self.signature = [tf.TensorSpec([], tf.int64), *explored]
+            if self._has_several:
+                self.signature.append(tf.TensorSpec(example.shape, example.dtype))
             (space,) = leaves_of(self._policy.spec.action).values()
             self._dtype = space.dtype
             self._draw = compiled(self._draw_traceable, "xla")
@@ -51,7 +51,7 @@ class Lookahead:
             The actions `[B, ...]` if no row's depends on outputs, else None; and the arrays of the `signature`.
         """
         if not self.is_active:
-            return None, ()
+            return None, (np.asarray(step),)
         # A step outside the window that was drawn, as after a resume, draws a new one.
         index = (step - self._begin) // self._rows
         if not 0 <= index < len(self._drawn):

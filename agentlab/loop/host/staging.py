@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import tensorflow as tf
 
@@ -35,14 +36,13 @@ class Staging:
         self._records = np.zeros(STAGED_ROWS + rows, self.dtype)
         self._records["row"] = np.arange(len(self._records)) % rows  # whole turns wait, from the first place on
 
-        # The same columns as nests, to be filled without taking anything apart.
+        # The same columns as nests, to be filled without taking anything apart; most are single arrays.
         columns = iter([self._records[name] for name, _, _ in described])
         nests = {
             name: tf.nest.pack_sequence_as(signature, [next(columns) for _ in tf.nest.flatten(signature)])
             for name, signature in self._fields.items()
         }
-        self._of_decision = [(name, nests[name]) for name in OF_DECISION if name in nests]
-        self._of_timestep = [(name, nests[name]) for name in OF_TIMESTEP if name in nests]
+        self._of_decision, self._of_timestep = _Columns.of(nests, OF_DECISION), _Columns.of(nests, OF_TIMESTEP)
         self._count = 0
 
     @property
@@ -59,10 +59,8 @@ class Staging:
         """Takes in the rows of a turn; arrays are copied."""
         begin = self._count
         self._count = end = begin + self._rows
-        for name, columns in self._of_decision:
-            _put(columns, getattr(decision, name), begin, end)
-        for name, columns in self._of_timestep:
-            _put(columns, getattr(timestep, name), begin, end)
+        self._of_decision.put(decision, begin, end)
+        self._of_timestep.put(timestep, begin, end)
 
     def take(self) -> np.ndarray:
         """Returns the waiting rows as bytes `[N, row size]`, which stay valid until the next `add`, and forgets them."""
@@ -89,6 +87,34 @@ class Staging:
         return tf.reshape(tf.bitcast(tf.reshape(part, [-1, *_byte_shape(dtype.base)]), dtype.base.name), [-1, *dtype.shape])
 
 
+@attrs.frozen(eq=False)
+class _Columns:
+    """The columns of a decision's or a time step's fields.
+
+    Attributes:
+        single: of fields that are one array, by name.
+        nested: of the others: the arrays of a nest, in TensorFlow's order.
+    """
+
+    single: list[tuple[str, np.ndarray]]
+    nested: list[tuple[str, list[np.ndarray]]]
+
+    @classmethod
+    def of(cls, nests: dict[str, Nest], names: tuple[str, ...]) -> _Columns:
+        """Returns the columns of those names of which there are some."""
+        fields = [(name, nests[name]) for name in names if name in nests]
+        single = [(name, nest) for name, nest in fields if isinstance(nest, np.ndarray)]
+        return cls(single, [(name, tf.nest.flatten(nest)) for name, nest in fields if not isinstance(nest, np.ndarray)])
+
+    def put(self, whole: Decision | TimeStep, begin: int, end: int) -> None:
+        """Copies the fields' arrays `[B, ...]` to the rows from `begin` to `end`."""
+        for name, column in self.single:
+            column[begin:end] = getattr(whole, name)
+        for name, columns in self.nested:
+            for column, array in zip(columns, tf.nest.flatten(getattr(whole, name)), strict=True):
+                column[begin:end] = array
+
+
 def _fields(layout: Layout) -> dict[str, Nest]:
     """Returns the signatures of what is buffered, by the name of a decision's or time step's field, in order."""
     step = layout.step_signature()
@@ -106,15 +132,6 @@ def _fields(layout: Layout) -> dict[str, Nest]:
         "acted": flag,
     }
     return {name: signature for name, signature in fields.items() if tf.nest.flatten(signature)}
-
-
-def _put(columns: Nest, values: Nest, begin: int, end: int) -> None:
-    """Copies a nest of arrays `[B, ...]` to the rows from `begin` to `end` of a nest of columns."""
-    if isinstance(columns, np.ndarray):  # as of most environments
-        columns[begin:end] = values
-        return
-    for column, array in zip(tf.nest.flatten(columns), tf.nest.flatten(values), strict=True):
-        column[begin:end] = array
 
 
 def _byte_shape(dtype: np.dtype) -> list[int]:

@@ -52,7 +52,7 @@ def build_agent(
     trainer = build_part("trainer", task.trainer)
     models = build_models(task, seed, spec, trainer, model)
     prepare(models)
-    samplers = [build_part("sampler", part) for part in (task.sampler, task.evaluation.sampler)]
+    samplers = [build_part("sampler", task.sampler), build_part("sampler", task.evaluation.sampler, "evaluation.sampler")]
     for sampler in samplers:
         check_actions(sampler, trainer.distribution(spec), spec)
     parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
@@ -79,9 +79,10 @@ def build_models(
     _check_copies(networks, task.trainer.name)
     acting, models = next(iter(networks)), {}
     parts = {name: task.models.get(name, task.model) for name in networks}
+    paths = {name: f"models.{name}" if name in task.models else "model" for name in networks}
     with within_reason(any(part.from_file for part in parts.values()), layers=math.inf):
         for name, network in networks.items():
-            source = model if model is not None and name == acting else build_part("model", parts[name])
+            source = model if model is not None and name == acting else build_part("model", parts[name], paths[name])
             input_spec = network.input_spec(normalized_spec(spec, task.normalization))
             key = seed if name == acting else stream(seed, f"network {name}")
             keys = [key if index == 0 else stream(key, f"copy {index}") for index in range(network.count)]

@@ -25,14 +25,20 @@ def part_class(kind: str, part: Part) -> Any:
     return cls
 
 
-def build_part(kind: str, part: Part, **extra: object) -> Any:
-    """Returns the part: its class loaded through its entry point, its settings checked; `extra` are the runner's own.
+def build_part(kind: str, part: Part, path: str = "", /, **extra: object) -> Any:
+    """Returns the part: its class loaded through its entry point, its settings checked.
+
+    Args:
+        kind: of part.
+        part: name and settings.
+        path: the part's place in a task, such as "models.critic", if that isn't its kind.
+        extra: settings that are the runner's own.
 
     Raises:
         PluginError: it cannot be loaded, or is of another kind.
         UsageError: a setting is wrong.
     """
-    return settings.build(part_class(kind, part), {**part.settings, **extra}, f"{kind} {part.name!r}")
+    return settings.build(part_class(kind, part), {**part.settings, **extra}, f"{kind} {part.name!r}", path)
 
 
 def with_packages(task: Task) -> Task:

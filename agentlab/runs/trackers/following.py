@@ -61,7 +61,7 @@ def build_following(
     """
     named: dict[str, Tracker] = {}
     for name, part in task.trackers.items():
-        named[_free_name(name, named)] = build_part("tracker", part)
+        named[_free_name(name, named)] = build_part("tracker", part, f"trackers.{name}")
 
     # A program's own have the names of their classes.
     for tracker in trackers:

@@ -93,5 +93,6 @@ NOTHING = {
 @pytest.mark.parametrize(("sampler", "settings", "execution"), NOTHING.values(), ids=NOTHING)
 def test_where_every_turn_needs_the_model_nothing_is_drawn_ahead(sampler, settings, execution):
     ahead = Lookahead(make_learner(sampler, 2, **settings), execution)
-    assert ahead.signature == []
-    assert ahead.at(0) == (None, ())
+    assert not ahead.is_active
+    assert ahead.signature == [tf.TensorSpec([], tf.int64)]
+    assert ahead.at(7) == (None, (7,))
