@@ -177,7 +177,7 @@ def test_it_learns_from_whole_episodes():
 # ---- learning -----------------------------------------------------------------------------------------------------------
 
 
-def learned(gear=DeviceGear, updates=40, rows=16):
+def learned(gear=DeviceGear, updates=60, rows=16):
     """Returns the mean return of the last updates of an agent that learns to write more of a letter than by chance, 1 in 4."""
     environment = Writing(
         prompts="text",

@@ -91,7 +91,7 @@ def test_a_run_whose_reward_function_failed_is_resumed_once_it_is_mended(start, 
     with monkeypatch.context() as patch:
         patch.setattr(judging, "length", failing)
         with pytest.raises(
-            errors.EnvironmentFault, match=r"returned None for '...' after the prompt '..' in row \d; .* resume"
+            errors.EnvironmentFault, match=r"returned None for '.*' after the prompt '.*' in row \d; .* resume"
         ):
             agentlab.run("gpt-sort", 1, own, run_dir=tmp_path / "run", init_from=start.directory)
     assert_same(agentlab.resume(tmp_path / "run").model, mended.model)
