@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
@@ -93,7 +94,8 @@ class Drafting:
         """
         self.check_rows(rows)
         drawn = self.prompts.draw(seed, rows // self.group_size)
-        drawn = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, self.group_size, axis=0), drawn)
+        group = np.repeat(np.arange(rows // self.group_size), self.group_size)  # of each row
+        drawn = tf.nest.map_structure(lambda leaf: tf.gather(leaf, group), drawn)
         text = tf.pad(drawn.text, [[0, 0], [0, self.completion_length]], constant_values=self.padding)
         text = tf.where(self._places() < drawn.length[:, None], text, self.padding)
         return Draft(text, drawn.length, tf.ones([rows], tf.int64), tf.zeros([rows], tf.int64), drawn.row)

@@ -90,15 +90,19 @@ def test_a_run_whose_reward_function_failed_is_resumed_once_it_is_mended(start, 
 
     with monkeypatch.context() as patch:
         patch.setattr(judging, "length", failing)
-        with pytest.raises(
-            errors.EnvironmentFault, match=r"returned None for '.*' after the prompt '.*' in row \d; .* resume"
-        ):
+        with pytest.raises(errors.EnvironmentFault, match=r"returned None for '.*' after the prompt '.*' in row \d; .* resume"):
             agentlab.run("gpt-sort", 1, own, run_dir=tmp_path / "run", init_from=start.directory)
     assert_same(agentlab.resume(tmp_path / "run").model, mended.model)
 
 
-def test_ppo_learns_from_the_same_environment(tmp_path):
-    trainer = {"name": "ppo", "shared_torso": True, "rollout_steps": 8, "num_minibatches": 2, "num_epochs": 1}
+@pytest.mark.parametrize("shared_torso", [True, False])
+def test_ppo_learns_in_the_same_environment(start, tmp_path, shared_torso):
+    trainer = {"name": "ppo", "shared_torso": shared_torso, "rollout_steps": 8, "num_minibatches": 2, "num_epochs": 1}
     environment = {**WRITING, **PREFER, "group_size": 1}
-    run = agentlab.run("gpt-sort", 1, changes(environment, trainer=trainer), run_dir=tmp_path / "run")
+
+    # With values of a network of their own, the policy has the outputs of the run on text.
+    models = {} if shared_torso else {"value": {"name": "mlp", "hidden_units": [8]}}
+    begin = None if shared_torso else start.directory
+    own = changes(environment, trainer=trainer, models=models)
+    run = agentlab.run("gpt-sort", 1, own, run_dir=tmp_path / "run", init_from=begin)
     assert run.result["updates"] == 3
