@@ -14,6 +14,7 @@ from agentlab.tensors.keras_settings import importing_keras
 if TYPE_CHECKING:
     __version__: str
     from agentlab.loop.agent import Agent, Parts
+    from agentlab.reports.tables import results
     from agentlab.runs.composition import make_agent
     from agentlab.runs.loading import load
     from agentlab.runs.resuming import resume
@@ -39,6 +40,7 @@ __all__ = [
     "load",
     "make_agent",
     "part",
+    "results",
     "resume",
     "run",
     "train",
@@ -58,6 +60,7 @@ _HOMES = {
     "load": "runs.loading",
     "make_agent": "runs.composition",
     "part": "task",
+    "results": "reports.tables",
     "resume": "runs.resuming",
     "run": "runs.running",
     "train": "runs.running",

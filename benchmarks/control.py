@@ -15,10 +15,10 @@ import statistics
 import sys
 import tempfile
 
-import over_seeds
 import processes
 
 from agentlab.registry import plugins
+from agentlab.reports.statistics import summary
 from agentlab.task import Task
 
 
@@ -46,7 +46,7 @@ def main() -> None:
 def _summarise(returns: list[float], seconds: list[float], ratios: list[float], goal: float | None) -> None:
     if goal is not None:
         print(f"mean return at least {goal:g}: {sum(value >= goal for value in returns)} of {len(returns)}")
-    print(f"{over_seeds.summary(returns)}, the lowest {min(returns):.2f}")
+    print(f"{summary(returns)}, the lowest {min(returns):.2f}")
     print(f"median {statistics.median(seconds):.2f} s, the slowest {max(seconds):.2f} s")
     if ratios:
         print(f"the peer takes {statistics.median(ratios):.2f} times as long (median of pairs, the lowest {min(ratios):.2f})")

@@ -5,7 +5,7 @@
     python benchmarks/family.py dqn-cartpole-50k --only plain rainbow --set evaluation.stop_return=none
 
 Each improvement is compared by itself, all of them together (Rainbow), and all but one. Each run is a whole process, and
-of each the mean return of the final evaluation counts. The probability of improvement is that of over_seeds.py.
+of each the mean return of the final evaluation counts. The probability of improvement is that of agentlab.reports.statistics.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import pathlib
 import tempfile
 
 import numpy as np
-import over_seeds
 import processes
+
+from agentlab.reports.statistics import improvement, summary
 
 CATEGORICAL = ["trainer.num_atoms=51", "trainer.minimum_return=0", "trainer.maximum_return={maximum}"]
 NOISY = ["model.noise=0.5", "sampler.name=greedy"]
@@ -79,10 +80,10 @@ def main() -> None:
 
 def _summarise(returns_by_name: dict[str, list[float]]) -> None:
     for name, returns in returns_by_name.items():
-        line = f"{name}: {over_seeds.summary(returns)}"
+        line = f"{name}: {summary(returns)}"
         for other in ("plain", "rainbow"):
             if other in returns_by_name and other != name:
-                line += f", better than {other} with probability {over_seeds.improvement(returns, returns_by_name[other]):.2f}"
+                line += f", better than {other} with probability {improvement(returns, returns_by_name[other]):.2f}"
         print(line)
 
 

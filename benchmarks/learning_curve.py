@@ -22,7 +22,8 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-import over_seeds
+
+from agentlab.reports.statistics import summary
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 64, 32, 16, 48  # margins
@@ -137,7 +138,7 @@ def main() -> None:
     for curve in curves:
         for step in curve.steps:
             if step in options.at:
-                print(f"{curve.name} at {step:,}: {over_seeds.summary(curve.at(step))}")
+                print(f"{curve.name} at {step:,}: {summary(curve.at(step))}")
     label = options.metric.replace("_", " ")
     options.output.write_text(picture(curves, "environment steps", label, tuple(options.range)), "utf-8")
 

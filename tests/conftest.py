@@ -1,6 +1,7 @@
 """One thread, one TensorFlow set-up for all tests; what several of them use."""
 
 import fnmatch
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,13 @@ def pytest_collectstart():
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector what was imported; and most of its passes, which find little in what graphs are made of."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 WHOLE_PROGRAMS = ("test_readme.py", "test_examples.py", "test_plugin_new.py", "test_docs.py", "test_supervised_docs.py")

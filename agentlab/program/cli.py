@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import configuration, errors
-from agentlab.program import listing, plugin_commands, process, tensorflow_setup
+from agentlab.program import listing, plugin_commands, process, report, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_run(command("run", _run, "train a task and evaluate it"))
     _add_commands_on_runs(command)
+    report.add(command)
     _add_commands_on_plugins(command, commands)
     return parser
 

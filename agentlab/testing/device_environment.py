@@ -86,7 +86,7 @@ class DeviceEnvironmentTests(EnvironmentTests):
         hosted = HostedEnvironment(environment, ROWS, execution="eager")
         expected = "the same trajectory in the host gear and the device gear"
         on_host = trajectory.on_host(hosted, 0, actions)
-        expect_same(on_host, trajectory.on_device(environment, 0, actions), expected)
+        expect_same(on_host, self._trajectory(), expected)
         expect_same(on_host, trajectory.on_host(hosted, 0, actions), "the same trajectory after another reset")
         expect_in_range(hosted.ranges(), hosted.state())  # as `state_ranges` says
 

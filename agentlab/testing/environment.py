@@ -13,7 +13,7 @@ from agentlab.testing.checks import trajectory
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.trajectory import Actions
 from agentlab.testing.checks.violation import expect, expect_same, is_same
-from agentlab.testing.probes.untouched import untouched
+from agentlab.testing.probes.untouched import expect_untouched, observing
 from agentlab.types import Nest, TimeStep
 
 ROWS = 4
@@ -91,9 +91,8 @@ class EnvironmentTests(Suite):
 
     def test_actions_matter(self) -> None:
         """Other actions in one row lead elsewhere in that row, and nowhere else in the other rows."""
-        actions = self.actions()
-        changed = [_with_first_row(*pair) for pair in zip(actions, self.actions(seed=1), strict=True)]
-        one, other = self.trajectory(0, actions), self.trajectory(0, changed)
+        changed = [_with_first_row(*pair) for pair in zip(self.actions(), self.actions(seed=1), strict=True)]
+        one, other = self._trajectory(), self.trajectory(0, changed)
         for index in range(1, ROWS):
             expected = "rows that do not depend on each other's actions"
             expect_same(trajectory.row(one, index), trajectory.row(other, index), expected)
@@ -101,12 +100,11 @@ class EnvironmentTests(Suite):
 
     def test_same_seed(self) -> None:
         """The same seed and actions lead to the same trajectory, bit by bit, from another instance too."""
-        expect_same(self.trajectory(1), self.trajectory(1), "the same trajectory for the same seed")
+        expect_same(self._trajectory(), self._again()[0], "the same trajectory for the same seed")
 
     def test_running_touches_nothing(self) -> None:
         """Stepping leaves random states, logging and other global state alone."""
-        with untouched("stepping the environment"):
-            self.trajectory(3)
+        expect_untouched("stepping the environment", self._again()[1])
 
     def expect_seeded(self, drawn: bool | None = None) -> bool:
         """Raises a Violation unless draws follow the seed and differ from row to row; returns whether there are any.
@@ -131,6 +129,16 @@ class EnvironmentTests(Suite):
     def _trajectory(self) -> TimeStep:
         """Returns the trajectory of seed 0, made once for all tests of the class."""
         return self._once("_made", self.trajectory)
+
+    def _again(self) -> tuple[TimeStep, list[str]]:
+        """Returns the trajectory of seed 0 of another instance, and the global state that it changed."""
+
+        def observed() -> tuple[TimeStep, list[str]]:
+            with observing() as changed:
+                timesteps = self.trajectory()
+            return timesteps, changed
+
+        return self._once("_made_again", observed)
 
     def _spec(self) -> EnvironmentSpec:
         """Returns the spec, asked for once for all tests of the class."""

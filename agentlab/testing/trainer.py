@@ -18,7 +18,7 @@ from agentlab.tensors import execution
 from agentlab.testing.checks import around
 from agentlab.testing.checks.learning import mean_return
 from agentlab.testing.checks.suite import Suite
-from agentlab.testing.checks.updates import ROWS, Collected, Learning, Way, collected, reversed_rows
+from agentlab.testing.checks.updates import ROWS, Collected, History, Learning, Way, collected, history_of, reversed_rows
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
 from agentlab.testing.probes.draws import kinds_of_draws
 from agentlab.testing.probes.untouched import untouched
@@ -93,7 +93,7 @@ class TrainerTests(Suite):
 
         # With a pass of its own, and with the one that acted.
         for way in self._ways():
-            update = self._learning(way).update()
+            update = self._history(way).updates[0]
             expect(isinstance(update, Update), f"an agentlab.trainer.Update from `{way}`", type(update).__name__)
             metrics = update.metrics
             expect(isinstance(metrics, dict), f"metrics by name from `{way}`", type(metrics).__name__)
@@ -107,11 +107,10 @@ class TrainerTests(Suite):
             self.not_applicable("its request doesn't say that it tells how far off it was")
             return
         for way in self._ways():
-            learning = self._learning(way)
-            priority = learning.update().priority
+            priority = self._history(way).updates[0].priority
 
             # [N], one for each row.
-            rows = learning.batch.reward.shape[:1]
+            rows = self._experience().batch.reward.shape[:1]
             fits = tf.is_tensor(priority) and priority.dtype == tf.float32 and priority.shape == rows
             expect(fits, f"priorities in float32 of shape {tuple(rows)} from `{way}`", shape_and_dtype(priority))
             fits = np.isfinite(priority).all() and np.min(priority) >= 0.0
@@ -120,16 +119,12 @@ class TrainerTests(Suite):
     def test_update(self) -> None:
         """Updates change the trainable weights of every network, the acting one's first of all, and leave them finite."""
         for way in self._ways():
-            learning = self._learning(way)
-            before = learning.trainable_weights()
+            before, first, halfway = self._history(way).trainable
             acting = next(iter(before))
 
             # The acting network has to change at once; others may wait, as for a delayed update.
-            learning.update()
-            expect(_changed(before[acting], learning.trainable_weights()[acting]), "weights that change", f"none by `{way}`")
-            for step in range(1, UPDATES):
-                learning.update(step)
-            for name, after in learning.trainable_weights().items():
+            expect(_changed(before[acting], first[acting]), "weights that change", f"none by `{way}`")
+            for name, after in halfway.items():
                 expect(_changed(before[name], after), "weights that change", f"none of network {name!r} by `{way}`")
                 finite = all(np.isfinite(weight).all() for weight in after)
                 expect(finite, "finite weights after an update", f"nan or infinity by `{way}`")
@@ -173,28 +168,25 @@ class TrainerTests(Suite):
         kinds = kinds_of_draws(lambda seed: self._drawn(learning, seed), tf.TensorSpec([2], tf.int64))
         expect(not kinds.stateful, "draws by agentlab.seeds, from the seed given", f"the operations {sorted(kinds.stateful)}")
         for way in self._ways():
-            one, other = self._learning(way), self._learning(way)
-            for learning in (one, other):
-                for step in range(UPDATES):
-                    learning.update(step)
-            expect_same(one.weights(), other.weights(), f"the same weights after the same updates by `{way}`")
+            other = self._learning(way)
+            for step in range(UPDATES):
+                other.update(step)
+            weights, _ = self._history(way).halfway
+            expect_same(weights, other.weights(), f"the same weights after the same updates by `{way}`")
 
     def test_variables(self) -> None:
         """`variables()` names all that training changes besides the models: restored with it, training continues alike."""
         for way in self._ways():
-            one, other = self._learning(way), self._learning(way)
-            for step in range(UPDATES):
-                one.update(step)
-            names = one.trainer.variables().keys()
+            history, other = self._history(way), self._learning(way)
+            names = history.trainer.variables().keys()
             expect(names == other.trainer.variables().keys(), "the same names in every process", "others")
-            expect_in_range(one.trainer.ranges(), one.trainer.variables())
+            expect_in_range(history.trainer.ranges(), history.trainer.variables())
 
             # Whatever is not among the variables stays behind here.
-            one.copy_to(other)
-            for learning in (one, other):
-                for step in range(UPDATES, 2 * UPDATES):
-                    learning.update(step)
-            expect_same(one.weights(), other.weights(), "the same weights from a trainer restored by its variables()")
+            other.assign(history.halfway)
+            for step in range(UPDATES, 2 * UPDATES):
+                other.update(step)
+            expect_same(history.weights, other.weights(), "the same weights from a trainer restored by its variables()")
 
     def test_graph(self) -> None:
         """Run as a graph, updates are what they are eagerly."""
@@ -237,6 +229,10 @@ class TrainerTests(Suite):
     def _learning(self, way: Way = "update", is_watched: bool = False) -> Learning:
         return Learning(self.make(), self.among, self._experience(), way, is_watched)
 
+    def _history(self, way: Way) -> History:
+        """Returns eager updates, made once for all tests of the class."""
+        return self._once(f"_history_of_{way}", lambda: history_of(self._learning(way), UPDATES))
+
     def _weights_after(self, batch: Batch) -> list[np.ndarray]:
         """Returns the weights after an update from a batch."""
         learning = self._learning()
@@ -266,12 +262,12 @@ class TrainerTests(Suite):
 
     def _expect_compiled(self, mode: str) -> None:
         for way in self._ways():
-            one, other = self._learning(way), self._learning(way)
+            other = self._learning(way)
             # Of tensors whose values Python can't see, as in the loop.
             update = execution.compiled(lambda seed, batch, other=other: other.traced(seed, batch).metrics, mode)
-            for step in range(UPDATES):
-                metrics, got = one.update(step).metrics, update(around.seed(step), other.batch)
-                for name, value in metrics.items():
+            for step, eager in enumerate(self._history(way).updates[:UPDATES]):
+                got = update(around.seed(step), other.batch)
+                for name, value in eager.metrics.items():
                     close = np.allclose(value, got[name], rtol=1e-2, atol=1e-3)
                     expected = f"the same {name} of update {step + 1} by `{way}` eagerly and by {mode}"
                     expect(close, expected, f"{value} and {got[name]}")

@@ -5,6 +5,7 @@ A part that is added to a page is found here by itself: whatever derives from a 
 
 import ast
 import atexit
+import functools
 import json
 import pathlib
 import re
@@ -81,10 +82,16 @@ def _installed(monkeypatch):
     monkeypatch.setattr(plugins, "load", lambda kind, name: own.get((kind, name)) or usual(kind, name))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _imports():
-    """Imports all pages in one process, where each test would start one of its own."""
-    probe.observe(*(str(file) for file in sorted(DIRECTORY.glob("*.py"))))
+@functools.cache
+def _observe_imports():
+    probe.observe(*(str(file) for file in sorted(DIRECTORY.glob("*_of_the_docs.py"))))
+
+
+@pytest.fixture(autouse=True)
+def _imports(request):
+    """Imports all pages in one process, where each test of an import would start one of its own."""
+    if request.function.__name__ == "test_import":
+        _observe_imports()
 
 
 TASKS = {f"{page}-{name}": part for page, parts in FOUND.items() for (kind, name), part in parts.items() if kind == "task"}

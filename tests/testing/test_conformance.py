@@ -51,14 +51,26 @@ TRAINERS = {  # settings with which they learn within the steps of a test
     "reinforce": {"rollout_steps": 16},
     "sac": {"learning_rate": 3e-3, "learning_starts": 500, "update_period": 32, "target_entropy": 0.3},
 }
-QUICK = ("linear-regression",)  # tasks that are run and resumed in the quick suite too
-SLOW = ("atari", "minatar-breakout")  # parts whose suites it leaves out: large programs, of which it has tests of their own
-SLOW_LINES = {  # other lines that it leaves out, since they compile as much: a small part of the same kind is held to them
-    "next-symbol": ("graph", "xla", "variables"),
-    "gru": ("xla", "unroll"),
-    "nature-cnn": ("unroll",),
-    "linear": ("unroll",),
+STANDING_FOR_ALL = {  # parts whose suites the quick suite has whole, one of each style
+    "environment": ("cartpole", "identity"),
+    "memory": ("latest", "replay"),
+    "model": ("lstm", "mlp"),
+    "sampler": ("temperature",),
+    "task": ("linear-regression",),
+    "trainer": ("a2c", "dqn"),
 }
+COMPILING = {  # lines that it leaves out for all other parts, since they compile or train
+    "environment": ("draws", "graph", "host_face", "xla"),
+    "memory": ("xla",),
+    "model": ("graph", "unroll", "xla"),
+    "sampler": ("graph", "xla"),
+    "task": ("resume", "run"),
+    "trainer": ("graph", "learns", "seed", "variables", "xla"),
+}
+SLOW = (
+    "atari",
+    *(f"minatar-{game}" for game in ("asterix", "breakout", "seaquest", "space-invaders")),
+)  # left out whole: large
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
@@ -119,10 +131,10 @@ def suite_of(offer):
         attributes["changes"] = {kind: data[kind] for kind in ("environment", "model", "memory")} | {"execution": "graph"}
         if task.environment.name == "atari":
             attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
-    names = SLOW_LINES.get(offer.name, ("run", "resume") if offer.kind == "task" and offer.name not in QUICK else ())
     lines = suites.suite_of(offer, **attributes)
-    for line in [f"test_{name}" for name in names]:
-        setattr(lines, line, slow(getattr(lines, line)))
+    for line in () if offer.name in STANDING_FOR_ALL.get(offer.kind, ()) else COMPILING.get(offer.kind, ()):
+        if hasattr(lines, f"test_{line}"):  # hosts have none of a device's
+            setattr(lines, f"test_{line}", slow(getattr(lines, f"test_{line}")))
     return lines
 
 
@@ -130,11 +142,24 @@ for offer in OFFERS:
     globals()[f"Test_{offer.kind}_{offer.name}"] = suite_of(offer)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _imports():
-    """Imports all modules in one process, where each test would start one of its own."""
+@functools.cache
+def _observe_imports():
     parts = {suite.module_of(plugins.load(offer.kind, offer.name)) for offer in OFFERS if offer.kind != "task"}
     probe.observe(*parts)
+
+
+@pytest.fixture(autouse=True)
+def _imports(request):
+    """Imports all modules in one process, where each test of an import would start one of its own."""
+    if request.function.__name__ == "test_import":
+        _observe_imports()
+
+
+def test_every_line_that_the_quick_suite_leaves_out_is_one_of_a_part_that_it_has_whole():
+    for kind, names in COMPILING.items():
+        whole = [globals()[f"Test_{kind}_{part}"] for part in STANDING_FOR_ALL[kind]]
+        for name in names:
+            assert any(not hasattr(getattr(lines, f"test_{name}"), "pytestmark") for lines in whole), (kind, name)
 
 
 def test_there_is_a_part_of_each_kind():

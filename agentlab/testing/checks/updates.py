@@ -29,6 +29,8 @@ ROWS, TURNS = 8, 8
 # "update" makes the forward pass it learns from; "record" is given the pass that acted, as by memory `latest`.
 Way = Literal["update", "record"]
 
+State = tuple[list[np.ndarray], dict[str, np.ndarray]]  # weights of all networks, and the trainer's variables by name
+
 
 class Holding(Memory):
     """A memory that always returns the same batch."""
@@ -169,16 +171,54 @@ class Learning:
             for name, models in self.models.items()
         }
 
-    def copy_to(self, other: Learning) -> None:
-        """Gives another one the weights and what the trainer's `variables()` names."""
-        for mine, its in zip(self._all_models(), other._all_models(), strict=True):
-            for value, variable in zip(mine.variables, its.variables, strict=True):
-                variable.assign(value)
-        for name, variable in other.trainer.variables().items():
-            variable.assign(self.trainer.variables()[name])
+    def state(self) -> State:
+        """Returns the weights of all networks, and what the trainer's `variables()` names."""
+        return self.weights(), {name: variable.numpy() for name, variable in self.trainer.variables().items()}
+
+    def assign(self, state: State) -> None:
+        """Takes over the `state()` of another one."""
+        weights, own = state
+        variables = [variable for model in self._all_models() for variable in model.variables]
+        for value, variable in zip(weights, variables, strict=True):
+            variable.assign(value)
+        for name, variable in self.trainer.variables().items():
+            variable.assign(own[name])
 
     def _all_models(self) -> list[Any]:
         return [model for models in self.models.values() for model in models]
+
+
+@attrs.frozen(eq=False)
+class History:
+    """Updates that were made eagerly, one after the other; of large models, no more copies than are looked at.
+
+    Attributes:
+        trainer: that made them.
+        updates: what they returned, two halves of them.
+        trainable: the weights that are to be trained, by network: before the first update, after it, and after the first half.
+        halfway: the weights and the trainer's variables after the first half.
+        weights: after all of them.
+    """
+
+    trainer: Trainer
+    updates: list[Update]
+    trainable: list[dict[str, list[np.ndarray]]]
+    halfway: State
+    weights: list[np.ndarray]
+
+
+def history_of(learning: Learning, half: int) -> History:
+    """Makes updates 0 to 2 * `half` - 1 and returns what became of them."""
+    trainable = [learning.trainable_weights()]
+    updates = [learning.update()]
+    trainable.append(learning.trainable_weights())
+
+    # The first half, and the state from which another one has to continue alike.
+    updates += [learning.update(step) for step in range(1, half)]
+    trainable.append(learning.trainable_weights())
+    halfway = learning.state()
+    updates += [learning.update(step) for step in range(half, 2 * half)]
+    return History(learning.trainer, updates, trainable, halfway, learning.weights())
 
 
 def reversed_rows(value: Nest) -> Nest:

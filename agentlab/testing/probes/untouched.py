@@ -53,10 +53,23 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 @contextlib.contextmanager
 def untouched(what: str) -> Iterator[None]:
     """Raises a Violation if the block changes global state; `what` names its doings, such as "building the part"."""
+    with observing() as changed:
+        yield
+    expect_untouched(what, changed)
+
+
+@contextlib.contextmanager
+def observing() -> Iterator[list[str]]:
+    """Yields a list that has, after the block, the names of the global state that the block changed."""
+    changed: list[str] = []
     with _fresh_random_states():
         before = snapshot()
-        yield
-        changed = differences(before, snapshot())
+        yield changed
+        changed += differences(before, snapshot())
+
+
+def expect_untouched(what: str, changed: list[str]) -> None:
+    """Raises a Violation if global state was `changed`; `what` names the doings that did it."""
     expect(not changed, f"{what} to leave the state of the process as it was", f"changed: {', '.join(changed)}")
 
 

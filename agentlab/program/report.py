@@ -1,0 +1,64 @@
+"""The command `agentlab report`: runs compared in a table, as CSV, as JSON, or on a page."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Callable
+
+from agentlab import errors
+from agentlab.system import files
+
+
+def add(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Adds the command by `command(name, function, text)`."""
+    added = command("report", report, "compare runs over their seeds")
+    added.add_argument("runs", nargs="+", metavar="RUN_OR_FOLDER", help="a run's directory, or a folder of runs")
+    added.add_argument("--output", metavar="FILE.html", help="write one page with the table and its pictures as well")
+    added.add_argument(
+        "--group-by",
+        action="append",
+        default=[],
+        metavar="SETTING",
+        help="group runs by this setting; may be repeated (default: all settings in which the runs of a task differ)",
+    )
+    added.add_argument(
+        "--score",
+        metavar="NAME",
+        help="compare this number of result.json, such as seconds.train (default: bits per character, accuracy or mean return)",
+    )
+    formats = added.add_mutually_exclusive_group()
+    formats.add_argument("--csv", action="store_true", help="print the table as CSV")
+    formats.add_argument("--json", action="store_true", help="print groups and runs as JSON")
+
+
+def report(options: argparse.Namespace) -> int:
+    """Compares finished runs: interquartile mean over seeds with a 95 % bootstrap interval, mean, median, best and time.
+
+    Runs of one task whose settings are equal, apart from the seed, make a group.
+    """
+    from agentlab.reports import collect, compare, tables
+
+    comparison = compare(collect(options.runs), options.score, options.group_by)
+    write = tables.csv_text if options.csv else tables.json_text if options.json else tables.text
+    print(write(comparison).rstrip("\n"))
+
+    if options.output:
+        from agentlab.reports import figures, page
+
+        title = f"agentlab report: {', '.join(options.runs)}"
+        _write(pathlib.Path(options.output), page.page(comparison, figures.pictures(comparison), title))
+        if not (options.csv or options.json):
+            print(f"Page in {options.output}")
+    return 0
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    """Writes the page in one piece, over a file of that name if there is one."""
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_text(text, "utf-8")
+        unfinished.replace(path)
+    except (OSError, ValueError) as error:
+        unfinished.unlink(missing_ok=True)
+        raise errors.UsageError(f"The page can't be written: {files.reason(path, error)}. Name another file.") from error

@@ -1,0 +1,169 @@
+"""Runs as their files record them: config.json, result.json and metrics.jsonl, read without building anything."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import attrs
+import numpy as np
+
+from agentlab import errors
+from agentlab.runs.run_directory import CONFIG, METRICS, RESULT
+from agentlab.system import files
+from agentlab.system.files import UnreadableError
+
+MOST_RUNS = 10_000
+DEEPEST = 6  # folders below one that is named, in which runs are looked for
+METRICS_LIMIT = 2**28  # bytes of a metrics.jsonl
+UNSET = "none"
+
+Setting: TypeAlias = str | float | bool  # a setting's value as a table shows it, a list as its text
+Curve: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+
+@attrs.frozen
+class RecordedRun:
+    """What the files of a run say.
+
+    Attributes:
+        directory: of the run.
+        task: its name.
+        seed: of all its randomness.
+        version: of agentlab, that began it.
+        settings: the values of all settings by name, such as "trainer.learning_rate".
+        result: the content of result.json; None if the run has not finished.
+    """
+
+    directory: pathlib.Path
+    task: str
+    seed: int
+    version: str
+    settings: dict[str, Setting]
+    result: dict[str, Any] | None
+
+    @classmethod
+    def read(cls, directory: pathlib.Path) -> RecordedRun:
+        """Returns the run in a directory.
+
+        Raises:
+            UnreadableError: a file of it can't be read.
+        """
+        config = files.read_json(directory / CONFIG)
+        task, seed, versions = config.get("task"), config.get("seed"), config.get("versions")
+        if not isinstance(task, dict) or not isinstance(task.get("name"), str) or type(seed) is not int:
+            raise UnreadableError(f"{CONFIG} doesn't say the task and the seed of a run")
+        result = files.read_json(directory / RESULT) if os.path.lexists(directory / RESULT) else None
+        version = versions.get("agentlab") if isinstance(versions, dict) else None
+        described = {name: value for name, value in task.items() if name not in ("name", "description")}
+        return cls(directory, task["name"], seed, str(version or "unknown"), dict(_leaves(described)), result)
+
+    def figure(self, name: str) -> float | None:
+        """Returns a number of result.json, such as "evaluation.return_mean"; None if it holds no such number."""
+        value: Any = self.result
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return float(value) if is_number else None
+
+    def figures(self) -> list[str]:
+        """Returns the names of all numbers in result.json."""
+        result = self.result or {}
+        nested = [f"{name}.{key}" for name, value in result.items() if isinstance(value, dict) for key in value]
+        return [name for name in [*result, *nested] if self.figure(name) is not None]
+
+    def curve(self, column: str) -> Curve:
+        """Returns steps `[T]` and values `[T]` of a column of metrics.jsonl, of the lines that have a number there.
+
+        Raises:
+            UnreadableError: the file can't be read.
+        """
+        path = self.directory / METRICS
+        text = files.read_text(path, METRICS_LIMIT) if os.path.lexists(path) else ""
+        points = [(line.get("step"), line.get(column)) for line in _lines(text)]
+        numbers = [(step, value) for step, value in points if _is_number(step) and _is_number(value)]
+        steps, values = np.array(numbers, np.float64).reshape(-1, 2).T
+        return steps, values
+
+
+@attrs.frozen
+class Collection:
+    """Runs that were looked for in folders.
+
+    Attributes:
+        runs: those that could be read, in the order of their directories.
+        problems: by directory, why another one is left out.
+    """
+
+    runs: list[RecordedRun]
+    problems: dict[pathlib.Path, str]
+
+
+def collect(paths: Iterable[str | os.PathLike[str]]) -> Collection:
+    """Returns the runs in directories, and in the folders below them.
+
+    Raises:
+        UsageError: a directory does not exist, or there is no run in any, or there are too many.
+    """
+    directories: dict[pathlib.Path, None] = {}
+    for path in map(pathlib.Path, paths):
+        if not path.is_dir():
+            raise errors.UsageError(f"{str(path)!r} is no directory. Name a run's directory, or a folder of runs such as runs.")
+        directories.update(dict.fromkeys(sorted(_runs_below(path))))
+    if not directories:
+        raise errors.UsageError(
+            f"No directory with a {CONFIG} in {', '.join(repr(str(path)) for path in paths)}: no runs there."
+        )
+    if len(directories) > MOST_RUNS:
+        raise errors.UsageError(f"There are {len(directories):,} runs; expected at most {MOST_RUNS:,}. Name fewer folders.")
+
+    # What is damaged or half written is named, and left out.
+    collection = Collection([], {})
+    for directory in directories:
+        try:
+            collection.runs.append(RecordedRun.read(directory))
+        except UnreadableError as error:
+            collection.problems[directory] = str(error)
+    return collection
+
+
+def _runs_below(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Returns the directories with a config, at most `DEEPEST` folders down; links are not followed there."""
+    depth = len(path.parts)
+    for folder, names, contents in os.walk(path):
+        here = pathlib.Path(folder)
+        if CONFIG in contents:
+            yield here
+        if CONFIG in contents or len(here.parts) - depth >= DEEPEST:
+            names.clear()
+
+
+def _lines(text: str) -> Iterator[dict[str, Any]]:
+    """Returns the objects of JSON lines; the last one may be half written."""
+    for line in text.splitlines():
+        try:
+            data = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(data, dict):
+            yield data
+
+
+def _leaves(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Setting]]:
+    """Returns settings by their full names; a part is its name, beside its settings."""
+    for name, entry in value.items():
+        path = f"{prefix}{name}"
+        if isinstance(entry, dict) and entry:
+            yield from _leaves(entry, f"{path}.")
+        elif isinstance(entry, (bool, int, float, str)):
+            yield path, entry
+        else:
+            yield path, UNSET if entry is None else json.dumps(entry)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
