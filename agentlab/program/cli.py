@@ -17,7 +17,7 @@ from agentlab.program import listing, plugin_commands, process, report, tensorfl
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
-from agentlab.system.processes import clock
+from agentlab.system.processes import clock, standard_input
 
 if TYPE_CHECKING:
     from agentlab.runs.run import Run
@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     # The age of the process tells how long Python took to start.
     age, code = machine.process_age() if arguments is None else 0.0, 1
     process.prepare_streams()
+    if arguments is None:
+        standard_input.end_with_it()
     try:
         with clock.of_program(age):
             code = _run_command(sys.argv[1:] if arguments is None else arguments)
@@ -172,6 +174,10 @@ def _add_trust(command: argparse.ArgumentParser, file: str) -> None:
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("task", nargs="?", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
     run.add_argument("--seed", type=int, help="determines all randomness (default: 0, or that of a config.json)")
+    run.add_argument("--seeds", metavar="SEEDS", help="several runs at a time, such as 0-9 or 0,3,7, and a table of all")
+    run.add_argument(
+        "--jobs", type=int, metavar="N", help="with --seeds: runs at a time (default: as many as there are cores for)"
+    )
     run.add_argument("--steps", type=int, help="budget in environment steps")
     run.add_argument(
         "--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated"
@@ -186,6 +192,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
     run.add_argument("--init-from", metavar="RUN", help="begin with the weights of another run, of the same shapes")
     run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
+    run.add_argument("--resume", action="store_true", help="resume the run if --run-dir holds it already")
     run.add_argument("--quiet", action="store_true", help="show no progress")
     _add_trust(run, "the file of --config")
 
@@ -215,6 +222,18 @@ def _run(options: argparse.Namespace) -> int:
 
     # The task decides on kernels and threads, which have to be set before TensorFlow is imported.
     chosen_task, seed = _resolve_task(options)  # wrong settings are reported before TensorFlow is imported, which takes seconds
+    _check_positive("--jobs", options.jobs)
+    if options.seeds is not None and isinstance(chosen_task, task.Task):
+        from agentlab.program import several_runs
+
+        with process.stop_on_signals() as stop:
+            return several_runs.run_seeds(options, chosen_task, lambda: bool(stop))
+    if options.resume and isinstance(chosen_task, task.Task):
+        from agentlab.program import several_runs
+
+        if several_runs.is_begun(options.run_dir, chosen_task, seed):
+            options.run, options.steps = options.run_dir, None
+            return _resume(options)
     tensorflow_setup.import_runs(chosen_task if isinstance(chosen_task, task.Task) else None)
     from agentlab.runs import resuming, running
 

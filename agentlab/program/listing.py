@@ -99,7 +99,8 @@ def _described(offer: plugins.Offer) -> str:
 
 def _setting(field: source_text.Field) -> str:
     value = f"{field.name} = {field.default}" if field.default else f"{field.name}, which has no default"
-    return f"  {value}   ({field.annotation}) {field.text}".rstrip()
+    kind = f"{field.annotation}, live" if field.is_live else field.annotation
+    return f"  {value}   ({kind}) {field.text}".rstrip()
 
 
 def _leaves(data: dict[str, Any], prefix: str = "") -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Callable
 
 FIELDS = ("field", "ib", "attrib")  # of attrs and dataclasses
 FACTORIES = ("factory", "default_factory")
 EMPTY = {"dict": "{}", "list": "[]", "tuple": "()", "str": "''", "int": "0", "float": "0.0", "bool": "False"}
+
+LIVE_KEYS = ("LIVE", "settings.LIVE", "'live'")
 
 LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.BinOp)
 
@@ -27,18 +30,42 @@ def text_of(value: ast.expr | None, find: Find) -> str:
         return ast.unparse(constant if isinstance(constant, LITERALS) else value)
     if not isinstance(value, ast.Call):
         return ast.unparse(value) if value else ""
-    name = _called(value)
-    if name in FIELDS:
-        return _of_field(value, find)
-    if name == "Factory":
+    if _called(value) == "Factory":
         return _made(value.args[0]) if value.args else ""
+    field = _field(value, find)
+    return ast.unparse(value) if field is None else _of_field(field, find)
 
-    # A function of the module, such as `positive(0.5)`: its parameters are replaced by the arguments.
-    function = find(name)
+
+def is_live(value: ast.expr | None, find: Find) -> bool:
+    """Returns whether the metadata of an attribute's field say that it may be changed during training, see `settings.LIVE`.
+
+    Args:
+        value: as of `text_of`.
+        find: as of `text_of`.
+    """
+    field = _field(value, find) if isinstance(value, ast.Call) else None
+    metadata = argument(field, "metadata") if field is not None else None
+    if not isinstance(metadata, ast.Dict):
+        return False
+
+    # Only a constant can say no; a function says when.
+    entries = zip(metadata.keys, metadata.values, strict=True)
+    values = [entry for key, entry in entries if key is not None and ast.unparse(key) in LIVE_KEYS]
+    return any(not isinstance(entry, ast.Constant) or bool(entry.value) for entry in values)
+
+
+def _field(call: ast.Call, find: Find) -> ast.Call | None:
+    """Returns the call of `attrs.field` that a call is or returns, arguments in the place of parameters; None if neither."""
+    if _called(call) in FIELDS:
+        return call
+
+    # A function of the module, such as `positive(0.5)`.
+    function = find(_called(call))
     field = _returned_field(function) if isinstance(function, ast.FunctionDef) else None
-    if isinstance(function, ast.FunctionDef) and field is not None:
-        return text_of(_bound(field, _arguments(function, value)), find)
-    return ast.unparse(value)
+    if not isinstance(function, ast.FunctionDef) or field is None:
+        return None
+    bound = _bound(field, _arguments(function, call))
+    return bound if isinstance(bound, ast.Call) else None
 
 
 def argument(call: ast.Call, name: str) -> ast.expr | None:
@@ -88,9 +115,11 @@ def _arguments(function: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr]
 
 
 def _bound(field: ast.Call, values: dict[str, ast.expr]) -> ast.Call:
-    """Returns a helper's field with the helper's parameters replaced by what it was called with."""
+    """Returns a helper's field with the helper's parameters replaced by what it was called with, also inside expressions."""
 
-    def replaced(value: ast.expr) -> ast.expr:
-        return values.get(value.id, value) if isinstance(value, ast.Name) else value
+    class Replace(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return values.get(node.id, node)
 
-    return ast.Call(field.func, field.args, [ast.keyword(keyword.arg, replaced(keyword.value)) for keyword in field.keywords])
+    keywords = [ast.keyword(keyword.arg, Replace().visit(copy.deepcopy(keyword.value))) for keyword in field.keywords]
+    return ast.Call(field.func, field.args, keywords)

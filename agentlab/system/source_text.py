@@ -23,12 +23,16 @@ class UnreadableError(Exception):
 
 @attrs.frozen
 class Field:
-    """A setting as the text declares it: its name, annotation, default and description, as written; no default is ""."""
+    """A setting as the text declares it: its name, annotation, default and description, as written; no default is "".
+
+    A live one may be changed during training.
+    """
 
     name: str
     annotation: str
     default: str
     text: str = ""
+    is_live: bool = False
 
 
 @attrs.frozen
@@ -208,8 +212,12 @@ def _fields(module: _Module, node: ast.ClassDef, behind: tuple[str, ...], texts:
         ):
             name = item.target.id
             inherited = fields[name].text if name in fields else ""
-            default = source_defaults.text_of(item.value, lambda name: _binding(module, name))
-            fields[name] = Field(name, ast.unparse(item.annotation), default, texts.get(name, inherited))
+
+            def find(name: str) -> ast.FunctionDef | ast.expr | None:
+                return _binding(module, name)
+
+            default, live = source_defaults.text_of(item.value, find), source_defaults.is_live(item.value, find)
+            fields[name] = Field(name, ast.unparse(item.annotation), default, texts.get(name, inherited), live)
         elif isinstance(item, ast.FunctionDef) and item.name == "__init__":
             fields = {field.name: field for field in _parameters(item, texts)}
     return tuple(fields.values())

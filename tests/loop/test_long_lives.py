@@ -161,11 +161,11 @@ def test_games_of_atari_are_logged_within_bounds(monkeypatch):
 
 
 def test_returns_and_lengths_of_ten_million_steps_are_exact(compiled):
-    step = compiled(lambda statistics, reward: statistics.after(reward, tf.constant([False, True])))
+    step = compiled(lambda statistics, reward: statistics.after(reward, tf.constant([0.0, 1.0], tf.float64)))
     running = np.array([SATURATED, 1e9 + 0.5])
     start = EpisodeStatistics(running, running, running, running, running)
     reward = np.float32([1.0, 0.25])
-    on_tensors = step(tf.nest.map_structure(tf.constant, start), tf.constant(reward))
+    on_tensors = step(tf.nest.map_structure(tf.constant, start), tf.constant(reward, tf.float64))
     on_arrays = start.after(reward, np.array([False, True]))
     for result in (tf.nest.map_structure(lambda tensor: tensor.numpy(), on_tensors), on_arrays):
         assert result.running_return.tolist() == [SATURATED + 1, 0.0]

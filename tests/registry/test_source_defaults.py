@@ -3,6 +3,7 @@
 import importlib
 import inspect
 
+import attrs
 import pytest
 
 from agentlab import settings
@@ -177,3 +178,15 @@ def test_the_networks_of_a_trainer_are_read_where_its_text_tells(path, name):
 def test_info_lists_the_networks_of_a_trainer():
     assert listing.describe("agentlab:dqn").endswith("\n\nnetworks\n  values")
     assert "\n\nnetworks\n" not in listing.describe("agentlab:replay")
+
+
+@pytest.mark.parametrize("offer", PARTS, ids=lambda offer: f"{offer.kind}-{offer.name}")
+def test_the_text_tells_which_settings_are_live(offer):
+    part = plugins.load(offer.kind, offer.name)
+    live = {field.name for field in attrs.fields(part) if field.metadata.get(settings.LIVE)} if attrs.has(part) else set()
+    assert {field.name for field in source_text.find(offer.target).fields if field.is_live} == live
+
+
+def test_info_names_live_settings():
+    assert "  epsilon = Linear(1.0, 0.05, 10000)   (float | Schedule, live) " in listing.describe("epsilon-greedy")
+    assert "  temperature = 1.0   (float | Schedule, live) " in listing.describe("temperature")
