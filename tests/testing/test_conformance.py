@@ -19,7 +19,7 @@ NEEDED = {  # settings without a default
     "writing-judged": {"reward": "judging:length"},
     "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()},
 }
-SAYING = "the quick brown fox jumps over the lazy dog, and the dog looks up. "
+SAYING = "the quick brown fox jumps over the lazy dog, and the dog looks up.\n"
 OFFLINE = {  # instead of what has to be downloaded, and is long
     "images": {"data": "digits"},
     "text": {"text": SAYING * 30, "window": 8},

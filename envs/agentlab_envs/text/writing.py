@@ -61,7 +61,7 @@ class Writing(Prompted, DeviceEnvironment):
         return self.drafting.spec("writing")
 
     def initial(self, seed: Seed, batch: int) -> Nest:
-        self._wanted()
+        self._numbers()
         return self.drafting.begin(seed, batch)
 
     def transition(self, state: Draft, action: Tensor, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
@@ -82,12 +82,12 @@ class Writing(Prompted, DeviceEnvironment):
 
         # [B, C] characters that were written, and those among them that count.
         written = drafting.written(draft)
-        counts = tf.reduce_any(tf.equal(completion[..., None], self._wanted()), axis=-1) & written
+        counts = tf.reduce_any(tf.equal(completion[..., None], self._numbers()), axis=-1) & written
         hits, total = (tf.reduce_sum(tf.cast(those, tf.float32), axis=1) for those in (counts, written))
         share = hits / tf.maximum(total, 1.0)
         return share if self.reward == "prefer" else -share
 
-    def _wanted(self) -> Tensor:
+    def _numbers(self) -> Tensor:
         """Returns the numbers of `characters`, `[n]` int64; raises UsageError if the vocabulary lacks one."""
         vocabulary = self.drafting.prompts.vocabulary
         if unseen := vocabulary.unseen(self.characters):

@@ -30,7 +30,7 @@ SEED = seeds.at(0, 0)
 FREE, ONLY_2 = [True, True, True], [False, False, True]
 
 
-class Given(Memory):
+class Fixed(Memory):
     """Hands out one batch."""
 
     def __init__(self, batch):
@@ -77,7 +77,7 @@ def updated(values=((0.0,) * 3,) * 3, batch=None, then=None, **settings):
     build(trainer, SPEC, model, num_environments=2)
     if then is not None:
         model.set_weights([np.float32(then)])
-    metrics = trainer.update(Given(rollout() if batch is None else batch), SEED).metrics
+    metrics = trainer.update(Fixed(rollout() if batch is None else batch), SEED).metrics
     assert set(metrics) == set(GRPO.metric_names)
     return model.get_weights()[0], {name: float(value) for name, value in metrics.items()}
 
@@ -161,10 +161,10 @@ def test_updates_are_the_same_compiled(compiled):
     trainer, model = GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, learning_rate=0.1), table()
     build(trainer, SPEC, model, num_environments=2)
     batch = rollout(output=tf.zeros([2, 2, 3]))
-    compiled(lambda batch: trainer.update(Given(batch), SEED).metrics)(batch)
+    compiled(lambda batch: trainer.update(Fixed(batch), SEED).metrics)(batch)
     other, plain = GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, learning_rate=0.1), table()
     build(other, SPEC, plain, num_environments=2)
-    other.update(Given(batch), SEED)
+    other.update(Fixed(batch), SEED)
     np.testing.assert_allclose(model.get_weights()[0], plain.get_weights()[0], atol=1e-5)
 
 
