@@ -110,8 +110,8 @@ def test_a_prompt_is_shown_and_a_completion_written_and_judged():
     timesteps = write(environment, ["000\n", "000\n"])
 
     # The first characters are the prompt's, whatever the action: the mask names the next one.
-    shown = [vocabulary.decode(step.observation["symbol"][:, 0]) for step in timesteps]
-    problems = ["".join(step[row] for step in shown[:6]) for row in range(2)]
+    characters = [vocabulary.decode(step.observation["symbol"][:, 0]) for step in timesteps]
+    problems = ["".join(step[row] for step in characters[:6]) for row in range(2)]
     for step, following in itertools.pairwise(timesteps[:6]):
         assert step.observation["action_mask"].sum(axis=1).tolist() == [1, 1]
         assert step.observation["action_mask"].argmax(axis=1).tolist() == following.observation["symbol"][:, 0].tolist()
