@@ -107,14 +107,14 @@ gpt_sort_examples = _examples(
     name="gpt-sort-examples",
     description="A small transformer learns from worked examples to sort six digits, but not for long enough.",
     path="corpus:sort-digits",
-    updates=600,
+    updates=250,
 )
 
 gpt_add_examples = _examples(
     name="gpt-add-examples",
     description="A small transformer learns from worked examples to add two numbers, but not for long enough.",
     path="corpus:add-numbers",
-    updates=600,
+    updates=1_500,
 )
 
 gpt_sort = _taught(

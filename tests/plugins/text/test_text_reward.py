@@ -80,6 +80,7 @@ def test_another_vocabulary_is_refused(start, tmp_path):
         agentlab.run("gpt-sort", 0, own, run_dir=tmp_path / "run", init_from=start.directory)
 
 
+@pytest.mark.slow
 def test_a_run_whose_reward_function_failed_is_resumed_once_it_is_mended(start, tmp_path, monkeypatch):
     own = changes(JUDGED)
     mended = agentlab.run("gpt-sort", 1, own, run_dir=tmp_path / "mended", init_from=start.directory)
@@ -95,7 +96,7 @@ def test_a_run_whose_reward_function_failed_is_resumed_once_it_is_mended(start, 
     assert_same(agentlab.resume(tmp_path / "run").model, mended.model)
 
 
-@pytest.mark.parametrize("shared_torso", [True, False])
+@pytest.mark.parametrize("shared_torso", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_ppo_learns_in_the_same_environment(start, tmp_path, shared_torso):
     trainer = {"name": "ppo", "shared_torso": shared_torso, "rollout_steps": 8, "num_minibatches": 2, "num_epochs": 1}
     environment = {**WRITING, **PREFER, "group_size": 1}
