@@ -18,8 +18,8 @@ def group_advantages(reward: Tensor, group_size: int, normalize: bool = False) -
         normalize: whether to divide by the standard deviation of the group (Shao et al. 2024, arXiv:2402.03300, section 4.1);
             without, problems of which some attempts succeed weigh more than those that all or none solve.
 
-    >>> group_advantages(tf.constant([1.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0]), 4).numpy()
-    array([ 0.75, -0.25, -0.25, -0.25,  0.  ,  0.  ,  0.  ,  0.  ], dtype=float32)
+    >>> group_advantages(tf.constant([1.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0]), 4).numpy().tolist()
+    [0.75, -0.25, -0.25, -0.25, 0.0, 0.0, 0.0, 0.0]
     """
     groups = tf.reshape(reward, [-1, group_size])
     centred = groups - tf.reduce_mean(groups, axis=1, keepdims=True)

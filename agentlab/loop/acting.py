@@ -34,7 +34,7 @@ class PolicyActor:
         self.steps = tf.Variable(0, dtype=tf.int64, name="acts")
         self._key = key
         self._execution = execution
-        self._check = Values(policy.perception.shown.observation, "observation").check
+        self._check = Values(policy.perception.environment_spec.observation, "observation").check
         self._episodes = RunningEpisodes.of(policy)
         self._call: HostCall | None = None
 
@@ -93,7 +93,7 @@ class PolicyActor:
 
     def _batch(self, observation: Nest) -> tuple[Nest, bool]:
         """Returns one observation `[*O]` or a batch `[B, *O]` as a batch, checked; and whether it was one."""
-        space = self.policy.perception.shown.observation
+        space = self.policy.perception.environment_spec.observation
         values = conform(observation, space, "The agent")
         is_single = not is_batch(space, values)
         batch = map_leaves(_with_batch_axis, values) if is_single else values

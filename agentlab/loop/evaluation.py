@@ -62,7 +62,7 @@ class Evaluator:
         show: Show = lambda *_: None,
     ) -> None:
         spec = environment.spec
-        _check_alike(actor.policy.perception.shown, spec)
+        _check_alike(actor.policy.perception.environment_spec, spec)
         self._environment = guarded(environment)
         self._limit = max_episode_steps or (LONGEST if spec.max_episode_steps is None else None)
         self._limit_is_set = max_episode_steps is not None

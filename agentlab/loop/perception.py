@@ -25,30 +25,34 @@ class Perception:
     its own. The loop passes every time step through here, so that memories, networks and trainers see one kind of observation.
 
     Args:
-        shown: the spec of the environment.
+        environment_spec: the spec of the environment.
         inputs: what to add.
 
     Attributes:
-        shown: the spec of the environment.
+        environment_spec: the spec of the environment.
         spec: the spec of what the agent sees.
 
     Raises:
         UsageError: the environment shows text, whose models take nothing else.
     """
 
-    def __init__(self, shown: EnvironmentSpec, inputs: Inputs) -> None:
-        self.shown = shown
+    def __init__(self, environment_spec: EnvironmentSpec, inputs: Inputs) -> None:
+        self.environment_spec = environment_spec
         self._spaces: dict[str, SpaceNest] = {}
         if inputs.previous_action:
-            self._spaces[ACTION] = shown.action
+            self._spaces[ACTION] = environment_spec.action
         if inputs.previous_reward:
             self._spaces[REWARD] = Array(())
-        if self._spaces and shown.vocabulary is not None:
+        if self._spaces and environment_spec.vocabulary is not None:
             raise errors.UsageError(
                 f"inputs.previous_action and inputs.previous_reward are for networks that see more than symbols; environment "
-                f"{shown.name!r} shows text. Leave them out."
+                f"{environment_spec.name!r} shows text. Leave them out."
             )
-        self.spec = shown if not self._spaces else attrs.evolve(shown, observation=self.joined(shown.observation, self._spaces))
+        self.spec = (
+            environment_spec
+            if not self._spaces
+            else attrs.evolve(environment_spec, observation=self.joined(environment_spec.observation, self._spaces))
+        )
 
     @property
     def adds(self) -> bool:
@@ -85,8 +89,8 @@ class Perception:
         """Returns observations, or their space, with entries added, such as those of `previous`."""
         if not self._spaces:
             return observation
-        mask = {MASK: observation[MASK]} if self.shown.has_mask else {}
-        return {OBSERVATION: self.shown.see(observation), **added, **mask}
+        mask = {MASK: observation[MASK]} if self.environment_spec.has_mask else {}
+        return {OBSERVATION: self.environment_spec.see(observation), **added, **mask}
 
 
 def _zero_rows(rows: Tensor, leaf: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def scan(
             d_last = d_h if every_position else d_h + outputs
             recurrent, candidate, d_first = _backward(saved, kernel, d_outputs, d_last, keep)
             d_projections = tf.concat([recurrent[..., : -kernel.shape[0]], candidate], axis=-1)
-            before = timesteps.kept(previous, keep)
+            before = timesteps.masked(previous, keep)
             product = tf.matmul(timesteps.rows(before), timesteps.rows(recurrent), transpose_a=True)
             return d_projections, product, tf.reduce_sum(recurrent, axis=[0, 1]), d_first
 

@@ -48,7 +48,7 @@ def scan(
         def gradient(outputs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
             d_outputs = timesteps.split(outputs) if every_position else None
             d_gates, d_first = _backward(saved, kernel, d_outputs, (d_h if every_position else d_h + outputs, d_c), keep)
-            before = timesteps.kept(previous, keep)
+            before = timesteps.masked(previous, keep)
             product = tf.matmul(timesteps.rows(before), timesteps.rows(d_gates), transpose_a=True)
             return d_gates, product, *d_first
 

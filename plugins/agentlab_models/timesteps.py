@@ -54,7 +54,7 @@ def shifted(first: Tensor, later: Tensor) -> tf.Tensor:
     return result
 
 
-def kept(values: Tensor, keep: Tensor | None) -> Tensor:
+def masked(values: Tensor, keep: Tensor | None) -> Tensor:
     """Returns `values` `[T, B, F]` times `keep` `[T, B, 1]`, or as they are where that is None."""
     return values if keep is None else values * keep
 

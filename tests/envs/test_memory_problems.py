@@ -30,7 +30,9 @@ def test_from_the_same_state_everything_but_the_observation_is_the_same(pair):
     hidden, whole, visible, _, action = PAIRS[pair]
     state = some_state(whole)
     for _ in range(3):
-        (after, *others), (expected, *expected_others) = (each.transition(state, action, SEED) for each in (hidden, whole))
+        (after, *others), (expected, *expected_others) = (
+            environment.transition(state, action, SEED) for environment in (hidden, whole)
+        )
         np.testing.assert_array_equal(after, expected)
         for mine, its in zip(others, expected_others, strict=True):
             np.testing.assert_array_equal(mine, its)
@@ -46,7 +48,7 @@ def test_the_observation_says_nothing_about_velocities(pair):
     faster = state.copy()
     faster[:, velocities] += 0.5
     np.testing.assert_array_equal(hidden.observe(tf.constant(state)), hidden.observe(tf.constant(faster)))
-    one, other = (hidden.observe(hidden.transition(tf.constant(each), action, SEED)[0]) for each in (state, faster))
+    one, other = (hidden.observe(hidden.transition(tf.constant(physics), action, SEED)[0]) for physics in (state, faster))
     assert np.all(np.any(one != other, axis=1))  # a step later it shows
 
 
@@ -63,16 +65,16 @@ def test_recall_asks_for_the_symbol_of_the_first_step():
     environment = Recall(num_symbols=3, delay=2)
     state = (tf.constant([1, 2], tf.int64), tf.zeros([2], tf.int64))
     action = tf.constant([1, 1], tf.int64)
-    shown = [environment.observe(state).numpy()]
+    observed = [environment.observe(state).numpy()]
     rewards, ends = [], []
     for _ in range(3):
         state, reward, terminated, target = environment.transition(state, action, SEED)
-        shown.append(environment.observe(state).numpy())
+        observed.append(environment.observe(state).numpy())
         rewards.append(reward.numpy())
         ends.append(terminated.numpy())
-    np.testing.assert_array_equal(shown[0], [[0, 1, 0, 0], [0, 0, 1, 0]])
-    np.testing.assert_array_equal(shown[1], np.zeros((2, 4)))
-    np.testing.assert_array_equal(shown[2], [[0, 0, 0, 1]] * 2)
+    np.testing.assert_array_equal(observed[0], [[0, 1, 0, 0], [0, 0, 1, 0]])
+    np.testing.assert_array_equal(observed[1], np.zeros((2, 4)))
+    np.testing.assert_array_equal(observed[2], [[0, 0, 0, 1]] * 2)
     np.testing.assert_array_equal(rewards, [[0, 0], [0, 0], [1, 0]])
     np.testing.assert_array_equal(ends, [[False] * 2, [False] * 2, [True] * 2])
     assert target == ()

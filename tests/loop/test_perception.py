@@ -205,9 +205,12 @@ def test_act_refuses_what_does_not_fit(arguments, sentence):
 def test_a_model_with_a_state_carries_it_from_call_to_call():
     changes = {"model": {"name": "lstm", "units": 4}, "trainer": {"shared_torso": True}, "num_environments": 1}
     agent = agentlab.make_agent("ppo-cartpole", changes=changes)
-    network, shown = agent.policy.policy.network, np.random.default_rng(0).normal(size=(4, 2, 4)).astype(np.float32)
+    network, observations_of_all = (
+        agent.policy.policy.network,
+        np.random.default_rng(0).normal(size=(4, 2, 4)).astype(np.float32),
+    )
     state, begun = network.initial_state(2), np.array([[True, True], [False, False], [False, True], [False, False]])
-    for observation, begins in zip(shown, begun, strict=True):
+    for observation, begins in zip(observations_of_all, begun, strict=True):
         output, state = network(observation, network.restart(state, tf.constant(begins)))
         assert agent.act(observation, begins).tolist() == output.numpy()[:, :2].argmax(axis=1).tolist()
     np.testing.assert_array_equal(agent.policy._episodes._state[0][0], state[0][0])

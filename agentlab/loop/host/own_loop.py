@@ -27,7 +27,7 @@ class OwnLoop:
     def __init__(self, actor: HostActor) -> None:
         self._actor = actor
         self._perception = actor.learner.policy.perception
-        self._spec = self._perception.shown
+        self._spec = self._perception.environment_spec
         self._rows = actor.learner.num_environments
         self._reader = TimeStepReader(self._spec, self._rows)
         self._decision: Decision | None = None

@@ -30,8 +30,8 @@ class HiddenElements(DeviceEnvironment):
         space = array_of(whole.observation, "Hiding elements", whole.name)
         places = list(self.visible)
         minimum, maximum = (np.broadcast_to(bound, space.shape)[places].tolist() for bound in (space.minimum, space.maximum))
-        shown = Array((len(places),), space.dtype, minimum, maximum)
-        return attrs.evolve(whole, name=whole.name + self.suffix, observation=shown)
+        visible = Array((len(places),), space.dtype, minimum, maximum)
+        return attrs.evolve(whole, name=whole.name + self.suffix, observation=visible)
 
     def observe(self, state: Nest) -> Tensor:
         whole = super().observe(state)  # type: ignore[safe-super]

@@ -52,6 +52,6 @@ class Recall(DeviceEnvironment):
 
     def observe(self, state: Nest) -> Tensor:
         symbol, step = state
-        shown = tf.where(tf.equal(step, 0)[:, None], tf.one_hot(symbol, self.num_symbols), 0.0)
+        symbols = tf.where(tf.equal(step, 0)[:, None], tf.one_hot(symbol, self.num_symbols), 0.0)
         asked = tf.cast(tf.equal(step, self.delay), tf.float32)
-        return tf.concat([shown, asked[:, None]], axis=1)
+        return tf.concat([symbols, asked[:, None]], axis=1)

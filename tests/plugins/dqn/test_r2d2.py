@@ -51,12 +51,12 @@ def batch(ended=(False,) * 4, discount=(1, 1, 1, 1), weight=(0, 0, 2, 2), reward
     )
 
 
-def learned(burn_in=2, given=None, **settings):
+def learned(burn_in=2, rows=None, **settings):
     """Returns how far v and w moved against the gradient, and the update."""
     settings = {"discount": 0.5, "huber_delta": None, "optimizer": "sgd", "learning_rate": 1.0, **settings}
     model = Sums()
     trainer = build(R2D2(sequence_length=4 - burn_in, burn_in=burn_in, target_update_period=1_000, **settings), SPEC, model)
-    update = trainer.learn(batch() if given is None else given, SEED)
+    update = trainer.learn(batch() if rows is None else rows, SEED)
     return float(1.0 - model.factor.numpy()), (np.float32([1.0, 2.0]) - model.values.numpy()).tolist(), update
 
 
@@ -75,7 +75,7 @@ def test_the_burn_in_carries_no_gradient():
 
 def test_without_burn_in_all_steps_are_learned_from():
     """The errors are 13 - 11, 16 - 13, 4 and 5, and the state depends on v by 1, 3, 6 and 10."""
-    v, w, update = learned(burn_in=0, given=batch(weight=(1, 1, 1, 1)), priority_mix=0.25)
+    v, w, update = learned(burn_in=0, rows=batch(weight=(1, 1, 1, 1)), priority_mix=0.25)
     assert v == pytest.approx(-(2 * 1 + 3 * 3 + 4 * 6 + 5 * 10) / 4)
     assert w == pytest.approx([-(2 * 11 + 3 * 13 + 4 * 16 + 5 * 20) / 4, 0.0])
     assert update.priority.numpy() == pytest.approx([0.25 * 5 + 0.75 * 3.5])
@@ -87,21 +87,21 @@ def test_the_state_is_reset_where_an_episode_begins(burn_in):
 
     Its error is half of 2 (4 + 5) less 4. Bootstrapping from the reset state would give the third step a target of 4.
     """
-    given = batch(ended=(False, False, True, False))
-    update = learned(burn_in, given)[2]
+    rows = batch(ended=(False, False, True, False))
+    update = learned(burn_in, rows)[2]
     assert float(update.metrics["loss"]) == pytest.approx((4**2 + 5**2) / 4)
     errors_of = [20 - 16, 9 - 4]
     assert update.priority.numpy() == pytest.approx([0.9 * max(errors_of) + 0.1 * np.mean(errors_of)])
 
 
 def test_a_terminated_step_has_no_value_beyond():
-    update = learned(given=batch(ended=(False, False, True, False), discount=(1, 1, 0, 1)))[2]
+    update = learned(rows=batch(ended=(False, False, True, False), discount=(1, 1, 0, 1)))[2]
     assert update.priority.numpy() == pytest.approx([0.9 * 16 + 0.1 * (16 + 5) / 2])
 
 
 def test_steps_that_pad_a_sequence_count_nowhere():
     """Of the two steps learned from, the second is a repetition: only the error of 4 is left."""
-    update = learned(given=batch(weight=(0, 0, 4, 0)))[2]
+    update = learned(rows=batch(weight=(0, 0, 4, 0)))[2]
     assert update.priority.numpy() == pytest.approx([4.0])
     assert float(update.metrics["loss"]) == pytest.approx(4**2 / 2)
 
@@ -126,7 +126,7 @@ def test_returns_of_several_steps_end_with_the_episode_and_with_the_sequence(com
 
 def test_returns_of_two_steps_by_hand():
     """Rewards of 1: from the third step 1 + 0.5 * 1 + 0.25 * 50 = 14, in state 16; from the last 1 + 25, in state 20."""
-    update = learned(given=batch(reward=(1, 1, 1, 1)), num_steps=2)[2]
+    update = learned(rows=batch(reward=(1, 1, 1, 1)), num_steps=2)[2]
     assert update.priority.numpy() == pytest.approx([0.9 * 6 + 0.1 * 4])
 
 
@@ -139,7 +139,7 @@ def test_rescaling_and_back():
 
 def test_rescaled_values():
     """What is learned is h of the return: the target of the third step is h(0.5 * h^-1(40))."""
-    update = learned(rescaled=True, priority_mix=1.0, given=batch(weight=(0, 0, 4, 0)))[2]
+    update = learned(rescaled=True, priority_mix=1.0, rows=batch(weight=(0, 0, 4, 0)))[2]
     target = rescaled(0.5 * unscaled(tf.constant(40.0)))
     assert update.priority.numpy() == pytest.approx([abs(float(target) - 16)], rel=1e-5)
     with pytest.raises(ValueError, match="'rescaled' is for expected values"):
