@@ -12,12 +12,12 @@ from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import ActionValues
 from agentlab.memory import Request
 from agentlab.model import as_network, infer
-from agentlab.spec import EnvironmentSpec, choices_of, describe, num_values_of
+from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
 from agentlab.tensors import noise
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive
 from agentlab.types import Batch, Nest, Seed, Tensor
-from agentlab_dqn.advice import made_discrete
+from agentlab_dqn.advice import num_actions
 from agentlab_dqn.returns import Categorical, Expected, Returns
 
 MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
@@ -71,12 +71,7 @@ class DQN(Trainer):
             self._returns = Categorical(self.num_atoms, float(self.minimum_return), float(self.maximum_return))
 
     def distribution(self, spec: EnvironmentSpec) -> ActionValues:
-        action, num_values = spec.action, num_values_of(spec.action)
-        if num_values is None or choices_of(action):
-            raise errors.UsageError(
-                f"DQN needs discrete actions; environment {spec.name!r} takes a {describe(action)}. {made_discrete(action)}"
-            )
-        return self._returns.distribution(num_values)
+        return self._returns.distribution(num_actions("DQN", spec))
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         return {"values": Network(self.distribution(spec).num_outputs)}

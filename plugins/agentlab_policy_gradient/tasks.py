@@ -3,7 +3,7 @@
 import attrs
 
 from agentlab.schedules import Linear
-from agentlab.task import Evaluation, Part, Task, part
+from agentlab.task import Evaluation, Normalization, Part, Task, part
 
 
 def judged_in(environment: str) -> Evaluation:
@@ -59,9 +59,31 @@ ppo_pendulum = attrs.evolve(
     name="ppo-pendulum",
     description="PPO swings a pendulum up and holds it, within 100,000 environment steps; the whole loop is one program.",
     environment=part("pendulum"),
-    trainer=ppo_trainer(discount=0.9, num_epochs=10, num_minibatches=16),
+    trainer=ppo_trainer(
+        value_learning_rate=3e-3,  # returns go down to -300, which values have to reach
+        discount=0.95,
+        num_epochs=10,
+        num_minibatches=16,
+    ),
     steps=100_000,
     evaluation=judged_in("Pendulum-v1"),
+)
+
+ppo_mountain_car = attrs.evolve(
+    ppo,
+    name="ppo-mountain-car",
+    description="PPO drives a car up a mountain by a throttle, within 50,000 environment steps; the whole loop is one program.",
+    environment=part("mountain-car-continuous"),
+    trainer=ppo_trainer(
+        discount=0.9999,  # a reward at the end, hundreds of steps away
+        initial_deviation=2.0,  # full throttle either way: less seldom gets up the mountain by chance
+        num_epochs=10,
+        num_minibatches=16,
+    ),
+    steps=50_000,
+    report_period=5_000,
+    evaluation=judged_in("MountainCarContinuous-v0"),
+    normalization=Normalization(observations=True, rewards=True),
 )
 
 ppo_lunar_lander = attrs.evolve(
