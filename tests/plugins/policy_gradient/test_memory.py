@@ -23,6 +23,7 @@ from agentlab_policy_gradient.a2c import A2C
 from agentlab_policy_gradient.ppo import PPO
 
 ROWS, LENGTH, TURNS = 8, 3, 320
+BLIND = 2  # the best return of an agent whose state, at sequences of one step, tells it nothing: action 0 each time
 SETTINGS = {
     PPO: {"rollout_steps": 8, "num_epochs": 4, "num_minibatches": 1, "learning_rate": Linear(0.05, 1e-3)},
     A2C: {"rollout_steps": 8, "learning_rate": Linear(0.2, 1e-3), "max_gradient_norm": None},
@@ -77,7 +78,7 @@ def played(kind=PPO, gear=DeviceGear, **settings):
     return evaluator.run()["return_mean"]
 
 
-@pytest.mark.parametrize(("kind", "length"), [(PPO, None), (PPO, 2), (A2C, 4)], ids=["PPO", "PPO-2", "A2C-4"])
+@pytest.mark.parametrize(("kind", "length"), [(PPO, None), (PPO, 1), (A2C, 4)], ids=["PPO", "PPO-1", "A2C-4"])
 def test_what_only_the_state_tells_is_learned(kind, length):
     assert played(kind, sequence_length=length) == LENGTH
 
@@ -94,7 +95,7 @@ def test_a_state_that_is_not_reset_in_learning_is_found(monkeypatch):
 
 def test_a_state_that_is_not_reset_in_acting_is_found(monkeypatch):
     monkeypatch.setattr(Network, "restart", lambda self, state, begun: state)
-    assert played() < LENGTH
+    assert played(sequence_length=1) == BLIND
 
 
 def test_a_stale_state_is_found(monkeypatch):
@@ -104,7 +105,7 @@ def test_a_stale_state_is_found(monkeypatch):
         return cut(attrs.evolve(rollout, state=tf.zeros_like(rollout.state)), length, *numbers)
 
     monkeypatch.setattr(experience.Experience, "cut", staticmethod(from_the_start))
-    assert played() < LENGTH
+    assert played(sequence_length=1) == BLIND
 
 
 def test_returns_are_three_at_best():
