@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import keras
@@ -58,27 +58,48 @@ def unroll_steps(
     model: RecurrentModel, observation: Nest, state: Nest, begun: Tensor, training: bool = False
 ) -> tuple[Tensor, Nest]:
     """Returns what `RecurrentModel.unroll` does, one step after the other."""
-    # Leaves [T, N, ...], so that a step is one gather.
-    length = begun.shape[1]
-    fresh = model.initial_state(begun.shape[0])
-    by_time = tf.nest.map_structure(_time_major, (observation, begun))
 
-    def step(index: int | Tensor, carry: Nest) -> tuple[Tensor, Nest]:
-        seen, starts = tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), by_time)
-        before = tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry)
+    def step(seen: Nest, before: Nest) -> tuple[Tensor, Nest]:
         return model(seen, before, training=training)
 
-    # The first step tells the shape of the outputs; the others are a loop of the graph.
-    first, carry = step(tf.constant(0), state)
-    outputs = tf.TensorArray(first.dtype, size=length, element_shape=first.shape).write(0, first)
+    return _repeat_step(step, model.initial_state(begun.shape[0]), observation, state, begun)
 
-    def body(index: int | Tensor, outputs: Tensor, carry: Nest) -> tuple[Tensor, Tensor, Nest]:
-        output, carry = step(index, carry)
-        return index + 1, outputs.write(index, output), carry
 
-    start = (tf.constant(1), outputs, carry)
-    _, outputs, carry = tf.while_loop(lambda index, *_: index < length, body, start, maximum_iterations=length - 1)
-    return _time_major(outputs.stack()), carry
+def _repeat_step(
+    step: Callable[[Nest, Nest], tuple[Nest, Nest]], fresh: Nest, observation: Nest, state: Nest, begun: Tensor
+) -> tuple[Nest, Nest]:
+    """Returns what `step` returns for each step of sequences, leaves `[N, T, ...]`, and the state after the last one.
+
+    Args:
+        step: from observations `[N, *O]` and the state before them to a nest of tensors `[N, ...]` and the state after them.
+        fresh: the state where an episode begins, `[N, ...]`.
+        observation: `[N, T, *O]`.
+        state: before the first step, `[N, ...]`.
+        begun: `[N, T]` bool, where an episode begins.
+    """
+    # Leaves [T, N, ...], so that a step is one gather.
+    length = begun.shape[1]
+    by_time = tf.nest.map_structure(_time_major, (observation, begun))
+
+    def at(index: int | Tensor, carry: Nest) -> tuple[Nest, Nest]:
+        seen, starts = tf.nest.map_structure(lambda leaf: tf.gather(leaf, index), by_time)
+        return step(seen, tf.nest.map_structure(lambda new, old: where_rows(starts, new, old), fresh, carry))
+
+    def blank(leaf: Tensor) -> tf.TensorArray:
+        return tf.TensorArray(leaf.dtype, size=length, element_shape=leaf.shape).write(0, leaf)
+
+    # The first step tells the shapes of the results; the others are a loop of the graph.
+    first, carry = at(tf.constant(0), state)
+    results = tf.nest.map_structure(blank, first)
+
+    def body(index: int | Tensor, results: Nest, carry: Nest) -> tuple[Tensor, Nest, Nest]:
+        result, carry = at(index, carry)
+        results = tf.nest.map_structure(lambda written, leaf: written.write(index, leaf), results, result)
+        return index + 1, results, carry
+
+    start = (tf.constant(1), results, carry)
+    _, results, carry = tf.while_loop(lambda index, *_: index < length, body, start, maximum_iterations=length - 1)
+    return tf.nest.map_structure(lambda written: _time_major(written.stack()), results), carry
 
 
 def _time_major(tensor: Tensor) -> Tensor:
@@ -124,6 +145,30 @@ class Network(abc.ABC):
         with traced_anew(self.model), keras.StatelessScope(variables, initialize_variables=False):
             return self._unroll(observation, state, begun, training=False)
 
+    def unroll_onward(
+        self, observation: Nest, next_observation: Nest, state: Nest, begun: Tensor, variables: Substitutes = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the outputs for sequences, and for what each of their steps led to, `[N, T, ..., K]` each; outside training.
+
+        What a step led to is seen with the state after that step, also where the episode ended there.
+
+        Args:
+            observation: `[N, T, *O]`.
+            next_observation: `[N, T, *O]`, what the actions led to, before any reset.
+            state: before the first step, `[N, ...]`.
+            begun: `[N, T]` bool, where an episode begins.
+            variables: as of `infer`.
+        """
+        with traced_anew(self.model), keras.StatelessScope(variables, initialize_variables=False):
+            outputs, after = self._unroll_with_states(observation, state, begun)
+            seen, before = _merged((next_observation, after))
+            beyond, _ = self.call(seen, before, training=False)
+        return outputs, tf.reshape(beyond, outputs.shape)
+
+    @abc.abstractmethod
+    def _unroll_with_states(self, observation: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Nest]:
+        """Calls the model on sequences, and returns the outputs and the states after each step, leaves `[N, T, ...]`."""
+
     @abc.abstractmethod
     def call(self, observation: Nest, state: Nest, training: bool) -> tuple[Tensor, Nest]:
         """Calls the model directly: its layers may change its variables and build it."""
@@ -151,10 +196,11 @@ class _Plain(Network):
         return self.model(observation, training=training), ()
 
     def _unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool) -> tuple[Tensor, Nest]:
-        rows, length = begun.shape
-        merged = tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [rows * length, *leaf.shape[2:]]), observation)
-        output = self.model(merged, training=training)
-        return tf.reshape(output, [rows, length, *output.shape[1:]]), ()
+        output = self.model(_merged(observation), training=training)
+        return tf.reshape(output, [*begun.shape, *output.shape[1:]]), ()
+
+    def _unroll_with_states(self, observation: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Nest]:
+        return self._unroll(observation, state, begun, training=False)
 
 
 class _Recurrent(Network):
@@ -173,6 +219,19 @@ class _Recurrent(Network):
 
     def _unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool) -> tuple[Tensor, Nest]:
         return self.model.unroll(observation, state, begun, training)
+
+    def _unroll_with_states(self, observation: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Nest]:
+        def step(seen: Nest, before: Nest) -> tuple[Nest, Nest]:
+            output, after = self.model(seen, before, training=False)
+            return (output, after), after
+
+        fresh = self.model.initial_state(begun.shape[0])
+        return _repeat_step(step, fresh, observation, state, begun)[0]
+
+
+def _merged(values: Nest) -> Nest:
+    """Returns sequences `[N, T, ...]` as rows `[N * T, ...]`."""
+    return tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]]), values)
 
 
 @functools.singledispatch

@@ -96,6 +96,37 @@ class Stochastic(Sampler):
 
 
 @attrs.frozen
+class Correlated(Sampler):
+    """Draws from the distribution by noise that is correlated from step to step, so that exploring goes further.
+
+    Each action by itself is distributed as those of `Stochastic`, as policy gradients assume, but the next one deviates from
+    the mode to the same side: colored noise (Hollenstein, Martius and Piater 2024, arXiv:2312.11091), here of first order,
+    `noise <- correlation * noise + n` with n standard normal, divided by its standard deviation. Each episode begins with
+    noise of its own.
+
+    Attributes:
+        correlation: of the noise of two steps in a row, 0 or greater and less than 1; with 0 the noise is independent. It is
+            correlated over some `1 / (1 - correlation)` steps.
+    """
+
+    correlation: float = attrs.field(default=0.9, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
+
+    def initial_state(self, distribution: Distribution, rows: int) -> Nest:
+        return {"noise": tf.zeros([rows, *distribution.noise_shape]), "variance": tf.zeros([rows])}
+
+    def sample_with_state(self, distribution: Distribution, state: Nest, step: Tensor, seed: Seed) -> tuple[Nest, Nest]:
+        # [B, *A] sums of noise, and their variances [B]: 1 at an episode's first step.
+        noise = self.correlation * state["noise"] + seeds.normal(seed, tf.shape(state["noise"]))
+        variance = self.correlation**2 * state["variance"] + 1.0
+        scale = tf.reshape(tf.math.rsqrt(variance), [-1, *(1 for _ in distribution.noise_shape)])
+        return distribution.from_noise(scale * noise), {"noise": noise, "variance": variance}
+
+    def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
+        start = self.initial_state(distribution, tf.shape(distribution.output)[0])
+        return self.sample_with_state(distribution, start, step, seed)[0]
+
+
+@attrs.frozen
 class Temperature(Sampler):
     """Draws an action with probability proportional to `exp(logit / temperature)`, also known as Boltzmann exploration.
 

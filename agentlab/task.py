@@ -115,6 +115,22 @@ class Normalization:
 
 
 @attrs.frozen
+class Inputs:
+    """What networks see besides the observation; a part of the agent, in training and wherever it acts.
+
+    With either, models see a mapping of "observation", "previous_action" and "previous_reward". Where an episode begins, both
+    are 0.
+
+    Attributes:
+        previous_action: whether they see the action just taken.
+        previous_reward: whether they see the reward for it.
+    """
+
+    previous_action: bool = False
+    previous_reward: bool = False
+
+
+@attrs.frozen
 class Task:
     """An experiment.
 
@@ -141,6 +157,7 @@ class Task:
         models: the models of networks that differ from `model`, by the network's name, see `Trainer.networks`.
         trackers: what follows its runs besides their own files, by name; a part's own `name` is that unless it says another.
         normalization: of observations and rewards.
+        inputs: of networks, besides the observation.
     """
 
     name: str = attrs.field(validator=_check_name)
@@ -163,6 +180,7 @@ class Task:
     models: dict[str, Part] = attrs.field(factory=dict, validator=attrs.validators.max_len(MOST_MODELS))
     trackers: dict[str, Part] = attrs.field(factory=dict)
     normalization: Normalization = attrs.field(factory=Normalization)
+    inputs: Inputs = attrs.field(factory=Inputs)
 
     @property
     def total_steps(self) -> int:
@@ -198,12 +216,13 @@ class Task:
         for place in NAMED_PARTS:
             tables = as_table(data.pop(place, {}), place)
             data[place] = {name: _part(table, f"{place}.{name}", _default_name(place, name)) for name, table in tables.items()}
-        normalization = as_table(data.pop("normalization", {}), "normalization")
+        normalization, inputs = (as_table(data.pop(name, {}), name) for name in ("normalization", "inputs"))
 
         # Then the task and its tables are built like parts, which checks every type and range.
         built = {
             "evaluation": settings.build(Evaluation, evaluation, "the evaluation"),
             "normalization": settings.build(Normalization, normalization, "the normalization"),
+            "inputs": settings.build(Inputs, inputs, "the inputs"),
         }
         task = settings.build(cls, {**data, **built}, "the task")
         limits.check_finite(tables_of(lambda value: value, task))
@@ -239,7 +258,7 @@ def tables_of(conversion: Callable[[Any], Any], value: object) -> Any:
     if isinstance(value, Part):
         package = {"package": value.package} if value.package else {}
         return {"name": value.name, **package, **conversion(value.settings)}
-    if isinstance(value, (Task, Evaluation, Normalization)):
+    if isinstance(value, (Task, Evaluation, Normalization, Inputs)):
         return {field.name: tables_of(conversion, getattr(value, field.name)) for field in attrs.fields(type(value))}
     if isinstance(value, dict) and any(isinstance(entry, Part) for entry in value.values()):  # models or trackers
         return {name: tables_of(conversion, entry) for name, entry in value.items()}

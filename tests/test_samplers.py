@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors, seeds, settings
-from agentlab.distribution import ActionValues, Categorical
-from agentlab.sampler import EpsilonGreedy, Greedy, Stochastic, Temperature
+from agentlab.distribution import ActionValues, Categorical, Normal
+from agentlab.sampler import Correlated, EpsilonGreedy, Greedy, Stochastic, Temperature
 from agentlab.schedules import Constant, Exponential, Linear
 
 ROWS = 100_000
@@ -172,3 +172,35 @@ def test_what_a_sampler_explores_is_what_it_draws():
     assert 300 < (explored >= 0).sum() < 500
     np.testing.assert_array_equal(drawn, np.where(explored >= 0, explored, 1))
     assert Temperature().explore(values, (1_000,), step, seed) is None
+
+
+def correlated_actions(correlation, steps, rows=20_000):
+    """Returns the actions `[steps, rows]` of a normal distribution of mean 1 and deviation 2 over an episode."""
+    sampler, normal = Correlated(correlation), Normal(shape=())
+    policy = normal.of(tf.tile(tf.constant([[1.0, np.log(2.0)]], tf.float32), [rows, 1]))
+    state, actions = sampler.initial_state(normal, rows), []
+    for index in range(steps):
+        action, state = sampler.sample_with_state(policy, state, tf.constant(index, tf.int64), seeds.at(KEY, index))
+        actions.append(action.numpy())
+    return np.stack(actions)
+
+
+def test_correlated_actions_are_the_policys_one_by_one_and_follow_each_other():
+    """From the first step of an episode on, each has the policy's mean and deviation."""
+    actions = correlated_actions(0.9, 30)
+    np.testing.assert_allclose(actions.mean(axis=1), 1.0, atol=0.06)
+    np.testing.assert_allclose(actions.std(axis=1), 2.0, rtol=0.02)
+    assert np.corrcoef(actions[-2], actions[-1])[0, 1] == pytest.approx(0.9, abs=0.01)
+    assert np.corrcoef(actions[-6], actions[-1])[0, 1] == pytest.approx(0.9**5, abs=0.03)
+    assert np.corrcoef(actions[-1][:-1], actions[-1][1:])[0, 1] == pytest.approx(0.0, abs=0.03)
+
+
+def test_without_correlation_actions_are_those_of_a_stochastic_sampler():
+    policy = Normal(shape=()).of(tf.tile(tf.constant([[1.0, np.log(2.0)]], tf.float32), [20_000, 1]))
+    expected = Stochastic().sample(policy, tf.constant(2, tf.int64), seeds.at(KEY, 2))
+    np.testing.assert_array_equal(correlated_actions(0.0, 3)[2], expected)
+
+
+def test_correlated_noise_in_choices_is_refused():
+    with pytest.raises(errors.UsageError, match=r"Categorical isn't drawn from normal noise. Choose 'stochastic'"):
+        Correlated().sample(Categorical(num_values=3).of(tf.zeros([1, 3])), tf.constant(0, tf.int64), seeds.at(KEY, 0))

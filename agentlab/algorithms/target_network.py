@@ -51,6 +51,10 @@ class TargetNetwork:
         """Returns its outputs `[N, T, ..., K]` for sequences; see `agentlab.model.Network.unroll`."""
         return self._network.unroll(observation, state, begun, variables=self.values())[0]
 
+    def unroll_onward(self, observation: Nest, next_observation: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns its outputs for sequences and for what steps led to; see `agentlab.model.Network.unroll_onward`."""
+        return self._network.unroll_onward(observation, next_observation, state, begun, self.values())
+
     def values(self) -> list[tuple[keras.Variable, Tensor]]:
         """Returns the model's variables, each with the value that it has here."""
         held: list[Tensor] = list(self._held)

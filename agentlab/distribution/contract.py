@@ -50,6 +50,25 @@ class Distribution(abc.ABC):
     def sample(self, seed: Seed) -> Nest:
         """Returns actions `[B, *A]`, an independent draw for each row; differentiable where actions are numbers."""
 
+    @property
+    def noise_shape(self) -> Shape:
+        """The shape of the standard normal noise that a row's action is drawn from, see `from_noise`.
+
+        Raises:
+            UsageError: actions aren't drawn from normal noise.
+        """
+        raise errors.UsageError(unable(self, "isn't drawn from normal noise", "'stochastic'"))
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """Returns the actions `[B, *A]` that standard normal `noise`, `[B, ...]` of `noise_shape`, stands for.
+
+        Noise that is correlated from step to step makes correlated actions, each of which is distributed as those of `sample`.
+
+        Raises:
+            UsageError: actions aren't drawn from normal noise.
+        """
+        raise errors.UsageError(unable(self, "isn't drawn from normal noise", "'stochastic'"))
+
     @abc.abstractmethod
     def log_probability(self, action: Nest) -> Tensor:
         """Returns the logarithm of the probability (density) of actions `[B, *A]`, `[B]` float32."""

@@ -90,12 +90,18 @@ class Normal(Distribution):
     def mode(self) -> Tensor:
         return self.mean
 
+    @property
+    def noise_shape(self) -> Shape:
+        return self.shape
+
     def sample(self, seed: Seed) -> Tensor:
-        mean = self.mean
+        return self.from_noise(seeds.normal(seed, tf.shape(self.mean)))
+
+    def from_noise(self, noise: Tensor) -> Tensor:
         std = tf.exp(self.log_std)
         if self.temperature is not None:
             std = tf.where(self.temperature > 0.0, std, 0.0)
-        return mean + std * seeds.normal(seed, tf.shape(mean))
+        return self.mean + std * noise
 
     def log_probability(self, action: Tensor) -> Tensor:
         log_std = self.log_std
@@ -140,8 +146,15 @@ class BoundedNormal(Distribution):
     def mode(self) -> Tensor:
         return self._to_action(self._normal().mean)
 
+    @property
+    def noise_shape(self) -> Shape:
+        return self.shape
+
     def sample(self, seed: Seed) -> Tensor:
         return self._to_action(self._normal().sample(seed))
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        return self._to_action(self._normal().from_noise(noise))
 
     def tempered(self, temperature: Tensor) -> Self:
         return attrs.evolve(self, temperature=temperature)

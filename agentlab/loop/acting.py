@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +11,7 @@ from agentlab import errors, seeds
 from agentlab.checks.values import Values
 from agentlab.loop.host.call import HostCall
 from agentlab.loop.policy import Policy
+from agentlab.loop.running_episodes import RunningEpisodes
 from agentlab.spec import blank, conform, copied, is_batch, to_environment
 from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves
 
@@ -31,8 +34,8 @@ class PolicyActor:
         self.steps = tf.Variable(0, dtype=tf.int64, name="acts")
         self._key = key
         self._execution = execution
-        self._check = Values(policy.spec.observation, "observation").check
-        self._has_state = bool(tf.nest.flatten(policy.initial_state(1)))
+        self._check = Values(policy.perception.environment_spec.observation, "observation").check
+        self._episodes = RunningEpisodes.of(policy)
         self._call: HostCall | None = None
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
@@ -47,6 +50,10 @@ class PolicyActor:
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Learns nothing from where a decision led."""
 
+    def perceive(self, timestep: TimeStep, action: Nest) -> TimeStep:
+        """Returns what the network sees of the time step that actions `[B, *A]` led to; traceable."""
+        return self.policy.perception.after(timestep, action)
+
     def restart(self, state: Nest, begun: Tensor) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun; traceable."""
         return self.policy.restart(state, begun)
@@ -55,31 +62,38 @@ class PolicyActor:
         """Returns the model's state before the first step."""
         return self.policy.initial_state(rows)
 
-    def act(self, observation: Nest) -> Nest:
+    def act(self, observation: Nest, begun: Any = False, reward: Any = 0.0) -> Nest:
         """Returns the action for one observation `[*O]`, or the actions for a batch `[B, *O]`, as the environment numbers them.
 
+        What the agent remembers of the running episodes it carries from call to call, one for each row.
+
+        Args:
+            observation: of the environment.
+            begun: whether an episode begins with it, `[B]` or one bool for all; the first call begins all.
+            reward: of the last action, `[B]` or one number for all, which counts where `inputs.previous_reward` is on.
+
         Raises:
-            UsageError: the observation is not one of the environment's: its shape, dtype or numbers are others; or the model
-                carries a state.
+            UsageError: the observation is not one of the environment's: its shape, dtype or numbers are others; or there are
+                another number of rows than in the episodes under way.
         """
-        spec = self.policy.spec
-        if self._has_state:
-            raise errors.UsageError(
-                f"Model {self.policy.network.model.name!r} carries a state from step to step, which 'act' doesn't keep. "
-                "Call 'policy.respond(observation, state)', which takes and returns it, and counts choices from 0."
-            )
-        batch, is_single = self._batch(observation)
+        seen, is_single = self._batch(observation)
+        state: Nest = ()
+        if self._episodes is not None:
+            seen, state = self._episodes.next(seen, begun, reward)
         call = self._host_call()
 
         # [B, *A], or [*A] for one observation.
-        action = arrays(call.result(0, call.outputs(batch, ())))
+        leaves = call.outputs(seen, state)
+        action = arrays(call.result(0, leaves))
+        if self._episodes is not None:
+            self._episodes.remember(action, call.result(2, leaves))
         if is_single:
             action = map_leaves(_first_row, action)
-        return to_environment(action, spec.action)
+        return to_environment(action, self.policy.spec.action)
 
     def _batch(self, observation: Nest) -> tuple[Nest, bool]:
         """Returns one observation `[*O]` or a batch `[B, *O]` as a batch, checked; and whether it was one."""
-        space = self.policy.spec.observation
+        space = self.policy.perception.environment_spec.observation
         values = conform(observation, space, "The agent")
         is_single = not is_batch(space, values)
         batch = map_leaves(_with_batch_axis, values) if is_single else values
@@ -122,6 +136,10 @@ class HostPolicyActor:
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Returns actions for observations `[B, *O]`."""
         return self._actor.respond(copied(observation), state)
+
+    def perceive(self, timestep: TimeStep, action: Nest) -> TimeStep:
+        """Returns what the network sees of the time step that actions `[B, *A]` led to."""
+        return self._actor.policy.perception.after(timestep, action)
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Learns nothing from where a decision led."""

@@ -20,6 +20,7 @@ from agentlab.loop.host.actors import HostActor, make_host_actor
 from agentlab.loop.host.own_loop import OwnLoop
 from agentlab.loop.learner import Learner
 from agentlab.loop.live import LiveSettings
+from agentlab.loop.perception import Perception
 from agentlab.loop.policy import Policy
 from agentlab.loop.text_generation import Writer, execution_for
 from agentlab.memory import Memory
@@ -27,7 +28,7 @@ from agentlab.model import as_network
 from agentlab.sampler import Greedy, Sampler, Temperature
 from agentlab.spec import EnvironmentSpec
 from agentlab.system.ranges import COUNT, Range
-from agentlab.task import Normalization
+from agentlab.task import Inputs, Normalization
 from agentlab.trainer import Setup, Trainer, build_trainer
 from agentlab.types import Nest, TimeStep
 
@@ -64,8 +65,11 @@ class Agent:
         execution: "eager", "graph" or "xla"; see `agentlab.tensors.execution.resolve` for choosing one.
         steps: the budget in environment steps, which schedules without a length span; None without a budget.
         normalization: of observations and rewards; by default there is none.
+        inputs: what networks see besides the observation; by default nothing.
 
     Attributes:
+        spec: of the environment, as it shows itself; networks see that of `perception`.
+        perception: makes what networks see of what the environment shows.
         live: its live settings, see `change`; a run adds those of its environment.
 
     Raises:
@@ -81,8 +85,10 @@ class Agent:
         execution: str = "graph",
         steps: int | None = None,
         normalization: Normalization | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         self.spec = spec
+        self.perception = Perception(spec, inputs or Inputs())
         self.parts = parts
         self.num_environments = scalars.whole(num_environments, "The number of environments", 1)
         seed = scalars.whole(seed, "The seed")
@@ -94,7 +100,7 @@ class Agent:
         self.live.add("sampler", sampler)
 
         # The trainer makes its optimizers and says what the outputs mean.
-        key = seeds.stream(seed, "trainer")
+        key, spec = seeds.stream(seed, "trainer"), self.perception.spec
         request, settings = self.trainer.request(spec), normalization or Normalization()
         self.normalizer = Normalizer(spec, settings, self.num_environments, request)
         models = self.normalizer.models(parts.models, self.trainer.networks(spec))
@@ -102,7 +108,7 @@ class Agent:
         self.distribution = self.trainer.distribution(spec)
 
         # One policy explores and learns, another one only acts.
-        exploration = Policy(as_network(self.model), self.distribution, sampler, spec, explores=True)
+        exploration = self._policy(sampler, explores=True)
         self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed, self.normalizer)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
@@ -125,8 +131,11 @@ class Agent:
             sampler: chooses the actions.
             key: of its stream of randomness, see `agentlab.seeds`.
         """
-        policy = Policy(as_network(self.model), self.distribution, sampler, self.spec)
-        return PolicyActor(policy, key, self.execution)
+        return PolicyActor(self._policy(sampler), key, self.execution)
+
+    def _policy(self, sampler: Sampler, explores: bool = False) -> Policy:
+        network, perception = as_network(self.model), self.perception
+        return Policy(network, self.distribution, sampler, perception.spec, explores, perception)
 
     def host_actor(self) -> HostActor:
         """Returns the actor that acts and learns for a host program, the same at every call."""
@@ -150,15 +159,22 @@ class Agent:
         if self._host_actor is not None:
             self._host_actor.draw_again()
 
-    def act(self, observation: Nest) -> Nest:
+    def act(self, observation: Nest, begun: Any = False, reward: Any = 0.0) -> Nest:
         """Returns the trained policy's action for one observation `[*O]`, or actions for a batch `[B, *O]`; learns nothing.
 
-        Choices are numbered as the environment itself numbers them, see `agentlab.spec.Discrete`.
+        Choices are numbered as the environment itself numbers them, see `agentlab.spec.Discrete`. An agent with memory carries
+        its state from call to call; it has to be called from one thread, and told where episodes begin.
+
+        Args:
+            observation: of the environment.
+            begun: whether an episode begins with it, `[B]` or one bool for all; the first call begins all.
+            reward: of the last action, `[B]` or one number for all; needed where `inputs.previous_reward` is on.
 
         Raises:
-            UsageError: the observation is not one of the environment's: its shape, dtype or numbers are others.
+            UsageError: the observation is not one of the environment's: its shape, dtype or numbers are others; or there are
+                another number of rows than in the episodes under way.
         """
-        return self.policy.act(observation)
+        return self.policy.act(observation, begun, reward)
 
     def step(self, timestep: TimeStep) -> Nest:
         """Observes what the last action led to, learns when an update is due, and returns the next action.

@@ -67,12 +67,12 @@ class DeviceGear(Gear):
         first = tf.nest.map_structure(lambda tensor: tensor.numpy(), timestep)
         EnvironmentCheck(self._agent.spec, self._agent.num_environments).begin(first)
 
-        rows = self._agent.num_environments
-        state = self._agent.learner.policy.initial_state(rows)
+        rows, policy = self._agent.num_environments, self._agent.learner.policy
+        observation, state = policy.perception.first(timestep.observation), policy.initial_state(rows)
         statistics, fault = EpisodeStatistics.start(rows), FirstFault.none()
 
         # Variables hold what a turn leaves to the next; zero turns compile the loop.
-        carry = _Carry(episodes, timestep.observation, state, statistics, np.int64(0), fault)
+        carry = _Carry(episodes, observation, state, statistics, np.int64(0), fault)
         self._variables = tf.nest.map_structure(tf.Variable, carry)
         self._chunk(tf.constant(0, tf.int64))
 
@@ -98,7 +98,7 @@ class DeviceGear(Gear):
     def ranges(self) -> Ranges:
         carry = _Carry(
             episodes=(),
-            observation=map_space(range_of, self._agent.spec.observation),
+            observation=map_space(range_of, self._agent.learner.policy.spec.observation),
             state=self._agent.learner.policy.state_ranges(),
             statistics=EpisodeStatistics.ranges(),
             index=COUNT,
@@ -123,16 +123,17 @@ class DeviceGear(Gear):
     def _turn(self, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
-        # The checks look at the actions, which `turn` hands to the environment only.
-        actions: list[Nest] = []
+        # The checks look at what goes to the environment and comes from it.
+        crossed: list[tuple[Nest, TimeStep]] = []
 
         def step_environment(episodes: Nest, action: Nest) -> tuple[Nest, TimeStep]:
-            actions.append(action)
-            return self._autoreset.step(episodes, action, index)
+            episodes, timestep = self._autoreset.step(episodes, action, index)
+            crossed.append((action, timestep))
+            return episodes, timestep
 
         episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
 
         # [B] sums of the running episodes, and the first fault.
         statistics = carry.statistics.after(tf.cast(timestep.reward, tf.float64), tf.cast(timestep.ended, tf.float64))
-        fault = self._checks.after(carry.fault, index, actions[0], timestep)
+        fault = self._checks.after(carry.fault, index, *crossed[0])
         return _Carry(episodes, timestep.observation, state, statistics, index, fault)

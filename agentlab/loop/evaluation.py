@@ -62,7 +62,7 @@ class Evaluator:
         show: Show = lambda *_: None,
     ) -> None:
         spec = environment.spec
-        _check_alike(actor.policy.spec, spec)
+        _check_alike(actor.policy.perception.environment_spec, spec)
         self._environment = guarded(environment)
         self._limit = max_episode_steps or (LONGEST if spec.max_episode_steps is None else None)
         self._limit_is_set = max_episode_steps is not None
@@ -113,7 +113,8 @@ class Evaluator:
         """Returns the first observations of new episodes, and the model's state for them."""
         first = self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
         self._check.turns = 0
-        return first.observation, self._actor.initial_state(self._environment.num_environments)
+        observation = self._actor.policy.perception.first(first.observation)
+        return observation, self._actor.initial_state(self._environment.num_environments)
 
     def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
         own = copied(action)  # the environment may change it

@@ -118,6 +118,10 @@ class Learner:
         """Returns the seed `[2]` int64 of acting at `step` (int64 scalar)."""
         return seeds.at(self._policy_key, step)
 
+    def perceive(self, timestep: TimeStep, action: Nest) -> TimeStep:
+        """Returns what the networks see of the time step that actions `[B, *A]` led to; traceable."""
+        return self.policy.perception.after(timestep, action)
+
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Takes in where a decision led and learns when due; traceable."""
         self.remember(self.step_between(decision, timestep), tf.range(self.num_environments, dtype=tf.int64))

@@ -9,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.distribution import Distribution
+from agentlab.loop.perception import Perception
 from agentlab.model import Network, where_rows
 from agentlab.sampler import Sampler, best_unless
 from agentlab.spec import EnvironmentSpec, Space, map_space
 from agentlab.spec.environment_spec import MASK
 from agentlab.system.ranges import FINITE
+from agentlab.task import Inputs
 from agentlab.tensors import noise
 from agentlab.types import Decision, Nest, Seed, Tensor
 
@@ -26,8 +28,9 @@ class Policy:
         network: from observations to outputs `[B, ..., K]`.
         distribution: what the outputs stand for.
         sampler: chooses the actions.
-        spec: of the environment to act in.
+        spec: of the environment to act in, as the network sees it.
         explores: whether layers that explore by noise of their own do so, see `agentlab.tensors.noise`.
+        perception: makes what the network sees of what the environment shows; by default that is the same.
     """
 
     network: Network
@@ -35,7 +38,12 @@ class Policy:
     sampler: Sampler
     spec: EnvironmentSpec
     explores: bool = False
+    perception: Perception = attrs.field()
     _has_two_states: bool = attrs.field(init=False)
+
+    @perception.default
+    def _same(self) -> Perception:
+        return Perception(self.spec, Inputs())
 
     @_has_two_states.default
     def _sampler_has_state(self) -> bool:

@@ -14,6 +14,9 @@ class Actor(Protocol):
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Returns actions for observations `[B, *O]`; `state` is the model's `[B, ...]`, or `()`."""
 
+    def perceive(self, timestep: TimeStep, action: Nest) -> TimeStep:
+        """Returns what the agent sees of the time step that actions `[B, *A]` led to; see `agentlab.loop.perception`."""
+
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Takes in where a decision led."""
 
@@ -33,14 +36,16 @@ def turn(
         actor: decides and observes.
         step_environment: from (environment state, action) to (environment state, time step).
         environment_state: whatever `step_environment` takes.
-        observation: `[B, *O]`, to act on.
+        observation: `[B, *O]`, to act on, as the actor perceives it.
         state: the model's own `[B, ...]`, or `()`.
 
     Returns:
-        The environment's state, the time step that the actions led to, and the model's state for the next turn.
+        The environment's state, the time step that the actions led to, as the actor perceives it, and the model's state for the
+        next turn.
     """
     decision = actor.decide(observation, state)
     environment_state, timestep = step_environment(environment_state, decision.action)
+    timestep = actor.perceive(timestep, decision.action)
     actor.observe(decision, timestep)
     return environment_state, timestep, restarted(actor, decision.next_state, timestep)
 

@@ -146,9 +146,10 @@ class Stage:
 def play_episodes(agent: Agent, stage: Stage, episodes: int) -> None:
     """Plays so many episodes."""
     actor, state = HostPolicyActor(agent.policy), agent.policy.initial_state(1)
-    timestep = stage.reset()
+    observation = agent.policy.policy.perception.first(stage.reset().observation)
     while len(stage.returns) < episodes:
-        _, timestep, state = turn(actor, stage.step, (), timestep.observation, state)
+        _, timestep, state = turn(actor, stage.step, (), observation, state)
+        observation = timestep.observation
 
 
 def _warn(sentence: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
+from agentlab.loop.learner import Learner
 from agentlab.loop.statistics import NonFinite
 from agentlab.spec import leaves_of
 from agentlab.tensors import variables
@@ -19,22 +20,32 @@ def check_learning(agent: Agent, step: int) -> None:
     Raises:
         TrainingFault: one is not finite.
     """
-    learner = agent.learner
+    # A weight can be infinite before any loss is, and a metric can be of several networks.
+    clauses = [*_wrong_metrics(agent.learner), *_wrong_weights(agent.learner)]
+    if clauses:
+        raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: {', and '.join(clauses)}. {REMEDY}")
+
+
+def _wrong_metrics(learner: Learner) -> list[str]:
+    """Returns a clause about the first metric that was not finite, if one was."""
     try:
         learner.means.check()
     except NonFinite as error:
         before = int(learner.updates.numpy()) - learner.means.count()
-        raise errors.TrainingFault(
-            f"Learning became non-finite by step {step:,}: {error.name} is {error.value} "
-            f"at update {before + error.update:,}. {REMEDY}"
-        ) from error
+        return [f"{error.name} is {error.value} at update {before + error.update:,}"]
+    return []
 
-    # A weight can be infinite before any loss is.
+
+def _wrong_weights(learner: Learner) -> list[str]:
+    """Returns a clause about each network that has weights that are not finite."""
+    clauses = []
     for name, trained in learner.trainer.trained.items():
-        for weight in (weight for model in trained.models for weight in model.variables):
-            if not np.isfinite(variables.copied(weight.value)).all():
-                clause = f"so is weight {weight.path} of network {name!r}"
-                raise errors.TrainingFault(f"Learning became non-finite by step {step:,}: {clause}. {REMEDY}")
+        weights = [weight for model in trained.models for weight in model.variables]
+        wrong = [weight.path for weight in weights if not np.isfinite(variables.copied(weight.value)).all()]
+        if wrong:
+            share = f"{len(wrong)} of {len(weights)}, {wrong[0]} first"
+            clauses.append(f"weights of network {name!r} are not finite ({share})")
+    return clauses
 
 
 def check_unlimited_actions(agent: Agent, step: int) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import sys
 import tempfile
 import warnings
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import numpy as np
 
 from agentlab import configuration, errors
 from agentlab.registry import plugins
@@ -17,7 +22,27 @@ from agentlab.task import Task, parts_of
 from agentlab.testing.checks.lines import Lines
 from agentlab.testing.checks.violation import expect, expect_same
 from agentlab.testing.probes import probe
-from agentlab.testing.probes.untouched import untouched
+from agentlab.testing.probes.untouched import expect_untouched, observing
+
+if TYPE_CHECKING:
+    from agentlab.runs.run import Run
+
+
+@attrs.frozen(eq=False)
+class ShortRun:
+    """What came of a short run.
+
+    Attributes:
+        steps: that it took.
+        files: names of what it left in its directory.
+        changed: names of the global state that it changed.
+        state: the agent's variables at its end, by name.
+    """
+
+    steps: int
+    files: set[str]
+    changed: list[str]
+    state: dict[str, np.ndarray]
 
 
 class TaskTests(Lines):
@@ -83,29 +108,22 @@ class TaskTests(Lines):
 
     def test_run(self) -> None:
         """It runs: a few turns of the loop and one evaluation, finite, that leave the files of a run and nothing global."""
-        from agentlab.runs import running
-
-        short = self._short()
-        with tempfile.TemporaryDirectory() as directory, untouched("running the task"):
-            run = running.run(short, run_dir=pathlib.Path(directory) / "run")
-            files = {path.name for path in run.directory.iterdir()}
+        run = self._run()
+        expect_untouched("running the task", run.changed)
 
         # The files that every run leaves.
         expected = {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
-        expect(expected <= files, f"the files {sorted(expected)}", sorted(files))
-        expect(run.result["steps"] >= short.steps, f"{short.steps} steps", run.result["steps"])
+        expect(expected <= run.files, f"the files {sorted(expected)}", sorted(run.files))
+        steps = self._short().steps
+        expect(run.steps >= steps, f"{steps} steps", run.steps)
 
     def test_resume(self) -> None:
         """Left halfway and resumed from its files, it reaches the same weights bit for bit as an uninterrupted run."""
         from agentlab.runs import resuming, running
 
         # A smaller budget would not do for the first half: schedules without a length span the budget.
-        short = self._short()
-        whole = configuration.changed(short, {"report_period": max(1, short.steps // 2)})
-        with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
-            warnings.simplefilter("ignore", errors.RunWarning)  # of what can't be resumed to the same bits
-            straight = running.run(whole, run_dir=pathlib.Path(directory) / "straight")
-            with running.train(whole, run_dir=pathlib.Path(directory) / "resumed") as training:
+        with tempfile.TemporaryDirectory() as directory, _without_run_warnings():
+            with running.train(self._short(), run_dir=pathlib.Path(directory) / "resumed") as training:
                 next(training)
             resumed = resuming.resume(pathlib.Path(directory) / "resumed")
         if not resumed.result["exact"]:
@@ -113,14 +131,40 @@ class TaskTests(Lines):
             return
 
         # By the names of the agent's variables.
-        one, other = ({name: value.numpy() for name, value in run.agent.variables().items()} for run in (straight, resumed))
-        expect_same(one, other, "the same state of the agent whether a run was resumed or not")
+        expect_same(self._run().state, _state(resumed), "the same state of the agent whether a run was resumed or not")
+
+    def _run(self) -> ShortRun:
+        """Returns what came of a run of the short task, made once for all tests of the class."""
+
+        def observed() -> ShortRun:
+            from agentlab.runs import running
+
+            with tempfile.TemporaryDirectory() as directory, _without_run_warnings(), observing() as changed:
+                run = running.run(self._short(), run_dir=pathlib.Path(directory) / "run")
+                files = {path.name for path in run.directory.iterdir()}
+            return ShortRun(run.result["steps"], files, changed, _state(run))
+
+        return self._once("_ran", observed)
 
     def _short(self) -> Task:
-        """Returns the task with a budget of a few turns, of which the second half learns."""
+        """Returns the task with a budget of a few turns, of which the second half learns, and a report after each half."""
         task = configuration.changed(self.task(), self.changes)
         steps = min(task.steps, 20 * task.num_environments)
-        short = configuration.changed(task, {"steps": steps, "evaluation": {"episodes": 1}})
+        short = configuration.changed(
+            task, {"steps": steps, "report_period": max(1, steps // 2), "evaluation": {"episodes": 1}}
+        )
         if build_part("trainer", task.trainer).learning_starts <= steps // 2:
             return short
         return configuration.changed(short, {"trainer": {"learning_starts": steps // 2}})
+
+
+def _state(run: Run) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in run.agent.variables().items()}
+
+
+@contextlib.contextmanager
+def _without_run_warnings() -> Iterator[None]:
+    """Keeps back warnings of what can't be resumed to the same bits, which a line of its own asks for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.RunWarning)
+        yield

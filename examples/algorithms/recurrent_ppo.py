@@ -80,7 +80,7 @@ class RecurrentPPO(Trainer):
         # [B] sequences, of which a minibatch has some.
         start = tf.nest.map_structure(lambda leaf: leaf[:, 0], rollout.state)
         data = (attrs.evolve(rollout, state=start), advantages, advantages + values)
-        return Update(epochs_over(data, self.num_epochs, self.num_minibatches, seed, self._improve))
+        return Update(epochs_over(data, self.num_epochs, self.num_minibatches, seed, self._improve, self.metric_names))
 
     def _improve(self, minibatch: Nest, seed: Seed) -> Metrics:
         return self.minimize("policy", lambda: self._loss(*minibatch), seed)[0]

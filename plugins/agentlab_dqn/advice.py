@@ -1,4 +1,4 @@
-"""Advice for environments whose actions are not discrete: a line of Python that wraps them."""
+"""Environments whose actions are not discrete: refused, with a line of Python that wraps them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import math
 
 import numpy as np
 
-from agentlab.spec import SpaceNest, is_array
+from agentlab import errors
+from agentlab.spec import EnvironmentSpec, SpaceNest, choices_of, describe, is_array, num_values_of
 from agentlab.types import Shape
 
 MOST_CHOICES = 1_000  # combinations of several choices that are few enough to be one choice
+
+
+def num_actions(algorithm: str, spec: EnvironmentSpec) -> int:
+    """Returns among how many actions an agent chooses in an environment.
+
+    Raises:
+        UsageError: an action is not a single choice, which the `algorithm` needs.
+    """
+    action, num_values = spec.action, num_values_of(spec.action)
+    if num_values is None or choices_of(action):
+        raise errors.UsageError(
+            f"{algorithm} needs discrete actions; environment {spec.name!r} takes a {describe(action)}. {made_discrete(action)}"
+        )
+    return num_values
 
 
 def made_discrete(action: SpaceNest) -> str:

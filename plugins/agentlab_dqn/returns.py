@@ -47,6 +47,32 @@ def td_targets(reward: Tensor, discount: Tensor, next_values: Tensor, next_actio
     return reward + discount * tf.gather(next_values, next_actions, batch_dims=1)
 
 
+def sums_ahead(reward: Tensor, discount: Tensor, ended: Tensor, factor: float, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the returns of `num_steps` steps within sequences, up to where the episode ends, or the sequence; `[N, T]` each.
+
+    Those are the discounted sum of rewards; the discount of what follows, but for the factor of its first step, as of
+    `agentlab.types.Batch`; and the place in the sequence of the last step that was summed up, int32.
+
+    Args:
+        reward: `[N, T]` float32.
+        discount: `[N, T]` float32, 0 where the task terminated, else 1.
+        ended: `[N, T]` bool, where the next step belongs to another episode.
+        factor: discount factor, 0 to 1.
+        num_steps: n, at least 1.
+    """
+    own = tf.range(reward.shape[1]) + tf.zeros_like(ended, tf.int32)
+    continues = ~tf.concat([ended[:, :-1], tf.ones_like(ended[:, -1:])], axis=1)  # nothing follows the last step
+    sums, following, last = reward, discount, own
+
+    # Sums of one step more, of those of the step after.
+    for _ in range(num_steps - 1):
+        ahead = [tf.roll(leaf, -1, axis=1) for leaf in (sums, following, last)]
+        sums = reward + tf.where(continues, factor * ahead[0], 0.0)
+        following = tf.where(continues, factor * ahead[1], discount)
+        last = tf.where(continues, ahead[2], own)
+    return sums, following, last
+
+
 def huber(error: Tensor, delta: float) -> Tensor:
     """Returns `error**2 / 2` where `|error| <= delta`, else `delta * (|error| - delta / 2)` (Huber 1964)."""
     size = tf.abs(error)
@@ -75,10 +101,46 @@ class Expected(Returns):
         next_values: ActionValues,
         next_action: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        targets = td_targets(reward, discount, next_values.output, next_action)
+        return self.errors(values, action, td_targets(reward, discount, next_values.output, next_action))
+
+    def errors(self, values: ActionValues, action: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the loss `[N]` of the values of the actions taken, and the errors `[N]`, by their targets `[N]`."""
         error = tf.stop_gradient(targets) - tf.gather(values.output, action, batch_dims=1)
         loss = 0.5 * tf.square(error) if self.huber_delta is None else huber(error, self.huber_delta)
         return loss, tf.abs(error)
+
+
+RESCALING = 1e-3  # the slope far from 0 of what makes large returns small
+
+
+def rescaled(values: Tensor) -> Tensor:
+    """Returns `sign(x) (sqrt(|x| + 1) - 1) + 0.001 x` (Pohlen et al. 2018, arXiv:1805.11593, section 3.2)."""
+    return tf.sign(values) * (tf.sqrt(tf.abs(values) + 1.0) - 1.0) + RESCALING * values
+
+
+def unscaled(values: Tensor) -> Tensor:
+    """Returns the inverse of `rescaled`."""
+    size = tf.cast(tf.abs(values), tf.float64)  # float32 would lose four digits to the differences
+    root = (tf.sqrt(1.0 + 4.0 * RESCALING * (size + 1.0 + RESCALING)) - 1.0) / (2.0 * RESCALING)
+    return tf.sign(values) * tf.cast(tf.square(root) - 1.0, tf.float32)
+
+
+@attrs.frozen
+class Rescaled(Expected):
+    """One output per action, its expected return made small by `rescaled`. The error is that of the output."""
+
+    def compare(
+        self,
+        values: ActionValues,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        next_values: ActionValues,
+        next_action: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        # [N] targets in units of the return, then as small as the outputs.
+        targets = rescaled(td_targets(reward, discount, unscaled(next_values.output), next_action))
+        return self.errors(values, action, targets)
 
 
 def projected(returns: Tensor, probabilities: Tensor, minimum: float, maximum: float) -> Tensor:

@@ -104,6 +104,46 @@ rainbow_cartpole = attrs.evolve(
     memory=part("prioritized-replay", capacity=50_000, batch_size=64, weight_exponent=Linear(0.4, 1.0, 49_000)),
 )
 
+pqn_cartpole = Task(
+    name="pqn-cartpole",
+    description="A parallelised Q-network, without replay, balances CartPole; the whole loop is one compiled program.",
+    environment=part("cartpole"),
+    model=part("mlp", hidden_units=(128, 128), normalization="layer"),
+    trainer=part("pqn", learning_rate=Linear(1e-3, 1e-5), trace_decay=0.95, num_epochs=4, num_minibatches=8),
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 100_000)),
+    memory=part("rollout"),
+    steps=250_000,
+    num_environments=32,
+    report_period=25_000,
+    evaluation=Evaluation(environment=part("gymnasium", id="CartPole-v1")),
+    threads=1,
+)
+
+r2d2_cartpole_no_velocity = attrs.evolve(
+    dqn_cartpole_50k,
+    name="r2d2-cartpole-no-velocity",
+    description="Recurrent DQN balances CartPole without being shown its velocities; the whole loop is one compiled program.",
+    environment=part("cartpole-no-velocity"),
+    model=part("lstm", units=64, hidden_units=(64,)),
+    trainer=part(
+        "r2d2",
+        learning_rate=Linear(1e-3, 1e-5),
+        discount=0.99,
+        sequence_length=20,
+        burn_in=10,
+        learning_starts=2_000,
+        update_period=16,
+        target_update_rate=0.01,
+        **BALANCE,
+    ),
+    sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 20_000)),
+    memory=part("prioritized-replay", capacity=50_000, batch_size=32, weight_exponent=Linear(0.4, 1.0, 6_000)),
+    steps=100_000,
+    num_environments=8,
+    report_period=10_000,
+    evaluation=Evaluation(),
+)
+
 dqn_minatar_breakout = Task(
     name="dqn-minatar-breakout",
     description="DQN plays MinAtar's Breakout, 10 x 10 pixels, by the settings of its paper; the whole loop is one program.",

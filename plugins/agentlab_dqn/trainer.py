@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import attrs
+import keras
 import tensorflow as tf
 
 from agentlab import errors, seeds
@@ -12,12 +13,12 @@ from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import ActionValues
 from agentlab.memory import Request
 from agentlab.model import as_network, infer
-from agentlab.spec import EnvironmentSpec, choices_of, describe, num_values_of
+from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
 from agentlab.tensors import noise
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive
 from agentlab.types import Batch, Nest, Seed, Tensor
-from agentlab_dqn.advice import made_discrete
+from agentlab_dqn.advice import num_actions
 from agentlab_dqn.returns import Categorical, Expected, Returns
 
 MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
@@ -71,12 +72,7 @@ class DQN(Trainer):
             self._returns = Categorical(self.num_atoms, float(self.minimum_return), float(self.maximum_return))
 
     def distribution(self, spec: EnvironmentSpec) -> ActionValues:
-        action, num_values = spec.action, num_values_of(spec.action)
-        if num_values is None or choices_of(action):
-            raise errors.UsageError(
-                f"DQN needs discrete actions; environment {spec.name!r} takes a {describe(action)}. {made_discrete(action)}"
-            )
-        return self._returns.distribution(num_values)
+        return self._returns.distribution(num_actions("DQN", spec))
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         return {"values": Network(self.distribution(spec).num_outputs)}
@@ -84,28 +80,44 @@ class DQN(Trainer):
     def request(self, spec: EnvironmentSpec) -> Request:
         return Request(self.num_steps, self.discount, priority=True)
 
-    def build(self, setup: Setup) -> None:
-        (model,) = setup.models["values"]
+    def check_model(self, model: keras.Model) -> None:
+        """Raises UsageError if the model can't be learned from what the request asks for."""
         if tf.nest.flatten(as_network(model).initial_state(1)):
             raise errors.UsageError(
-                f"DQN values single observations; model {model.name!r} carries a state from step to step. Choose another."
+                f"DQN values single observations; model {model.name!r} carries a state from step to step. Choose another, or "
+                "trainer 'r2d2', which learns from sequences."
             )
+
+    def build(self, setup: Setup) -> None:
+        (model,) = setup.models["values"]
+        self.check_model(model)
         super().build(setup)
         self._distribution = self.distribution(setup.spec)
         self.target = TargetNetwork(self.model, self.target_update_period, self.target_update_rate)
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
-        # Distributions over the actions of [N] rows; seen is [N, *O].
-        values = self._values(output, batch.observation)
-        seen = self.spec.see(batch.next_observation)
-
-        # [N] the best next action, chosen by the network that learns (double) or by the target network.
+        seen = self.spec.see(batch.next_observation)  # [N, *O]
         with noise.drawn_from(seeds.child(seed, "target")):
-            next_values = chooser = self._values(self.target.output(seen), batch.next_observation)
+            next_output = chooser = self.target.output(seen)
         if self.double:
             with noise.drawn_from(seeds.child(seed, "chooser")):
-                chooser = self._values(infer(self.model, seen)[0], batch.next_observation)
-        next_action = chooser.mode()
+                chooser = infer(self.model, seen)[0]
+        return self.compare(output, batch, next_output, chooser)
+
+    def compare(self, output: Tensor, batch: Batch, next_output: Tensor, chooser: Tensor) -> Loss:
+        """Returns the loss of transitions, whose priorities are the absolute errors.
+
+        Args:
+            output: `[N, K]`, for `batch.observation`.
+            batch: N rows.
+            next_output: `[N, K]`, the target network's for `batch.next_observation`.
+            chooser: `[N, K]`, the outputs there of the network that chooses the next action: the one that learns (double), or
+                the target network.
+        """
+        # Distributions over the actions of [N] rows, and the best next action.
+        values = self._values(output, batch.observation)
+        next_values = self._values(next_output, batch.next_observation)
+        next_action = self._values(chooser, batch.next_observation).mode()
 
         # [N] losses, and the absolute errors that memories draw by.
         discount = self.discount * batch.discount

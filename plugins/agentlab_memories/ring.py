@@ -13,6 +13,7 @@ from agentlab import errors
 from agentlab.memory import Layout, weight_of
 from agentlab.system.free_memory import check_free
 from agentlab.system.ranges import COUNT, Range
+from agentlab.tensors.execution import repeat
 from agentlab.tensors.state import variables_of
 from agentlab.types import Batch, Nest, Step, Tensor
 
@@ -244,16 +245,27 @@ class Ring:
         if self.request.length is None:
             return self._read_steps(slots)
 
-        # [N, T] slots, each step followed by the environment's next one.
-        along = [slots]
-        for _ in range(self.request.length - 1):
-            along.append(tf.gather(self._following, along[-1]))
-        slots = tf.stack(along, axis=1)
+        slots = self._along(slots, self.request.length)
 
         # The last step of an environment points to itself, which pads sequences that are still too short.
         repeated = tf.equal(slots[:, 1:], slots[:, :-1])  # of an environment that has gone no further
         acted = tf.concat([tf.ones_like(slots[:, :1], tf.bool), ~repeated], axis=1)
-        return attrs.evolve(self._read_steps(slots), acted=acted, weight=weight_of(acted))
+
+        # Steps of the burn-in are there, but nothing is learned from them.
+        learned = np.arange(self.request.length) >= self.request.burn_in
+        return attrs.evolve(self._read_steps(slots), acted=acted, weight=weight_of(acted & learned))
+
+    def _along(self, slots: Tensor, length: int) -> Tensor:
+        """Returns the slots `[N, T]` of the steps from `slots` `[N]` on, each followed by the environment's next one."""
+
+        def follow(carry: tuple[Tensor, Tensor, tf.TensorArray]) -> tuple[Tensor, Tensor, tf.TensorArray]:
+            index, at, along = carry
+            return index + 1, tf.gather(self._following, at), along.write(index, at)
+
+        # A loop of the graph: what there is to compile doesn't grow with the length.
+        along = tf.TensorArray(slots.dtype, length, element_shape=slots.shape)
+        _, _, along = repeat(follow, (tf.constant(0), slots, along), length)
+        return tf.transpose(along.stack())
 
     def _read_steps(self, slots: Tensor) -> Batch:
         """Returns the transitions of n steps that begin in `slots` `[...]`."""

@@ -1,19 +1,23 @@
-"""A small causal transformer. Its recurrent state is a cache of the keys and values of the last characters."""
+"""A small causal transformer. Its recurrent state is a cache of the keys and values of the last characters, or steps."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import keras
 import tensorflow as tf
 
+from agentlab.algorithms.minibatches import merge_time
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.system.ranges import COUNT, FINITE
 from agentlab.types import Nest, Tensor
-from agentlab_models.symbols import num_symbols
+from agentlab_models.features import feature_layers
+from agentlab_models.styles import build_chain, restored, serialized
+from agentlab_models.symbols import num_symbols, shows_symbols
 
 MOST_LAYERS = 100
 WAVELENGTH = 10_000.0  # of the slowest rotation, as published
@@ -61,13 +65,14 @@ class CachedAttention(keras.layers.Layer):
         self.inward.build(input_shape)
         self.outward.build(input_shape)
 
-    def call(self, inputs: Tensor, cache: Nest, seen: Tensor) -> tuple[Tensor, Nest]:
+    def call(self, inputs: Tensor, cache: Nest, seen: Tensor, begun: Tensor | None = None) -> tuple[Tensor, Nest]:
         """Returns outputs `[B, T, units]` and the cache afterwards.
 
         Args:
             inputs: `[B, T, units]`.
             cache: keys and values of the C positions before, `[B, 2, heads, C, units / heads]`.
             seen: `[B]` int64, how many positions there were before.
+            begun: `[B, T]` bool, where an episode begins, which sees nothing from before it; None if none does.
         """
         batch, length = tf.shape(inputs)[0], inputs.shape[1]
 
@@ -82,12 +87,16 @@ class CachedAttention(keras.layers.Layer):
 
         # [B, heads, T, C + T] attention weights; what is not visible weighs nothing.
         scores = tf.matmul(rotated(queries, places[self._context :]), keys, transpose_b=True) / math.sqrt(self._size)
-        weights = tf.nn.softmax(tf.where(self._visible(places, length, seen), scores, -math.inf))
+        visible = self._visible(places, length, seen)
+        if begun is not None:
+            episodes = self._episodes(begun)
+            visible &= tf.equal(episodes[:, self._context :, None], episodes[:, None, :])[:, None]
+        weights = tf.nn.softmax(tf.where(visible, scores, -math.inf))
 
         # [B, T, heads * size] mixed values, projected to [B, T, units].
         mixed = tf.transpose(tf.matmul(weights, whole[:, 1]), [0, 2, 1, 3])
         outputs = self.outward(tf.reshape(mixed, [batch, length, self._heads * self._size]))
-        return outputs, whole[:, :, :, length:]
+        return outputs, self._cached(whole, begun)[:, :, :, length:]
 
     def _visible(self, places: Tensor, length: int, seen: Tensor) -> Tensor:
         """Returns which of C + T keys each of T queries sees, `[B, 1, T, C + T]` bool."""
@@ -95,6 +104,19 @@ class CachedAttention(keras.layers.Layer):
         near = (distances >= 0) & (distances <= self._context)
         filled = tf.cast(places, tf.int64) >= self._context - seen[:, tf.newaxis]
         return near & filled[:, tf.newaxis, tf.newaxis, :]
+
+    def _episodes(self, begun: Tensor) -> Tensor:
+        """Returns the number of the episode, 0 for the one under way, of each of C + T positions, `[B, C + T]` int32."""
+        numbers = tf.cumsum(tf.cast(begun, tf.int32), axis=1)
+        return tf.concat([tf.zeros([tf.shape(begun)[0], self._context], tf.int32), numbers], axis=1)
+
+    def _cached(self, whole: Tensor, begun: Tensor | None) -> Tensor:
+        """Returns keys and values `[B, 2, heads, C + T, size]` with zeros for those of episodes that have ended."""
+        if begun is None:
+            return whole
+        episodes = self._episodes(begun)
+        present = tf.equal(episodes, episodes[:, -1:])
+        return tf.where(present[:, None, None, :, None], whole, tf.zeros([], whole.dtype))
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"heads": self._heads, "units": self._heads * self._size, "context": self._context}
@@ -125,8 +147,10 @@ class Block(keras.layers.Layer):
             layer.build(input_shape)
         self.narrow.build((*input_shape[:-1], self.wide.units))
 
-    def call(self, inputs: Tensor, cache: Nest, seen: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
-        attended, cache = self.attention(self.before_attention(inputs), cache, seen)
+    def call(
+        self, inputs: Tensor, cache: Nest, seen: Tensor, training: bool = False, begun: Tensor | None = None
+    ) -> tuple[Tensor, Nest]:
+        attended, cache = self.attention(self.before_attention(inputs), cache, seen, begun)
         inputs = inputs + self.dropout(attended, training=training)
         narrowed = self.narrow(tf.nn.gelu(self.wide(self.before_perceptron(inputs)), approximate=True))
         return inputs + self.dropout(narrowed, training=training), cache
@@ -137,36 +161,45 @@ class Block(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class Transformer(RecurrentModel):
-    """Logits of symbols by blocks of attention; the state is each block's cache and the number of symbols so far.
+    """Outputs by blocks of attention; the state is each block's cache and the number of positions so far.
+
+    A position is a symbol of a window, or one step of an episode where observations are something else.
 
     Args:
         builder: its settings.
-        symbols: how many there are.
+        encoder: layers from windows of symbols to vectors `[B, T, units]`, or from other observations to `[B, units]`.
         num_outputs: K.
         every_position: whether it answers at every position, `[B, T, K]`, or after the last one, `[B, K]`.
     """
 
-    def __init__(self, builder: GPT, symbols: int, num_outputs: int, every_position: bool, **options: Any) -> None:
+    def __init__(
+        self,
+        builder: GPT,
+        encoder: Sequence[keras.layers.Layer],
+        num_outputs: int,
+        every_position: bool,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._builder = builder
         self._every_position = every_position
 
         # Keys and values of the last C positions, of each layer.
         self._cache_shape = (2, builder.heads, builder.context, builder.units // builder.heads)
-        normal, dtype = keras.initializers.RandomNormal(stddev=SPREAD), self.dtype_policy
+        dtype = self.dtype_policy
 
-        # Symbols become vectors, pass all blocks, and become outputs.
-        self.embedding = keras.layers.Embedding(symbols, builder.units, normal, dtype=dtype)
+        # What is observed becomes vectors, which pass all blocks and become outputs.
+        self.encoder = list(encoder)
         self.dropout = keras.layers.Dropout(builder.dropout, dtype=dtype)
         sizes = (builder.heads, builder.units, builder.context, builder.layers)
         self.blocks = [Block(*sizes, builder.dropout, dtype=dtype) for _ in range(builder.layers)]
         self.normalization = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
         self.head = _dense(num_outputs, SPREAD, "head", dtype)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the weights for windows `[B, T]` of symbols."""
-        self.embedding.build(input_shape)
-        vectors = (*input_shape, self._builder.units)
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights for windows `[B, T]` of symbols, or for other observations `[B, *O]`."""
+        build_chain(self.encoder, input_shape)
+        vectors = (None, None, self._builder.units)
         for layer in (*self.blocks, self.normalization, self.head):
             layer.build(vectors)
 
@@ -178,35 +211,67 @@ class Transformer(RecurrentModel):
         return tuple(FINITE for _ in self.blocks), COUNT
 
     def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
+        vectors = self._encoded(observation)
+        vectors = vectors[:, None] if len(vectors.shape) == 2 else vectors  # a step is a sequence of one position
+        outputs, state = self._attend(vectors, state, training)
+        return self.head(self.normalization(outputs if self._every_position else outputs[:, -1])), state
+
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
+        vectors = self._encoded(merge_time(observation))
+        if len(vectors.shape) == 3:  # windows, between which states are reset
+            return super().unroll(observation, state, begun, training)
+        outputs, state = self._attend(tf.reshape(vectors, [*begun.shape, self._builder.units]), state, training, begun)
+        return self.head(self.normalization(outputs)), state
+
+    def _encoded(self, observation: Nest) -> Tensor:
+        """Returns vectors `[B, T, units]` for windows of symbols, `[B, units]` for other observations."""
+        vectors = observation
+        for layer in self.encoder:
+            vectors = layer(vectors)
+        return vectors
+
+    def _attend(self, vectors: Tensor, state: Nest, training: bool, begun: Tensor | None = None) -> tuple[Tensor, Nest]:
+        """Returns what the blocks make of vectors `[B, T, units]`, and the state after them."""
         caches, seen = state
-        outputs, new_caches = self.dropout(self.embedding(observation), training=training), []
+        outputs, new_caches = self.dropout(vectors, training=training), []
 
         # Each block reads and extends the cache of its own.
         for block, cache in zip(self.blocks, caches, strict=True):
-            outputs, cache = block(outputs, cache, seen, training=training)
+            outputs, cache = block(outputs, cache, seen, training=training, begun=begun)
             new_caches.append(cache)
-        if not self._every_position:
-            outputs = outputs[:, -1]
-        return self.head(self.normalization(outputs)), (tuple(new_caches), seen + observation.shape[1])
+        return outputs, (tuple(new_caches), _seen_after(seen, vectors.shape[1], begun))
 
     def get_config(self) -> dict[str, Any]:
-        sizes = {"symbols": self.embedding.input_dim, "num_outputs": self.head.units, "every_position": self._every_position}
-        return {**super().get_config(), "builder": attrs.asdict(self._builder), **sizes}
+        sizes = {"num_outputs": self.head.units, "every_position": self._every_position}
+        return {**super().get_config(), "builder": attrs.asdict(self._builder), "encoder": serialized(self.encoder), **sizes}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Transformer:
-        return cls(**{**config, "builder": GPT(**config["builder"])})
+        encoder = restored(config["encoder"], custom_objects)
+        return cls(**{**config, "builder": GPT(**config["builder"]), "encoder": encoder})
+
+
+def _seen_after(seen: Tensor, length: int, begun: Tensor | None) -> Tensor:
+    """Returns how many positions of its episode each row `[B]` has seen after `length` more; of a new one, from its begin."""
+    if begun is None:
+        return seen + length
+    episodes = tf.cumsum(tf.cast(begun, tf.int64), axis=1)
+    last = episodes[:, -1:]
+    in_last = tf.reduce_sum(tf.cast(tf.equal(episodes, last), tf.int64), axis=1)
+    return in_last + tf.where(last[:, 0] > 0, tf.zeros_like(seen), seen)
 
 
 @attrs.frozen
 class GPT(ModelBuilder):
-    """A small causal transformer over symbols (Vaswani et al. 2017, arXiv:1706.03762); its state is a cache of keys and values.
+    """A small causal transformer over symbols or steps (Vaswani et al. 2017, arXiv:1706.03762).
+
+    Its state is a cache of keys and values.
 
     Attributes:
         units: width of its vectors, a multiple of twice `heads`.
         layers: how many blocks.
         heads: of attention in each.
-        context: symbols before its own that a position sees.
+        context: symbols, or steps, before its own that a position sees.
         dropout: fraction that training leaves out of the embedding and of what each block adds.
     """
 
@@ -221,7 +286,12 @@ class GPT(ModelBuilder):
             raise ValueError(f"'units' must be a multiple of twice 'heads': {self.units} and {self.heads}")
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
-        return Transformer(self, num_symbols(spec), num_outputs, choices_of(spec.action) != (), name="gpt")
+        normal = keras.initializers.RandomNormal(stddev=SPREAD)
+        if shows_symbols(spec):
+            embedding = keras.layers.Embedding(num_symbols(spec), self.units, normal)
+            return Transformer(self, [embedding], num_outputs, choices_of(spec.action) != (), name="gpt")
+        encoder = [*feature_layers(spec), keras.layers.Dense(self.units, name="encoder")]
+        return Transformer(self, encoder, num_outputs, False, name="gpt")
 
 
 def _dense(units: int, spread: float, name: str, dtype: keras.DTypePolicy) -> keras.layers.Dense:

@@ -18,7 +18,12 @@ from agentlab_models import timesteps
 
 
 def scan(
-    projections: Tensor, kernel: Tensor, bias: Tensor, state: tuple[Tensor], every_position: bool
+    projections: Tensor,
+    kernel: Tensor,
+    bias: Tensor,
+    state: tuple[Tensor],
+    every_position: bool,
+    keep: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor]]:
     """Runs a GRU over a sequence; traceable, differentiable once in all its tensors.
 
@@ -28,19 +33,22 @@ def scan(
         bias: `[3 * units]`, the recurrent bias.
         state: (h,) before the first position, `[B, units]`.
         every_position: whether to return the outputs of all positions, or only the last one's.
+        keep: `[T, B, 1]`, 0 where the state is reset before a position, else 1; None if it never is.
 
     Returns:
         Outputs `[T, B, units]` or `[B, units]`, and the state (h,) after the last position. All have one float dtype.
     """
 
     def run(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> Tensor:
-        previous, last, saved = _forward(projections, kernel, bias, h)
+        previous, last, saved = _forward(projections, kernel, bias, h, keep)
 
         def gradient(outputs: Tensor, d_h: Tensor) -> tuple[Tensor, ...]:
             d_outputs = timesteps.split(outputs) if every_position else None
-            recurrent, candidate, d_first = _backward(saved, kernel, d_outputs, d_h if every_position else d_h + outputs)
+            d_last = d_h if every_position else d_h + outputs
+            recurrent, candidate, d_first = _backward(saved, kernel, d_outputs, d_last, keep)
             d_projections = tf.concat([recurrent[..., : -kernel.shape[0]], candidate], axis=-1)
-            product = tf.matmul(timesteps.rows(previous), timesteps.rows(recurrent), transpose_a=True)
+            before = timesteps.masked(previous, keep)
+            product = tf.matmul(timesteps.rows(before), timesteps.rows(recurrent), transpose_a=True)
             return d_projections, product, tf.reduce_sum(recurrent, axis=[0, 1]), d_first
 
         return (timesteps.shifted(previous, last) if every_position else tf.identity(last), last), gradient
@@ -65,7 +73,9 @@ def _cell(projection: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tuple[
     return z, r, tf.tanh(projection[:, -units:] + r * recurrent[:, -units:]), recurrent[:, -units:]
 
 
-def _forward(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+def _forward(
+    projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor, keep: Tensor | None
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Returns h before each position `[T, B, units]`, the last h, and the slopes for the backward pass.
 
     Those are d recurrent / dh' `[T, B, 3 * units]`, d candidate / dh' and dh' / dh (but for U), `[T, B, units]`.
@@ -75,6 +85,7 @@ def _forward(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tu
     def body(t: Tensor, h: Tensor, gates: Tensor, candidates: Tensor, updates: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         # One step; h before it is stored for the gradient of the kernel.
         previous = timesteps.write(previous, t, h)
+        h = timesteps.kept_at(h, keep, t)
         z, r, g, recurrent = _cell(timesteps.read(gates, t, projections), kernel, bias, h)
 
         # The slopes of the gates and of the candidate, of which the backward pass needs no activation any more.
@@ -94,7 +105,9 @@ def _forward(projections: Tensor, kernel: Tensor, bias: Tensor, h: Tensor) -> tu
     return previous, last, (timesteps.join(gates, projections, projections.shape[0]), candidates, updates)
 
 
-def _backward(saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _backward(
+    saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_last: Tensor, keep: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the gradients of the recurrent part `[T, B, 3 * units]`, of the candidate `[T, B, units]` and of the first h."""
     slopes, candidate_slopes, updates = saved
     transposed = tf.transpose(kernel)
@@ -109,7 +122,7 @@ def _backward(saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_la
         # Gradients of this position's gates [B, 3 * units] and of h before it.
         d_recurrent = timesteps.read(gates, t, slopes) * tf.concat([d_h, d_h, d_h], axis=1)
         d_candidate = timesteps.read(candidates, t, candidate_slopes) * d_h
-        new_d_h = tf.matmul(d_recurrent, transposed) + d_h * updates[t]
+        new_d_h = timesteps.kept_at(tf.matmul(d_recurrent, transposed) + d_h * updates[t], keep, t)
         new_d_h.set_shape(d_h.shape)
         return count + 1, new_d_h, timesteps.write(gates, t, d_recurrent), timesteps.write(candidates, t, d_candidate)
 

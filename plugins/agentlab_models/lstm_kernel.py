@@ -10,8 +10,11 @@ The gates are in the order of Keras: input, forget, candidate, output. Backwards
 
 where all that multiplies a gradient is known in the forward pass already. It is computed there, on values that are still in
 the cache, and stored over the projections, which are read only once; the gradients of the gates are stored over the slopes.
-The kernel's gradient is then a single product over all positions. Concatenating gates costs a copy; a select over four gates
-in a row, without copies, makes the whole update twice as slow under XLA.
+The kernel's gradient is then a single product over all positions. Where a sequence begins anew within a row, `keep` is 0: it
+multiplies the state before that position, and the gradients that leave it.
+
+Concatenating gates costs a copy; a select over four gates in a row, without copies, makes the whole update twice as slow under
+XLA.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from agentlab_models import timesteps
 
 
 def scan(
-    projections: Tensor, kernel: Tensor, state: tuple[Tensor, Tensor], every_position: bool
+    projections: Tensor, kernel: Tensor, state: tuple[Tensor, Tensor], every_position: bool, keep: Tensor | None = None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Runs an LSTM over a sequence; traceable, differentiable once in all its tensors.
 
@@ -33,18 +36,20 @@ def scan(
         kernel: `[units, 4 * units]`, the recurrent kernel.
         state: (h, c) before the first position, `[B, units]` each.
         every_position: whether to return the outputs of all positions, or only the last one's.
+        keep: `[T, B, 1]`, 0 where the state is reset before a position, else 1; None if it never is.
 
     Returns:
         Outputs `[T, B, units]` or `[B, units]`, and the state (h, c) after the last position. All have one float dtype.
     """
 
     def run(projections: Tensor, kernel: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        previous, last, saved = _forward(projections, kernel, h, c)
+        previous, last, saved = _forward(projections, kernel, h, c, keep)
 
         def gradient(outputs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
             d_outputs = timesteps.split(outputs) if every_position else None
-            d_gates, d_first = _backward(saved, kernel, d_outputs, (d_h if every_position else d_h + outputs, d_c))
-            product = tf.matmul(timesteps.rows(previous), timesteps.rows(d_gates), transpose_a=True)
+            d_gates, d_first = _backward(saved, kernel, d_outputs, (d_h if every_position else d_h + outputs, d_c), keep)
+            before = timesteps.masked(previous, keep)
+            product = tf.matmul(timesteps.rows(before), timesteps.rows(d_gates), transpose_a=True)
             return d_gates, product, *d_first
 
         return (timesteps.shifted(previous, last[0]) if every_position else tf.identity(last[0]), *last), gradient
@@ -81,7 +86,7 @@ def _scale(gates: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _forward(
-    projections: Tensor, kernel: Tensor, h: Tensor, c: Tensor
+    projections: Tensor, kernel: Tensor, h: Tensor, c: Tensor, keep: Tensor | None
 ) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, ...]]:
     """Returns h before each position `[T, B, units]`, the last state, and the slopes for the backward pass.
 
@@ -95,6 +100,7 @@ def _forward(
     ) -> tuple[Tensor, ...]:
         # One step; h before it is stored for the gradient of the kernel.
         previous = timesteps.write(previous, t, h)
+        h, c = timesteps.kept_at(h, keep, t), timesteps.kept_at(c, keep, t)
         tanh, (i, f, g, o), new_c, squashed = _cell(timesteps.read(gates, t, projections), kernel, h, c)
 
         # The slopes of the gates, of which the backward pass needs no activation any more.
@@ -115,7 +121,7 @@ def _forward(
 
 
 def _backward(
-    saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_last: tuple[Tensor, Tensor]
+    saved: tuple[Tensor, ...], kernel: Tensor, d_outputs: Tensor, d_last: tuple[Tensor, Tensor], keep: Tensor | None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Returns the gradients of the gates `[T, B, 4 * units]` and of the first state."""
     slopes, squashings, forgets = saved
@@ -131,7 +137,8 @@ def _backward(
         # Gradients of this position's gates [B, 4 * units] and of the state before it.
         d_c += d_h * squashings[t]
         d_gates = timesteps.read(gates, t, slopes) * tf.concat([d_c, d_c, d_c, d_h], axis=1)
-        new_d_h, new_d_c = tf.matmul(d_gates, transposed), d_c * forgets[t]
+        new_d_h = timesteps.kept_at(tf.matmul(d_gates, transposed), keep, t)
+        new_d_c = timesteps.kept_at(d_c * forgets[t], keep, t)
         new_d_h.set_shape(d_h.shape)
         new_d_c.set_shape(d_c.shape)
         return count + 1, new_d_h, new_d_c, timesteps.write(gates, t, d_gates)

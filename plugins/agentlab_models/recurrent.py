@@ -1,4 +1,4 @@
-"""Recurrent models of text: stacks of LSTM or GRU layers that carry their state from window to window."""
+"""Recurrent models: stacks of LSTM or GRU layers that carry their state from window to window of text, or from step to step."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 import attrs
 import keras
 
+from agentlab import errors
 from agentlab.model import ModelBuilder, RecurrentModel
-from agentlab.spec import EnvironmentSpec, array_of, choices_of
+from agentlab.spec import EnvironmentSpec, array_of, choices_of, describe
+from agentlab.tensors import keras_names
 from agentlab.types import Nest, Tensor
+from agentlab_models.features import feature_layers
 from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentLayer, RecurrentStack
-from agentlab_models.symbols import num_symbols
+from agentlab_models.recurrent_steps import StepNetwork
+from agentlab_models.symbols import num_symbols, shows_symbols
 
 MOST_LAYERS = 100
 
@@ -70,43 +74,68 @@ class RecurrentNetwork(RecurrentModel):
 
 @attrs.frozen
 class _RecurrentBuilder(ModelBuilder, abc.ABC):
-    """Settings of recurrent models.
+    """Settings of recurrent models. What is shown are windows of symbols, or any other observation, a step at a time.
 
     Attributes:
         units: of each layer.
         layers: how many, on top of each other.
         dropout: fraction of each layer's outputs that training leaves out of what goes up, the same units at all positions of a
             window; nothing is left out of what is carried on.
-        embedding: size of learned vectors for the symbols; None for one-hot codes.
+        embedding: size of learned vectors for symbols; None for one-hot codes.
+        hidden_units: units of dense layers between other observations and the recurrent layers.
+        activation: of those dense layers, by Keras's name.
     """
 
     units: int = attrs.field(default=256, validator=attrs.validators.ge(1))
     layers: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(MOST_LAYERS)])
     dropout: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     embedding: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
+    hidden_units: tuple[int, ...] = attrs.field(default=(), validator=attrs.validators.deep_iterable(attrs.validators.ge(1)))
+    activation: str = "tanh"
 
     @abc.abstractmethod
     def layer(self, num_symbols: int | None) -> RecurrentLayer:
         """Returns one layer: of symbols, or of features where `num_symbols` is None."""
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
+        name = type(self).__name__.removesuffix("Builder").lower()
+        build = self._build_for_symbols if shows_symbols(spec) else self._build_for_steps
+        return build(spec, num_outputs, name)
+
+    def _build_for_symbols(self, spec: EnvironmentSpec, num_outputs: int, name: str) -> keras.Model:
+        if self.hidden_units:
+            raise errors.UsageError(
+                f"model.hidden_units={list(self.hidden_units)} is for observations that are not symbols; environment "
+                f"{spec.name!r} shows a {describe(spec.seen)}. Leave it out, or set model.embedding."
+            )
         size = num_symbols(spec)
         embedding = keras.layers.Embedding(size, self.embedding) if self.embedding is not None else None
 
         # The first layer takes symbols or their embedding, the others features.
-        first = self.layer(size if embedding is None else None)
-        above = [self.layer(None) for _ in range(self.layers - 1)]
-        stack = RecurrentStack([first, *above], choices_of(spec.action) != (), self.dropout)
+        stack = self._stack(size if embedding is None else None, every_position=choices_of(spec.action) != ())
         # Built before the head is made, which draws the next initial weights: a seed stands for the same ones as ever.
         window = array_of(spec.seen, "A recurrent model", spec.name).shape
         stack.build((None, *window, *([self.embedding] if embedding is not None else [])))
-        name = type(self).__name__.removesuffix("Builder").lower()
         return RecurrentNetwork(stack, num_outputs, embedding, name=name)
+
+    def _build_for_steps(self, spec: EnvironmentSpec, num_outputs: int, name: str) -> keras.Model:
+        if self.embedding is not None:
+            raise errors.UsageError(
+                f"model.embedding={self.embedding} is for symbols; environment {spec.name!r} shows a {describe(spec.seen)}. "
+                "Leave it out, or set model.hidden_units."
+            )
+        activation = keras_names.activation(self.activation)
+        dense = [keras.layers.Dense(units, activation=activation) for units in self.hidden_units]
+        return StepNetwork([*feature_layers(spec), *dense], self._stack(None, every_position=False), num_outputs, name=name)
+
+    def _stack(self, num_symbols: int | None, every_position: bool) -> RecurrentStack:
+        above = [self.layer(None) for _ in range(self.layers - 1)]
+        return RecurrentStack([self.layer(num_symbols), *above], every_position, self.dropout)
 
 
 @attrs.frozen
 class LSTMBuilder(_RecurrentBuilder):
-    """A stack of LSTM layers over symbols (Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735)."""
+    """A stack of LSTM layers over symbols or steps (Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735)."""
 
     def layer(self, num_symbols: int | None) -> RecurrentLayer:
         return LSTM(self.units, num_symbols)
@@ -114,7 +143,7 @@ class LSTMBuilder(_RecurrentBuilder):
 
 @attrs.frozen
 class GRUBuilder(_RecurrentBuilder):
-    """A stack of GRU layers over symbols (Cho et al. 2014, arXiv:1406.1078)."""
+    """A stack of GRU layers over symbols or steps (Cho et al. 2014, arXiv:1406.1078)."""
 
     def layer(self, num_symbols: int | None) -> RecurrentLayer:
         return GRU(self.units, num_symbols)

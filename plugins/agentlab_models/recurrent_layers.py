@@ -86,13 +86,16 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
         return tuple(tf.zeros([batch, self.units], self.compute_dtype) for _ in range(self.num_states))
 
     @abc.abstractmethod
-    def scan(self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def scan(
+        self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool, keep: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns outputs `[T, B, units]`, or the last one's `[B, units]`, and the final state, for time-major inputs.
 
         Args:
             inputs: symbols `[T, B]` or features `[T, B, F]`.
             state: before the first position.
             every_position: whether to return the outputs of all positions.
+            keep: `[T, B, 1]` of the layer's dtype, 0 where the state is reset before a position, else 1; None if it never is.
         """
 
     @abc.abstractmethod
@@ -129,9 +132,12 @@ class LSTM(RecurrentLayer):
     num_gates = 4
     num_states = 2
 
-    def scan(self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def scan(
+        self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool, keep: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         h, c = state
-        return lstm_kernel.scan(self._projected(inputs), tf.convert_to_tensor(self.recurrent_kernel), (h, c), every_position)
+        kernel = tf.convert_to_tensor(self.recurrent_kernel)
+        return lstm_kernel.scan(self._projected(inputs), kernel, (h, c), every_position, keep)
 
     def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         h, c = state
@@ -156,10 +162,12 @@ class GRU(RecurrentLayer):
     num_gates = 3
     num_states = 1
 
-    def scan(self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def scan(
+        self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool, keep: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         input_bias, bias = tf.unstack(tf.convert_to_tensor(self.bias))
         kernel = tf.convert_to_tensor(self.recurrent_kernel)
-        return gru_kernel.scan(self._project(inputs, input_bias), kernel, bias, (state[0],), every_position)
+        return gru_kernel.scan(self._project(inputs, input_bias), kernel, bias, (state[0],), every_position, keep)
 
     def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         input_bias, bias = tf.unstack(tf.convert_to_tensor(self.bias))
@@ -247,12 +255,17 @@ class RecurrentStack(keras.layers.Layer):
         return tuple(layer.zero_state(batch) for layer in self.layers)
 
     def scan(
-        self, inputs: Tensor, state: tuple[Tensor, ...], every_position: bool, training: bool = False
+        self,
+        inputs: Tensor,
+        state: tuple[Tensor, ...],
+        every_position: bool,
+        training: bool = False,
+        keep: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `RecurrentLayer.scan`, through all layers."""
         states = []
         for layer, before in zip(self.layers, state, strict=True):
-            inputs, after = layer.scan(inputs, before, every_position or layer is not self.layers[-1])
+            inputs, after = layer.scan(inputs, before, every_position or layer is not self.layers[-1], keep)
             inputs = self.dropout(inputs, training=training)
             states.append(after)
         return inputs, tuple(states)

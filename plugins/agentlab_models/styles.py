@@ -42,6 +42,21 @@ def restored(configs: Sequence[dict[str, Any]], custom_objects: dict[str, Any] |
     return [keras.saving.deserialize_keras_object(config, custom_objects) for config in configs]
 
 
+def build_chain(layers: Layers, input_shape: Any) -> Any:
+    """Makes the weights of layers that are called one after another, and returns the shape of the last one's output.
+
+    Args:
+        layers: the first one first.
+        input_shape: `(None, *O)`, or a mapping of such shapes.
+    """
+    shape = input_shape if isinstance(input_shape, dict) else tuple(input_shape)
+    for layer in layers:
+        if not layer.built:  # Keras restores layers built
+            layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+    return shape
+
+
 @keras.saving.register_keras_serializable(package="agentlab_models")
 class Subclassed(keras.Model):
     """A model that calls one layer after another.
@@ -57,11 +72,7 @@ class Subclassed(keras.Model):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for inputs of a shape `[B, *O]`, or of a mapping of shapes."""
-        shape = input_shape if isinstance(input_shape, dict) else tuple(input_shape)
-        for layer in self.chain:
-            if not layer.built:  # Keras restores layers built
-                layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+        build_chain(self.chain, input_shape)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Returns the last layer's output `[B, ..., K]` for inputs `[B, *O]`."""

@@ -54,5 +54,15 @@ def shifted(first: Tensor, later: Tensor) -> tf.Tensor:
     return result
 
 
+def masked(values: Tensor, keep: Tensor | None) -> Tensor:
+    """Returns `values` `[T, B, F]` times `keep` `[T, B, 1]`, or as they are where that is None."""
+    return values if keep is None else values * keep
+
+
+def kept_at(value: Tensor, keep: Tensor | None, index: Tensor) -> Tensor:
+    """Returns `value` `[B, F]` times `keep` at `index`, or as it is where `keep` is None."""
+    return value if keep is None else value * keep[index]
+
+
 def _shape(tensor: Tensor) -> list[int]:
     return [-1, tensor.shape[-1]]

@@ -18,14 +18,12 @@ class A2C(PolicyGradient):
 
     Attributes:
         trace_decay: lambda of the generalized advantages, 0 to 1; 1 sums up all rewards of the rollout.
-        normalize_advantages: to mean 0 and deviation 1 in each rollout.
     """
 
     learning_rate: float | Schedule = rate(7e-4)
     max_gradient_norm: float | None = optional_positive(0.5)
     rollout_steps: int = positive(5)
     trace_decay: float = fraction(1.0)
-    normalize_advantages: bool = False
 
     def update(self, memory: Memory, seed: Seed) -> Update:
-        return make_step(self, memory, seed, self.trace_decay, self.normalize_advantages)
+        return make_step(self, memory, seed, self.trace_decay)

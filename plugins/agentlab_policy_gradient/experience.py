@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import tensorflow as tf
 
-from agentlab.algorithms.minibatches import merge_time, sequences_of
+from agentlab.algorithms.minibatches import begins, merge_time, sequences_of
 from agentlab.types import Batch, Nest, Tensor
 
 
@@ -43,8 +43,7 @@ class Experience:
 
         # The state before a sequence is that of its first step, reset already if an episode began there.
         state = tf.nest.map_structure(lambda leaf: leaf[:, 0], sequences_of(rollout.state, length))
-        begun = tf.concat([tf.zeros_like(ended[:, :1]), ended[:, :-1]], axis=1)
-        return cls(observation, action, state, begun, *numbers)
+        return cls(observation, action, state, begins(ended), *numbers)
 
     @property
     def returns(self) -> Tensor:

@@ -21,7 +21,7 @@ def policy_loss(policy: Distribution, rows: Experience, entropy_weight: Tensor, 
     return Loss(loss - entropy_weight * entropy, means)
 
 
-def make_step(trainer: PolicyGradient, memory: Memory, seed: Seed, trace_decay: float, normalize: bool) -> Update:
+def make_step(trainer: PolicyGradient, memory: Memory, seed: Seed, trace_decay: float) -> Update:
     """Makes the update of a rollout; traceable.
 
     Args:
@@ -29,14 +29,13 @@ def make_step(trainer: PolicyGradient, memory: Memory, seed: Seed, trace_decay: 
         memory: holds the rollout.
         seed: `[2]` int64.
         trace_decay: lambda of the advantages, 0 to 1.
-        normalize: advantages to mean 0 and deviation 1.
     """
     # What was experienced, with advantages by the networks as they are.
     experience, judged = trainer.collect(memory, seed, trace_decay)
     entropy_weight = trainer.entropy_weight_now()
 
     def of_policy(policy: Distribution, rows: Experience) -> Loss:
-        return policy_loss(policy, rows, entropy_weight, normalize)
+        return policy_loss(policy, rows, entropy_weight, trainer.normalize_advantages)
 
     def of_values(values: Tensor, rows: Experience) -> Tensor:
         return value_error(values, rows.returns, rows.value)

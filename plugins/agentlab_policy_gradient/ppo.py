@@ -7,7 +7,7 @@ from typing import ClassVar
 import attrs
 import tensorflow as tf
 
-from agentlab import errors, seeds
+from agentlab import seeds
 from agentlab.algorithms.minibatches import check_division, epochs_over
 from agentlab.algorithms.policy_gradients import approximate_divergence, clipped_gain, normalized, value_error
 from agentlab.distribution import Distribution
@@ -33,10 +33,10 @@ class PPO(PolicyGradient):
         clip: how far the probability of an action may move from 1, relative to what it was, before it stops counting.
         value_clip: how far a value may move before it stops counting, in units of the return; None for any way.
         target_kl: an update ends with the minibatch over which the policy has moved so far, in nats; None to make all epochs.
-        normalize_advantages: to mean 0 and deviation 1 in each minibatch.
     """
 
-    metric_names: ClassVar[tuple[str, ...]] = (*PolicyGradient.metric_names, "approx_kl", "clip_fraction")
+    step_metrics: ClassVar[tuple[str, ...]] = (*PolicyGradient.step_metrics, "approx_kl", "clip_fraction")
+    metric_names: ClassVar[tuple[str, ...]] = (*step_metrics, "explained_variance")
 
     learning_rate: float | Schedule = rate(3e-4)
     max_gradient_norm: float | None = optional_positive(0.5)
@@ -54,16 +54,12 @@ class PPO(PolicyGradient):
     def build(self, setup: Setup) -> None:
         super().build(setup)
         self._clip = self.spanning(self.clip, setup)
-        self._check_minibatches(setup.num_environments * self.rollout_steps)
 
-    def _check_minibatches(self, steps: int) -> None:
         remedy = "Set trainer.num_minibatches so, or change num_environments or trainer.rollout_steps."
-        check_division(steps // self._length, self.num_minibatches, remedy)
-        if self.normalize_advantages and steps == self.num_minibatches:
-            raise errors.UsageError(
-                f"A rollout of {steps} steps in {self.num_minibatches} minibatches has one step in each, whose advantage can't "
-                "be normalized. Set trainer.num_minibatches lower, or trainer.normalize_advantages=false."
-            )
+        check_division(setup.num_environments * self.rollout_steps // self._length, self.num_minibatches, remedy)
+
+    def minibatch_steps(self, steps: int) -> int:
+        return steps // self.num_minibatches
 
     def update(self, memory: Memory, seed: Seed) -> Update:
         # The old policy's probabilities and the advantages stay as they are for all epochs.
@@ -77,7 +73,8 @@ class PPO(PolicyGradient):
             return self.improve(minibatch, of_policy, self.value_loss, seed)
 
         stop = None if self.target_kl is None else self._is_far
-        metrics = epochs_over(experience, self.num_epochs, self.num_minibatches, seeds.child(seed, "epochs"), improve, stop)
+        epochs, seed = (self.num_epochs, self.num_minibatches), seeds.child(seed, "epochs")
+        metrics = epochs_over(experience, *epochs, seed, improve, self.step_metrics, stop)
         return Update({**metrics, **judged})
 
     def _is_far(self, metrics: Metrics) -> Tensor:

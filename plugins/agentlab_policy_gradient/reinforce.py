@@ -18,9 +18,6 @@ class Reinforce(PolicyGradient):
 
     Learns from returns to the end of the episode, less the value as a baseline. The value also stands in for what is beyond
     where a rollout ends or an episode was cut off, and nowhere else: make rollouts so long that most episodes end in one.
-
-    Attributes:
-        normalize_advantages: to mean 0 and deviation 1 in each rollout.
     """
 
     learning_rate: float | Schedule = rate(1e-2)
@@ -28,4 +25,4 @@ class Reinforce(PolicyGradient):
     normalize_advantages: bool = True
 
     def update(self, memory: Memory, seed: Seed) -> Update:
-        return make_step(self, memory, seed, 1.0, self.normalize_advantages)
+        return make_step(self, memory, seed, 1.0)

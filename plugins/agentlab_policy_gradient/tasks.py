@@ -3,7 +3,7 @@
 import attrs
 
 from agentlab.schedules import Linear
-from agentlab.task import Evaluation, Part, Task, part
+from agentlab.task import Evaluation, Normalization, Part, Task, part
 
 
 def judged_in(environment: str) -> Evaluation:
@@ -59,9 +59,31 @@ ppo_pendulum = attrs.evolve(
     name="ppo-pendulum",
     description="PPO swings a pendulum up and holds it, within 100,000 environment steps; the whole loop is one program.",
     environment=part("pendulum"),
-    trainer=ppo_trainer(discount=0.9, num_epochs=10, num_minibatches=16),
+    trainer=ppo_trainer(
+        value_learning_rate=3e-3,  # returns go down to -300, which values have to reach
+        discount=0.95,
+        num_epochs=10,
+        num_minibatches=16,
+    ),
     steps=100_000,
     evaluation=judged_in("Pendulum-v1"),
+)
+
+ppo_mountain_car = attrs.evolve(
+    ppo,
+    name="ppo-mountain-car",
+    description="PPO drives a car up a mountain by a throttle, within 50,000 environment steps; the whole loop is one program.",
+    environment=part("mountain-car-continuous"),
+    trainer=ppo_trainer(
+        discount=0.9999,  # a reward at the end, hundreds of steps away
+        initial_deviation=2.0,  # full throttle either way: less seldom gets up the mountain by chance
+        num_epochs=10,
+        num_minibatches=16,
+    ),
+    steps=50_000,
+    report_period=5_000,
+    evaluation=judged_in("MountainCarContinuous-v0"),
+    normalization=Normalization(observations=True, rewards=True),
 )
 
 ppo_lunar_lander = attrs.evolve(
@@ -87,6 +109,39 @@ ppo_minatar_breakout = attrs.evolve(
     report_period=500_000,
 )
 
+MEMORY = part("lstm", units=64, hidden_units=(64,))  # of velocities, or of a symbol
+
+ppo_lstm_cartpole_no_velocity = attrs.evolve(
+    ppo,
+    name="ppo-lstm-cartpole-no-velocity",
+    description="PPO with an LSTM balances CartPole without being shown its velocities, within 100,000 environment steps.",
+    environment=part("cartpole-no-velocity"),
+    model=MEMORY,
+    trainer=ppo_trainer(shared_torso=True, sequence_length=32, num_epochs=10),
+    steps=100_000,
+    normalization=Normalization(rewards=True),
+)
+
+ppo_lstm_pendulum_no_velocity = attrs.evolve(
+    ppo_lstm_cartpole_no_velocity,
+    name="ppo-lstm-pendulum-no-velocity",
+    description="PPO with an LSTM swings up a pendulum without being shown its speed, within 100,000 environment steps.",
+    environment=part("pendulum-no-velocity"),
+    trainer=ppo_trainer(shared_torso=True, sequence_length=32, discount=0.9, num_epochs=10, num_minibatches=8),
+)
+
+ppo_lstm_recall = attrs.evolve(
+    ppo,
+    name="ppo-lstm-recall",
+    description="PPO with an LSTM names a symbol that was shown 50 steps ago.",
+    environment=part("recall"),
+    model=MEMORY,
+    trainer=ppo_trainer(shared_torso=True, rollout_steps=102, num_epochs=10, clip=Linear(0.2, 0.01), entropy_weight=0.01),
+    steps=1_000_000,
+    num_environments=32,
+    report_period=50_000,
+)
+
 a2c = attrs.evolve(
     ppo,
     name="a2c",
@@ -103,6 +158,17 @@ a2c_cartpole = attrs.evolve(
     environment=part("cartpole"),
     report_period=50_000,
     evaluation=judged_in("CartPole-v1"),
+)
+
+a2c_lstm_cartpole_no_velocity = attrs.evolve(
+    a2c_cartpole,
+    name="a2c-lstm-cartpole-no-velocity",
+    description="Advantage actor-critic with an LSTM balances CartPole without being shown its velocities.",
+    environment=part("cartpole-no-velocity"),
+    model=MEMORY,
+    trainer=part("a2c", learning_rate=Linear(2e-3, 1e-5), shared_torso=True, rollout_steps=16, trace_decay=0.95),
+    evaluation=Evaluation(),
+    normalization=Normalization(rewards=True),
 )
 
 reinforce_cartpole = attrs.evolve(

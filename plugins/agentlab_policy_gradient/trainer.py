@@ -42,6 +42,7 @@ class PolicyGradient(Trainer, abc.ABC):
     of the probability (Fujita and Maeda 2018, arXiv:1802.07564), or squashed into them.
 
     Attributes:
+        step_metrics: names of the metrics of one step of the optimizer.
         rollout_steps: T, steps of every environment that an update learns from.
         discount: discount factor of the return, 0 to 1.
         entropy_weight: of the policy's entropy in the loss, 0 or greater; a schedule counts the optimizer's steps.
@@ -53,9 +54,11 @@ class PolicyGradient(Trainer, abc.ABC):
         squashed: squash numbers into their bounds by tanh instead of clipping them.
         state_dependent_deviation: let the standard deviation of numbers depend on the observation.
         initial_deviation: standard deviation of numbers at first; 1 is half the distance of their bounds.
+        normalize_advantages: to mean 0 and deviation 1 over the steps that each step of the optimizer learns from.
     """
 
-    metric_names: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy", "gradient_norm", "explained_variance")
+    step_metrics: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy", "gradient_norm")
+    metric_names: ClassVar[tuple[str, ...]] = (*step_metrics, "explained_variance")
 
     rollout_steps: int = positive(128)
     discount: float = fraction(0.99)
@@ -67,6 +70,7 @@ class PolicyGradient(Trainer, abc.ABC):
     squashed: bool = False
     state_dependent_deviation: bool = False
     initial_deviation: float = positive(1.0)
+    normalize_advantages: bool = False
 
     def __attrs_post_init__(self) -> None:
         unused = "value_learning_rate" if self.shared_torso else "value_weight"
@@ -114,6 +118,7 @@ class PolicyGradient(Trainer, abc.ABC):
         is_recurrent = bool(tf.nest.flatten(as_network(acting).initial_state(1)))
         self._length = (self.sequence_length or self.rollout_steps) if is_recurrent else 1
         self._check_sequences(is_recurrent)
+        self._check_normalization(setup.num_environments * self.rollout_steps)
         self._critic.check(setup)
         super().build(setup)
         self._distribution = self.distribution(setup.spec)
@@ -129,6 +134,18 @@ class PolicyGradient(Trainer, abc.ABC):
             raise errors.UsageError(
                 f"A rollout of {self.rollout_steps} steps can't be divided into sequences of {self._length}; set "
                 "trainer.sequence_length to a number that divides it."
+            )
+
+    def minibatch_steps(self, steps: int) -> int:
+        """Returns of how many `steps` of a rollout each step of the optimizer learns; by default of all."""
+        return steps
+
+    def _check_normalization(self, steps: int) -> None:
+        if self.normalize_advantages and self.minibatch_steps(steps) == 1:
+            raise errors.UsageError(
+                f"Each step of the optimizer learns from one of {steps} steps, whose advantage can't be normalized. Set "
+                "num_environments or trainer.rollout_steps higher, trainer.num_minibatches lower where there are some, or "
+                "trainer.normalize_advantages=false."
             )
 
     def spanning(self, setting: float | Schedule, setup: Setup) -> Schedule:
@@ -170,9 +187,9 @@ class PolicyGradient(Trainer, abc.ABC):
         return experience, {"explained_variance": explained_variance(rows.value, rows.returns, rows.weight)}
 
     def improve(self, experience: Experience, policy_loss: PolicyLoss, value_loss: ValueLoss, seed: Seed) -> Metrics:
-        """Makes one step along the gradients of both losses; returns those of `metric_names` that it computes. Traceable."""
+        """Makes one step along the gradients of both losses, and returns the `step_metrics`; traceable."""
         metrics = self._critic.improve(self, experience, policy_loss, value_loss, seed)
-        return {name: metrics[name] for name in self.metric_names if name in metrics}
+        return {name: metrics[name] for name in self.step_metrics}
 
     def entropy_weight_now(self) -> Tensor:
         """Returns the current weight of the entropy, a scalar."""

@@ -65,3 +65,92 @@ char_rnn_handbook = Task(
     report_period=50 * 100,
     evaluation=Evaluation(environment=part("text", split="test", windows="every")),
 )
+
+SMALL_GPT = part("gpt", units=64, layers=2, context=16)
+
+
+def _examples(name: str, description: str, path: str, updates: int) -> Task:
+    """Returns a task of a small transformer that learns from worked examples of a problem, 64 lines an update."""
+    return Task(
+        name=name,
+        description=description,
+        environment=part("text", path=path, window=16, windows="lines"),
+        model=SMALL_GPT,
+        trainer=part("next-symbol", learning_rate=Linear(3e-3, 3e-4, updates), max_gradient_norm=1.0),
+        sampler=part("greedy"),
+        memory=part("latest"),
+        steps=64 * updates,
+        num_environments=64,
+        report_period=64 * 100,
+        evaluation=Evaluation(environment=part("text", split="test"), episodes=1_000),
+    )
+
+
+def _taught(name: str, description: str, environment: Part, model: Part, trainer: Part, rows: int, steps: int) -> Task:
+    """Returns a task of a model that learns by reward, from `rows` completions an update."""
+    return Task(
+        name=name,
+        description=description,
+        environment=environment,
+        model=model,
+        trainer=trainer,
+        sampler=part("stochastic"),
+        memory=part("rollout"),
+        steps=steps,
+        num_environments=rows,
+        report_period=steps // 40,
+        evaluation=Evaluation(environment=part("writing", group_size=1), sampler=part("stochastic"), episodes=1_000),
+    )
+
+
+gpt_sort_examples = _examples(
+    name="gpt-sort-examples",
+    description="A small transformer learns from worked examples to sort six digits, but not for long enough.",
+    path="corpus:sort-digits",
+    updates=250,
+)
+
+gpt_add_examples = _examples(
+    name="gpt-add-examples",
+    description="A small transformer learns from worked examples to add two numbers, but not for long enough.",
+    path="corpus:add-numbers",
+    updates=1_500,
+)
+
+gpt_sort = _taught(
+    name="gpt-sort",
+    description="A transformer learns by reward to sort six digits: --init-from a run of gpt-sort-examples.",
+    environment=part("writing", prompts="sort-digits", group_size=16),
+    model=SMALL_GPT,
+    trainer=part("grpo", learning_rate=Linear(1e-3, 1e-4)),
+    rows=256,
+    steps=665_600,  # 200 updates
+)
+
+gpt_add = _taught(
+    name="gpt-add",
+    description="A transformer learns by reward to add two numbers: --init-from a run of gpt-add-examples.",
+    environment=part("writing", prompts="add-numbers", group_size=16),
+    model=SMALL_GPT,
+    trainer=part("grpo", learning_rate=Linear(1e-3, 1e-4)),
+    rows=256,
+    steps=460_800,  # 200 updates
+)
+
+char_rnn_reward = _taught(
+    name="char-rnn-reward",
+    description="An LSTM learns by reward to write without quoted code: --init-from a run of char-rnn-docs.",
+    environment=part(
+        "writing",
+        prompts="text",
+        path="corpus:python-docs",
+        stop="",
+        reward="avoid",
+        characters="`",
+        group_size=8,
+    ),
+    model=part("lstm", units=256),
+    trainer=part("grpo", learning_rate=3e-4, kl_weight=0.1),
+    rows=128,
+    steps=729_600,  # 60 updates
+)

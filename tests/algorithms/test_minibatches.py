@@ -6,9 +6,11 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.algorithms.minibatches import epochs_over, sequences_of
+from agentlab.tensors import execution as executions
 
 SEED = seeds.at(3, 0)
 ROWS, EPOCHS, MINIBATCHES = 12, 3, 4
+NAMES = ("row", "minibatch")
 
 
 def seen(compiled, stop=None):
@@ -25,7 +27,7 @@ def seen(compiled, stop=None):
         return {"row": tf.reduce_mean(tf.cast(minibatch["row"], tf.float32)), "minibatch": tf.cast(place, tf.float32)}
 
     def run():
-        return epochs_over({"row": tf.range(ROWS, dtype=tf.int64)}, EPOCHS, MINIBATCHES, SEED, update, stop)
+        return epochs_over({"row": tf.range(ROWS, dtype=tf.int64)}, EPOCHS, MINIBATCHES, SEED, update, NAMES, stop)
 
     metrics = compiled(run)()
     return log.numpy(), {name: float(value) for name, value in metrics.items()}, draws.numpy()
@@ -53,7 +55,24 @@ def test_an_early_end(compiled, last):
 
 def test_rows_that_cannot_be_divided_are_refused():
     with pytest.raises(errors.UsageError, match="12 rows can't be divided into 5 minibatches"):
-        epochs_over({"row": tf.range(ROWS)}, 1, 5, SEED, lambda minibatch, seed: {})
+        epochs_over({"row": tf.range(ROWS)}, 1, 5, SEED, lambda minibatch, seed: {}, ())
+
+
+def test_metrics_of_other_names_are_refused():
+    with pytest.raises(errors.UsageError, match=r"returns the metrics \['loss'\]; expected \['error'\]"):
+        epochs_over({"row": tf.range(ROWS)}, 1, 4, SEED, lambda minibatch, seed: {"loss": tf.constant(1.0)}, ["error"])
+
+
+def test_the_update_of_a_minibatch_is_compiled_once():
+    """However many there are: what is traced twice is compiled twice."""
+    traces = []
+
+    def update(minibatch, seed):
+        traces.append(minibatch["row"].shape)
+        return {"row": tf.reduce_mean(tf.cast(minibatch["row"], tf.float32))}
+
+    executions.compiled(lambda: epochs_over({"row": tf.range(ROWS)}, EPOCHS, MINIBATCHES, SEED, update, ["row"]), "graph")()
+    assert len(traces) == 1
 
 
 def test_sequences_follow_each_other():

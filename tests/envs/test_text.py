@@ -168,6 +168,25 @@ def test_every_window_in_order(compiled):
     assert timestep.observation.numpy().tolist() == [[4, 5], [1, 2], [2, 3]]  # four windows, then from the start again
 
 
+def test_lines_are_episodes_of_their_own(compiled):
+    environment = Text(text="abc\n\nde\nfghijk\nlast", split="all", test=0.0, window=5, windows="lines")
+    runner = Autoreset(environment, 64, 0)
+    _, timestep = runner.reset()
+    observed = timestep.observation
+    _, timestep = compiled(runner.step)(runner.reset()[0], observed, tf.constant(1, tf.int64))
+    vocabulary = environment.spec.vocabulary
+    answers = {"abc\n": "bc\n", "de\n": "e\n", "fghij": "ghijk"}  # the last line has no end, and one is cut off
+    for window, target in zip(observed.numpy(), timestep.target.numpy(), strict=True):
+        line = next(line for line in answers if vocabulary.decode(window).startswith(line))
+        judged = target[target >= 0]
+        assert vocabulary.decode(judged) == answers[line]
+        assert target.tolist() == [*judged, *[-1] * (5 - len(judged))]
+    assert {tuple(row) for row in observed.numpy()[:, :1]} == {tuple(vocabulary.encode(letter)) for letter in "adf"}
+    assert timestep.terminated.numpy().all()
+    with pytest.raises(errors.UsageError, match="has no line to read"):
+        Text(text="abcdef", split="all", test=0.0, window=3, windows="lines").initial(seeds.at(0, 0), 2)
+
+
 def test_random_windows(compiled, assert_frequencies):
     environment = Text(text="abcdefg", split="all", test=0.0, window=3, windows="random")
     runner = Autoreset(environment, 20_000, 0)

@@ -229,6 +229,7 @@ UPDATING_OFTEN = {  # an update at every turn
 
 
 @pytest.mark.parametrize("task", UPDATING_OFTEN)
+@pytest.mark.quick("dqn")
 def test_an_update_comes_to_the_same_bits_alone_and_with_a_decision(task):
     """What is left of a chunk's last turn is an update alone; elsewhere it is one call with the next decision."""
 

@@ -136,7 +136,7 @@ def test_values_are_those_by_hand(ends):
     assert is_close(learned(environment), expected)
 
 
-@pytest.mark.parametrize("ends", [pytest.param(name, marks=[] if name == "cut" else pytest.mark.slow) for name in ENDS])
+@pytest.mark.parametrize("ends", ["cut", pytest.param("both", marks=pytest.mark.slow)])
 def test_values_are_those_by_hand_in_the_host_gear(ends):
     environment, expected = ENDS[ends]
     assert is_close(learned(environment, gear=HostGear), expected)
@@ -198,13 +198,15 @@ FAMILY = {
 }
 
 
-@pytest.mark.parametrize("gear", [DeviceGear, pytest.param(HostGear, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "settings", [*list(FAMILY.values())[:-1], pytest.param(FAMILY["all"], marks=pytest.mark.slow)], ids=FAMILY
-)
-@pytest.mark.quick("categorical-*")
-def test_the_family_learns_the_same_values(settings, gear):
-    assert is_close(learned(Steps(limit=3), gear=gear, **settings), UNENDING, tolerance=0.1)
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.quick("categorical")
+def test_the_family_learns_the_same_values(name):
+    assert is_close(learned(Steps(limit=3), **FAMILY[name]), UNENDING, tolerance=0.1)
+
+
+@pytest.mark.slow
+def test_all_of_the_family_learns_the_same_values_in_the_host_gear():
+    assert is_close(learned(Steps(limit=3), gear=HostGear, **FAMILY["all"]), UNENDING, tolerance=0.1)
 
 
 @pytest.mark.parametrize("gear", [DeviceGear, pytest.param(HostGear, marks=pytest.mark.slow)])

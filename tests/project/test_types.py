@@ -1,5 +1,6 @@
 """A type checker refuses a misspelt name or a wrong type in a user's script, and accepts the right one."""
 
+import pytest
 from mypy import api
 
 from paths import ROOT
@@ -69,6 +70,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_users_script(tmp_path, monkeypatch):
     """All variants at once: what takes time is reading agentlab's own files."""
     monkeypatch.setenv("MYPYPATH", ":".join(str(ROOT / folder) for folder in ("", "plugins", "envs")))

@@ -128,6 +128,7 @@ def test_epsilon_drawn_ahead_on_the_host_is_drawn_again(tmp_path, plain):
 
 
 @pytest.mark.parametrize("way", ["device", "host", "latest"])
+@pytest.mark.quick("host")
 def test_a_changed_setting_is_saved_and_goes_on_after_a_kill(tmp_path, way):
     name = "trainer.learning_rate"
     whole = run(tmp_path / "whole", way, Changing(at_100={name: 0.002}))

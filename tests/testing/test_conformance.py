@@ -16,12 +16,22 @@ from agentlab.testing.probes import probe
 
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default
-    "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()}
+    "writing-judged": {"reward": "judging:length"},
+    "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()},
 }
-SAYING = "the quick brown fox jumps over the lazy dog, and the dog looks up. "
+SAYING = "the quick brown fox jumps over the lazy dog, and the dog looks up.\n"
 OFFLINE = {  # instead of what has to be downloaded, and is long
     "images": {"data": "digits"},
     "text": {"text": SAYING * 30, "window": 8},
+    "writing": {
+        "prompts": "text",
+        "text": SAYING * 30,
+        "prompt_length": 3,
+        "completion_length": 5,
+        "reward": "prefer",
+        "characters": "aeiou ",
+        "group_size": 4,
+    },
 }
 ONE_LIFE = {"name": "atari", "arguments": {"max_num_frames_per_episode": 200}}
 SMALL = {  # models and memories are spared their size where another part is looked at

@@ -39,6 +39,10 @@ class HostActor(abc.ABC):
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Returns actions `[B, *A]` for observations `[B, *O]`, exploring; the observations may be changed afterwards."""
 
+    def perceive(self, timestep: TimeStep, action: Nest) -> TimeStep:
+        """Returns what the networks see of the time step that actions `[B, *A]` led to."""
+        return self.learner.policy.perception.after(timestep, action)
+
     @abc.abstractmethod
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Takes in where a decision led, and learns when due, at the latest when it next decides."""

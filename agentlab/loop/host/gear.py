@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.checks.timesteps import EnvironmentCheck
+from agentlab.checks.values import range_of
 from agentlab.environment import Environment
 from agentlab.errors import AgentlabError, EnvironmentFault, first_line
 from agentlab.foreign.guard import guarded
@@ -19,7 +20,7 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.gear import Gear, Groups, Ranges
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.spec import copied
+from agentlab.spec import copied, map_space
 from agentlab.types import Nest, TimeStep, numbered
 
 
@@ -40,6 +41,7 @@ class HostGear(Gear):
         self._environment = guarded(environment)
         self._seed = seed
         self._check = EnvironmentCheck(environment.spec, agent.num_environments)
+        self._perception = agent.learner.policy.perception
         self._state = agent.learner.policy.initial_state(agent.num_environments)
         self._statistics = EpisodeStatistics.start(agent.num_environments)
 
@@ -48,7 +50,7 @@ class HostGear(Gear):
 
     def _reset(self, stream: str) -> None:
         timestep = self._environment.reset(seeds.host_seed(self._seed, stream))
-        self._observation = self._check.begin(timestep).observation
+        self._observation = self._perception.first(self._check.begin(timestep).observation)
 
     def run(self, turns: int) -> None:
         observation, state = self._observation, self._state
@@ -74,13 +76,16 @@ class HostGear(Gear):
         self._actor.settle()
         statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
         state = {name: np.asarray(leaf) for name, leaf in numbered("state", self._state).items()}
+        previous = {name: np.array(leaf) for name, leaf in self._previous().items()}
         environment = {name: np.array(value) for name, value in self._environment.state().items()}
-        return {"loop": {**statistics, **state}, "environment": environment}
+        return {"loop": {**statistics, **state, **previous}, "environment": environment}
 
     def ranges(self) -> Ranges:
         statistics = {f"statistics/{name}": span for name, span in attrs.asdict(EpisodeStatistics.ranges()).items()}
         state = numbered("state", self._learner.policy.state_ranges())
-        return {"loop": {**statistics, **state}, "environment": self._environment.ranges()}
+        added = self._perception.previous(self._perception.spec.observation)
+        previous = numbered("previous", {name: map_space(range_of, space) for name, space in added.items()})
+        return {"loop": {**statistics, **state, **previous}, "environment": self._environment.ranges()}
 
     def restore(self, groups: Groups) -> None:
         loop = groups["loop"]
@@ -96,9 +101,15 @@ class HostGear(Gear):
 
         # An environment that can't be restored starts new episodes.
         if groups.get("environment"):
-            self._observation = self._restored(groups["environment"])
+            leaves = [loop[name] for name in self._previous()]
+            previous = tf.nest.pack_sequence_as(self._perception.previous(self._observation), leaves)
+            self._observation = self._perception.joined(self._restored(groups["environment"]), previous)
         else:
             self._start_again()
+
+    def _previous(self) -> dict[str, np.ndarray]:
+        """Returns what the present observations have besides what the environment shows, leaves by name."""
+        return numbered("previous", self._perception.previous(self._observation))
 
     def _restored(self, state: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the observations of the environment after restoring an untrusted state."""
@@ -119,9 +130,13 @@ class HostGear(Gear):
         return has_environment
 
     def _start_again(self) -> None:
-        """Begins new episodes, other than those at the start; the statistics of the running ones are dropped."""
+        """Begins new episodes, other than those at the start; nothing of the running ones continues in them."""
         steps = int(self._learner.steps.numpy())
         self._reset(f"environment, resumed at step {steps}")
+        self._state = self._learner.policy.initial_state(self._learner.num_environments)
+        self._learner.memory.cut(tf.range(self._learner.num_environments, dtype=tf.int64))
+
+        # [B] sums of the running episodes begin again.
         zeros = np.zeros_like(self._statistics.running_return)
         self._statistics = attrs.evolve(self._statistics, running_return=zeros, running_length=zeros)
         self._learner.normalizer.begin()

@@ -26,7 +26,8 @@ class OwnLoop:
 
     def __init__(self, actor: HostActor) -> None:
         self._actor = actor
-        self._spec = actor.learner.policy.spec
+        self._perception = actor.learner.policy.perception
+        self._spec = self._perception.environment_spec
         self._rows = actor.learner.num_environments
         self._reader = TimeStepReader(self._spec, self._rows)
         self._decision: Decision | None = None
@@ -45,11 +46,17 @@ class OwnLoop:
         return action if has_batch_axis else map_leaves(lambda array: array[0], action)
 
     def _next(self, timestep: TimeStep) -> Nest:
-        if self._decision is not None:
-            self._actor.observe(self._decision, timestep)
-            self._state = restarted(self._actor, self._decision.next_state, timestep)
-        self._decision = self._actor.decide(timestep.observation, self._state)
+        self._decision = self._actor.decide(self._observed(timestep), self._state)
         return self._decision.action
+
+    def _observed(self, timestep: TimeStep) -> Nest:
+        """Takes in where the last decision led, and returns the observations to act on, as the networks see them."""
+        if self._decision is None:
+            return self._perception.first(timestep.observation)
+        timestep = self._actor.perceive(timestep, self._decision.action)
+        self._actor.observe(self._decision, timestep)
+        self._state = restarted(self._actor, self._decision.next_state, timestep)
+        return timestep.observation
 
 
 class TimeStepReader:

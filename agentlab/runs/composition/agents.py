@@ -16,6 +16,7 @@ from agentlab.checks import scalars
 from agentlab.distribution import Distribution
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent, Parts
+from agentlab.loop.perception import Perception
 from agentlab.model import ModelBuilder
 from agentlab.runs.composition.environments import build_training_environment
 from agentlab.runs.composition.free_outputs import with_free_outputs
@@ -49,18 +50,18 @@ def build_agent(
     """
     # TensorFlow does not survive a fork.
     forks.check()
-    trainer = build_part("trainer", task.trainer)
-    models = build_models(task, seed, spec, trainer, model)
+    trainer, seen = build_part("trainer", task.trainer), Perception(spec, task.inputs).spec
+    models = build_models(task, seed, seen, trainer, model)
     prepare(models)
     samplers = [build_part("sampler", task.sampler), build_part("sampler", task.evaluation.sampler, "evaluation.sampler")]
     for sampler in samplers:
-        check_actions(sampler, trainer.distribution(spec), spec)
+        check_actions(sampler, trainer.distribution(seen), seen)
     parts = Parts(models, samplers[0], trainer, build_part("memory", task.memory), samplers[1])
 
     # The acting network decides whether XLA or a graph is faster.
     acting = next(iter(models.values()))[0]
     execution = executions.resolve(task.execution, acting, gear)
-    return Agent(spec, parts, task.num_environments, seed, execution, task.steps, task.normalization)
+    return Agent(spec, parts, task.num_environments, seed, execution, task.steps, task.normalization, task.inputs)
 
 
 def build_models(

@@ -104,6 +104,10 @@ class Collector:
         self._turns += 1
         return decision
 
+    def perceive(self, timestep: TimeStep, action: Nest) -> TimeStep:
+        """Returns the time step as it is."""
+        return timestep
+
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Stores where a decision led."""
         step = Step.between(decision, tf.nest.map_structure(tf.constant, timestep), self._request.keep)

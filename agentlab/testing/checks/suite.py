@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from agentlab import settings
@@ -102,13 +101,6 @@ class Suite(Lines):
 
     def release(self, part: Any) -> None:
         """Closes a part that was built and isn't needed any longer; most have nothing to close."""
-
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Returns the result of `make`, called once for all tests of the class."""
-        cls = type(self)
-        if name not in vars(cls):
-            setattr(cls, name, make())
-        return vars(cls)[name]
 
     def imported(self) -> probe.Import:
         """Returns the effects of importing the part's module on a process that has imported agentlab's contracts."""

@@ -48,13 +48,16 @@ class Text(DeviceEnvironment):
     the stretch have the target -1 and are not judged.
 
     Read in "random" windows (new draws each time) or "every" window (in order, one position further each time), an action `[]`
-    names the one character after the window, and each window is an episode of its own.
+    names the one character after the window, and each window is an episode of its own. Read in "lines", new draws each time,
+    an action `[T]` names the character after each position of a line, the line break included, and each line is an episode of
+    its own: positions after a shorter one have the target -1, and a longer one is cut off.
 
     The vocabulary is that of the training split. Characters that only other splits have are number 0, "unseen".
 
     Attributes:
         path: a UTF-8 file; a folder, whose files are read in the order of their paths; or "corpus:nietzsche" (downloaded once,
-            or found in the folder AGENTLAB_DATA) or "corpus:python-docs" (in every Python).
+            or found in the folder AGENTLAB_DATA), "corpus:python-docs" (in every Python), or worked examples of a problem of
+            environment "writing", such as "corpus:sort-digits".
         text: the text itself; None for what the path names.
         units: "characters", or "bytes" of any file, 256 different ones.
         lowercase: whether to turn the text into lower case.
@@ -62,7 +65,7 @@ class Text(DeviceEnvironment):
         validation: fraction of the text that is the validation split, just before the test split.
         test: fraction of the text that is the test split, at its end.
         window: T, characters to see at once.
-        windows: "streams", "random" or "every".
+        windows: "streams", "random", "every" or "lines".
     """
 
     path: str = "corpus:python-docs"
@@ -73,7 +76,7 @@ class Text(DeviceEnvironment):
     validation: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     test: float = attrs.field(default=0.1, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     window: int = attrs.field(default=64, validator=attrs.validators.ge(1))
-    windows: Literal["streams", "random", "every"] = "streams"
+    windows: Literal["streams", "random", "every", "lines"] = "streams"
 
     def __attrs_post_init__(self) -> None:
         if self.validation + self.test >= 1:
@@ -95,8 +98,28 @@ class Text(DeviceEnvironment):
         return vocabulary, tensor
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """The characters of the training split, or all bytes."""
+        return self._split[0]
+
+    @property
     def _length(self) -> int:
         return self._split[1].shape[0]
+
+    @functools.cached_property
+    def _lines(self) -> tuple[Tensor, Tensor]:
+        """Where lines begin, and where the line break is that ends each, `[L]` int64 each; empty lines are left out."""
+        vocabulary, numbers = self._split
+        stop = vocabulary.encode("\n")[0] if not vocabulary.unseen("\n") else -1
+        breaks = np.flatnonzero(numbers.numpy().astype(np.int64) == stop)
+        begin = np.concatenate([[0], breaks[:-1] + 1])[: len(breaks)]
+        holds_text = begin < breaks
+        if not np.any(holds_text):
+            raise errors.UsageError(
+                f"The {self.split} split of text {self._name} has no line to read; set environment.windows=streams."
+            )
+        with tf.init_scope():
+            return tf.constant(begin[holds_text], tf.int64), tf.constant(breaks[holds_text], tf.int64)
 
     @property
     def _name(self) -> str:
@@ -107,7 +130,7 @@ class Text(DeviceEnvironment):
     def spec(self) -> EnvironmentSpec:
         vocabulary = self._split[0]
         size = vocabulary.size
-        answers = Discrete(size, shape=(self.window,) if self.windows == "streams" else ())
+        answers = Discrete(size, shape=(self.window,) if self.windows in ("streams", "lines") else ())
         space = Array((self.window,), "int64", 0, size - 1)
         return EnvironmentSpec("text", space, answers, target=answers, num_episodes=self._once(), vocabulary=vocabulary)
 
@@ -124,6 +147,11 @@ class Text(DeviceEnvironment):
             begin, end = (tf.constant(bound, tf.int64) for bound in (bounds[:-1], bounds[1:]))
             return Streams(begin, end, begin)
 
+        if self.windows == "lines":
+            begin, end = self._lines
+            line = seeds.integers(seed, [batch], begin.shape[0])
+            return Streams(tf.gather(begin, line), tf.gather(end, line), tf.gather(begin, line))
+
         # A window needs one character more than it shows: the last answer.
         choices = self._length - self.window
         if self.windows == "random":
@@ -132,7 +160,7 @@ class Text(DeviceEnvironment):
 
     def restart(self, state: Streams, seed: Seed) -> Nest:
         rows = state.position.shape[0]
-        if self.windows == "random":
+        if self.windows in ("random", "lines"):
             return self.initial(seed, rows)
         if self.windows == "every":  # the state is already past the window
             return self._single((state.begin + rows) % (self._length - self.window))
@@ -140,13 +168,13 @@ class Text(DeviceEnvironment):
 
     def transition(self, state: Streams, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         following = attrs.evolve(state, position=state.position + self.window)
-        if self.windows != "streams":
+        if self.windows in ("random", "every"):
             target = self._at(following.position)
             return following, tf.cast(tf.equal(action, target), tf.float32), tf.ones_like(target, tf.bool), target
         places = self._places(state)
         target = tf.where(places < state.end[:, tf.newaxis], self._at(places + 1), NOT_JUDGED)
         reward = tf.reduce_sum(tf.cast(tf.equal(action, target), tf.float32), axis=-1)
-        return following, reward, following.position >= state.end, target
+        return following, reward, (following.position >= state.end) | (self.windows == "lines"), target
 
     def state_ranges(self) -> Streams:
         place = Range(0, self._length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import os
 import pathlib
@@ -12,11 +13,12 @@ import urllib.request
 from collections.abc import Callable
 from typing import BinaryIO
 
-from agentlab import errors
+from agentlab import errors, seeds
 from agentlab.checks import limits
 from agentlab.system import files, free_memory, source_text
 from agentlab.system.files import UnreadableError
 from agentlab.system.folder import Folder
+from agentlab_envs.text.problems import PROBLEMS
 
 FOLDER = "AGENTLAB_DATA"
 PREFIX = "corpus:"
@@ -24,6 +26,7 @@ NIETZSCHE = "nietzsche.txt"
 NIETZSCHE_URL = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 NIETZSCHE_SHA256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 TIMEOUT = 30.0  # seconds
+EXAMPLES = 20_000  # of a problem, in a corpus of worked examples
 DOWNLOAD_LIMIT = 2**24  # bytes; the text has 600,901
 
 
@@ -36,8 +39,9 @@ def contents(path: str, scale: int = 1) -> dict[str, bytes]:
     """Returns the bytes of a text by the name of where they are from: a corpus, a file, or the files of a folder.
 
     Args:
-        path: "corpus:nietzsche" or "corpus:python-docs"; a file; or a folder, whose files are read in the order of their paths,
-            those below it included and hidden ones left out. A symbolic link in it, which may lead anywhere, is refused.
+        path: "corpus:nietzsche" or "corpus:python-docs", or "corpus:sort-digits" or another problem's, worked examples of it; a
+            file; or a folder, whose files are read in the order of their paths, those below it included and hidden ones left
+            out. A symbolic link in it, which may lead anywhere, is refused.
         scale: bytes of memory that a byte of it will take.
 
     Raises:
@@ -207,4 +211,13 @@ def _python_docs() -> bytes:
     return "\n".join(text for _, text in sorted(ast.literal_eval(topics).items())).encode()
 
 
-CORPORA: dict[str, Callable[[], bytes]] = {"nietzsche": _nietzsche, "python-docs": _python_docs}
+def _worked_examples(name: str) -> bytes:
+    """Returns examples of a problem and its answers, drawn from a seed of their own."""
+    return PROBLEMS[name]().examples(seeds.at(seeds.stream(0, f"examples of {name}"), 0), EXAMPLES).encode()
+
+
+CORPORA: dict[str, Callable[[], bytes]] = {
+    "nietzsche": _nietzsche,
+    "python-docs": _python_docs,
+    **{name: functools.partial(_worked_examples, name) for name in PROBLEMS},
+}

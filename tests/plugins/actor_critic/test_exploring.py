@@ -207,13 +207,17 @@ def weights(run):
     return [variable.numpy() for variable in run.model.variables]
 
 
-def test_both_gears_and_a_resumed_run_come_to_the_same(tmp_path):
-    whole = run_with_noise(tmp_path, "device", steps=300, gear="device")
-    for other in (
-        run_with_noise(tmp_path, "host", steps=300, gear="host"),
-        agentlab.resume(run_with_noise(tmp_path, "part", steps=140, gear="device").directory, steps=300),
-        agentlab.resume(run_with_noise(tmp_path, "host part", steps=140, gear="host").directory, steps=300),
-    ):
-        for one, same in zip(weights(whole), weights(other), strict=True):
-            np.testing.assert_array_equal(one, same)
-        assert other.result["evaluation"]["return_mean"] == whole.result["evaluation"]["return_mean"]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run_with_noise(tmp_path_factory.mktemp("whole"), "device", steps=300, gear="device")
+
+
+@pytest.mark.parametrize(("gear", "steps"), [("host", 300), ("device", 140), ("host", 140)])
+@pytest.mark.quick("host-140")
+def test_both_gears_and_a_resumed_run_come_to_the_same(tmp_path, whole, gear, steps):
+    other = run_with_noise(tmp_path, "other", steps=steps, gear=gear)
+    if steps < 300:
+        other = agentlab.resume(other.directory, steps=300)
+    for one, same in zip(weights(whole), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert other.result["evaluation"]["return_mean"] == whole.result["evaluation"]["return_mean"]

@@ -58,11 +58,16 @@ CASES = {  # of every installed model at least one
     "lstm, embedding": (LETTER, {"units": 3, "embedding": 2}),
     "gru": (TEXT, {"units": 3}),
     "gru, embedding": (LETTER, {"units": 3, "layers": 2, "embedding": 2, "dropout": 0.5}),
+    "lstm, features": (IMAGES, {"units": 3, "layers": 2, "dropout": 0.5, "hidden_units": (4,)}),
+    "gru, several": (SEVERAL, {"units": 3}),
+    "gpt, several": (SEVERAL, {"units": 8, "layers": 1, "heads": 2, "context": 3, "dropout": 0.5}),
     "gpt": (TEXT, {"units": 8, "layers": 2, "heads": 2, "context": 4, "dropout": 0.5}),
     "gpt, letters": (LETTER, {"units": 8, "layers": 1, "heads": 1, "context": 4}),
 }
 cases = pytest.mark.parametrize("case", CASES)
-one_of_each_style = pytest.mark.quick("linear", "mlp-subclassed, dueling and noisy", "cnn", "gru")
+one_of_each_style = pytest.mark.quick(
+    "linear", "mlp-subclassed, dueling and noisy", "cnn", "gru", "lstm, features", "gpt, several"
+)
 
 
 def spec_of(case):

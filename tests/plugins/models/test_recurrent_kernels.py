@@ -265,3 +265,36 @@ def test_mistakes_are_explained(make, message):
     with pytest.raises(errors.UsageError) as error:
         make()
     assert str(error.value).endswith(message)
+
+
+@KINDS
+@pytest.mark.quick("graph-*", "xla-GRU")
+def test_a_reset_within_a_sequence_is_a_new_sequence(kind, compiled):
+    """Outputs, states and all gradients, against steps one by one; row 1 is reset at its first step, row 2 twice."""
+    layer = randomized(kind(UNITS), (BATCH, LENGTH, FEATURES))
+    (inputs,) = random_tensors([(LENGTH, BATCH, FEATURES)])
+    keep = np.ones((LENGTH, BATCH, 1), np.float32)
+    for step, row in ((0, 1), (1, 2), (3, 2)):
+        keep[step, row] = 0.0
+
+    def one_by_one(inputs, state):
+        outputs = []
+        for step in range(LENGTH):
+            output, state = layer.step(inputs[step], tuple(keep[step] * leaf for leaf in state))
+            outputs.append(output)
+        return tf.stack(outputs), state
+
+    def gradients_of(scan):
+        def run(inputs, *state):
+            with tf.GradientTape() as tape:
+                tape.watch([inputs, *state])
+                outputs = tf.nest.flatten(scan(inputs, state))
+                loss = weighted_sum(outputs)
+            return outputs, tape.gradient(loss, [inputs, *state, *(weight.value for weight in layer.weights)])
+
+        return run
+
+    expected = gradients_of(one_by_one)(inputs, *states(kind))
+    run = compiled(gradients_of(lambda inputs, state: layer.scan(inputs, state, True, tf.constant(keep))))
+    for ours, theirs in zip(run(inputs, *states(kind)), expected, strict=True):
+        assert_close(ours, theirs)

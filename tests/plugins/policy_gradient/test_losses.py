@@ -121,6 +121,7 @@ def plain(chosen, before, advantage):
 
 
 @pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.quick("eager-*", "graph-True")
 def test_an_update_of_ppo(compiled, normalize):
     trainer = PPO(
         **SETTINGS, trace_decay=LAMBDA, num_epochs=1, num_minibatches=1, clip=0.2, entropy_weight=0.1,
@@ -144,6 +145,7 @@ def test_an_update_of_ppo(compiled, normalize):
 
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(("kind", "trace_decay"), [(A2C, LAMBDA), (Reinforce, 1.0)])
+@pytest.mark.quick("eager-*", "graph-*", "xla-A2C-*-True")
 def test_an_update_along_the_policy_gradient(compiled, kind, trace_decay, normalize):
     settings = {"trace_decay": trace_decay} if kind is A2C else {}
     trainer = kind(**SETTINGS, **settings, entropy_weight=0.1, normalize_advantages=normalize)

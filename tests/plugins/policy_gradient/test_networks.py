@@ -96,11 +96,12 @@ SPACES = {
 
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("shared_torso", [False, True])
-@pytest.mark.quick("True-a mapping", "False-bounded numbers")
+@pytest.mark.quick("True-a mapping")
 def test_any_space_is_learned_from(name, shared_torso):
     agent_of(Anything(*SPACES[name]), shared_torso=shared_torso)
 
 
+@pytest.mark.slow
 def test_images_are_learned_from():
     image = Array((10, 10, 2), "uint8", minimum=0, maximum=1)
     model = {"model": {"name": "nature-cnn", "convolutions": [[4, 3, 1]], "hidden_units": [8]}}
@@ -119,6 +120,7 @@ ARM = Anything(PLANE, Array((2,), minimum=-2.0, maximum=2.0))
 OBSERVED = np.float32([[0.0, 0.0], [1.0, 1.0], [3.0, -2.0]])
 
 
+@pytest.mark.slow
 def test_a_free_deviation_is_a_trained_number_of_each_element():
     agent = agent_of(ARM, squashed=False)
     outputs = agent.model(OBSERVED).numpy()
@@ -226,6 +228,7 @@ def test_a_free_deviation_of_a_model_with_a_state():
 # ---- gears, executions, length ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_both_gears_learn_the_same_weights():
     on_device, on_host = (agent_of(CartPole(), gear, turns=16).model.get_weights() for gear in (DeviceGear, HostGear))
     for one, other in zip(on_device, on_host, strict=True):

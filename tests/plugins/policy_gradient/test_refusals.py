@@ -2,6 +2,7 @@
 
 import math
 
+import attrs
 import keras
 import pytest
 import tensorflow as tf
@@ -10,7 +11,9 @@ import agentlab
 from agentlab import AgentlabError, errors
 from agentlab.model import RecurrentModel
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab_policy_gradient.a2c import A2C
 from agentlab_policy_gradient.ppo import PPO
+from agentlab_policy_gradient.reinforce import Reinforce
 from making import build
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(2))
@@ -42,7 +45,7 @@ def dense(num_outputs):
         ({"trainer": {"num_minibatches": 3}}, "256 rows can't be divided into 3 minibatches .* Set trainer.num_minibatches"),
         (
             {"trainer": {"rollout_steps": 1, "num_minibatches": 1}, "num_environments": 1},
-            "A rollout of 1 steps in 1 minibatches has one step in each, whose advantage can't be normalized",
+            "Each step of the optimizer learns from one of 1 steps, whose advantage can't be normalized",
         ),
         ({"trainer": {"update_period": 64}}, "PPO learns from every 32 steps of each environment"),
         ({"trainer": {"value_weight": 0.5}}, "'value_weight' does nothing with shared_torso=false"),
@@ -73,6 +76,22 @@ def test_a_squashed_policy_without_bounds(minimum, maximum):
 def test_bounds_may_differ_from_element_to_element():
     spec = EnvironmentSpec("arm", Array((2,)), Array((2,), minimum=[-1.0, 0.0], maximum=[1.0, 9.0]))
     assert PPO(squashed=True).distribution(spec).high.tolist() == [1.0, 9.0]
+
+
+@pytest.mark.parametrize("trainer", [A2C(rollout_steps=1, normalize_advantages=True), Reinforce(rollout_steps=1)], ids=str)
+def test_the_advantage_of_a_single_step_cannot_be_normalized(trainer):
+    with pytest.raises(errors.UsageError, match="learns from one of 1 steps, whose advantage can't be normalized"):
+        build(trainer, SPEC, dense(2), dense(1))
+    build(attrs.evolve(trainer, normalize_advantages=False), SPEC, dense(2), dense(1))
+
+
+def test_a_gradient_that_is_no_number_names_network_and_update(tmp_path, monkeypatch):
+    """Planted: the loss of the values is finite, but its slope is not, from the first update on."""
+    monkeypatch.setattr(PPO, "value_loss", lambda self, values, rows: tf.sqrt(0.0 * values))
+    changes = {"execution": "graph", "steps": 512, "trainer": {"num_epochs": 1}, "model": {"hidden_units": [4]}}
+    sentence = r"by step .*: gradient_norm is nan at update 1, and weights of network 'value' are not finite \(4 of 4, "
+    with pytest.raises(errors.TrainingFault, match=sentence):
+        agentlab.run("ppo-cartpole", 0, changes, run_dir=tmp_path / "run")
 
 
 def test_values_of_a_model_that_carries_a_state():

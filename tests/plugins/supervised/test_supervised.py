@@ -218,8 +218,8 @@ class Deciding(keras.Model):
 @pytest.mark.parametrize(
     "make", [Deciding, lambda: load("model", "linear")().build(Images("digits").spec, 10)], ids=["model", "loss"]
 )
-@pytest.mark.parametrize("compiled", [pytest.param("graph", marks=pytest.mark.slow), "xla"])
-@pytest.mark.quick("xla-loss")
+@pytest.mark.parametrize("compiled", ["graph", "xla"])
+@pytest.mark.quick("graph-loss")
 def test_control_flow_on_tensors_compiles(tmp_path, make, compiled):
     weights = {}
     trainer = {"loss_function": deciding, "learning_rate": 0.01}

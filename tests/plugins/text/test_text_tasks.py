@@ -322,10 +322,14 @@ def weights_after(tmp_path, gear, execution, rows=4):
     return run.model.get_weights()
 
 
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    return weights_after(tmp_path_factory.mktemp("reference"), "device", "graph")
+
+
 @pytest.mark.parametrize("way", ["host-graph", "device-xla", "device-eager"])
 @pytest.mark.quick("host-graph")
-def test_both_gears_and_every_execution_learn_the_same(tmp_path, way):
-    reference = weights_after(tmp_path, "device", "graph")
+def test_both_gears_and_every_execution_learn_the_same(tmp_path, reference, way):
     for ours, theirs in zip(weights_after(tmp_path, *way.split("-")), reference, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
