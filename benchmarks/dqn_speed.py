@@ -23,6 +23,8 @@ MATCHED = {
     "trainer.huber_delta": "1.0",
     "trainer.double": "false",
     "trainer.max_gradient_norm": "10.0",
+    "normalization.observations": "false",
+    "normalization.images": "false",
     "checkpoint_period": "0",  # the peer saves nothing on its way either
     "evaluation.episodes": "1",
 }
