@@ -15,7 +15,7 @@ import pytest
 
 from agentlab.registry import plugins
 
-hypothesis.settings.register_profile("agentlab", derandomize=True, database=None, deadline=None, max_examples=50)
+hypothesis.settings.register_profile("agentlab", derandomize=True, database=None, deadline=None, max_examples=40)
 hypothesis.settings.load_profile("agentlab")
 
 

@@ -24,14 +24,14 @@ _call = tf.raw_ops.StatefulPartitionedCall
 
 
 def _rewrites() -> bytes:
-    """Returns how TensorFlow may rewrite the graphs of `GraphCall`: without folding constants.
+    """Returns how TensorFlow may rewrite the graphs of `GraphCall`: without folding constants and rearranging arithmetic.
 
-    Folding moves constant factors through products, or doesn't, depending on what else reads them. The same update would then
-    come to other last bits alone than in one call with a decision.
+    Both move factors through sums and products, or don't, depending on what else reads them. The same update would then come to
+    other last bits alone than in one call with a decision.
     """
     config = tf.compat.v1.ConfigProto()
     options = config.graph_options.rewrite_options
-    options.constant_folding = options.OFF
+    options.constant_folding = options.arithmetic_optimization = options.OFF
     return config.SerializeToString()
 
 

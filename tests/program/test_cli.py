@@ -15,6 +15,7 @@ import pytest
 
 from agentlab.program import cli
 from agentlab.program.cli import main
+from agentlab.registry import plugins
 from agentlab.task import PART_KINDS, Task, part
 
 SMALL = [
@@ -264,7 +265,9 @@ def test_help_list_and_info_import_no_tensorflow():
     assert process.returncode == 0, process.stderr
 
 
-def test_list_names_every_part_and_its_package(capsys):
+def test_list_names_every_part_and_its_package(capsys, monkeypatch):
+    monkeypatch.setattr(plugins, "_FROM_FILES", {})  # which other tests in this process may have left
+    monkeypatch.setattr(plugins, "_FILES", {})
     assert main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"task", "environment", "model", "trainer", "sampler", "memory", "tracker"} == {row["kind"] for row in rows}

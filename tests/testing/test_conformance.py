@@ -15,7 +15,8 @@ from agentlab.testing.checks import suite, suites
 from agentlab.testing.probes import probe
 
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
-NEEDED = {  # settings without a default
+NEEDED = {  # settings without a default, or another one
+    "recall": {"delay": 1},  # episodes short enough that rows differ, and actions matter, within the steps of a test
     "writing-judged": {"reward": "judging:length"},
     "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()},
 }
@@ -48,6 +49,7 @@ FEW_EPOCHS = {"rollout_steps": 16, "num_epochs": 2, "num_minibatches": 2, "learn
 TRAINERS = {  # settings with which they learn within the steps of a test
     "a2c": {"learning_rate": 1e-2},
     "ppo": FEW_EPOCHS,
+    "pqn": FEW_EPOCHS,
     "reinforce": {"rollout_steps": 16},
     "sac": {"learning_rate": 3e-3, "learning_starts": 500, "update_period": 32, "target_entropy": 0.3},
 }
@@ -71,6 +73,7 @@ SLOW = (
     "atari",
     *(f"minatar-{game}" for game in ("asterix", "breakout", "seaquest", "space-invaders")),
 )  # left out whole: large
+STYLES = set()  # trainer, model, memory and sampler of tasks: one of each is resumed, and all are run
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
@@ -132,8 +135,13 @@ def suite_of(offer):
         if task.environment.name == "atari":
             attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
     lines = suites.suite_of(offer, **attributes)
+    if offer.kind == "task":
+        style = (task.trainer.name, task.model.name, task.memory.name, task.sampler.name)
+        if style in STYLES:
+            lines.test_resume = None
+        STYLES.add(style)
     for line in () if offer.name in STANDING_FOR_ALL.get(offer.kind, ()) else COMPILING.get(offer.kind, ()):
-        if hasattr(lines, f"test_{line}"):  # hosts have none of a device's
+        if getattr(lines, f"test_{line}", None):  # hosts have none of a device's
             setattr(lines, f"test_{line}", slow(getattr(lines, f"test_{line}")))
     return lines
 

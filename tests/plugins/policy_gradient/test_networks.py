@@ -254,7 +254,7 @@ def test_a_long_rollout_has_as_little_to_compile_as_a_short_one():
         return sum(len(part.get_operations()) for part in [graph, *inner])
 
     short, long = operations(16), operations(2_048)
-    assert long - short < 0.15 * short  # of sums over 1, 2, 4, ... steps: some operations for each doubling
+    assert long - short < 0.2 * short  # of sums over 1, 2, 4, ... steps: some operations for each doubling
 
 
 def test_schedules_span_the_budget_whatever_the_epochs(tmp_path):

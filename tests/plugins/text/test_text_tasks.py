@@ -169,8 +169,8 @@ def test_parameters_are_counted_by_hand():
 
 
 @pytest.mark.parametrize("name", ["lstm", "gpt"])
-def test_a_model_of_sequences_refuses_other_observations(name):
-    with pytest.raises(errors.UsageError, match=r"environment 'cartpole' shows a float32 array of shape \(4,\). Choose"):
+def test_a_model_that_carries_a_state_is_refused_where_the_trainer_cant_use_it(name):
+    with pytest.raises(errors.UsageError, match=rf"DQN values single observations; model '{name}' carries a state"):
         agentlab.make_agent(
             "char-rnn", changes={"environment": {"name": "cartpole"}, "model": {"name": name}, "trainer": {"name": "dqn"}}
         )
