@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -31,6 +32,9 @@ def work(
 
     Signals that a terminal or a service sends to all processes of a program are the parent's to act on.
     """
+    # What a fork has copied of the parent is never collected here: TensorFlow's objects would call threads that aren't there.
+    gc.freeze()
+
     # Signals and the pipe's other end belong to the parent.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
