@@ -54,7 +54,12 @@ def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool])
         if seed not in finished
     ]
     progress = _Progress(directories, task.steps, options.quiet, len(finished))
-    LocalPool(options.jobs or default_jobs(task)).run(jobs, progress.ended, lambda: progress.look() or stop())
+
+    def look() -> bool:
+        progress.show()
+        return stop()
+
+    LocalPool(options.jobs or default_jobs(task)).run(jobs, progress.ended, look)
     progress.close()
     if stop():
         again = shlex.join(["agentlab", "run", *words, "--seeds", options.seeds, "--run-dir", str(parent), "--resume"])
@@ -141,12 +146,11 @@ class _Progress:
 
             self._bar = tqdm(total=steps * len(directories), unit="step", unit_scale=True, dynamic_ncols=True)
 
-    def look(self) -> bool:
-        """Moves the bar, about once a second; never asks for an end."""
+    def show(self) -> None:
+        """Moves the bar, about once a second."""
         self._looks += 1
         if self._bar is not None and self._looks % 20 == 0:
             self._bar.update(sum(map(_last_step, self._directories.values())) - self._bar.n)
-        return False
 
     def ended(self, outcome: Outcome) -> None:
         """Shows the end of a run."""

@@ -69,6 +69,11 @@ class Comparison:
     left_out: dict[str, str]
 
     @property
+    def setting_names(self) -> list[str]:
+        """The settings that differ between groups, each once."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.settings))
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether a smaller score is a better one."""
         return is_lower_better(self.score)

@@ -8,7 +8,7 @@ import re
 
 from agentlab.reports.comparison import Comparison, Row
 from agentlab.reports.figures import Picture
-from agentlab.reports.tables import number
+from agentlab.reports.tables import cells, number
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1f23; --paper: #ffffff; --line: #d5d9de; --soft: #f4f6f8; --bar: #4c78a8; }
@@ -60,7 +60,7 @@ def page(comparison: Comparison, pictures: list[Picture], title: str) -> str:
 
 
 def _table(comparison: Comparison) -> str:
-    names = list(dict.fromkeys(name for row in comparison.rows for name in row.settings))
+    names = comparison.setting_names
     head = [("task", True), *((name, True) for name in names), ("n", False), ("IQM", False), ("95 % interval", False)]
     head += [(name, False) for name in ("mean", "median", "best", "seconds")]
     return _rows([head], "th") + "".join(_rows([_cells(row, names)], "td") for row in comparison.rows) + "</tbody></table>"
@@ -68,18 +68,7 @@ def _table(comparison: Comparison) -> str:
 
 def _cells(row: Row, names: list[str]) -> list[tuple[str, bool]]:
     """Returns the text of each cell, and whether it names something."""
-    texts = [row.task, *(str(row.settings.get(name, "")) for name in names)]
-    interval = f"[{number(row.low)}, {number(row.high)}]"
-    seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-    figures = [
-        str(len(row.runs)),
-        number(row.interquartile_mean),
-        interval,
-        number(row.mean),
-        number(row.median),
-        number(row.best),
-    ]
-    return [*((text, True) for text in texts), *((text, False) for text in [*figures, seconds])]
+    return [(text, place <= len(names)) for place, text in enumerate(cells(row, names))]
 
 
 def _rows(rows: list[list[tuple[str, bool]]], tag: str) -> str:

@@ -67,8 +67,7 @@ class RecordedRun:
         value: Any = self.result
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        return float(value) if is_number else None
+        return float(value) if _is_number(value) else None
 
     def figures(self) -> list[str]:
         """Returns the names of all numbers in result.json."""

@@ -21,9 +21,9 @@ FIGURES = ("interquartile_mean", "low", "high", "mean", "median", "best", "secon
 
 def text(comparison: Comparison) -> str:
     """Returns the table for people: one line for each group, and one for each run that is left out."""
-    names = list(dict.fromkeys(name for row in comparison.rows for name in row.settings))
+    names = comparison.setting_names
     head = ["task", *names, "n", f"IQM of {comparison.score}", "95 % interval", "mean", "median", "best", "seconds"]
-    lines = [head, *(_cells(row, names) for row in comparison.rows)]
+    lines = [head, *(cells(row, names) for row in comparison.rows)]
 
     # Columns as wide as their longest entry; numbers at their right ends.
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -42,7 +42,8 @@ def left_out_lines(comparison: Comparison) -> list[str]:
     return [f"Left out: {directory}: {reason}." for directory, reason in comparison.left_out.items()]
 
 
-def _cells(row: Row, names: list[str]) -> list[str]:
+def cells(row: Row, names: list[str]) -> list[str]:
+    """Returns the texts of a group's line: task, settings, number of runs, then its figures."""
     settings = [str(row.settings.get(name, "")) for name in names]
     interval = f"[{number(row.low)}, {number(row.high)}]"
     figures = [number(row.mean), number(row.median), number(row.best), "" if row.seconds is None else f"{row.seconds:.1f}"]
@@ -56,7 +57,7 @@ def number(value: float) -> str:
 
 def csv_text(comparison: Comparison) -> str:
     """Returns the table as CSV: one line for each group, numbers in full."""
-    names = list(dict.fromkeys(name for row in comparison.rows for name in row.settings))
+    names = comparison.setting_names
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(["task", *names, "n", "score", *FIGURES])
