@@ -187,6 +187,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--tracker", action="append", default=[], metavar="NAME", help="follow the run with a tracker too; may be repeated"
     )
+    run.add_argument("--tag", action="append", default=[], metavar="TAG", help="a tag of the run; may be repeated")
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
@@ -240,7 +241,7 @@ def _run(options: argparse.Namespace) -> int:
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
             resuming.warn_of_differences(options.config)
-        files = {"run_dir": options.run_dir, "init_from": options.init_from}
+        files = {"run_dir": options.run_dir, "init_from": options.init_from, "tags": options.tag}
         run = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0
