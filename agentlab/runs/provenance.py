@@ -22,7 +22,7 @@ Status: TypeAlias = Literal["running", "finished", "interrupted", "failed", "kil
 MOST_SESSIONS = 1_000  # that a file holds; of a run that is resumed more often, the newest
 MOST_TAGS = 32
 LONGEST_TAG = 100  # characters
-ENDED = ("finished", "interrupted", "failed")
+ENDED: tuple[Status, ...] = ("finished", "interrupted", "failed")
 
 
 class SessionRecord:
@@ -125,13 +125,21 @@ class Provenance:
         data = _read(folder)
         sessions = tuple(_sessions(data))
         last = sessions[-1] if sessions else {}
-        status, error = last.get("status"), last.get("error")
+        sentence = last.get("error")
+        text = sentence if isinstance(sentence, str) else ""
+        return cls(_status(folder, last), text, tuple(_tags(data)), sessions)
 
-        # A session that has not ended, and that holds the lock no more, was killed.
-        if status not in ENDED:
-            has_result = not last and folder.has(RESULT) and folder.has(CONFIG)
-            status = "finished" if has_result else "running" if lock.is_held(folder) else "killed"
-        return cls(status, error if isinstance(error, str) else "", tuple(_tags(data)), sessions)
+
+def _status(folder: Folder, session: dict[str, Any]) -> Status:
+    """Returns the status of a run by its last session, which is empty for a run of before there was provenance.json."""
+    for status in ENDED:
+        if session.get("status") == status:
+            return status
+    if not session and folder.has(RESULT) and folder.has(CONFIG):
+        return "finished"
+
+    # A session that has not ended, and that holds the lock no more, was killed.
+    return "running" if lock.is_held(folder) else "killed"
 
 
 def _read(folder: Folder) -> dict[str, Any]:
