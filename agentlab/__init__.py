@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agentlab.runs.run import Run
     from agentlab.runs.running import run, train
     from agentlab.runs.training import Training
+    from agentlab.sweeps.sweeping import SweepResult, sweep
     from agentlab.task import Evaluation, Part, Task, part
     from agentlab.types import Batch, Step, TimeStep
 
@@ -33,6 +34,7 @@ __all__ = [
     "Parts",
     "Run",
     "Step",
+    "SweepResult",
     "Task",
     "TimeStep",
     "Training",
@@ -43,6 +45,7 @@ __all__ = [
     "results",
     "resume",
     "run",
+    "sweep",
     "train",
 ]
 
@@ -54,6 +57,7 @@ _HOMES = {
     "Parts": "loop.agent",
     "Run": "runs.run",
     "Step": "types",
+    "SweepResult": "sweeps.sweeping",
     "Task": "task",
     "TimeStep": "types",
     "Training": "runs.training",
@@ -63,6 +67,7 @@ _HOMES = {
     "results": "reports.tables",
     "resume": "runs.resuming",
     "run": "runs.running",
+    "sweep": "sweeps.sweeping",
     "train": "runs.running",
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import configuration, errors
-from agentlab.program import listing, plugin_commands, process, report, tensorflow_setup
+from agentlab.program import listing, plugin_commands, process, report, sweep, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_run(command("run", _run, "train a task and evaluate it"))
     _add_commands_on_runs(command)
+    sweep.add(command, _check_positive)
     report.add(command)
     _add_commands_on_plugins(command, commands)
     return parser
@@ -178,6 +179,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--jobs", type=int, metavar="N", help="with --seeds: runs at a time (default: as many as there are cores for)"
     )
+    sweep.add_engine(run)
     run.add_argument("--steps", type=int, help="budget in environment steps")
     run.add_argument(
         "--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated"
@@ -230,9 +232,10 @@ def _run(options: argparse.Namespace) -> int:
         with process.stop_on_signals() as stop:
             return several_runs.run_seeds(options, chosen_task, lambda: bool(stop))
     if options.resume and isinstance(chosen_task, task.Task):
-        from agentlab.program import several_runs
+        from agentlab import sweeps
 
-        if several_runs.is_begun(options.run_dir, chosen_task, seed):
+        sweeps.wait_until_free(options.run_dir)
+        if sweeps.is_begun(options.run_dir, chosen_task, seed):
             options.run, options.steps = options.run_dir, None
             return _resume(options)
     tensorflow_setup.import_runs(chosen_task if isinstance(chosen_task, task.Task) else None)

@@ -98,12 +98,19 @@ class RecordedRun:
         Raises:
             UnreadableError: the file can't be read.
         """
-        path = self.directory / METRICS
-        text = files.read_text(path, METRICS_LIMIT) if os.path.lexists(path) else ""
-        points = [(line.get("step"), line.get(column)) for line in _lines(text)]
+        return self.curve_of(self.directory, column)
+
+    @staticmethod
+    def curve_of(directory: pathlib.Path, column: str) -> Curve:
+        """Returns the curve of the run in a directory, which may have just begun; see `curve`."""
+        points = [(line.get("step"), line.get(column)) for line in _lines_of(directory)]
         numbers = [(step, value) for step, value in points if _is_number(step) and _is_number(value)]
         steps, values = np.array(numbers, np.float64).reshape(-1, 2).T
         return steps, values
+
+    def columns(self) -> list[str]:
+        """Returns the names of all columns of metrics.jsonl that have a number somewhere."""
+        return sorted({name for line in _lines_of(self.directory) for name, value in line.items() if _is_number(value)})
 
 
 @attrs.frozen
@@ -172,6 +179,12 @@ def _runs_below(path: pathlib.Path) -> Iterator[pathlib.Path]:
             yield here
         if CONFIG in contents or len(here.parts) - depth >= DEEPEST:
             names.clear()
+
+
+def _lines_of(directory: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """Returns the lines of a run's metrics.jsonl; none if there is no such file."""
+    path = directory / METRICS
+    return _lines(files.read_text(path, METRICS_LIMIT) if os.path.lexists(path) else "")
 
 
 def _lines(text: str) -> Iterator[dict[str, Any]]:
