@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import numpy as np
@@ -14,7 +14,8 @@ from agentlab.sweeps.tables import Table
 from agentlab.system.files import UnreadableError
 
 DEFAULT = "evaluation.return_mean"
-DIRECTIONS = ("maximize", "minimize")
+Direction: TypeAlias = Literal["maximize", "minimize"]
+DIRECTIONS: tuple[Direction, Direction] = ("maximize", "minimize")
 
 
 @attrs.frozen
@@ -31,7 +32,7 @@ class Objective:
     figure: str = ""
     curve: str = ""
     threshold: float | None = None
-    direction: str = "maximize"
+    direction: Direction = "maximize"
 
     @classmethod
     def parse(cls, data: object, direction: str | None) -> Objective:
@@ -40,11 +41,12 @@ class Objective:
         Raises:
             UsageError: it says something else.
         """
-        if direction is not None and direction not in DIRECTIONS:
+        named = next((known for known in DIRECTIONS if known == direction), None)
+        if direction is not None and named is None:
             raise errors.UsageError(f"search.direction is {direction!r}; expected maximize or minimize.")
         if isinstance(data, str):
             natural = DIRECTIONS[is_lower_better(data)]
-            return cls(figure=data, direction=direction or natural)
+            return cls(figure=data, direction=named or natural)
         if not isinstance(data, dict):
             raise errors.UsageError(
                 f"search.objective is {errors.quoted(data)}; expected the name of a number in result.json, {{area = "
@@ -52,9 +54,9 @@ class Objective:
             )
         if "area" in data:
             curve = Table(data, "search.objective.", ("area",)).entry("area", str)
-            return cls(curve=curve, direction=direction or DIRECTIONS[is_lower_better(curve)])
+            return cls(curve=curve, direction=named or DIRECTIONS[is_lower_better(curve)])
         table = Table(data, "search.objective.", ("steps_to", "of"))
-        if direction == "maximize":
+        if named == "maximize":
             raise errors.UsageError("search.direction is 'maximize', but steps to a threshold are to be few; leave it out.")
         return cls(curve=table.entry("of", str, "return_mean"), threshold=table.entry("steps_to", float), direction="minimize")
 

@@ -19,7 +19,7 @@ class Table:
     Args:
         data: the entries.
         where: the table's name with a dot behind it, for messages; empty for the whole file.
-        known: names that entries may have; None for any.
+        known: names that entries may have; by default those that they have.
 
     Raises:
         UsageError: an entry has another name.
@@ -27,8 +27,8 @@ class Table:
 
     def __init__(self, data: dict[str, Any], where: str = "", known: Collection[str] | None = None) -> None:
         self._data, self._where = data, where
-        for name in data if known is not None else ():
-            if name not in known:
+        for name in data:
+            if known is not None and name not in known:
                 listed = f"Settings of {where.rstrip('.') or 'a sweep'}"
                 raise errors.UsageError(errors.unknown("setting", str(name), known, listed))
 
