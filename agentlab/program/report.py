@@ -45,10 +45,13 @@ def report(options: argparse.Namespace) -> int:
     print(write(comparison).rstrip("\n"))
 
     if options.output:
-        from agentlab.reports import figures, page
+        from agentlab.reports import figures, page, search_figures, searches
 
         title = f"agentlab report: {', '.join(options.runs)}"
-        _write(pathlib.Path(options.output), page.page(comparison, figures.pictures(comparison), title))
+        pictures = figures.pictures(comparison)
+        for sweep in searches.read_sweeps(options.runs):
+            pictures += search_figures.search_pictures(sweep)
+        _write(pathlib.Path(options.output), page.page(comparison, pictures, title))
         if not (options.csv or options.json):
             print(f"Page in {options.output}")
     return 0
