@@ -48,7 +48,10 @@ class Reporter:
         return {**line, "steps_per_second": rate, "seconds": self._clock.total()}
 
     def _rates(self) -> dict[str, float]:
-        """Returns the learning rate of the network that acts, and the sampler's schedules, such as epsilon, as they are now."""
+        """Returns the learning rate of the network that acts, and the sampler's schedules, such as epsilon, as they are now.
+
+        A trainer's metric of such a name takes its place.
+        """
         agent = self._assembly.agent
         rate = agent.trainer.acting.updater.optimizer.learning_rate
         return {"learning_rate": float(rate), **current_values(agent.learner.policy.sampler, int(agent.learner.steps.numpy()))}

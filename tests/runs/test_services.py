@@ -35,8 +35,8 @@ def test_metrics_are_in_groups():
 
 def test_pictures_are_some_of_the_frames_and_results_are_numbers():
     frames = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1).repeat(3, -1)
-    shown = services.pictures(frames)
-    assert (len(shown), shown[0][0, 0, 0], shown[-1][0, 0, 0]) == (services.MOST_FRAMES, 0, 99)
+    some = services.pictures(frames)
+    assert (len(some), some[0][0, 0, 0], some[-1][0, 0, 0]) == (services.MOST_FRAMES, 0, 99)
     assert len(services.pictures(frames[:2])) == 2
     result = {
         "task": "x",

@@ -60,12 +60,12 @@ class WandB(Tracker):
     def media(self, name: str, content: Media, step: int) -> None:
         import wandb
 
-        shown: Any
+        picture_or_text: Any
         if isinstance(content, str):
-            shown = wandb.Html(f"<pre>{html.escape(content)}</pre>", inject=False)
+            picture_or_text = wandb.Html(f"<pre>{html.escape(content)}</pre>", inject=False)
         else:
-            shown = [wandb.Image(picture) for picture in pictures(content)]
-        self._log({f"media/{name}": shown}, step)
+            picture_or_text = [wandb.Image(picture) for picture in pictures(content)]
+        self._log({f"media/{name}": picture_or_text}, step)
 
     def _log(self, values: dict[str, Any], step: int) -> None:
         if step >= (self._run.step or 0):
