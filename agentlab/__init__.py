@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     __version__: str
     from agentlab.loop.agent import Agent, Parts
     from agentlab.reports.tables import results
+    from agentlab.runs.collecting import collect
     from agentlab.runs.composition import make_agent
     from agentlab.runs.loading import load
     from agentlab.runs.resuming import resume
@@ -37,6 +38,7 @@ __all__ = [
     "TimeStep",
     "Training",
     "__version__",
+    "collect",
     "load",
     "make_agent",
     "part",
@@ -57,6 +59,7 @@ _HOMES = {
     "Task": "task",
     "TimeStep": "types",
     "Training": "runs.training",
+    "collect": "runs.collecting",
     "load": "runs.loading",
     "make_agent": "runs.composition",
     "part": "task",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import attrs
 import numpy as np
 import tensorflow as tf
 
@@ -78,6 +79,11 @@ class Learner:
         """Returns what the memory is to store."""
         # One row of the output and of the state: what a step stores is without the batch axis.
         spec, keep = self.policy.spec, self.request.keep
+        if spec.is_recorded and "output" in keep:
+            raise errors.UsageError(
+                f"{type(self.trainer).__name__} learns from its own actions; environment {spec.name!r} shows those of somebody "
+                "else. Choose a trainer that learns from whoever acted."
+            )
         network = next(iter(self.trainer.networks(spec).values()))
         state = tf.nest.map_structure(
             lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.network.initial_state(1)
@@ -129,8 +135,9 @@ class Learner:
             self.learn(self.update_schedule.due(self.steps.read_value(), self.num_environments))
 
     def step_between(self, decision: Decision, timestep: TimeStep) -> Step:
-        """Returns what the memory stores of a turn."""
-        return Step.between(decision, timestep, self.request.keep)
+        """Returns what the memory stores of a turn: where somebody else acted, their action."""
+        action = self.policy.spec.taken(decision.action, timestep.target)
+        return Step.between(attrs.evolve(decision, action=action), timestep, self.request.keep)
 
     def remember(self, step: Step, row: Tensor) -> None:
         """Adds whole turns, N steps in all, to the memory, `row` `[N]` int64 being the environment of each; traceable."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import configuration, errors
-from agentlab.program import listing, plugin_commands, process, report, tensorflow_setup
+from agentlab.program import collect, listing, plugin_commands, process, report, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
@@ -125,6 +125,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
     )
     evaluate.add_argument("--episodes", type=int, help="number of episodes (default: as the task says)")
     evaluate.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+    collect.add_changes(evaluate)
 
     play = command("play", _play, "watch a trained agent")
     play.add_argument("run", metavar="RUN", help="a run's directory")
@@ -133,6 +134,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
 
     sample = command("sample", _sample, "write text with an agent trained on text")
     _add_sample(sample)
+    collect.add(command, _add_trust)
     for opening in (resume, evaluate, play, sample):
         _add_trust(opening, "the run's config.json")
 
@@ -299,7 +301,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from agentlab.runs.trackers.progress import Progress
 
     with process.plain_warnings():
-        evaluated_task, seed, agent = loading.load_run(options.run, options.step, trust=options.trust)
+        evaluated_task, seed, agent = loading.load_run(
+            options.run, options.step, trust=options.trust, changes=configuration.dotted(options.set)
+        )
 
         # Evaluated like at the end of the run, over other episodes with another seed.
         seed = seed if options.seed is None else options.seed

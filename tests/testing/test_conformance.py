@@ -2,6 +2,8 @@
 
 import functools
 import importlib
+import pathlib
+import tempfile
 import warnings
 
 import attrs
@@ -9,14 +11,18 @@ import gymnasium
 import numpy as np
 import pytest
 
+import recorded_sets
 from agentlab import task as tasks
 from agentlab.registry import plugins
 from agentlab.testing.checks import suite, suites
 from agentlab.testing.probes import probe
 
+SETS = pathlib.Path(tempfile.mkdtemp(prefix="agentlab-sets-"))
+CARTPOLE_SET = recorded_sets.write_random(SETS / "cartpole")[0]
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default, or another one
     "recall": {"delay": 1},  # episodes short enough that rows differ, and actions matter, within the steps of a test
+    "recorded": {"data": CARTPOLE_SET},
     "writing-judged": {"reward": "judging:length"},
     "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()},
 }

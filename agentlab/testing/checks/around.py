@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import tensorflow as tf
 
 from agentlab import errors, seeds
@@ -110,7 +111,9 @@ class Collector:
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Stores where a decision led."""
-        step = Step.between(decision, tf.nest.map_structure(tf.constant, timestep), self._request.keep)
+        after = tf.nest.map_structure(tf.constant, timestep)
+        action = self._policy.spec.taken(decision.action, after.target)
+        step = Step.between(attrs.evolve(decision, action=action), after, self._request.keep)
         self._memory.add(step, tf.range(len(timestep.reward), dtype=tf.int64))
 
     def restart(self, state: Nest, begun: Tensor) -> Nest:
