@@ -15,6 +15,7 @@ from agentlab.checks.frozen_settings import freeze
 from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
+from agentlab.spec import blank
 from agentlab.system.ranges import COUNT, Range, prefixed
 from agentlab.system.tracebacks import describe_error
 from agentlab.task import Normalization
@@ -106,6 +107,8 @@ class Learner:
 
     def decide_at(self, observation: Nest, state: Nest, step: Tensor) -> Decision:
         """As `decide`, at `step` (int64 scalar); counts nothing. Where that is what is learned from, the pass is recorded."""
+        if self.policy.spec.is_recorded and not self.request.keep:
+            return self._watch(observation, state)
         if not self.memory.records_acting:
             return self.policy.decide(observation, state, step, self.policy_seed(step))
 
@@ -114,6 +117,11 @@ class Learner:
             decision, losses = self.acting_pass(observation, state, step)
         self.trainer.record(Recording(tape, decision.output, losses))
         return decision
+
+    def _watch(self, observation: Nest, state: Nest) -> Decision:
+        """Returns a blank decision where somebody else acts: what this agent would do, nobody looks at."""
+        action = tf.nest.map_structure(tf.constant, blank(self.policy.spec.action, self.num_environments))
+        return Decision(observation, self.policy.network_state(state), action, (), state)
 
     def acting_pass(self, observation: Nest, state: Nest, step: Tensor) -> tuple[Decision, Tensor]:
         """Returns the decision of a pass that is learned from, and the sum of the losses that layers added; traceable."""

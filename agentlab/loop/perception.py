@@ -85,7 +85,7 @@ class Perception:
         """Returns what was added to observations, by name; nothing where nothing is."""
         return {name: seen[name] for name in self._spaces}
 
-    def shown(self, seen: Nest) -> Nest:
+    def unjoined(self, seen: Nest) -> Nest:
         """Returns what the environment showed, of what is seen of it; the inverse of `joined`."""
         if not self._spaces:
             return seen

@@ -395,11 +395,13 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
         return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
 
     # Figures that a plugin's score has added come before the returns.
-    returns = ("return_mean", "return_std", "episode_length_mean")
+    returns = ("return_mean", "return_std", "episode_length_mean", "normalized_score")
     added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
     if added:
         return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in added.items())
-    return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
+    score = f", normalized score {evaluation['normalized_score']:.3f}" if "normalized_score" in evaluation else ""
+    mean, deviation, episodes = (evaluation[name] for name in ("return_mean", "return_std", "episodes"))
+    return f"return {mean:.2f} +- {deviation:.2f} over {episodes} episodes{score}"
 
 
 def _check_positive(option: str, value: int | None) -> None:

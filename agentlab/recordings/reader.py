@@ -192,13 +192,7 @@ def _reference(metadata: dict[str, Any]) -> tuple[float, float] | None:
 def _is_picture(space: Space) -> bool:
     """Returns whether Minari takes arrays of a space for pictures."""
     large = len(space.shape) in (2, 3) and min(space.shape[:2]) >= SMALLEST_PICTURE
-    return (
-        isinstance(space, Array)
-        and large
-        and space.dtype == "uint8"
-        and not space.low.any()
-        and bool((space.high == 255).all())
-    )
+    return large and space.is_numeric and space.dtype == "uint8" and space.limits is None
 
 
 def _child(group: h5py.Group, name: str, kind: type) -> Any:

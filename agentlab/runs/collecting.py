@@ -144,8 +144,8 @@ class _Recorder:
         """Takes in a step of B environments; see `agentlab.loop.evaluation.Evaluator`."""
         if self._buffer is None:
             self._buffer = EpisodeBuffer(self._writer, len(counting))
-        observation = self._perception.shown(decision.observation)
-        final_observation = self._perception.shown(timestep.final_observation)
+        observation = self._perception.unjoined(decision.observation)
+        final_observation = self._perception.unjoined(timestep.final_observation)
         for row in np.flatnonzero(counting):
             self._buffer.add(row, row_of(observation, row), row_of(decision.action, row), float(timestep.reward[row]))
             if finished[row]:

@@ -59,13 +59,13 @@ def test_single_steps_each_once_a_pass(recording):
     environment = HostedEnvironment(Recorded(data=path, order="steps"), 4, execution="eager")
     total = sum(len(one.reward) for one in episodes)
     assert total % 4 == 0
-    shown, observation = [], environment.reset(0).observation
+    turns, observation = [], environment.reset(0).observation
     for _ in range(total // 4):
         timestep = environment.step(np.zeros(4, np.int64))
         assert timestep.ended.all()
         assert not (timestep.terminated & timestep.truncated).any()
         for row in range(4):
-            shown.append((observation[row], timestep.final_observation[row], timestep.reward[row], timestep.terminated[row]))
+            turns.append((observation[row], timestep.final_observation[row], timestep.reward[row], timestep.terminated[row]))
         observation = timestep.observation
     recorded = [
         (one.observation[step], one.observation[step + 1], one.reward[step], one.terminated and step + 1 == len(one.reward))
@@ -73,8 +73,8 @@ def test_single_steps_each_once_a_pass(recording):
         for step in range(len(one.reward))
     ]
     key = lambda row: (row[0].tobytes(), row[1].tobytes(), float(row[2]), bool(row[3]))  # noqa: E731
-    assert sorted(map(key, shown)) == sorted(map(key, recorded))
-    assert list(map(key, shown)) != list(map(key, recorded))  # in another order
+    assert sorted(map(key, turns)) == sorted(map(key, recorded))
+    assert list(map(key, turns)) != list(map(key, recorded))  # in another order
 
 
 @pytest.mark.parametrize("gear", ["device", "host"])
