@@ -91,7 +91,7 @@ class Perception:
             return seen
         if not self.environment_spec.has_mask:
             return seen[OBSERVATION]
-        names = [name for name in self.environment_spec.observation if name != MASK]
+        names = [name for name in dict(self.environment_spec.observation) if name != MASK]  # type: ignore[arg-type]
         others = seen[OBSERVATION] if len(names) > 1 else {names[0]: seen[OBSERVATION]}
         return {**others, MASK: seen[MASK]}
 

@@ -146,7 +146,7 @@ class _Recorder:
             self._buffer = EpisodeBuffer(self._writer, len(counting))
         observation = self._perception.unjoined(decision.observation)
         final_observation = self._perception.unjoined(timestep.final_observation)
-        for row in np.flatnonzero(counting):
+        for row in np.flatnonzero(counting).tolist():
             self._buffer.add(row, row_of(observation, row), row_of(decision.action, row), float(timestep.reward[row]))
             if finished[row]:
                 self._buffer.end(row, row_of(final_observation, row), bool(timestep.terminated[row]))

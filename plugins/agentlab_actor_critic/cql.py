@@ -32,7 +32,7 @@ class CQL(SAC):
     )
 
     learning_starts: int = non_negative(0)
-    update_period: int | None = optional_positive(None)
+    update_period: int | None = optional_positive(None)  # type: ignore[assignment]
     conservative_weight: float = non_negative(1.0)
     num_draws: int = positive(10)
 

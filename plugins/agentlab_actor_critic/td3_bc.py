@@ -23,7 +23,7 @@ class TD3BC(TD3):
     """
 
     learning_starts: int = non_negative(0)
-    update_period: int | None = optional_positive(None)
+    update_period: int | None = optional_positive(None)  # type: ignore[assignment]
     value_weight: float = non_negative(2.5)
 
     def _policy_loss(self, batch: Batch) -> Loss:
