@@ -148,7 +148,7 @@ def make_agent(
         seed: determines its weights and draws.
         changes: to the task, as nested tables: `{"num_environments": 8, "trainer": {"discount": 0.98}}`.
         model: a Keras model of your own, or what builds one, instead of the task's.
-        environment: the Gymnasium environment of your loop, if it isn't the task's: an object, or a function that makes one.
+        environment: that of your loop, if it isn't the task's: a name or an object, as of `agentlab.run`.
 
     Raises:
         UsageError: the task, a part or a setting is wrong.
