@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from agentlab import configuration
 from agentlab.program import process, tensorflow_setup
-from agentlab.registry import generic_tasks
 
 if TYPE_CHECKING:
     from agentlab.testing.environment_check import EnvironmentReport
@@ -37,14 +36,18 @@ def check(options: argparse.Namespace) -> int:
 
     The exit code is 1 if a line is broken.
     """
+    # Wrong settings are reported before TensorFlow is imported, which takes seconds.
     settings = configuration.dotted(options.set)
     from agentlab.testing.checks import waiting
 
     with waiting.show_status("  importing TensorFlow"):
+        from agentlab.registry import generic_tasks
+
         tensorflow_setup.import_runs(generic_tasks.any_task())
         from agentlab.testing import environment_check
         from agentlab.testing.checks.report import text_of
 
+    # Each line is printed as its check ends.
     with process.plain_warnings():
         checking = environment_check.EnvironmentCheck(options.environment, settings)
         print(checking.name)

@@ -66,6 +66,7 @@ def registered(id: str) -> str:
     match = REFERENCE.fullmatch(id)
     if match is None:
         return id
+    # An attribute of the file, or an id that importing it has registered.
     path, module = match["path"], _imported(match["path"])
     name = match["name"] or _only(path, module)
     if not hasattr(module.content, name) and name in gymnasium.registry:
@@ -137,6 +138,7 @@ def _imported(path: str) -> _Module:
         key = (os.path.abspath(path), facts.st_mtime_ns, facts.st_size)  # noqa: PTH100
     except (OSError, ValueError):
         key = (path, 0, 0)  # for which there is none
+    # What the file's imports register, such as all of another package's environments, is not its own.
     if key not in _modules:
         before = {*gymnasium.registry}
         content = single_file.import_file(path, WHAT)

@@ -49,6 +49,7 @@ def named_part(name: str) -> Part:
         return Part(GYMNASIUM, {"id": environment_files.absolute(name)})
     if plugins.candidates("environment", name):
         return Part(name)
+    # Whatever looks like an id is one: Gymnasium says what it lacks once its module is imported.
     if ":" not in name and not re.search(r"-v\d+$", name):
         import gymnasium
 

@@ -223,6 +223,7 @@ class EnvironmentCheck:
     def _facts(self) -> dict[str, str]:
         lines: EnvironmentLines = self._class()
         spec, timesteps = lines.spec(), lines.timesteps()
+        # Returns are of whole episodes; the last one was cut off.
         rewards, lengths = timesteps.reward[1:, 0], lengths_of(timesteps)
         returns = [float(part.sum()) for part in np.split(rewards, np.cumsum(lengths))][: len(lengths)]
         facts: dict[str, str] = {}

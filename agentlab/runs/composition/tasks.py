@@ -84,6 +84,7 @@ def choose_task(changes: dict[str, Any], of_file: dict[str, Any] | None = None) 
             f"Task {AUTO!r} chooses a task for an environment, and none is named. Name one: --environment Acrobot-v1, "
             "--environment my_env.py:MyEnv, or environment=... in Python."
         )
+    # Settings that a file asks for stay a file's, which may not have any module imported.
     settings = {name: value for name, value in table.items() if name != "name"}
     name = table.get("name", environment_objects.GYMNASIUM)
     part = Part(name, settings, from_file=frozenset(by_file) - frozenset(by_user))
