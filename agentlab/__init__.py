@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentlab.runs.run import Run
     from agentlab.runs.running import run, train
     from agentlab.runs.training import Training
+    from agentlab.sweeps.sweeping import SweepResult, sweep
     from agentlab.task import Evaluation, Part, Task, part
     from agentlab.testing.environment_check import check
     from agentlab.types import Batch, Step, TimeStep
@@ -39,6 +40,7 @@ __all__ = [
     "Parts",
     "Run",
     "Step",
+    "SweepResult",
     "Task",
     "TimeStep",
     "Training",
@@ -55,6 +57,7 @@ __all__ = [
     "resume",
     "run",
     "sample",
+    "sweep",
     "train",
 ]
 
@@ -66,6 +69,7 @@ _HOMES = {
     "Parts": "loop.agent",
     "Run": "runs.run",
     "Step": "types",
+    "SweepResult": "sweeps.sweeping",
     "Task": "task",
     "TimeStep": "types",
     "Training": "runs.training",
@@ -82,6 +86,7 @@ _HOMES = {
     "resume": "runs.resuming",
     "run": "runs.running",
     "sample": "program.functions",
+    "sweep": "sweeps.sweeping",
     "train": "runs.running",
 }
 

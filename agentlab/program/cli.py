@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import configuration, errors
-from agentlab.program import check, listing, plugin_commands, process, report, tensorflow_setup
+from agentlab.program import check, listing, plugin_commands, process, report, sweep, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command("run", _run, "train a task and evaluate it"))
     _add_commands_on_runs(command)
     check.add(command)
+    sweep.add(command, _check_positive)
     report.add(command)
     _add_commands_on_plugins(command, commands)
     return parser
@@ -179,6 +180,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--jobs", type=int, metavar="N", help="with --seeds: runs at a time (default: as many as there are cores for)"
     )
+    sweep.add_engine(run)
     run.add_argument("--steps", type=int, help="budget in environment steps")
     run.add_argument(
         "--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated"
@@ -193,6 +195,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--tracker", action="append", default=[], metavar="NAME", help="follow the run with a tracker too; may be repeated"
     )
+    run.add_argument("--tag", action="append", default=[], metavar="TAG", help="a tag of the run; may be repeated")
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
@@ -235,9 +238,10 @@ def _run(options: argparse.Namespace) -> int:
         with process.stop_on_signals() as stop:
             return several_runs.run_seeds(options, chosen_task, lambda: bool(stop))
     if options.resume and isinstance(chosen_task, task.Task):
-        from agentlab.program import several_runs
+        from agentlab import sweeps
 
-        if several_runs.is_begun(options.run_dir, chosen_task, seed):
+        sweeps.wait_until_free(options.run_dir)
+        if sweeps.is_begun(options.run_dir, chosen_task, seed):
             options.run, options.steps = options.run_dir, None
             return _resume(options)
     tensorflow_setup.import_runs(chosen_task if isinstance(chosen_task, task.Task) else None)
@@ -246,7 +250,7 @@ def _run(options: argparse.Namespace) -> int:
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
             resuming.warn_of_differences(options.config)
-        files = {"run_dir": options.run_dir, "init_from": options.init_from}
+        files = {"run_dir": options.run_dir, "init_from": options.init_from, "tags": options.tag}
         run = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0

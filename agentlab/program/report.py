@@ -26,6 +26,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="SETTING",
         help="group runs by this setting; may be repeated (default: all settings in which the runs of a task differ)",
     )
+    added.add_argument("--tag", action="append", default=[], metavar="TAG", help="only runs with this tag; may be repeated")
     added.add_argument(
         "--score",
         metavar="NAME",
@@ -43,7 +44,7 @@ def report(options: argparse.Namespace) -> int:
     """
     from agentlab.reports import collect, compare, tables
 
-    comparison = compare(collect(options.runs), options.score, options.group_by)
+    comparison = compare(collect(options.runs, options.tag), options.score, options.group_by)
     write = tables.csv_text if options.csv else tables.json_text if options.json else tables.text
     print(write(comparison).rstrip("\n"))
 

@@ -17,6 +17,7 @@ from agentlab.runs import commands
 from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.checkpoints.initial_weights import InitialWeights
 from agentlab.runs.composition import resolved
+from agentlab.runs.provenance import checked_tags
 from agentlab.runs.run import Run
 from agentlab.runs.run_config import config_bytes, version_1_of
 from agentlab.runs.run_directory import CONFIG, RunDirectory
@@ -47,6 +48,7 @@ def run(
     quiet: bool = True,
     stop: Callable[[], bool] = never,
     trackers: Iterable[Tracker] = (),
+    tags: Iterable[str] = (),
     on_report: Callable[[Metrics], object] | None = None,
 ) -> Run:
     """Runs a task to the end of its budget and evaluates it.
@@ -65,6 +67,7 @@ def run(
         quiet: show no progress.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
         trackers: objects that follow the run, besides those that the task names; what one raises is a warning.
+        tags: of the run, by which `agentlab report --tag` chooses runs.
         on_report: called with the metrics of each report; what it raises ends the run, with a checkpoint, and is raised here.
 
     Raises:
@@ -78,7 +81,7 @@ def run(
     """
     training = train(
         task, seed, changes, model=model, environment=environment, steps=steps, run_dir=run_dir, init_from=init_from,
-        quiet=quiet, stop=stop, trackers=trackers, on_report=on_report,
+        quiet=quiet, stop=stop, trackers=trackers, tags=tags, on_report=on_report,
     )  # fmt: skip
     return training.run_to_end()
 
@@ -97,6 +100,7 @@ def train(
     quiet: bool = True,
     stop: Callable[[], bool] = never,
     trackers: Iterable[Tracker] = (),
+    tags: Iterable[str] = (),
     on_report: Callable[[Metrics], object] | None = None,
 ) -> Training:
     """Returns a run that trains while its lines of metrics are iterated: `for line in agentlab.train("dqn-cartpole"): ...`.
@@ -110,8 +114,8 @@ def train(
     resolved_task, seed = resolved(task, changes, environment, steps), scalars.whole(seed, "The seed")
     resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
-    following = build_following(resolved_task, trackers, quiet, on_report)
-    session = Session(resolved_task, seed, model, stop, following.progress.evaluation, weights)
+    following, tags = build_following(resolved_task, trackers, quiet, on_report), checked_tags(tags)
+    session = Session(resolved_task, seed, model, stop, following.progress.evaluation, weights, tags)
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
