@@ -384,6 +384,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     from agentlab.registry import environment_objects
 
     tree: dict[str, Any] = {}
+    # An environment is named in a word, other parts by their names.
     others = [kind for kind in task.PART_KINDS if kind != "environment" and getattr(options, kind)]
     swaps: dict[str, Any] = {kind: {"name": getattr(options, kind)} for kind in others}
     if options.environment:

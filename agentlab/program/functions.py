@@ -67,6 +67,7 @@ def report(
     from agentlab.program import report as command
     from agentlab.reports import collect, compare
 
+    # One run, or several.
     names = [os.fspath(run) for run in ([runs] if isinstance(runs, (str, os.PathLike)) else runs)]
     comparison = compare(collect(names), score, [*group_by])
     if output is not None:

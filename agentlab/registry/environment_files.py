@@ -133,6 +133,7 @@ def _only(path: str, module: _Module) -> str:
 def _imported(path: str) -> _Module:
     import gymnasium
 
+    # The same file in two environments is one module, unless it has been edited.
     try:
         facts = pathlib.Path(path).stat()
         key = (os.path.abspath(path), facts.st_mtime_ns, facts.st_size)  # noqa: PTH100
@@ -156,6 +157,7 @@ def _classes(module: types.ModuleType) -> list[str]:
     """Returns the names of the environments that a module defines, without those that others of them derive from."""
     import gymnasium
 
+    # Classes of the file's own, not those it imports, and no wrappers, which need an environment.
     own = [
         value
         for value in vars(module).values()
@@ -170,6 +172,7 @@ def _classes(module: types.ModuleType) -> list[str]:
 
 def _check_makes(path: str, name: str, module: _Module) -> None:
     """Raises PluginError if what a file has by a name makes no environment."""
+    # A mistake that a reader of the docs on plugins may make comes first.
     target = getattr(module.content, name, None)
     contracts = getattr(target, "__mro__", ())
     if any(kind_of_contract(f"{base.__module__}.{base.__qualname__}") == "environment" for base in contracts):

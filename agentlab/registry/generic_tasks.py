@@ -30,6 +30,7 @@ def kinds_of(spec: EnvironmentSpec) -> dict[str, str]:
             f"Task {AUTO!r} is for environments that are acted in for a reward; {spec.name!r} has right answers. Name a task: "
             "'agentlab list task' shows them."
         )
+    # From the special to the general.
     actions = f"its actions are a {describe(spec.action)}"
     kinds = {}
     if isinstance(spec.action, Discrete) and spec.action.shape == ():
@@ -60,6 +61,7 @@ def any_task() -> Task | None:
 
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
     """Returns the entry points by kind."""
+    # Later entries win: agentlab's own come last.
     points = importlib.metadata.entry_points(group=GROUP)
     ranked = sorted(points, key=lambda point: (point.dist is not None and point.dist.name == "agentlab", point.value))
     return {point.name: point for point in ranked}

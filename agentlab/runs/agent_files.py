@@ -45,6 +45,7 @@ class AgentFiles:
             WriteFault: it can't be written.
         """
         snapshot.check_writable(agent)
+        # Steps that wait on the host are moved to the memory first, by the names of the agent's variables.
         where, groups = pathlib.Path(path), _groups(agent, memory)
         directory = self._opened(agent, where)
         try:
@@ -81,6 +82,7 @@ class AgentFiles:
 def _groups(agent: Agent, memory: bool) -> Groups:
     """Returns the arrays of a checkpoint by group and name."""
     own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
+    # The memory may be many times larger than the agent.
     if not memory:
         return {"agent": own}
     remembered = {name: variables.copied_by_rows(ring) for name, ring in agent.memory_variables().items()}

@@ -52,6 +52,7 @@ def evaluate_run(
     run: str | os.PathLike[str], step: int | None, episodes: int | None, seed: int | None, show: Show, **opened: Any
 ) -> tuple[Task, dict[str, Any]]:
     """Returns a run's task and the figures of its evaluation; `opened` is as of `load_run`, the rest as of `evaluate`."""
+    # Evaluated as at the end of the run, over other episodes with another seed.
     task, own_seed, agent = load_run(run, step, **opened)
     evaluator = build_evaluator(task, own_seed if seed is None else seed, agent, episodes, show)
     try:

@@ -118,6 +118,7 @@ def _restore_memory(agent: Agent, checkpoint: Checkpoint) -> None:
     """Has an agent's memory hold what it held when a checkpoint was taken; raises UnreadableError if it doesn't fit."""
     if not checkpoint.has("memory"):
         raise errors.UsageError(f"{str(checkpoint.path)!r} holds no memory: it was saved without. Leave memory=True out.")
+    # All is checked before anything is assigned.
     remembered, file = agent.memory_variables(), checkpoint.file("memory")
     file.check(remembered, short=True)
     variables.assign_by_rows(file, remembered, agent.learner.memory_ranges())

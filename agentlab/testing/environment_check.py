@@ -52,10 +52,12 @@ class EnvironmentLines(Lines):
 
     def test_bounds(self) -> None:
         """Observations stay within the bounds of their space."""
+        # Rounding may overstep a bound a little.
         timesteps = self.timesteps()
         for path, space in leaves_of(self.spec().observation).items():
             low, high = (np.asarray(bound, np.float64) for bound in trajectory.bounds(space))
             slack = [OVERSTEP * np.where(np.isfinite(bound), np.maximum(np.abs(bound), 1.0), 0.0) for bound in (low, high)]
+            # [STEPS + 1, 1, *shape] of what is shown, and of what an episode ended with.
             for values in (timesteps.observation, timesteps.final_observation):
                 array = leaf_at(values, path)
                 right = (array >= low - slack[0]) & (array <= high + slack[1])
@@ -74,6 +76,7 @@ class EnvironmentLines(Lines):
 
     def test_ends(self) -> None:
         """Episodes end, by themselves or by a time limit."""
+        # With a limit there is an end; without one, an end by random actions is a sign of others.
         if self.spec().max_episode_steps is not None or self._ended(self.timesteps()).any():
             return
         more = self._played(LONGEST)
@@ -90,6 +93,7 @@ class EnvironmentLines(Lines):
 
     def test_next_episode(self) -> None:
         """After an end the next episode begins, and takes steps."""
+        # An environment that isn't reset ends again at each step.
         lengths = lengths_of(self.timesteps())
         stuck = len(lengths) > 3 and lengths[0] > 1 and set(lengths[1:]) == {1}
         expect(
@@ -117,6 +121,7 @@ class EnvironmentLines(Lines):
         return STEPS / self._once("_seconds", lambda: 0.0)
 
     def _played(self, steps: int, seed: int = 0, is_timed: bool = False) -> TimeStep:
+        # The actions are the same whatever the environment's seed.
         actions = trajectory.random_actions(self.spec(), steps, 1, seed=0)
         with self._new() as environment:
             began = time.perf_counter()
@@ -160,6 +165,7 @@ def leaf_at(values: Nest, path: str) -> np.ndarray:
 
 def lengths_of(timesteps: TimeStep, running: bool = False) -> list[int]:
     """Returns the lengths of the episodes of a trajectory of one row, with that of the unfinished one if `running`."""
+    # [N] turns at which an episode ended; the reset is turn 0.
     ends = np.flatnonzero((timesteps.terminated | timesteps.truncated)[:, 0])
     lengths = np.diff(np.concatenate([[0], ends])).tolist()
     return [*lengths, int(len(timesteps.reward) - 1 - (ends[-1] if len(ends) else 0))] if running else lengths
@@ -201,6 +207,7 @@ class EnvironmentCheck:
         part = environment_objects.named_part(environment) if is_name else environment_objects.part_of(environment)
         self._part = attrs.evolve(part, settings={**part.settings, **(settings or {})})
         self._class = type("EnvironmentLines", (EnvironmentLines,), {"part": self._part})
+        # What can't be made has no lines: the error is raised here.
         self._class().spec()
         self._lines: list[Line] = []
 
@@ -217,6 +224,7 @@ class EnvironmentCheck:
 
     def report(self) -> EnvironmentReport:
         """Returns the report, once all lines were taken."""
+        # Without whole time steps there are no figures.
         is_playable = all(line.state != "broken" for line in self._lines[:3])
         return EnvironmentReport(self.name, tuple(self._lines), self._facts() if is_playable else {})
 
@@ -227,6 +235,7 @@ class EnvironmentCheck:
         rewards, lengths = timesteps.reward[1:, 0], lengths_of(timesteps)
         returns = [float(part.sum()) for part in np.split(rewards, np.cumsum(lengths))][: len(lengths)]
         facts: dict[str, str] = {}
+        # A line for each part of what it sees and does.
         for verb, nest in (("sees", spec.observation), ("does", spec.action)):
             facts |= {f"{verb} {path}".strip(): _described(space) for path, space in leaves_of(nest).items()}
         facts["reward"] = f"{rewards.min():g} to {rewards.max():g}, mean {rewards.mean():.3g}, by random actions"
