@@ -63,6 +63,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _print_facts(report: EnvironmentReport) -> None:
+    # Names in a column, texts beside them.
     if not report.facts:
         return
     print("\nAn agent")

@@ -291,6 +291,7 @@ def _load_task(options: argparse.Namespace, of_file: dict[str, Any]) -> Any:
     tensorflow_setup.import_runs(generic_tasks.any_task())  # environments may need TensorFlow
     from agentlab.runs import composition
 
+    # The reason is printed before anything else can go wrong.
     with process.plain_warnings():
         choice = composition.choose_task(_changes(options), {} if options.trust else of_file)
     if not options.quiet:

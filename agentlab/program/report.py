@@ -48,6 +48,7 @@ def report(options: argparse.Namespace) -> int:
     write = tables.csv_text if options.csv else tables.json_text if options.json else tables.text
     print(write(comparison).rstrip("\n"))
 
+    # CSV and JSON are for programs, which read nothing else.
     if options.output:
         write_page(comparison, options.runs, options.output)
         if not (options.csv or options.json):
