@@ -61,12 +61,14 @@ class Comparison:
     Attributes:
         score: the figure's name in result.json, such as "evaluation.return_mean".
         rows: one for each group, the best first within a task.
-        left_out: by directory, why a run isn't in any group.
+        left_out: by directory, why a run isn't in any group: its files are damaged, or hold no such figure.
+        unfinished: by directory, why a run has no result: it is running, failed, was interrupted or killed.
     """
 
     score: str
     rows: list[Row]
     left_out: dict[str, str]
+    unfinished: dict[str, str]
 
     @property
     def setting_names(self) -> list[str]:
@@ -98,11 +100,8 @@ def compare(collection: Collection, score: str | None = None, group_by: Sequence
     finished = [run for run in collection.runs if run.result is not None]
     score = _settled_score(finished, score)
     left_out = {str(directory): reason for directory, reason in collection.problems.items()}
-    for run in collection.runs:
-        if run.figure(score) is None:
-            left_out[str(run.directory)] = (
-                "it has not finished" if run.result is None else f"result.json has no number {score!r}"
-            )
+    left_out |= {str(run.directory): f"result.json has no number {score!r}" for run in finished if run.figure(score) is None}
+    unfinished = {str(run.directory): reason for run in collection.runs if (reason := run.unfinished())}
     scored = [run for run in finished if run.figure(score) is not None]
     _check_settings(scored, group_by)
 
@@ -120,7 +119,9 @@ def compare(collection: Collection, score: str | None = None, group_by: Sequence
     # The best group of each task first.
     sign = 1 if is_lower_better(score) else -1
     rows = [_row(score, task, dict(settings), runs) for (task, settings), runs in groups.items()]
-    return Comparison(score, sorted(rows, key=lambda row: (row.task, sign * row.interquartile_mean, row.label)), left_out)
+    return Comparison(
+        score, sorted(rows, key=lambda row: (row.task, sign * row.interquartile_mean, row.label)), left_out, unfinished
+    )
 
 
 def _settled_score(runs: list[RecordedRun], score: str | None) -> str:

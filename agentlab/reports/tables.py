@@ -39,7 +39,8 @@ def _padded(cells: list[str], widths: list[int], num_texts: int) -> list[str]:
 
 def left_out_lines(comparison: Comparison) -> list[str]:
     """Returns a line for each run that is in no group."""
-    return [f"Left out: {directory}: {reason}." for directory, reason in comparison.left_out.items()]
+    lists = {"Not finished": comparison.unfinished, "Left out": comparison.left_out}
+    return [f"{title}: {directory}: {reason}." for title, runs in lists.items() for directory, reason in runs.items()]
 
 
 def cells(row: Row, names: list[str]) -> list[str]:
@@ -76,17 +77,18 @@ def json_text(comparison: Comparison) -> str:
             "n": len(row.runs),
             **{name: getattr(row, name) for name in FIGURES},
             "runs": [
-                {"directory": str(run.directory), "seed": run.seed, "score": score}
+                {"directory": str(run.directory), "seed": run.seed, "tags": run.provenance.tags, "score": score}
                 for run, score in zip(row.runs, row.scores, strict=True)
             ],
         }
         for row in comparison.rows
     ]
-    return json.dumps({"score": comparison.score, "groups": groups, "left_out": comparison.left_out}, indent=1)
+    apart = {"unfinished": comparison.unfinished, "left_out": comparison.left_out}
+    return json.dumps({"score": comparison.score, "groups": groups, **apart}, indent=1)
 
 
 def results(*paths: str | os.PathLike[str]) -> pandas.DataFrame:
-    """Returns a data frame with one row for each run: directory, task, seed, settings, and the numbers of its result.
+    """Returns a data frame with one row for each run: directory, task, seed, status, tags, settings, and result.
 
     Args:
         paths: directories of runs, or folders of them.
@@ -106,4 +108,5 @@ def results(*paths: str | os.PathLike[str]) -> pandas.DataFrame:
 
 def _record(run: RecordedRun) -> dict[str, Any]:
     figures = {name: run.figure(name) for name in run.figures()}
-    return {"directory": str(run.directory), "task": run.task, "seed": run.seed, **run.settings, **figures}
+    own = {"directory": str(run.directory), "task": run.task, "seed": run.seed}
+    return {**own, "status": run.provenance.status, "tags": " ".join(run.provenance.tags), **run.settings, **figures}
