@@ -79,6 +79,7 @@ class Critics:
 
         Without actions, `()`, M is 1.
         """
+        # [M * N, ...] observations and actions as rows, and what the critics answer as it was asked.
         leaves = tf.nest.flatten(actions)
         many = leaves[0].shape[0] if leaves else 1
         seen = tf.nest.map_structure(lambda leaf: tf.tile(leaf, [many, *[1] * (leaf.shape.rank - 1)]), observation)

@@ -110,10 +110,13 @@ class Recording:
 
     def _blank(self, length: np.ndarray) -> RecordedSteps:
         """Returns steps of zeros, once it is known that there is memory for them."""
+        # The bytes of one place, of which there is one more than steps in every episode.
         places = int(length.sum()) + len(length)
         leaves = [*leaves_of(self.observation).values(), *leaves_of(self.action).values(), Array((3,))]
         size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
         free_memory.check_free(COPIES * places * size, f"Data set {self.name!r} of {places:,} observations", "environment.data")
+
+        # [P] rewards and returns; [E] where each episode begins, after those before it.
         numbers = [np.zeros(places, np.float32) for _ in range(2)]
         first = np.cumsum(length + 1) - (length + 1)
         observation, action = blank(self.observation, places), blank(self.action, places)
@@ -132,6 +135,8 @@ class Recording:
         end = begin + length
         if steps.terminated[begin : end - 1].any():
             raise ValueError(f"{place} goes on after it has terminated")
+
+        # [T] sums from each step to the end, in float64 so that long episodes lose nothing.
         later = np.cumsum(steps.reward[begin:end][::-1], dtype=np.float64)[::-1]
         steps.return_to_go[begin:end] = later
 
@@ -222,11 +227,15 @@ def _read(group: h5py.Group, name: str, space: SpaceNest, into: Nest, begin: int
         for key, part in space.items():  # parts of a Tuple are named "_index_0", ...
             _read(parts, key if key in parts else f"_index_{key}", part, into[key], begin, count, place)
         return
+
+    # Shape and dtype are compared before a byte of it is read.
     array = _numbers(group, name)
     if array.shape != (count, *space.shape):
         raise ValueError(f"{array.name[1:]} has shape {array.shape}; expected {(count, *space.shape)}")
     if not np.can_cast(array.dtype, space.dtype, "same_kind"):
         raise TypeError(f"{array.name[1:]} has dtype {array.dtype}; expected {space.dtype}")
+
+    # Block by block, so that no more than one is there twice.
     for start in range(0, count, BLOCK):
         block = array[start : start + BLOCK]
         into[begin + start : begin + start + len(block)] = from_environment(block, space)

@@ -119,6 +119,8 @@ def _read_multi_discrete(table: dict[str, Any]) -> Space:
     sizes, start = np.asarray(table["nvec"], np.int64), np.asarray(table["start"], np.int64)
     if np.min(sizes) < 1:
         raise ValueError("a choice among no values")
+
+    # Choices in several axes are one kind of space here where all are alike.
     dtype = np.dtype(table["dtype"]).name
     if len({*sizes.ravel().tolist()}) == 1 and len({*start.ravel().tolist()}) == 1 and sizes.ndim != 1:
         return Discrete(int(sizes.flat[0]), dtype, sizes.shape, int(start.flat[0]))

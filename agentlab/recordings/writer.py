@@ -92,6 +92,8 @@ class RecordingWriter:
         observation, action = (
             to_environment(*pair) for pair in zip((episode.observation, episode.action), self._spaces, strict=True)
         )
+
+        # [2, T] terminations and truncations: one of the two at the last step.
         steps = len(episode.reward)
         ends = np.zeros((2, steps), np.bool_)
         ends[:, -1] = episode.terminated, not episode.terminated
@@ -102,6 +104,8 @@ class RecordingWriter:
             "terminations": ends[0],
             "truncations": ends[1],
         }
+
+        # Episodes are numbered in the order in which they are written.
         try:
             number = len(self.returns)
             group = self._file.create_group(f"episode_{number}")

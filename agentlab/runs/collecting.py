@@ -77,8 +77,11 @@ def collect(
         WriteFault: the data set can't be written.
         Interrupted: `stop` answered True.
     """
+    # What can be refused is refused before anything is loaded.
     check_new(output)
     chosen = None if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
+
+    # An agent of every run and checkpoint.
     paths = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
     steps = list(step) if isinstance(step, Sequence) else [step]
     agents = [load_run(path, at, trust=trust, changes=changes) for path in paths for at in steps]
@@ -144,6 +147,8 @@ class _Recorder:
         """Takes in a step of B environments; see `agentlab.loop.evaluation.Evaluator`."""
         if self._buffer is None:
             self._buffer = EpisodeBuffer(self._writer, len(counting))
+
+        # What the environment showed, which may be less than the agent saw.
         observation = self._perception.unjoined(decision.observation)
         final_observation = self._perception.unjoined(timestep.final_observation)
         for row in np.flatnonzero(counting).tolist():

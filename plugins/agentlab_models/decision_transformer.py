@@ -84,6 +84,7 @@ class ReturnConditioned(Transformer):
         return *super().state_ranges(), FINITE
 
     def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
+        # [N] what is left of the return, by the reward for the action before.
         *attended, before = state
         to_go = observation.get("return_to_go", before - observation[REWARD])
         vectors = self._encoded({**observation, "return_to_go": to_go})
@@ -106,6 +107,7 @@ class ReturnConditioned(Transformer):
 
     def _returns(self, reward: Tensor, before: Tensor, begun: Tensor) -> Tensor:
         """Returns the returns to come `[N, T]`, of previous rewards `[N, T]` and the return to come before the first step."""
+        # [N, T] the number of the episode of each step, 0 for the one under way, and its return at the start.
         episode = tf.cumsum(tf.cast(begun, tf.int32), axis=1)
         start = tf.where(episode > 0, float(self._builder.target_return), before[:, None])
         shared = tf.cast(tf.equal(episode[:, :, None], episode[:, None, :]), tf.float32)  # [N, T, T] steps of one episode

@@ -82,6 +82,7 @@ class Recorded(DeviceEnvironment):
         return Watching(reading, tf.gather(self._begins, reading.sample))
 
     def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
+        # [B] what was done at this place; the state then is at the next one.
         place = state.place
         target = {"action": _rows(self._action, place), "return_to_go": tf.gather(self._return_to_go, place)}
         following = attrs.evolve(state, place=place + 1)
