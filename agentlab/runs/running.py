@@ -42,6 +42,7 @@ def run(
     *,
     model: keras.Model | ModelBuilder | None = None,
     environment: Any = None,
+    steps: int | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     init_from: str | os.PathLike[str] | None = None,
     quiet: bool = True,
@@ -53,12 +54,14 @@ def run(
     """Runs a task to the end of its budget and evaluates it.
 
     Args:
-        task: its name, or a task of your own.
+        task: its name, a task of your own, or "auto" for the generic task that suits the spaces of `environment`.
         seed: determines all randomness.
         changes: to the task, as nested tables: `{"steps": 10_000, "trainer": {"discount": 0.98}}`.
         model: a Keras model of your own, or what builds one, instead of the task's.
-        environment: a Gymnasium environment of your own instead of the task's: a `gymnasium.Env`, which is copied and left as
-            it is, or a function without arguments that makes one.
+        environment: to learn in and to be judged in, instead of the task's: the name of an installed one, an id of Gymnasium's,
+            `"module:ID"`, a file, `"my_env.py:MyEnv"`; or an object of your own: a `gymnasium.Env`, which is copied and left as
+            it is, or a class or function that makes one without arguments.
+        steps: the budget in environment steps, instead of the task's.
         run_dir: for the run's files; by default the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
         init_from: directory of a run, of which the networks begin with the weights; they have to be of the same shapes.
         quiet: show no progress.
@@ -77,8 +80,8 @@ def run(
     Whatever ends a run, `resume` continues it from the newest checkpoint.
     """
     training = train(
-        task, seed, changes, model=model, environment=environment, run_dir=run_dir, init_from=init_from, quiet=quiet,
-        stop=stop, trackers=trackers, tags=tags, on_report=on_report,
+        task, seed, changes, model=model, environment=environment, steps=steps, run_dir=run_dir, init_from=init_from,
+        quiet=quiet, stop=stop, trackers=trackers, tags=tags, on_report=on_report,
     )  # fmt: skip
     return training.run_to_end()
 
@@ -91,6 +94,7 @@ def train(
     *,
     model: keras.Model | ModelBuilder | None = None,
     environment: Any = None,
+    steps: int | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     init_from: str | os.PathLike[str] | None = None,
     quiet: bool = True,
@@ -107,7 +111,7 @@ def train(
         limits.check_path(run_dir)
 
     # Everything that can be refused is refused before the directory is made.
-    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task, seed = resolved(task, changes, environment, steps), scalars.whole(seed, "The seed")
     resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
     following, tags = build_following(resolved_task, trackers, quiet, on_report), checked_tags(tags)
