@@ -22,7 +22,6 @@ SEARCH_KEYS = (
     "best_seeds",
 )  # fmt: skip
 MOST_TRIALS = 10_000
-NO_PART = {"name": ""}
 
 
 @attrs.frozen

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+import pathlib
+from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
@@ -79,10 +80,10 @@ class Objective:
         reached = values <= self.threshold if is_lower_better(self.curve) else values >= self.threshold
         return float(steps[reached.argmax()] if reached.any() else run.figure("steps") or steps[-1])
 
-    def reports(self, run_directory: Any) -> list[tuple[int, float]]:
+    def reports(self, directory: pathlib.Path) -> list[tuple[int, float]]:
         """Returns steps and values by which a run under way is compared with others; empty before the first report."""
         for column in self._columns():
-            steps, values = RecordedRun.curve_of(run_directory, column)
+            steps, values = RecordedRun.curve_of(directory, column)
             if len(steps):
                 return [(int(step), float(value)) for step, value in zip(steps, values, strict=True)]
         return []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agentlab import errors
@@ -179,7 +180,7 @@ class _Pruning:
         self._asked: dict[int, int] = {}  # the last step about which the pruner was asked, by trial
         self._looked = 0.0
 
-    def rarely(self, function: Any) -> Any:
+    def rarely(self, function: Callable[[], None]) -> Callable[[], None]:
         """Returns the function, called at most twice a second."""
 
         def call() -> None:
