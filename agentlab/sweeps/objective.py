@@ -45,6 +45,8 @@ class Objective:
         named = next((known for known in DIRECTIONS if known == direction), None)
         if direction is not None and named is None:
             raise errors.UsageError(f"search.direction is {direction!r}; expected maximize or minimize.")
+
+        # The name alone is a figure's.
         if isinstance(data, str):
             natural = DIRECTIONS[is_lower_better(data)]
             return cls(figure=data, direction=named or natural)
@@ -72,6 +74,8 @@ class Objective:
             if value is None:
                 raise errors.UsageError(errors.unknown("figure", self.figure, run.figures(), "Numbers in result.json"))
             return value
+
+        # Steps [T] and values [T] of the learning curve, and its mean height by the trapezoidal rule.
         steps, values = self._curve(run)
         if self.threshold is None:
             return float(np.trapezoid(values, steps) / (steps[-1] - steps[0])) if len(steps) > 1 else float(values[0])

@@ -40,6 +40,8 @@ class RayCluster(Engine):
             import ray
         except ImportError as error:
             raise errors.UsageError("The engine ray needs Ray: pip install 'agentlab[ray]'.") from error
+
+        # A cluster that the program uses already is used, and left as it is.
         self._ray, self._is_own = ray, not ray.is_initialized()
         if self._is_own:
             try:
