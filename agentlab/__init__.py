@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agentlab.reports.tables import results
     from agentlab.runs.composition import make_agent
     from agentlab.runs.evaluating import evaluate
+    from agentlab.runs.exporting import export
     from agentlab.runs.loading import load
     from agentlab.runs.resuming import resume
     from agentlab.runs.run import Run
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "check",
     "evaluate",
+    "export",
     "info",
     "load",
     "make_agent",
@@ -75,6 +77,7 @@ _HOMES = {
     "Training": "runs.training",
     "check": "testing.environment_check",
     "evaluate": "runs.evaluating",
+    "export": "runs.exporting",
     "info": "program.functions",
     "list": "program.functions",  # not in __all__, where it would hide Python's own
     "load": "runs.loading",
