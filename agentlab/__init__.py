@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agentlab.program.functions import list_parts as list  # noqa: F401 - not in __all__
     from agentlab.program.play import play
     from agentlab.reports.tables import results
+    from agentlab.runs.collecting import collect
     from agentlab.runs.composition import make_agent
     from agentlab.runs.evaluating import evaluate
     from agentlab.runs.exporting import export
@@ -47,6 +48,7 @@ __all__ = [
     "Training",
     "__version__",
     "check",
+    "collect",
     "evaluate",
     "export",
     "info",
@@ -76,6 +78,7 @@ _HOMES = {
     "TimeStep": "types",
     "Training": "runs.training",
     "check": "testing.environment_check",
+    "collect": "runs.collecting",
     "evaluate": "runs.evaluating",
     "export": "runs.exporting",
     "info": "program.functions",

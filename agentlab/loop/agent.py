@@ -101,7 +101,8 @@ class Agent:
     ) -> None:
         self.spec = spec
         self.files: Files | None = None
-        self.perception = Perception(spec, inputs or Inputs())
+        self._inputs = inputs or Inputs()
+        self.perception = Perception(spec, self._inputs)
         self.parts = parts
         self.num_environments = scalars.whole(num_environments, "The number of environments", 1)
         seed = scalars.whole(seed, "The seed")
@@ -148,6 +149,9 @@ class Agent:
 
     def _policy(self, sampler: Sampler, explores: bool = False) -> Policy:
         network, perception = as_network(self.model), self.perception
+        if not explores:  # it acts itself, whoever acted in what was learned from
+            own = attrs.evolve(perception.environment_spec, is_recorded=False)
+            perception = Perception(own, self._inputs)
         return Policy(network, self.distribution, sampler, perception.spec, explores, perception)
 
     def host_actor(self) -> HostActor:

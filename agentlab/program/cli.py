@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import configuration, errors
-from agentlab.program import check, export, listing, plugin_commands, process, report, sweep, tensorflow_setup
+from agentlab.program import check, collect, export, listing, plugin_commands, process, report, sweep, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
@@ -127,6 +127,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
     )
     evaluate.add_argument("--episodes", type=int, help="number of episodes (default: as the task says)")
     evaluate.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+    collect.add_changes(evaluate)
 
     play = command("play", _play, "watch a trained agent")
     play.add_argument("run", metavar="RUN", help="a run's directory")
@@ -135,6 +136,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
 
     sample = command("sample", _sample, "write text with an agent trained on text")
     _add_sample(sample)
+    collect.add(command, _add_trust)
     exported = export.add(command)
     for opening in (resume, evaluate, play, sample, exported):
         _add_trust(opening, "the run's config.json")
@@ -328,7 +330,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     with process.plain_warnings():
         show = Progress().evaluation
-        task, result = evaluate_run(options.run, options.step, options.episodes, options.seed, show, trust=options.trust)
+        task, result = evaluate_run(
+            options.run, options.step, options.episodes, options.seed, show, trust=options.trust,
+            changes=configuration.dotted(options.set),
+        )  # fmt: skip
     print(f"{task.name}: {_evaluation_text(result)}")
     return 0
 
@@ -417,11 +422,13 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
         return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
 
     # Figures that a plugin's score has added come before the returns.
-    returns = ("return_mean", "return_std", "episode_length_mean")
+    returns = ("return_mean", "return_std", "episode_length_mean", "normalized_score")
     added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
     if added:
         return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in added.items())
-    return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
+    score = f", normalized score {evaluation['normalized_score']:.3f}" if "normalized_score" in evaluation else ""
+    mean, deviation, episodes = (evaluation[name] for name in ("return_mean", "return_std", "episodes"))
+    return f"return {mean:.2f} +- {deviation:.2f} over {episodes} episodes{score}"
 
 
 def _check_positive(option: str, value: int | None) -> None:

@@ -25,6 +25,7 @@ def evaluate(
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
     trust: bool = False,
+    changes: dict[str, Any] | None = None,
     quiet: bool = True,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of a run over whole episodes, as its task says, and returns the figures, such as `return_mean`.
@@ -37,6 +38,7 @@ def evaluate(
         model: as of `agentlab.load`.
         objects: as of `agentlab.load`.
         trust: as of `agentlab.resume`.
+        changes: to its task for this evaluation, as nested tables: `{"evaluation": {"sampler": {"name": "stochastic"}}}`.
         quiet: show no progress.
 
     Raises:
@@ -44,7 +46,7 @@ def evaluate(
         EnvironmentFault: the environment failed.
     """
     show: Show = (lambda *_: None) if quiet else Progress().evaluation
-    return evaluate_run(run, step, episodes, seed, show, model=model, objects=objects, trust=trust)[1]
+    return evaluate_run(run, step, episodes, seed, show, model=model, objects=objects, trust=trust, changes=changes)[1]
 
 
 @parts_guarded()

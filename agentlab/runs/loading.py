@@ -15,6 +15,7 @@ from agentlab.checks import scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
 from agentlab.model import ModelBuilder
+from agentlab.registry import task_changes
 from agentlab.runs import commands
 from agentlab.runs.agent_files import AgentFiles
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints, snapshot
@@ -65,13 +66,17 @@ def load_run(
     objects: dict[str, Any] | None = None,
     memory: bool = False,
     trust: bool = False,
+    changes: dict[str, Any] | None = None,
 ) -> tuple[Task, int, Agent]:
-    """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
+    """Returns a run's task, seed and trained agent; arguments and errors as of `load`.
+
+    `changes` to the task, as nested tables, take effect where it acts, such as another `evaluation` or a setting of its model.
+    """
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     folder = open_run(path)
     config = read_config(folder, path, trust)
-    task = configuration.with_objects(config.task, objects or {})
+    task = task_changes.changed(configuration.with_objects(config.task, objects or {}), changes or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
         checkpoint = newest(checkpoints, check_agent) if step is None else chosen(checkpoints, step)
