@@ -49,8 +49,8 @@ class Rollout:
             expected = actor.act(observation, begun, reward)
 
             # The inputs that it has, of all that there may be.
-            given = {BEGUN: begun, REWARDS: reward, STEP: np.array(index * self.rows, np.int64)}
-            values = {**named_leaves(OBSERVATION, observation), **state, **given}
+            present = {BEGUN: begun, REWARDS: reward, STEP: np.array(index * self.rows, np.int64)}
+            values = {**named_leaves(OBSERVATION, observation), **state, **present}
             outputs = self.run({name: values[name] for name in inputs})
             state = {name: outputs[f"next_{name}"] for name in state}
             yield outputs, named_leaves("action", expected)
