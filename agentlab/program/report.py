@@ -57,10 +57,13 @@ def report(options: argparse.Namespace) -> int:
 
 
 def write_page(comparison: Comparison, runs: list[str], output: str) -> None:
-    """Writes a comparison as one page, with its pictures; `runs` are named in its title."""
-    from agentlab.reports import figures, page
+    """Writes a comparison as one page, with its pictures and those of sweeps in `runs`, which its title names."""
+    from agentlab.reports import figures, page, search_figures, searches
 
-    _write(pathlib.Path(output), page.page(comparison, figures.pictures(comparison), f"agentlab report: {', '.join(runs)}"))
+    pictures = figures.pictures(comparison)
+    for sweep in searches.read_sweeps(runs):
+        pictures += search_figures.search_pictures(sweep)
+    _write(pathlib.Path(output), page.page(comparison, pictures, f"agentlab report: {', '.join(runs)}"))
 
 
 def _write(path: pathlib.Path, text: str) -> None:

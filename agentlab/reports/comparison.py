@@ -9,7 +9,8 @@ import attrs
 import numpy as np
 
 from agentlab import errors
-from agentlab.reports.recorded_runs import UNSET, Collection, RecordedRun, Setting
+from agentlab.configuration import UNSET, Setting
+from agentlab.reports.recorded_runs import Collection, RecordedRun
 from agentlab.reports.statistics import bootstrap_interval, interquartile_mean
 
 SCORES = ("evaluation.bits_per_character", "evaluation.accuracy", "evaluation.return_mean")  # the first that all runs have
@@ -51,7 +52,7 @@ class Row:
     @property
     def label(self) -> str:
         """The group's name: its task, and the settings that differ."""
-        return ", ".join([self.task, *(f"{name}={value}" for name, value in self.settings.items())])
+        return ", ".join([self.task, *(f"{name}={setting_text(value)}" for name, value in self.settings.items())])
 
 
 @attrs.frozen
@@ -79,6 +80,11 @@ class Comparison:
     def lower_is_better(self) -> bool:
         """Whether a smaller score is a better one."""
         return is_lower_better(self.score)
+
+
+def setting_text(value: Setting) -> str:
+    """Returns a setting as tables and pictures show it: numbers with six digits that count, of 17 that a search suggests."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def is_lower_better(score: str) -> bool:

@@ -13,6 +13,8 @@ import attrs
 import numpy as np
 
 from agentlab import errors
+from agentlab.configuration import Setting, task_settings
+from agentlab.reports.searches import SEARCH, TRIALS
 from agentlab.runs.provenance import Provenance
 from agentlab.runs.run_directory import CONFIG, METRICS, RESULT
 from agentlab.system import files
@@ -21,7 +23,6 @@ from agentlab.system.files import UnreadableError
 MOST_RUNS = 10_000
 DEEPEST = 6  # folders below one that is named, in which runs are looked for
 METRICS_LIMIT = 2**28  # bytes of a metrics.jsonl
-UNSET = "none"
 UNFINISHED = {  # by status, a clause about a run without a result
     "running": "it is running",
     "interrupted": "it was interrupted, and can be resumed",
@@ -30,7 +31,6 @@ UNFINISHED = {  # by status, a clause about a run without a result
     "finished": "its result.json is gone",
 }
 
-Setting: TypeAlias = str | float | bool  # a setting's value as a table shows it, a list as its text
 Curve: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
@@ -69,9 +69,8 @@ class RecordedRun:
             raise UnreadableError(f"{CONFIG} doesn't say the task and the seed of a run")
         result = files.read_json(directory / RESULT) if os.path.lexists(directory / RESULT) else None
         version = versions.get("agentlab") if isinstance(versions, dict) else None
-        described = {name: value for name, value in task.items() if name not in ("name", "description")}
         origin = Provenance.read(directory)
-        return cls(directory, task["name"], seed, str(version or "unknown"), dict(_leaves(described)), result, origin)
+        return cls(directory, task["name"], seed, str(version or "unknown"), task_settings(config), result, origin)
 
     def unfinished(self) -> str:
         """Returns why there is no result, as a clause; empty if there is one."""
@@ -171,12 +170,17 @@ def _tagged(collection: Collection, tags: set[str]) -> Collection:
 
 
 def _runs_below(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Returns the directories with a config, at most `DEEPEST` folders down; links are not followed there."""
+    """Returns the directories with a config, at most `DEEPEST` folders down; links are not followed there.
+
+    The runs of a search are left out: the best of them is best by luck too. It was run again with fresh seeds.
+    """
     depth = len(path.parts)
     for folder, names, contents in os.walk(path):
         here = pathlib.Path(folder)
         if CONFIG in contents:
             yield here
+        if TRIALS in contents and SEARCH in names:
+            names.remove(SEARCH)
         if CONFIG in contents or len(here.parts) - depth >= DEEPEST:
             names.clear()
 
@@ -196,18 +200,6 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(data, dict):
             yield data
-
-
-def _leaves(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Setting]]:
-    """Returns settings by their full names; a part is its name, beside its settings."""
-    for name, entry in value.items():
-        path = f"{prefix}{name}"
-        if isinstance(entry, dict) and entry:
-            yield from _leaves(entry, f"{path}.")
-        elif isinstance(entry, (bool, int, float, str)):
-            yield path, entry
-        else:
-            yield path, UNSET if entry is None else json.dumps(entry)
 
 
 def _is_number(value: object) -> bool:

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from agentlab import errors
-from agentlab.reports.comparison import Comparison, Row
+from agentlab.reports.comparison import Comparison, Row, setting_text
 from agentlab.reports.recorded_runs import RecordedRun, collect
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def left_out_lines(comparison: Comparison) -> list[str]:
 
 def cells(row: Row, names: list[str]) -> list[str]:
     """Returns the texts of a group's line: task, settings, number of runs, then its figures."""
-    settings = [str(row.settings.get(name, "")) for name in names]
+    settings = [setting_text(row.settings.get(name, "")) for name in names]
     interval = f"[{number(row.low)}, {number(row.high)}]"
     figures = [number(row.mean), number(row.median), number(row.best), "" if row.seconds is None else f"{row.seconds:.1f}"]
     return [row.task, *settings, str(len(row.runs)), number(row.interquartile_mean), interval, *figures]

@@ -12,6 +12,7 @@ import attrs
 
 from agentlab import errors
 from agentlab.checks import limits, toml
+from agentlab.reports.searches import TRIALS
 from agentlab.sweeps.toml_text import toml_text
 from agentlab.system import files
 from agentlab.system.files import UnreadableError
@@ -19,9 +20,8 @@ from agentlab.system.folder import Folder
 from agentlab.system.lock import DirectoryLock
 
 DEFINITION = "sweep.toml"
-TRIALS = "trials.jsonl"
 SETTINGS = "settings.toml"
-RUNS, SEARCH, BEST = "runs", "search", "best"  # folders of runs: of a grid, of a search, of the best settings of a search
+RUNS, BEST = "runs", "best"  # folders of runs: of a grid, and of the best settings of a search
 
 
 @attrs.define

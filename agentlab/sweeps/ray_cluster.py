@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import warnings
@@ -41,7 +42,7 @@ class RayCluster(Engine):
         self._ray, self._is_own = ray, not ray.is_initialized()
         if self._is_own:
             try:
-                ray.init(address, log_to_driver=False, include_dashboard=None if address else False)
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # of whatever kind: a wrong address, no permission, another version
                 raise errors.UsageError(
                     f"No Ray cluster can be reached at {address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "

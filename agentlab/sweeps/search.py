@@ -10,8 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agentlab import errors
+from agentlab.reports.searches import SEARCH
 from agentlab.sweeps.definition import Definition, Search
-from agentlab.sweeps.directory import BEST, SEARCH, SweepDirectory, Trial
+from agentlab.sweeps.directory import BEST, SweepDirectory, Trial
 from agentlab.sweeps.study import open_study, quiet_optuna, sampler_for
 from agentlab.sweeps.trials import Means, TrialRuns
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -101,7 +100,7 @@ def sweep(
         place.close()
     if stop():
         raise errors.Interrupted(
-            f"The sweep was interrupted, its runs with checkpoints: 'agentlab sweep {shlex.quote(str(directory))}' resumes it."
+            f"The sweep in {str(directory)!r} was interrupted, its runs with checkpoints; run it again to resume it."
         )
     return SweepResult(place.path, done, best, _comparison(parsed, place.path, done, best))
 

@@ -197,6 +197,15 @@ def test_the_table(folder):
     ]
 
 
+def test_settings_of_a_search_are_shown_with_few_digits(write_run, tmp_path):
+    for seed, rate in enumerate([0.0009657035305574302, 3e-3]):
+        write_run(f"r{seed}", seed, 1.0, rate=rate)
+    comparison = compare(collect([tmp_path / "runs"]))
+    assert "0.000965704 " in tables.text(comparison)
+    assert "dqn, trainer.learning_rate=0.000965704" in [row.label for row in comparison.rows]
+    assert "0.0009657035305574302" in tables.csv_text(comparison)
+
+
 def test_csv_and_json_have_all_digits(folder):
     comparison = compare(collect([folder]))
     rows = list(csv.DictReader(io.StringIO(tables.csv_text(comparison))))

@@ -1,6 +1,8 @@
 """Sweeps: which runs they make, what is resumed, and what a file may say. Runs are written, not trained."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -252,3 +254,16 @@ def test_a_full_disk_is_one_sentence(run, capsys, monkeypatch):
     monkeypatch.setattr(Folder, "replace", replace)
     assert run(RecordingEngine(learning_rate)) == 1
     assert "sweep.toml' can't be written: No space left on device. Make room" in capsys.readouterr().err
+
+
+def test_neither_the_program_nor_a_sweep_imports_what_it_does_not_need():
+    code = (
+        "import sys, agentlab.program.cli, agentlab.sweeps.sweeping, agentlab.reports.tables\n"
+        "print(sorted({'tensorflow', 'keras', 'optuna', 'ray', 'wandb', 'mlflow', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_listing_does_not_import_sweeps():
+    code = "import sys, agentlab.program.cli\nprint([name for name in sys.modules if name.startswith('agentlab.sweeps')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -28,6 +28,8 @@ NEEDED = {  # settings without a default, or another one
     "recall": {"delay": 1},  # episodes short enough that rows differ, and actions matter, within the steps of a test
     "recorded": {"data": CARTPOLE_SET},
     "writing-judged": {"reward": "judging:length"},
+    "wandb": {"mode": "disabled"},  # nothing is sent; tests/runs/test_services.py looks at what is written
+    "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "artifacts": "artifacts"},
     "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()},
 }
 SAYING = "the quick brown fox jumps over the lazy dog, and the dog looks up.\n"
@@ -83,6 +85,8 @@ COMPILING = {  # lines that it leaves out for all other parts, since they compil
 SLOW = (
     "atari",
     *(f"minatar-{game}" for game in ("asterix", "breakout", "seaquest", "space-invaders")),
+    "mlflow",
+    "wandb",
 )  # left out whole: large
 STYLES = set()  # trainer, model, memory and sampler of tasks: one of each is resumed, and all are run
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
@@ -102,6 +106,23 @@ def physics(request, tmp_path, monkeypatch):
             for module in (engine, "pygame", "pygame.pkgdata"):
                 importlib.import_module(module)
             gymnasium.make("HalfCheetah-v5" if engine == "mujoco" else "LunarLander-v3").close()
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """A directory with MLflow's database, which takes it seconds to make."""
+    return tmp_path_factory.mktemp("services")
+
+
+@pytest.fixture(autouse=True)
+def service(request, monkeypatch):
+    """Has trackers of services write into a directory of the session, and imports their packages beforehand."""
+    part = getattr(request.cls, "part", None)
+    if getattr(part, "__module__", "").startswith("agentlab.runs.trackers.") and part.__name__ in ("MLflow", "WandB"):
+        monkeypatch.chdir(request.getfixturevalue("database"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(part.__name__.lower())
 
 
 def small(task):
