@@ -240,6 +240,7 @@ def _run(options: argparse.Namespace) -> int:
 
         with process.stop_on_signals() as stop:
             return several_runs.run_seeds(options, chosen_task, lambda: bool(stop))
+    sweep.check_no_engine(options)
     if options.resume and isinstance(chosen_task, task.Task):
         from agentlab import sweeps
 
