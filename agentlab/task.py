@@ -94,7 +94,8 @@ class Normalization:
     """What is normalised. The statistics are of everything experienced in training, and are a part of the agent.
 
     Attributes:
-        observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are.
+        observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are;
+            an environment that shows nothing else has nothing to normalise.
         images: whether arrays of whole numbers, such as images, count as observations to be normalised.
         rewards: whether trainers learn from rewards divided by the standard deviation of the discounted return.
         observation_clip: the largest size of a normalised observation; larger ones count as this.
