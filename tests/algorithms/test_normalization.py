@@ -221,7 +221,7 @@ def test_an_environment_without_numbers_has_nothing_to_normalise(observation):
     assert normalized_spec(spec, OBSERVATIONS).observation == observation
 
 
-@pytest.mark.parametrize("wrong", [{"epsilon": 0.0}, {"observation_clip": 0.0}, {"reward_clip": -1.0}, {"images": True}])
+@pytest.mark.parametrize("wrong", [{"epsilon": 0.0}, {"epsilon": 1e80}, {"observation_clip": 0.0}, {"reward_clip": -1.0}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Normalization(**wrong)
