@@ -265,6 +265,19 @@ def test_help_list_and_info_import_no_tensorflow():
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
+def test_the_program_imports_tensorflow_without_what_it_does_not_use():
+    script = (
+        "import sys; from agentlab.program import tensorflow_setup\n"
+        "from agentlab.tensors.keras_settings import DISPENSABLE\n"
+        "tensorflow_setup.import_runs()\n"
+        "assert not set(DISPENSABLE) & set(sys.modules), set(DISPENSABLE) & set(sys.modules)\n"
+        "import matplotlib, scipy.stats, sklearn.datasets\n"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
+    assert process.returncode == 0, process.stderr
+
+
 def test_list_names_every_part_and_its_package(capsys, monkeypatch):
     monkeypatch.setattr(plugins, "_FROM_FILES", {})  # which other tests in this process may have left
     monkeypatch.setattr(plugins, "_FILES", {})
