@@ -6,6 +6,7 @@ Importing it does not import TensorFlow; that happens when a name of the list be
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentlab.errors import AgentlabError
@@ -14,14 +15,21 @@ from agentlab.tensors.keras_settings import importing_keras
 if TYPE_CHECKING:
     __version__: str
     from agentlab.loop.agent import Agent, Parts
+    from agentlab.program.functions import info, report, sample
+    from agentlab.program.functions import list_parts as list  # noqa: F401 - not in __all__
+    from agentlab.program.play import play
     from agentlab.reports.tables import results
+    from agentlab.runs.collecting import collect
     from agentlab.runs.composition import make_agent
+    from agentlab.runs.evaluating import evaluate
     from agentlab.runs.loading import load
     from agentlab.runs.resuming import resume
     from agentlab.runs.run import Run
     from agentlab.runs.running import run, train
     from agentlab.runs.training import Training
+    from agentlab.sweeps.sweeping import SweepResult, sweep
     from agentlab.task import Evaluation, Part, Task, part
+    from agentlab.testing.environment_check import check
     from agentlab.types import Batch, Step, TimeStep
 
 __all__ = [
@@ -33,16 +41,25 @@ __all__ = [
     "Parts",
     "Run",
     "Step",
+    "SweepResult",
     "Task",
     "TimeStep",
     "Training",
     "__version__",
+    "check",
+    "collect",
+    "evaluate",
+    "info",
     "load",
     "make_agent",
     "part",
+    "play",
+    "report",
     "results",
     "resume",
     "run",
+    "sample",
+    "sweep",
     "train",
 ]
 
@@ -54,17 +71,29 @@ _HOMES = {
     "Parts": "loop.agent",
     "Run": "runs.run",
     "Step": "types",
+    "SweepResult": "sweeps.sweeping",
     "Task": "task",
     "TimeStep": "types",
     "Training": "runs.training",
+    "check": "testing.environment_check",
+    "collect": "runs.collecting",
+    "evaluate": "runs.evaluating",
+    "info": "program.functions",
+    "list": "program.functions",  # not in __all__, where it would hide Python's own
     "load": "runs.loading",
     "make_agent": "runs.composition",
     "part": "task",
+    "play": "program.play",
+    "report": "program.functions",
     "results": "reports.tables",
     "resume": "runs.resuming",
     "run": "runs.running",
+    "sample": "program.functions",
+    "sweep": "sweeps.sweeping",
     "train": "runs.running",
 }
+
+_OTHER_NAMES = {"list": "list_parts"}
 
 
 if not TYPE_CHECKING:  # to which a name that isn't there would be one of any type
@@ -77,8 +106,8 @@ if not TYPE_CHECKING:  # to which a name that isn't there would be one of any ty
         if name not in _HOMES:
             raise AttributeError(f"module 'agentlab' has no attribute {name!r}")
         with importing_keras():
-            return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), name)
+            return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
 
 
-def __dir__() -> list[str]:
+def __dir__() -> Sequence[str]:
     return __all__

@@ -135,6 +135,13 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
     def transition(self, state: Nest, action: Nest, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         """Returns `(state, reward [B] float32, terminated [B] bool, target [B, *A] or ())`."""
 
+    def truncated(self, state: Nest) -> Tensor | None:
+        """Returns whether the environment itself cuts the episodes off in `state`, `[B]` bool; by default None: it never does.
+
+        It is asked after each step, beside the time limit of the spec.
+        """
+        return None
+
     def state_ranges(self) -> Nest:
         """Returns a structure like a state, of an `agentlab.system.ranges.Range` for each tensor; by default None: no limits.
 

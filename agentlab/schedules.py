@@ -121,6 +121,13 @@ def spanning_settings(part: Part, total: int | None) -> Part:
     return attrs.evolve(part, **changes) if any(changes[name] is not fields[name] for name in fields) else part  # type: ignore[misc]
 
 
+def current_values(part: Any, count: int) -> dict[str, float]:
+    """Returns the values of a part's schedules at a count, by the names of its settings."""
+    names = [field.name for field in attrs.fields(type(part))] if attrs.has(type(part)) else list(getattr(part, "__dict__", ()))
+    settings = {name.lstrip("_"): getattr(part, name) for name in names}
+    return {name: float(value(count)) for name, value in settings.items() if isinstance(value, Schedule)}
+
+
 def values_of(value: float | Schedule) -> list[float]:
     """Returns the values between which a setting stays: a plain number, or those at which its schedule begins and ends."""
     return value.values() if isinstance(value, Schedule) else [value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import pathlib
 from typing import Any, ClassVar
 
@@ -11,6 +12,30 @@ import numpy as np
 
 Metrics = dict[str, Any]  # a line: numbers by name, None where there is none
 Media = str | np.ndarray
+
+
+def grouped(metrics: Metrics) -> dict[str, float]:
+    """Returns the finite numbers of a line in groups, as services show them: "train/loss", "evaluation/return_mean", ...
+
+    Times are in the group "time"; a changed setting, whose name has a dot, in "settings". The step is left out: it is the axis.
+
+    >>> grouped({"step": 100, "loss": 0.5, "evaluation_return_mean": 9.0, "seconds": 2.5, "return_mean": None})
+    {'train/loss': 0.5, 'evaluation/return_mean': 9.0, 'time/seconds': 2.5}
+    """
+    numbers = {name: value for name, value in metrics.items() if name != "step" and _is_finite(value)}
+    return {_tag(name): float(value) for name, value in numbers.items()}
+
+
+def _tag(name: str) -> str:
+    if name.startswith("evaluation_"):
+        return f"evaluation/{name.removeprefix('evaluation_')}"
+    if name == "seconds" or name.endswith(("_seconds", "_per_second")):
+        return f"time/{name}"
+    return f"settings/{name}" if "." in name else f"train/{name}"
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class RunControl(abc.ABC):

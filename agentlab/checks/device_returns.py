@@ -66,6 +66,15 @@ class DeviceReturns:
         self._check_target(target)
         return state, reward, terminated, target
 
+    def truncated(self, truncated: Any) -> Tensor:
+        """Returns what `truncated` returned.
+
+        Raises:
+            EnvironmentFault: it is not one bool for each row.
+        """
+        self._check("truncated", "a value", truncated, (self._rows,), "bool")
+        return truncated
+
     def observation(self, observation: Nest) -> Nest:
         """Returns what `observe` returned.
 

@@ -2,15 +2,20 @@
 
 from agentlab.configuration.changes import changed, dotted, merged, of_file, trusted, with_objects
 from agentlab.configuration.files import read_config, read_run_config, task_and_seed, unusable_config
+from agentlab.configuration.leaves import UNSET, Setting, setting_leaves, task_settings
 
 __all__ = [
+    "UNSET",
+    "Setting",
     "changed",
     "dotted",
     "merged",
     "of_file",
     "read_config",
     "read_run_config",
+    "setting_leaves",
     "task_and_seed",
+    "task_settings",
     "trusted",
     "unusable_config",
     "with_objects",

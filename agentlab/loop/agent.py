@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import keras
@@ -54,6 +55,13 @@ class Parts:
     evaluation_sampler: Sampler = attrs.field(factory=Greedy)
 
 
+class Files(Protocol):
+    """Saves agents, with what it takes to build them again."""
+
+    def save(self, agent: Agent, path: str | os.PathLike[str], memory: bool) -> None:
+        """Saves an agent in a directory; see `Agent.save`."""
+
+
 class Agent:
     """An agent: model, sampler, trainer and memory. `step` learns and acts, `act` only acts.
 
@@ -71,6 +79,7 @@ class Agent:
         spec: of the environment, as it shows itself; networks see that of `perception`.
         perception: makes what networks see of what the environment shows.
         live: its live settings, see `change`; a run adds those of its environment.
+        files: saves it, see `save`; None for an agent that was put together from parts by hand.
 
     Raises:
         UsageError: the parts do not fit together.
@@ -88,7 +97,9 @@ class Agent:
         inputs: Inputs | None = None,
     ) -> None:
         self.spec = spec
-        self.perception = Perception(spec, inputs or Inputs())
+        self.files: Files | None = None
+        self._inputs = inputs or Inputs()
+        self.perception = Perception(spec, self._inputs)
         self.parts = parts
         self.num_environments = scalars.whole(num_environments, "The number of environments", 1)
         seed = scalars.whole(seed, "The seed")
@@ -135,6 +146,9 @@ class Agent:
 
     def _policy(self, sampler: Sampler, explores: bool = False) -> Policy:
         network, perception = as_network(self.model), self.perception
+        if not explores:  # it acts itself, whoever acted in what was learned from
+            own = attrs.evolve(perception.environment_spec, is_recorded=False)
+            perception = Perception(own, self._inputs)
         return Policy(network, self.distribution, sampler, perception.spec, explores, perception)
 
     def host_actor(self) -> HostActor:
@@ -231,6 +245,30 @@ class Agent:
         writer = Writer(self.model, self.distribution, self.spec, sampler, num, seed, execution_for(length, self.execution))
         numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
         return [writer.vocabulary.decode(row) for row in numbers]
+
+    def save(self, path: str | os.PathLike[str], *, memory: bool = False) -> None:
+        """Saves the agent in a directory, from which `agentlab.load` builds it again; a second call replaces the first one's.
+
+        Args:
+            path: of a directory, new or of this agent.
+            memory: whether to save what its memory holds too, such as a replay; see `agentlab.load`.
+
+        Raises:
+            UsageError: the directory holds something else; or the agent was put together from parts by hand.
+            WriteFault: it can't be written.
+        """
+        if self.files is None:
+            raise errors.UsageError(
+                "This agent was put together from parts by hand, which a file can't name. Make it by agentlab.make_agent(...), "
+                "then it can be saved."
+            )
+        self.files.save(self, path, memory)
+
+    def __repr__(self) -> str:
+        names = [type(part).__name__ for part in (self.trainer, self.parts.memory, self.parts.sampler)]
+        actor = self._host_actor
+        steps = int(self.learner.steps.numpy()) if actor is None else actor.turns * self.num_environments
+        return f"<Agent in {self.spec.name}: {', '.join(names)}, {steps:,} steps>"
 
     def variables(self) -> dict[str, tf.Variable]:
         """Returns every tf.Variable of the agent's own, by a name that is the same in every process; not its memory's."""

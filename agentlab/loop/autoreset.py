@@ -73,8 +73,7 @@ class Autoreset:
 
         # [B] steps of each episode so far, and what the actions led to.
         elapsed = episodes.elapsed + 1
-        limit = environment.spec.max_episode_steps
-        truncated = tf.zeros_like(terminated) if limit is None else elapsed >= limit
+        truncated = self._truncated(state, elapsed)
         final_observation = returns.observation(environment.observe(state))
 
         # Rows whose episode ended begin the next one; the others keep their state.
@@ -87,6 +86,12 @@ class Autoreset:
         observation = environment.observe(state)
         acted = tf.constant(np.ones(self.num_environments, np.bool_))  # every row acts at every step
         return following, TimeStep(observation, reward, terminated, truncated, final_observation, target, acted)
+
+    def _truncated(self, state: Nest, elapsed: Tensor) -> Tensor:
+        """Returns which episodes `[B]` are cut off: by the time limit, or by the environment itself."""
+        limit, cut = self.environment.spec.max_episode_steps, self.environment.truncated(state)
+        late = tf.zeros_like(elapsed, tf.bool) if limit is None else elapsed >= limit
+        return late if cut is None else late | self._returns.truncated(cut)
 
     def _empty_target(self, rows: list[int]) -> Nest:
         space = self.environment.spec.target

@@ -28,6 +28,7 @@ LONGEST = 5_000  # steps of an episode, where neither the environment nor the ta
 
 NewScore = Callable[[], Score | None]
 Show = Callable[[int, int, int], None]
+Record = Callable[[Decision, TimeStep, np.ndarray, np.ndarray], None]
 
 
 class Evaluator:
@@ -46,6 +47,8 @@ class Evaluator:
             environment has no limit of its own.
         show: called after each step of an evaluation with the episodes that have ended, those there are to be, and the steps
             taken so far.
+        record: called with each decision and the time step it led to, and the rows (`[B]` bool) in an episode that counts, and
+            those of them whose episode ended or was cut off.
 
     Raises:
         UsageError: the environment does not show and accept what the policy's does.
@@ -60,8 +63,10 @@ class Evaluator:
         new_score: NewScore = lambda: None,
         max_episode_steps: int | None = None,
         show: Show = lambda *_: None,
+        record: Record = lambda *_: None,
     ) -> None:
         spec = environment.spec
+        _check_acting(spec)
         _check_alike(actor.policy.perception.environment_spec, spec)
         self._environment = guarded(environment)
         self._limit = max_episode_steps or (LONGEST if spec.max_episode_steps is None else None)
@@ -71,7 +76,7 @@ class Evaluator:
         # Without the answers that were learned from, as where a clone plays by itself, returns say it all.
         lacks_answers = spec.target is None and actor.policy.spec.target is not None
         self._new_score = new_score if not lacks_answers else lambda: None
-        self._show = show
+        self._show, self._record = show, record
 
         # [B] episodes of each row: fixed beforehand, or short episodes would count more often.
         rows = environment.num_environments
@@ -94,7 +99,7 @@ class Evaluator:
         # Evaluations draw the same numbers each time, wherever training stands.
         self._actor.steps.assign(0)
         score, steps, total = self._new_score(), 0, int(self._share.sum())
-        counter = _Counter(self._actor, self._share, self._limit, score)
+        counter = _Counter(self._actor, self._share, self._limit, score, self._record)
         with self._environment:
             observation, state = self._reset(stream)
             while counter.has_episodes_left:
@@ -107,7 +112,16 @@ class Evaluator:
                 observation, steps = timestep.observation, steps + 1
                 self._show(len(counter.returns), total, steps)
         self._warn(counter.cut_off, total)
-        return _with_score(counter.result(), score)
+        result = counter.result()
+        return _with_score({**result, **self._normalized(result["return_mean"])}, score)
+
+    def _normalized(self, mean: float) -> dict[str, float]:
+        """Returns the score of a mean return, 0 to 1 between the returns that whatever was learned from refers to."""
+        references = self._actor.policy.perception.environment_spec.reference_returns
+        if references is None:
+            return {}
+        low, high = references
+        return {"normalized_score": (mean - low) / (high - low)}
 
     def _reset(self, stream: str) -> tuple[Nest, Nest]:
         """Returns the first observations of new episodes, and the model's state for them."""
@@ -146,14 +160,16 @@ class _Counter(HostPolicyActor):
         share: `[B]` int, episodes of each row.
         limit: steps after which an episode is cut off; None for none.
         score: takes in decisions and where they led, or None.
+        record: see `Evaluator`.
 
     Attributes:
         returns: of the episodes counted so far.
         cut_off: how many of them didn't end by themselves.
     """
 
-    def __init__(self, actor: PolicyActor, share: np.ndarray, limit: int | None, score: Score | None) -> None:
+    def __init__(self, actor: PolicyActor, share: np.ndarray, limit: int | None, score: Score | None, record: Record) -> None:
         super().__init__(actor)
+        self._record = record
         self.returns: list[float] = []
         self.cut_off = 0
         self._lengths: list[float] = []
@@ -197,6 +213,7 @@ class _Counter(HostPolicyActor):
 
         # Only episodes of a row's share count.
         finished = ended & counting
+        self._record(decision, timestep, timestep.acted & counting, finished)
         self.returns.extend(statistics.return_sum[finished].tolist())
         self._lengths.extend(statistics.length_sum[finished].tolist())
         self._left = self._left - finished
@@ -231,6 +248,15 @@ def _with_score(result: dict[str, Any], score: Score | None) -> dict[str, Any]:
     if both := sorted(result.keys() & scored.keys()):
         raise UsageError(f"The trainer's score has an entry {both[0]!r}, as every evaluation has. Rename it in its result.")
     return {**result, **scored}
+
+
+def _check_acting(spec: EnvironmentSpec) -> None:
+    """Raises UsageError for an environment in which somebody else acts."""
+    if spec.is_recorded:
+        raise UsageError(
+            f"Environment {spec.name!r} shows what somebody else did, whatever the agent does, so nothing can be evaluated "
+            "there. Set evaluation.environment.name, and its settings, to the environment in which it was recorded."
+        )
 
 
 def _check_alike(ours: EnvironmentSpec, theirs: EnvironmentSpec) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import attrs
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from agentlab.checks.frozen_settings import freeze
 from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
+from agentlab.spec import blank
 from agentlab.system.ranges import COUNT, Range, prefixed
 from agentlab.system.tracebacks import describe_error
 from agentlab.task import Normalization
@@ -78,6 +80,11 @@ class Learner:
         """Returns what the memory is to store."""
         # One row of the output and of the state: what a step stores is without the batch axis.
         spec, keep = self.policy.spec, self.request.keep
+        if spec.is_recorded and "output" in keep:
+            raise errors.UsageError(
+                f"{type(self.trainer).__name__} learns from its own actions; environment {spec.name!r} shows those of somebody "
+                "else. Choose a trainer that learns from whoever acted."
+            )
         network = next(iter(self.trainer.networks(spec).values()))
         state = tf.nest.map_structure(
             lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), self.policy.network.initial_state(1)
@@ -100,6 +107,8 @@ class Learner:
 
     def decide_at(self, observation: Nest, state: Nest, step: Tensor) -> Decision:
         """As `decide`, at `step` (int64 scalar); counts nothing. Where that is what is learned from, the pass is recorded."""
+        if self.policy.spec.is_recorded and not self.request.keep:
+            return self._watch(observation, state)
         if not self.memory.records_acting:
             return self.policy.decide(observation, state, step, self.policy_seed(step))
 
@@ -108,6 +117,11 @@ class Learner:
             decision, losses = self.acting_pass(observation, state, step)
         self.trainer.record(Recording(tape, decision.output, losses))
         return decision
+
+    def _watch(self, observation: Nest, state: Nest) -> Decision:
+        """Returns a blank decision where somebody else acts: what this agent would do, nobody looks at."""
+        action = tf.nest.map_structure(tf.constant, blank(self.policy.spec.action, self.num_environments))
+        return Decision(observation, self.policy.network_state(state), action, (), state)
 
     def acting_pass(self, observation: Nest, state: Nest, step: Tensor) -> tuple[Decision, Tensor]:
         """Returns the decision of a pass that is learned from, and the sum of the losses that layers added; traceable."""
@@ -129,8 +143,9 @@ class Learner:
             self.learn(self.update_schedule.due(self.steps.read_value(), self.num_environments))
 
     def step_between(self, decision: Decision, timestep: TimeStep) -> Step:
-        """Returns what the memory stores of a turn."""
-        return Step.between(decision, timestep, self.request.keep)
+        """Returns what the memory stores of a turn: where somebody else acted, their action."""
+        action = self.policy.spec.taken(decision.action, timestep.target)
+        return Step.between(attrs.evolve(decision, action=action), timestep, self.request.keep)
 
     def remember(self, step: Step, row: Tensor) -> None:
         """Adds whole turns, N steps in all, to the memory, `row` `[N]` int64 being the environment of each; traceable."""

@@ -65,9 +65,13 @@ class Perception:
         return self.joined(observation, {name: blank(space, rows) for name, space in self._spaces.items()})
 
     def after(self, timestep: TimeStep, action: Nest) -> TimeStep:
-        """Returns what is seen of the time step that actions `[B, *A]` led to; of arrays or tensors alike."""
+        """Returns what is seen of the time step that actions `[B, *A]` led to; of arrays or tensors alike.
+
+        Where somebody else acted, theirs are the actions that are seen.
+        """
         if not self._spaces:
             return timestep
+        action = self.environment_spec.taken(action, timestep.target)
         final_observation = self.joined(timestep.final_observation, self._added(action, timestep.reward))
         observation = self.next(timestep.observation, action, timestep.reward, timestep.begun)
         return attrs.evolve(timestep, observation=observation, final_observation=final_observation)
@@ -80,6 +84,16 @@ class Perception:
     def previous(self, seen: Nest) -> dict[str, Nest]:
         """Returns what was added to observations, by name; nothing where nothing is."""
         return {name: seen[name] for name in self._spaces}
+
+    def unjoined(self, seen: Nest) -> Nest:
+        """Returns what the environment showed, of what is seen of it; the inverse of `joined`."""
+        if not self._spaces:
+            return seen
+        if not self.environment_spec.has_mask:
+            return seen[OBSERVATION]
+        names = [name for name in dict(self.environment_spec.observation) if name != MASK]  # type: ignore[arg-type]
+        others = seen[OBSERVATION] if len(names) > 1 else {names[0]: seen[OBSERVATION]}
+        return {**others, MASK: seen[MASK]}
 
     def _added(self, action: Nest, reward: Tensor) -> dict[str, Nest]:
         values = {ACTION: action, REWARD: reward}

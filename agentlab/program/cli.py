@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import configuration, errors
-from agentlab.program import listing, plugin_commands, process, report, tensorflow_setup
+from agentlab.program import check, collect, listing, plugin_commands, process, report, sweep, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
@@ -107,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_run(command("run", _run, "train a task and evaluate it"))
     _add_commands_on_runs(command)
+    check.add(command)
+    sweep.add(command, _check_positive)
     report.add(command)
     _add_commands_on_plugins(command, commands)
     return parser
@@ -125,6 +127,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
     )
     evaluate.add_argument("--episodes", type=int, help="number of episodes (default: as the task says)")
     evaluate.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+    collect.add_changes(evaluate)
 
     play = command("play", _play, "watch a trained agent")
     play.add_argument("run", metavar="RUN", help="a run's directory")
@@ -133,6 +136,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
 
     sample = command("sample", _sample, "write text with an agent trained on text")
     _add_sample(sample)
+    collect.add(command, _add_trust)
     for opening in (resume, evaluate, play, sample):
         _add_trust(opening, "the run's config.json")
 
@@ -178,15 +182,22 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--jobs", type=int, metavar="N", help="with --seeds: runs at a time (default: as many as there are cores for)"
     )
+    sweep.add_engine(run)
     run.add_argument("--steps", type=int, help="budget in environment steps")
     run.add_argument(
         "--set", action="append", default=[], metavar="PART.SETTING=VALUE", help="change a setting; may be repeated"
     )
-    for kind in ("environment", "model", "trainer", "sampler", "memory"):
+    run.add_argument(
+        "--environment",
+        metavar="NAME",
+        help="another environment: an installed one, an id of Gymnasium's, module:ID, or a file: my_env.py:MyEnv",
+    )
+    for kind in ("model", "trainer", "sampler", "memory"):
         run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
     run.add_argument(
         "--tracker", action="append", default=[], metavar="NAME", help="follow the run with a tracker too; may be repeated"
     )
+    run.add_argument("--tag", action="append", default=[], metavar="TAG", help="a tag of the run; may be repeated")
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
@@ -229,9 +240,10 @@ def _run(options: argparse.Namespace) -> int:
         with process.stop_on_signals() as stop:
             return several_runs.run_seeds(options, chosen_task, lambda: bool(stop))
     if options.resume and isinstance(chosen_task, task.Task):
-        from agentlab.program import several_runs
+        from agentlab import sweeps
 
-        if several_runs.is_begun(options.run_dir, chosen_task, seed):
+        sweeps.wait_until_free(options.run_dir)
+        if sweeps.is_begun(options.run_dir, chosen_task, seed):
             options.run, options.steps = options.run_dir, None
             return _resume(options)
     tensorflow_setup.import_runs(chosen_task if isinstance(chosen_task, task.Task) else None)
@@ -240,7 +252,7 @@ def _run(options: argparse.Namespace) -> int:
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
             resuming.warn_of_differences(options.config)
-        files = {"run_dir": options.run_dir, "init_from": options.init_from}
+        files = {"run_dir": options.run_dir, "init_from": options.init_from, "tags": options.tag}
         run = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
     _print_result(run)
     return 0
@@ -249,7 +261,7 @@ def _run(options: argparse.Namespace) -> int:
 def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
     """Returns the task, with all changes, and the seed."""
     from agentlab import task
-    from agentlab.registry import plugins, task_changes
+    from agentlab.registry import task_changes
 
     of_file: dict[str, Any] = {}
     if options.config and options.config.endswith(".json"):
@@ -262,14 +274,31 @@ def _resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
     elif options.task is None:
         options.parser.error("the following arguments are required: TASK")
     else:
-        chosen_task, seed = plugins.load("task", options.task), 0
         of_file = configuration.read_config(options.config, options.trust) if options.config else {}
+        chosen_task, seed = _load_task(options, of_file), 0
 
     # A task of another type is refused by the runner, with what is wrong.
     if not isinstance(chosen_task, task.Task):
         return options.task, options.seed or 0
     chosen_task = task_changes.changed(chosen_task, _changes(options), of_file)
     return configuration.trusted(chosen_task) if options.trust else chosen_task, seed if options.seed is None else options.seed
+
+
+def _load_task(options: argparse.Namespace, of_file: dict[str, Any]) -> Any:
+    """Returns the task that is named, or chosen by the environment's spaces."""
+    from agentlab.registry import generic_tasks, plugins
+
+    if options.task != generic_tasks.AUTO:
+        return plugins.load("task", options.task)
+    tensorflow_setup.import_runs(generic_tasks.any_task())  # environments may need TensorFlow
+    from agentlab.runs import composition
+
+    # The reason is printed before anything else can go wrong.
+    with process.plain_warnings():
+        choice = composition.choose_task(_changes(options), {} if options.trust else of_file)
+    if not options.quiet:
+        console.print_line(f"{choice.reason} 'agentlab info {choice.task.name}' shows its settings.")
+    return choice.task
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -295,20 +324,16 @@ def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates the newest checkpoint of a run over whole episodes, as its task says."""
     _check_positive("--episodes", options.episodes)
     tensorflow_setup.import_runs_for(options.run)
-    from agentlab.runs import composition, loading
+    from agentlab.runs.evaluating import evaluate_run
     from agentlab.runs.trackers.progress import Progress
 
     with process.plain_warnings():
-        evaluated_task, seed, agent = loading.load_run(options.run, options.step, trust=options.trust)
-
-        # Evaluated like at the end of the run, over other episodes with another seed.
-        seed = seed if options.seed is None else options.seed
-        judge = composition.build_evaluator(evaluated_task, seed, agent, options.episodes, Progress().evaluation)
-        try:
-            result = judge.run()
-        finally:
-            judge.close()
-    print(f"{evaluated_task.name}: {_evaluation_text(result)}")
+        show = Progress().evaluation
+        task, result = evaluate_run(
+            options.run, options.step, options.episodes, options.seed, show, trust=options.trust,
+            changes=configuration.dotted(options.set),
+        )  # fmt: skip
+    print(f"{task.name}: {_evaluation_text(result)}")
     return 0
 
 
@@ -362,9 +387,14 @@ def _info(options: argparse.Namespace) -> int:
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the user's changes to a task: first whole parts, then single settings."""
     from agentlab import task
+    from agentlab.registry import environment_objects
 
     tree: dict[str, Any] = {}
-    swaps = {kind: {"name": getattr(options, kind)} for kind in task.PART_KINDS if getattr(options, kind)}
+    # An environment is named in a word, other parts by their names.
+    others = [kind for kind in task.PART_KINDS if kind != "environment" and getattr(options, kind)]
+    swaps: dict[str, Any] = {kind: {"name": getattr(options, kind)} for kind in others}
+    if options.environment:
+        swaps |= environment_objects.changes_to(options.environment)
     plain = {name: getattr(options, name) for name in ("steps", "gear", "execution") if getattr(options, name) is not None}
     trackers = {name.rpartition(":")[2]: {"name": name} for name in options.tracker}
     for changes in ({**swaps, **plain, **({"trackers": trackers} if trackers else {})}, configuration.dotted(options.set)):
@@ -391,11 +421,13 @@ def _evaluation_text(evaluation: dict[str, Any]) -> str:
         return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
 
     # Figures that a plugin's score has added come before the returns.
-    returns = ("return_mean", "return_std", "episode_length_mean")
+    returns = ("return_mean", "return_std", "episode_length_mean", "normalized_score")
     added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
     if added:
         return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in added.items())
-    return f"return {evaluation['return_mean']:.2f} +- {evaluation['return_std']:.2f} over {evaluation['episodes']} episodes"
+    score = f", normalized score {evaluation['normalized_score']:.3f}" if "normalized_score" in evaluation else ""
+    mean, deviation, episodes = (evaluation[name] for name in ("return_mean", "return_std", "episodes"))
+    return f"return {mean:.2f} +- {deviation:.2f} over {episodes} episodes{score}"
 
 
 def _check_positive(option: str, value: int | None) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import pathlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agentlab import errors
 from agentlab.system import files
+
+if TYPE_CHECKING:
+    from agentlab.reports import Comparison
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -22,6 +26,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="SETTING",
         help="group runs by this setting; may be repeated (default: all settings in which the runs of a task differ)",
     )
+    added.add_argument("--tag", action="append", default=[], metavar="TAG", help="only runs with this tag; may be repeated")
     added.add_argument(
         "--score",
         metavar="NAME",
@@ -39,18 +44,26 @@ def report(options: argparse.Namespace) -> int:
     """
     from agentlab.reports import collect, compare, tables
 
-    comparison = compare(collect(options.runs), options.score, options.group_by)
+    comparison = compare(collect(options.runs, options.tag), options.score, options.group_by)
     write = tables.csv_text if options.csv else tables.json_text if options.json else tables.text
     print(write(comparison).rstrip("\n"))
 
+    # CSV and JSON are for programs, which read nothing else.
     if options.output:
-        from agentlab.reports import figures, page
-
-        title = f"agentlab report: {', '.join(options.runs)}"
-        _write(pathlib.Path(options.output), page.page(comparison, figures.pictures(comparison), title))
+        write_page(comparison, options.runs, options.output)
         if not (options.csv or options.json):
             print(f"Page in {options.output}")
     return 0
+
+
+def write_page(comparison: Comparison, runs: list[str], output: str) -> None:
+    """Writes a comparison as one page, with its pictures and those of sweeps in `runs`, which its title names."""
+    from agentlab.reports import figures, page, search_figures, searches
+
+    pictures = figures.pictures(comparison)
+    for sweep in searches.read_sweeps(runs):
+        pictures += search_figures.search_pictures(sweep)
+    _write(pathlib.Path(output), page.page(comparison, pictures, f"agentlab report: {', '.join(runs)}"))
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -1,7 +1,8 @@
-"""Single-file plugins for experiments: the parts that `--plugin FILE.py` offers."""
+"""Single Python files: imported, and the parts that `--plugin FILE.py` offers."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import os
@@ -9,6 +10,7 @@ import pathlib
 import re
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 from agentlab import errors
@@ -24,7 +26,7 @@ def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
     Raises:
         PluginError: it cannot be imported, or defines none.
     """
-    module = _imported(pathlib.Path(path))
+    module = import_file(path)
 
     # Tasks by their own name, classes by the name they would have in an entry point: SecondBest is second-best.
     parts: dict[tuple[str, str], Any] = {}
@@ -47,23 +49,45 @@ def _kinds(part: type) -> set[str]:
     return {kind for name in names if (kind := kind_of_contract(name)) is not None}
 
 
-def _imported(path: pathlib.Path) -> types.ModuleType:
+def import_file(path: str | os.PathLike[str], what: str = "Plugin file") -> types.ModuleType:
+    """Imports a Python file under a name that no module on the path has; modules beside it can be imported by it.
+
+    Args:
+        path: of the file.
+        what: the file is, for messages.
+
+    Raises:
+        PluginError: it is no Python file, or raises.
+    """
     limits.check_path(path)
-    if path.suffix != ".py" or not path.is_file():
-        raise errors.PluginError(f"Plugin file {str(path)!r} doesn't exist or is not a Python file; name a file ending in .py.")
+    file = pathlib.Path(path)
+    if file.suffix != ".py" or not file.is_file():
+        raise errors.PluginError(f"{what} {str(path)!r} doesn't exist or is not a Python file; name a file ending in .py.")
 
     # Under a name that no module on the path has.
-    name = f"agentlab_plugin_file_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    name = f"agentlab_plugin_file_{re.sub(r'[^0-9a-zA-Z_]', '_', file.stem)}"
+    spec = importlib.util.spec_from_file_location(name, file.resolve())
     if spec is None or spec.loader is None:
-        raise errors.PluginError(f"Plugin file {str(path)!r} can't be imported; expected Python source text.")
+        raise errors.PluginError(f"{what} {str(path)!r} can't be imported; expected Python source text.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where annotations of its classes are looked up
     try:
-        spec.loader.exec_module(module)
+        with _beside(file):
+            spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin does not end the program
         sys.modules.pop(name, None)
-        raise errors.PluginError(f"Plugin file {str(path)!r} can't be loaded: {describe_error(error)}. Fix it.") from error
+        raise errors.PluginError(f"{what} {str(path)!r} can't be loaded: {describe_error(error)}. Fix it.") from error
     return module
+
+
+@contextlib.contextmanager
+def _beside(file: pathlib.Path) -> Iterator[None]:
+    """Has modules in the folder of `file` imported where no other place has one of the name."""
+    folder = str(file.resolve().parent)
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

@@ -9,7 +9,8 @@ import attrs
 import numpy as np
 
 from agentlab import errors
-from agentlab.reports.recorded_runs import UNSET, Collection, RecordedRun, Setting
+from agentlab.configuration import UNSET, Setting
+from agentlab.reports.recorded_runs import Collection, RecordedRun
 from agentlab.reports.statistics import bootstrap_interval, interquartile_mean
 
 SCORES = ("evaluation.bits_per_character", "evaluation.accuracy", "evaluation.return_mean")  # the first that all runs have
@@ -51,7 +52,7 @@ class Row:
     @property
     def label(self) -> str:
         """The group's name: its task, and the settings that differ."""
-        return ", ".join([self.task, *(f"{name}={value}" for name, value in self.settings.items())])
+        return ", ".join([self.task, *(f"{name}={setting_text(value)}" for name, value in self.settings.items())])
 
 
 @attrs.frozen
@@ -61,12 +62,14 @@ class Comparison:
     Attributes:
         score: the figure's name in result.json, such as "evaluation.return_mean".
         rows: one for each group, the best first within a task.
-        left_out: by directory, why a run isn't in any group.
+        left_out: by directory, why a run isn't in any group: its files are damaged, or hold no such figure.
+        unfinished: by directory, why a run has no result: it is running, failed, was interrupted or killed.
     """
 
     score: str
     rows: list[Row]
     left_out: dict[str, str]
+    unfinished: dict[str, str]
 
     @property
     def setting_names(self) -> list[str]:
@@ -77,6 +80,11 @@ class Comparison:
     def lower_is_better(self) -> bool:
         """Whether a smaller score is a better one."""
         return is_lower_better(self.score)
+
+
+def setting_text(value: Setting) -> str:
+    """Returns a setting as tables and pictures show it: numbers with six digits that count, of 17 that a search suggests."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def is_lower_better(score: str) -> bool:
@@ -98,11 +106,8 @@ def compare(collection: Collection, score: str | None = None, group_by: Sequence
     finished = [run for run in collection.runs if run.result is not None]
     score = _settled_score(finished, score)
     left_out = {str(directory): reason for directory, reason in collection.problems.items()}
-    for run in collection.runs:
-        if run.figure(score) is None:
-            left_out[str(run.directory)] = (
-                "it has not finished" if run.result is None else f"result.json has no number {score!r}"
-            )
+    left_out |= {str(run.directory): f"result.json has no number {score!r}" for run in finished if run.figure(score) is None}
+    unfinished = {str(run.directory): reason for run in collection.runs if (reason := run.unfinished())}
     scored = [run for run in finished if run.figure(score) is not None]
     _check_settings(scored, group_by)
 
@@ -120,7 +125,9 @@ def compare(collection: Collection, score: str | None = None, group_by: Sequence
     # The best group of each task first.
     sign = 1 if is_lower_better(score) else -1
     rows = [_row(score, task, dict(settings), runs) for (task, settings), runs in groups.items()]
-    return Comparison(score, sorted(rows, key=lambda row: (row.task, sign * row.interquartile_mean, row.label)), left_out)
+    return Comparison(
+        score, sorted(rows, key=lambda row: (row.task, sign * row.interquartile_mean, row.label)), left_out, unfinished
+    )
 
 
 def _settled_score(runs: list[RecordedRun], score: str | None) -> str:

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from agentlab import errors
-from agentlab.reports.comparison import Comparison, Row, is_lower_better
+from agentlab.reports.comparison import Comparison, Row, is_lower_better, setting_text
 from agentlab.reports.recorded_runs import RecordedRun
 from agentlab.reports.statistics import bootstrap_intervals, improvement, interquartile_mean, performance_profile
 from agentlab.system.files import UnreadableError
@@ -99,7 +99,7 @@ def _curves(task: str, rows: list[Row], score: str) -> Picture | None:
     ends = "; ".join(f"{_short(row)} ends at {interquartile_mean(curve[1].T)[-1]:.4g}" for row, curve in lines)
     figure = column.replace("_", " ").capitalize()
     description = f"{figure} over environment steps, interquartile mean and 95 % interval of {task}: {ends}."
-    return Picture(f"{task}: learning curves", description, _svg(draw, len(lines)))
+    return Picture(f"{task}: learning curves", description, svg(draw, len(lines)))
 
 
 def _profile(task: str, rows: list[Row], score: str) -> Picture:
@@ -114,7 +114,7 @@ def _profile(task: str, rows: list[Row], score: str) -> Picture:
         axes.set(xlabel=score, ylabel="fraction of runs above", ylim=(-0.03, 1.03))
 
     description = f"For each threshold, the fraction of runs of {task} whose {score} is above it."
-    return Picture(f"{task}: performance profile", description, _svg(draw, len(rows)))
+    return Picture(f"{task}: performance profile", description, svg(draw, len(rows)))
 
 
 def _improvements(task: str, rows: list[Row], score: str) -> Picture:
@@ -132,15 +132,15 @@ def _improvements(task: str, rows: list[Row], score: str) -> Picture:
 
     figures = "; ".join(f"{_short(other)} {chance:.2f}" for other, chance in zip(others, chances, strict=True))
     description = f"Probability that a run of {_short(best)} is better than one of: {figures}."
-    return Picture(f"{task}: probability of improvement", description, _svg(draw, 0))
+    return Picture(f"{task}: probability of improvement", description, svg(draw, 0))
 
 
 def _short(row: Row) -> str:
     """Returns a group's name within its task."""
-    return ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in row.settings.items()) or row.task
+    return ", ".join(f"{name.rpartition('.')[2]}={setting_text(value)}" for name, value in row.settings.items()) or row.task
 
 
-def _svg(draw: Callable[[Any], None], legend: int) -> str:
+def svg(draw: Callable[[Any], None], legend: int) -> str:
     """Returns the drawing as an SVG element; the same drawing gives the same bytes."""
     with _matplotlib() as figure:
         axes = figure.subplots()

@@ -47,7 +47,8 @@ def page(comparison: Comparison, pictures: list[Picture], title: str) -> str:
         "IQM is the interquartile mean over runs; its interval is the 95 % percentile bootstrap.</p>",
         f'<div class="scroll">{_table(comparison)}</div>',
         f'<div class="pictures">{"".join(map(_figure, pictures, itertools.count()))}</div>',
-        _left_out(comparison),
+        _list("Not finished", comparison.unfinished),
+        _list("Left out", comparison.left_out),
         _runs(comparison),
     ]
     return (
@@ -89,13 +90,10 @@ def _figure(picture: Picture, index: int) -> str:
     return f"<figure><h2>{title}</h2>{svg}<figcaption>{caption}</figcaption></figure>"
 
 
-def _left_out(comparison: Comparison) -> str:
-    if not comparison.left_out:
-        return ""
-    items = "".join(
-        f"<li><code>{html.escape(name)}</code>: {html.escape(why)}</li>" for name, why in comparison.left_out.items()
-    )
-    return f"<h2>Left out</h2><ul>{items}</ul>"
+def _list(title: str, runs: dict[str, str]) -> str:
+    """Returns a list of runs with the reason why each is in no group; nothing without one."""
+    items = "".join(f"<li><code>{html.escape(name)}</code>: {html.escape(why)}</li>" for name, why in runs.items())
+    return f"<h2>{title}</h2><ul>{items}</ul>" if runs else ""
 
 
 def _runs(comparison: Comparison) -> str:

@@ -13,6 +13,9 @@ import attrs
 import numpy as np
 
 from agentlab import errors
+from agentlab.configuration import Setting, task_settings
+from agentlab.reports.searches import SEARCH, TRIALS
+from agentlab.runs.provenance import Provenance
 from agentlab.runs.run_directory import CONFIG, METRICS, RESULT
 from agentlab.system import files
 from agentlab.system.files import UnreadableError
@@ -20,9 +23,14 @@ from agentlab.system.files import UnreadableError
 MOST_RUNS = 10_000
 DEEPEST = 6  # folders below one that is named, in which runs are looked for
 METRICS_LIMIT = 2**28  # bytes of a metrics.jsonl
-UNSET = "none"
+UNFINISHED = {  # by status, a clause about a run without a result
+    "running": "it is running",
+    "interrupted": "it was interrupted, and can be resumed",
+    "failed": "it failed: {error}",
+    "killed": "its process was killed, and it can be resumed",
+    "finished": "its result.json is gone",
+}
 
-Setting: TypeAlias = str | float | bool  # a setting's value as a table shows it, a list as its text
 Curve: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
@@ -37,6 +45,7 @@ class RecordedRun:
         version: of agentlab, that began it.
         settings: the values of all settings by name, such as "trainer.learning_rate".
         result: the content of result.json; None if the run has not finished.
+        provenance: its status and tags, and where it was made.
     """
 
     directory: pathlib.Path
@@ -45,6 +54,7 @@ class RecordedRun:
     version: str
     settings: dict[str, Setting]
     result: dict[str, Any] | None
+    provenance: Provenance
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> RecordedRun:
@@ -59,8 +69,14 @@ class RecordedRun:
             raise UnreadableError(f"{CONFIG} doesn't say the task and the seed of a run")
         result = files.read_json(directory / RESULT) if os.path.lexists(directory / RESULT) else None
         version = versions.get("agentlab") if isinstance(versions, dict) else None
-        described = {name: value for name, value in task.items() if name not in ("name", "description")}
-        return cls(directory, task["name"], seed, str(version or "unknown"), dict(_leaves(described)), result)
+        origin = Provenance.read(directory)
+        return cls(directory, task["name"], seed, str(version or "unknown"), task_settings(config), result, origin)
+
+    def unfinished(self) -> str:
+        """Returns why there is no result, as a clause; empty if there is one."""
+        if self.result is not None:
+            return ""
+        return UNFINISHED[self.provenance.status].format(error=self.provenance.error.rstrip("."))
 
     def figure(self, name: str) -> float | None:
         """Returns a number of result.json, such as "evaluation.return_mean"; None if it holds no such number."""
@@ -81,12 +97,19 @@ class RecordedRun:
         Raises:
             UnreadableError: the file can't be read.
         """
-        path = self.directory / METRICS
-        text = files.read_text(path, METRICS_LIMIT) if os.path.lexists(path) else ""
-        points = [(line.get("step"), line.get(column)) for line in _lines(text)]
+        return self.curve_of(self.directory, column)
+
+    @staticmethod
+    def curve_of(directory: pathlib.Path, column: str) -> Curve:
+        """Returns the curve of the run in a directory, which may have just begun; see `curve`."""
+        points = [(line.get("step"), line.get(column)) for line in _lines_of(directory)]
         numbers = [(step, value) for step, value in points if _is_number(step) and _is_number(value)]
         steps, values = np.array(numbers, np.float64).reshape(-1, 2).T
         return steps, values
+
+    def columns(self) -> list[str]:
+        """Returns the names of all columns of metrics.jsonl that have a number somewhere."""
+        return sorted({name for line in _lines_of(self.directory) for name, value in line.items() if _is_number(value)})
 
 
 @attrs.frozen
@@ -102,11 +125,15 @@ class Collection:
     problems: dict[pathlib.Path, str]
 
 
-def collect(paths: Iterable[str | os.PathLike[str]]) -> Collection:
+def collect(paths: Iterable[str | os.PathLike[str]], tags: Iterable[str] = ()) -> Collection:
     """Returns the runs in directories, and in the folders below them.
 
+    Args:
+        paths: of directories.
+        tags: that a run must have, all of them.
+
     Raises:
-        UsageError: a directory does not exist, or there is no run in any, or there are too many.
+        UsageError: a directory does not exist, or there is no run in any, or none with these tags, or there are too many.
     """
     directories: dict[pathlib.Path, None] = {}
     for path in map(pathlib.Path, paths):
@@ -127,18 +154,41 @@ def collect(paths: Iterable[str | os.PathLike[str]]) -> Collection:
             collection.runs.append(RecordedRun.read(directory))
         except UnreadableError as error:
             collection.problems[directory] = str(error)
-    return collection
+    return _tagged(collection, set(tags))
+
+
+def _tagged(collection: Collection, tags: set[str]) -> Collection:
+    if not tags or not collection.runs:
+        return collection
+    runs = [run for run in collection.runs if tags <= set(run.provenance.tags)]
+    if not runs:
+        known = sorted({tag for run in collection.runs for tag in run.provenance.tags})
+        raise errors.UsageError(
+            f"No run has the tags {', '.join(sorted(map(repr, tags)))}. Tags of the runs: {', '.join(known) or 'none'}."
+        )
+    return attrs.evolve(collection, runs=runs)
 
 
 def _runs_below(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Returns the directories with a config, at most `DEEPEST` folders down; links are not followed there."""
+    """Returns the directories with a config, at most `DEEPEST` folders down; links are not followed there.
+
+    The runs of a search are left out: the best of them is best by luck too. It was run again with fresh seeds.
+    """
     depth = len(path.parts)
     for folder, names, contents in os.walk(path):
         here = pathlib.Path(folder)
         if CONFIG in contents:
             yield here
+        if TRIALS in contents and SEARCH in names:
+            names.remove(SEARCH)
         if CONFIG in contents or len(here.parts) - depth >= DEEPEST:
             names.clear()
+
+
+def _lines_of(directory: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """Returns the lines of a run's metrics.jsonl; none if there is no such file."""
+    path = directory / METRICS
+    return _lines(files.read_text(path, METRICS_LIMIT) if os.path.lexists(path) else "")
 
 
 def _lines(text: str) -> Iterator[dict[str, Any]]:
@@ -150,18 +200,6 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(data, dict):
             yield data
-
-
-def _leaves(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Setting]]:
-    """Returns settings by their full names; a part is its name, beside its settings."""
-    for name, entry in value.items():
-        path = f"{prefix}{name}"
-        if isinstance(entry, dict) and entry:
-            yield from _leaves(entry, f"{path}.")
-        elif isinstance(entry, (bool, int, float, str)):
-            yield path, entry
-        else:
-            yield path, UNSET if entry is None else json.dumps(entry)
 
 
 def _is_number(value: object) -> bool:

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from agentlab import errors
-from agentlab.reports.comparison import Comparison, Row
+from agentlab.reports.comparison import Comparison, Row, setting_text
 from agentlab.reports.recorded_runs import RecordedRun, collect
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ def _padded(cells: list[str], widths: list[int], num_texts: int) -> list[str]:
 
 def left_out_lines(comparison: Comparison) -> list[str]:
     """Returns a line for each run that is in no group."""
-    return [f"Left out: {directory}: {reason}." for directory, reason in comparison.left_out.items()]
+    lists = {"Not finished": comparison.unfinished, "Left out": comparison.left_out}
+    return [f"{title}: {directory}: {reason}." for title, runs in lists.items() for directory, reason in runs.items()]
 
 
 def cells(row: Row, names: list[str]) -> list[str]:
     """Returns the texts of a group's line: task, settings, number of runs, then its figures."""
-    settings = [str(row.settings.get(name, "")) for name in names]
+    settings = [setting_text(row.settings.get(name, "")) for name in names]
     interval = f"[{number(row.low)}, {number(row.high)}]"
     figures = [number(row.mean), number(row.median), number(row.best), "" if row.seconds is None else f"{row.seconds:.1f}"]
     return [row.task, *settings, str(len(row.runs)), number(row.interquartile_mean), interval, *figures]
@@ -76,17 +77,18 @@ def json_text(comparison: Comparison) -> str:
             "n": len(row.runs),
             **{name: getattr(row, name) for name in FIGURES},
             "runs": [
-                {"directory": str(run.directory), "seed": run.seed, "score": score}
+                {"directory": str(run.directory), "seed": run.seed, "tags": run.provenance.tags, "score": score}
                 for run, score in zip(row.runs, row.scores, strict=True)
             ],
         }
         for row in comparison.rows
     ]
-    return json.dumps({"score": comparison.score, "groups": groups, "left_out": comparison.left_out}, indent=1)
+    apart = {"unfinished": comparison.unfinished, "left_out": comparison.left_out}
+    return json.dumps({"score": comparison.score, "groups": groups, **apart}, indent=1)
 
 
 def results(*paths: str | os.PathLike[str]) -> pandas.DataFrame:
-    """Returns a data frame with one row for each run: directory, task, seed, settings, and the numbers of its result.
+    """Returns a data frame with one row for each run: directory, task, seed, status, tags, settings, and result.
 
     Args:
         paths: directories of runs, or folders of them.
@@ -106,4 +108,5 @@ def results(*paths: str | os.PathLike[str]) -> pandas.DataFrame:
 
 def _record(run: RecordedRun) -> dict[str, Any]:
     figures = {name: run.figure(name) for name in run.figures()}
-    return {"directory": str(run.directory), "task": run.task, "seed": run.seed, **run.settings, **figures}
+    own = {"directory": str(run.directory), "task": run.task, "seed": run.seed}
+    return {**own, "status": run.provenance.status, "tags": " ".join(run.provenance.tags), **run.settings, **figures}

@@ -8,13 +8,16 @@ from typing import Any
 
 import attrs
 import keras
+import tensorflow as tf
 
 from agentlab import configuration, errors, settings
 from agentlab.checks import scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import MODEL, Agent, model_variables
 from agentlab.model import ModelBuilder
+from agentlab.registry import task_changes
 from agentlab.runs import commands
+from agentlab.runs.agent_files import AgentFiles
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints, snapshot
 from agentlab.runs.checkpoints.choice import check_agent, chosen, newest
 from agentlab.runs.composition import build_agent
@@ -34,22 +37,24 @@ def load(
     *,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    memory: bool = False,
     trust: bool = False,
 ) -> Agent:
-    """Returns the trained agent of a run, from config.json and a checkpoint; nothing of the run's files is executed.
+    """Returns the agent of a run, or one that `Agent.save` saved, from its files; nothing of them is executed.
 
     Args:
-        run_dir: of the run.
+        run_dir: directory of the run or the agent.
         step: of the checkpoint; by default the newest that is whole.
         model: the Keras model of your own that the run was begun with.
         objects: other objects that the run was begun with, as of `resume`; without an optimizer the agent only acts.
+        memory: whether its memory is to hold again what it held, if that was saved; a run's checkpoint always has it.
         trust: as of `resume`.
 
     Raises:
         UsageError: the directory holds no run, or no checkpoint that fits its config.
         CheckpointFault: there are checkpoints, but all of them are damaged.
     """
-    return load_run(run_dir, step, model=model, objects=objects, trust=trust)[2]
+    return load_run(run_dir, step, model=model, objects=objects, memory=memory, trust=trust)[2]
 
 
 @parts_guarded()
@@ -59,14 +64,19 @@ def load_run(
     *,
     model: keras.Model | ModelBuilder | None = None,
     objects: dict[str, Any] | None = None,
+    memory: bool = False,
     trust: bool = False,
+    changes: dict[str, Any] | None = None,
 ) -> tuple[Task, int, Agent]:
-    """Returns a run's task, seed and trained agent; arguments and errors as of `load`."""
+    """Returns a run's task, seed and trained agent; arguments and errors as of `load`.
+
+    `changes` to the task, as nested tables, take effect where it acts, such as another `evaluation` or a setting of its model.
+    """
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     folder = open_run(path)
     config = read_config(folder, path, trust)
-    task = configuration.with_objects(config.task, objects or {})
+    task = task_changes.changed(configuration.with_objects(config.task, objects or {}), changes or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)
     while True:
         checkpoint = newest(checkpoints, check_agent) if step is None else chosen(checkpoints, step)
@@ -76,6 +86,8 @@ def load_run(
             )
         try:
             agent = agent_of(task, config, checkpoint, model)
+            if memory:
+                _restore_memory(agent, checkpoint)
         except UnreadableError as error:
             raise unfit(checkpoint, error) from error
         finally:
@@ -91,6 +103,7 @@ def agent_of(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras
     file = checkpoint.file("agent")
     with weights_within(file.num_weights(), lambda model: file.check(model_variables(model), prefix=MODEL)):
         agent = build_agent(_without_optimizer(task) if acting else task, config.seed, config.spec, model)
+        agent.files = AgentFiles(task, config.seed)  # not of the one without
     snapshot.restore_live(agent, checkpoint, is_whole=False)
 
     # Without its optimizer an agent only acts, and needs no optimizer's variables.
@@ -104,6 +117,17 @@ def agent_of(task: Task, config: RunConfig, checkpoint: Checkpoint, model: keras
     for name, variable in needed.items():
         variable.assign(checked.read(name, variable))
     return agent
+
+
+def _restore_memory(agent: Agent, checkpoint: Checkpoint) -> None:
+    """Has an agent's memory hold what it held when a checkpoint was taken; raises UnreadableError if it doesn't fit."""
+    if not checkpoint.has("memory"):
+        raise errors.UsageError(f"{str(checkpoint.path)!r} holds no memory: it was saved without. Leave memory=True out.")
+    # All is checked before anything is assigned.
+    remembered, file = agent.memory_variables(), checkpoint.file("memory")
+    file.check(remembered, short=True)
+    variables.assign_by_rows(file, remembered, agent.learner.memory_ranges())
+    agent.learner.memory.cut(tf.range(agent.num_environments, dtype=tf.int64))  # the next step begins an episode in every row
 
 
 def _without_optimizer(task: Task) -> Task:

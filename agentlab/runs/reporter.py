@@ -7,6 +7,7 @@ from typing import Any
 from agentlab.runs.assembly import Assembly
 from agentlab.runs.run_directory import Result
 from agentlab.runs.saving import Saving
+from agentlab.schedules import current_values
 from agentlab.system.processes.clock import Clock
 from agentlab.task import Task
 from agentlab.tracker import Metrics
@@ -42,9 +43,18 @@ class Reporter:
 
         # Means of episodes and updates, then what the evaluation measured, then times.
         line: Metrics = {"step": step, "update": int(learner.updates.numpy())}
-        line |= {**self._assembly.gear.report(), **learner.means.collect()}
+        line |= {**self._rates(), **self._assembly.gear.report(), **learner.means.collect()}
         line |= {f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))}
         return {**line, "steps_per_second": rate, "seconds": self._clock.total()}
+
+    def _rates(self) -> dict[str, float]:
+        """Returns the learning rate of the network that acts, and the sampler's schedules, such as epsilon, as they are now.
+
+        A trainer's metric of such a name takes its place.
+        """
+        agent = self._assembly.agent
+        rate = agent.trainer.acting.updater.optimizer.learning_rate
+        return {"learning_rate": float(rate), **current_values(agent.learner.policy.sampler, int(agent.learner.steps.numpy()))}
 
     def result(self, task: Task, seed: int, saving: Saving, evaluation: dict[str, Any]) -> Result:
         """Returns the content of result.json; `saving` knows the best evaluation and whether the run is exact."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import attrs
@@ -12,9 +13,9 @@ from agentlab.runs.run_directory import Result
 from agentlab.task import Task
 
 
-@attrs.frozen
-class Run:
-    """A finished run.
+@attrs.frozen(repr=False)
+class Run(os.PathLike[str]):
+    """A finished run. It stands for its directory where a path is asked for: `agentlab.play(run)`.
 
     Attributes:
         task: as it was run, changes included.
@@ -31,6 +32,14 @@ class Run:
     agent: Agent
     result: Result
     finished_before: bool = False
+
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
+    def __repr__(self) -> str:
+        score = self.result["evaluation"].get("return_mean")
+        judged = "" if score is None else f", return {score:.2f}"
+        return f"<Run of {self.task.name}, seed {self.seed}, {self.result['steps']:,} steps{judged}, in {self.directory}>"
 
     @property
     def model(self) -> keras.Model:

@@ -1,4 +1,4 @@
-"""A run's directory: config.json, metrics.jsonl, result.json, TensorBoard's events and checkpoints."""
+"""A run's directory: config.json, metrics.jsonl, result.json, provenance.json, TensorBoard's events and checkpoints."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from agentlab.system.lock import DirectoryLock
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
+PROVENANCE = "provenance.json"
 EVENTS = "events"
 CHECKPOINTS = "checkpoints"
 BEGINNINGS = (f".{CONFIG}", METRICS, LOCK)  # what a process may leave that is killed before it has written config.json

@@ -17,6 +17,7 @@ from agentlab.runs import commands
 from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.checkpoints.initial_weights import InitialWeights
 from agentlab.runs.composition import resolved
+from agentlab.runs.provenance import checked_tags
 from agentlab.runs.run import Run
 from agentlab.runs.run_config import config_bytes, version_1_of
 from agentlab.runs.run_directory import CONFIG, RunDirectory
@@ -41,27 +42,32 @@ def run(
     *,
     model: keras.Model | ModelBuilder | None = None,
     environment: Any = None,
+    steps: int | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     init_from: str | os.PathLike[str] | None = None,
     quiet: bool = True,
     stop: Callable[[], bool] = never,
     trackers: Iterable[Tracker] = (),
+    tags: Iterable[str] = (),
     on_report: Callable[[Metrics], object] | None = None,
 ) -> Run:
     """Runs a task to the end of its budget and evaluates it.
 
     Args:
-        task: its name, or a task of your own.
+        task: its name, a task of your own, or "auto" for the generic task that suits the spaces of `environment`.
         seed: determines all randomness.
         changes: to the task, as nested tables: `{"steps": 10_000, "trainer": {"discount": 0.98}}`.
         model: a Keras model of your own, or what builds one, instead of the task's.
-        environment: a Gymnasium environment of your own instead of the task's: a `gymnasium.Env`, which is copied and left as
-            it is, or a function without arguments that makes one.
+        environment: to learn in and to be judged in, instead of the task's: the name of an installed one, an id of Gymnasium's,
+            `"module:ID"`, a file, `"my_env.py:MyEnv"`; or an object of your own: a `gymnasium.Env`, which is copied and left as
+            it is, or a class or function that makes one without arguments.
+        steps: the budget in environment steps, instead of the task's.
         run_dir: for the run's files; by default the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
         init_from: directory of a run, of which the networks begin with the weights; they have to be of the same shapes.
         quiet: show no progress.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
         trackers: objects that follow the run, besides those that the task names; what one raises is a warning.
+        tags: of the run, by which `agentlab report --tag` chooses runs.
         on_report: called with the metrics of each report; what it raises ends the run, with a checkpoint, and is raised here.
 
     Raises:
@@ -74,8 +80,8 @@ def run(
     Whatever ends a run, `resume` continues it from the newest checkpoint.
     """
     training = train(
-        task, seed, changes, model=model, environment=environment, run_dir=run_dir, init_from=init_from, quiet=quiet,
-        stop=stop, trackers=trackers, on_report=on_report,
+        task, seed, changes, model=model, environment=environment, steps=steps, run_dir=run_dir, init_from=init_from,
+        quiet=quiet, stop=stop, trackers=trackers, tags=tags, on_report=on_report,
     )  # fmt: skip
     return training.run_to_end()
 
@@ -88,11 +94,13 @@ def train(
     *,
     model: keras.Model | ModelBuilder | None = None,
     environment: Any = None,
+    steps: int | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     init_from: str | os.PathLike[str] | None = None,
     quiet: bool = True,
     stop: Callable[[], bool] = never,
     trackers: Iterable[Tracker] = (),
+    tags: Iterable[str] = (),
     on_report: Callable[[Metrics], object] | None = None,
 ) -> Training:
     """Returns a run that trains while its lines of metrics are iterated: `for line in agentlab.train("dqn-cartpole"): ...`.
@@ -103,11 +111,11 @@ def train(
         limits.check_path(run_dir)
 
     # Everything that can be refused is refused before the directory is made.
-    resolved_task, seed = resolved(task, changes, environment), scalars.whole(seed, "The seed")
+    resolved_task, seed = resolved(task, changes, environment, steps), scalars.whole(seed, "The seed")
     resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
-    following = build_following(resolved_task, trackers, quiet, on_report)
-    session = Session(resolved_task, seed, model, stop, following.progress.evaluation, weights)
+    following, tags = build_following(resolved_task, trackers, quiet, on_report), checked_tags(tags)
+    session = Session(resolved_task, seed, model, stop, following.progress.evaluation, weights, tags)
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)

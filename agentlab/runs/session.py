@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from agentlab.runs.checkpoints.committer import Committer
 from agentlab.runs.checkpoints.initial_weights import InitialWeights
 from agentlab.runs.composition import with_packages
 from agentlab.runs.finite_checks import check_learning, check_unlimited_actions
+from agentlab.runs.provenance import SessionRecord
 from agentlab.runs.reporter import Reporter
 from agentlab.runs.run import Run
 from agentlab.runs.run_directory import Result, RunDirectory
@@ -46,6 +47,7 @@ class Session(RunControl):
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
         show: called after each step of an evaluation, see `Evaluator`.
         weights: that the run begins with; None for those that its models draw.
+        tags: of a new run.
 
     Attributes:
         agent: under training.
@@ -59,10 +61,11 @@ class Session(RunControl):
         stop: Callable[[], bool],
         show: Show = lambda *_: None,
         weights: InitialWeights | None = None,
+        tags: Iterable[str] = (),
     ) -> None:
         self._clock = Clock()
         self._task, self._seed, self._weights = task, seed, weights
-        self._stop = stop
+        self._stop, self._tags = stop, tags
         self._has_own_model = model is not None
         with self._clock.phase("build"):
             self._assembly = assemble(task, seed, model, weights, show)
@@ -102,11 +105,13 @@ class Session(RunControl):
         directory.advise(commands.command("resume", directory.path, self._task, self.agent.parts.models, self._has_own_model))
         with contextlib.ExitStack() as leaving:
             leaving.callback(directory.close)
+            record = leaving.enter_context(SessionRecord(directory, self._tags))
             leaving.callback(self._assembly.close)
             leaving.callback(lambda: self._files.close(self._result))
             try:
                 with parts_guarded():
                     start()
+                    record.begin(self._clock.total())
                     yield from self._train()
                     return self._evaluated()
             except GeneratorExit:  # the caller stops reading lines: what was learned is saved

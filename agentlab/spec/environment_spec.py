@@ -46,6 +46,10 @@ class EnvironmentSpec:
         group_size: G, how many rows side by side, from row 0 on, begin each episode in the same state, such as attempts at one
             problem; 1 where every row has its own. Where there are more, all rows begin together and every episode lasts
             `max_episode_steps`.
+        is_recorded: whether it shows what somebody else did, whatever the agent does. Then `target` is a mapping, whose entry
+            "action" is the action that was taken, and "return_to_go" the sum of its reward and all later ones of the episode.
+        reference_returns: the returns that stand for a score of 0 and of 1, such as those of a random and of a good agent;
+            None where nobody says.
     """
 
     name: str
@@ -56,6 +60,12 @@ class EnvironmentSpec:
     num_episodes: int | None = None
     vocabulary: Vocabulary | None = None
     group_size: int = 1
+    is_recorded: bool = False
+    reference_returns: tuple[float, float] | None = None
+
+    def taken(self, action: Nest, target: Nest) -> Nest:
+        """Returns the actions that were taken: the agent's `action`, or those of the `target` where somebody else acted."""
+        return target["action"] if self.is_recorded else action
 
     @property
     def has_mask(self) -> bool:
@@ -79,7 +89,8 @@ class EnvironmentSpec:
         spaces = {name: _as_data(getattr(self, name)) for name in ("observation", "action", "target")}
         words = self.vocabulary.as_data() if self.vocabulary is not None else None
         limits = {name: getattr(self, name) for name in ("max_episode_steps", "num_episodes", "group_size")}
-        return {"name": self.name, **spaces, **limits, "vocabulary": words}
+        recorded = {"is_recorded": self.is_recorded, "reference_returns": self.reference_returns}
+        return {"name": self.name, **spaces, **limits, "vocabulary": words, **recorded}
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> EnvironmentSpec:
@@ -91,7 +102,8 @@ class EnvironmentSpec:
         try:
             spaces = {name: _from_data(data[name]) for name in ("observation", "action", "target")}
             words = vocabulary.from_data(data["vocabulary"]) if data["vocabulary"] is not None else None
-            spec = cls(**{**data, **spaces, "vocabulary": words})
+            reference = _references(data.get("reference_returns"))
+            spec = cls(**{**data, **spaces, "vocabulary": words, "reference_returns": reference})
 
             # The data come from a file: everything is checked before it is used.
             limits = (spec.max_episode_steps, spec.num_episodes, spec.group_size)
@@ -99,11 +111,32 @@ class EnvironmentSpec:
                 raise TypeError("a name or a space is missing")
             if spec.group_size is None or not all(limit is None or (type(limit) is int and limit > 0) for limit in limits):
                 raise TypeError("a limit is no whole number of at least 1")
+            _check_recorded(spec)
             return spec
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise errors.UsageError(
                 f"The spec {str(data)[:60]!r} can't be read: {error}. Expected that of a run's config.json."
             ) from error
+
+
+def _references(returns: object) -> tuple[float, float] | None:
+    """Returns the reference returns from a file; raises TypeError if they are no two different numbers."""
+    if returns is None:
+        return None
+    if not isinstance(returns, (list, tuple)) or len(returns) != 2 or any(type(value) not in (int, float) for value in returns):
+        raise TypeError(f"reference_returns are {str(returns)[:40]!r}")
+    low, high = map(float, returns)
+    if not (math.isfinite(low) and math.isfinite(high)) or low == high:
+        raise TypeError(f"reference_returns are {low} and {high}")
+    return low, high
+
+
+def _check_recorded(spec: EnvironmentSpec) -> None:
+    """Raises TypeError unless a spec from a file says what was recorded, if it says that something was."""
+    if type(spec.is_recorded) is not bool:
+        raise TypeError(f"is_recorded is {str(spec.is_recorded)[:40]!r}")
+    if spec.is_recorded and not (isinstance(spec.target, dict) and {"action", "return_to_go"} == spec.target.keys()):
+        raise TypeError("it is recorded, but has no target with 'action' and 'return_to_go'")
 
 
 def _as_data(space: SpaceNest | None) -> dict[str, Any] | None:

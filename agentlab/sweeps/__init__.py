@@ -1,6 +1,22 @@
 """Many runs at once, each in a process of its own. Imports no TensorFlow."""
 
-from agentlab.sweeps.local_pool import Job, LocalPool, Outcome
+from agentlab.sweeps.begun import default_jobs, is_begun, wait_until_free
+from agentlab.sweeps.engine import Engine, Job, Outcome
+from agentlab.sweeps.engines import ENGINES, make_engine
+from agentlab.sweeps.local_pool import LocalPool
+from agentlab.sweeps.progress import Progress
 from agentlab.sweeps.seeds import parse_seeds
 
-__all__ = ["Job", "LocalPool", "Outcome", "parse_seeds"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "Job",
+    "LocalPool",
+    "Outcome",
+    "Progress",
+    "default_jobs",
+    "is_begun",
+    "make_engine",
+    "parse_seeds",
+    "wait_until_free",
+]

@@ -22,6 +22,8 @@ OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
+HOLDER = re.compile(r"(\d{1,10})(?: ([\w.-]{1,255}))?\s*", re.ASCII)  # process and host, as the lock's file says them
+
 _held: dict[tuple[int, int], tuple[int, ...]] = {}  # locked descriptors by the directory's identity, of this process
 _guard = threading.Lock()  # of that table
 
@@ -56,6 +58,28 @@ class DirectoryLock:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # of a process being forked just now, too
             os.close(descriptor)
+
+
+def is_held(folder: Folder) -> bool:
+    """Returns whether the process that last locked a directory may still hold it; of one on another host, nobody knows.
+
+    Looking takes no lock, which another process might be about to take.
+    """
+    match = HOLDER.fullmatch(_read_holder(folder))
+    if match is None:
+        return False
+    process, host = int(match[1]), match[2]
+    if host != platform.node():
+        return True
+    if process == os.getpid():
+        return folder.identity in _held
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user's
+        return True
+    return True
 
 
 def _locked(folder: Folder) -> tuple[int, ...]:
@@ -157,7 +181,7 @@ def _holder() -> str:
 
 def _in_use(folder: Folder, holder: str) -> errors.UsageError:
     """Returns the error that names the process; what the file says is believed if it looks like a process and a host."""
-    match = re.fullmatch(r"(\d{1,10})(?: ([\w.-]{1,255}))?\s*", holder, re.ASCII)
+    match = HOLDER.fullmatch(holder)
     process, host = match.groups() if match else ("unknown", None)
     return errors.UsageError(
         f"Run directory {str(folder.path)!r} is in use by process {process}{f' on {host}' if host else ''}. "

@@ -157,7 +157,7 @@ class ModelTests(Suite):
 
     def _asked(self) -> tuple[EnvironmentSpec, int]:
         """Returns the spec and the number of outputs that a model is asked for."""
-        spec = self._once("_spec", lambda: around.spec_of(self.among.environment))
+        spec = self._once("_spec", lambda: around.seen_in(self.among))
         if self.among is around.IDENTITY:
             return spec, around.usual_outputs(spec)
         acting = next(iter(build_part("trainer", self.among.trainer).networks(spec).values()))
@@ -173,7 +173,7 @@ class ModelTests(Suite):
     def _observations(self, rows: int) -> Nest:
         """Returns what the model sees of observations `[rows, *O]`, the same ones in all tests of the class."""
         spec = self._asked()[0]
-        return spec.see(self._once(f"_shown_{rows}", lambda: around.observations(self.among.environment, rows)))
+        return spec.see(self._once(f"_shown_{rows}", lambda: around.observations(self.among, rows)))
 
     def _call(self, model: keras.Model, observation: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         network = as_network(model)

@@ -213,7 +213,7 @@ class TrainerTests(Suite):
         expect(mean >= 15.0, f"a mean return of at least 15 of 16 after {task.steps:,} steps", f"{mean:.2f}")
 
     def _spec(self) -> EnvironmentSpec:
-        return around.spec_of(self.among.environment)
+        return around.seen_in(self.among)
 
     def _has_loss(self) -> bool:
         return getattr(self.part, "loss", None) is not Trainer.loss

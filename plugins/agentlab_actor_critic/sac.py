@@ -10,17 +10,17 @@ import keras
 import tensorflow as tf
 
 from agentlab import schedules, seeds
+from agentlab.algorithms.critic_settings import averaging_rate, check_not_negative, check_stateless, steps_of_return
+from agentlab.algorithms.critics import Critics
 from agentlab.algorithms.optimizers import make_optimizer
+from agentlab.algorithms.soft_values import soft_values_of
 from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors.parameters import Updater
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
-from agentlab_actor_critic.critics import Critics
 from agentlab_actor_critic.delayed import Delayed
-from agentlab_actor_critic.settings import averaging_rate, check_not_negative, check_stateless, steps_of_return
-from agentlab_actor_critic.soft_values import soft_values_of
 
 POLICY_METRICS = ("policy_loss", "policy_gradient_norm", "entropy", "temperature")
 
@@ -66,10 +66,10 @@ class SAC(Trainer):
     target_entropy: float | None = None
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
-        return soft_values_of(spec).distribution
+        return soft_values_of(spec, type(self).__name__).distribution
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
-        soft = soft_values_of(spec)
+        soft = soft_values_of(spec, type(self).__name__)
         policy = Network(soft.distribution.num_outputs, update_period=self.policy_period)
         return {"policy": policy, "critic": attrs.evolve(soft.critic, count=self.num_critics)}
 
@@ -77,9 +77,9 @@ class SAC(Trainer):
         return Request(self.num_steps, self.discount, priority=True)
 
     def build(self, setup: Setup) -> None:
-        check_stateless([model for models in setup.models.values() for model in models], "SAC")
+        check_stateless([model for models in setup.models.values() for model in models], type(self).__name__)
         super().build(setup)
-        self._soft = soft_values_of(setup.spec)
+        self._soft = soft_values_of(setup.spec, type(self).__name__)
         self._critics = Critics(self.trained["critic"], self._critic_inputs, self.target_update_rate)
         self._policy_updates = Delayed(self.policy_period, POLICY_METRICS)
 

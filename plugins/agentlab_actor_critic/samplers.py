@@ -6,12 +6,12 @@ import attrs
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.algorithms.critic_settings import check_not_negative
 from agentlab.distribution import Distribution
 from agentlab.sampler import Sampler, random_at_first
 from agentlab.schedules import Schedule, as_schedule
 from agentlab.settings import LIVE
 from agentlab.types import Nest, Seed, Tensor
-from agentlab_actor_critic.settings import check_not_negative
 
 
 @attrs.frozen

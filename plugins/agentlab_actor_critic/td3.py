@@ -9,16 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import schedules, seeds
+from agentlab.algorithms.bounds import bounds_of
+from agentlab.algorithms.critic_settings import averaging_rate, check_stateless, steps_of_return
+from agentlab.algorithms.critics import Critics, total
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
-from agentlab_actor_critic.bounds import bounds_of
-from agentlab_actor_critic.critics import Critics, total
 from agentlab_actor_critic.delayed import Delayed
-from agentlab_actor_critic.settings import averaging_rate, check_stateless, steps_of_return
 from agentlab_actor_critic.squashed import Squashed
 
 POLICY_METRICS = ("policy_loss", "policy_gradient_norm")
@@ -59,7 +59,7 @@ class TD3(Trainer):
     target_noise_limit: float = positive(0.5)
 
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
-        bounds = bounds_of(spec, "TD3")
+        bounds = bounds_of(spec, type(self).__name__)
         return Squashed(shape=bounds.low.shape, low=bounds.low, high=bounds.high)
 
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
@@ -70,9 +70,9 @@ class TD3(Trainer):
         return Request(self.num_steps, self.discount, priority=True)
 
     def build(self, setup: Setup) -> None:
-        check_stateless([model for models in setup.models.values() for model in models], "TD3")
+        check_stateless([model for models in setup.models.values() for model in models], type(self).__name__)
         super().build(setup)
-        self._bounds = bounds_of(setup.spec, "TD3")
+        self._bounds = bounds_of(setup.spec, type(self).__name__)
         ones = np.ones(self._bounds.low.shape, np.float32)
         self._unit = Squashed(shape=ones.shape, low=-ones, high=ones)
 

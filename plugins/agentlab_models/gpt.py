@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import keras
@@ -170,7 +170,12 @@ class Transformer(RecurrentModel):
         encoder: layers from windows of symbols to vectors `[B, T, units]`, or from other observations to `[B, units]`.
         num_outputs: K.
         every_position: whether it answers at every position, `[B, T, K]`, or after the last one, `[B, K]`.
+
+    Attributes:
+        positions: of a symbol, or of a step of an episode.
     """
+
+    positions: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -185,13 +190,14 @@ class Transformer(RecurrentModel):
         self._every_position = every_position
 
         # Keys and values of the last C positions, of each layer.
-        self._cache_shape = (2, builder.heads, builder.context, builder.units // builder.heads)
+        context = builder.context * self.positions
+        self._cache_shape = (2, builder.heads, context, builder.units // builder.heads)
         dtype = self.dtype_policy
 
         # What is observed becomes vectors, which pass all blocks and become outputs.
         self.encoder = list(encoder)
         self.dropout = keras.layers.Dropout(builder.dropout, dtype=dtype)
-        sizes = (builder.heads, builder.units, builder.context, builder.layers)
+        sizes = (builder.heads, builder.units, context, builder.layers)
         self.blocks = [Block(*sizes, builder.dropout, dtype=dtype) for _ in range(builder.layers)]
         self.normalization = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
         self.head = _dense(num_outputs, SPREAD, "head", dtype)

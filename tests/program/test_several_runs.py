@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import agentlab
-from agentlab import errors
+from agentlab import errors, sweeps
 from agentlab.program import cli, several_runs
 from agentlab.runs.composition import find_task
+from agentlab.sweeps import begun, progress
 
 SMALL = [
     "--steps", "8000", "--set", "report_period=2000", "--set", "evaluation.episodes=2", "--execution", "graph", "--set",
@@ -93,8 +94,8 @@ def recorded(tmp_path):
 
 def test_a_run_that_is_begun_is_recognised(recorded):
     directory, task = recorded
-    assert several_runs.is_begun(directory, task, 3)
-    assert not several_runs.is_begun(directory / "elsewhere", task, 3)
+    assert sweeps.is_begun(directory, task, 3)
+    assert not sweeps.is_begun(directory / "elsewhere", task, 3)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +105,13 @@ def test_a_run_that_is_begun_is_recognised(recorded):
 def test_another_run_in_its_place_is_refused(recorded, change, seed, name):
     directory, task = recorded
     with pytest.raises(errors.UsageError, match=f"holds another run, of which these differ: {name}"):
-        several_runs.is_begun(directory, attrs.evolve(task, **change), seed)
+        sweeps.is_begun(directory, attrs.evolve(task, **change), seed)
 
 
 @pytest.mark.parametrize(("threads", "cores", "jobs"), [(1, 4, 4), (2, 5, 2), (0, 4, 1), (8, 4, 1)])
 def test_as_many_runs_as_there_are_cores_for(threads, cores, jobs, monkeypatch):
-    monkeypatch.setattr(several_runs.os, "sched_getaffinity", lambda _: range(cores), raising=False)
-    assert several_runs.default_jobs(attrs.evolve(find_task("dqn-cartpole"), threads=threads)) == jobs
+    monkeypatch.setattr(begun.os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    assert sweeps.default_jobs(attrs.evolve(find_task("dqn-cartpole"), threads=threads)) == jobs
 
 
 def test_every_run_gets_the_same_words():
@@ -155,7 +156,7 @@ def test_what_is_wrong_is_one_sentence(recorded, words, sentence, capsys, monkey
 
 
 def test_the_last_whole_line_tells_how_far_a_run_is(tmp_path):
-    assert several_runs._last_step(tmp_path) == 0
+    assert progress.last_step(tmp_path) == 0
     (tmp_path / "metrics.jsonl").write_text('{"step": 10}\n{"step": 20}\n{"step": 3')
-    assert several_runs._last_step(tmp_path) == 20
+    assert progress.last_step(tmp_path) == 20
     assert isinstance(several_runs._next_free("dqn"), pathlib.Path)

@@ -362,6 +362,7 @@ def test_a_config_that_names_no_packages_takes_what_is_installed_unless_several_
         "config.json",
         "events",
         "metrics.jsonl",
+        "provenance.json",
         "result.json",
     ]
 

@@ -97,7 +97,41 @@ def test_files_that_are_links_or_pipes_are_not_read(folder, tmp_path):
 
 def test_what_has_not_finished_is_left_out(folder, write_run):
     write_run("running", 9, None)
-    assert compare(collect([folder])).left_out == {str(folder / "running"): "it has not finished"}
+    assert compare(collect([folder])).unfinished == {str(folder / "running"): "its process was killed, and it can be resumed"}
+
+
+UNFINISHED = {
+    "interrupted": ("", "it was interrupted, and can be resumed"),
+    "failed": ("The disk is full.", "it failed: The disk is full"),
+    "running": ("", "its process was killed, and it can be resumed"),  # of which nobody holds the lock
+    "finished": ("", "its result.json is gone"),
+}
+
+
+@pytest.mark.parametrize(("status", "reason"), UNFINISHED.items(), ids=UNFINISHED)
+def test_runs_that_have_not_finished_are_listed_apart_with_the_reason(folder, write_run, status, reason):
+    directory = write_run("apart", 9, None)
+    session = {"status": status, "error": reason[0]}
+    (directory / "provenance.json").write_text(json.dumps({"tags": [], "sessions": [session]}))
+    comparison = compare(collect([folder]))
+    assert comparison.unfinished == {str(directory): reason[1]}
+    assert comparison.left_out == {}
+    assert f"Not finished: {directory}: {reason[1]}." in tables.text(comparison)
+    text = page.page(comparison, [], "report")
+    assert f"<h2>Not finished</h2><ul><li><code>{directory}</code>: {reason[1]}</li></ul>" in text
+    assert "Left out" not in text
+
+
+def test_runs_are_chosen_by_their_tags(folder):
+    for name, tags in {"fast/0": ["new"], "fast/1": ["new", "long"], "slow-0": ["long"]}.items():
+        (folder / name / "provenance.json").write_text(json.dumps({"tags": tags, "sessions": [{"status": "finished"}]}))
+    assert [run.directory.relative_to(folder).as_posix() for run in collect([folder], ["new"]).runs] == ["fast/0", "fast/1"]
+    assert len(collect([folder], ["new", "long"]).runs) == 1
+    table = agentlab.results(folder)
+    assert set(table["tags"]) == {"", "new", "new long", "long"}
+    assert set(table["status"]) == {"finished"}
+    with pytest.raises(errors.UsageError, match=r"No run has the tags 'old'. Tags of the runs: long, new\."):
+        collect([folder], ["old"])
 
 
 # ---- groups --------------------------------------------------------------------------------------------------------------
@@ -161,6 +195,15 @@ def test_the_table(folder):
         "dqn   0.003                  3                             20       [10, 30]     20      20    30      2.0",
         "dqn   0.001                  4                              3       [1, 100]  26.75       3   100      2.0",
     ]
+
+
+def test_settings_of_a_search_are_shown_with_few_digits(write_run, tmp_path):
+    for seed, rate in enumerate([0.0009657035305574302, 3e-3]):
+        write_run(f"r{seed}", seed, 1.0, rate=rate)
+    comparison = compare(collect([tmp_path / "runs"]))
+    assert "0.000965704 " in tables.text(comparison)
+    assert "dqn, trainer.learning_rate=0.000965704" in [row.label for row in comparison.rows]
+    assert "0.0009657035305574302" in tables.csv_text(comparison)
 
 
 def test_csv_and_json_have_all_digits(folder):

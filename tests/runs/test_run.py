@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 import agentlab
 from agentlab import errors, seeds
@@ -85,9 +86,29 @@ def test_tensorboard_reads_the_events(finished):
     file = next((run.directory / "events").iterdir())
     events = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
     assert events[0].file_version == "brain.Event:2"
-    assert [event.step for event in events[1:]] == [100, 200, 300, 400]
-    losses = [value.simple_value for event in events[1:] for value in event.summary.value if value.tag == "loss"]
-    assert losses == pytest.approx([line["loss"] for line in lines(run.directory)])
+    assert [event.step for event in events[2:]] == [100, 200, 300, 400]
+    for tag, name in {"train/loss": "loss", "time/seconds": "seconds", "train/epsilon": "epsilon"}.items():
+        numbers = [value.simple_value for event in events[2:] for value in event.summary.value if value.tag == tag]
+        assert numbers == pytest.approx([line[name] for line in lines(run.directory)])
+
+    # TensorBoard's own definition reads the settings.
+    (value,) = events[1].summary.value
+    assert value.metadata.plugin_data.plugin_name == "hparams"
+    settings = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info.hparams
+    task = run.task.as_data()
+    assert settings["trainer.learning_starts"].number_value == task["trainer"]["learning_starts"]
+    assert settings["trainer.name"].string_value == "dqn"
+    assert settings["onednn"].bool_value is False
+    assert len(settings) > 20
+
+
+def test_reports_have_the_learning_rate_and_the_samplers_schedules(finished):
+    epsilons = [line["epsilon"] for line in lines(finished.directory)]
+    rates = [line["learning_rate"] for line in lines(finished.directory)]
+    table = finished.task.sampler.settings["epsilon"]
+    slope = (table["final"] - table["initial"]) / table["steps"]
+    assert epsilons == pytest.approx([table["initial"] + slope * step for step in (100, 200, 300, 400)])
+    assert rates == pytest.approx([finished.task.trainer.settings["learning_rate"]] * 4)
 
 
 @pytest.mark.slow

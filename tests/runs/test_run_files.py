@@ -16,6 +16,7 @@ from agentlab import configuration, errors
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.runs import run_config
 from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.provenance import SessionRecord
 from agentlab.runs.run_directory import RunDirectory
 from agentlab.runs.trackers.event_file import TensorBoard
 from agentlab.runs.trackers.metrics_file import MetricsFile
@@ -66,6 +67,7 @@ def contents(directory):
 
 PLACES = (
     ".config.json", "config.json", ".result.json", "result.json", ".metrics.jsonl", "metrics.jsonl", ".lock", "events",
+    ".provenance.json", "provenance.json",
     "checkpoints", "checkpoints/step-40", "checkpoints/step-40/manifest.json", "checkpoints/step-40/agent.safetensors",
     "checkpoints/step-30", "checkpoints/.saving-0", "checkpoints/.removing-0", "checkpoints/step-50", "checkpoints/step-60",
 )  # fmt: skip
@@ -93,6 +95,8 @@ def write_everything(run):
             directory.checkpoints.save(step, {"agent": {"x": np.ones(3)}}, facts)
         directory.checkpoints.prune([50])
         directory.write_result({"steps": 50})
+        with SessionRecord(directory) as record:
+            record.begin(0.0)
     finally:
         directory.close()
 
@@ -185,7 +189,7 @@ def test_a_directory_whose_process_was_killed_before_its_config_is_taken(tmp_pat
     run = agentlab.run("linear-regression", 0, REGRESSION, run_dir=directory if named else None)
     assert run.directory == directory
     assert {path.name for path in directory.iterdir()} <= {
-        ".lock", "config.json", "metrics.jsonl", "result.json", "events", "checkpoints"
+        ".lock", "config.json", "metrics.jsonl", "result.json", "events", "checkpoints", "provenance.json"
     }  # fmt: skip
 
 

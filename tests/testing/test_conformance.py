@@ -2,6 +2,8 @@
 
 import functools
 import importlib
+import pathlib
+import tempfile
 import warnings
 
 import attrs
@@ -9,15 +11,25 @@ import gymnasium
 import numpy as np
 import pytest
 
+import recorded_sets
 from agentlab import task as tasks
 from agentlab.registry import plugins
 from agentlab.testing.checks import suite, suites
 from agentlab.testing.probes import probe
 
+SETS = pathlib.Path(tempfile.mkdtemp(prefix="agentlab-sets-"))
+CARTPOLE_SET = recorded_sets.write_random(SETS / "cartpole")[0]
+RECORDED = {  # by the environment of the evaluation
+    "cartpole": CARTPOLE_SET,
+    "pendulum": recorded_sets.write_random(SETS / "pendulum", recorded_sets.PENDULUM)[0],
+}
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default, or another one
     "recall": {"delay": 1},  # episodes short enough that rows differ, and actions matter, within the steps of a test
+    "recorded": {"data": CARTPOLE_SET},
     "writing-judged": {"reward": "judging:length"},
+    "wandb": {"mode": "disabled"},  # nothing is sent; tests/runs/test_services.py looks at what is written
+    "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "artifacts": "artifacts"},
     "regression": {"inputs": np.arange(24.0).reshape(8, 3).tolist(), "targets": np.arange(8.0).reshape(8, 1).tolist()},
 }
 SAYING = "the quick brown fox jumps over the lazy dog, and the dog looks up.\n"
@@ -38,6 +50,7 @@ ONE_LIFE = {"name": "atari", "arguments": {"max_num_frames_per_episode": 200}}
 SMALL = {  # models and memories are spared their size where another part is looked at
     "lstm": {"units": 4, "layers": 1},
     "gru": {"units": 4, "layers": 1},
+    "decision-transformer": {"units": 8, "layers": 1, "heads": 1, "context": 4},
     "gpt": {"units": 8, "layers": 1, "heads": 1, "context": 8},
     "cnn": {"filters": (2, 2), "hidden_units": 4},
     "cnn-normalized": {"stem": 2, "stages": ((2,),)},
@@ -72,6 +85,8 @@ COMPILING = {  # lines that it leaves out for all other parts, since they compil
 SLOW = (
     "atari",
     *(f"minatar-{game}" for game in ("asterix", "breakout", "seaquest", "space-invaders")),
+    "mlflow",
+    "wandb",
 )  # left out whole: large
 STYLES = set()  # trainer, model, memory and sampler of tasks: one of each is resumed, and all are run
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
@@ -93,9 +108,29 @@ def physics(request, tmp_path, monkeypatch):
             gymnasium.make("HalfCheetah-v5" if engine == "mujoco" else "LunarLander-v3").close()
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """A directory with MLflow's database, which takes it seconds to make."""
+    return tmp_path_factory.mktemp("services")
+
+
+@pytest.fixture(autouse=True)
+def service(request, monkeypatch):
+    """Has trackers of services write into a directory of the session, and imports their packages beforehand."""
+    part = getattr(request.cls, "part", None)
+    if getattr(part, "__module__", "").startswith("agentlab.runs.trackers.") and part.__name__ in ("MLflow", "WandB"):
+        monkeypatch.chdir(request.getfixturevalue("database"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(part.__name__.lower())
+
+
 def small(task):
     """Returns the task with data that every machine has, a small model and a small memory."""
     sizes = {"environment": OFFLINE, "model": SMALL, "memory": SMALL}
+    if task.environment.name == "recorded":
+        data = {"data": RECORDED[task.evaluation.environment.name], "replacement": True}
+        sizes["environment"] = {"recorded": data}
     parts = {kind: getattr(task, kind) for kind in sizes}
     changed = {kind: tasks.Part(part.name, {**part.settings, **sizes[kind].get(part.name, {})}) for kind, part in parts.items()}
     return attrs.evolve(task, **changed)
@@ -124,9 +159,11 @@ def suite_of(offer):
         attributes["among"] = among(offer)
     if offer.kind == "trainer" and offer.name in TRAINERS:
         attributes["settings"] = TRAINERS[offer.name]
+    if offer.name in ("cql", "iql"):
+        attributes["learns"] = False  # they don't explore; tests/plugins/offline has what they learn
     if offer.name == "atari":
         attributes["turns"] = 60  # of four frames: some lives are lost by then
-    if offer.name in ("gpt", "nature-cnn", *NEEDED):
+    if offer.name in ("decision-transformer", "gpt", "nature-cnn", *NEEDED):
         attributes["settings"] = {**NEEDED, **SMALL}[offer.name] | ({"channels": "first"} if offer.name == "nature-cnn" else {})
     if offer.kind == "task":
         task = small(plugins.load("task", offer.name))
@@ -136,7 +173,8 @@ def suite_of(offer):
             attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
     lines = suites.suite_of(offer, **attributes)
     if offer.kind == "task":
-        style = (task.trainer.name, task.model.name, task.memory.name, task.sampler.name)
+        who = task.environment.name if task.environment.name == "recorded" else task.trainer.name
+        style = (who, task.model.name, task.memory.name, task.sampler.name)
         if style in STYLES:
             lines.test_resume = None
         STYLES.add(style)

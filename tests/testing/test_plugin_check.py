@@ -954,7 +954,7 @@ def test_a_sampler_of_numbers_alone_keeps_its_contract(imported):
 def test_a_line_that_does_not_apply_says_so_and_why():
     outcome = line(HostEnvironmentTests, Corridor, "restore")
     assert (outcome.state, outcome.problem) == ("not applicable", "its `inexact` says why not")
-    text = report._text(outcome)
+    text = report.text_of(outcome)
     assert text.startswith("  n/a     Unless `inexact` says why not,")
     assert text.endswith("\n          not applicable: its `inexact` says why not")
 

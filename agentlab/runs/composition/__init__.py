@@ -12,7 +12,7 @@ from agentlab.runs.composition.environments import (
 )
 from agentlab.runs.composition.evaluators import build_evaluator
 from agentlab.runs.composition.parts import build_part, part_class, with_packages
-from agentlab.runs.composition.tasks import find_task, resolved
+from agentlab.runs.composition.tasks import choose_task, find_task, resolved
 
 __all__ = [
     "build_agent",
@@ -25,6 +25,7 @@ __all__ = [
     "check_actions",
     "check_imports",
     "choose_gear",
+    "choose_task",
     "evaluation_environment",
     "find_task",
     "make_agent",

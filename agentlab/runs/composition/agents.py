@@ -18,6 +18,7 @@ from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.perception import Perception
 from agentlab.model import ModelBuilder
+from agentlab.runs.agent_files import AgentFiles
 from agentlab.runs.composition.environments import build_training_environment
 from agentlab.runs.composition.free_outputs import with_free_outputs
 from agentlab.runs.composition.parts import build_part
@@ -61,7 +62,9 @@ def build_agent(
     # The acting network decides whether XLA or a graph is faster.
     acting = next(iter(models.values()))[0]
     execution = executions.resolve(task.execution, acting, gear)
-    return Agent(spec, parts, task.num_environments, seed, execution, task.steps, task.normalization, task.inputs)
+    agent = Agent(spec, parts, task.num_environments, seed, execution, task.steps, task.normalization, task.inputs)
+    agent.files = AgentFiles(task, seed)
+    return agent
 
 
 def build_models(
@@ -148,7 +151,7 @@ def make_agent(
         seed: determines its weights and draws.
         changes: to the task, as nested tables: `{"num_environments": 8, "trainer": {"discount": 0.98}}`.
         model: a Keras model of your own, or what builds one, instead of the task's.
-        environment: the Gymnasium environment of your loop, if it isn't the task's: an object, or a function that makes one.
+        environment: that of your loop, if it isn't the task's: a name or an object, as of `agentlab.run`.
 
     Raises:
         UsageError: the task, a part or a setting is wrong.

@@ -59,8 +59,9 @@ def check_imports(cls: object, part: Part) -> None:
         return
     for module in cls.imported_modules({name: part.settings[name] for name in part.from_file}):
         if not plugins.registers_environments(module):
+            kind = "file" if module.endswith(".py") else "module"
             raise errors.UsageError(
-                f"The file that asks for environment {part.name!r} would have the module {module!r} imported, from which no "
+                f"The file that asks for environment {part.name!r} would have the {kind} {module!r} imported, from which no "
                 "installed package registers environments. If you know what it does, say so: --trust, or trust=True in Python."
             )
 

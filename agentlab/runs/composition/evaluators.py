@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentlab.checks import scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
-from agentlab.loop.evaluation import Evaluator, Show
+from agentlab.loop.evaluation import Evaluator, Record, Show
 from agentlab.runs.composition.environments import build_environment, evaluation_environment, on_host
 from agentlab.seeds import stream
 from agentlab.task import Task
@@ -17,7 +17,12 @@ EVALUATION_ROWS = 100
 
 @parts_guarded()
 def build_evaluator(
-    task: Task, seed: int, agent: Agent, episodes: int | None = None, show: Show = lambda *_: None
+    task: Task,
+    seed: int,
+    agent: Agent,
+    episodes: int | None = None,
+    show: Show = lambda *_: None,
+    record: Record = lambda *_: None,
 ) -> Evaluator:
     """Returns the evaluator of an agent as the task says, with another number of `episodes` if given.
 
@@ -37,7 +42,8 @@ def build_evaluator(
     # Draws come from a stream of their own, so that evaluating changes nothing in training.
     actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "evaluation"))
     try:
-        return Evaluator(environment, actor, count, seed, agent.trainer.score, task.evaluation.max_episode_steps, show)
+        limit = task.evaluation.max_episode_steps
+        return Evaluator(environment, actor, count, seed, agent.trainer.score, limit, show, record)
     except BaseException:
         environment.close()
         raise

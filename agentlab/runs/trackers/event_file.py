@@ -1,4 +1,4 @@
-"""TensorBoard's event file: one summary of scalars per report. Writing it doesn't need TensorBoard."""
+"""TensorBoard's event file: the settings, and one summary of scalars per report. Writing it doesn't need TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from agentlab.configuration import Setting, task_settings
 from agentlab.runs.run_directory import EVENTS, RunDirectory
 from agentlab.system.folder import Folder
-from agentlab.tracker import Media, Metrics, TrackedRun, Tracker
+from agentlab.tracker import Media, Metrics, TrackedRun, Tracker, grouped
 
 MASK = 0xA282EAD8  # what TensorFlow's record format adds to a checksum
 
 
 class TensorBoard(Tracker):
-    """Writes the numbers of every report, texts and frames into the run's `events`; a full disk ends the run.
+    """Writes settings, the numbers of every report, texts and frames into the run's `events`; a full disk ends the run.
 
     Args:
         directory: of the run.
@@ -28,13 +29,14 @@ class TensorBoard(Tracker):
         self._directory = directory
         self._file: EventFile | None = None
         self._first_step = 0
+        self._settings: dict[str, Setting] = {}
 
     def begin(self, run: TrackedRun) -> None:
-        self._first_step = run.step
+        self._first_step, self._settings = run.step, task_settings(run.config)
 
     def line(self, metrics: Metrics) -> None:
         with self._directory.writing(EVENTS):
-            self._opened().write(metrics["step"], metrics)
+            self._opened().write(metrics["step"], grouped(metrics))
 
     def media(self, name: str, content: Media, step: int) -> None:
         with self._directory.writing(EVENTS):
@@ -44,6 +46,7 @@ class TensorBoard(Tracker):
         """Returns the file, which is created when there is something to write."""
         if self._file is None:
             self._file = EventFile(self._directory.folder.make_folder(EVENTS), self._first_step)
+            self._file.write_settings(self._settings)
         return self._file
 
     def end(self, result: dict[str, Any] | None) -> None:
@@ -84,10 +87,18 @@ class EventFile:
             started = self._v1.SessionLog(status=self._v1.SessionLog.START)
             self._write(step=first_step, session_log=started)  # TensorBoard then forgets what came after
 
-    def write(self, step: int, line: dict[str, Any]) -> None:
-        """Writes the numbers of a line of metrics, and hands them to the system."""
+    def write_settings(self, settings: dict[str, Setting]) -> None:
+        """Writes the settings of the run, which TensorBoard shows as its hyperparameters."""
+        plugin = self._v1.SummaryMetadata.PluginData(plugin_name="hparams", content=_session_start(settings))
+        value = self._v1.Summary.Value(
+            tag="_hparams_/session_start_info", metadata=self._v1.SummaryMetadata(plugin_data=plugin)
+        )
+        self._write(summary=self._v1.Summary(value=[value]))
+
+    def write(self, step: int, line: dict[str, float]) -> None:
+        """Writes numbers by tag, and hands them to the system."""
         Value = self._v1.Summary.Value  # noqa: N806 - a class
-        values = [Value(tag=tag, simple_value=value) for tag, value in line.items() if isinstance(value, float)]
+        values = [Value(tag=tag, simple_value=value) for tag, value in line.items()]
         self._write(step=step, summary=self._v1.Summary(value=values))
 
     def write_media(self, step: int, name: str, content: Media) -> None:
@@ -115,6 +126,31 @@ class EventFile:
         length = len(data).to_bytes(8, "little")
         self._opened.write(length + _masked_checksum(length) + data + _masked_checksum(data))
         self._opened.flush()
+
+
+def _session_start(settings: dict[str, Setting]) -> bytes:
+    """Returns TensorBoard's message `HParamsPluginData` with a `SessionStartInfo`: a mapping of names to values.
+
+    Its definition is a part of TensorBoard, which isn't needed to write it.
+    """
+    from google.protobuf import struct_pb2
+
+    kinds: dict[type, str] = {bool: "bool_value", str: "string_value"}
+    entries = b""
+    for name, setting in settings.items():
+        value = struct_pb2.Value()
+        setattr(value, kinds.get(type(setting), "number_value"), setting)
+        entries += _field(1, _field(1, name.encode("utf-8")) + _field(2, value.SerializeToString()))
+    return _field(3, entries)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Returns a field of a protocol buffer that has a length."""
+    length, size = b"", len(content)
+    while size > 0x7F:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
 
 
 def _masked_checksum(data: bytes) -> bytes:

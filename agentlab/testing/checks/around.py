@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.distribution import distribution_of
 from agentlab.environment import Environment
+from agentlab.loop.perception import Perception
 from agentlab.loop.policy import Policy
 from agentlab.loop.turn import turn
 from agentlab.memory import Layout, Memory, Request
@@ -39,13 +41,19 @@ def spec_of(environment: Part) -> EnvironmentSpec:
     return spec
 
 
-def observations(environment: Part, rows: int) -> Nest:
-    """Returns an environment's observations `[rows, *O]` after a few random steps."""
-    hosted = on_host(build_environment(environment, rows), rows)
+def seen_in(task: Task) -> EnvironmentSpec:
+    """Returns the spec of what the agent of a task sees of its environment."""
+    return Perception(spec_of(task.environment), task.inputs).spec
+
+
+def observations(task: Task, rows: int) -> Nest:
+    """Returns what the agent of a task sees `[rows, *O]` after a few random steps."""
+    hosted = on_host(build_environment(task.environment, rows), rows)
     try:
         actions = random_actions(hosted.spec, 3, rows)
         timesteps = going_on(hosted, actions, hosted.reset(0).observation)
-        return tf.nest.map_structure(tf.constant, timesteps[-1].final_observation)
+        seen = Perception(hosted.spec, task.inputs).after(timesteps[-1], actions[-1])
+        return tf.nest.map_structure(tf.constant, seen.final_observation)
     finally:
         hosted.close()
 
@@ -105,12 +113,14 @@ class Collector:
         return decision
 
     def perceive(self, timestep: TimeStep, action: Nest) -> TimeStep:
-        """Returns the time step as it is."""
-        return timestep
+        """Returns what the network sees of the time step that actions led to."""
+        return self._policy.perception.after(timestep, tf.nest.map_structure(lambda leaf: leaf.numpy(), action))
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Stores where a decision led."""
-        step = Step.between(decision, tf.nest.map_structure(tf.constant, timestep), self._request.keep)
+        after = tf.nest.map_structure(tf.constant, timestep)
+        action = self._policy.spec.taken(decision.action, after.target)
+        step = Step.between(attrs.evolve(decision, action=action), after, self._request.keep)
         self._memory.add(step, tf.range(len(timestep.reward), dtype=tf.int64))
 
     def restart(self, state: Nest, begun: Tensor) -> Nest:
@@ -125,7 +135,7 @@ class Collector:
 
         # The loop of every gear, so that what is collected is what a run would store.
         try:
-            observation = environment.reset(first_seed).observation
+            observation = self._policy.perception.first(environment.reset(first_seed).observation)
             state = self._policy.initial_state(environment.num_environments)
             for _ in range(turns):
                 _, timestep, state = turn(self, step_environment, (), observation, state)

@@ -62,7 +62,7 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
         lines = []
         for line in lines_of(offer, settings):
             lines.append(line)
-            print(_text(line), flush=True)
+            print(text_of(line), flush=True)
             if debug and line.error is not None:
                 traceback.print_exception(line.error)
         count = sum(line.state == "broken" for line in lines)
@@ -138,7 +138,8 @@ def _listed(offers: list[plugins.Offer]) -> str:
     return " and ".join([*names, f"{len(offers) - 4} others"] if len(offers) > 4 else names)
 
 
-def _text(line: Line) -> str:
+def text_of(line: Line) -> str:
+    """Returns a line for people."""
     mark = {"kept": "kept  ", "broken": "BROKEN", "not applicable": "n/a   ", "open": "open  "}[line.state]
     problem = f"not applicable: {line.problem}" if line.state == "not applicable" else line.problem
     return f"  {mark}  {line.text}" + (f"\n          {problem}" if problem else "")

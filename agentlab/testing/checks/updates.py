@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from agentlab import schedules
 from agentlab.loop.learner import Learner
+from agentlab.loop.perception import Perception
 from agentlab.loop.policy import Policy
 from agentlab.memory import Layout, Memory, Request
 from agentlab.model import as_network
@@ -69,12 +70,13 @@ def collected(trainer: Trainer, among: Task) -> Collected:
         UsageError: no memory has what the trainer asks for.
     """
     environment = on_host(build_environment(among.environment, ROWS), ROWS)
-    spec = environment.spec
+    perception = Perception(environment.spec, among.inputs)
+    spec = perception.spec
 
     # Built as for a run, with an untrained network.
     build_trainer(trainer, _setup(among, spec, build_models(among, 0, spec, trainer)))
     sampler = schedules.spanning_settings(build_part("sampler", among.sampler), among.steps)
-    policy = Policy(as_network(trainer.model), trainer.distribution(spec), sampler, spec)
+    policy = Policy(as_network(trainer.model), trainer.distribution(spec), sampler, spec, perception=perception)
     memory = around.memory_for(Learner(policy, trainer, Holding(), ROWS, 0).layout(), among.memory)
 
     # As many turns as it takes until a batch is complete.

@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from agentlab import errors
 from agentlab.foreign import guard
+from agentlab.registry.environment_files import path_of, registered
 from agentlab.registry.environment_objects import display_name
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import tracebacks
@@ -39,7 +40,7 @@ def make_vector(
         UsageError: there is no such environment, a package is missing, the arguments are not what it takes, or it has no
             pictures.
     """
-    inner_id, inner_arguments = _old_gym(id, arguments) if id.startswith("GymV") else (id, arguments)
+    inner_id, inner_arguments = _old_gym(id, arguments) if id.startswith("GymV") else (registered(id), arguments)
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
         return vectorizer(inner_id, {**rendering, **inner_arguments})
@@ -73,7 +74,9 @@ def _is_of_pictures(error: BaseException) -> bool:
 
 def imported_modules(id: object, arguments: object) -> list[str]:
     """Returns the modules that are imported for an id such as "module:ID", and for the id of the old gym package in it or among
-    the arguments."""
+    the arguments; the file, for one such as "FILE.py:NAME"."""
+    if file := path_of(id):
+        return [file, *imported_modules(None, arguments)]
     texts = [id, *_texts(arguments)]
     return [text.partition(":")[0].rpartition("/")[2] for text in texts if isinstance(text, str) and ":" in text]
 

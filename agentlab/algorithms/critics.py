@@ -50,6 +50,11 @@ class Critics:
         seen = self._inputs(observation, action)
         return _stacked("critic", self._networks[:count], lambda network: network(seen, training=training)[0])
 
+    def target_values(self, observation: Nest, action: Nest) -> Tensor:
+        """Returns what the target networks answer, `[C, N, ..., K]`, from which nothing is learned."""
+        seen = self._inputs(observation, action)
+        return tf.stop_gradient(_stacked("target", self._targets, lambda target: target.output(seen)))
+
     def values_and_next(
         self, observation: Nest, action: Nest, next_observation: Nest, next_action: Nest
     ) -> tuple[Tensor, Tensor]:
@@ -59,9 +64,8 @@ class Critics:
         both; the critics don't learn from the second.
         """
         if self._targets:
-            seen = self._inputs(next_observation, next_action)
-            next_values = _stacked("target", self._targets, lambda target: target.output(seen))
-            return self.values(observation, action, training=True), tf.stop_gradient(next_values)
+            next_values = self.target_values(next_observation, next_action)
+            return self.values(observation, action, training=True), next_values
 
         # [C, 2 N, ..., K], first the rows of the batch, then what followed them.
         observations, actions = tf.nest.map_structure(
@@ -70,10 +74,27 @@ class Critics:
         values, next_values = tf.split(self.values(observations, actions, training=True), 2, axis=1)
         return values, tf.stop_gradient(next_values)
 
+    def values_of_many(self, observation: Nest, actions: Nest) -> Tensor:
+        """Returns what the critics answer in training, `[C, M, N, ..., K]`, for M actions `[M, N, *A]` of each observation.
+
+        Without actions, `()`, M is 1.
+        """
+        # [M * N, ...] observations and actions as rows, and what the critics answer as it was asked.
+        leaves = tf.nest.flatten(actions)
+        many = leaves[0].shape[0] if leaves else 1
+        seen = tf.nest.map_structure(lambda leaf: tf.tile(leaf, [many, *[1] * (leaf.shape.rank - 1)]), observation)
+        outputs = self.values(seen, tf.nest.map_structure(_merged, actions), training=True)
+        return tf.reshape(outputs, [outputs.shape[0], many, -1, *outputs.shape[2:]])
+
     def follow(self) -> None:
         """Moves the target networks, after an update of the critics; traceable."""
         for target in self._targets:
             target.follow()
+
+
+def _merged(leaf: Tensor) -> Tensor:
+    """Returns `[M, N, ...]` as `[M * N, ...]`."""
+    return tf.reshape(leaf, [-1, *leaf.shape[2:]])
 
 
 def total(outputs: Tensor) -> Tensor:

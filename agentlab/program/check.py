@@ -1,0 +1,72 @@
+"""The command `agentlab check`: tries out an environment before anything is trained in it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import textwrap
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agentlab import configuration
+from agentlab.program import process, tensorflow_setup
+
+if TYPE_CHECKING:
+    from agentlab.testing.environment_check import EnvironmentReport
+
+WIDTH = 120
+
+
+def add(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Adds the command by `command(name, function, text)`."""
+    added = command("check", check, "try out an environment of your own")
+    added.add_argument(
+        "environment",
+        metavar="ENVIRONMENT",
+        help="a file (my_env.py:MyEnv), module:ID, an id of Gymnasium's, or an installed one",
+    )
+    added.add_argument(
+        "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the environment; may be repeated"
+    )
+
+
+def check(options: argparse.Namespace) -> int:
+    """Tries out an environment with random actions, line by line, and says what an agent sees of it.
+
+    The exit code is 1 if a line is broken.
+    """
+    # Wrong settings are reported before TensorFlow is imported, which takes seconds.
+    settings = configuration.dotted(options.set)
+    from agentlab.testing.checks import waiting
+
+    with waiting.show_status("  importing TensorFlow"):
+        from agentlab.registry import generic_tasks
+
+        tensorflow_setup.import_runs(generic_tasks.any_task())
+        from agentlab.testing import environment_check
+        from agentlab.testing.checks.report import text_of
+
+    # Each line is printed as its check ends.
+    with process.plain_warnings():
+        checking = environment_check.EnvironmentCheck(options.environment, settings)
+        print(checking.name)
+        for line in checking.lines():
+            print(text_of(line), flush=True)
+            if options.debug and line.error is not None:
+                traceback.print_exception(line.error)
+        report = checking.report()
+    _print_facts(report)
+    if report.is_fine:
+        print(f"\nTrain an agent in it: agentlab run auto --environment {shlex.quote(options.environment)}")
+    return 0 if report.is_fine else 1
+
+
+def _print_facts(report: EnvironmentReport) -> None:
+    # Names in a column, texts beside them.
+    if not report.facts:
+        return
+    print("\nAn agent")
+    width = max(map(len, report.facts))
+    for name, text in report.facts.items():
+        print(textwrap.fill(text, WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=" " * (width + 4)))

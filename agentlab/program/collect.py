@@ -1,0 +1,62 @@
+"""The command `agentlab collect`: what agents do, written as a Minari data set."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from agentlab import configuration
+from agentlab.program import process, tensorflow_setup
+
+
+def add(command: Callable[..., argparse.ArgumentParser], add_trust: Callable[[argparse.ArgumentParser, str], None]) -> None:
+    """Adds the command by `command(name, function, text)`."""
+    added = command("collect", collect, "write what agents do as a Minari data set")
+    added.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory; several are collected one after the other")
+    added.add_argument(
+        "--output", required=True, metavar="NAME",
+        help="an id such as cartpole/expert-v0, for Minari's folder, or the path of a new directory",
+    )  # fmt: skip
+    added.add_argument("--episodes", type=int, help="number of episodes of each agent (default: as its task evaluates)")
+    added.add_argument(
+        "--step", type=int, nargs="+", metavar="N", help="checkpoints step-N, an agent each (default: the newest that is whole)"
+    )
+    added.add_argument("--sampler", metavar="NAME", help="chooses the actions (default: that of evaluations)")
+    added.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+    added.add_argument(
+        "--reference-returns", type=float, nargs=2, metavar=("RANDOM", "GOOD"), help="returns that make a score of 0 and of 1"
+    )
+    add_changes(added)
+    add_trust(added, "a run's config.json")
+
+
+def add_changes(command: argparse.ArgumentParser) -> None:
+    """Adds the option that changes settings of a run's task for one command."""
+    command.add_argument(
+        "--set", action="append", default=[], metavar="PART.SETTING=VALUE",
+        help="change a setting where the agent acts; may be repeated",
+    )  # fmt: skip
+
+
+def collect(options: argparse.Namespace) -> int:
+    """Writes whole episodes of a run's agent, acting as in its evaluations, as a data set that Minari reads.
+
+    With several runs or checkpoints, the data set is a mix of all of them.
+    """
+    tensorflow_setup.import_runs_for(options.runs[0])
+    from agentlab.runs import collecting
+    from agentlab.runs.trackers.progress import Progress
+
+    sampler = {"evaluation": {"sampler": {"name": options.sampler}}} if options.sampler else {}
+    with process.stop_on_signals() as stop, process.plain_warnings():
+        collection = collecting.collect(
+            options.runs, options.output, options.episodes, step=options.step, seed=options.seed,
+            changes=configuration.merged(sampler, configuration.dotted(options.set)),
+            reference_returns=options.reference_returns, trust=options.trust, show=Progress().evaluation,
+            stop=lambda: bool(stop),
+        )  # fmt: skip
+    print(
+        f"{collection.episodes:,} episodes of {collection.steps:,} steps in all, return {collection.return_mean:.2f} +- "
+        f"{collection.return_std:.2f}, in {collection.path}"
+    )
+    return 0

@@ -1,0 +1,53 @@
+"""The command `agentlab sweep`: the runs of a grid, or of a search, each with several seeds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from agentlab.program import process
+from agentlab.system import console
+
+
+def add(command: Callable[..., argparse.ArgumentParser], check_positive: Callable[[str, int | None], None]) -> None:
+    """Adds the command by `command(name, function, text)`."""
+    added = command("sweep", lambda options: sweep(options, check_positive), "make the runs of a grid or a search")
+    added.description = sweep.__doc__
+    added.add_argument("sweep", metavar="FILE.toml", help="what to run; or the directory of a sweep, which is resumed")
+    added.add_argument("--sweep-dir", metavar="DIR", help="for the sweep's files (default: sweeps/NAME)")
+    added.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as there are cores for)")
+    added.add_argument("--trials", type=int, metavar="N", help="of a search, instead of the file's")
+    added.add_argument("--timeout", type=float, metavar="SECONDS", help="after which a search begins no more trials")
+    added.add_argument("--quiet", action="store_true", help="show nothing but failures and the table")
+    added.add_argument(
+        "--trust", action="store_true", help="import any module that the file names, and build what only a user may ask for"
+    )
+    add_engine(added)
+
+
+def add_engine(command: argparse.ArgumentParser) -> None:
+    """Adds the options that say where runs are made."""
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where runs are made (default: local)")
+    command.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (default: RAY_ADDRESS, or this machine)")
+    command.add_argument("--cpus", type=int, metavar="N", help="that a run needs, with Ray (default: the task's threads)")
+    command.add_argument("--gpus", type=float, metavar="N", help="that a run needs, with Ray (default: 0)")
+
+
+def sweep(options: argparse.Namespace, check_positive: Callable[[str, int | None], None]) -> int:
+    """Makes the runs of a sweep, and prints the table of what they come to.
+
+    A sweep that was interrupted is resumed by the same command; what has finished is not run again.
+    """
+    for name in ("jobs", "trials", "cpus"):
+        check_positive(f"--{name}", getattr(options, name))
+    from agentlab.reports import tables
+    from agentlab.sweeps.sweeping import sweep as run_sweep
+
+    names = ("sweep_dir", "jobs", "engine", "address", "cpus", "gpus", "trials", "timeout", "trust", "quiet")
+    chosen = {name: getattr(options, name) for name in names}
+    with process.stop_on_signals() as stop, process.plain_warnings():
+        result = run_sweep(options.sweep, **chosen, stop=lambda: bool(stop), plugins=options.plugin)
+    if result.comparison is not None:
+        console.print_line(tables.text(result.comparison))
+    console.print_line(f"Files in {result.directory}")
+    return 1 if result.num_failed else 0

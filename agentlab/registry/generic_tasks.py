@@ -1,0 +1,67 @@
+"""Tasks for any environment of a kind, of which `agentlab run auto` chooses one by the environment's spaces.
+
+Packages offer them by entry points of the group `agentlab.generic_tasks`, such as `choice = agentlab_dqn.tasks:dqn`. Where
+several offer one for a kind, agentlab's own comes first.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from agentlab import errors
+from agentlab.spec import Discrete, EnvironmentSpec, describe, is_array
+from agentlab.task import Task
+
+AUTO = "auto"  # stands for the name of a task
+GROUP = "agentlab.generic_tasks"
+ANY = "any"
+
+
+def kinds_of(spec: EnvironmentSpec) -> dict[str, str]:
+    """Returns the kinds of generic tasks that suit an environment, the best first, each with the reason as a clause.
+
+    "choice" is for actions that are one choice, "bounded" for arrays of numbers within bounds, and "any" for all.
+
+    Raises:
+        UsageError: none does, as the environment shows text or a data set.
+    """
+    if spec.vocabulary is not None or spec.target is not None:
+        raise errors.UsageError(
+            f"Task {AUTO!r} is for environments that are acted in for a reward; {spec.name!r} has right answers. Name a task: "
+            "'agentlab list task' shows them."
+        )
+    # From the special to the general.
+    actions = f"its actions are a {describe(spec.action)}"
+    kinds = {}
+    if isinstance(spec.action, Discrete) and spec.action.shape == ():
+        kinds["choice"] = actions
+    if is_array(spec.action) and spec.action.is_bounded:
+        kinds["bounded"] = f"{actions} within bounds"
+    return {**kinds, ANY: actions}
+
+
+def load(kinds: dict[str, str]) -> tuple[Task, str]:
+    """Returns the generic task of the first of these kinds for which one is installed, and the kind.
+
+    Raises:
+        UsageError: none is.
+    """
+    offered = _entry_points()
+    for kind in kinds:
+        if kind in offered:
+            return offered[kind].load(), kind
+    raise errors.UsageError(f"No installed package offers a generic task for such an environment ({GROUP}). Name a task.")
+
+
+def any_task() -> Task | None:
+    """Returns the generic task for any environment, None if there is none."""
+    entry = _entry_points().get(ANY)
+    return None if entry is None else entry.load()
+
+
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    """Returns the entry points by kind."""
+    # Later entries win: agentlab's own come last.
+    points = importlib.metadata.entry_points(group=GROUP)
+    ranked = sorted(points, key=lambda point: (point.dist is not None and point.dist.name == "agentlab", point.value))
+    return {point.name: point for point in ranked}

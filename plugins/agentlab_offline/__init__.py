@@ -1,0 +1,1 @@
+"""Learning from what somebody else did: trainers and tasks."""
