@@ -88,8 +88,8 @@ def _read(file):
         return b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.quick("2-130")
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, monkeypatch, capsys, number, code):
     monkeypatch.chdir(tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"

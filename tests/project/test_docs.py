@@ -26,8 +26,8 @@ def blocks(text):
 def test_the_python_of_a_page_runs(tmp_path, page):
     script = tmp_path / page.replace(".md", ".py")
     script.write_text("\n\n".join(blocks(PAGES[page])), "utf-8")
-    code, _, said = preloaded.run(script, tmp_path)
-    assert code == 0, said
+    code, _, message = preloaded.run(script, tmp_path)
+    assert code == 0, message
 
 
 @pytest.mark.slow

@@ -65,8 +65,8 @@ def test_there_are_commands():
 def test_python_runs(tmp_path, code):
     script = tmp_path / "script.py"
     script.write_text(code, "utf-8")
-    ended, _, said = preloaded.run(script, tmp_path)
-    assert ended == 0, said
+    ended, _, message = preloaded.run(script, tmp_path)
+    assert ended == 0, message
 
 
 def test_links_lead_somewhere():

@@ -200,8 +200,8 @@ def test_a_run_stopped_again_and_again_comes_to_the_same_bits(tmp_path, wholes, 
     assert parts.result["exact"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["device", "host"])
-@pytest.mark.quick("host")
 def test_a_larger_budget_goes_on_from_where_the_run_ended(tmp_path, family):
     task, changes = FAMILIES[family]
     whole = agentlab.run(task, 1, changes, run_dir=tmp_path / "whole")
@@ -292,8 +292,8 @@ def test_a_run_that_ended_is_not_begun_anew_because_its_checkpoints_were_lost(tm
     assert {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file() and file.name in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["evaluation during training", "evaluation"])
-@pytest.mark.quick("evaluation during training")
 def test_an_evaluation_ends_when_asked_to_and_is_done_anew(tmp_path, monkeypatch, stream):
     task, changes = FAMILIES["device"]
     changes = {**changes, "evaluation": {"episodes": 4, "period": 300}}
