@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentlab.runs.collecting import collect
     from agentlab.runs.composition import make_agent
     from agentlab.runs.evaluating import evaluate
+    from agentlab.runs.exporting import export
     from agentlab.runs.loading import load
     from agentlab.runs.resuming import resume
     from agentlab.runs.run import Run
@@ -49,6 +50,7 @@ __all__ = [
     "check",
     "collect",
     "evaluate",
+    "export",
     "info",
     "load",
     "make_agent",
@@ -78,6 +80,7 @@ _HOMES = {
     "check": "testing.environment_check",
     "collect": "runs.collecting",
     "evaluate": "runs.evaluating",
+    "export": "runs.exporting",
     "info": "program.functions",
     "list": "program.functions",  # not in __all__, where it would hide Python's own
     "load": "runs.loading",

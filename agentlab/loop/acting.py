@@ -26,13 +26,14 @@ class PolicyActor:
 
     Attributes:
         policy: as given.
+        key: as given.
         steps: int64 variable, actions drawn so far.
     """
 
     def __init__(self, policy: Policy, key: int, execution: str = "graph") -> None:
         self.policy = policy
         self.steps = tf.Variable(0, dtype=tf.int64, name="acts")
-        self._key = key
+        self.key = key
         self._execution = execution
         self._check = Values(policy.perception.environment_spec.observation, "observation").check
         self._episodes = RunningEpisodes.of(policy)
@@ -41,7 +42,7 @@ class PolicyActor:
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Acts on observations `[B, *O]`; traceable."""
         step = self.steps.read_value()
-        decision = self.policy.decide(observation, state, step, seeds.at(self._key, step))
+        decision = self.policy.decide(observation, state, step, seeds.at(self.key, step))
         # Counted in rows, as training counts its steps, so that schedules mean the same.
         rows = tf.shape(tf.nest.flatten(observation)[0], out_type=tf.int64)[0]
         self.steps.assign_add(rows)

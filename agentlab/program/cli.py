@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlab
 from agentlab import configuration, errors
-from agentlab.program import check, collect, listing, plugin_commands, process, report, sweep, tensorflow_setup
+from agentlab.program import check, collect, export, listing, plugin_commands, process, report, sweep, tensorflow_setup
 from agentlab.program.argument_parser import Parser
 from agentlab.registry.kinds import KINDS
 from agentlab.system import console, machine
@@ -137,7 +137,8 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
     sample = command("sample", _sample, "write text with an agent trained on text")
     _add_sample(sample)
     collect.add(command, _add_trust)
-    for opening in (resume, evaluate, play, sample):
+    exported = export.add(command)
+    for opening in (resume, evaluate, play, sample, exported):
         _add_trust(opening, "the run's config.json")
 
 
@@ -239,6 +240,7 @@ def _run(options: argparse.Namespace) -> int:
 
         with process.stop_on_signals() as stop:
             return several_runs.run_seeds(options, chosen_task, lambda: bool(stop))
+    sweep.check_no_engine(options)
     if options.resume and isinstance(chosen_task, task.Task):
         from agentlab import sweeps
 

@@ -52,6 +52,7 @@ def report(
     *,
     score: str | None = None,
     group_by: Iterable[str] = (),
+    tags: Iterable[str] = (),
 ) -> Comparison:
     """Compares finished runs over their seeds; a group is one of its `rows`. Imports no TensorFlow.
 
@@ -60,6 +61,7 @@ def report(
         output: the file of a page with the table and its pictures; None writes none.
         score: the number of result.json to compare; by default bits per character, accuracy or mean return.
         group_by: settings to group runs by; by default all in which the runs of a task differ.
+        tags: that runs must have, all of them.
 
     Raises:
         UsageError: there are no runs, or the page can't be written.
@@ -69,7 +71,7 @@ def report(
 
     # One run, or several.
     names = [os.fspath(run) for run in ([runs] if isinstance(runs, (str, os.PathLike)) else runs)]
-    comparison = compare(collect(names), score, [*group_by])
+    comparison = compare(collect(names, tags), score, [*group_by])
     if output is not None:
         command.write_page(comparison, names, os.fspath(output))
     return comparison

@@ -16,7 +16,8 @@ from agentlab.runs.run_directory import RESULT
 from agentlab.sweeps import Job, Progress, is_begun, make_engine, parse_seeds
 from agentlab.task import Task
 
-OF_SEEDS = ("seed", "seeds", "jobs", "run_dir", "quiet", "resume", "engine", "address", "cpus", "gpus")  # not of every run
+OF_SEEDS = ("seed", "seeds", "jobs", "run_dir", "quiet", "resume")  # options that aren't the same for every run
+OF_ENGINE = ("engine", "address", "cpus", "gpus")  # options that no run gets
 
 
 def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool]) -> int:
@@ -41,8 +42,7 @@ def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool])
     finished = {seed for seed, path in begun.items() if os.path.lexists(path / RESULT)}
 
     # Each run as `agentlab run` makes it, which doesn't look for modules in the current directory (-P).
-    words = _common_words(options)
-    begin = [sys.executable, "-P", "-m", "agentlab", "run", *words, "--quiet"]
+    begin = [sys.executable, "-P", "-m", "agentlab", "run", *_words(options, (*OF_SEEDS, *OF_ENGINE)), "--quiet"]
     jobs = [
         Job(f"seed {seed}", (*begin, "--seed", str(seed), "--run-dir", str(path.absolute()), "--resume"))
         for seed, path in directories.items()
@@ -50,6 +50,19 @@ def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool])
     ]
     progress = Progress(task.steps, options.quiet)
     progress.add(directories.values(), len(finished))
+    _make(jobs, progress, options, task, stop)
+    if stop():
+        words = ["agentlab", "run", *_words(options, OF_SEEDS), "--seeds", options.seeds, "--run-dir", str(parent), "--resume"]
+        raise errors.Interrupted(f"The runs were interrupted, with checkpoints: '{shlex.join(words)}' resumes them.")
+
+    # The table of what has finished.
+    print(tables.text(compare(collect([parent]))))
+    print(f"Files in {parent}")
+    return 1 if progress.failed else 0
+
+
+def _make(jobs: list[Job], progress: Progress, options: argparse.Namespace, task: Task, stop: Callable[[], bool]) -> None:
+    """Makes the runs with the engine that was asked for."""
 
     def look() -> bool:
         progress.show()
@@ -61,22 +74,14 @@ def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool])
     finally:
         engine.close()
         progress.close()
-    if stop():
-        again = shlex.join(["agentlab", "run", *words, "--seeds", options.seeds, "--run-dir", str(parent), "--resume"])
-        raise errors.Interrupted(f"The runs were interrupted, with checkpoints: '{again}' resumes them.")
-
-    # The table of what has finished.
-    print(tables.text(compare(collect([parent]))))
-    print(f"Files in {parent}")
-    return 1 if progress.failed else 0
 
 
-def _common_words(options: argparse.Namespace) -> list[str]:
-    """Returns the arguments of `agentlab run` that are the same for every seed."""
+def _words(options: argparse.Namespace, left_out: tuple[str, ...]) -> list[str]:
+    """Returns the arguments of `agentlab run` without some options."""
     words = [] if options.task is None else [options.task]
     for action in options.parser._actions:
         value = getattr(options, action.dest, None)
-        if not action.option_strings or action.dest in OF_SEEDS or value == action.default or not value:
+        if not action.option_strings or action.dest in left_out or value == action.default or not value:
             continue
         flag, values = action.option_strings[-1], value if isinstance(value, list) else [value]
         words += [flag] if value is True else [word for one in values for word in (flag, str(one))]

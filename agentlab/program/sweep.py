@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from agentlab import errors
 from agentlab.program import process
 from agentlab.system import console
 
@@ -31,6 +32,12 @@ def add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (default: RAY_ADDRESS, or this machine)")
     command.add_argument("--cpus", type=int, metavar="N", help="that a run needs, with Ray (default: the task's threads)")
     command.add_argument("--gpus", type=float, metavar="N", help="that a run needs, with Ray (default: 0)")
+
+
+def check_no_engine(options: argparse.Namespace) -> None:
+    """Raises UsageError if options say where runs are made, but there is only one."""
+    if options.engine != "local" or any(getattr(options, name) is not None for name in ("address", "cpus", "gpus")):
+        raise errors.UsageError("--engine, --address, --cpus and --gpus are for several runs: add --seeds, or leave them out.")
 
 
 def sweep(options: argparse.Namespace, check_positive: Callable[[str, int | None], None]) -> int:

@@ -47,6 +47,8 @@ def _slice(sweep: SweepRecord, name: str) -> Picture:
     """Draws the value of each trial that has a setting over it."""
     trials = [trial for trial in sweep.trials if name in trial.settings]
     settings, values = [trial.settings[name] for trial in trials], np.array([trial.value for trial in trials])
+
+    # Numbers on an axis of numbers, anything else side by side.
     numbers = [setting for setting in settings if isinstance(setting, int | float) and not isinstance(setting, bool)]
     is_numeric = len(numbers) == len(settings)
     labels = sorted({str(setting) for setting in settings})

@@ -72,11 +72,14 @@ class SweepRecord:
 
 def explained(settings: list[Setting], values: np.ndarray) -> float:
     """Returns the part of the variance of values `[n]` that groups of equal, or neighbouring, settings `[n]` explain."""
+    # [n] numbers of groups, and how many values each has.
     groups = _groups(settings)
     total, counts = np.var(values), np.bincount(groups)
     num_groups, n = np.count_nonzero(counts), len(values)
     if total == 0 or n <= num_groups:
         return 0.0
+
+    # The variance within groups, of means [groups].
     means = np.bincount(groups, values) / np.maximum(counts, 1)
     within = np.mean((values - means[groups]) ** 2)
     return float(max(0.0, 1 - within / total * (n - 1) / (n - num_groups)))
@@ -107,6 +110,8 @@ def read_sweeps(paths: Iterable[str | os.PathLike[str]]) -> list[SweepRecord]:
                 directories[here] = None
             if TRIALS in contents or len(here.parts) - len(path.parts) >= DEEPEST:
                 names.clear()
+
+    # One trial is none to compare with.
     sweeps = [SweepRecord(directory, list(_trials(directory / TRIALS))) for directory in sorted(directories)]
     return [sweep for sweep in sweeps if len(sweep.trials) > 1]
 

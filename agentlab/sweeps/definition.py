@@ -22,7 +22,6 @@ SEARCH_KEYS = (
     "best_seeds",
 )  # fmt: skip
 MOST_TRIALS = 10_000
-NO_PART = {"name": ""}
 
 
 @attrs.frozen
@@ -92,6 +91,8 @@ class Definition:
         limits.check_values(data)
         table = Table(data, known=KEYS)
         name, task, seeds = table.entry("name", str, ""), table.entry("task", str), table.seeds("seeds", "0")
+
+        # A grid or a search, or neither: then the seeds alone.
         grid = table.entry("grid", dict, {})
         for setting, values in grid.items():
             if not isinstance(values, list) or not values:
@@ -132,6 +133,8 @@ def parse_search(data: dict[str, Any], seeds: list[int]) -> Search:
     timeout = table.optional("timeout", float)
     if timeout is not None and timeout <= 0:
         raise table.wrong("timeout", "more than 0 seconds")
+
+    # The best settings are judged by seeds that nobody has chosen them by.
     best_seeds = table.seeds("best_seeds", "1000-1009")
     if common := sorted(set(best_seeds) & set(seeds)):
         raise errors.UsageError(

@@ -65,6 +65,8 @@ class SweepDirectory:
 
     def __init__(self, path: pathlib.Path, data: dict[str, Any], text: str | None = None) -> None:
         limits.check_path(path)
+
+        # Locked before anything is read or written.
         try:
             path.mkdir(parents=True, exist_ok=True)
             self.folder = Folder.open(path)

@@ -92,6 +92,7 @@ class Engine(abc.ABC):
         attempts, is_stopped = Counter[str](), False
         try:
             while self._running or (self._waiting and not is_stopped):
+                # As many as there is room for.
                 while self._waiting and not is_stopped and len(self._running) != self._size:
                     self._running.append(self.start(self._waiting.popleft()))
 
@@ -102,6 +103,8 @@ class Engine(abc.ABC):
                         self._waiting.appendleft(outcome.job)
                     else:
                         ended(outcome)
+
+                # Asked to stop, those that run end with checkpoints, which is waited for.
                 if look() and not is_stopped:
                     is_stopped = True
                     for entry in self._running:

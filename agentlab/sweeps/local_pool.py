@@ -49,6 +49,8 @@ class LocalProcess(Running):
         code = self._process.poll()
         if code is None:
             return None
+
+        # Of what it printed, the last line says what went wrong.
         self._output.seek(max(0, self._output.seek(0, os.SEEK_END) - OUTPUT_BYTES))
         lines = self._output.read().decode("utf-8", "replace").strip().splitlines()
         self._close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+import pathlib
+from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
@@ -44,6 +45,8 @@ class Objective:
         named = next((known for known in DIRECTIONS if known == direction), None)
         if direction is not None and named is None:
             raise errors.UsageError(f"search.direction is {direction!r}; expected maximize or minimize.")
+
+        # The name alone is a figure's.
         if isinstance(data, str):
             natural = DIRECTIONS[is_lower_better(data)]
             return cls(figure=data, direction=named or natural)
@@ -71,6 +74,8 @@ class Objective:
             if value is None:
                 raise errors.UsageError(errors.unknown("figure", self.figure, run.figures(), "Numbers in result.json"))
             return value
+
+        # Steps [T] and values [T] of the learning curve, and its mean height by the trapezoidal rule.
         steps, values = self._curve(run)
         if self.threshold is None:
             return float(np.trapezoid(values, steps) / (steps[-1] - steps[0])) if len(steps) > 1 else float(values[0])
@@ -79,10 +84,10 @@ class Objective:
         reached = values <= self.threshold if is_lower_better(self.curve) else values >= self.threshold
         return float(steps[reached.argmax()] if reached.any() else run.figure("steps") or steps[-1])
 
-    def reports(self, run_directory: Any) -> list[tuple[int, float]]:
+    def reports(self, directory: pathlib.Path) -> list[tuple[int, float]]:
         """Returns steps and values by which a run under way is compared with others; empty before the first report."""
         for column in self._columns():
-            steps, values = RecordedRun.curve_of(run_directory, column)
+            steps, values = RecordedRun.curve_of(directory, column)
             if len(steps):
                 return [(int(step), float(value)) for step, value in zip(steps, values, strict=True)]
         return []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
+import types
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentlab import errors
 from agentlab.sweeps.engine import POLL_SECONDS, Engine, Job, Outcome, Running
@@ -39,6 +40,8 @@ class RayCluster(Engine):
             import ray
         except ImportError as error:
             raise errors.UsageError("The engine ray needs Ray: pip install 'agentlab[ray]'.") from error
+
+        # A cluster that the program uses already is used, and left as it is.
         self._ray, self._is_own = ray, not ray.is_initialized()
         if self._is_own:
             try:
@@ -80,7 +83,7 @@ class RayTask(Running):
         reference: to what the task will return.
     """
 
-    def __init__(self, ray: Any, job: Job, reference: ObjectRef[Outcome]) -> None:
+    def __init__(self, ray: types.ModuleType, job: Job, reference: ObjectRef[Outcome]) -> None:
         self.job = job
         self._ray, self._reference = ray, reference
         self._begin, self._is_ending = time.monotonic(), False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agentlab import errors
@@ -48,6 +49,7 @@ def run_search(
         runs = TrialRuns(definition, place, means, search.objective.value, lambda: place.write_trials(trials))
         end = None if timeout is None else time.monotonic() + timeout
         try:
+            # Batches that the study has already are gone through again, which takes no run.
             while len(trials) < num_trials and not means.stop():
                 numbers = range(len(trials), min(num_trials, len(trials) + search.batch))
                 if _is_new(study, numbers[0]) and end is not None and time.monotonic() >= end:
@@ -94,6 +96,7 @@ def _suggest(search: Search, study: optuna.Study, number: int) -> dict[str, Any]
 
 def _run_batch(search: Search, study: optuna.Study, runs: TrialRuns, batch: list[Trial], means: Means) -> None:
     """Runs the trials of a batch, and tells the study what they come to once all have ended."""
+    # What the study knows of trials of before.
     states = {trial.number: trial.state for trial in study.get_trials(deepcopy=False)}
     for trial in batch:
         trial.status = STATUS.get(states[trial.number].name, trial.status)
@@ -149,6 +152,8 @@ def _run_best(search: Search, runs: TrialRuns, trials: list[Trial]) -> list[Tria
     )
     if not finished:
         raise errors.UsageError("No trial of the search has finished, so there are no best settings to run again.")
+
+    # A sampler may suggest the same settings twice.
     different: list[Trial] = []
     for trial in finished:
         if all(trial.settings != other.settings for other in different):
@@ -179,7 +184,7 @@ class _Pruning:
         self._asked: dict[int, int] = {}  # the last step about which the pruner was asked, by trial
         self._looked = 0.0
 
-    def rarely(self, function: Any) -> Any:
+    def rarely(self, function: Callable[[], None]) -> Callable[[], None]:
         """Returns the function, called at most twice a second."""
 
         def call() -> None:
@@ -196,6 +201,8 @@ class _Pruning:
         """
         if number not in self._trials:
             return False
+
+        # The reports that are new, one after the other.
         trial, reported = self._trials[number], self._reported[number]
         for step, value in self._objective.reports(self._directories[number]):
             if step <= self._asked.get(number, -1):

@@ -53,6 +53,8 @@ class Dimension:
                 f"{where} is {errors.quoted(data)}; expected a list of choices, or a table such as {{low = 1e-4, high = 1e-2, "
                 "log = true}."
             )
+
+        # Choices or a range, each maybe under a condition.
         table = Table(data, f"{where}.", KEYS)
         when = table.entry("when", dict, {})
         if "choices" in data:
@@ -91,6 +93,8 @@ def _range(table: Table, data: dict[str, Any], name: str, when: dict[str, Any]) 
     low, high, log, step = table.entry("low", kind), table.entry("high", kind), table.entry("log", bool, False), None
     if "step" in data:
         step = table.entry("step", kind)
+
+    # What can't be drawn from is refused.
     if low > high:
         raise table.wrong("high", f"at least low, which is {low}: the range is empty")
     if log and low <= 0:
@@ -113,6 +117,8 @@ def parse_space(data: dict[str, Any]) -> tuple[Dimension, ...]:
         raise errors.UsageError(
             'search.space is empty; expected settings to search, such as "trainer.learning_rate" = {low = 1e-4, high = 1e-2}.'
         )
+
+    # Optuna suggests one setting after the other, so conditions look back only.
     before: dict[str, Dimension] = {}
     for dimension in space:
         for name, value in dimension.when.items():

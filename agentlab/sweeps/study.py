@@ -38,6 +38,8 @@ def open_study(search: Search, path: pathlib.Path) -> optuna.Study:
         import optuna
     except ImportError as error:
         raise errors.UsageError("A search needs Optuna: pip install 'agentlab[search]'.") from error
+
+    # Wrong names and arguments first, then whatever a database may raise.
     sampler, pruner = sampler_for(search, 0, ""), _part(search.pruner, PRUNERS, "pruner", optuna.pruners, {})
     try:
         return optuna.create_study(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
@@ -24,6 +25,7 @@ from agentlab.system.files import UnreadableError
 from agentlab.task import Task
 
 USAGE_ERROR = 2  # the exit code of a run that can't begin
+WRITE_SECONDS = 1.0  # between two versions of trials.jsonl
 
 
 @attrs.frozen(eq=False)
@@ -53,11 +55,13 @@ class _Run:
         trial: that it belongs to.
         seed: of the run.
         directory: of its files.
+        task: of the trial.
     """
 
     trial: Trial
     seed: int
     directory: pathlib.Path
+    task: Task
 
 
 class TrialRuns:
@@ -86,7 +90,7 @@ class TrialRuns:
         self._definition, self._place, self._means = definition, place, means
         self._score, self._write = score, write
         self._runs: dict[str, _Run] = {}
-        self._has_finished = False
+        self._has_finished, self._written = False, 0.0
         self.seeds = definition.seeds
         self.progress = Progress(self.task({}).steps, means.quiet)
 
@@ -112,9 +116,11 @@ class TrialRuns:
         Raises:
             UsageError: the first run can't begin, or has no such score.
         """
+        # Every run by the name of its job.
         trials = list(trials)
+        tasks = {trial.number: self.task(trial.settings) for trial in trials}
         runs = {
-            f"trial {trial.number}, seed {seed}": _Run(trial, seed, self.directory(trial, folder, seed))
+            f"trial {trial.number}, seed {seed}": _Run(trial, seed, self.directory(trial, folder, seed), tasks[trial.number])
             for seed in seeds
             for trial in trials
         }
@@ -144,8 +150,7 @@ class TrialRuns:
                 self._means.engine.stop(name)
 
     def _is_finished(self, run: _Run) -> bool:
-        begun = is_begun(run.directory, self.task(run.trial.settings), run.seed)
-        return begun and (run.directory / RESULT).is_file()
+        return is_begun(run.directory, run.task, run.seed) and (run.directory / RESULT).is_file()
 
     def _job(self, name: str, run: _Run) -> Job:
         """Returns the job that begins or resumes a run, as the command line does it."""
@@ -168,6 +173,8 @@ class TrialRuns:
             return
         if self._means.stop() and outcome.code:  # as it was asked to
             return
+
+        # The first run stands for all: a mistake in the file ends the sweep.
         if outcome.code == USAGE_ERROR and not self._has_finished:
             raise errors.UsageError(f"{outcome.job.name.capitalize()} can't begin: {failure(outcome)}")
         self.progress.ended(outcome)
@@ -175,7 +182,11 @@ class TrialRuns:
             run.trial.error = run.trial.error or f"seed {run.seed}: {failure(outcome)}"
         else:
             self._take(run)
-        self._write()
+
+        # Not at every end: the file is as long as the sweep.
+        if time.monotonic() - self._written >= WRITE_SECONDS:
+            self._written = time.monotonic()
+            self._write()
 
     def _take(self, run: _Run) -> None:
         """Takes the score of a run that has finished."""

@@ -129,11 +129,17 @@ def test_every_run_gets_the_same_words():
         "0-1",
         "--jobs",
         "2",
+        "--engine",
+        "ray",
+        "--gpus",
+        "0.5",
     ]
     options = cli._parser().parse_args(["run", *words, "--run-dir", "x", "--resume"])
-    repeated = several_runs._common_words(options)
+    repeated = several_runs._words(options, (*several_runs.OF_SEEDS, *several_runs.OF_ENGINE))
     again = cli._parser().parse_args(["run", *repeated])
     assert (again.task, again.set, again.model, again.trust) == ("dqn", ["steps=9", "a.b=[1, 2]"], "mlp", True)
+    assert (again.engine, again.gpus) == ("local", None)
+    assert "--engine ray --gpus 0.5" in " ".join(several_runs._words(options, several_runs.OF_SEEDS))
     assert (again.seeds, again.jobs, again.run_dir, again.resume, again.quiet) == (None, None, None, False, False)
 
 
@@ -141,6 +147,8 @@ WRONG = {
     "a seed besides": (["--seeds", "0-1", "--seed", "3"], "--seed and --seeds are both there; leave one out."),
     "no seeds": (["--seeds", "x"], "--seeds is 'x'; expected whole numbers and ranges"),
     "no jobs": (["--seeds", "0-1", "--jobs", "0"], "--jobs is 0; expected a whole number of at least 1."),
+    "an engine for one run": (["--engine", "ray"], "--engine, --address, --cpus and --gpus are for several runs"),
+    "needs without Ray": (["--seeds", "0-1", "--gpus", "1"], "--address, --cpus and --gpus are of the engine ray"),
     "nowhere to resume from": (["--resume"], "--resume needs the directory of the run: add --run-dir DIR."),
     "runs that are there": (["--seeds", "2-3", "--run-dir", "."], "'3' exists; runs are never overwritten"),
     "another run": (["--run-dir", "3", "--resume", "--seed", "4"], "'3' holds another run, of which these differ: seed."),

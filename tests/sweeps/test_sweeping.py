@@ -152,7 +152,7 @@ class RecordedCommand:
             means = Means(RecordingEngine(learning_rate), True, True, lambda: False)
             runs = TrialRuns(Definition.parse(data), place, means, lambda _: 0.0, lambda: None)
             trial = Trial(0, {"model.hidden_units": [2]})
-            return runs._job("name", _Run(trial, 5, runs.directory(trial, "runs", 5))).command
+            return runs._job("name", _Run(trial, 5, runs.directory(trial, "runs", 5), runs.task({}))).command
         finally:
             place.close()
 

@@ -48,6 +48,8 @@ class MLflow(Tracker):
             from mlflow import MlflowClient
 
             self._client = MlflowClient(self.tracking_uri)
+
+            # A run that is resumed: lines up to that of the newest point are there already.
             self._last_step = -1
             if identity := run.state.get("run"):
                 self._run = identity

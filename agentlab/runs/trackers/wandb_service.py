@@ -39,6 +39,7 @@ class WandB(Tracker):
     def begin(self, run: TrackedRun) -> None:
         import wandb
 
+        # The same run of the service, if this one is resumed.
         config = {**task_settings(run.config), "seed": run.config.get("seed"), "directory": str(run.directory)}
         self._run = wandb.init(
             project=self.project,

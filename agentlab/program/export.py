@@ -1,0 +1,42 @@
+"""The command `agentlab export`: a run's policy in a format that other programs run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from agentlab.program import process, tensorflow_setup
+
+
+def add(command: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Adds the command by `command(name, function, text)`, and returns it."""
+    added = command("export", export, "write a run's policy for other programs")
+    added.add_argument("run", metavar="RUN", help="a run's directory")
+    added.add_argument(
+        "--format", metavar="FORMAT", default="saved-model", help="saved-model, onnx or litert (default: saved-model)"
+    )
+    added.add_argument("--output", metavar="PATH", required=True, help="a new file; a new directory for saved-model")
+    added.add_argument("--step", type=int, metavar="N", help="of checkpoint step-N (default: the newest that is whole)")
+    added.add_argument("--sampler", metavar="NAME", help="chooses the actions (default: that of the run's evaluation)")
+    return added
+
+
+def export(options: argparse.Namespace) -> int:
+    """Writes the whole policy of a run: from observations to actions, with normalisation, masks, state and sampler.
+
+    What was written is run beside the agent on random observations, and refused where it acts differently.
+    """
+    tensorflow_setup.import_runs_for(options.run)
+    from agentlab.runs import exporting
+
+    chosen = {"step": options.step, "sampler": options.sampler, "trust": options.trust}
+    with process.plain_warnings():
+        written = exporting.export(options.run, options.output, options.format, **chosen)
+
+    # What a program that runs it needs to know.
+    print(f"Written to {written.path}; it acts as the agent does.")
+    for title, values in (("inputs", written.inputs), ("outputs", written.outputs)):
+        print(title)
+        width = max(map(len, values))
+        print("\n".join(f"  {name:<{width}}  {text}" for name, text in values.items()))
+    return 0
