@@ -30,6 +30,7 @@ def directory_of(name: str) -> pathlib.Path:
     limits.check_path(name)
     if not is_id(name):
         return pathlib.Path(name).expanduser()
+    # As minari.load_dataset looks for it.
     folder = os.environ.get(FOLDER)
     return (pathlib.Path(folder) if folder else pathlib.Path.home() / ".minari" / "datasets") / name
 

@@ -168,6 +168,7 @@ def open_recording(name: str) -> Recording:
 
 def _of_metadata(name: str, path: pathlib.Path, metadata: dict[str, Any]) -> Recording:
     """Returns the data set that metadata describe; raises UsageError if they describe none."""
+    # What every data set of Minari says, then what agentlab reads of it.
     missing = [key for key in ("total_episodes", "observation_space", "action_space") if key not in metadata]
     count, kind = metadata.get("total_episodes"), metadata.get("data_format", "hdf5")
     if missing or type(count) is not int or count < 1:

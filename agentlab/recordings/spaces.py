@@ -100,6 +100,7 @@ def _space(table: Any, depth: int = 0) -> SpaceNest:
 
 
 def _read_box(table: dict[str, Any]) -> Space:
+    # Bounds of every element, which bools have not.
     dtype, shape = np.dtype(table["dtype"]), tuple(map(int, table["shape"]))
     if dtype.kind not in "biuf":
         raise TypeError(f"a Box of {dtype}")

@@ -120,6 +120,7 @@ def _metadata(agents: list[tuple[Task, int, Agent]], reference_returns: tuple[fl
     Raises:
         UsageError: the reference returns are no two different numbers.
     """
+    # By whom, and where.
     names = sorted({task.trainer.name for task, _, _ in agents})
     environments = sorted({agent.spec.name for _, _, agent in agents})
     described = {"algorithm_name": ", ".join(names), "description": f"Collected by agentlab in {', '.join(environments)}."}

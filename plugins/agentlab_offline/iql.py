@@ -87,11 +87,13 @@ class IQL(Trainer):
         return self.trained["value"](self.spec.see(observation), training=training)[..., 0]
 
     def _value_loss(self, batch: Batch, worth: Tensor) -> Loss:
+        # [N] what is above the value weighs more than what is below it.
         advantage = worth - self._value(batch.observation, training=True)
         side = tf.where(advantage < 0.0, 1.0 - self.expectile, self.expectile)
         return Loss(side * tf.square(advantage), {"advantage": tf.reduce_mean(advantage)}, weight=batch.weight)
 
     def _critic_loss(self, batch: Batch, action: Nest) -> Loss:
+        # [N] what the critics should say: the reward, and the value of what followed.
         beyond = self._value(batch.next_observation)
         target = tf.stop_gradient(batch.reward + self.discount * batch.discount * beyond)
         values = self._values.taken(self._critics.values(batch.observation, action, training=True), batch.action)  # [C, N]
@@ -99,6 +101,7 @@ class IQL(Trainer):
         return Loss(loss, {"q_mean": tf.reduce_mean(values)}, weight=batch.weight)
 
     def _policy_loss(self, batch: Batch, worth: Tensor) -> Loss:
+        # [N] how much each action counts: the more, the better it was than expected.
         advantage = tf.stop_gradient(worth - self._value(batch.observation))
         weight = tf.minimum(tf.exp(self.inverse_temperature * advantage), LARGEST_WEIGHT)
         output = self.trained["policy"](self.spec.see(batch.observation), training=True)

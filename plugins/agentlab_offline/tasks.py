@@ -9,8 +9,8 @@ import attrs
 from agentlab.schedules import Linear
 from agentlab.task import Evaluation, Inputs, Task, part
 
-CARTPOLE = Evaluation(environment=part("cartpole"), episodes=100)
-PENDULUM = Evaluation(environment=part("pendulum"), episodes=100)
+CARTPOLE = Evaluation(environment=part("gymnasium", id="CartPole-v1"))
+PENDULUM = Evaluation(environment=part("gymnasium", id="Pendulum-v1"))
 
 behaviour_cloning_cartpole = Task(
     name="behaviour-cloning-cartpole",

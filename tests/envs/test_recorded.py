@@ -100,6 +100,8 @@ def test_a_replay_fills_with_the_recorded_actions(recording, gear):
         assert previous == (one.action[step - 1] if step else 0)
         beyond = stored["ring/observations/next_observation/previous_action"][slot]
         assert beyond == one.action[step]
+    decision = run.agent.learner.decide(run.agent.perception.first(np.zeros((2, 4), np.float32)), ())
+    assert decision.output == ()  # what the agent would do is not even computed
     assert run.result["evaluation"]["normalized_score"] == pytest.approx(
         (run.result["evaluation"]["return_mean"] - 10.0) / 100.0
     )

@@ -20,8 +20,8 @@ from agentlab.testing.probes import probe
 SETS = pathlib.Path(tempfile.mkdtemp(prefix="agentlab-sets-"))
 CARTPOLE_SET = recorded_sets.write_random(SETS / "cartpole")[0]
 RECORDED = {  # by the environment of the evaluation
-    "cartpole": CARTPOLE_SET,
-    "pendulum": recorded_sets.write_random(SETS / "pendulum", recorded_sets.PENDULUM)[0],
+    "CartPole-v1": CARTPOLE_SET,
+    "Pendulum-v1": recorded_sets.write_random(SETS / "pendulum", recorded_sets.PENDULUM)[0],
 }
 OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default, or another one
@@ -129,7 +129,7 @@ def small(task):
     """Returns the task with data that every machine has, a small model and a small memory."""
     sizes = {"environment": OFFLINE, "model": SMALL, "memory": SMALL}
     if task.environment.name == "recorded":
-        data = {"data": RECORDED[task.evaluation.environment.name], "replacement": True}
+        data = {"data": RECORDED[task.evaluation.environment.settings["id"]], "replacement": True}
         sizes["environment"] = {"recorded": data}
     parts = {kind: getattr(task, kind) for kind in sizes}
     changed = {kind: tasks.Part(part.name, {**part.settings, **sizes[kind].get(part.name, {})}) for kind, part in parts.items()}
