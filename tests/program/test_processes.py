@@ -60,7 +60,7 @@ def main(way, method, folder, vectorization):
 
 DAEMONIC = "CartPole-v1 cannot be made: this process is daemonic"
 WAYS = [
-    *((way, "sync", answer) for way, answer in (("in_a_process", "0"), ("in_a_pool", "64"))),
+    ("in_a_pool", "sync", "64"),
     *((way, "async", answer) for way, answer in (("in_a_process", "0"), ("in_a_pool", DAEMONIC), ("in_an_executor", "64"))),
     ("by_default", "async", "64"),
 ]
