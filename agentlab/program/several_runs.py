@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from agentlab import errors
 from agentlab.reports import collect, compare, tables
-from agentlab.runs.run_directory import RESULT
+from agentlab.runs.files.run_directory import RESULT
 from agentlab.sweeps import Job, Progress, is_begun, make_engine, parse_seeds
 from agentlab.task import Task
 

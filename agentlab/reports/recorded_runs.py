@@ -15,8 +15,8 @@ import numpy as np
 from agentlab import errors
 from agentlab.configuration import Setting, task_settings
 from agentlab.reports.searches import SEARCH, TRIALS
-from agentlab.runs.provenance import Provenance
-from agentlab.runs.run_directory import CONFIG, METRICS, RESULT
+from agentlab.runs.files.provenance import Provenance
+from agentlab.runs.files.run_directory import CONFIG, METRICS, RESULT
 from agentlab.system import files
 from agentlab.system.files import UnreadableError
 

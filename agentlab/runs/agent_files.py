@@ -13,8 +13,8 @@ from agentlab.loop.agent import Agent
 from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.checkpoints.store import Groups
 from agentlab.runs.composition.parts import with_packages
-from agentlab.runs.run_config import config_bytes, open_run, read_config
-from agentlab.runs.run_directory import RESULT, RunDirectory
+from agentlab.runs.files.run_config import config_bytes, open_run, read_config
+from agentlab.runs.files.run_directory import RESULT, RunDirectory
 from agentlab.system import machine
 from agentlab.task import Task
 from agentlab.tensors import variables

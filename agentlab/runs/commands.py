@@ -13,8 +13,8 @@ from agentlab import configuration, errors, settings
 from agentlab.checks import limits
 from agentlab.registry import environment_objects, plugins
 from agentlab.runs.composition import check_imports, evaluation_environment
+from agentlab.runs.files.run_directory import CONFIG
 from agentlab.runs.model_building import MOST_WEIGHTS_OF_FILE
-from agentlab.runs.run_directory import CONFIG
 from agentlab.system import files
 from agentlab.task import Task, parts_of
 from agentlab.tensors import model_footprint

@@ -21,9 +21,9 @@ from agentlab.runs.agent_files import AgentFiles
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints, snapshot
 from agentlab.runs.checkpoints.choice import check_agent, chosen, newest
 from agentlab.runs.composition import build_agent
+from agentlab.runs.files.run_config import RunConfig, open_run, read_config
+from agentlab.runs.files.run_directory import CHECKPOINTS, CONFIG
 from agentlab.runs.model_building import weights_within
-from agentlab.runs.run_config import RunConfig, open_run, read_config
-from agentlab.runs.run_directory import CHECKPOINTS, CONFIG
 from agentlab.system.files import UnreadableError
 from agentlab.system.ranges import CheckedFile
 from agentlab.task import Task

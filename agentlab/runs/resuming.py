@@ -19,13 +19,13 @@ from agentlab.model import ModelBuilder
 from agentlab.runs import commands
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.checkpoints.choice import check_agent, check_whole, newest
+from agentlab.runs.files.run_config import RunConfig, config_bytes, open_run, read_config
+from agentlab.runs.files.run_directory import CONFIG, RESULT, Result, RunDirectory
 from agentlab.runs.loading import agent_of, unfit
 from agentlab.runs.model_building import weights_within
 from agentlab.runs.run import Run
-from agentlab.runs.run_config import RunConfig, config_bytes, open_run, read_config
-from agentlab.runs.run_directory import CONFIG, RESULT, Result, RunDirectory
 from agentlab.runs.running import never
-from agentlab.runs.session import Session
+from agentlab.runs.session.session import Session
 from agentlab.runs.trackers.following import build_following
 from agentlab.runs.training import Training
 from agentlab.system import files, machine

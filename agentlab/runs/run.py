@@ -9,7 +9,7 @@ import attrs
 import keras
 
 from agentlab.loop.agent import Agent
-from agentlab.runs.run_directory import Result
+from agentlab.runs.files.run_directory import Result
 from agentlab.task import Task
 
 

@@ -17,11 +17,11 @@ from agentlab.runs import commands
 from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.checkpoints.initial_weights import InitialWeights
 from agentlab.runs.composition import resolved
-from agentlab.runs.provenance import checked_tags
+from agentlab.runs.files.provenance import checked_tags
+from agentlab.runs.files.run_config import config_bytes, version_1_of
+from agentlab.runs.files.run_directory import CONFIG, RunDirectory
 from agentlab.runs.run import Run
-from agentlab.runs.run_config import config_bytes, version_1_of
-from agentlab.runs.run_directory import CONFIG, RunDirectory
-from agentlab.runs.session import Session
+from agentlab.runs.session.session import Session
 from agentlab.runs.trackers.following import build_following
 from agentlab.runs.training import Training
 from agentlab.system import files

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
+from agentlab.runs.files.run_directory import RunDirectory
 from agentlab.runs.run import Run
-from agentlab.runs.run_directory import RunDirectory
-from agentlab.runs.session import Session
+from agentlab.runs.session.session import Session
 from agentlab.runs.trackers.following import Following
 from agentlab.tracker import Media, Metrics
 

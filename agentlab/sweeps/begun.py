@@ -11,7 +11,7 @@ import time
 import attrs
 
 from agentlab import configuration, errors
-from agentlab.runs.run_directory import CONFIG
+from agentlab.runs.files.run_directory import CONFIG
 from agentlab.system import files
 from agentlab.system.folder import Folder
 from agentlab.system.lock import DirectoryLock

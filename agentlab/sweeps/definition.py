@@ -11,9 +11,9 @@ import attrs
 from agentlab import errors
 from agentlab.checks import limits
 from agentlab.configuration import merged
-from agentlab.runs.provenance import checked_tags
-from agentlab.sweeps.objective import DEFAULT, Objective
-from agentlab.sweeps.space import Dimension, parse_space
+from agentlab.runs.files.provenance import checked_tags
+from agentlab.sweeps.searches.objective import DEFAULT, Objective
+from agentlab.sweeps.searches.space import Dimension, parse_space
 from agentlab.sweeps.tables import Table
 
 KEYS = ("name", "task", "seeds", "score", "tags", "changes", "grid", "search")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 
 from agentlab import errors
-from agentlab.runs.run_directory import METRICS
+from agentlab.runs.files.run_directory import METRICS
 from agentlab.sweeps.engine import Outcome
 from agentlab.system import console, files
 

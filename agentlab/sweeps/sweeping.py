@@ -15,7 +15,7 @@ from agentlab.reports.recorded_runs import RecordedRun, collect
 from agentlab.sweeps.definition import Definition
 from agentlab.sweeps.directory import BEST, DEFINITION, RUNS, SweepDirectory, Trial, read_definition
 from agentlab.sweeps.engines import make_engine
-from agentlab.sweeps.search import run_search
+from agentlab.sweeps.searches.search import run_search
 from agentlab.sweeps.trials import Means, changed_task, run_grid
 
 

@@ -15,7 +15,7 @@ from agentlab.checks import limits
 from agentlab.configuration import trusted
 from agentlab.registry import plugins, task_changes
 from agentlab.reports.recorded_runs import RecordedRun
-from agentlab.runs.run_directory import RESULT
+from agentlab.runs.files.run_directory import RESULT
 from agentlab.sweeps.begun import is_begun
 from agentlab.sweeps.definition import Definition
 from agentlab.sweeps.directory import RUNS, SweepDirectory, Trial

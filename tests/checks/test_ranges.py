@@ -12,7 +12,7 @@ from agentlab import errors
 from agentlab.memory import Layout, Request
 from agentlab.runs.checkpoints import Checkpoints, snapshot
 from agentlab.runs.composition import resolved
-from agentlab.runs.session import Session
+from agentlab.runs.session.session import Session
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system import arrays
 from agentlab.system.arrays import ArrayFile

@@ -25,7 +25,7 @@ import pytest
 import tensorflow  # noqa: F401 - imported once, before forking
 
 import agentlab
-from agentlab.runs import timetable
+from agentlab.runs.session import timetable
 from sabotage import Saboteur
 
 DQN = {

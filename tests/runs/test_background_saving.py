@@ -19,7 +19,7 @@ from agentlab import errors
 from agentlab.runs.checkpoints import Checkpoints, snapshot
 from agentlab.runs.checkpoints.committer import Committer
 from agentlab.runs.composition import resolved
-from agentlab.runs.session import Session
+from agentlab.runs.session.session import Session
 from agentlab.system import free_memory
 from agentlab.system.processes.watchdog import Watch
 from sabotage import Saboteur

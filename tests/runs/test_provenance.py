@@ -4,14 +4,16 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 import agentlab
 from agentlab import errors
-from agentlab.runs.provenance import LONGEST_TAG, MOST_SESSIONS, Provenance
+from agentlab.runs.files.provenance import LONGEST_TAG, MOST_SESSIONS, Provenance
 from agentlab.system import lock, origin
 from agentlab.system.folder import Folder
 
@@ -40,7 +42,7 @@ def test_a_finished_run_says_where_and_how_it_was_made(finished):
     assert (session["status"], session["host"], session["process"]) == ("finished", platform.node(), os.getpid())
     assert session["begin"] <= session["end"]
     assert session["begin"].endswith("+00:00")
-    assert "pytest" in session["command"]
+    assert session["command"] == shlex.join(sys.orig_argv)
     assert session["device"]
     assert session["processor"]
     assert Provenance.read(finished).status == "finished"

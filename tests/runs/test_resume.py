@@ -308,7 +308,7 @@ def test_an_evaluation_ends_when_asked_to_and_is_done_anew(tmp_path, monkeypatch
             evaluating.pop()
 
     monkeypatch.setattr(Evaluator, "run", spied)
-    monkeypatch.setattr("agentlab.runs.timetable.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("agentlab.runs.session.timetable.SLICE_SECONDS", 0.0)
     step = 300 if stream == "evaluation during training" else 600
     with pytest.raises(errors.Interrupted, match=f"Interrupted at step {step} of 600. The newest checkpoint is of step {step}"):
         agentlab.run(task, 3, changes, run_dir=tmp_path / "parts", stop=lambda: stream in evaluating)

@@ -19,7 +19,7 @@ from agentlab import errors, seeds
 from agentlab import task as tasks
 from agentlab.runs import loading
 from agentlab.runs.checkpoints import Checkpoints
-from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.files.run_directory import RunDirectory
 from agentlab.runs.trackers.event_file import EventFile
 from agentlab.schedules import Schedule
 from agentlab.testing.checks.layouts import numbered

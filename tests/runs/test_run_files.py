@@ -14,10 +14,10 @@ import pytest
 import agentlab
 from agentlab import configuration, errors
 from agentlab.loop.autoreset import HostedEnvironment
-from agentlab.runs import run_config
 from agentlab.runs.checkpoints import Checkpoints
-from agentlab.runs.provenance import SessionRecord
-from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.files import run_config
+from agentlab.runs.files.provenance import SessionRecord
+from agentlab.runs.files.run_directory import RunDirectory
 from agentlab.runs.trackers.event_file import TensorBoard
 from agentlab.runs.trackers.metrics_file import MetricsFile
 from agentlab.spec import EnvironmentSpec

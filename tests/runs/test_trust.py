@@ -15,8 +15,9 @@ import agentlab
 from agentlab import configuration, errors
 from agentlab.program import cli
 from agentlab.registry import plugins
-from agentlab.runs import commands, run_config
+from agentlab.runs import commands
 from agentlab.runs.composition import build_environment, evaluation_environment, find_task
+from agentlab.runs.files import run_config
 from strangers import distribution
 
 MODULE = "stranger_environments"

@@ -10,8 +10,8 @@ import pytest
 import agentlab
 from agentlab import errors
 from agentlab.program.cli import main
-from agentlab.runs import run_config
 from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.files import run_config
 from agentlab.system.folder import Folder
 from agentlab_envs.control.cartpole import CartPole
 

@@ -10,9 +10,10 @@ import pytest
 from agentlab import errors
 from agentlab.program import cli
 from agentlab.reports.recorded_runs import RecordedRun
-from agentlab.sweeps import engine, search, sweeping
-from agentlab.sweeps.objective import Objective
-from agentlab.sweeps.space import parse_space
+from agentlab.sweeps import engine, sweeping
+from agentlab.sweeps.searches import search
+from agentlab.sweeps.searches.objective import Objective
+from agentlab.sweeps.searches.space import parse_space
 from recorded_runs import RecordingEngine
 
 FILE = """

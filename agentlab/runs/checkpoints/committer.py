@@ -9,7 +9,7 @@ from typing import Any
 from agentlab import errors
 from agentlab.loop.gear import Groups
 from agentlab.runs.checkpoints import snapshot
-from agentlab.runs.run_directory import RunDirectory
+from agentlab.runs.files.run_directory import RunDirectory
 from agentlab.system.files import UnreadableError
 from agentlab.system.processes import threads
 

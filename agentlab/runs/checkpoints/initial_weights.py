@@ -14,8 +14,8 @@ from agentlab import errors
 from agentlab.loop.agent import MODEL, Agent, model_variables
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
 from agentlab.runs.checkpoints.choice import check_agent, newest
-from agentlab.runs.run_config import open_run, read_config
-from agentlab.runs.run_directory import CHECKPOINTS
+from agentlab.runs.files.run_config import open_run, read_config
+from agentlab.runs.files.run_directory import CHECKPOINTS
 from agentlab.spec import EnvironmentSpec
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError

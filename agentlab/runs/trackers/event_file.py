@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agentlab.configuration import Setting, task_settings
-from agentlab.runs.run_directory import EVENTS, RunDirectory
+from agentlab.runs.files.run_directory import EVENTS, RunDirectory
 from agentlab.system.folder import Folder
 from agentlab.tracker import Media, Metrics, TrackedRun, Tracker, grouped
 

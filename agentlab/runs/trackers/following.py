@@ -10,7 +10,7 @@ import attrs
 from agentlab import errors
 from agentlab.loop.agent import Agent
 from agentlab.runs.composition import build_part
-from agentlab.runs.run_directory import EVENTS, METRICS, RunDirectory
+from agentlab.runs.files.run_directory import EVENTS, METRICS, RunDirectory
 from agentlab.runs.trackers.endless import EndlessEpisodes
 from agentlab.runs.trackers.event_file import TensorBoard
 from agentlab.runs.trackers.guard import GuardedTracker

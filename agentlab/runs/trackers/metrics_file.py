@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Any, BinaryIO
 
-from agentlab.runs.run_directory import METRICS, RunDirectory, first_bytes
+from agentlab.runs.files.run_directory import METRICS, RunDirectory, first_bytes
 from agentlab.system import files
 from agentlab.tracker import Metrics, TrackedRun, Tracker
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agentlab.runs.assembly import Assembly
-from agentlab.runs.run_directory import Result
-from agentlab.runs.saving import Saving
+from agentlab.runs.files.run_directory import Result
+from agentlab.runs.session.saving import Saving
 from agentlab.schedules import current_values
 from agentlab.system.processes.clock import Clock
 from agentlab.task import Task

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from agentlab import errors
-from agentlab.runs.run_directory import CONFIG, PROVENANCE, RESULT, RunDirectory
+from agentlab.runs.files.run_directory import CONFIG, PROVENANCE, RESULT, RunDirectory
 from agentlab.system import files, lock, origin
 from agentlab.system.files import UnreadableError
 from agentlab.system.folder import Folder

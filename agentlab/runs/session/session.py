@@ -19,13 +19,13 @@ from agentlab.runs.checkpoints import Checkpoint, snapshot
 from agentlab.runs.checkpoints.committer import Committer
 from agentlab.runs.checkpoints.initial_weights import InitialWeights
 from agentlab.runs.composition import with_packages
-from agentlab.runs.finite_checks import check_learning, check_unlimited_actions
-from agentlab.runs.provenance import SessionRecord
-from agentlab.runs.reporter import Reporter
+from agentlab.runs.files.provenance import SessionRecord
+from agentlab.runs.files.run_directory import Result, RunDirectory
 from agentlab.runs.run import Run
-from agentlab.runs.run_directory import Result, RunDirectory
-from agentlab.runs.saving import RunFiles, Saving, tracker_states, with_newest
-from agentlab.runs.timetable import Slices, Timetable, rate_limited
+from agentlab.runs.session.finite_checks import check_learning, check_unlimited_actions
+from agentlab.runs.session.reporter import Reporter
+from agentlab.runs.session.saving import RunFiles, Saving, tracker_states, with_newest
+from agentlab.runs.session.timetable import Slices, Timetable, rate_limited
 from agentlab.runs.trackers.metrics_file import MetricsFile
 from agentlab.runs.trackers.several import Trackers
 from agentlab.system import machine

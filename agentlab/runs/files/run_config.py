@@ -12,7 +12,7 @@ from agentlab import configuration, errors
 from agentlab import task as tasks
 from agentlab.checks import limits
 from agentlab.registry import plugins
-from agentlab.runs.run_directory import CONFIG, is_blank
+from agentlab.runs.files.run_directory import CONFIG, is_blank
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import files
 from agentlab.system.files import UnreadableError, UnwritableError

@@ -11,7 +11,7 @@ from agentlab import errors
 from agentlab.runs.assembly import Assembly
 from agentlab.runs.checkpoints import Checkpoint, snapshot
 from agentlab.runs.checkpoints.committer import Committer
-from agentlab.runs.run_directory import METRICS, Best, Result, RunDirectory
+from agentlab.runs.files.run_directory import METRICS, Best, Result, RunDirectory
 from agentlab.runs.trackers.several import Trackers
 from agentlab.system import machine
 from agentlab.system.processes.clock import Clock

@@ -14,7 +14,7 @@ from agentlab import errors
 from agentlab.reports.searches import SEARCH
 from agentlab.sweeps.definition import Definition, Search
 from agentlab.sweeps.directory import BEST, SweepDirectory, Trial
-from agentlab.sweeps.study import open_study, quiet_optuna, sampler_for
+from agentlab.sweeps.searches.study import open_study, quiet_optuna, sampler_for
 from agentlab.sweeps.trials import Means, TrialRuns
 
 if TYPE_CHECKING:
