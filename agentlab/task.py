@@ -94,12 +94,13 @@ class Normalization:
     """What is normalised. The statistics are of everything experienced in training, and are a part of the agent.
 
     Attributes:
-        observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are.
-        images: whether arrays of whole numbers, such as images, count as observations to be normalised.
+        observations: whether networks see `(observation - mean) / sqrt(variance + epsilon)`. Choices are left as they are;
+            an environment that shows nothing else has nothing to normalise.
+        images: whether arrays of whole numbers, such as images, count as observations to be normalised, too.
         rewards: whether trainers learn from rewards divided by the standard deviation of the discounted return.
         observation_clip: the largest size of a normalised observation; larger ones count as this.
         reward_clip: the largest size of a normalised reward.
-        epsilon: added to variances before the root is taken.
+        epsilon: added to variances before the root is taken; 1e-30 to 1e30, of which float32 holds the root.
     """
 
     observations: bool = False
@@ -107,11 +108,7 @@ class Normalization:
     rewards: bool = False
     observation_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
     reward_clip: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
-    epsilon: float = attrs.field(default=1e-8, validator=attrs.validators.ge(1e-30))  # of which float32 holds the root
-
-    def __attrs_post_init__(self) -> None:
-        if self.images and not self.observations:
-            raise ValueError("'images' needs 'observations': set both")
+    epsilon: float = attrs.field(default=1e-8, validator=[attrs.validators.ge(1e-30), attrs.validators.le(1e30)])
 
 
 @attrs.frozen

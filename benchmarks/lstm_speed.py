@@ -29,12 +29,12 @@ from agentlab.sampler import Temperature
 from agentlab.tensors import execution
 from agentlab.tensors.parameters import Updater
 from agentlab_envs.text.text import Text
-from agentlab_models import recurrent_layers
+from agentlab_models.recurrence import layers
 from agentlab_models.recurrent import GRUBuilder, LSTMBuilder
 
 VOCABULARY, UNITS, UPDATES, CHARACTERS, TEMPERATURE = 57, 256, 30, 4_000, 0.5
 SHAPES = ((50, 40, False), (256, 40, False), (64, 64, True))
-LAYERS = {"lstm": recurrent_layers.LSTM, "gru": recurrent_layers.GRU}
+LAYERS = {"lstm": layers.LSTM, "gru": layers.GRU}
 BUILDERS = {"lstm": LSTMBuilder, "gru": GRUBuilder}
 
 

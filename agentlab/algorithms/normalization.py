@@ -10,12 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agentlab import errors
 from agentlab.algorithms.normalized_models import normalized
 from agentlab.algorithms.running_statistics import RunningStatistics
 from agentlab.algorithms.same_bits import product
 from agentlab.memory import Layout, Memory, Request
-from agentlab.spec import Array, EnvironmentSpec, Space, describe, map_space
+from agentlab.spec import Array, EnvironmentSpec, Space, map_space
 from agentlab.spec.environment_spec import MASK
 from agentlab.system.ranges import Range
 from agentlab.task import Normalization
@@ -113,9 +112,6 @@ class Normalizer:
         settings: what to normalise, and how.
         rows: B, environments side by side.
         request: of the trainer.
-
-    Raises:
-        UsageError: observations are to be normalised, and none of them are numbers.
     """
 
     def __init__(self, spec: EnvironmentSpec, settings: Normalization, rows: int = 1, request: Request | None = None) -> None:
@@ -240,23 +236,11 @@ def _is_normalized(space: Space, spec: EnvironmentSpec, settings: Normalization)
     return are_quantities and (kind == "f" or (kind in "iu" and settings.images))
 
 
-def _scales(spec: EnvironmentSpec, settings: Normalization) -> Nest:
-    """Returns an ObservationScale for each space of what models see, None for those that are left as they are."""
-    scales = map_space(
-        lambda space: ObservationScale(space, settings) if _is_normalized(space, spec, settings) else None, spec.seen
-    )
-    if all(scale is None for scale in tf.nest.flatten(scales)):
-        advice = "Set normalization.observations=false"
-        if _scales_of_images(spec, settings):
-            advice += ", or normalization.images=true to normalise whole numbers such as pixels, too"
-        raise errors.UsageError(
-            f"normalization.observations is on, but environment {spec.name!r} shows a {describe(spec.observation)}, of which "
-            f"nothing is normalised: only floating-point numbers are. {advice}."
-        )
-    return scales
+def _scales(spec: EnvironmentSpec, settings: Normalization) -> Nest | None:
+    """Returns an ObservationScale for each space of what models see, None for one left as it is; None if all are."""
 
+    def leaf(space: Space) -> ObservationScale | None:
+        return ObservationScale(space, settings) if _is_normalized(space, spec, settings) else None
 
-def _scales_of_images(spec: EnvironmentSpec, settings: Normalization) -> bool:
-    """Whether there would be something to normalise if whole numbers were."""
-    asked = attrs.evolve(settings, images=True)
-    return any(tf.nest.flatten(map_space(lambda space: _is_normalized(space, spec, asked), spec.seen)))
+    scales = map_space(leaf, spec.seen)
+    return scales if any(scale is not None for scale in tf.nest.flatten(scales)) else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agentlab import errors
 from agentlab.checks import limits
 from agentlab.system import machine
-from agentlab.tensors.keras_settings import importing_keras
+from agentlab.tensors.keras_settings import import_tensorflow_alone, importing_keras
 
 if TYPE_CHECKING:
     from agentlab.task import Task
@@ -52,6 +52,7 @@ def quietly() -> Iterator[None]:
         os.dup2(greetings.fileno(), 2)
         try:
             with importing_keras():
+                import_tensorflow_alone()
                 yield
         except errors.AgentlabError:
             raise

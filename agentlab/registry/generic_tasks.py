@@ -7,20 +7,23 @@ several offer one for a kind, agentlab's own comes first.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 
 from agentlab import errors
-from agentlab.spec import Discrete, EnvironmentSpec, describe, is_array
+from agentlab.spec import Discrete, EnvironmentSpec, describe, is_array, leaves_of
 from agentlab.task import Task
 
 AUTO = "auto"  # stands for the name of a task
 GROUP = "agentlab.generic_tasks"
 ANY = "any"
+LARGEST_IN_REPLAY = 10_000  # numbers of an observation: a million of them take 10 GB or more
 
 
 def kinds_of(spec: EnvironmentSpec) -> dict[str, str]:
     """Returns the kinds of generic tasks that suit an environment, the best first, each with the reason as a clause.
 
-    "choice" is for actions that are one choice, "bounded" for arrays of numbers within bounds, and "any" for all.
+    "choice" is for actions that are one choice, "bounded" for arrays of numbers within bounds, and "any" for all. The first two
+    may learn from a replay, in which there is no room for many large observations, such as images.
 
     Raises:
         UsageError: none does, as the environment shows text or a data set.
@@ -31,8 +34,11 @@ def kinds_of(spec: EnvironmentSpec) -> dict[str, str]:
             "'agentlab list task' shows them."
         )
     # From the special to the general.
+    numbers = sum(math.prod(leaf.shape) for leaf in leaves_of(spec.observation).values())
+    if numbers > LARGEST_IN_REPLAY:
+        return {ANY: f"its observations, of {numbers:,} numbers, are too large for a replay"}
     actions = f"its actions are a {describe(spec.action)}"
-    kinds = {}
+    kinds: dict[str, str] = {}
     if isinstance(spec.action, Discrete) and spec.action.shape == ():
         kinds["choice"] = actions
     if is_array(spec.action) and spec.action.is_bounded:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import re
+import sys
 from typing import Any
 
 import attrs
@@ -55,17 +57,31 @@ def every() -> list[Offer]:
     The environment variable AGENTLAB_PLUGINS chooses among packages: `-one,-two` leaves these out, `one,two` leaves out all
     others but agentlab's own.
     """
+    of_packages = [offer for package, offers in _installed(_places()) if _is_chosen(package) for offer in offers]
+    kinds = [*GROUPS, "package"]
+    return sorted({*_FROM_FILES, *of_packages}, key=lambda offer: (kinds.index(offer.kind), offer.name, offer.package))
+
+
+def _places() -> tuple[tuple[str, int], ...]:
+    """Returns where packages may be installed, and when each directory last changed, as it does when one is installed."""
+    return tuple((place, os.stat(place).st_mtime_ns if os.path.exists(place) else 0) for place in sys.path)  # noqa: PTH110, PTH116
+
+
+@functools.lru_cache(maxsize=8)
+def _installed(places: tuple[tuple[str, int], ...]) -> list[tuple[str, list[Offer]]]:
+    """Returns the offers by package of `places`, as `_places` has them.
+
+    They are read again only where a package has come or gone: it takes 10 ms, and a run looks up some thirty parts.
+    """
     # Metadata only: a listing imports nobody's code.
-    known, seen = [*_FROM_FILES], set()
-    for distribution in importlib.metadata.distributions():
+    packages: dict[str, tuple[str, list[Offer]]] = {}
+    for distribution in importlib.metadata.distributions(path=[place for place, _ in places]):
         if "agentlab." not in _text_of(distribution, "entry_points.txt")[0]:
             continue
         package, version, problem = _identity(distribution)
-        if normalized(package) not in seen and _is_chosen(package):
-            known += _offers_of(distribution, package, version, problem)
-        seen.add(normalized(package))  # of one distribution twice on the path, the first counts
-    kinds = [*GROUPS, "package"]
-    return sorted(set(known), key=lambda offer: (kinds.index(offer.kind), offer.name, offer.package))
+        if normalized(package) not in packages:  # of one distribution twice on the path, the first counts
+            packages[normalized(package)] = package, _offers_of(distribution, package, version, problem)
+    return list(packages.values())
 
 
 def offers(kind: str) -> list[Offer]:

@@ -38,6 +38,10 @@ class Training(Iterator[Metrics]):
         self._begun = False
         self._run: Run | None = None
 
+    def __repr__(self) -> str:
+        state = "finished" if self._run is not None else "under way" if self._begun else "not begun"
+        return f"<Training in {self.directory}, {state}: {self.agent!r}>"
+
     @property
     def run(self) -> Run:
         """The finished run.

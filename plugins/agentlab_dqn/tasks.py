@@ -3,7 +3,7 @@
 import attrs
 
 from agentlab.schedules import Linear
-from agentlab.task import Evaluation, Task, part
+from agentlab.task import Evaluation, Normalization, Task, part
 
 BALANCE = {  # what balances CartPole, whatever the budget
     "huber_delta": None,  # with a Huber loss the values ran away
@@ -65,15 +65,20 @@ dqn = Task(
     name="dqn",
     description="DQN in any Gymnasium environment with discrete actions: --set environment.id=Acrobot-v1.",
     environment=part("gymnasium", id="CartPole-v1"),
-    model=part("mlp", hidden_units=(120, 84)),
+    model=part("mlp", hidden_units=(256, 256)),
     trainer=part(
-        "dqn", huber_delta=None, max_gradient_norm=10.0, update_period=4, target_update_period=1, target_update_rate=0.02
+        "dqn",
+        learning_rate=Linear(1e-3, 1e-5),  # at a constant one, the best of nearly equal actions is never settled
+        max_gradient_norm=10.0,
+        update_period=1,
+        target_update_period=250,
     ),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 10_000)),
-    memory=part("replay", capacity=50_000, batch_size=128),
+    memory=part("replay", capacity=50_000, batch_size=64),
     steps=50_000,
     report_period=2_000,
     threads=1,
+    normalization=Normalization(observations=True, images=True),  # rewards as they are: scaled ones learn later
 )
 
 rainbow_cartpole = attrs.evolve(

@@ -14,8 +14,8 @@ from agentlab.spec import EnvironmentSpec, array_of, choices_of, describe
 from agentlab.tensors import keras_names
 from agentlab.types import Nest, Tensor
 from agentlab_models.features import feature_layers
-from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentLayer, RecurrentStack
-from agentlab_models.recurrent_steps import StepNetwork
+from agentlab_models.recurrence.layers import GRU, LSTM, RecurrentLayer, RecurrentStack
+from agentlab_models.recurrence.steps import StepNetwork
 from agentlab_models.symbols import num_symbols, shows_symbols
 
 MOST_LAYERS = 100

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agentlab import errors
 from agentlab.algorithms.normalization import Normalizer, normalized_spec
 from agentlab.memory import Request
 from agentlab.model import infer
@@ -213,19 +212,16 @@ def test_what_a_checkpoint_may_hold():
     assert ranges.keys() == variables_of(normalizer).keys()
 
 
-@pytest.mark.parametrize(
-    ("observation", "advice"),
-    [
-        (Discrete(5), "shows a choice among 5 values.*Set normalization.observations=false.$"),
-        (Array((4, 4), "uint8", 0, 255), "or normalization.images=true to normalise whole numbers"),
-    ],
-)
-def test_nothing_to_normalise_is_told(observation, advice):
-    with pytest.raises(errors.UsageError, match=advice):
-        Normalizer(EnvironmentSpec("odd", observation, Discrete(2)), OBSERVATIONS)
+@pytest.mark.parametrize("observation", [Discrete(5), Array((4, 4), "uint8", 0, 255), {"a": Discrete(5), "b": Discrete(2)}])
+def test_an_environment_without_numbers_has_nothing_to_normalise(observation):
+    spec = EnvironmentSpec("odd", observation, Discrete(2))
+    normalizer, model = Normalizer(spec, OBSERVATIONS), keras.Sequential([keras.layers.Dense(2)])
+    assert normalizer.models({"policy": [model]}, {"policy": Network(2)}) == {"policy": [model]}
+    assert variables_of(normalizer) == {}
+    assert normalized_spec(spec, OBSERVATIONS).observation == observation
 
 
-@pytest.mark.parametrize("wrong", [{"epsilon": 0.0}, {"observation_clip": 0.0}, {"reward_clip": -1.0}, {"images": True}])
+@pytest.mark.parametrize("wrong", [{"epsilon": 0.0}, {"epsilon": 1e80}, {"observation_clip": 0.0}, {"reward_clip": -1.0}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Normalization(**wrong)

@@ -140,7 +140,7 @@ def test_what_cannot_be_finished_says_so(tmp_path):
 
 
 def test_an_agent_in_a_loop_of_its_own(tmp_path):
-    agent = agentlab.make_agent("dqn")
+    agent = agentlab.make_agent("dqn", changes={"trainer": {"learning_rate": 0.001}})
     agent.step(TimeStep.begin([0.0, 0.1, 0.02, -0.1]))
     with pytest.raises(errors.UsageError, match=r"Setting 'learning_rate' of DQN can't be changed from 0\.001 to 0\.1"):
         agent.trainer.learning_rate = 0.1

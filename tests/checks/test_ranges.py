@@ -72,7 +72,7 @@ def taken(request, tmp_path_factory):
     session.close()
 
 
-@pytest.mark.quick("device", "host", "images", "text")
+@pytest.mark.slow
 def test_every_number_that_no_part_can_have_written_is_refused(taken, tmp_path):
     """Whole numbers of all parts of agentlab's own have limits, and all fractions are finite."""
     session, whole = taken
@@ -93,6 +93,7 @@ def test_every_number_that_no_part_can_have_written_is_refused(taken, tmp_path):
     session._assembly.gear.run(8)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_wrong_number_is_told_of_in_one_sentence(tmp_path):
     run = agentlab.run("dqn", 0, DQN, run_dir=tmp_path / "run").directory
     checkpoints = Checkpoints(run / "checkpoints")

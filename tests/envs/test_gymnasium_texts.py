@@ -175,7 +175,7 @@ def test_an_environment_that_shows_nothing_but_text_is_refused(space: spaces.Spa
 
 SMALL = {
     "model": {"hidden_units": [4]},
-    "trainer": {"learning_starts": 8},
+    "trainer": {"learning_starts": 8, "update_period": 4},
     "memory": {"capacity": 64, "batch_size": 4},
     "evaluation": {"episodes": 1, "max_episode_steps": 20},
     "steps": 32,

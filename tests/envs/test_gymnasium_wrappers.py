@@ -110,6 +110,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_they_are_set_on_the_command_line_in_a_file_and_in_python(tmp_path: pathlib.Path, capsys: Any) -> None:
     """The episodes of an evaluation are as long as the time limit, also when the run is evaluated from its config.json."""
     table = '[{name = "TimeLimit", max_episode_steps = 7}]'

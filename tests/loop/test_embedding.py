@@ -131,6 +131,7 @@ def test_an_environment_of_ones_own_is_learned_in_and_judged_in(tmp_path, own_en
     assert agentlab.load(tmp_path / "run").act(np.float32([0.5])) == 1
 
 
+@pytest.mark.slow
 def test_an_agent_for_a_loop_of_ones_own_around_such_an_environment():
     environment = Guess()
     agent = agentlab.make_agent("dqn", 0, LEARNING, environment=environment)
@@ -215,6 +216,7 @@ def test_what_is_wrong_is_told_in_a_sentence(agent, call, reason):
 # ---- more than one, and nothing else -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_agents_in_one_process_do_not_disturb_each_other():
     def drawn(generator):
         observation = generator.normal(size=4).astype(np.float32)
@@ -236,6 +238,7 @@ def test_agents_in_one_process_do_not_disturb_each_other():
     assert taken == alone
 
 
+@pytest.mark.slow
 def test_agents_learn_in_threads_as_they_do_alone(tmp_path):
     runs = {}
 

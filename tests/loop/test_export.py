@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.loop.export import FORMATS, formats, verification
+from agentlab.loop.export import FORMATS, exporting, formats, verification
 from agentlab.loop.export.policy_function import policy_function
 from agentlab.program import cli
 from agentlab.sampler import Correlated, EpsilonGreedy, Greedy, Stochastic, Temperature
@@ -90,8 +90,7 @@ CASES = {
 }
 QUICK = ("mlp", "mapping", "lstm", "squashed")
 LACKING = {  # what a format has no operation for
-    ("mapping", "litert"): "no operation Sub of f64",  # normalised observations are centred in float64
-    ("squashed", "litert"): "no operation Sub of f64",
+    ("mapping", "litert"): "no operation Sub of f64",  # observations of float64 are centred in it
     ("text", "onnx"): "onnxruntime can't load what the converter made of it",  # the loop through a window of text
 }
 SUPPORTED = [pair for pair in itertools.product(CASES, FORMATS) if pair not in LACKING]
@@ -193,6 +192,29 @@ def test_inputs_and_outputs_are_named_and_only_those_needed(exported):
 def test_what_a_format_lacks_is_named(case, format, tmp_path):
     with pytest.raises(errors.UsageError, match=f"Format '{format}' can't hold this policy.*{LACKING[case, format]}"):
         agent_of(case).export(tmp_path / "exported", format)
+
+
+def test_numbers_far_from_zero_keep_their_digits_where_differences_are_in_float32(tmp_path):
+    task, changes, _ = CASES["squashed"]
+    agent = agentlab.make_agent(task, 1, changes)
+    agent.variables()["normalizer/observations/mean"].assign([1e6 + 0.3] * 3)
+    run = FORMATS["litert"].open(agent.export(tmp_path / "exported", "litert").path)
+    observation = np.repeat(np.float32(1e6) + np.linspace(-2, 2, 5, dtype=np.float32)[:, None], 3, axis=1)
+    actions = run({"observation": observation})["action"]
+    np.testing.assert_allclose(actions, agent.act(observation), rtol=1e-5, atol=1e-5)
+    assert len(np.unique(actions)) == 5
+
+
+def test_more_weights_than_a_graph_holds_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "MOST_WEIGHTS", 57)
+    with pytest.raises(errors.UsageError, match="the model has 58 weights, and a graph of constants holds at most 57"):
+        agent_of("mlp").export(tmp_path / "exported")
+
+
+def test_what_fails_when_it_acts_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(FORMATS["onnx"], "open", lambda path: lambda inputs: 1 / 0, raising=False)
+    with pytest.raises(errors.UsageError, match="what it holds fails when it acts: ZeroDivisionError: division by zero"):
+        agent_of("mlp").export(tmp_path / "exported", "onnx")
 
 
 # ---- samplers that draw at random ------------------------------------------------------------------------------------------

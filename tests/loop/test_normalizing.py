@@ -149,12 +149,14 @@ def test_both_gears_have_the_same_statistics():
     assert_same(device, host)
 
 
+@pytest.mark.slow
 def test_both_gears_learn_alike():
     device, host = arrays(trained(60, rows=2), ""), arrays(trained(60, HostGear, rows=2), "")
     for name, array in device.items():
         np.testing.assert_allclose(array, host[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_statistics_have_the_same_bits_in_every_execution():
     """Before anything is learned, when actions can't differ by a bit of the network's."""
     graph, xla, eager = (
@@ -285,8 +287,8 @@ EXAMPLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "gear"), [("ppo", "device"), ("sac", "host"), ("recurrent_ppo", "device")])
-@pytest.mark.quick("sac-host")
 def test_examples_learn_from_what_is_normalised(tmp_path, example, name, gear):
     example(name)
     task, changes = EXAMPLES[name]
@@ -299,6 +301,7 @@ def test_examples_learn_from_what_is_normalised(tmp_path, example, name, gear):
     assert float(state["normalizer/rewards/statistics/squares"]) > 0.0
 
 
+@pytest.mark.slow
 def test_ppo_sees_its_steps_as_the_policy_saw_them(tmp_path):
     """The probability ratio of the first minibatch of every update is 1: nothing moved between acting and learning."""
     task, changes = EXAMPLES["ppo"]

@@ -88,8 +88,8 @@ def _read(file):
         return b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.quick("2-130")
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, monkeypatch, capsys, number, code):
     monkeypatch.chdir(tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -260,6 +260,19 @@ def test_help_list_and_info_import_no_tensorflow():
         "except SystemExit: pass\n"
         "heavy = {'tensorflow', 'keras', 'gymnasium', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.slow
+def test_the_program_imports_tensorflow_without_what_it_does_not_use():
+    script = (
+        "import sys; from agentlab.program import tensorflow_setup\n"
+        "from agentlab.tensors.keras_settings import DISPENSABLE\n"
+        "tensorflow_setup.import_runs()\n"
+        "assert not set(DISPENSABLE) & set(sys.modules), set(DISPENSABLE) & set(sys.modules)\n"
+        "import matplotlib, scipy.stats, sklearn.datasets\n"
     )
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
     assert process.returncode == 0, process.stderr

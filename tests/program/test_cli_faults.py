@@ -62,6 +62,7 @@ def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys
     assert not (here / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_the_command_that_goes_on_after_an_environment_failed_works_as_it_is_advised(failing, here, capsys):
     main([*failing, "--set", "environment.arguments.way=raise", "--steps", "80"])
     advised = shlex.split(re.search("'agentlab (resume .*)' resumes", capsys.readouterr().err).group(1))
@@ -140,6 +141,7 @@ def screenless(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.slow
 def test_play_writes_a_gif_of_every_second_frame(trained, here, screenless, capsys):
     assert main(["play", str(trained), "--video", "a.gif", "--episodes", "2"]) == 0
     output, complaint = capsys.readouterr()

@@ -2,16 +2,14 @@
 
 import ast
 import importlib
-import os
 import re
-import subprocess
-import sys
 import tomllib
 
 import nbclient
 import nbformat
 import pytest
 
+import preloaded
 from paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -28,11 +26,8 @@ def blocks(text):
 def test_the_python_of_a_page_runs(tmp_path, page):
     script = tmp_path / page.replace(".md", ".py")
     script.write_text("\n\n".join(blocks(PAGES[page])), "utf-8")
-    process = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr
+    code, _, message = preloaded.run(script, tmp_path)
+    assert code == 0, message
 
 
 @pytest.mark.slow

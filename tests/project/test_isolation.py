@@ -226,6 +226,7 @@ def file(path):
     return "experiment.py"
 
 
+@pytest.mark.slow
 def test_a_file_offers_its_parts_to_a_command(file, capsys):
     assert main(["run", "second-best", "--plugin", file, "--quiet", "--run-dir", "run"]) == 0
     output, complaint = capsys.readouterr()
@@ -306,6 +307,7 @@ def test_a_package_without_a_name_is_a_row_with_its_reason(path, text):
 # ---- names that are offered twice -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_packages_that_it_was_begun_with(path, capsys):
     """A package that offers every name that agentlab does is installed after it."""
     changes = {
@@ -340,6 +342,7 @@ def without_packages(run):
     return config
 
 
+@pytest.mark.slow
 def test_a_config_that_names_no_packages_takes_what_is_installed_unless_several_offer_it(path, capsys, monkeypatch):
     changes = {"environment": {"id": "CartPole-v1"}, "model": {"hidden_units": [4]}, "steps": 16, "execution": "graph"}
     changes.update(memory={"capacity": 32, "batch_size": 4}, trainer={"learning_starts": 8}, evaluation={"episodes": 1})

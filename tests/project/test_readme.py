@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import preloaded
 from paths import ROOT
 
 TEXT = (ROOT / "README.md").read_text("utf-8")
@@ -62,10 +63,10 @@ def test_there_are_commands():
 @pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"), ids=range(len(blocks("python"))))
 def test_python_runs(tmp_path, code):
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT
-    )
-    assert process.returncode == 0, process.stderr
+    script = tmp_path / "script.py"
+    script.write_text(code, "utf-8")
+    ended, _, message = preloaded.run(script, tmp_path)
+    assert ended == 0, message
 
 
 def test_links_lead_somewhere():

@@ -406,9 +406,9 @@ def test_spaces_of_several_parts_run_as_they_are(name, vectorization, here):
     assert agentlab.load("run").spec == run.agent.spec
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array|.*precision lowered", DRAWN)
 @pytest.mark.parametrize("name", [name for name in SPACES if name not in TAKEN])
-@pytest.mark.quick("actions of several rows", "actions that start at 1")
 def test_the_advice_on_spaces_leads_on(name, here):
     options = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     with pytest.raises(errors.UsageError) as refused:

@@ -49,6 +49,7 @@ def test_it_begins_with_the_weights_of_the_other_run(first, tmp_path):
     assert json.loads((run.directory / "config.json").read_text())["init_from"] == str(first.directory)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_from_its_beginning_has_them_still(first, tmp_path):
     whole = agentlab.run("dqn", 4, changes(), run_dir=tmp_path / "whole", init_from=first.directory)
     own = changes(checkpoints_kept=10)

@@ -84,6 +84,7 @@ def plain(tmp_path_factory):
     return plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["device", "host"])
 def test_a_change_to_the_same_value_changes_no_bit(tmp_path, plain, way):
     finished = run(tmp_path / "run", way, Changing(at_100={"trainer.learning_rate": 0.01}))
@@ -112,6 +113,7 @@ def test_a_change_holds_from_the_next_step_on(tmp_path, plain, way):
     ]
 
 
+@pytest.mark.slow
 def test_epsilon_drawn_ahead_on_the_host_is_drawn_again(tmp_path, plain):
     """On the host exploration is drawn for hundreds of steps at once; both gears have to agree all the same."""
     actions = {}
@@ -147,6 +149,7 @@ def test_a_changed_setting_is_saved_and_goes_on_after_a_kill(tmp_path, way):
     assert [line.get(name) for line in lines(directory)] == [None, 0.002, None, None, None]
 
 
+@pytest.mark.slow
 def test_a_change_at_the_step_of_the_checkpoint_is_made_again_by_whoever_made_it(tmp_path):
     """A checkpoint is of the state before its step's report, so that what follows from the report follows again."""
     directory, changing = tmp_path / "run", {"at_200": {"sampler.epsilon": 0.9}}
@@ -204,6 +207,7 @@ GAME = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", ["device", "host"])
 def test_a_setting_of_an_environment_of_tensorflow_functions(tmp_path, gear):
     """With stickiness 1 the last action is taken for ever, whatever the policy does; with 0.1 all is as it was."""
@@ -290,6 +294,7 @@ def ladder(tmp_path_factory):
         plugins._FROM_FILES.pop(offer)
 
 
+@pytest.mark.slow
 def test_a_curriculum_of_an_environment_on_the_host_is_exact_too(tmp_path, ladder):
     curriculum = {"at_50": {"environment.length": 10}, "at_100": {"environment.length": 25}}
     whole = agentlab.run("dqn", 3, ladder, run_dir=tmp_path / "whole", trackers=[Changing(**curriculum)])

@@ -117,6 +117,16 @@ def test_a_run_in_an_environment_that_is_named(folder, tmp_path):
     assert agentlab.evaluate(run, trust=True)["episodes"] == 1
 
 
+def test_a_training_in_a_line(folder, tmp_path):
+    changes = {"model.hidden_units": [8], "evaluation.episodes": 1, "report_period": 10}
+    with agentlab.train(
+        "dqn", changes=changes, environment=f"{folder / 'own.py'}", steps=20, run_dir=tmp_path / "run"
+    ) as training:
+        assert repr(training) == f"<Training in {tmp_path / 'run'}, not begun: {training.agent!r}>"
+        next(training)
+        assert "under way" in repr(training)
+
+
 def test_another_environment_is_also_the_one_to_be_judged_in():
     from agentlab.runs.composition import resolved
 

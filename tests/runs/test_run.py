@@ -146,7 +146,7 @@ def test_a_model_of_ones_own_drops_in(tmp_path):
 
     model = Own()
     by_model = agentlab.run("dqn", 0, IDENTITY, model=model, run_dir=tmp_path / "run")
-    assert by_model.model is model
+    assert by_model.model.inner is model  # which sees normalised observations
     with pytest.raises(
         errors.UsageError, match=r"answers one observation of 'identity' with shape \(1, 3\).*expected shape \(1, 4\)"
     ):

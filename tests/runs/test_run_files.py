@@ -387,6 +387,7 @@ def test_a_state_of_the_environment_that_is_none_is_refused(tmp_path, make, step
         pytest.fail(what)
 
 
+@pytest.mark.slow
 def test_what_an_environment_raises_over_a_state_is_a_fault_with_a_sentence(tmp_path, monkeypatch):
     run = agentlab.run("dqn", 0, ON_THE_HOST, run_dir=tmp_path / "run").directory
     file = run / "checkpoints" / "step-60" / "environment.safetensors"

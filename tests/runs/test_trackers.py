@@ -83,6 +83,7 @@ def plain(tmp_path_factory):
     return run(tmp_path_factory.mktemp("plain") / "run")
 
 
+@pytest.mark.slow
 def test_what_a_tracker_gets(tmp_path, plain):
     recorder = Recorder()
     finished = run(tmp_path / "run", recorder)
@@ -116,6 +117,7 @@ class Wild(Recorder):
         result.clear()
 
 
+@pytest.mark.slow
 def test_a_tracker_changes_no_bit_of_a_run(tmp_path, plain):
     recorder = Recorder()
     finished = run(tmp_path / "run", Wild(), recorder)
@@ -218,6 +220,7 @@ def forget(directory, step):
             shutil.rmtree(path)
 
 
+@pytest.mark.slow
 def test_trackers_go_on_where_a_run_is_resumed(tmp_path, plain):
     directory, csv_file = tmp_path / "run", {"trackers": {"csv": {}}}
     first = Recorder()
@@ -253,6 +256,7 @@ def test_a_table_gets_a_column_for_a_metric_that_is_new(tmp_path):
     assert_table_says_what_the_lines_say(directory)
 
 
+@pytest.mark.slow
 def test_a_tracker_on_the_command_line(tmp_path, capsys):
     words = ["--steps", "200", "--set", "environment.name=identity", "--set", "trackers.csv.separator=;", "--tracker", "csv"]
     assert main(["run", "dqn", *words, "--run-dir", str(tmp_path / "run"), "--quiet"]) == 0

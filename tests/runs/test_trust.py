@@ -223,6 +223,7 @@ class Shy(Greedy):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "trusted"),
     [
@@ -245,7 +246,6 @@ class Shy(Greedy):
         (["dqn", "--config", "plain.toml"], False),
     ],
 )
-@pytest.mark.quick("asked1-*", "asked3-*", "asked5-*")
 def test_the_command_that_an_interrupted_run_advises_goes_on_with_it(run, asked, trusted, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "changes.toml").write_text(f'environment.id = "{ID}"\n')
@@ -278,6 +278,7 @@ def dense(inputs, units):
     return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(units)])
 
 
+@pytest.mark.slow
 def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_FROM_FILES", {})

@@ -86,8 +86,8 @@ def test_a_search_runs_its_best_settings_again_and_reports_only_those(run, tmp_p
 
 
 def test_a_search_that_is_killed_resumes_as_if_it_had_not_been(run, tmp_path):
-    assert run(RecordingEngine(score), "--sweep-dir", "whole", "--quiet") == 0
-    for moment in (0, 1, 4, 5, 3, 0, 2):
+    assert run(RecordingEngine(score), "--sweep-dir", "whole", "--quiet", "--trials", "6") == 0
+    for moment in (0, 5, 1, 3):
         count = iter(range(1_000))
 
         def dying(task, seed, count=count, moment=moment):
@@ -96,8 +96,8 @@ def test_a_search_that_is_killed_resumes_as_if_it_had_not_been(run, tmp_path):
             return score(task, seed)
 
         with pytest.raises(Killed):
-            run(RecordingEngine(dying), "--sweep-dir", "parts", "--quiet")
-    assert run(RecordingEngine(score, size=5), "--sweep-dir", "parts", "--quiet") == 0
+            run(RecordingEngine(dying), "--sweep-dir", "parts", "--quiet", "--trials", "6")
+    assert run(RecordingEngine(score, size=5), "--sweep-dir", "parts", "--quiet", "--trials", "6") == 0
     assert (tmp_path / "whole" / "trials.jsonl").read_bytes() == (tmp_path / "parts" / "trials.jsonl").read_bytes()
     assert {path.name for path in (tmp_path / "whole" / "best").iterdir()} == {
         path.name for path in (tmp_path / "parts" / "best").iterdir()
@@ -151,22 +151,22 @@ def test_hopeless_trials_are_pruned_whenever_their_reports_are_seen(run, tmp_pat
 
 def test_a_study_in_a_database_is_resumed_and_extended(run, tmp_path):
     text = FILE.replace("[search]", '[search]\nstorage = "sqlite:///study.db"')
-    assert run(RecordingEngine(score), "--quiet", "--trials", "4", text=text) == 0
+    assert run(RecordingEngine(score), "--quiet", "--trials", "2", text=text) == 0
     more = RecordingEngine(score)
-    assert run(more, "--quiet", "--trials", "6", text=text) == 0
-    assert [name for name in more.begun if "seed 0" in name] == ["trial 4, seed 0", "trial 5, seed 0"]
+    assert run(more, "--quiet", "--trials", "3", text=text) == 0
+    assert [name for name in more.begun if "seed 0" in name] == ["trial 2, seed 0"]
     with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as database:
-        assert database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone() == (6,)
+        assert database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone() == (3,)
 
 
 def test_the_same_seed_suggests_the_same_with_any_storage(run, tmp_path):
     for name, storage in {"a": "journal", "b": "sqlite:///b.db", "c": "journal:c.journal"}.items():
         text = FILE.replace("[search]", f'[search]\nstorage = "{storage}"')
-        assert run(RecordingEngine(score), "--quiet", "--trials", "4", "--sweep-dir", name, text=text) == 0
+        assert run(RecordingEngine(score), "--quiet", "--trials", "3", "--sweep-dir", name, text=text) == 0
     first, *others = [lines(tmp_path / name / "trials.jsonl") for name in "abc"]
     assert others == [first, first]
     text = FILE.replace("[search]", "[search]\nseed = 1")
-    assert run(RecordingEngine(score), "--quiet", "--trials", "4", "--sweep-dir", "d", text=text) == 0
+    assert run(RecordingEngine(score), "--quiet", "--trials", "3", "--sweep-dir", "d", text=text) == 0
     assert lines(tmp_path / "d" / "trials.jsonl") != first
 
 
@@ -187,13 +187,13 @@ def test_failed_trials_are_left_behind_and_a_batch_of_them_ends_the_search(run, 
             raise ValueError("Too hot.")
         return score(task, seed)
 
-    assert run(RecordingEngine(failing), "--quiet") == 1
+    assert run(RecordingEngine(failing), "--quiet", "--trials", "3") == 1
     failed = [line for line in lines(tmp_path / "sweeps" / "small" / "trials.jsonl") if line["status"] == "failed"]
     assert [(line["trial"], line["error"]) for line in failed] == [(2, "seed 0: Too hot.")]
 
     # A failure is what the search has learned from: it is not tried again.
     idle = RecordingEngine(score)
-    assert run(idle, "--quiet") == 1
+    assert run(idle, "--quiet", "--trials", "3") == 1
     assert idle.begun == []
     capsys.readouterr()
 

@@ -98,7 +98,7 @@ def test_what_has_finished_is_not_run_again(run, tmp_path, capsys):
 def test_the_table_is_the_same_however_often_a_sweep_was_ended(run, tmp_path, capsys):
     assert run(RecordingEngine(learning_rate), "small.toml", "--sweep-dir", "whole", "--quiet") == 0
     whole = capsys.readouterr().out
-    for stop in range(1, 8, 2):
+    for stop in (1, 3):
         count = iter(range(100))
 
         def score(task, seed, stop=stop, count=count):

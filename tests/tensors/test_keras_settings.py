@@ -115,6 +115,7 @@ def test_keras_gets_its_settings_back():
     assert outside == ["float64", "mixed_float16", "channels_first", 0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "nonsense"])
 def test_another_backend_is_told(backend, tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": backend}
@@ -214,6 +215,7 @@ def test_norms_of_several_dtypes_by_hand():
         assert [float(tf.reshape(gradient, [])) for gradient in scaled] == [3.0 * scale, 4.0 * scale, 12.0 * scale]
 
 
+@pytest.mark.slow
 def test_a_run_with_layers_of_another_dtype_is_loaded(tmp_path):
     layers = [keras.layers.Dense(8, dtype="float64"), keras.layers.Dense(2)]
     model = keras.Sequential([keras.Input((4,)), *layers])

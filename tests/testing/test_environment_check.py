@@ -166,6 +166,21 @@ def test_other_actions_are_learned_by_ppo():
     assert choose_task({"environment": environment_objects.table_of(part)}).task.name == "ppo"
 
 
+class Image(Fine):
+    """Shows an image."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+
+    def observe(self):
+        return np.zeros((64, 64, 3), np.uint8)
+
+
+def test_observations_that_are_too_large_for_a_replay_are_learned_by_ppo():
+    choice = choose_task({"environment": environment_objects.table_of(environment_objects.part_of(Image))})
+    assert choice.task.name == "ppo"
+    assert choice.reason == "Chose task 'ppo' for Image: its observations, of 12,288 numbers, are too large for a replay."
+
+
 def test_an_environment_with_right_answers_or_none_at_all_has_no_generic_task():
     with pytest.raises(errors.UsageError, match="Task 'auto' is for environments that are acted in for a reward"):
         choose_task({"environment": {"name": "text", "path": "corpus:sort-digits"}})

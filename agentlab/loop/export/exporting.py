@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pathlib
 import shutil
@@ -18,6 +19,8 @@ from agentlab.loop.export.formats import FORMATS, UnsupportedError
 from agentlab.loop.export.policy_function import policy_function
 from agentlab.loop.export.verification import verify
 from agentlab.types import Tensor
+
+MOST_WEIGHTS = 500_000_000  # of four bytes each: a graph has at most 2 GiB
 
 
 @attrs.frozen
@@ -64,6 +67,7 @@ def export_policy(actor: PolicyActor, path: str | os.PathLike[str], format: str)
     # Written beside its place, so that there is never half of it.
     try:
         with _beside(where) as unfinished:
+            _check_size(actor)
             policy = policy_function(actor)
             chosen.check(policy)
             chosen.write(policy, unfinished)
@@ -86,6 +90,13 @@ def export_policy(actor: PolicyActor, path: str | os.PathLike[str], format: str)
 
 def _described(tensor: Tensor) -> str:
     return f"{tensor.dtype.name} {tensor.shape.as_list()}"
+
+
+def _check_size(actor: PolicyActor) -> None:
+    """Raises UnsupportedError if the weights, which become constants, don't fit into a graph."""
+    weights = sum(math.prod(weight.shape) for weight in actor.policy.network.model.variables)
+    if weights > MOST_WEIGHTS:
+        raise UnsupportedError(f"the model has {weights:,} weights, and a graph of constants holds at most {MOST_WEIGHTS:,}")
 
 
 @contextlib.contextmanager

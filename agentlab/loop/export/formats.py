@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.loop.export.policy_function import PolicyFunction
+from agentlab.loop.export.single_precision import in_single_precision
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 Runner: TypeAlias = Callable[[Arrays], Arrays]  # from inputs to outputs, by name
@@ -122,7 +123,7 @@ class Onnx(Format):
         ends = {tensor.name: name for tensor, name in zip(policy.concrete.inputs, policy.inputs, strict=True)}
         ends |= {tensor.name: name for tensor, name in zip(policy.concrete.outputs, policy.outputs, strict=True)}
         names = [[tensor.name for tensor in tensors] for tensors in (policy.concrete.inputs, policy.concrete.outputs)]
-        with _quiet("tensorflow", "tf2onnx"):
+        with _quiet("tensorflow", "tf2onnx"), _converting():
             model, _ = tf2onnx.convert.from_graph_def(
                 graph.as_graph_def(), input_names=names[0], output_names=names[1], opset=OPSET, tensors_to_rename=ends
             )
@@ -155,7 +156,7 @@ class LiteRT(Format):
         # By way of a SavedModel, whose signature it keeps.
         with tempfile.TemporaryDirectory() as folder, _quiet("tensorflow", "absl"):
             saved = pathlib.Path(folder) / "saved"
-            SavedModel().write(policy, saved)
+            SavedModel().write(in_single_precision(policy), saved)
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[SIGNATURE])
             try:
                 path.write_bytes(converter.convert())
@@ -169,6 +170,15 @@ class LiteRT(Format):
 
         runner = Interpreter(model_path=str(path)).get_signature_runner(SIGNATURE)
         return lambda inputs: runner(**inputs)
+
+
+@contextlib.contextmanager
+def _converting() -> Iterator[None]:
+    """Turns whatever a converter raises into an UnsupportedError."""
+    try:
+        yield
+    except Exception as error:  # of many kinds, of its own
+        raise UnsupportedError(f"the converter raised {errors.first_line(error)}") from error
 
 
 @contextlib.contextmanager

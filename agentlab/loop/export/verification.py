@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import attrs
 import numpy as np
 
+from agentlab import errors
 from agentlab.loop.acting import PolicyActor
 from agentlab.loop.export.formats import Arrays, Runner, UnsupportedError
 from agentlab.loop.export.policy_function import BEGUN, OBSERVATION, REWARDS, STEP, PolicyFunction, named_leaves
@@ -81,12 +82,24 @@ def difference(actions: Arrays, expected: Arrays) -> str:
     return ""
 
 
+def _guarded(run: Runner) -> Runner:
+    """Returns a runner that raises an UnsupportedError where the exported policy fails."""
+
+    def guarded(inputs: Arrays) -> Arrays:
+        try:
+            return run(inputs)
+        except Exception as error:  # of many kinds, of the format's own program
+            raise UnsupportedError(f"what it holds fails when it acts: {errors.first_line(error)}") from error
+
+    return guarded
+
+
 def verify(policy: PolicyFunction, run: Runner, actor: PolicyActor, steps: int = STEPS) -> None:
     """Runs an exported policy and an actor that hasn't acted yet on the same observations.
 
     Raises:
         UnsupportedError: they take different actions.
     """
-    for index, (actions, expected) in enumerate(Rollout(policy, run).steps(actor, steps)):
+    for index, (actions, expected) in enumerate(Rollout(policy, _guarded(run)).steps(actor, steps)):
         if clause := difference(actions, expected):
             raise UnsupportedError(f"what it holds acts differently: at step {index + 1}, {clause}")

@@ -75,6 +75,9 @@ def main(arguments: list[str]) -> None:
     """Imports modules one after the other and writes what each did to a file, as JSON."""
     report = next(argument.partition("=")[2] for argument in arguments if argument.startswith("--report="))
     if "--tensorflow" in arguments:
+        from agentlab.tensors.keras_settings import import_tensorflow_alone
+
+        import_tensorflow_alone()
         for name in ("agentlab.runs.composition", *HEAVY):  # what these change is not the module's doing
             importlib.import_module(name)
     imports = {name: attrs.asdict(_observe(name)) for name in arguments if not name.startswith("--")}

@@ -124,6 +124,7 @@ def test_truncation_taken_for_termination_is_found(monkeypatch, name):
     assert value(learned(Wage(limit=1), trainer, **settings)) == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINERS)
 def test_missing_target_networks_are_found(monkeypatch, name):
     """Target networks that hardly move keep their initial values, 0, so that the wage alone is learned; unless left out."""

@@ -212,8 +212,8 @@ def whole(tmp_path_factory):
     return run_with_noise(tmp_path_factory.mktemp("whole"), "device", steps=300, gear="device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gear", "steps"), [("host", 300), ("device", 140), ("host", 140)])
-@pytest.mark.quick("host-140")
 def test_both_gears_and_a_resumed_run_come_to_the_same(tmp_path, whole, gear, steps):
     other = run_with_noise(tmp_path, "other", steps=steps, gear=gear)
     if steps < 300:

@@ -20,7 +20,7 @@ from agentlab.tensors import noise
 from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab_models.gpt import Block, CachedAttention
 from agentlab_models.noisy import NoisyDense
-from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentStack, UnitDropout
+from agentlab_models.recurrence.layers import GRU, LSTM, RecurrentStack, UnitDropout
 from paths import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, as it saves

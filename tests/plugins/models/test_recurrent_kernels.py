@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.tensors import execution
-from agentlab_models.recurrent_layers import GRU, LSTM, RecurrentStack, table_rows
+from agentlab_models.recurrence.layers import GRU, LSTM, RecurrentStack, table_rows
 
 BATCH, LENGTH, FEATURES, UNITS, SYMBOLS = 3, 5, 4, 6, 7
 PAIRS = [(LSTM, keras.layers.LSTM), (GRU, keras.layers.GRU)]

@@ -203,6 +203,7 @@ def learned(gear=DeviceGear, updates=60, rows=16):
     return agent.learner.means.collect()["reward"], model.get_weights()[0]
 
 
+@pytest.mark.slow
 def test_it_learns_what_is_rewarded_alike_in_both_gears():
     (reward, weights), (_, other) = learned(), learned(HostGear)
     assert reward > 0.9

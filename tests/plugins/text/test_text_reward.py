@@ -50,6 +50,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 def test_it_begins_as_the_run_on_text_ended_and_moves_on(start, whole):
     reference = [value.numpy() for _, value in whole.agent.trainer._reference.values()]
     for weight, begun in zip(start.model.get_weights(), reference, strict=True):
@@ -58,6 +59,7 @@ def test_it_begins_as_the_run_on_text_ended_and_moves_on(start, whole):
     assert any(np.any(one != other) for one, other in zip(start.model.get_weights(), whole.model.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_in_the_middle_of_a_completion_it_comes_to_the_same_bits(start, whole, tmp_path):
     asked = iter([False] * 3 + [True] * 100)
     own = changes(checkpoint_period=8 * 3)

@@ -18,8 +18,8 @@ from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Batch
 from agentlab_envs.text.text import Text
 from agentlab_models.gpt import GPT, rotated
+from agentlab_models.recurrence.layers import LSTM, RecurrentStack
 from agentlab_models.recurrent import GRUBuilder, LSTMBuilder
-from agentlab_models.recurrent_layers import LSTM, RecurrentStack
 from agentlab_text.trainer import NextSymbol, SymbolScore, next_symbol_loss
 
 SPEC = EnvironmentSpec("text", Array((8,), "int64", 0, 4), Discrete(5, shape=(8,)), target=Discrete(5, shape=(8,)))

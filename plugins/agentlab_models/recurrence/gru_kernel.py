@@ -14,7 +14,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from agentlab.types import Tensor
-from agentlab_models import timesteps
+from agentlab_models.recurrence import timesteps
 
 
 def scan(

@@ -11,7 +11,7 @@ import tensorflow as tf
 from agentlab.algorithms.minibatches import merge_time
 from agentlab.model import RecurrentModel
 from agentlab.types import Nest, Tensor
-from agentlab_models.recurrent_layers import RecurrentStack
+from agentlab_models.recurrence.layers import RecurrentStack
 from agentlab_models.styles import build_chain, restored, serialized
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.types import Tensor
-from agentlab_models import timesteps
+from agentlab_models.recurrence import timesteps
 
 
 def scan(

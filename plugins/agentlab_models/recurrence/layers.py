@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.types import Shape, Tensor
-from agentlab_models import gru_kernel, lstm_kernel, timesteps
+from agentlab_models.recurrence import gru_kernel, lstm_kernel, timesteps
 
 
 def table_rows(table: Tensor, symbols: Tensor) -> Tensor:
