@@ -31,7 +31,7 @@ iql_cartpole = attrs.evolve(
     behaviour_cloning_cartpole,
     name="iql-cartpole",
     description="IQL learns to balance CartPole from recorded steps, valuing only what was done.",
-    trainer=part("iql", learning_rate=1e-3, inverse_temperature=10.0, target_update_rate=0.01),
+    trainer=part("iql", learning_rate=1e-3, target_update_rate=0.01),
 )
 
 cql_cartpole = attrs.evolve(
@@ -46,7 +46,7 @@ td3_bc_pendulum = Task(
     description="TD3+BC learns to swing a pendulum up from recorded steps, staying near what was done.",
     environment=part("recorded", data="pendulum/replay-v0", order="steps"),
     model=part("mlp", hidden_units=(64, 64)),
-    trainer=part("td3-bc", learning_rate=1e-3, discount=0.98),
+    trainer=part("td3-bc", learning_rate=1e-3, discount=0.98, value_weight=20.0),
     sampler=part("normal-noise"),
     memory=part("latest"),
     steps=1_280_000,

@@ -15,6 +15,7 @@ DQN = {
     "steps": 40,
     "num_environments": 2,
     "report_period": 40,
+    "execution": "graph",
     "model": {"hidden_units": [4]},
     "trainer": {"learning_starts": 8, "update_period": 4},
     "memory": REPLAY,
@@ -80,7 +81,7 @@ def test_single_steps_each_once_a_pass(recording):
 @pytest.mark.parametrize("gear", ["device", "host"])
 def test_a_replay_fills_with_the_recorded_actions(recording, gear):
     path, episodes = recording
-    run = dqn(path, gear=gear, execution="graph", inputs={"previous_action": True, "previous_reward": True})
+    run = dqn(path, gear=gear, inputs={"previous_action": True, "previous_reward": True})
     stored = {name: value.numpy() for name, value in run.agent.memory_variables().items()}
     known = {
         (one.observation[step].tobytes(), int(one.action[step]), float(one.reward[step])): (one, step)
