@@ -67,14 +67,24 @@ def _is_schedule(table: dict[str, Any]) -> bool:
 
 
 def _undotted(changes: dict[str, Any]) -> dict[str, Any]:
-    """Returns changes with "trainer.discount" as a table in a table."""
+    """Returns changes with "trainer.discount" as a table in a table.
+
+    >>> _undotted({"trainer": {"discount": 0.9}, "trainer.name": "ppo"})
+    {'trainer': {'discount': 0.9, 'name': 'ppo'}}
+    """
     tree: dict[str, Any] = {}
     for path, value in changes.items():
         names = path.split(".") if isinstance(path, str) and all(path.split(".")) else [path]
         for name in reversed(names[1:]):
             value = {name: value}
-        tree = merged(tree, {names[0]: value})
+        tree = _joined(tree, {names[0]: value})
     return tree
+
+
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Returns two tables as one, the second last; unlike in `merged`, a name in one drops nothing of the other."""
+    both_tables = {name for name, value in other.items() if isinstance(value, dict) and isinstance(one.get(name), dict)}
+    return {**one, **{name: _joined(one[name], value) if name in both_tables else value for name, value in other.items()}}
 
 
 def dotted(assignments: list[str]) -> dict[str, Any]:
