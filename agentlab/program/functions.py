@@ -66,14 +66,14 @@ def report(
     Raises:
         UsageError: there are no runs, or the page can't be written.
     """
-    from agentlab.program import report as command
+    from agentlab.program.commands.report import write_page
     from agentlab.reports import collect, compare
 
     # One run, or several.
     names = [os.fspath(run) for run in ([runs] if isinstance(runs, (str, os.PathLike)) else runs)]
     comparison = compare(collect(names, tags), score, [*group_by])
     if output is not None:
-        command.write_page(comparison, names, os.fspath(output))
+        write_page(comparison, names, os.fspath(output))
     return comparison
 
 

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 from agentlab.program import process, tensorflow_setup
-
-
-def add(command: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Adds the command by `command(name, function, text)`, and returns it."""
-    added = command("export", export, "write a run's policy for other programs")
-    added.add_argument("run", metavar="RUN", help="a run's directory")
-    added.add_argument(
-        "--format", metavar="FORMAT", default="saved-model", help="saved-model, onnx or litert (default: saved-model)"
-    )
-    added.add_argument("--output", metavar="PATH", required=True, help="a new file; a new directory for saved-model")
-    added.add_argument("--step", type=int, metavar="N", help="of checkpoint step-N (default: the newest that is whole)")
-    added.add_argument("--sampler", metavar="NAME", help="chooses the actions (default: that of the run's evaluation)")
-    return added
+from agentlab.program.commands.command import Command
+from agentlab.program.shared_options import add_trust
 
 
 def export(options: argparse.Namespace) -> int:
@@ -40,3 +28,17 @@ def export(options: argparse.Namespace) -> int:
         width = max(map(len, values))
         print("\n".join(f"  {name:<{width}}  {text}" for name, text in values.items()))
     return 0
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN", help="a run's directory")
+    command.add_argument(
+        "--format", metavar="FORMAT", default="saved-model", help="saved-model, onnx or litert (default: saved-model)"
+    )
+    command.add_argument("--output", metavar="PATH", required=True, help="a new file; a new directory for saved-model")
+    command.add_argument("--step", type=int, metavar="N", help="of checkpoint step-N (default: the newest that is whole)")
+    command.add_argument("--sampler", metavar="NAME", help="chooses the actions (default: that of the run's evaluation)")
+    add_trust(command)
+
+
+EXPORT = Command("export", "write a run's policy for other programs", export, _add_options)
