@@ -20,21 +20,25 @@ WIDTH = 120
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds the command by `command(name, function, text)`."""
-    added = command("check", check, "try out an environment of your own")
+    added = command("check", check, "test your own environment")
     added.add_argument(
         "environment",
         metavar="ENVIRONMENT",
-        help="a file (my_env.py:MyEnv), module:ID, an id of Gymnasium's, or an installed one",
+        help="a file (my_env.py:MyEnv), module:ID, a Gymnasium id, or an installed environment",
     )
     added.add_argument(
-        "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the environment; may be repeated"
+        "--set",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="change a setting of the environment; may be repeated",
     )
 
 
 def check(options: argparse.Namespace) -> int:
-    """Tries out an environment with random actions, line by line, and says what an agent sees of it.
+    """Tests an environment with random actions, rule by rule, and says what an agent sees in it.
 
-    The exit code is 1 if a line is broken.
+    The exit code is 1 if a rule is broken.
     """
     # Wrong settings are reported before TensorFlow is imported, which takes seconds.
     settings = configuration.dotted(options.set)

@@ -122,9 +122,7 @@ def _add_commands_on_runs(command: Callable[..., argparse.ArgumentParser]) -> No
 
     evaluate = command("evaluate", _evaluate, "evaluate a finished run again")
     evaluate.add_argument("run", metavar="RUN", help="a run's directory")
-    evaluate.add_argument(
-        "--step", type=int, metavar="N", help="evaluate checkpoint step-N (default: the newest that is whole)"
-    )
+    evaluate.add_argument("--step", type=int, metavar="N", help="evaluate checkpoint step-N (default: the newest complete one)")
     evaluate.add_argument("--episodes", type=int, help="number of episodes (default: as the task says)")
     evaluate.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
     collect.add_changes(evaluate)
@@ -146,7 +144,7 @@ def _add_commands_on_plugins(command: Callable[..., argparse.ArgumentParser], co
     """Adds the commands on what is installed, which import no TensorFlow."""
     listed = command("list", _list, "list installed tasks and parts")
     listed.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
-    listed.add_argument("--json", action="store_true", help="print JSON, for programs")
+    listed.add_argument("--json", action="store_true", help="print JSON, for other programs")
 
     info = command("info", _info, "describe a task or part")
     info.add_argument("name", metavar="NAME", help="name of a task or part, PACKAGE:NAME, or a package")
@@ -165,21 +163,21 @@ def _show_help(options: argparse.Namespace) -> int:
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--debug", action="store_true", help="show tracebacks")
     command.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE.py", help="offer the parts of a file too; may be repeated"
+        "--plugin", action="append", default=[], metavar="FILE.py", help="also offer the parts of this file; may be repeated"
     )
 
 
 def _add_trust(command: argparse.ArgumentParser, file: str) -> None:
     command.add_argument(
         "--trust", action="store_true",
-        help=f"import any module that {file} names, and build what only a user may ask for",
+        help=f"import any module that {file} names, and build objects that only a user may request",
     )  # fmt: skip
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("task", nargs="?", metavar="TASK", help="a task's name; 'agentlab list task' shows them")
     run.add_argument("--seed", type=int, help="determines all randomness (default: 0, or that of a config.json)")
-    run.add_argument("--seeds", metavar="SEEDS", help="several runs at a time, such as 0-9 or 0,3,7, and a table of all")
+    run.add_argument("--seeds", metavar="SEEDS", help="run several seeds, such as 0-9 or 0,3,7, and print a table of the runs")
     run.add_argument(
         "--jobs", type=int, metavar="N", help="with --seeds: runs at a time (default: as many as there are cores for)"
     )
@@ -191,7 +189,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--environment",
         metavar="NAME",
-        help="another environment: an installed one, an id of Gymnasium's, module:ID, or a file: my_env.py:MyEnv",
+        help="another environment: an installed one, a Gymnasium id, module:ID, or a file: my_env.py:MyEnv",
     )
     for kind in ("model", "trainer", "sampler", "memory"):
         run.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
@@ -202,9 +200,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     run.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     run.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
-    run.add_argument("--init-from", metavar="RUN", help="begin with the weights of another run, of the same shapes")
+    run.add_argument("--init-from", metavar="RUN", help="start with the weights of another run, with the same shapes")
     run.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
-    run.add_argument("--resume", action="store_true", help="resume the run if --run-dir holds it already")
+    run.add_argument("--resume", action="store_true", help="resume the run if --run-dir already holds it")
     run.add_argument("--quiet", action="store_true", help="show no progress")
     _add_trust(run, "the file of --config")
 
@@ -214,15 +212,13 @@ def _add_sample(sample: argparse.ArgumentParser) -> None:
     sample.add_argument("--length", type=int, default=400, help="characters to write (default: 400)")
     sample.add_argument(
         "--temperature", type=float, nargs="+", default=[1.0], metavar="T",
-        help="0 is greedy, 1 as the model says, more is more varied; several for a text at each (default: 1)",
+        help="0 is greedy, 1 is the model's own, higher is more varied; several write a text at each (default: 1)",
     )  # fmt: skip
-    sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K most probable characters")
-    sample.add_argument("--top-p", type=float, metavar="P", help="draw among the most probable that make up P, 0 to 1")
+    sample.add_argument("--top-k", type=int, metavar="K", help="draw from the K most probable characters")
+    sample.add_argument("--top-p", type=float, metavar="P", help="draw from the most probable ones that make up P, 0 to 1")
     sample.add_argument("--prompt", default="", metavar="TEXT", help="text to continue (default: a line break)")
     sample.add_argument("--seed", type=int, default=0, help="determines the text (default: 0)")
-    sample.add_argument(
-        "--num", type=int, default=1, metavar="N", help="texts at each temperature, written at once (default: 1)"
-    )
+    sample.add_argument("--num", type=int, default=1, metavar="N", help="number of texts at each temperature (default: 1)")
 
 
 def _run(options: argparse.Namespace) -> int:

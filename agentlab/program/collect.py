@@ -11,20 +11,20 @@ from agentlab.program import process, tensorflow_setup
 
 def add(command: Callable[..., argparse.ArgumentParser], add_trust: Callable[[argparse.ArgumentParser, str], None]) -> None:
     """Adds the command by `command(name, function, text)`."""
-    added = command("collect", collect, "write what agents do as a Minari data set")
-    added.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory; several are collected one after the other")
+    added = command("collect", collect, "record agents as a Minari data set")
+    added.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory; several are recorded one after the other")
     added.add_argument(
         "--output", required=True, metavar="NAME",
-        help="an id such as cartpole/expert-v0, for Minari's folder, or the path of a new directory",
+        help="an id such as cartpole/expert-v0, in Minari's folder, or the path of a new directory",
     )  # fmt: skip
-    added.add_argument("--episodes", type=int, help="number of episodes of each agent (default: as its task evaluates)")
+    added.add_argument("--episodes", type=int, help="number of episodes of each agent (default: as in its task's evaluation)")
     added.add_argument(
-        "--step", type=int, nargs="+", metavar="N", help="checkpoints step-N, an agent each (default: the newest that is whole)"
+        "--step", type=int, nargs="+", metavar="N", help="checkpoints step-N, each an agent (default: the newest complete one)"
     )
-    added.add_argument("--sampler", metavar="NAME", help="chooses the actions (default: that of evaluations)")
+    added.add_argument("--sampler", metavar="NAME", help="sampler that chooses the actions (default: that of evaluations)")
     added.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
     added.add_argument(
-        "--reference-returns", type=float, nargs=2, metavar=("RANDOM", "GOOD"), help="returns that make a score of 0 and of 1"
+        "--reference-returns", type=float, nargs=2, metavar=("RANDOM", "GOOD"), help="returns with a score of 0 and of 1"
     )
     add_changes(added)
     add_trust(added, "a run's config.json")
@@ -34,12 +34,12 @@ def add_changes(command: argparse.ArgumentParser) -> None:
     """Adds the option that changes settings of a run's task for one command."""
     command.add_argument(
         "--set", action="append", default=[], metavar="PART.SETTING=VALUE",
-        help="change a setting where the agent acts; may be repeated",
+        help="change a setting for this command; may be repeated",
     )  # fmt: skip
 
 
 def collect(options: argparse.Namespace) -> int:
-    """Writes whole episodes of a run's agent, acting as in its evaluations, as a data set that Minari reads.
+    """Records whole episodes of a run's agent, acting as in its evaluations, as a Minari data set.
 
     With several runs or checkpoints, the data set is a mix of all of them.
     """

@@ -16,7 +16,7 @@ from agentlab.registry import plugins
 def add(commands: argparse._SubParsersAction, command: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds the commands to `commands`, a set of subparsers, by `command(name, function, text, commands)`."""
     written = command("new", new, "write a package that plugs in, ready to publish", commands)
-    written.add_argument("name", metavar="NAME", help="of the package, such as my-plugin")
+    written.add_argument("name", metavar="NAME", help="name of the package, such as my-plugin")
     written.add_argument(
         "--kind",
         choices=tuple(scaffold.TEMPLATES),
@@ -24,11 +24,11 @@ def add(commands: argparse._SubParsersAction, command: Callable[..., argparse.Ar
         help="a kind of part, or algorithm: a trainer with its memory and model (default: environment)",
     )
     written.add_argument("--directory", metavar="DIR", default=".", help="where the new directory NAME goes (default: here)")
-    checked = command("check", check, "hold a plugin to its contracts, line by line", commands)
-    checked.add_argument("name", metavar="NAME", help="of a package, task or part, or PACKAGE:NAME")
-    checked.add_argument("--kind", choices=tuple(plugins.GROUPS), help="of the part, where NAME is of several kinds")
+    checked = command("check", check, "test a plugin against its contracts, line by line", commands)
+    checked.add_argument("name", metavar="NAME", help="name of a package, task or part, or PACKAGE:NAME")
+    checked.add_argument("--kind", choices=tuple(plugins.GROUPS), help="kind of the part, if several kinds have this NAME")
     checked.add_argument(
-        "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the part to check it with; may be repeated"
+        "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting of the part; may be repeated"
     )
 
 
@@ -58,7 +58,7 @@ def new(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Holds parts and tasks to their contracts, line by line; the exit code is 1 if a line is broken."""
+    """Tests parts and tasks against their contracts, line by line; the exit code is 1 if a line is broken."""
     settings = configuration.dotted(options.set)
     from agentlab.testing.checks import waiting
 

@@ -18,7 +18,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds the command by `command(name, function, text)`."""
     added = command("report", report, "compare runs over their seeds")
     added.add_argument("runs", nargs="+", metavar="RUN_OR_FOLDER", help="a run's directory, or a folder of runs")
-    added.add_argument("--output", metavar="FILE.html", help="write one page with the table and its pictures as well")
+    added.add_argument("--output", metavar="FILE.html", help="also write one page with the table and plots")
     added.add_argument(
         "--group-by",
         action="append",
@@ -30,7 +30,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument(
         "--score",
         metavar="NAME",
-        help="compare this number of result.json, such as seconds.train (default: bits per character, accuracy or mean return)",
+        help="number of result.json to compare, such as seconds.train (default: bits per character, accuracy or mean return)",
     )
     formats = added.add_mutually_exclusive_group()
     formats.add_argument("--csv", action="store_true", help="print the table as CSV")

@@ -12,38 +12,42 @@ from agentlab.system import console
 
 def add(command: Callable[..., argparse.ArgumentParser], check_positive: Callable[[str, int | None], None]) -> None:
     """Adds the command by `command(name, function, text)`."""
-    added = command("sweep", lambda options: sweep(options, check_positive), "make the runs of a grid or a search")
+    added = command("sweep", lambda options: sweep(options, check_positive), "run a grid or a search of settings")
     added.description = sweep.__doc__
-    added.add_argument("sweep", metavar="FILE.toml", help="what to run; or the directory of a sweep, which is resumed")
-    added.add_argument("--sweep-dir", metavar="DIR", help="for the sweep's files (default: sweeps/NAME)")
+    added.add_argument("sweep", metavar="FILE.toml", help="the sweep's file, or the directory of a sweep to resume")
+    added.add_argument("--sweep-dir", metavar="DIR", help="directory for the sweep's files (default: sweeps/NAME)")
     added.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as there are cores for)")
-    added.add_argument("--trials", type=int, metavar="N", help="of a search, instead of the file's")
-    added.add_argument("--timeout", type=float, metavar="SECONDS", help="after which a search begins no more trials")
+    added.add_argument("--trials", type=int, metavar="N", help="number of trials of a search, instead of the file's")
+    added.add_argument("--timeout", type=float, metavar="SECONDS", help="stop starting trials of a search after this time")
     added.add_argument("--quiet", action="store_true", help="show nothing but failures and the table")
     added.add_argument(
-        "--trust", action="store_true", help="import any module that the file names, and build what only a user may ask for"
+        "--trust",
+        action="store_true",
+        help="import any module that the file names, and build objects that only a user may request",
     )
     add_engine(added)
 
 
 def add_engine(command: argparse.ArgumentParser) -> None:
     """Adds the options that say where runs are made."""
-    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where runs are made (default: local)")
-    command.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (default: RAY_ADDRESS, or this machine)")
-    command.add_argument("--cpus", type=int, metavar="N", help="that a run needs, with Ray (default: the task's threads)")
-    command.add_argument("--gpus", type=float, metavar="N", help="that a run needs, with Ray (default: 0)")
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where the runs go (default: local)")
+    command.add_argument(
+        "--address", metavar="HOST:PORT", help="address of a Ray cluster (default: RAY_ADDRESS, or this machine)"
+    )
+    command.add_argument("--cpus", type=int, metavar="N", help="with Ray: CPUs for each run (default: the task's threads)")
+    command.add_argument("--gpus", type=float, metavar="N", help="with Ray: GPUs for each run (default: 0)")
 
 
 def check_no_engine(options: argparse.Namespace) -> None:
     """Raises UsageError if options say where runs are made, but there is only one."""
     if options.engine != "local" or any(getattr(options, name) is not None for name in ("address", "cpus", "gpus")):
-        raise errors.UsageError("--engine, --address, --cpus and --gpus are for several runs: add --seeds, or leave them out.")
+        raise errors.UsageError("--engine, --address, --cpus and --gpus are for several runs; add --seeds, or leave them out.")
 
 
 def sweep(options: argparse.Namespace, check_positive: Callable[[str, int | None], None]) -> int:
-    """Makes the runs of a sweep, and prints the table of what they come to.
+    """Runs a sweep, and prints a table of its results.
 
-    A sweep that was interrupted is resumed by the same command; what has finished is not run again.
+    The same command resumes a sweep that was interrupted. Finished runs are not repeated.
     """
     for name in ("jobs", "trials", "cpus"):
         check_positive(f"--{name}", getattr(options, name))
