@@ -30,9 +30,9 @@ def sample(
         run: its directory, or a finished run.
         length: of each text, in characters.
         prompt: as of `Agent.generate`, like the rest.
-        temperature: 0 is greedy, 1 as the model says, more is more varied.
+        temperature: 0 is greedy, 1 is the model's own, higher is more varied.
         top_k: draw among the k most probable characters.
-        top_p: draw among the most probable ones that make up this probability.
+        top_p: draw from the most probable ones that make up this probability.
         seed: determines the texts.
         num: how many, written side by side.
         trust: as of `agentlab.resume`.

@@ -16,7 +16,7 @@ def add_common(command: argparse.ArgumentParser) -> None:
     """Adds the options that every command has."""
     command.add_argument("--debug", action="store_true", help="show tracebacks")
     command.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE.py", help="offer the parts of a file too; may be repeated"
+        "--plugin", action="append", default=[], metavar="FILE.py", help="also offer the parts of this file; may be repeated"
     )
 
 
@@ -24,7 +24,7 @@ def add_trust(command: argparse.ArgumentParser, file: str = "the run's config.js
     """Adds the option that trusts what `file`, in words, names."""
     command.add_argument(
         "--trust", action="store_true",
-        help=f"import any module that {file} names, and build what only a user may ask for",
+        help=f"import any module that {file} names, and build objects that only a user may request",
     )  # fmt: skip
 
 
@@ -32,16 +32,18 @@ def add_changes(command: argparse.ArgumentParser) -> None:
     """Adds the option that changes settings of a run's task for one command."""
     command.add_argument(
         "--set", action="append", default=[], metavar="PART.SETTING=VALUE",
-        help="change a setting where the agent acts; may be repeated",
+        help="change a setting for this command; may be repeated",
     )  # fmt: skip
 
 
 def add_engine(command: argparse.ArgumentParser) -> None:
     """Adds the options that say where runs are made."""
-    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where runs are made (default: local)")
-    command.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (default: RAY_ADDRESS, or this machine)")
-    command.add_argument("--cpus", type=int, metavar="N", help="that a run needs, with Ray (default: the task's threads)")
-    command.add_argument("--gpus", type=float, metavar="N", help="that a run needs, with Ray (default: 0)")
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where the runs go (default: local)")
+    command.add_argument(
+        "--address", metavar="HOST:PORT", help="address of a Ray cluster (default: RAY_ADDRESS, or this machine)"
+    )
+    command.add_argument("--cpus", type=int, metavar="N", help="with Ray: CPUs for each run (default: the task's threads)")
+    command.add_argument("--gpus", type=float, metavar="N", help="with Ray: GPUs for each run (default: 0)")
 
 
 def check_positive(option: str, value: int | None) -> None:

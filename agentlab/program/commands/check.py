@@ -19,9 +19,9 @@ WIDTH = 120
 
 
 def check(options: argparse.Namespace) -> int:
-    """Tries out an environment with random actions, line by line, and says what an agent sees of it.
+    """Tests an environment with random actions, rule by rule, and says what an agent sees in it.
 
-    The exit code is 1 if a line is broken.
+    The exit code is 1 if a rule is broken.
     """
     # Wrong settings are reported before TensorFlow is imported, which takes seconds.
     settings = configuration.dotted(options.set)
@@ -63,11 +63,15 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "environment",
         metavar="ENVIRONMENT",
-        help="a file (my_env.py:MyEnv), module:ID, an id of Gymnasium's, or an installed one",
+        help="a file (my_env.py:MyEnv), module:ID, a Gymnasium id, or an installed environment",
     )
     command.add_argument(
-        "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the environment; may be repeated"
+        "--set",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="change a setting of the environment; may be repeated",
     )
 
 
-CHECK = Command("check", "try out an environment of your own", check, _add_options)
+CHECK = Command("check", "test your own environment", check, _add_options)

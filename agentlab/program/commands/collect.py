@@ -11,7 +11,7 @@ from agentlab.program.shared_options import add_changes, add_trust
 
 
 def collect(options: argparse.Namespace) -> int:
-    """Writes whole episodes of a run's agent, acting as in its evaluations, as a data set that Minari reads.
+    """Records whole episodes of a run's agent, acting as in its evaluations, as a Minari data set.
 
     With several runs or checkpoints, the data set is a mix of all of them.
     """
@@ -35,22 +35,22 @@ def collect(options: argparse.Namespace) -> int:
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory; several are collected one after the other")
+    command.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory; several are recorded one after the other")
     command.add_argument(
         "--output", required=True, metavar="NAME",
-        help="an id such as cartpole/expert-v0, for Minari's folder, or the path of a new directory",
+        help="an id such as cartpole/expert-v0, in Minari's folder, or the path of a new directory",
     )  # fmt: skip
-    command.add_argument("--episodes", type=int, help="number of episodes of each agent (default: as its task evaluates)")
+    command.add_argument("--episodes", type=int, help="number of episodes of each agent (default: as in its task's evaluation)")
     command.add_argument(
-        "--step", type=int, nargs="+", metavar="N", help="checkpoints step-N, an agent each (default: the newest that is whole)"
+        "--step", type=int, nargs="+", metavar="N", help="checkpoints step-N, each an agent (default: the newest complete one)"
     )
-    command.add_argument("--sampler", metavar="NAME", help="chooses the actions (default: that of evaluations)")
+    command.add_argument("--sampler", metavar="NAME", help="sampler that chooses the actions (default: that of evaluations)")
     command.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
     command.add_argument(
-        "--reference-returns", type=float, nargs=2, metavar=("RANDOM", "GOOD"), help="returns that make a score of 0 and of 1"
+        "--reference-returns", type=float, nargs=2, metavar=("RANDOM", "GOOD"), help="returns with a score of 0 and of 1"
     )
     add_changes(command)
     add_trust(command, "a run's config.json")
 
 
-COLLECT = Command("collect", "write what agents do as a Minari data set", collect, _add_options)
+COLLECT = Command("collect", "record agents as a Minari data set", collect, _add_options)

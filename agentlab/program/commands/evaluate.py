@@ -29,7 +29,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's directory")
-    command.add_argument("--step", type=int, metavar="N", help="evaluate checkpoint step-N (default: the newest that is whole)")
+    command.add_argument("--step", type=int, metavar="N", help="evaluate checkpoint step-N (default: the newest complete one)")
     command.add_argument("--episodes", type=int, help="number of episodes (default: as the task says)")
     command.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
     add_changes(command)

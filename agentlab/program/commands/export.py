@@ -10,9 +10,9 @@ from agentlab.program.shared_options import add_trust
 
 
 def export(options: argparse.Namespace) -> int:
-    """Writes the whole policy of a run: from observations to actions, with normalisation, masks, state and sampler.
+    """Writes the whole policy of a run, from observations to actions, with normalisation, masks, state and sampler.
 
-    What was written is run beside the agent on random observations, and refused where it acts differently.
+    The export is compared with the agent on random observations, and refused if it acts differently.
     """
     tensorflow_setup.import_runs_for(options.run)
     from agentlab.runs import exporting
@@ -22,7 +22,7 @@ def export(options: argparse.Namespace) -> int:
         written = exporting.export(options.run, options.output, options.format, **chosen)
 
     # What a program that runs it needs to know.
-    print(f"Written to {written.path}; it acts as the agent does.")
+    print(f"Written to {written.path}; it acts like the agent.")
     for title, values in (("inputs", written.inputs), ("outputs", written.outputs)):
         print(title)
         width = max(map(len, values))
@@ -36,8 +36,10 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         "--format", metavar="FORMAT", default="saved-model", help="saved-model, onnx or litert (default: saved-model)"
     )
     command.add_argument("--output", metavar="PATH", required=True, help="a new file; a new directory for saved-model")
-    command.add_argument("--step", type=int, metavar="N", help="of checkpoint step-N (default: the newest that is whole)")
-    command.add_argument("--sampler", metavar="NAME", help="chooses the actions (default: that of the run's evaluation)")
+    command.add_argument("--step", type=int, metavar="N", help="export checkpoint step-N (default: the newest complete one)")
+    command.add_argument(
+        "--sampler", metavar="NAME", help="sampler that chooses the actions (default: that of the run's evaluation)"
+    )
     add_trust(command)
 
 

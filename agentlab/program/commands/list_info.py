@@ -29,7 +29,7 @@ def info(options: argparse.Namespace) -> int:
 
 def _add_list(command: argparse.ArgumentParser) -> None:
     command.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
-    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+    command.add_argument("--json", action="store_true", help="print JSON, for other programs")
 
 
 def _add_info(command: argparse.ArgumentParser) -> None:

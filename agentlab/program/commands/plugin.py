@@ -24,7 +24,7 @@ def new(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Holds parts and tasks to their contracts, line by line; the exit code is 1 if a line is broken."""
+    """Tests parts and tasks against their contracts, line by line; the exit code is 1 if a line is broken."""
     settings = configuration.dotted(options.set)
     from agentlab.testing.checks import waiting
 
@@ -36,7 +36,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _add_new(command: argparse.ArgumentParser) -> None:
-    command.add_argument("name", metavar="NAME", help="of the package, such as my-plugin")
+    command.add_argument("name", metavar="NAME", help="name of the package, such as my-plugin")
     command.add_argument(
         "--kind",
         choices=tuple(scaffold.TEMPLATES),
@@ -47,13 +47,13 @@ def _add_new(command: argparse.ArgumentParser) -> None:
 
 
 def _add_check(command: argparse.ArgumentParser) -> None:
-    command.add_argument("name", metavar="NAME", help="of a package, task or part, or PACKAGE:NAME")
-    command.add_argument("--kind", choices=tuple(plugins.GROUPS), help="of the part, where NAME is of several kinds")
+    command.add_argument("name", metavar="NAME", help="name of a package, task or part, or PACKAGE:NAME")
+    command.add_argument("--kind", choices=tuple(plugins.GROUPS), help="kind of the part, if several kinds have this NAME")
     command.add_argument(
-        "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the part to check it with; may be repeated"
+        "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting of the part; may be repeated"
     )
 
 
 NEW = Command("new", "write a package that plugs in, ready to publish", new, _add_new)
-CHECK = Command("check", "hold a plugin to its contracts, line by line", check, _add_check)
+CHECK = Command("check", "test a plugin against its contracts, line by line", check, _add_check)
 PLUGIN = Group("plugin", "write a plugin, or check one", "Writes or checks plugins.", (NEW, CHECK))

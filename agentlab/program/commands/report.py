@@ -56,7 +56,7 @@ def _write(path: pathlib.Path, text: str) -> None:
 
 def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("runs", nargs="+", metavar="RUN_OR_FOLDER", help="a run's directory, or a folder of runs")
-    command.add_argument("--output", metavar="FILE.html", help="write one page with the table and its pictures as well")
+    command.add_argument("--output", metavar="FILE.html", help="also write one page with the table and plots")
     command.add_argument(
         "--group-by",
         action="append",
@@ -68,7 +68,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--score",
         metavar="NAME",
-        help="compare this number of result.json, such as seconds.train (default: bits per character, accuracy or mean return)",
+        help="number of result.json to compare, such as seconds.train (default: bits per character, accuracy or mean return)",
     )
     formats = command.add_mutually_exclusive_group()
     formats.add_argument("--csv", action="store_true", help="print the table as CSV")

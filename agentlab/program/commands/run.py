@@ -70,7 +70,7 @@ def resume(options: argparse.Namespace) -> int:
 def _check_no_engine(options: argparse.Namespace) -> None:
     """Raises UsageError if options say where runs are made, but there is only one."""
     if options.engine != "local" or any(getattr(options, name) is not None for name in ("address", "cpus", "gpus")):
-        raise errors.UsageError("--engine, --address, --cpus and --gpus are for several runs: add --seeds, or leave them out.")
+        raise errors.UsageError("--engine, --address, --cpus and --gpus are for several runs; add --seeds, or leave them out.")
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:
@@ -88,7 +88,9 @@ def _add_run(command: argparse.ArgumentParser) -> None:
 
 def _add_seeds(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, help="determines all randomness (default: 0, or that of a config.json)")
-    command.add_argument("--seeds", metavar="SEEDS", help="several runs at a time, such as 0-9 or 0,3,7, and a table of all")
+    command.add_argument(
+        "--seeds", metavar="SEEDS", help="run several seeds, such as 0-9 or 0,3,7, and print a table of the runs"
+    )
     command.add_argument(
         "--jobs", type=int, metavar="N", help="with --seeds: runs at a time (default: as many as there are cores for)"
     )
@@ -102,7 +104,7 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--environment",
         metavar="NAME",
-        help="another environment: an installed one, an id of Gymnasium's, module:ID, or a file: my_env.py:MyEnv",
+        help="another environment: an installed one, a Gymnasium id, module:ID, or a file: my_env.py:MyEnv",
     )
     for kind in ("model", "trainer", "sampler", "memory"):
         command.add_argument(f"--{kind}", metavar="NAME", help=f"another {kind}, with its default settings")
@@ -113,9 +115,9 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", metavar="FILE", help="changes from a TOML file, or a run's config.json")
-    command.add_argument("--init-from", metavar="RUN", help="begin with the weights of another run, of the same shapes")
+    command.add_argument("--init-from", metavar="RUN", help="start with the weights of another run, with the same shapes")
     command.add_argument("--run-dir", metavar="DIR", help="a new directory for the run's files (default: runs/TASK/SEED-N)")
-    command.add_argument("--resume", action="store_true", help="resume the run if --run-dir holds it already")
+    command.add_argument("--resume", action="store_true", help="resume the run if --run-dir already holds it")
 
 
 def _add_resume(command: argparse.ArgumentParser) -> None:

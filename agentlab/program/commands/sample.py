@@ -28,15 +28,13 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--length", type=int, default=400, help="characters to write (default: 400)")
     command.add_argument(
         "--temperature", type=float, nargs="+", default=[1.0], metavar="T",
-        help="0 is greedy, 1 as the model says, more is more varied; several for a text at each (default: 1)",
+        help="0 is greedy, 1 is the model's own, higher is more varied; several write a text at each (default: 1)",
     )  # fmt: skip
-    command.add_argument("--top-k", type=int, metavar="K", help="draw among the K most probable characters")
-    command.add_argument("--top-p", type=float, metavar="P", help="draw among the most probable that make up P, 0 to 1")
+    command.add_argument("--top-k", type=int, metavar="K", help="draw from the K most probable characters")
+    command.add_argument("--top-p", type=float, metavar="P", help="draw from the most probable ones that make up P, 0 to 1")
     command.add_argument("--prompt", default="", metavar="TEXT", help="text to continue (default: a line break)")
     command.add_argument("--seed", type=int, default=0, help="determines the text (default: 0)")
-    command.add_argument(
-        "--num", type=int, default=1, metavar="N", help="texts at each temperature, written at once (default: 1)"
-    )
+    command.add_argument("--num", type=int, default=1, metavar="N", help="number of texts at each temperature (default: 1)")
     add_trust(command)
 
 

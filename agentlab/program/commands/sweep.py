@@ -11,9 +11,9 @@ from agentlab.system import console
 
 
 def sweep(options: argparse.Namespace) -> int:
-    """Makes the runs of a sweep, and prints the table of what they come to.
+    """Runs a sweep, and prints a table of its results.
 
-    A sweep that was interrupted is resumed by the same command; what has finished is not run again.
+    The same command resumes a sweep that was interrupted. Finished runs are not repeated.
     """
     for name in ("jobs", "trials", "cpus"):
         check_positive(f"--{name}", getattr(options, name))
@@ -31,14 +31,14 @@ def sweep(options: argparse.Namespace) -> int:
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("sweep", metavar="FILE.toml", help="what to run; or the directory of a sweep, which is resumed")
-    command.add_argument("--sweep-dir", metavar="DIR", help="for the sweep's files (default: sweeps/NAME)")
+    command.add_argument("sweep", metavar="FILE.toml", help="the sweep's file, or the directory of a sweep to resume")
+    command.add_argument("--sweep-dir", metavar="DIR", help="directory for the sweep's files (default: sweeps/NAME)")
     command.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as there are cores for)")
-    command.add_argument("--trials", type=int, metavar="N", help="of a search, instead of the file's")
-    command.add_argument("--timeout", type=float, metavar="SECONDS", help="after which a search begins no more trials")
+    command.add_argument("--trials", type=int, metavar="N", help="number of trials of a search, instead of the file's")
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="stop starting trials of a search after this time")
     command.add_argument("--quiet", action="store_true", help="show nothing but failures and the table")
     add_trust(command, "the file")
     add_engine(command)
 
 
-SWEEP = Command("sweep", "make the runs of a grid or a search", sweep, _add_options)
+SWEEP = Command("sweep", "run a grid or a search of settings", sweep, _add_options)
