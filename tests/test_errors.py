@@ -91,7 +91,7 @@ COMPOSED = {
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_no_message_has_a_doubled_full_stop(name, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("agentlab.program.cli.listing.rows", raises("Never.", RuntimeError))
+    monkeypatch.setattr("agentlab.program.listing.rows", raises("Never.", RuntimeError))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -30,9 +30,9 @@ def sample(
         run: its directory, or a finished run.
         length: of each text, in characters.
         prompt: as of `Agent.generate`, like the rest.
-        temperature: 0 is greedy, 1 as the model says, more is more varied.
+        temperature: 0 is greedy, 1 is the model's own, higher is more varied.
         top_k: draw among the k most probable characters.
-        top_p: draw among the most probable ones that make up this probability.
+        top_p: draw from the most probable ones that make up this probability.
         seed: determines the texts.
         num: how many, written side by side.
         trust: as of `agentlab.resume`.
@@ -66,14 +66,14 @@ def report(
     Raises:
         UsageError: there are no runs, or the page can't be written.
     """
-    from agentlab.program import report as command
+    from agentlab.program.commands.report import write_page
     from agentlab.reports import collect, compare
 
     # One run, or several.
     names = [os.fspath(run) for run in ([runs] if isinstance(runs, (str, os.PathLike)) else runs)]
     comparison = compare(collect(names, tags), score, [*group_by])
     if output is not None:
-        command.write_page(comparison, names, os.fspath(output))
+        write_page(comparison, names, os.fspath(output))
     return comparison
 
 

@@ -33,7 +33,7 @@ def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool])
     """
     seeds = parse_seeds(options.seeds)
     if options.seed is not None:
-        raise errors.UsageError("--seed and --seeds are both there; leave one out.")
+        raise errors.UsageError("Both --seed and --seeds are given; leave one out.")
     parent = pathlib.Path(options.run_dir) if options.run_dir else _next_free(task.name)
     directories = {seed: parent / str(seed) for seed in seeds}
     if not options.resume and (old := [str(path) for path in directories.values() if os.path.lexists(path)]):
@@ -53,7 +53,7 @@ def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool])
     _make(jobs, progress, options, task, stop)
     if stop():
         words = ["agentlab", "run", *_words(options, OF_SEEDS), "--seeds", options.seeds, "--run-dir", str(parent), "--resume"]
-        raise errors.Interrupted(f"The runs were interrupted, with checkpoints: '{shlex.join(words)}' resumes them.")
+        raise errors.Interrupted(f"The runs were interrupted and have checkpoints: '{shlex.join(words)}' resumes them.")
 
     # The table of what has finished.
     print(tables.text(compare(collect([parent]))))

@@ -134,7 +134,7 @@ class Recording:
         # An episode ends once, at its end: by termination, or cut off.
         end = begin + length
         if steps.terminated[begin : end - 1].any():
-            raise ValueError(f"{place} goes on after it has terminated")
+            raise ValueError(f"{place} continues after it has terminated")
 
         # [T] sums from each step to the end, in float64 so that long episodes lose nothing.
         later = np.cumsum(steps.reward[begin:end][::-1], dtype=np.float64)[::-1]
@@ -157,7 +157,7 @@ def open_recording(name: str) -> Recording:
     for file in (METADATA, MAIN):
         if not (path / file).is_file():
             raise errors.UsageError(
-                f"{str(path)!r} is no Minari data set in HDF5: there is no {file}. Copy or collect it again."
+                f"{str(path)!r} is not a Minari data set in HDF5: there is no {file}. Copy or collect it again."
             )
     try:
         metadata = files.read_json(path / METADATA)
@@ -178,12 +178,12 @@ def _of_metadata(name: str, path: pathlib.Path, metadata: dict[str, Any]) -> Rec
         )
     if kind != "hdf5":
         raise errors.UsageError(
-            f"Data set {name!r} is in the format {errors.quoted(kind)}; expected 'hdf5'. Write it again in that."
+            f"Data set {name!r} is in the format {errors.quoted(kind)}; expected 'hdf5'. Write it again in that format."
         )
     observation, action = (read_space(metadata[f"{what}_space"], f"{what} space") for what in ("observation", "action"))
     if metadata.get("jpeg_encoding", True) and any(map(_is_picture, leaves_of(observation).values())):
         raise errors.UsageError(
-            f"Data set {name!r} holds compressed pictures, which lose detail; expected plain arrays. Write it again with "
+            f"Data set {name!r} has compressed pictures, which lose detail; expected plain arrays. Write it again with "
             "jpeg_encoding=False, as 'agentlab collect' does."
         )
     return Recording(name, path, observation, action, count, _reference(metadata))

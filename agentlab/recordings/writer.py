@@ -150,7 +150,7 @@ def check_new(name: str) -> pathlib.Path:
     directory = directory_of(name)
     with contextlib.suppress(OSError):
         directory.lstat()
-        raise errors.UsageError(f"{str(directory)!r} is there already, and nothing is overwritten. Choose another name.")
+        raise errors.UsageError(f"{str(directory)!r} exists already, and data sets are never overwritten. Choose another name.")
     return directory
 
 

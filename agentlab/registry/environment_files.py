@@ -177,8 +177,8 @@ def _check_makes(path: str, name: str, module: _Module) -> None:
     contracts = getattr(target, "__mro__", ())
     if any(kind_of_contract(f"{base.__module__}.{base.__qualname__}") == "environment" for base in contracts):
         raise errors.PluginError(
-            f"{name} in {path!r} is an environment of agentlab's own kind; write --plugin {path}, and its name in lower case "
-            "with hyphens for the environment."
+            f"{name} in {path!r} is one of agentlab's own environments, not Gymnasium's; write --plugin {path}, and its "
+            "name in lower case with hyphens for the environment."
         )
     if target is None:
         names = ", ".join(module.names())

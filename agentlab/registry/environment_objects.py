@@ -56,8 +56,8 @@ def named_part(name: str) -> Part:
         if name not in gymnasium.registry:
             known = [*(offer.name for offer in plugins.offers("environment")), *gymnasium.registry]
             raise errors.UsageError(
-                f"No environment named {name[: errors.LONGEST_NAME]!r}; expected the name of an installed one, an id of "
-                "Gymnasium's such as Acrobot-v1 or module:ID, or a file such as my_env.py:MyEnv."
+                f"No environment named {name[: errors.LONGEST_NAME]!r}; expected the name of an installed one, a "
+                "Gymnasium id such as Acrobot-v1 or module:ID, or a file such as my_env.py:MyEnv."
                 f"{errors.suggestion(errors.closest(name, known))} 'agentlab list environment' shows those installed."
             )
     return Part(GYMNASIUM, {"id": name})
@@ -103,7 +103,7 @@ def _factory(environment: object, kind: type) -> Callable[[], Any]:
             copy.deepcopy(environment)
         except Exception as error:  # the object is foreign code, which may raise anything
             raise errors.UsageError(
-                f"The environment {environment} can't be copied: {errors.first_line(error)}. Give a function that makes one."
+                f"The environment {environment} can't be copied: {errors.first_line(error)}. Pass a function that makes one."
             ) from error
         return lambda: copy.deepcopy(environment)
     if callable(environment):

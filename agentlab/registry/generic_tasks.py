@@ -30,13 +30,13 @@ def kinds_of(spec: EnvironmentSpec) -> dict[str, str]:
     """
     if spec.vocabulary is not None or spec.target is not None:
         raise errors.UsageError(
-            f"Task {AUTO!r} is for environments that are acted in for a reward; {spec.name!r} has right answers. Name a task: "
-            "'agentlab list task' shows them."
+            f"Task {AUTO!r} is for environments in which an agent acts for a reward; {spec.name!r} has right answers. Name a "
+            "task: 'agentlab list task' shows them."
         )
     # From the special to the general.
     numbers = sum(math.prod(leaf.shape) for leaf in leaves_of(spec.observation).values())
     if numbers > LARGEST_IN_REPLAY:
-        return {ANY: f"its observations, of {numbers:,} numbers, are too large for a replay"}
+        return {ANY: f"its observations, of {numbers:,} numbers, are too large for a replay buffer"}
     actions = f"its actions are a {describe(spec.action)}"
     kinds: dict[str, str] = {}
     if isinstance(spec.action, Discrete) and spec.action.shape == ():
@@ -56,7 +56,7 @@ def load(kinds: dict[str, str]) -> tuple[Task, str]:
     for kind in kinds:
         if kind in offered:
             return offered[kind].load(), kind
-    raise errors.UsageError(f"No installed package offers a generic task for such an environment ({GROUP}). Name a task.")
+    raise errors.UsageError(f"No installed package offers a generic task for this kind of environment ({GROUP}). Name a task.")
 
 
 def any_task() -> Task | None:

@@ -29,7 +29,7 @@ def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None 
         if not near:
             raise
         raise errors.UsageError(
-            f"No setting named {error.name!r} of the task itself; those of a part are named with the part."
+            f"No setting named {error.name!r} of the task itself; settings of a part are named with the part."
             f"{errors.suggestion(near)}"
         ) from error
 

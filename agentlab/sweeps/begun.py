@@ -34,7 +34,7 @@ def is_begun(directory: str | pathlib.Path | None, task: Task, seed: int) -> boo
         UsageError: no directory is named, or it holds another run.
     """
     if directory is None:
-        raise errors.UsageError("--resume needs the directory of the run: add --run-dir DIR.")
+        raise errors.UsageError("--resume needs the run's directory: add --run-dir DIR.")
     file = pathlib.Path(directory) / CONFIG
     if not os.path.lexists(file):
         return False
@@ -43,7 +43,7 @@ def is_begun(directory: str | pathlib.Path | None, task: Task, seed: int) -> boo
     if before != now:
         names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         raise errors.UsageError(
-            f"{str(directory)!r} holds another run, of which these differ: {files.some(names)}. Name another --run-dir, or "
+            f"{str(directory)!r} holds another run, with different settings: {files.some(names)}. Name another --run-dir, or "
             f"ask for the same run; 'agentlab resume {shlex.quote(str(directory))}' resumes it as it is."
         )
     return True

@@ -98,7 +98,7 @@ class Definition:
             if not isinstance(values, list) or not values:
                 raise Table(grid, "grid.").wrong(setting, "a list of at least one value")
         if "grid" in data and "search" in data:
-            raise errors.UsageError("The sweep has a grid and a search; leave one of them out.")
+            raise errors.UsageError("The sweep has both a grid and a search; leave one of them out.")
         if math.prod(map(len, grid.values())) > MOST_TRIALS:
             raise errors.UsageError(
                 f"The grid has {math.prod(map(len, grid.values())):,} combinations; expected at most {MOST_TRIALS:,}."
@@ -138,7 +138,7 @@ def parse_search(data: dict[str, Any], seeds: list[int]) -> Search:
     best_seeds = table.seeds("best_seeds", "1000-1009")
     if common := sorted(set(best_seeds) & set(seeds)):
         raise errors.UsageError(
-            f"search.best_seeds has seeds of the search itself, such as {common[0]}; expected others, which judge the best "
+            f"search.best_seeds has seeds that the search itself uses, such as {common[0]}; expected others, to judge the best "
             "settings."
         )
     return Search(

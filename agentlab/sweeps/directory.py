@@ -90,11 +90,11 @@ class SweepDirectory:
             if before != data:
                 names = sorted(name for name in before.keys() | data.keys() if before.get(name) != data.get(name))
                 raise errors.UsageError(
-                    f"{str(self.path)!r} holds another sweep, of which these differ: {files.some(names)}. Name another "
+                    f"{str(self.path)!r} holds another sweep, with different settings: {files.some(names)}. Name another "
                     f"directory with --sweep-dir DIR, or resume that one: agentlab sweep {self.path}."
                 )
         elif set(self.folder.names()) - {".lock", f".{DEFINITION}"}:
-            raise errors.UsageError(f"{str(self.path)!r} exists, and is no sweep. Name another with --sweep-dir DIR.")
+            raise errors.UsageError(f"{str(self.path)!r} exists and is not a sweep. Name another with --sweep-dir DIR.")
         else:
             self._write(DEFINITION, (toml_text(data) if text is None else text).encode("utf-8"))
 

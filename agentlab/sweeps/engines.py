@@ -36,5 +36,5 @@ def make_engine(
     if name != "local":
         raise errors.UsageError(errors.unknown("engine", name, ENGINES, "Engines"))
     if address is not None or cpus is not None or gpus is not None:
-        raise errors.UsageError("--address, --cpus and --gpus are of the engine ray: add --engine ray, or leave them out.")
+        raise errors.UsageError("--address, --cpus and --gpus need the engine ray: add --engine ray, or leave them out.")
     return LocalPool(jobs or default_jobs(task))

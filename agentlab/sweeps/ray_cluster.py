@@ -39,7 +39,7 @@ class RayCluster(Engine):
         try:
             import ray
         except ImportError as error:
-            raise errors.UsageError("The engine ray needs Ray: pip install 'agentlab[ray]'.") from error
+            raise errors.UsageError("Engine 'ray' needs Ray: pip install 'agentlab[ray]'.") from error
 
         # A cluster that the program uses already is used, and left as it is.
         self._ray, self._is_own = ray, not ray.is_initialized()
@@ -49,7 +49,7 @@ class RayCluster(Engine):
             except Exception as error:  # of whatever kind: a wrong address, no permission, another version
                 raise errors.UsageError(
                     f"No Ray cluster can be reached at {address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "
-                    f"{errors.first_line(error)}. Start one by 'ray start --head', or name it with --address HOST:PORT."
+                    f"{errors.first_line(error)}. Start one with 'ray start --head', or name one with --address HOST:PORT."
                 ) from error
         self._remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(make)
         self._warn_of_room(cpus, gpus)
@@ -60,7 +60,7 @@ class RayCluster(Engine):
         if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
             warnings.warn(
                 f"No node of the Ray cluster has the {cpus} CPUs and {gpus:g} GPUs that a run needs: the runs wait until one "
-                "joins. Set other needs with --cpus and --gpus.",
+                "joins. Ask for less with --cpus and --gpus.",
                 errors.RunWarning,
                 stacklevel=3,
             )

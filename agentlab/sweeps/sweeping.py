@@ -100,7 +100,7 @@ def sweep(
         place.close()
     if stop():
         raise errors.Interrupted(
-            f"The sweep in {str(directory)!r} was interrupted, its runs with checkpoints; run it again to resume it."
+            f"The sweep in {str(directory)!r} was interrupted; its runs have checkpoints. Run it again to resume it."
         )
     return SweepResult(place.path, done, best, _comparison(parsed, place.path, done, best))
 
@@ -112,7 +112,7 @@ def _run(
         limit = search.timeout if timeout is None else timeout
         return run_search(definition, place, means, search.trials if trials is None else trials, limit)
     if trials is not None or timeout is not None:
-        raise errors.UsageError("--trials and --timeout are of a search, but the sweep has none.")
+        raise errors.UsageError("--trials and --timeout apply to a search, but the sweep has none.")
     return run_grid(definition, place, means, lambda run: _score(run, definition.score)), []
 
 
@@ -138,7 +138,7 @@ def _name(definition: Definition, file: str | os.PathLike[str] | Mapping[str, An
     """Returns the name of a sweep's directory: its own, or that of its file."""
     name = definition.name or ("" if isinstance(file, Mapping) else pathlib.Path(file).stem)
     if not name or pathlib.Path(name).name != name or not name.isprintable() or name in (".", ".."):
-        raise errors.UsageError(f'The sweep\'s name is {name!r}; expected one that a directory can have: add name = "...".')
+        raise errors.UsageError(f'The sweep\'s name is {name!r}; expected a valid name for a directory: add name = "...".')
     return name
 
 

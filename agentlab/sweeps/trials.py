@@ -220,7 +220,7 @@ def changed_task(definition: Definition, settings: dict[str, object], trust: boo
     """
     task = plugins.load("task", definition.task)
     if not isinstance(task, Task):
-        raise errors.UsageError(f"{definition.task!r} is no task of agentlab's; 'agentlab list task' shows the tasks.")
+        raise errors.UsageError(f"{definition.task!r} is not a task of agentlab; 'agentlab list task' shows the tasks.")
     changes = definition.with_settings(settings)
     if not trust:
         limits.check_asked(changes, "The sweep's file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 
-from agentlab.program import cli
+from agentlab.program import cli, task_choice
 from agentlab.sweeps.engine import Engine, Outcome, Running
 
 CURVE = (0.25, 0.5, 0.75, 1.0)  # of the budget and of the score, at each report
@@ -41,7 +41,7 @@ class RecordedJob(Running):
     def __init__(self, engine, job):
         self.job, self._engine, self._is_ending = job, engine, False
         options = cli._parser().parse_args(list(job.command[job.command.index("agentlab") + 1 :]))
-        self._task, self._seed = cli._resolve_task(options)
+        self._task, self._seed = task_choice.resolve_task(options)
         self._directory, self._tags = pathlib.Path(options.run_dir), options.tag
         self._lines = []
 

@@ -152,7 +152,7 @@ def test_an_agent_for_a_loop_of_ones_own_around_such_an_environment():
     [
         (3, "The environment is 3; expected the name of one, a gymnasium.Env, or a class or function that makes one"),
         ("cartpol", "No environment named 'cartpol'"),
-        (Uncopied(), "can't be copied: TypeError: no copies. Give a function that makes one"),
+        (Uncopied(), "can't be copied: TypeError: no copies. Pass a function that makes one"),
         (lambda: 3, "lambda cannot be made: "),
     ],
 )

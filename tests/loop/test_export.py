@@ -213,7 +213,7 @@ def test_more_weights_than_a_graph_holds_are_refused(tmp_path, monkeypatch):
 
 def test_what_fails_when_it_acts_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(FORMATS["onnx"], "open", lambda path: lambda inputs: 1 / 0, raising=False)
-    with pytest.raises(errors.UsageError, match="what it holds fails when it acts: ZeroDivisionError: division by zero"):
+    with pytest.raises(errors.UsageError, match="the exported policy fails when it acts: ZeroDivisionError: division by zero"):
         agent_of("mlp").export(tmp_path / "exported", "onnx")
 
 
@@ -235,7 +235,7 @@ def test_a_saved_model_draws_what_the_agent_draws(case, sampler, tmp_path):
     written = agent.export(tmp_path / "exported", sampler=sampler)
     assert written.inputs["step"] == "int64 []"
     policy, actor = policy_function(agent.actor(sampler, 3)), agent.actor(sampler, 3)
-    with pytest.raises(formats.UnsupportedError, match="what it holds acts differently"):  # of another stream
+    with pytest.raises(formats.UnsupportedError, match="the exported policy acts differently"):  # of another stream
         verification.verify(policy, formats.SavedModel().open(written.path), agent.actor(sampler, 4), steps=30)
     assert actor.steps.numpy() == 0
 
@@ -284,7 +284,7 @@ def test_what_acts_differently_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(FORMATS["onnx"], "open", wrong, raising=False)
     with pytest.raises(
-        errors.UsageError, match=r"what it holds acts differently: at step 1, action is [01] instead of [01] in row 0"
+        errors.UsageError, match=r"the exported policy acts differently: at step 1, action is [01] instead of [01] in row 0"
     ):
         agent_of("mlp").export(tmp_path / "exported", "onnx")
     assert [*tmp_path.iterdir()] == []
@@ -293,7 +293,7 @@ def test_what_acts_differently_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "format", "refusal"),
     [
-        ("there", "onnx", "there' exists, and nothing is overwritten"),
+        ("there", "onnx", "there' exists, and files are never overwritten"),
         ("new", "keras", "No format named 'keras'. Formats: litert, onnx, saved-model."),
         ("nowhere/new", "onnx", "nowhere/new' can't be written: No such file or directory. Name a path in an existing"),
     ],

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from agentlab.program import cli
+from agentlab.program import cli, task_choice
 from agentlab.program.cli import main
 from agentlab.registry import plugins
 from agentlab.task import PART_KINDS, Task, part
@@ -158,7 +158,7 @@ def test_a_task_beside_a_runs_config_is_its_own_and_the_seed_is_the_configs(tmp_
     pathlib.Path("config.json").write_text(json.dumps(config))
 
     def resolve(*arguments):
-        resolved, seed = cli._resolve_task(cli._parser().parse_args(["run", *arguments, "--config", "config.json"]))
+        resolved, seed = task_choice.resolve_task(cli._parser().parse_args(["run", *arguments, "--config", "config.json"]))
         return resolved.name, resolved.steps, seed
 
     assert resolve() == resolve("mine") == resolve("package:mine") == ("mine", 50_000, 3)

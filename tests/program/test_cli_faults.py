@@ -223,10 +223,11 @@ def test_a_reader_that_leaves_ends_a_run_quietly(here):
     process.stderr.close()
 
 
+LIST = "cli.COMMANDS = [Command('list', 'prints lines', lambda _: print('some lines'){}, lambda _: None)]"  # another `list`
 ENDS = {
-    "done": ("cli._list = lambda _: print('some lines')", 0, ""),
-    "lines broken": ("cli._list = lambda _: print('some lines') or 1", 1, ""),
-    "a fault": ("cli._list = lambda _: print('some lines') or fail()", 1, "agentlab: It broke.\n"),
+    "done": (LIST.format(""), 0, ""),
+    "lines broken": (LIST.format(" or 1"), 1, ""),
+    "a fault": (LIST.format(" or fail()"), 1, "agentlab: It broke.\n"),
     "help": ("sys.argv[1:] = ['--help']", 0, ""),
 }
 
@@ -236,7 +237,9 @@ ENDS = {
 def test_a_reader_that_left_changes_no_exit_code(monkeypatch, doing, code, complaint, both):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what was printed is written as the program ends
     fail = "def fail():\n    raise errors.TrainingFault('It broke.')\n"
-    script = f"import sys\nfrom agentlab import errors\nfrom agentlab.program import cli\n{fail}{doing}\nsys.exit(cli.main())"
+    imports = "import sys\nfrom agentlab import errors\nfrom agentlab.program import cli\n"
+    imports += "from agentlab.program.commands.command import Command\n"
+    script = f"{imports}{fail}{doing}\nsys.exit(cli.main())"
     stderr = subprocess.STDOUT if both else subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", script, "list"], stdout=subprocess.PIPE, stderr=stderr, text=True)
     process.stdout.close()

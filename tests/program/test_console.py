@@ -19,7 +19,7 @@ import pytest
 
 import agentlab
 from agentlab import errors
-from agentlab.program import cli, process
+from agentlab.program import process
 from agentlab.program.cli import main
 from agentlab.runs.trackers.progress import Progress
 from agentlab.system import console
@@ -198,7 +198,7 @@ def test_a_terminal_of_any_width(monkeypatch, columns):
 
 def test_a_name_that_a_stream_cannot_hold_is_written_otherwise(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii", "strict"))
-    monkeypatch.setattr(cli.listing, "describe", lambda name: f"{name} \N{SNOWMAN} \udce9")
+    monkeypatch.setattr("agentlab.program.listing.describe", lambda name: f"{name} \N{SNOWMAN} \udce9")
     assert main(["info", "caf\xe9"]) == 0
     sys.stdout.flush()
     assert sys.stdout.buffer.getvalue() == b"caf\\xe9 \\u2603 \\udce9\n"

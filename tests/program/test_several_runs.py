@@ -104,7 +104,7 @@ def test_a_run_that_is_begun_is_recognised(recorded):
 )
 def test_another_run_in_its_place_is_refused(recorded, change, seed, name):
     directory, task = recorded
-    with pytest.raises(errors.UsageError, match=f"holds another run, of which these differ: {name}"):
+    with pytest.raises(errors.UsageError, match=f"holds another run, with different settings: {name}"):
         sweeps.is_begun(directory, attrs.evolve(task, **change), seed)
 
 
@@ -144,14 +144,14 @@ def test_every_run_gets_the_same_words():
 
 
 WRONG = {
-    "a seed besides": (["--seeds", "0-1", "--seed", "3"], "--seed and --seeds are both there; leave one out."),
+    "a seed besides": (["--seeds", "0-1", "--seed", "3"], "Both --seed and --seeds are given; leave one out."),
     "no seeds": (["--seeds", "x"], "--seeds is 'x'; expected whole numbers and ranges"),
     "no jobs": (["--seeds", "0-1", "--jobs", "0"], "--jobs is 0; expected a whole number of at least 1."),
     "an engine for one run": (["--engine", "ray"], "--engine, --address, --cpus and --gpus are for several runs"),
-    "needs without Ray": (["--seeds", "0-1", "--gpus", "1"], "--address, --cpus and --gpus are of the engine ray"),
-    "nowhere to resume from": (["--resume"], "--resume needs the directory of the run: add --run-dir DIR."),
+    "needs without Ray": (["--seeds", "0-1", "--gpus", "1"], "--address, --cpus and --gpus need the engine ray"),
+    "nowhere to resume from": (["--resume"], "--resume needs the run's directory: add --run-dir DIR."),
     "runs that are there": (["--seeds", "2-3", "--run-dir", "."], "'3' exists; runs are never overwritten"),
-    "another run": (["--run-dir", "3", "--resume", "--seed", "4"], "'3' holds another run, of which these differ: seed."),
+    "another run": (["--run-dir", "3", "--resume", "--seed", "4"], "'3' holds another run, with different settings: seed."),
 }
 
 

@@ -155,7 +155,7 @@ def test_spaces_come_back_as_they_were(space):
 
 def test_nothing_is_overwritten_and_a_failure_leaves_nothing(tmp_path):
     directory = write(str(tmp_path / "sets" / "one"))
-    with pytest.raises(errors.UsageError, match="is there already, and nothing is overwritten"):
+    with pytest.raises(errors.UsageError, match="exists already, and data sets are never overwritten"):
         write(str(tmp_path / "sets" / "one"))
     with contextlib.suppress(AttributeError), RecordingWriter(str(directory.parent / "two"), OBSERVATION, ACTION, {}) as writer:
         writer.add(EPISODES[0])
@@ -219,7 +219,7 @@ BAD = {
         r"in episode 2, step 1's actions\[0\] is 2; expected 0 to 1",
     ),
     "lengths": (lambda path: rewritten(path, "episode_2/actions", np.zeros((3, 2), int)), r"shape \(3, 2\); expected \(2, 2\)"),
-    "ends": (lambda path: rewritten(path, "episode_0/terminations", np.array([True, False, True])), "goes on after"),
+    "ends": (lambda path: rewritten(path, "episode_0/terminations", np.array([True, False, True])), "continues after"),
     "fractions": (lambda path: rewritten(path, "episode_0/actions", np.zeros((3, 2))), "has dtype float64; expected int64"),
 }  # fmt: skip
 
@@ -248,5 +248,5 @@ def test_compressed_pictures_are_refused():
         writer.add(Episode(np.ones((2, 32, 32), "u1"), np.zeros(1, int), np.ones(1, "f4"), True))
     assert open_recording("tests/pictures-v0").read().observation.sum() == 2 * 32 * 32
     described(directory_of("tests/pictures-v0"), jpeg_encoding=True)
-    with pytest.raises(errors.UsageError, match="holds compressed pictures"):
+    with pytest.raises(errors.UsageError, match="has compressed pictures"):
         open_recording("tests/pictures-v0")

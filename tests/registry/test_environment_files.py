@@ -124,7 +124,7 @@ def test_a_function_and_a_file_that_has_changed(folder):
         (
             "from agentlab.environment import Environment\nclass Mine(Environment): ...",
             ":Mine",
-            "Mine in .* is an environment of agentlab's own kind; write --plugin",
+            "Mine in .* is one of agentlab's own environments, not Gymnasium's; write --plugin",
         ),
     ],
 )

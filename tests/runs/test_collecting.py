@@ -88,7 +88,7 @@ def test_greedy_actions_are_those_of_the_agent(run, tmp_path, capsys):
 
     # Nothing is overwritten, which is said before anything is loaded.
     assert cli.main(["collect", "no-such-run", "--output", target]) == 2
-    assert "is there already, and nothing is overwritten" in capsys.readouterr().err
+    assert "exists already, and data sets are never overwritten" in capsys.readouterr().err
 
 
 def test_reference_returns_are_two_different_numbers(run, tmp_path):

@@ -202,7 +202,7 @@ def test_failed_trials_are_left_behind_and_a_batch_of_them_ends_the_search(run, 
         raise ValueError("Too hot.")
 
     assert run(RecordingEngine(all_failing), "--quiet", "--sweep-dir", "hot") == 2
-    assert "All runs of trials 0 to 2 failed; the first: seed 0: Too hot." in capsys.readouterr().err
+    assert "All runs of trials 0 to 2 failed; the first with: seed 0: Too hot." in capsys.readouterr().err
 
 
 def test_no_batch_begins_after_the_time_is_over(run, tmp_path):
@@ -236,13 +236,13 @@ WRONG = {
     "no space": (FILE[: FILE.index("[search.space]")], "search.space is empty; expected settings to search"),
     "a condition on nothing": (
         changed('when = {"sampler.name"', 'when = {"model.name"'),
-        "names 'model.name', which is no setting",
+        "names 'model.name', which is not a setting",
     ),
     "a condition that never holds": (
         changed('= "boltzmann"}', '= "greedy"}'),
         "to be 'greedy', which is not among its choices",
     ),
-    "seeds that were seen": (changed('"50-52"', '"1-3"'), "search.best_seeds has seeds of the search itself, such as 1"),
+    "seeds that were seen": (changed('"50-52"', '"1-3"'), "search.best_seeds has seeds that the search itself uses, such as 1"),
     "an unknown sampler": (
         changed("[search]", '[search]\nsampler = "tp"'),
         "No sampler named 'tp'. Those of a search: qmc, random, tpe.",

@@ -169,11 +169,11 @@ def test_two_sweeps_in_one_directory_at_once_are_refused(run, tmp_path, capsys):
 def test_another_sweep_in_its_place_is_refused(run, tmp_path, capsys):
     assert run(RecordingEngine(learning_rate)) == 0
     assert run(RecordingEngine(learning_rate), text=FILE.replace('"0-1"', '"0-2"').replace("1e-3", "1e-2")) == 2
-    assert "holds another sweep, of which these differ: grid; seeds." in capsys.readouterr().err
+    assert "holds another sweep, with different settings: grid; seeds." in capsys.readouterr().err
     (tmp_path / "sweeps" / "mine").mkdir()
     (tmp_path / "sweeps" / "mine" / "notes.txt").touch()
     assert run(RecordingEngine(learning_rate), "small.toml", "--sweep-dir", "sweeps/mine") == 2
-    assert "exists, and is no sweep" in capsys.readouterr().err
+    assert "exists and is not a sweep" in capsys.readouterr().err
 
 
 def changed(old, new):
@@ -202,7 +202,7 @@ WRONG = {
         changed("[1e-3, 5e-4]", str(list(range(5_001)))),
         "The grid has 10,002 combinations; expected at most 10,000.",
     ),
-    "a grid and a search": (FILE + "[search]\n[search.space]\nsteps = [1]", "The sweep has a grid and a search"),
+    "a grid and a search": (FILE + "[search]\n[search.space]\nsteps = [1]", "The sweep has both a grid and a search"),
     "a number of threads that nobody has": (changed("steps = 20_000", "threads = 5_000"), "threads"),
     "a metric that does not exist": ('score = "evaluation.retrun_mean"\n' + FILE, "No figure named 'evaluation.retrun_mean'"),
     "a name that no directory can have": ('name = "a/b"\n' + FILE, "The sweep's name is 'a/b'"),
@@ -219,7 +219,7 @@ def test_what_is_wrong_is_one_sentence(run, capsys, text, sentence):
 WORDS = {
     "no file": (["nowhere.toml"], "'nowhere.toml' can't be used: nowhere.toml is missing"),
     "no jobs": (["small.toml", "--jobs", "0"], "--jobs is 0; expected a whole number of at least 1."),
-    "trials of a grid": (["small.toml", "--trials", "3"], "--trials and --timeout are of a search, but the sweep has none."),
+    "trials of a grid": (["small.toml", "--trials", "3"], "--trials and --timeout apply to a search, but the sweep has none."),
     "a directory that is no sweep": (["."], "sweep.toml is missing"),
 }
 

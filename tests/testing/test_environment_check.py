@@ -178,11 +178,13 @@ class Image(Fine):
 def test_observations_that_are_too_large_for_a_replay_are_learned_by_ppo():
     choice = choose_task({"environment": environment_objects.table_of(environment_objects.part_of(Image))})
     assert choice.task.name == "ppo"
-    assert choice.reason == "Chose task 'ppo' for Image: its observations, of 12,288 numbers, are too large for a replay."
+    assert (
+        choice.reason == "Chose task 'ppo' for Image: its observations, of 12,288 numbers, are too large for a replay buffer."
+    )
 
 
 def test_an_environment_with_right_answers_or_none_at_all_has_no_generic_task():
-    with pytest.raises(errors.UsageError, match="Task 'auto' is for environments that are acted in for a reward"):
+    with pytest.raises(errors.UsageError, match="Task 'auto' is for environments in which an agent acts for a reward"):
         choose_task({"environment": {"name": "text", "path": "corpus:sort-digits"}})
     with pytest.raises(errors.UsageError, match="Task 'auto' chooses a task for an environment, and none is named"):
         choose_task({"steps": 3})

@@ -62,7 +62,7 @@ def export_policy(actor: PolicyActor, path: str | os.PathLike[str], format: str)
     chosen.check_installed()
     limits.check_path(path)
     if os.path.lexists(where):
-        raise errors.UsageError(f"{str(path)!r} exists, and nothing is overwritten. Name another path.")
+        raise errors.UsageError(f"{str(path)!r} exists, and files are never overwritten. Name another path.")
 
     # Written beside its place, so that there is never half of it.
     try:

@@ -89,7 +89,7 @@ def _guarded(run: Runner) -> Runner:
         try:
             return run(inputs)
         except Exception as error:  # of many kinds, of the format's own program
-            raise UnsupportedError(f"what it holds fails when it acts: {errors.first_line(error)}") from error
+            raise UnsupportedError(f"the exported policy fails when it acts: {errors.first_line(error)}") from error
 
     return guarded
 
@@ -102,4 +102,4 @@ def verify(policy: PolicyFunction, run: Runner, actor: PolicyActor, steps: int =
     """
     for index, (actions, expected) in enumerate(Rollout(policy, _guarded(run)).steps(actor, steps)):
         if clause := difference(actions, expected):
-            raise UnsupportedError(f"what it holds acts differently: at step {index + 1}, {clause}")
+            raise UnsupportedError(f"the exported policy acts differently: at step {index + 1}, {clause}")

@@ -60,7 +60,7 @@ class Objective:
             return cls(curve=curve, direction=named or DIRECTIONS[is_lower_better(curve)])
         table = Table(data, "search.objective.", ("steps_to", "of"))
         if named == "maximize":
-            raise errors.UsageError("search.direction is 'maximize', but steps to a threshold are to be few; leave it out.")
+            raise errors.UsageError("search.direction is 'maximize', but fewer steps to a threshold are better; leave it out.")
         return cls(curve=table.entry("of", str, "return_mean"), threshold=table.entry("steps_to", float), direction="minimize")
 
     def value(self, run: RecordedRun) -> float:

@@ -83,7 +83,7 @@ def _suggest(search: Search, study: optuna.Study, number: int) -> dict[str, Any]
     study.sampler = sampler_for(search, number, "")
     trial = optuna.Trial(study, recorded[number]._trial_id) if number < len(recorded) else study.ask()
     if trial.number != number:
-        raise errors.UsageError("Another program adds trials to the study of this search; give the sweep a storage of its own.")
+        raise errors.UsageError("Another program is adding trials to the study of this search; give the sweep its own storage.")
 
     # Each setting has a random stream of its own, so that it doesn't matter where a sweep was killed.
     settings: dict[str, Any] = {}
@@ -117,7 +117,7 @@ def _run_batch(search: Search, study: optuna.Study, runs: TrialRuns, batch: list
     _tell(study, pending)
     if all(trial.status == "failed" for trial in batch):
         raise errors.UsageError(
-            f"All runs of trials {batch[0].number} to {batch[-1].number} failed; the first: {batch[0].error}."
+            f"All runs of trials {batch[0].number} to {batch[-1].number} failed; the first with: {batch[0].error}."
         )
     _print_best(search, study, runs)
 

@@ -124,7 +124,7 @@ def parse_space(data: dict[str, Any]) -> tuple[Dimension, ...]:
         for name, value in dimension.when.items():
             if name not in before:
                 raise errors.UsageError(
-                    f"search.space.{dimension.name}.when names {name!r}, which is no setting of the space above it."
+                    f"search.space.{dimension.name}.when names {name!r}, which is not a setting above it in the space."
                 )
             if before[name].choices and value not in before[name].choices:
                 raise errors.UsageError(

@@ -6,11 +6,11 @@ import argparse
 import shlex
 import textwrap
 import traceback
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentlab import configuration
 from agentlab.program import process, tensorflow_setup
+from agentlab.program.commands.command import Command
 
 if TYPE_CHECKING:
     from agentlab.testing.environment_check import EnvironmentReport
@@ -18,23 +18,10 @@ if TYPE_CHECKING:
 WIDTH = 120
 
 
-def add(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Adds the command by `command(name, function, text)`."""
-    added = command("check", check, "try out an environment of your own")
-    added.add_argument(
-        "environment",
-        metavar="ENVIRONMENT",
-        help="a file (my_env.py:MyEnv), module:ID, an id of Gymnasium's, or an installed one",
-    )
-    added.add_argument(
-        "--set", action="append", default=[], metavar="SETTING=VALUE", help="of the environment; may be repeated"
-    )
-
-
 def check(options: argparse.Namespace) -> int:
-    """Tries out an environment with random actions, line by line, and says what an agent sees of it.
+    """Tests an environment with random actions, rule by rule, and says what an agent sees in it.
 
-    The exit code is 1 if a line is broken.
+    The exit code is 1 if a rule is broken.
     """
     # Wrong settings are reported before TensorFlow is imported, which takes seconds.
     settings = configuration.dotted(options.set)
@@ -70,3 +57,21 @@ def _print_facts(report: EnvironmentReport) -> None:
     width = max(map(len, report.facts))
     for name, text in report.facts.items():
         print(textwrap.fill(text, WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=" " * (width + 4)))
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "environment",
+        metavar="ENVIRONMENT",
+        help="a file (my_env.py:MyEnv), module:ID, a Gymnasium id, or an installed environment",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="change a setting of the environment; may be repeated",
+    )
+
+
+CHECK = Command("check", "test your own environment", check, _add_options)

@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentlab import errors
+from agentlab.program.commands.command import Command
 from agentlab.system import files
 
 if TYPE_CHECKING:
     from agentlab.reports import Comparison
-
-
-def add(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Adds the command by `command(name, function, text)`."""
-    added = command("report", report, "compare runs over their seeds")
-    added.add_argument("runs", nargs="+", metavar="RUN_OR_FOLDER", help="a run's directory, or a folder of runs")
-    added.add_argument("--output", metavar="FILE.html", help="write one page with the table and its pictures as well")
-    added.add_argument(
-        "--group-by",
-        action="append",
-        default=[],
-        metavar="SETTING",
-        help="group runs by this setting; may be repeated (default: all settings in which the runs of a task differ)",
-    )
-    added.add_argument("--tag", action="append", default=[], metavar="TAG", help="only runs with this tag; may be repeated")
-    added.add_argument(
-        "--score",
-        metavar="NAME",
-        help="compare this number of result.json, such as seconds.train (default: bits per character, accuracy or mean return)",
-    )
-    formats = added.add_mutually_exclusive_group()
-    formats.add_argument("--csv", action="store_true", help="print the table as CSV")
-    formats.add_argument("--json", action="store_true", help="print groups and runs as JSON")
 
 
 def report(options: argparse.Namespace) -> int:
@@ -75,3 +52,27 @@ def _write(path: pathlib.Path, text: str) -> None:
     except (OSError, ValueError) as error:
         unfinished.unlink(missing_ok=True)
         raise errors.UsageError(f"The page can't be written: {files.reason(path, error)}. Name another file.") from error
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("runs", nargs="+", metavar="RUN_OR_FOLDER", help="a run's directory, or a folder of runs")
+    command.add_argument("--output", metavar="FILE.html", help="also write one page with the table and plots")
+    command.add_argument(
+        "--group-by",
+        action="append",
+        default=[],
+        metavar="SETTING",
+        help="group runs by this setting; may be repeated (default: all settings in which the runs of a task differ)",
+    )
+    command.add_argument("--tag", action="append", default=[], metavar="TAG", help="only runs with this tag; may be repeated")
+    command.add_argument(
+        "--score",
+        metavar="NAME",
+        help="number of result.json to compare, such as seconds.train (default: bits per character, accuracy or mean return)",
+    )
+    formats = command.add_mutually_exclusive_group()
+    formats.add_argument("--csv", action="store_true", help="print the table as CSV")
+    formats.add_argument("--json", action="store_true", help="print groups and runs as JSON")
+
+
+REPORT = Command("report", "compare runs over their seeds", report, _add_options)

@@ -1,0 +1,38 @@
+"""The command `agentlab play`: a run's agent shown in a window, or in a GIF."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from agentlab.program import process, tensorflow_setup
+from agentlab.program.commands.command import Command
+from agentlab.program.shared_options import add_trust, check_positive
+
+
+def play(options: argparse.Namespace) -> int:
+    """Shows a run's agent at play, in a window or in a GIF."""
+    check_positive("--episodes", options.episodes)
+
+    # SDL reads these when pygame is imported.
+    if options.video is not None:
+        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # some take "dummy" as not to draw
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    tensorflow_setup.import_runs_for(options.run)
+    from agentlab.program.play import play as play_episodes
+
+    with process.plain_warnings():
+        returns = play_episodes(options.run, options.episodes, options.video, trust=options.trust)
+    where = f" Written to {options.video}." if options.video else ""
+    print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
+    return 0
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN", help="a run's directory")
+    command.add_argument("--episodes", type=int, default=1, help="number of episodes (default: 1)")
+    command.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+    add_trust(command)
+
+
+PLAY = Command("play", "watch a trained agent", play, _add_options)

@@ -1,0 +1,41 @@
+"""What a command says of a run: its figures, and where its files are."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from agentlab.system import console
+
+if TYPE_CHECKING:
+    from agentlab.runs.run import Run
+
+
+def print_result(run: Run) -> None:
+    """Prints a finished run's figures and directory; output that can't be written is a warning."""
+    result = run.result
+    error = console.print_line(
+        f"{run.task.name}: {evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "
+        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all\nFiles in {run.directory}"
+    )
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        fault = console.output_fault(error)
+        console.print_line(f"agentlab: warning: {fault} The run is complete: its files are in {run.directory}.", sys.stderr)
+
+
+def evaluation_text(evaluation: dict[str, Any]) -> str:
+    """Returns the figures that the trainer's score adds, or the returns where it adds none."""
+    if "bits_per_character" in evaluation:
+        bits, nats = evaluation["bits_per_character"], evaluation["loss"]
+        return f"{bits:.4f} bits per character ({nats:.4f} nats) over {evaluation['characters']:,} characters"
+    if "accuracy" in evaluation:
+        return f"accuracy {evaluation['accuracy']:.2%} of {evaluation['episodes']:,} samples, loss {evaluation['loss']:.4g}"
+
+    # Figures that a plugin's score has added come before the returns.
+    returns = ("return_mean", "return_std", "episode_length_mean", "normalized_score")
+    added = {name: value for name, value in evaluation.items() if isinstance(value, float) and name not in returns}
+    if added:
+        return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in added.items())
+    score = f", normalized score {evaluation['normalized_score']:.3f}" if "normalized_score" in evaluation else ""
+    mean, deviation, episodes = (evaluation[name] for name in ("return_mean", "return_std", "episodes"))
+    return f"return {mean:.2f} +- {deviation:.2f} over {episodes} episodes{score}"
