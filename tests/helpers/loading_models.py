@@ -9,6 +9,7 @@ import numpy as np
 import agentlab_models
 
 # These make their layers known to Keras:
+import agentlab_models.decision_transformer
 import agentlab_models.gpt
 import agentlab_models.recurrent  # noqa: F401
 

@@ -33,6 +33,9 @@ SIDES = {"left": Array((2, 2), "uint8", 0, 255), "right": Discrete(3)}
 SEVERAL = EnvironmentSpec("several", {"one": SIDES, "other": SIDES, "a/b": MultiBinary((2,))}, Discrete(4))
 CHOICES = EnvironmentSpec("choices", MultiDiscrete((2, 3)), Discrete(4))
 MASKED = EnvironmentSpec("masked", {"position": Array((3,)), "action_mask": MultiBinary((4,))}, Discrete(4))
+RECALLED = EnvironmentSpec(
+    "recalled", {"observation": Array((3,)), "previous_action": Discrete(4), "previous_reward": Array(())}, Discrete(4)
+)
 SMALL = {"convolutions": ((2, 3, 1),), "hidden_units": (5,)}
 CASES = {  # of every installed model at least one
     "linear": (IMAGES, {"initializer": "glorot_uniform"}),
@@ -62,6 +65,7 @@ CASES = {  # of every installed model at least one
     "gru, several": (SEVERAL, {"units": 3}),
     "gpt, several": (SEVERAL, {"units": 8, "layers": 1, "heads": 2, "context": 3, "dropout": 0.5}),
     "gpt": (TEXT, {"units": 8, "layers": 2, "heads": 2, "context": 4, "dropout": 0.5}),
+    "decision-transformer": (RECALLED, {"units": 8, "layers": 1, "heads": 2, "context": 3, "dropout": 0.5}),
     "gpt, letters": (LETTER, {"units": 8, "layers": 1, "heads": 1, "context": 4}),
 }
 cases = pytest.mark.parametrize("case", CASES)
