@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--peer", metavar="COMMAND", help=f"{processes.PEER_HELP}: microseconds")
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    agent = agentlab.make_agent("dqn")
+    alike = {"model": {"hidden_units": [120, 84]}, "normalization": {"observations": False, "images": False}}  # to the peer
+    agent = agentlab.make_agent("dqn", changes=alike)
     one = np.array([0.01, -0.02, 0.03, 0.04], np.float32)
     thousand = np.random.default_rng(0).normal(size=(1_000, 4)).astype(np.float32)
     bare = tf.function(lambda observation: tf.argmax(agent.model(observation), axis=-1))

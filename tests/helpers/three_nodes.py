@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import sys
 import threading
 import time
@@ -18,14 +19,15 @@ from ray.cluster_utils import Cluster
 import agentlab
 
 
-def begun_on(folder, nodes):
-    """Returns the directory of a run that is under way on one of the nodes and has a checkpoint, and that node."""
+def stopped_on(folder, nodes):
+    """Stops a run on one of the nodes that has a checkpoint; returns its directory, its process and the node."""
     for file in folder.glob("sweep/runs/*/*/provenance.json"):
-        with contextlib.suppress(ValueError, OSError):
+        with contextlib.suppress(ValueError, OSError):  # it is being written, or its process has just ended
             session = json.loads(file.read_text())["sessions"][-1]
             node = session["job"].get("RAY_NODE_ID")
             if session["status"] == "running" and node in nodes and list(file.parent.glob("checkpoints/step-*")):
-                return file.parent, node
+                os.kill(session["process"], signal.SIGSTOP)  # so that it doesn't end before the node is lost
+                return file.parent, session["process"], node
     return None
 
 
@@ -35,10 +37,12 @@ def main(folder):
     report = {"nodes": list(nodes)}
 
     def lose_a_node():
-        while (place := begun_on(folder, nodes)) is None:
+        while (place := stopped_on(folder, nodes)) is None:
             time.sleep(0.02)
-        directory, report["lost"] = place
+        directory, process, report["lost"] = place
         cluster.remove_node(nodes[report["lost"]], allow_graceful=False)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)  # a node is lost with its processes
         report["directory"] = str(directory)
 
     thread = threading.Thread(target=lose_a_node, daemon=True)
