@@ -107,7 +107,7 @@ gpt_sort_examples = _examples(
     name="gpt-sort-examples",
     description="A small transformer learns from worked examples to sort six digits, but not for long enough.",
     path="corpus:sort-digits",
-    updates=250,
+    updates=100,
 )
 
 gpt_add_examples = _examples(
