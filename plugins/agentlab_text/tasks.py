@@ -124,7 +124,7 @@ gpt_sort = _taught(
     model=SMALL_GPT,
     trainer=part("grpo", learning_rate=Linear(1e-3, 1e-4)),
     rows=256,
-    steps=665_600,  # 200 updates
+    steps=1_996_800,  # 600 updates
 )
 
 gpt_add = _taught(
