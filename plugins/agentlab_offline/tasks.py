@@ -41,19 +41,14 @@ cql_cartpole = attrs.evolve(
     trainer=part("cql", learning_rate=1e-3, target_update_rate=0.01, initial_temperature=0.01, temperature_learning_rate=0.0),
 )
 
-td3_bc_pendulum = Task(
+td3_bc_pendulum = attrs.evolve(
+    behaviour_cloning_cartpole,
     name="td3-bc-pendulum",
     description="TD3+BC learns to swing a pendulum up from recorded steps, staying near what was done.",
     environment=part("recorded", data="pendulum/replay-v0", order="steps"),
-    model=part("mlp", hidden_units=(64, 64)),
     trainer=part("td3-bc", learning_rate=1e-3, discount=0.98, value_weight=20.0),
     sampler=part("normal-noise"),
-    memory=part("latest"),
-    steps=1_280_000,
-    num_environments=128,
-    report_period=128_000,
     evaluation=PENDULUM,
-    threads=1,
 )
 
 decision_transformer_cartpole = Task(
