@@ -233,7 +233,7 @@ class Trainer:
     """Improves networks. A simple algorithm implements `loss`; one with several losses or epochs overrides `update`.
 
     Attributes:
-        metric_names: names of the metrics that an update returns.
+        metric_names: names of the metrics that an update returns, known once the trainer is built.
         headline: the metric of a report that users of such tasks know best; displays of progress show it first.
         optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and Keras's arguments, as `{"name": "adam",
             "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`. Each network has its own.

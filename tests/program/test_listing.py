@@ -15,7 +15,7 @@ class Screen(io.StringIO):
         return True
 
 
-def shown(monkeypatch, *words, columns="80"):
+def output_of(monkeypatch, *words, columns="80"):
     """Returns the lines that a command shows on a terminal."""
     screen = Screen()
     with monkeypatch.context() as patch:
@@ -28,7 +28,7 @@ def shown(monkeypatch, *words, columns="80"):
 
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_the_list_is_short_on_a_terminal_and_names_all_there_is(monkeypatch, columns):
-    lines = shown(monkeypatch, "list", columns=columns)
+    lines = output_of(monkeypatch, "list", columns=columns)
     assert len(lines) < 80
     assert max(map(len, lines)) <= int(columns)
     words = " ".join(lines).split()
@@ -37,7 +37,7 @@ def test_the_list_is_short_on_a_terminal_and_names_all_there_is(monkeypatch, col
 
 
 def test_a_kind_is_listed_with_what_each_is(monkeypatch):
-    lines = shown(monkeypatch, "list", "trackers")
+    lines = output_of(monkeypatch, "list", "trackers")
     assert lines[0] == "trackers"
     assert lines[1].startswith("  csv     Writes metrics.csv")
     assert lines[2].startswith("          ")
@@ -64,33 +64,33 @@ def settings(name):
 
 
 def test_a_task_is_described_with_every_setting_and_its_defaults_are_marked():
-    shown = settings("agentlab:dqn-cartpole")
-    assert shown["trainer.discount"] == "0.995"
-    assert shown["trainer.double"] == "true   (default)"
-    assert shown["trainer.optimizer"] == '"adam"   (default)'
-    assert shown["model.dueling"] == "false   (default)"
-    assert shown["steps"] == "450000"
-    assert shown["checkpoints_kept"] == "3   (default)"
-    assert shown["evaluation.environment.timeout"] == "8.0   (default)"
-    order = list(shown)
+    described = settings("agentlab:dqn-cartpole")
+    assert described["trainer.discount"] == "0.995"
+    assert described["trainer.double"] == "true   (default)"
+    assert described["trainer.optimizer"] == '"adam"   (default)'
+    assert described["model.dueling"] == "false   (default)"
+    assert described["steps"] == "450000"
+    assert described["checkpoints_kept"] == "3   (default)"
+    assert described["evaluation.environment.timeout"] == "8.0   (default)"
+    order = list(described)
     assert order.index("trainer.double") < order.index("sampler.name")
 
 
 def test_what_an_evaluation_takes_from_training_is_no_default():
-    shown = settings("classifier-mnist")
-    assert shown["environment.data"] == '"mnist"'
-    assert "evaluation.environment.data" not in shown
+    described = settings("classifier-mnist")
+    assert described["environment.data"] == '"mnist"'
+    assert "evaluation.environment.data" not in described
 
 
 def test_a_description_is_wrapped_and_a_setting_hangs(monkeypatch):
-    lines = shown(monkeypatch, "info", "epsilon-greedy")
+    lines = output_of(monkeypatch, "info", "epsilon-greedy")
     assert max(map(len, lines)) <= 80
     place = next(place for place, line in enumerate(lines) if line.startswith("  epsilon = "))
     assert lines[place + 1].startswith("      ")
 
 
 def test_help_keeps_the_lines_of_its_examples(monkeypatch):
-    lines = shown(monkeypatch)
+    lines = output_of(monkeypatch)
     assert lines[0].startswith("usage: agentlab")
     start = lines.index("examples:")
     assert lines[start + 1].startswith("  agentlab run dqn-cartpole ")
