@@ -1,5 +1,4 @@
-"""An agent's `act`: microseconds for one observation, beside a peer's, and of an agent with an LSTM; and for a batch of 1,000, beside
-the bare compiled call.
+"""An agent's `act`: microseconds for one observation, beside a peer's, and by an LSTM; for 1,000, beside the bare compiled call.
 
 python benchmarks/acting.py --peer "PYTHON benchmarks/peers/sb3_predict.py"
 """
