@@ -1,4 +1,4 @@
-"""An agent's `act`: microseconds for one observation, beside a peer's, and by an LSTM; for 1,000, beside the bare compiled call.
+"""An agent's `act`: microseconds for one observation, beside a peer's, and by an LSTM; for 1,000, beside the bare call.
 
 python benchmarks/acting.py --peer "PYTHON benchmarks/peers/sb3_predict.py"
 """
