@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 import types
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from agentlab import errors
 from agentlab.sweeps.engine import POLL_SECONDS, Engine, Job, Outcome, Running
 from agentlab.sweeps.local_pool import LocalProcess
+from agentlab.system.processes import ray_connection
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -36,22 +36,8 @@ class RayCluster(Engine):
 
     def __init__(self, size: int | None, address: str | None, cpus: int, gpus: float) -> None:
         super().__init__(size)
-        try:
-            import ray
-        except ImportError as error:
-            raise errors.UsageError("Engine 'ray' needs Ray: pip install 'agentlab[ray]'.") from error
-
-        # A cluster that the program uses already is used, and left as it is.
-        self._ray, self._is_own = ray, not ray.is_initialized()
-        if self._is_own:
-            try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-            except Exception as error:  # of whatever kind: a wrong address, no permission, another version
-                raise errors.UsageError(
-                    f"No Ray cluster can be reached at {address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "
-                    f"{errors.first_line(error)}. Start one with 'ray start --head', or name one with --address HOST:PORT."
-                ) from error
-        self._remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(make)
+        self._ray, self._is_own = ray_connection.connected(address)
+        self._remote = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(make)
         self._warn_of_room(cpus, gpus)
 
     def _warn_of_room(self, cpus: int, gpus: float) -> None:
@@ -117,7 +103,7 @@ def make(job: Job, variables: dict[str, str], directory: str) -> Outcome:
     import ray
 
     context = ray.get_runtime_context()
-    own = {"RAY_JOB_ID": context.get_job_id(), "RAY_NODE_ID": context.get_node_id()}
+    own = {"RAY_JOB_ID": context.get_job_id(), "RAY_NODE_ID": context.get_node_id(), "RAY_ADDRESS": context.gcs_address}
     os.environ.pop(WORKER_ONLY, None)
     process = LocalProcess(job, {**variables, **own}, directory)
     try:
