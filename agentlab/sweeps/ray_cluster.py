@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from agentlab import errors
-from agentlab.sweeps.engine import POLL_SECONDS, Engine, Job, Outcome, Running
+from agentlab.sweeps.engine import HANG_SECONDS, POLL_SECONDS, Engine, Job, Outcome, Running
 from agentlab.sweeps.local_pool import LocalProcess
 from agentlab.system.processes import ray_connection
 
@@ -29,13 +29,16 @@ class RayCluster(Engine):
         address: of the cluster; None for that of RAY_ADDRESS, or else a new one on this machine.
         cpus: that a run needs.
         gpus: that a run needs; a fraction shares one.
+        hang_timeout: as of `Engine`.
 
     Raises:
         UsageError: Ray is not installed, or the cluster can't be reached.
     """
 
-    def __init__(self, size: int | None, address: str | None, cpus: int, gpus: float) -> None:
-        super().__init__(size)
+    def __init__(
+        self, size: int | None, address: str | None, cpus: int, gpus: float, hang_timeout: float = HANG_SECONDS
+    ) -> None:
+        super().__init__(size, hang_timeout)
         self._ray, self._is_own = ray_connection.connected(address)
         self._remote = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(make)
         self._warn_of_room(cpus, gpus)
@@ -53,7 +56,8 @@ class RayCluster(Engine):
 
     def start(self, job: Job) -> Running:
         variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
-        return RayTask(self._ray, job, self._remote.remote(job, variables, os.getcwd()))  # noqa: PTH109
+        reference = self._remote.remote(job, self._hang_timeout, variables, os.getcwd())  # noqa: PTH109
+        return RayTask(self._ray, job, reference)
 
     def close(self) -> None:
         if self._is_own:
@@ -92,11 +96,12 @@ class RayTask(Running):
         self._ray.cancel(self._reference, force=True)
 
 
-def make(job: Job, variables: dict[str, str], directory: str) -> Outcome:
+def make(job: Job, hang_timeout: float, variables: dict[str, str], directory: str) -> Outcome:
     """Makes a job on a node of the cluster; returns its outcome.
 
     Args:
         job: to be made.
+        hang_timeout: as of `Engine`.
         variables: of the environment of the program that asks for it.
         directory: in which that program runs, which this node shares.
     """
@@ -105,7 +110,7 @@ def make(job: Job, variables: dict[str, str], directory: str) -> Outcome:
     context = ray.get_runtime_context()
     own = {"RAY_JOB_ID": context.get_job_id(), "RAY_NODE_ID": context.get_node_id(), "RAY_ADDRESS": context.gcs_address}
     os.environ.pop(WORKER_ONLY, None)
-    process = LocalProcess(job, {**variables, **own}, directory)
+    process = LocalProcess(job, hang_timeout, {**variables, **own}, directory)
     try:
         return _awaited(process)
     except BaseException:  # the task is cancelled: the run ends with a checkpoint
