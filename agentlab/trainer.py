@@ -25,7 +25,7 @@ from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import compiled
 from agentlab.tensors.keras_settings import keras_defaults
-from agentlab.tensors.parameters import Updater, clipped, global_norm
+from agentlab.tensors.parameters import Updater
 from agentlab.tensors.state import ranges_of, variables_of
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
@@ -427,11 +427,7 @@ class Trainer:
         trained = self.acting if name is None else self.trained[name]
         variables = [weight.value for weight in trained.weights]
         gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        norm = global_norm(gradients)
-        if self.max_gradient_norm is not None:
-            gradients = clipped(gradients, self.max_gradient_norm, norm)
-        trained.updater.apply(gradients)
-        return norm
+        return trained.updater.apply(gradients, self.max_gradient_norm)
 
     def built(self) -> dict[str, Any]:
         """Returns the attributes that aren't settings, by name: what `build` created, which holds the state."""

@@ -12,7 +12,7 @@ from agentlab.program.argument_parser import Parser
 from agentlab.program.commands import COMMANDS
 from agentlab.program.commands.command import show_help
 from agentlab.system import console, machine, terminal
-from agentlab.system.processes import clock, standard_input
+from agentlab.system.processes import clock, supervision
 
 EXAMPLES = """examples:
   agentlab run dqn-cartpole                                train CartPole in seconds
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     age, code = machine.process_age() if arguments is None else 0.0, 1
     process.prepare_streams()
     if arguments is None:
-        standard_input.end_with_it()
+        supervision.begin()
     try:
         with clock.of_program(age):
             code = _run_command(sys.argv[1:] if arguments is None else arguments)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from agentlab import errors
 from agentlab.system import console, terminal
-from agentlab.system.processes import patience, threads
+from agentlab.system.processes import patience, supervision, threads
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -103,6 +103,16 @@ def stop_on_signals() -> Iterator[list[int]]:
             if listener.received and error.exit_code == 130:
                 error.exit_code = 128 + listener.received[0]
             raise
+
+
+def asked(received: list[int]) -> Callable[[], bool]:
+    """Returns a function that says whether a signal was received; calling it is a sign of life of this program."""
+
+    def is_asked() -> bool:
+        supervision.give_sign_of_life()
+        return bool(received)
+
+    return is_asked
 
 
 class _Listener:

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable
 
 from agentlab import errors
+from agentlab.program.shared_options import OF_ENGINE, engine_options
 from agentlab.reports import collect, compare, tables
 from agentlab.runs.files.run_directory import RESULT
-from agentlab.sweeps import Job, Progress, is_begun, make_engine, parse_seeds
+from agentlab.sweeps import Job, Progress, is_begun, parse_seeds
 from agentlab.task import Task
 
 OF_SEEDS = ("seed", "seeds", "jobs", "run_dir", "quiet", "resume")  # options that aren't the same for every run
-OF_ENGINE = ("engine", "address", "cpus", "gpus")  # options that no run gets
 
 
 def run_seeds(options: argparse.Namespace, task: Task, stop: Callable[[], bool]) -> int:
@@ -68,7 +68,7 @@ def _make(jobs: list[Job], progress: Progress, options: argparse.Namespace, task
         progress.show()
         return stop()
 
-    engine = make_engine(options.engine, task, options.jobs, options.address, options.cpus, options.gpus)
+    engine = engine_options(options).make(task)
     try:
         engine.run(jobs, progress.ended, look)
     finally:

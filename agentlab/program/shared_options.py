@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from agentlab import errors
 from agentlab.program import tensorflow_setup
 from agentlab.registry import plugins
 
+if TYPE_CHECKING:
+    from agentlab.sweeps import EngineOptions
+
+OF_ENGINE = ("engine", "jobs", "address", "cpus", "gpus", "hang_timeout")  # the fields of `EngineOptions`
 LARGEST = 10**15  # of a number of steps, episodes or characters: beyond anybody's lifetime
 
 
@@ -44,6 +49,17 @@ def add_engine(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--cpus", type=int, metavar="N", help="with Ray: CPUs for each run (default: the task's threads)")
     command.add_argument("--gpus", type=float, metavar="N", help="with Ray: GPUs for each run (default: 0)")
+    command.add_argument(
+        "--hang-timeout", type=float, metavar="SECONDS",
+        help="end a run that hangs for this long, and count it as failed (default: 3600)",
+    )  # fmt: skip
+
+
+def engine_options(options: argparse.Namespace) -> EngineOptions:
+    """Returns what the options of a command say about engines."""
+    from agentlab.sweeps import EngineOptions  # which a single run does without
+
+    return EngineOptions(**{name: getattr(options, name) for name in OF_ENGINE})
 
 
 def check_positive(option: str, value: int | None) -> None:

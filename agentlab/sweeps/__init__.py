@@ -2,7 +2,7 @@
 
 from agentlab.sweeps.begun import default_jobs, is_begun, wait_until_free
 from agentlab.sweeps.engine import Engine, Job, Outcome
-from agentlab.sweeps.engines import ENGINES, make_engine
+from agentlab.sweeps.engines import ENGINES, EngineOptions
 from agentlab.sweeps.local_pool import LocalPool
 from agentlab.sweeps.progress import Progress
 from agentlab.sweeps.seeds import parse_seeds
@@ -10,13 +10,13 @@ from agentlab.sweeps.seeds import parse_seeds
 __all__ = [
     "ENGINES",
     "Engine",
+    "EngineOptions",
     "Job",
     "LocalPool",
     "Outcome",
     "Progress",
     "default_jobs",
     "is_begun",
-    "make_engine",
     "parse_seeds",
     "wait_until_free",
 ]

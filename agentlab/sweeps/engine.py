@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 POLL_SECONDS = 0.05
+HANG_SECONDS = 3_600.0  # a run gives a sign of life about twice a second, but for the minutes in which it compiles
 MOST_ATTEMPTS = 3  # at a job whose process is killed, such as when a machine is taken away
 
 
@@ -66,10 +67,11 @@ class Engine(abc.ABC):
 
     Args:
         size: how many are started at a time; None for all.
+        hang_timeout: seconds without a sign of life after which a job is ended, and not tried again.
     """
 
-    def __init__(self, size: int | None) -> None:
-        self._size = size
+    def __init__(self, size: int | None, hang_timeout: float = HANG_SECONDS) -> None:
+        self._size, self._hang_timeout = size, hang_timeout
         self._waiting: deque[Job] = deque()
         self._running: list[Running] = []
 

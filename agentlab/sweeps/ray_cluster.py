@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 import types
@@ -10,8 +9,9 @@ import warnings
 from typing import TYPE_CHECKING
 
 from agentlab import errors
-from agentlab.sweeps.engine import POLL_SECONDS, Engine, Job, Outcome, Running
+from agentlab.sweeps.engine import HANG_SECONDS, POLL_SECONDS, Engine, Job, Outcome, Running
 from agentlab.sweeps.local_pool import LocalProcess
+from agentlab.system.processes import ray_connection
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -29,29 +29,18 @@ class RayCluster(Engine):
         address: of the cluster; None for that of RAY_ADDRESS, or else a new one on this machine.
         cpus: that a run needs.
         gpus: that a run needs; a fraction shares one.
+        hang_timeout: as of `Engine`.
 
     Raises:
         UsageError: Ray is not installed, or the cluster can't be reached.
     """
 
-    def __init__(self, size: int | None, address: str | None, cpus: int, gpus: float) -> None:
-        super().__init__(size)
-        try:
-            import ray
-        except ImportError as error:
-            raise errors.UsageError("Engine 'ray' needs Ray: pip install 'agentlab[ray]'.") from error
-
-        # A cluster that the program uses already is used, and left as it is.
-        self._ray, self._is_own = ray, not ray.is_initialized()
-        if self._is_own:
-            try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-            except Exception as error:  # of whatever kind: a wrong address, no permission, another version
-                raise errors.UsageError(
-                    f"No Ray cluster can be reached at {address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "
-                    f"{errors.first_line(error)}. Start one with 'ray start --head', or name one with --address HOST:PORT."
-                ) from error
-        self._remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(make)
+    def __init__(
+        self, size: int | None, address: str | None, cpus: int, gpus: float, hang_timeout: float = HANG_SECONDS
+    ) -> None:
+        super().__init__(size, hang_timeout)
+        self._ray, self._is_own = ray_connection.connected(address)
+        self._remote = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(make)
         self._warn_of_room(cpus, gpus)
 
     def _warn_of_room(self, cpus: int, gpus: float) -> None:
@@ -67,7 +56,8 @@ class RayCluster(Engine):
 
     def start(self, job: Job) -> Running:
         variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
-        return RayTask(self._ray, job, self._remote.remote(job, variables, os.getcwd()))  # noqa: PTH109
+        reference = self._remote.remote(job, self._hang_timeout, variables, os.getcwd())  # noqa: PTH109
+        return RayTask(self._ray, job, reference)
 
     def close(self) -> None:
         if self._is_own:
@@ -106,20 +96,21 @@ class RayTask(Running):
         self._ray.cancel(self._reference, force=True)
 
 
-def make(job: Job, variables: dict[str, str], directory: str) -> Outcome:
+def make(job: Job, hang_timeout: float, variables: dict[str, str], directory: str) -> Outcome:
     """Makes a job on a node of the cluster; returns its outcome.
 
     Args:
         job: to be made.
+        hang_timeout: as of `Engine`.
         variables: of the environment of the program that asks for it.
         directory: in which that program runs, which this node shares.
     """
     import ray
 
     context = ray.get_runtime_context()
-    own = {"RAY_JOB_ID": context.get_job_id(), "RAY_NODE_ID": context.get_node_id()}
+    own = {"RAY_JOB_ID": context.get_job_id(), "RAY_NODE_ID": context.get_node_id(), "RAY_ADDRESS": context.gcs_address}
     os.environ.pop(WORKER_ONLY, None)
-    process = LocalProcess(job, {**variables, **own}, directory)
+    process = LocalProcess(job, hang_timeout, {**variables, **own}, directory)
     try:
         return _awaited(process)
     except BaseException:  # the task is cancelled: the run ends with a checkpoint

@@ -14,7 +14,7 @@ from agentlab.reports.comparison import SCORES, Comparison, compare
 from agentlab.reports.recorded_runs import RecordedRun, collect
 from agentlab.sweeps.definition import Definition
 from agentlab.sweeps.directory import BEST, DEFINITION, RUNS, SweepDirectory, Trial, read_definition
-from agentlab.sweeps.engines import make_engine
+from agentlab.sweeps.engines import EngineOptions
 from agentlab.sweeps.searches.search import run_search
 from agentlab.sweeps.trials import Means, changed_task, run_grid
 
@@ -50,6 +50,7 @@ def sweep(
     address: str | None = None,
     cpus: int | None = None,
     gpus: float | None = None,
+    hang_timeout: float | None = None,
     trials: int | None = None,
     timeout: float | None = None,
     trust: bool = False,
@@ -67,6 +68,7 @@ def sweep(
         address: of a Ray cluster; by default that of RAY_ADDRESS, or a new one on this machine.
         cpus: that a run needs, with Ray; by default the task's threads.
         gpus: that a run needs, with Ray; by default none.
+        hang_timeout: seconds without a sign of life after which a run is ended and counts as failed; by default an hour.
         trials: of a search, instead of the file's.
         timeout: of a search in seconds, instead of the file's.
         trust: whether the file may ask for what only a user may ask for; a mapping of yours may.
@@ -90,7 +92,7 @@ def sweep(
     # The engine last: it may take seconds to start.
     place = SweepDirectory(directory, data, text)
     try:
-        machinery = make_engine(engine, task, jobs, address, cpus, gpus)
+        machinery = EngineOptions(engine, jobs, address, cpus, gpus, hang_timeout).make(task)
         try:
             means = Means(machinery, trust, quiet, stop, [os.path.abspath(file) for file in plugins])  # noqa: PTH100
             done, best = _run(parsed, place, means, trials, timeout)

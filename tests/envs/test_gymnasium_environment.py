@@ -400,7 +400,7 @@ def test_faults_in_worker_processes_name_the_row_and_end_the_processes(fault: st
             three_steps(environment)
     environment.close()
     environment.close()
-    assert not any(process.is_alive() for process in environment._vector.processes)
+    assert not any(link.process.is_alive() for link in environment._vector.links)
 
 
 def test_a_worker_that_died_is_a_fault_and_leaves_no_process_behind() -> None:
@@ -409,7 +409,7 @@ def test_a_worker_that_died_is_a_fault_and_leaves_no_process_behind() -> None:
     with pytest.raises(errors.EnvironmentFault, match="step 3: the worker process of row 1 has died, with exit code -9"):
         three_steps(environment)
     environment.close()
-    assert not any(process.is_alive() for process in environment._vector.processes)
+    assert not any(link.process.is_alive() for link in environment._vector.links)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def soon():
 
 
 def no_workers_left(environment):
-    return not any(process.is_alive() for process in environment._vector.processes)
+    return not any(link.process.is_alive() for link in environment._vector.links)
 
 
 @pytest.mark.parametrize("way", RAISED)
@@ -242,7 +242,7 @@ class Slow(hostile_environments.Hostile):
 
 hostile_environments.gymnasium.register("Slow-v0", Slow, disable_env_checker=True)
 environment = GymnasiumEnvironment("Slow-v0", 2, "async", timeout=1.0, arguments={"way": sys.argv[1]})
-print(*(process.pid for process in environment._vector.processes), flush=True)
+print(*(link.process.pid for link in environment._vector.links), flush=True)
 environment.reset(0)
 print("begun", flush=True)
 for _ in range(20):
@@ -306,8 +306,8 @@ def is_running(number):
 def test_signals_to_the_whole_group_are_the_parents_to_act_on(number):
     environment = make("async")
     environment.reset(0)
-    for process in environment._vector.processes:
-        os.kill(process.pid, number)
+    for link in environment._vector.links:
+        os.kill(link.process.pid, number)
     play(environment)
     environment.close()
 

@@ -11,16 +11,16 @@ import pytest
 
 from agentlab import errors
 from agentlab.sweeps import Job, LocalPool, parse_seeds
-from agentlab.system.processes.standard_input import ENDS_WITH_STDIN
+from agentlab.system.processes.supervision import SUPERVISED
 
 
 def python(name, code):
     return Job(name, (sys.executable, "-c", code))
 
 
-def outcomes(jobs, size=2, look=lambda: False):
+def outcomes(jobs, size=2, look=lambda: False, hang_timeout=60.0):
     ended = []
-    LocalPool(size).run(jobs, ended.append, look)
+    LocalPool(size, hang_timeout).run(jobs, ended.append, look)
     return {outcome.job.name: (outcome.code, outcome.last_line) for outcome in ended}
 
 
@@ -62,11 +62,33 @@ def test_a_stop_ends_what_runs_and_begins_nothing_more():
     assert {code for code, _ in seen.values()} <= {7, 128 + signal.SIGTERM}  # the latter if it had not come to its first line
 
 
+def test_a_job_that_hangs_is_ended_and_the_others_go_on():
+    living = (
+        "import time\nfrom agentlab.program import process\nfrom agentlab.system.processes import supervision\n"
+        "supervision.begin(); asked = process.asked([])\n"
+        "for _ in range(30):\n    time.sleep(0.1); assert not asked()\n"
+        "print('end')"
+    )
+    jobs = [
+        python("hangs", "import time; print('begun', flush=True); time.sleep(60)"),
+        python("works", living),
+        python("prints", "import time\nfor n in range(30):\n    time.sleep(0.1); print(n, flush=True)"),
+    ]
+    begin = time.monotonic()
+    seen = outcomes(jobs, size=3, hang_timeout=2.0)
+    assert seen == {
+        "hangs": (124, "It gave no sign of life for 2 seconds, and was ended."),
+        "works": (0, "end"),
+        "prints": (0, "29"),
+    }
+    assert time.monotonic() - begin < 30
+
+
 def test_jobs_hear_of_the_end_of_a_pool_that_is_killed(tmp_path):
     child = (
         "import os, pathlib, time\n"
-        "from agentlab.system.processes import standard_input\n"
-        "standard_input.end_with_it()\n"
+        "from agentlab.system.processes import supervision\n"
+        "supervision.begin()\n"
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
         "time.sleep(60)"
     )
@@ -80,11 +102,8 @@ def test_jobs_hear_of_the_end_of_a_pool_that_is_killed(tmp_path):
 
 
 def test_a_program_that_nobody_asked_keeps_on_without_standard_input():
-    code = (
-        "import time\nfrom agentlab.system.processes import standard_input\n"
-        "standard_input.end_with_it()\ntime.sleep(0.3)\nprint('end')"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != ENDS_WITH_STDIN}
+    code = "import time\nfrom agentlab.system.processes import supervision\nsupervision.begin()\ntime.sleep(0.3)\nprint('end')"
+    environment = {name: value for name, value in os.environ.items() if name != SUPERVISED}
     process = subprocess.run(
         [sys.executable, "-c", code], stdin=subprocess.DEVNULL, env=environment, capture_output=True, text=True
     )

@@ -10,7 +10,7 @@ import pytest
 from agentlab import errors
 from agentlab.program import cli
 from agentlab.reports.recorded_runs import RecordedRun
-from agentlab.sweeps import engine, sweeping
+from agentlab.sweeps import EngineOptions, engine
 from agentlab.sweeps.searches import search
 from agentlab.sweeps.searches.objective import Objective
 from agentlab.sweeps.searches.space import parse_space
@@ -51,7 +51,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "LOOK_SECONDS", 0.0)
 
     def command(recording, *words, text=FILE):
-        monkeypatch.setattr(sweeping, "make_engine", lambda *_: recording)
+        monkeypatch.setattr(EngineOptions, "make", lambda *_: recording)
         (tmp_path / "small.toml").write_text(text)
         return cli.main(["sweep", "small.toml", *words])
 

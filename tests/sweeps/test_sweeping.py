@@ -9,7 +9,7 @@ import pytest
 from agentlab import errors
 from agentlab.program import cli
 from agentlab.reports import tables
-from agentlab.sweeps import engine, sweeping
+from agentlab.sweeps import EngineOptions, engine, sweeping
 from agentlab.sweeps.directory import SweepDirectory
 from recorded_runs import RecordingEngine
 
@@ -39,7 +39,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(engine.time, "sleep", lambda _: None)
 
     def command(recording, *words, text=FILE):
-        monkeypatch.setattr(sweeping, "make_engine", lambda *_: recording)
+        monkeypatch.setattr(EngineOptions, "make", lambda *_: recording)
         if text is not None:
             (tmp_path / "small.toml").write_text(text)
         return cli.main(["sweep", *(words or ["small.toml"])])
@@ -122,7 +122,7 @@ def test_a_run_that_is_killed_is_resumed_and_one_that_is_killed_again_and_again_
 
 
 def test_a_sweep_of_python_is_its_users_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "make_engine", lambda *_: RecordingEngine(learning_rate))
+    monkeypatch.setattr(EngineOptions, "make", lambda *_: RecordingEngine(learning_rate))
     data = {
         "task": "dqn-cartpole",
         "seeds": [5, 3],

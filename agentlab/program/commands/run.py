@@ -7,7 +7,7 @@ import argparse
 from agentlab import errors
 from agentlab.program import process, results, task_choice, tensorflow_setup
 from agentlab.program.commands.command import Command
-from agentlab.program.shared_options import add_engine, add_trust, check_positive
+from agentlab.program.shared_options import OF_ENGINE, add_engine, add_trust, check_positive
 from agentlab.system import console
 
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         if options.config and options.config.endswith(".json"):
             resuming.warn_of_differences(options.config)
         files = {"run_dir": options.run_dir, "init_from": options.init_from, "tags": options.tag}
-        finished = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=lambda: bool(stop))
+        finished = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=process.asked(stop))
     results.print_result(finished, options.quiet)
     return 0
 
@@ -59,7 +59,7 @@ def resume(options: argparse.Namespace) -> int:
 
     with process.stop_on_signals() as stop, process.plain_warnings():
         finished = resuming.resume(
-            options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=lambda: bool(stop)
+            options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=process.asked(stop)
         )
     results.print_result(finished, options.quiet or finished.finished_before)
     if finished.finished_before:
@@ -71,8 +71,10 @@ def resume(options: argparse.Namespace) -> int:
 
 def _check_no_engine(options: argparse.Namespace) -> None:
     """Raises UsageError if options say where runs are made, but there is only one."""
-    if options.engine != "local" or any(getattr(options, name) is not None for name in ("address", "cpus", "gpus")):
-        raise errors.UsageError("--engine, --address, --cpus and --gpus are for several runs; add --seeds, or leave them out.")
+    names = [name for name in OF_ENGINE if getattr(options, name) != options.parser.get_default(name)]
+    if names:
+        flag = f"--{names[0].replace('_', '-')}"
+        raise errors.UsageError(f"{flag} is for several runs; add --seeds, or leave it out.")
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:

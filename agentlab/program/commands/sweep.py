@@ -6,7 +6,7 @@ import argparse
 
 from agentlab.program import process
 from agentlab.program.commands.command import Command
-from agentlab.program.shared_options import add_engine, add_trust, check_positive
+from agentlab.program.shared_options import OF_ENGINE, add_engine, add_trust, check_positive
 from agentlab.system import console
 
 
@@ -20,7 +20,7 @@ def sweep(options: argparse.Namespace) -> int:
     from agentlab.reports import tables
     from agentlab.sweeps.sweeping import sweep as run_sweep
 
-    names = ("sweep_dir", "jobs", "engine", "address", "cpus", "gpus", "trials", "timeout", "trust", "quiet")
+    names = (*OF_ENGINE, "sweep_dir", "trials", "timeout", "trust", "quiet")
     chosen = {name: getattr(options, name) for name in names}
     with process.stop_on_signals() as stop, process.plain_warnings():
         result = run_sweep(options.sweep, **chosen, stop=lambda: bool(stop), plugins=options.plugin)

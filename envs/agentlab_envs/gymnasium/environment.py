@@ -29,6 +29,9 @@ from agentlab_envs.gymnasium import wrapping as wrapping
 from agentlab_envs.gymnasium.observations import Actions, Observations
 from agentlab_envs.gymnasium.pictures import picture
 from agentlab_envs.gymnasium.pools import Pool
+from agentlab_envs.gymnasium.processes.backend import Backend
+from agentlab_envs.gymnasium.processes.cluster import RayActors
+from agentlab_envs.gymnasium.processes.local import LocalProcesses
 from agentlab_envs.gymnasium.processes.workers import Workers
 from agentlab_envs.gymnasium.replay import EpisodeLog
 from agentlab_envs.gymnasium.rows import Rows
@@ -39,6 +42,7 @@ MODES = {
     "disabled": AutoresetMode.DISABLED,
 }
 NATIVE = ("native", "envpool")  # vectors of others, which step all rows in one call
+BACKENDS: dict[str, Callable[[], Backend]] = {"async": LocalProcesses, "ray": RayActors}  # of vectors of workers
 MOST_PROCESSES = 1_024
 DAY = 86_400.0  # seconds
 
@@ -57,8 +61,9 @@ class GymnasiumEnvironment(Environment):
     Attributes:
         id: Gymnasium's; "module:ID" imports the module that registers it.
         num_environments: B.
-        vectorization: "sync", one after the other; "async", each in a process; "native", the environment's own vector class;
-            "envpool", threads of the envpool package, which has many environments of Gymnasium's by the same ids.
+        vectorization: "sync", one after the other; "async", each in a process; "ray", each in a process of a Ray cluster, that
+            of RAY_ADDRESS or one of this machine; "native", the environment's own vector class; "envpool", threads of the
+            envpool package, which has many environments of Gymnasium's by the same ids.
         autoreset: "same_step", "next_step" or "disabled" (ended rows are then reset here); "auto" is what a native vector
             class declares, and same_step for the others.
         arguments: for the environment's constructor.
@@ -66,7 +71,8 @@ class GymnasiumEnvironment(Environment):
             arguments, such as `[{name="TimeLimit", max_episode_steps=200}]`. Those that take a function, write files or open a
             window are refused.
         render_mode: None, "human" or "rgb_array".
-        timeout: seconds that a worker process of "async" may take for a step, a reset or a picture, before it counts as hung.
+        timeout: seconds that a worker process of "async" or "ray" may take for a step, a reset or a picture, before it counts
+            as hung.
         action_mask: "info" takes masks of the allowed actions from `info["action_mask"]`; "none" doesn't; "auto" does where the
             environment has an attribute of that name, as Gymnasium's Taxi, and isn't of a native vector class.
 
@@ -76,7 +82,7 @@ class GymnasiumEnvironment(Environment):
 
     id: str = "CartPole-v1"
     num_environments: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", "async", *NATIVE]))
+    vectorization: str = attrs.field(default="sync", validator=attrs.validators.in_(["sync", *BACKENDS, *NATIVE]))
     autoreset: str = attrs.field(default="auto", validator=attrs.validators.in_(["auto", *MODES]))
     arguments: dict[str, Any] = attrs.field(factory=dict)
     wrappers: tuple[dict[str, Any], ...] = ()
@@ -87,10 +93,10 @@ class GymnasiumEnvironment(Environment):
     def __attrs_post_init__(self) -> None:
         if "human" in (self.render_mode, self.arguments.get("render_mode")):
             screen.check("set render_mode to rgb_array or none")
-        if self.vectorization == "async" and self.num_environments > MOST_PROCESSES:
+        if self.vectorization in BACKENDS and self.num_environments > MOST_PROCESSES:
             raise errors.UsageError(
-                f"'async' starts a process for each environment; num_environments is {self.num_environments:,}. Set at most "
-                f"{MOST_PROCESSES:,}, or vectorization 'sync'."
+                f"{self.vectorization!r} starts a process for each environment; num_environments is "
+                f"{self.num_environments:,}. Set at most {MOST_PROCESSES:,}, or vectorization 'sync'."
             )
         self._is_native = self.vectorization in NATIVE
         for setting, is_set in (("action_mask 'info'", self.action_mask == "info"), ("wrappers", bool(self.wrappers))):
@@ -279,7 +285,8 @@ class GymnasiumEnvironment(Environment):
         if self.vectorization == "sync":
             make = wrapping.maker(lambda: gymnasium.make(id, **arguments), self._wrapping)
             return Rows(make, self.num_environments, mode, self.action_mask)
-        return Workers(id, self.num_environments, mode, arguments, self.timeout, self.action_mask, self._wrapping)
+        backend = BACKENDS[self.vectorization]()
+        return Workers(backend, id, self.num_environments, mode, arguments, self.timeout, self.action_mask, self._wrapping)
 
     def _settle_mode(self) -> AutoresetMode:
         """Returns what the vector really does at an episode's end."""

@@ -190,7 +190,7 @@ class Rows(SyncVectorEnv):
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
         # Observations go straight into the vector's array; rewards and ends are [B].
         observations: Any = self._observations
-        put = functools.partial(_put, observations) if isinstance(observations, dict) else observations.__setitem__
+        put = writer(observations)
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
@@ -261,6 +261,11 @@ def _misshapen(error: BaseException, method: str) -> str:
     count = re.search(r"got (\d+)", text)
     returned = f"{count[1]} values" if count else "too many values, or a single one"
     return f"returned {returned}{_expected(method)}" if "unpack" in text else ""
+
+
+def writer(observations: Any) -> Callable[[int, Nest], None]:
+    """Returns a function that writes one row's observation into those of all."""
+    return functools.partial(_put, observations) if isinstance(observations, dict) else observations.__setitem__
 
 
 def _put(observations: Nest, row: int, observation: Nest) -> None:

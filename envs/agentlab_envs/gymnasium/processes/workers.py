@@ -1,36 +1,33 @@
-"""Gymnasium environments each in a process: called with a time limit, reported when they fail or die, never left behind."""
+"""Gymnasium environments each in a worker: called with a time limit, reported when they fail or die, never left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import multiprocessing
 import time
 from collections.abc import Callable, Iterable
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import CloudpickleWrapper, batch_space, create_shared_memory, read_from_shared_memory
+from gymnasium.vector.utils import batch_space
 
 from agentlab import errors
 from agentlab.foreign import guard
 from agentlab.system.processes.patience import Patience
 from agentlab.types import Nest
 from agentlab_envs.gymnasium import leaves as leaves
-from agentlab_envs.gymnasium.processes.parent import start
-from agentlab_envs.gymnasium.processes.worker import FAULT, MADE, MISSING, work
-from agentlab_envs.gymnasium.rows import Row
+from agentlab_envs.gymnasium.processes.backend import Answer, Backend, Link
+from agentlab_envs.gymnasium.processes.servant import FAULT, MISSING
+from agentlab_envs.gymnasium.rows import Row, writer
 from agentlab_envs.gymnasium.wrapping import Wrapping, maker
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
 FAILED_CLOSE_SECONDS = 0.5  # the same once a worker has failed, which should be reported soon
 NO_WRAPPERS = Wrapping()
-END_SECONDS = 1.0  # that a process may take to end once its environment is closed
+END_SECONDS = 1.0  # that all workers may take to end once their environments are closed
 
 
 class Hung(errors.EnvironmentFault):
@@ -38,12 +35,13 @@ class Hung(errors.EnvironmentFault):
 
 
 class Workers(VectorEnv):
-    """Gymnasium's `AsyncVectorEnv` of `Row`s, for environments that hang, exit or die.
+    """Gymnasium's `AsyncVectorEnv` of `Row`s, for environments that hang, exit or die, on any backend.
 
-    A worker answers each request by its result or a clause that says what went wrong. It outlives neither `close` nor its
-    parent process, however that ends.
+    A worker answers each request by its result or a clause that says what went wrong. It outlives neither `close` nor this
+    process, however that ends.
 
     Args:
+        backend: that starts the workers.
         id: Gymnasium's.
         count: of workers.
         mode: how they are reset.
@@ -53,11 +51,12 @@ class Workers(VectorEnv):
         wrapping: to be put around each environment.
 
     Attributes:
-        processes: the workers.
+        links: to the workers.
     """
 
     def __init__(
         self,
+        backend: Backend,
         id: str,
         count: int,
         mode: AutoresetMode,
@@ -66,28 +65,22 @@ class Workers(VectorEnv):
         mask: str = "none",
         wrapping: Wrapping = NO_WRAPPERS,
     ) -> None:
-        if multiprocessing.current_process().daemon:
-            raise gymnasium.error.UnsupportedMode(
-                "this process is daemonic, as those of multiprocessing.Pool are, and may start none of its own; use "
-                "vectorization 'sync', or concurrent.futures.ProcessPoolExecutor"
-            )
-
         # The state of the vector; answers carry the number of their request.
         self.num_envs, self._mode, self._seconds, self._mask = count, mode, seconds, mask
-        self.processes: list[BaseProcess] = []
-        self._pipes: list[Connection] = []
-        self._number = MADE  # of the request under way; late answers have another
+        self.links: list[Link] = []
+        self._number = 0  # of the request under way; late answers have another
         self._failed = False
         self._ended = np.zeros(count, np.bool_)
-        self._end = Finalize(self, _kill, (self.processes,), exitpriority=0)  # before Python itself would wait for them
+        self._end = Finalize(self, _kill, (self.links,), exitpriority=0)  # before Python itself would wait for them
 
         # One environment of this process tells the spaces, and how long the others may take to be made.
         began = time.monotonic()
         self._describe(maker(lambda: gymnasium.make(id, **arguments), wrapping)())
         if not leaves.are_known(self.single_observation_space):
-            return  # they are refused elsewhere; not all have a shared memory
+            return  # they are refused elsewhere; not all can be shared
+        one = time.monotonic() - began + backend.start_seconds
         try:
-            self._start(maker(self._maker(arguments), wrapping), MAKE_SECONDS + count * (time.monotonic() - began))
+            self._start(backend, maker(self._maker(arguments), wrapping), MAKE_SECONDS + count * one)
         except BaseException:
             self._end()
             raise
@@ -108,23 +101,16 @@ class Workers(VectorEnv):
         registered = gymnasium.registry[self.spec.id]  # type: ignore[union-attr]
         return lambda: gymnasium.make(copy.deepcopy(registered), **arguments)
 
-    def _start(self, make: Callable[[], gymnasium.Env], seconds: float) -> None:
-        # Observations live in shared memory, so that only rewards and ends go through the pipes.
-        context: Any = multiprocessing.get_context()
-        memory = create_shared_memory(self.single_observation_space, self.num_envs, context)
-        self._observations = read_from_shared_memory(self.single_observation_space, memory, self.num_envs)
+    def _start(self, backend: Backend, make: Callable[[], gymnasium.Env], seconds: float) -> None:
+        self._observations = backend.open(self.single_observation_space, self.num_envs)
+        self._put = writer(self._observations)
         for row in range(self.num_envs):
-            ours, theirs = context.Pipe()
-            arguments = (CloudpickleWrapper(make), row, theirs, ours, memory, self._mode is AutoresetMode.SAME_STEP, self._mask)
-            process = context.Process(target=work, args=arguments, name=f"environment {row}", daemon=True)
-            start(process)
-            theirs.close()
-            self._pipes.append(ours)
-            self.processes.append(process)
+            self.links.append(backend.start(make, row, self._mode is AutoresetMode.SAME_STEP, self._mask))
 
         # All rows must agree with the spaces of this process.
-        ours_are = self.single_observation_space, self.single_action_space
-        for row, spaces in enumerate(self._answers(range(self.num_envs), seconds)):
+        ours_are, rows = (self.single_observation_space, self.single_action_space), range(self.num_envs)
+        self._send(rows, [("make", None)] * self.num_envs)
+        for row, spaces in enumerate(self._answers(rows, seconds)):
             if spaces != ours_are:
                 raise errors.EnvironmentFault(f"row {row} has the spaces {spaces}, another one {ours_are}.")
 
@@ -133,7 +119,9 @@ class Workers(VectorEnv):
         options = dict(options or {})
         mask = options.pop("reset_mask", np.ones(self.num_envs, np.bool_))
         rows = np.flatnonzero(mask).tolist()
-        self._ask(rows, [("reset", (None if seed is None else seed + row, options or None)) for row in rows])
+        answers = self._ask(rows, [("reset", (None if seed is None else seed + row, options or None)) for row in rows])
+        for row, observation in zip(rows, answers, strict=True):
+            self._show(row, observation)
         self._ended[rows] = False
         return self._observations, {}
 
@@ -144,16 +132,25 @@ class Workers(VectorEnv):
         requests = [("reset", (None, None)) if late[row] else ("step", actions[row]) for row in range(self.num_envs)]
         answers = self._ask(range(self.num_envs), requests)
 
-        # Rewards and ends [B]; observations are in the shared memory already.
+        # Rewards and ends [B].
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         finals: dict[int, Any] = {}
-        for row in np.flatnonzero(~late).tolist():
-            rewards[row], terminated[row], truncated[row], final = answers[row]
+        for row, answer in enumerate(answers):
+            if late[row]:
+                self._show(row, answer)
+                continue
+            rewards[row], terminated[row], truncated[row], final, observation = answer
+            self._show(row, observation)
             if final is not None:
                 finals[row] = final
         self._ended = terminated | truncated
         return self._observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
+
+    def _show(self, row: int, observation: Nest | None) -> None:
+        """Puts an observation among those of all rows, unless its worker has done so."""
+        if observation is not None:
+            self._put(row, observation)
 
     def render(self) -> tuple[Any, ...]:
         """Returns the picture of row 0."""
@@ -165,7 +162,7 @@ class Workers(VectorEnv):
         self._ask(range(self.num_envs), [("set", (name, value)) for value in values])
 
     def close(self, *, seconds: float = guard.CLOSE_SECONDS, **_: object) -> None:
-        """Closes the environments and ends the processes, by force where one doesn't answer within so many seconds.
+        """Closes the environments and ends the workers, by force where one doesn't answer within so many seconds.
 
         Raises:
             EnvironmentFault: an environment didn't close.
@@ -175,7 +172,7 @@ class Workers(VectorEnv):
         self.closed = True
 
         # Ask all rows first, so that they close side by side.
-        rows = range(len(self.processes))
+        rows = range(len(self.links))
         try:
             self._send(rows, [("close", None)] * len(rows))
             if self._failed:  # that one doesn't answer is known
@@ -185,16 +182,16 @@ class Workers(VectorEnv):
                 self._join()
         finally:
             self._end()
-            for pipe in self._pipes:
-                pipe.close()
+            for link in self.links:
+                link.close()
 
     def __del__(self) -> None:
-        """Leaves the processes to the finalizer, which doesn't ask them."""
+        """Leaves the workers to the finalizer, which doesn't ask them."""
 
     def _join(self) -> None:
         patience = Patience(END_SECONDS)
-        for process in self.processes:
-            process.join(patience.next_wait())
+        for link in self.links:
+            link.join(patience.next_wait())
 
     def _ask(self, rows: Iterable[int], requests: list[tuple[str, Any]]) -> list[Any]:
         self._send(rows, requests)
@@ -207,7 +204,7 @@ class Workers(VectorEnv):
         self._number += 1
         for row, request in zip(rows, requests, strict=True):
             with contextlib.suppress(OSError):  # it died, which waiting for its answer tells
-                self._pipes[row].send((self._number, *request))
+                self.links[row].send(self._number, *request)
 
     def _answers(self, rows: Iterable[int], seconds: float) -> list[Any]:
         """Returns the results of the request under way.
@@ -224,7 +221,7 @@ class Workers(VectorEnv):
                 raise gymnasium.error.DependencyNotInstalled(result)
         return [result for _, _, result in answers]
 
-    def _collect(self, rows: Iterable[int], seconds: float) -> list[tuple[int, str, Any]]:
+    def _collect(self, rows: Iterable[int], seconds: float) -> list[Answer]:
         """Returns the answers to the request under way, of those rows that answer."""
         # Who answered, who didn't in time, and whose process has died.
         patience, answers, silent, dead = Patience(seconds), [], [], []
@@ -242,22 +239,19 @@ class Workers(VectorEnv):
             raise Hung(f"{_named(silent)} not answered for {seconds:g} seconds.")
         return answers
 
-    def _answer(self, row: int, patience: Patience) -> tuple[int, str, Any] | None:
+    def _answer(self, row: int, patience: Patience) -> Answer | None:
         """Returns a row's answer to the request under way; None if it takes too long."""
-        pipe = self._pipes[row]
         while True:
-            while not pipe.poll(wait := patience.next_wait()):
-                if not wait:
-                    return None
-            answer = pipe.recv()
-            if answer[0] == self._number:
+            wait = patience.next_wait()
+            answer = self.links[row].receive(wait)
+            if answer is not None and answer[0] == self._number:
                 return answer
+            if answer is None and not wait:
+                return None
 
     def _died(self, rows: list[int]) -> str:
-        for row in rows:
-            self.processes[row].join(END_SECONDS)
-        codes = ", ".join(str(self.processes[row].exitcode) for row in rows)
-        return f"{_named(rows)} died, with exit code {codes}."
+        deaths = dict.fromkeys(self.links[row].death() for row in rows)
+        return f"{_named(rows)} died, {' and '.join(deaths)}."
 
 
 def _named(rows: list[int]) -> str:
@@ -265,8 +259,8 @@ def _named(rows: list[int]) -> str:
     return f"the worker process{'es' if several else ''} of row {', '.join(map(str, rows))} ha{'ve' if several else 's'}"
 
 
-def _kill(processes: list[BaseProcess]) -> None:
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.join(END_SECONDS)
+def _kill(links: list[Link]) -> None:
+    for link in links:
+        link.kill()
+    for link in links:
+        link.join(END_SECONDS)
