@@ -246,7 +246,7 @@ def test_a_run_ends_with_what_can_be_done_next(capsys, tmp_path, monkeypatch):
     assert re.fullmatch(r"On the (CPU \(\d+ cores?\)|\d* ?GPUs?), device gear, graph\. Files in run", lines[1])
     assert lines[-4:] == [
         "Next:",
-        "  agentlab play run",
+        "  agentlab evaluate run",
         "  agentlab resume run --steps 128",
         "  agentlab export run --output policy",
     ]
