@@ -20,7 +20,7 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.runs.composition import build_environment, evaluation_environment, part_class
+from agentlab.runs.composition import build_drawing_environment, check_drawable
 from agentlab.runs.loading import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
@@ -42,10 +42,13 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     if video is not None:
         _check_writable(video)
     task, seed, agent = load_run(run_dir, trust=trust)
-    _check_drawable(task, "" if agent.spec.vocabulary is None else f" 'agentlab sample {run_dir}' shows what it writes.")
+    advice = "play needs a run that is evaluated in a Gymnasium environment"
+    if agent.spec.vocabulary is not None:
+        advice += f"; 'agentlab sample {run_dir}' shows what it writes"
+    check_drawable(task, advice)
     if video is None:
-        _check_screen(task)
-    environment = _environment(task, "human" if video is None else "rgb_array")
+        _check_screen(task, advice)
+    environment = build_drawing_environment(task, "human" if video is None else "rgb_array", advice)
     try:
         limit = task.evaluation.max_episode_steps or LONGEST
         stage = Stage(environment, seed, limit, filming=video is not None)
@@ -59,7 +62,7 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     return stage.returns
 
 
-def _check_screen(task: Task) -> None:
+def _check_screen(task: Task, advice: str) -> None:
     """Checks that there is a screen to open a window on.
 
     Raises:
@@ -68,31 +71,8 @@ def _check_screen(task: Task) -> None:
     try:
         screen.check("write a GIF instead: --video FILE.gif")
     except errors.UsageError:
-        _environment(task, "rgb_array").close()
+        build_drawing_environment(task, "rgb_array", advice).close()
         raise
-
-
-def _check_drawable(task: Task, instead: str) -> None:
-    """Checks that a task's environment is of a kind that can have pictures.
-
-    Args:
-        task: of the run.
-        instead: what else can be done, as a sentence after a space, or nothing.
-
-    Raises:
-        UsageError: it isn't.
-    """
-    part = evaluation_environment(task)
-    name = part.name
-    if part_class("environment", part).on_device:
-        raise errors.UsageError(
-            f"Environment {name!r} has no pictures to show; play needs a run that is evaluated in a Gymnasium environment."
-            f"{instead}"
-        )
-
-
-def _environment(task: Task, render_mode: str) -> Guarded:
-    return build_environment(evaluation_environment(task), 1, render_mode=render_mode)  # type: ignore[return-value]
 
 
 class Stage:

@@ -12,17 +12,22 @@ from agentlab.runs.composition.environments import (
 )
 from agentlab.runs.composition.evaluators import build_evaluator
 from agentlab.runs.composition.parts import build_part, part_class, with_packages
+from agentlab.runs.composition.showcases import Showcase, build_drawing_environment, build_showcase, check_drawable
 from agentlab.runs.composition.tasks import choose_task, find_task, resolved
 
 __all__ = [
+    "Showcase",
     "build_agent",
+    "build_drawing_environment",
     "build_environment",
     "build_evaluator",
     "build_gear",
     "build_models",
     "build_part",
+    "build_showcase",
     "build_training_environment",
     "check_actions",
+    "check_drawable",
     "check_imports",
     "choose_gear",
     "choose_task",
