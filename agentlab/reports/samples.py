@@ -34,11 +34,11 @@ def samples(comparison: Comparison) -> list[Picture]:
     for task in dict.fromkeys(row.task for row in comparison.rows):
         for row in [row for row in comparison.rows if row.task == task][:MOST_GROUPS]:
             drawn.append(_confusion(row))
-            drawn += [_shown(row, file) for file in row.best_run.media()]
+            drawn += [_media_picture(row, file) for file in row.best_run.media()]
     return [picture for picture in drawn if picture is not None]
 
 
-def _shown(row: Row, file: MediaFile) -> Picture | None:
+def _media_picture(row: Row, file: MediaFile) -> Picture | None:
     """Returns an episode or a text of a run; None if its file can't be read."""
     try:
         content = _text(file) if file.is_text else _image(file)

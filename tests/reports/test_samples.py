@@ -28,7 +28,7 @@ def write_run(tmp_path):
     return write
 
 
-def shown(tmp_path):
+def pictures_of(tmp_path):
     return samples.samples(compare(collect([tmp_path / "runs"])))
 
 
@@ -40,7 +40,7 @@ def test_the_newest_media_of_the_best_run_are_on_the_page(write_run, tmp_path):
         "evaluation_episode-30__png": PNG,
     }
     write_run("b", 7, 0.75, **media)
-    episode, text = shown(tmp_path)
+    episode, text = pictures_of(tmp_path)
     assert (episode.title, text.title) == ("some: evaluation episode", "some: evaluation text")
     assert text.content == "<pre>the newest &amp; best \u00e9</pre>"
     assert text.description == "Step 1,000 of seed 7, the best of 2 runs."
@@ -60,7 +60,7 @@ UNFIT = {
 @pytest.mark.parametrize("media", UNFIT.values(), ids=UNFIT)
 def test_files_that_are_something_else_are_left_out(write_run, tmp_path, media):
     write_run("a", 0, 0.5, **media)
-    assert shown(tmp_path) == []
+    assert pictures_of(tmp_path) == []
 
 
 def test_links_are_not_followed(write_run, tmp_path):
@@ -70,13 +70,13 @@ def test_links_are_not_followed(write_run, tmp_path):
     other = write_run("b", 1, 0.5)
     (other / "media").rmdir()
     (other / "media").symlink_to(directory / "media")
-    assert shown(tmp_path) == []
+    assert pictures_of(tmp_path) == []
 
 
 def test_a_confusion_matrix_adds_up_the_runs_of_a_group(write_run, tmp_path):
     write_run("a", 0, 0.5, [[3, 1], [0, 4]])
     write_run("b", 1, 0.75, [[1, 3], [1, 3]])
-    (picture,) = shown(tmp_path)
+    (picture,) = pictures_of(tmp_path)
     assert picture.description == (
         "Answers to 16 samples by class, of 2 runs: 11 are right; most often, class 0 is taken for 1 (4 times)."
     )
@@ -89,12 +89,12 @@ def test_a_confusion_matrix_adds_up_the_runs_of_a_group(write_run, tmp_path):
 )
 def test_what_is_no_confusion_matrix_is_left_out(write_run, tmp_path, matrix):
     write_run("a", 0, 0.5, matrix)
-    assert shown(tmp_path) == []
+    assert pictures_of(tmp_path) == []
 
 
 def test_many_classes_have_no_numbers_but_a_picture(write_run, tmp_path):
     write_run("a", 0, 0.5, (2 * np.eye(40, dtype=int)).tolist())
-    (picture,) = shown(tmp_path)
+    (picture,) = pictures_of(tmp_path)
     assert picture.description == "Answers to 80 samples by class, of 1 runs: 80 are right."
     assert "%" not in re.sub(r'="[^"]*"', "", picture.content)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import agentlab
 from agentlab import errors
 from agentlab.runs.composition.showcases import MOST_FRAMES, Film
-from agentlab.runs.trackers.media_files import strip
+from agentlab.runs.trackers.media_files import grid
 from agentlab.tracker import Histogram, Tracker
 
 CHANGES = {
@@ -166,11 +166,24 @@ def test_a_film_of_a_long_episode_keeps_frames_of_even_distance():
     np.testing.assert_array_equal(numbers, np.arange(0, 1_000, 8) % 256)
 
 
-def test_a_strip_has_means_of_squares_beside_each_other():
-    frames = np.zeros([3, 240, 4, 3], np.uint8)
+def test_a_picture_of_an_episode_has_means_of_squares_in_rows():
+    frames = np.zeros([9, 240, 4, 3], np.uint8)
     frames[1, 1, 2:] = 100  # a line of one pixel: half of the square that it is in
-    decoded = tf.io.decode_png(strip(frames)).numpy()
-    expected = np.zeros([120, 2 + 2 + 2 + 2 + 2, 3], np.uint8)
-    expected[:, [2, 3, 6, 7]] = 128
+    frames[8] = 7
+    decoded = tf.io.decode_png(grid(frames)).numpy()
+    assert decoded.shape == (120 + 2 + 120, 4 * 2 + 3 * 2, 3)
+    expected = np.zeros(decoded.shape, np.uint8)
     expected[0, 5] = 50
+    expected[122:, 12:] = 7
+    expected[120:122] = 128
+    for column in (2, 6, 10):
+        expected[:, column : column + 2] = 128
     np.testing.assert_array_equal(decoded, expected)
+
+
+def test_a_short_episode_fills_what_there_is():
+    decoded = tf.io.decode_png(grid(np.full([5, 3, 2, 3], 9, np.uint8))).numpy()
+    assert decoded.shape == (3 + 2 + 3, 4 * 2 + 3 * 2, 3)
+    assert (decoded[5:, :2] == 9).all()
+    assert (decoded[5:, 2:] == 128).all()
+    assert tf.io.decode_png(grid(np.full([1, 3, 2, 3], 9, np.uint8))).numpy().shape == (3, 2, 3)
