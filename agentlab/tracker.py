@@ -104,6 +104,7 @@ class TrackedRun:
             lines of this step and later ones may have been passed before; they come again, with the same numbers.
         state: what `Tracker.state` returned for the checkpoint of this step; empty at the beginning.
         control: changes live settings, and ends the training.
+        headline: the metric of a line that users of such tasks know best, as the trainer says.
     """
 
     config: dict[str, Any]
@@ -112,6 +113,7 @@ class TrackedRun:
     step: int = 0
     state: dict[str, Any] = attrs.field(factory=dict)
     control: RunControl = attrs.field(factory=NoControl)
+    headline: str = "return_mean"
 
 
 class Tracker(abc.ABC):

@@ -1,4 +1,4 @@
-"""An agent's `act`: microseconds for one observation, beside a peer's; and for a batch of 1,000, beside the bare compiled call.
+"""An agent's `act`: microseconds for one observation, beside a peer's, and by an LSTM; for 1,000, beside the bare call.
 
 python benchmarks/acting.py --peer "PYTHON benchmarks/peers/sb3_predict.py"
 """
@@ -40,6 +40,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     alike = {"model": {"hidden_units": [120, 84]}, "normalization": {"observations": False, "images": False}}  # to the peer
     agent = agentlab.make_agent("dqn", changes=alike)
+    remembering = agentlab.make_agent("ppo-lstm-cartpole-no-velocity")
     one = np.array([0.01, -0.02, 0.03, 0.04], np.float32)
     thousand = np.random.default_rng(0).normal(size=(1_000, 4)).astype(np.float32)
     bare = tf.function(lambda observation: tf.argmax(agent.model(observation), axis=-1))
@@ -49,6 +50,7 @@ def main() -> None:
         if options.peer:
             theirs = processes.run_peer(options.peer)[0][-1]["microseconds"]
             line += f", peer {theirs:.0f} us, {theirs / acting:.2f} times as long"
+        line += f"; by an LSTM of 64 {microseconds(lambda: remembering.act(one[::2])):.0f} us"
         batch = microseconds(lambda: agent.act(thousand), 1_000)
         alone = microseconds(lambda: bare(tf.constant(thousand)).numpy(), 1_000)
         print(f"{line}; 1,000 {batch:.0f} us, {batch / alone:.2f} times the bare call's {alone:.0f} us", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from agentlab import errors
 from agentlab.loop.policy import Policy
 from agentlab.spec import copied
 from agentlab.types import Nest
+
+PLAIN = {np.bool_: bool, np.float32: float}  # Python's type of one value for all rows
 
 
 class RunningEpisodes:
@@ -24,6 +27,7 @@ class RunningEpisodes:
         self._policy = policy
         self._state: Nest = ()
         self._action: Nest = None  # before the first call
+        self._num_rows = 0
 
     @staticmethod
     def of(policy: Policy) -> RunningEpisodes | None:
@@ -44,12 +48,13 @@ class RunningEpisodes:
         """
         rows = tf.nest.flatten(observation)[0].shape[0]
         begins, rewards = _rows(begun, np.bool_, rows, "begun"), _rows(reward, np.float32, rows, "reward")
-        if self._action is None or (begins.all() and rows != self._num_rows()):
+        if self._action is None or (rows != self._num_rows and begins.all()):
+            self._num_rows = rows
             self._state = self._policy.initial_state(rows)
             return self._policy.perception.first(observation), self._state
-        if rows != self._num_rows():
+        if rows != self._num_rows:
             raise errors.UsageError(
-                f"The agent remembers {self._num_rows()} running episodes, and got observations of {rows}. Say begun=True "
+                f"The agent remembers {self._num_rows} running episodes, and got observations of {rows}. Say begun=True "
                 "where new episodes begin."
             )
         self._state = self._policy.restart_on_host(self._state, begins)
@@ -59,12 +64,12 @@ class RunningEpisodes:
         """Takes in the actions `[B, *A]`, choices counted from 0, and the state after them."""
         self._action, self._state = copied(action), state
 
-    def _num_rows(self) -> int:
-        return len(tf.nest.flatten(self._action)[0])
-
 
 def _rows(value: Any, dtype: type, rows: int, name: str) -> np.ndarray:
     """Returns a value for each row, `[B]`; raises UsageError if it is neither one for all nor one for each."""
+    # One plain value for all is the usual case, and NumPy's checks of it take a fifth of a call of `act`.
+    if type(value) is PLAIN[dtype] and math.isfinite(value):
+        return np.full(rows, value, dtype)
     try:
         array = np.asarray(value)
     except ValueError:  # lists of different lengths

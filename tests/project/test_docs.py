@@ -51,6 +51,22 @@ def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
     assert "Warning" not in "".join(outputs)
 
 
+@pytest.mark.slow
+def test_the_notebook_on_text_by_reward_learns(tmp_path):
+    """A tenth of its updates already raises the share of right answers; without XLA, as that takes longer to compile."""
+    notebook = nbformat.read(DOCS.parent / "examples" / "text_by_reward.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    source = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    script = tmp_path / "notebook.py"
+    source = source.replace("num_updates = 300", "num_updates = 30").replace("small = {", 'small = {"execution": "graph", ')
+    script.write_text(source, "utf-8")
+    code, output, message = preloaded.run(script, tmp_path)
+    assert code == 0, message
+    shares = [int(share) for share in re.findall(r"(\d+)% right", output)]
+    assert len(shares) == 10
+    assert sum(shares[-3:]) > sum(shares[:3])
+
+
 def test_the_pages_that_are_told_of_here_are_there():
     assert {"plugins.md", "embedding.md", "architecture.md", "time.md", "randomness.md", "gears.md"} <= set(PAGES)
     assert len(blocks(PAGES["plugins.md"])) >= 3

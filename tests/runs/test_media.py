@@ -11,6 +11,7 @@ from agentlab import errors
 from agentlab.runs.composition.showcases import MOST_FRAMES, Film
 from agentlab.runs.trackers.media_files import grid
 from agentlab.tracker import Histogram, Tracker
+from agentlab.types import TimeStep
 
 CHANGES = {
     "environment": {"id": "Painted-v0"},
@@ -79,11 +80,11 @@ def test_trackers_get_episodes_and_histograms_and_no_weight_changes(tmp_path):
     for name, value in weights(plain).items():
         np.testing.assert_array_equal(value, weights(followed)[name], err_msg=name)
 
-    # The pictures after each step but the last, at 150 and at the end.
+    # The pictures of what the agent acted on, at 150 and at the end.
     episodes = {step: content for (name, step), content in recorder.contents.items() if name == "evaluation/episode"}
     assert list(episodes) == [150, 200]
     for frames in episodes.values():
-        np.testing.assert_array_equal(frames, np.full([4, 4, 6, 3], np.arange(1, 5)[:, None, None, None]))
+        np.testing.assert_array_equal(frames, np.full([5, 4, 6, 3], np.arange(5)[:, None, None, None]))
     assert sorted(path.name for path in (tmp_path / "run" / "media").iterdir()) == [
         "evaluation_episode-150.png",
         "evaluation_episode-200.png",
@@ -153,17 +154,23 @@ def test_an_environment_that_draws_nothing_does_not_end_the_run(tmp_path):
 
 def test_a_film_of_a_long_episode_keeps_frames_of_even_distance():
     class Counting:
-        number = 0
+        def reset(self, seed):
+            self.number = 0
+
+        def step(self, action):
+            self.number += 1
+            return TimeStep(*np.zeros((6, 1), np.bool_))
 
         def render(self):
             return np.full([1, 1, 3], self.number % 256, np.uint8)
 
-    film, going = Film(Counting()), np.zeros(1, np.bool_)
-    for Counting.number in range(1_000):
-        film.record(None, None, going, going)
+    film = Film(Counting())
+    film.reset(0)
+    for _ in range(1_000):
+        film.step(0)
     numbers = film.frames()[:, 0, 0, 0].astype(int)
     assert MOST_FRAMES <= len(numbers) < 2 * MOST_FRAMES
-    np.testing.assert_array_equal(numbers, np.arange(0, 1_000, 8) % 256)
+    np.testing.assert_array_equal(numbers, np.arange(0, 1_001, 8) % 256)
 
 
 def test_a_picture_of_an_episode_has_means_of_squares_in_rows():

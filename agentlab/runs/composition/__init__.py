@@ -12,7 +12,7 @@ from agentlab.runs.composition.environments import (
 )
 from agentlab.runs.composition.evaluators import build_evaluator
 from agentlab.runs.composition.parts import build_part, part_class, with_packages
-from agentlab.runs.composition.showcases import Showcase, build_drawing_environment, build_showcase, check_drawable
+from agentlab.runs.composition.showcases import Showcase, build_drawing_environment, build_showcase, has_pictures
 from agentlab.runs.composition.tasks import choose_task, find_task, resolved
 
 __all__ = [
@@ -27,12 +27,12 @@ __all__ = [
     "build_showcase",
     "build_training_environment",
     "check_actions",
-    "check_drawable",
     "check_imports",
     "choose_gear",
     "choose_task",
     "evaluation_environment",
     "find_task",
+    "has_pictures",
     "make_agent",
     "on_host",
     "part_class",

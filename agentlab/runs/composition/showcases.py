@@ -8,18 +8,19 @@ from collections.abc import Callable
 import numpy as np
 
 from agentlab import errors
-from agentlab.environment import Environment
-from agentlab.foreign.guard import Guarded
+from agentlab.environment import DeviceEnvironment, Environment
+from agentlab.foreign.guard import Guarded, guarded
 from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST, Evaluator
 from agentlab.loop.text_generation import Writer
-from agentlab.runs.composition.environments import build_environment, evaluation_environment
+from agentlab.runs.composition.environments import build_environment, evaluation_environment, on_host
 from agentlab.runs.composition.parts import part_class
 from agentlab.sampler import Temperature
 from agentlab.seeds import stream
+from agentlab.spec import EnvironmentSpec
 from agentlab.task import Task
 from agentlab.tracker import Media
-from agentlab.types import Decision, TimeStep
+from agentlab.types import TimeStep
 
 TEXT_LENGTH = 400  # characters
 MOST_FRAMES = 64  # of an episode, evenly spaced: an episode of Atari's would take gigabytes
@@ -83,10 +84,9 @@ class EpisodeShowcase(Showcase):
     def __init__(self, environment: Environment, agent: Agent, seed: int, longest: int) -> None:
         actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "showcase"))
         self._film = Film(environment)
-        self._evaluator = Evaluator(environment, actor, 1, seed, max_episode_steps=longest, record=self._film.record)
+        self._evaluator = Evaluator(self._film, actor, 1, seed, max_episode_steps=longest)
 
     def media(self, stop: Callable[[], bool]) -> dict[str, Media]:
-        self._film.begin()
         self._evaluator.run("showcase", stop)
         return {"evaluation/episode": self._film.frames()}
 
@@ -94,29 +94,38 @@ class EpisodeShowcase(Showcase):
         self._evaluator.close()
 
 
-class Film:
-    """Frames of an episode, evenly spaced: of a longer one fewer of every second.
+class Film(Environment):
+    """An environment that keeps frames of an episode, evenly spaced: of a longer one fewer of every second.
 
     Args:
         environment: of one row, that draws pictures.
     """
 
     def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self.begin()
+        self._inner, self.num_environments = environment, 1
 
-    def begin(self) -> None:
-        """Begins an episode."""
+    @property
+    def spec(self) -> EnvironmentSpec:
+        return self._inner.spec
+
+    def reset(self, seed: int) -> TimeStep:
+        timestep = self._inner.reset(seed)
         self._frames: list[np.ndarray] = []
         self._step, self._stride = 0, 1
+        self._look()
+        return timestep
 
-    def record(self, _decision: Decision, _timestep: TimeStep, _rows: np.ndarray, ended: np.ndarray) -> None:
-        """Looks at what a step led to; after an end, that is the next episode's beginning."""
-        if self._step % self._stride == 0 and not ended[0]:
-            picture = self._environment.render()
-            if picture is not None:
-                self._frames.append(np.array(picture))
+    def step(self, action: np.ndarray) -> TimeStep:
+        timestep = self._inner.step(action)
         self._step += 1
+        if not timestep.ended[0]:  # after an end, there is the next episode's beginning to see
+            self._look()
+        return timestep
+
+    def _look(self) -> None:
+        picture = self._inner.render() if self._step % self._stride == 0 else None
+        if picture is not None:
+            self._frames.append(np.array(picture))
         if len(self._frames) >= 2 * MOST_FRAMES:
             self._frames, self._stride = self._frames[::2], 2 * self._stride
 
@@ -128,10 +137,13 @@ class Film:
         """
         if not self._frames:
             raise errors.EnvironmentFault(
-                f"The environment {self._environment.spec.name!r} returned no picture from its render in an episode of "
+                f"The environment {self.spec.name!r} returned no picture from its render in an episode of "
                 f"{self._step:,} steps. Set evaluation.media_period to 0."
             )
         return np.stack(self._frames)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 def build_showcase(task: Task, seed: int, agent: Agent) -> Showcase:
@@ -144,8 +156,12 @@ def build_showcase(task: Task, seed: int, agent: Agent) -> Showcase:
         return NoShowcase()
     if agent.spec.vocabulary is not None:
         return TextShowcase(agent, seed)
-    advice = "set evaluation.media_period to 0, or evaluate in a Gymnasium environment"
-    environment = build_drawing_environment(task, "rgb_array", advice)
+    if not has_pictures(task):
+        raise errors.UsageError(
+            f"Environment {evaluation_environment(task).name!r} has no pictures to show; set evaluation.media_period to 0, or "
+            "evaluate in an environment of Gymnasium's, or one with a `picture`."
+        )
+    environment = build_drawing_environment(task, "rgb_array")
     try:
         return EpisodeShowcase(environment, agent, seed, task.evaluation.max_episode_steps or LONGEST)
     except BaseException:
@@ -153,23 +169,20 @@ def build_showcase(task: Task, seed: int, agent: Agent) -> Showcase:
         raise
 
 
-def build_drawing_environment(task: Task, render_mode: str, advice: str) -> Guarded:
-    """Returns the environment that a task is evaluated in, of one row, which draws pictures.
+def has_pictures(task: Task) -> bool:
+    """Returns whether the environment that a task is judged in may have pictures."""
+    cls = part_class("environment", evaluation_environment(task))
+    return not cls.on_device or cls.picture is not DeviceEnvironment.picture
+
+
+def build_drawing_environment(task: Task, render_mode: str) -> Guarded:
+    """Returns the environment that a task is judged in, of one row, which draws pictures.
 
     Args:
         task: of the run.
-        render_mode: "rgb_array", or "human" for a window.
-        advice: what can be done where there are no pictures, as the end of a sentence.
+        render_mode: "rgb_array", or "human" for a window of a host environment.
 
     Raises:
-        UsageError: it is of a kind that has none, or it has none.
+        UsageError: it draws none.
     """
-    check_drawable(task, advice)
-    return build_environment(evaluation_environment(task), 1, render_mode=render_mode)  # type: ignore[return-value]
-
-
-def check_drawable(task: Task, advice: str) -> None:
-    """Raises UsageError if the environment that a task is evaluated in is of a kind that has no pictures."""
-    part = evaluation_environment(task)
-    if part_class("environment", part).on_device:
-        raise errors.UsageError(f"Environment {part.name!r} has no pictures to show; {advice}.")
+    return guarded(on_host(build_environment(evaluation_environment(task), 1, render_mode=render_mode), 1))

@@ -11,7 +11,6 @@ import keras
 
 from agentlab import errors
 from agentlab.foreign.part_faults import parts_guarded
-from agentlab.loop.evaluation import Show
 from agentlab.model import ModelBuilder
 from agentlab.runs import commands
 from agentlab.runs.assembly import assemble
@@ -22,6 +21,7 @@ from agentlab.runs.composition import with_packages
 from agentlab.runs.files.provenance import SessionRecord
 from agentlab.runs.files.run_directory import Result, RunDirectory
 from agentlab.runs.run import Run
+from agentlab.runs.session.display import Display
 from agentlab.runs.session.finite_checks import check_learning, check_unlimited_actions
 from agentlab.runs.session.reporter import Reporter
 from agentlab.runs.session.saving import RunFiles, Saving, tracker_states, with_newest
@@ -45,7 +45,7 @@ class Session(RunControl):
         seed: determines all randomness.
         model: a Keras model of the user's own instead of the task's.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
-        show: called after each step of an evaluation, see `Evaluator`.
+        display: what a person sees of the run; None for nothing.
         weights: that the run begins with; None for those that its models draw.
         tags: of a new run.
 
@@ -59,16 +59,17 @@ class Session(RunControl):
         seed: int,
         model: keras.Model | ModelBuilder | None,
         stop: Callable[[], bool],
-        show: Show = lambda *_: None,
+        display: Display | None = None,
         weights: InitialWeights | None = None,
         tags: Iterable[str] = (),
     ) -> None:
-        self._clock = Clock()
+        self._display = Display() if display is None else display
+        self._clock = Clock(self._display.phase)
         self._task, self._seed, self._weights = task, seed, weights
         self._stop, self._tags = stop, tags
         self._has_own_model = model is not None
         with self._clock.phase("build"):
-            self._assembly = assemble(task, seed, model, weights, show)
+            self._assembly = assemble(task, seed, model, weights, self._display.evaluation)
         self.agent = self._assembly.agent
 
         # What is due when, what is kept, and what is reported.
@@ -91,6 +92,10 @@ class Session(RunControl):
         own = {"task": task, "seed": self._seed, "spec": self.agent.spec.as_data(), "inexact": inexact}
         return {**own, **({"init_from": str(self._weights.path)} if self._weights else {}), **machine.facts()}
 
+    def _way(self) -> str:
+        """Returns on which device, in which gear and how compiled it runs, in words."""
+        return f"On {machine.device()}, {self._assembly.gear.name} gear, {self.agent.execution}"
+
     def inexact(self) -> str:
         """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
         with self._clock.phase("build"):
@@ -108,6 +113,7 @@ class Session(RunControl):
             record = leaving.enter_context(SessionRecord(directory, self._tags))
             leaving.callback(self._assembly.close)
             leaving.callback(lambda: self._files.close(self._result))
+            self._display.open(directory.path, self._way())
             try:
                 with parts_guarded():
                     start()
@@ -187,8 +193,8 @@ class Session(RunControl):
             self._assembly.gear.start()
 
     def _begin_tracking(self, states: dict[str, Any]) -> None:
-        config, total = self.config(self._inexact), self._timetable.total
-        self._files.trackers.begin(TrackedRun(config, self._files.directory.path, total, self._step, states, self))
+        config, total, headline = self.config(self._inexact), self._timetable.total, self.agent.trainer.headline
+        self._files.trackers.begin(TrackedRun(config, self._files.directory.path, total, self._step, states, self, headline))
 
     # What others ask of it.
 
@@ -265,6 +271,7 @@ class Session(RunControl):
             check_unlimited_actions(self.agent, step)
             raise
         self._step = step
+        self._display.step(step)
 
     def _settle(self) -> Metrics | None:
         """Does what is due at this step; returns the line of metrics, if one is."""
@@ -324,7 +331,9 @@ class Session(RunControl):
             raise self._interrupted() from error
 
     def _save(self) -> None:
+        self._display.phase("save")
         self._saving.save(self._files, self._assembly, self._step, self._clock, self._inexact)
+        self._display.phase("")
 
     # How it ends.
 
@@ -343,7 +352,9 @@ class Session(RunControl):
     def _evaluated(self) -> Run:
         """Evaluates the trained agent and writes result.json."""
         evaluation = self._evaluate("evaluation")
+        self._display.phase("save")
         self._files.committer.wait()
+        self._display.phase("")
         result = self._reporter.result(self._seed, self._saving, evaluation)
         self._files.directory.write_result(result)
         self._result = result
