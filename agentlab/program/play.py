@@ -12,8 +12,7 @@ import numpy as np
 from agentlab import errors, seeds
 from agentlab.checks import scalars
 from agentlab.checks.timesteps import EnvironmentCheck
-from agentlab.environment import DeviceEnvironment
-from agentlab.foreign.guard import Guarded, guarded
+from agentlab.foreign.guard import Guarded
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.acting import HostPolicyActor
 from agentlab.loop.agent import Agent
@@ -22,7 +21,7 @@ from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
 from agentlab.program.films import Film, Printed, make_film
 from agentlab.program.sample import LENGTH, write
-from agentlab.runs.composition import build_environment, evaluation_environment, on_host, part_class
+from agentlab.runs.composition import build_drawing_environment, evaluation_environment, has_pictures, part_class
 from agentlab.runs.loading import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
@@ -60,7 +59,7 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     film = _film(task, agent, video)
     if film is None:
         _check_screen(task)
-    environment = _environment(task, "human" if film is None else "rgb_array")
+    environment = build_drawing_environment(task, "human" if film is None else "rgb_array")
     try:
         limit = task.evaluation.max_episode_steps or LONGEST
         stage = Stage(environment, seed, limit, film)
@@ -72,12 +71,6 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     finally:
         environment.close()
     return stage.returns
-
-
-def has_pictures(task: Task) -> bool:
-    """Returns whether the environment that a task is judged in may have pictures."""
-    cls = part_class("environment", evaluation_environment(task))
-    return not cls.on_device or cls.picture is not DeviceEnvironment.picture
 
 
 def _film(task: Task, agent: Agent, video: str | None) -> Film | None:
@@ -110,13 +103,8 @@ def _check_screen(task: Task) -> None:
     try:
         screen.check("write a video instead: --video FILE.gif")
     except errors.UsageError:
-        _environment(task, "rgb_array").close()
+        build_drawing_environment(task, "rgb_array").close()
         raise
-
-
-def _environment(task: Task, render_mode: str) -> Guarded:
-    part = evaluation_environment(task)
-    return guarded(on_host(build_environment(part, 1, render_mode=render_mode), 1))
 
 
 class Stage:

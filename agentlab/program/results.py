@@ -30,15 +30,15 @@ def print_result(run: Run, quiet: bool) -> None:
 
 def _next_lines(run: Run) -> list[str]:
     """Returns the commands that one may want next, each of which works when it is typed."""
-    from agentlab.program import play
     from agentlab.runs import commands
+    from agentlab.runs.composition import has_pictures
 
     # Text is read, pictures are watched, and the rest can be judged once more.
     directory, task = run.directory, run.task
     first = commands.command("evaluate", directory, task)
     if run.agent.spec.vocabulary is not None:
         first = commands.command("sample", directory, task)
-    elif play.has_pictures(task):
+    elif has_pictures(task):
         first = f"{commands.command('play', directory, task)} --video play.gif"
     return [
         "Next:",

@@ -10,8 +10,8 @@ from agentlab import errors
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.program import films
 from agentlab.program.cli import main
-from agentlab.program.play import has_pictures
 from agentlab.registry import plugins
+from agentlab.runs.composition import has_pictures
 from agentlab_envs.data.images import Images
 from agentlab_envs.minatar.breakout import MinAtarBreakout
 

@@ -76,7 +76,7 @@ class Session(RunControl):
         self._timetable = Timetable(task)
         self._slices = Slices()
         self._saving = Saving()
-        self._reporter = Reporter(self._assembly, self._clock)
+        self._reporter = Reporter(task, self._assembly, self._clock)
         self._step = 0
         self._is_ending = False  # by `finish`
         self._changes: list[tuple[str, float]] = []  # live settings to change before the next step
@@ -283,6 +283,8 @@ class Session(RunControl):
         is_best = self._saving.take_in(step, evaluation)
         if is_best or timetable.is_checkpoint_due(step):
             self._save()
+        if timetable.are_media_due(step):
+            self._show()
         return self._report(evaluation) if timetable.is_report_due(step) else None
 
     def _report(self, evaluation: dict[str, Any]) -> Metrics:
@@ -291,6 +293,8 @@ class Session(RunControl):
         line = self._reporter.line(self._step, evaluation)
         try:
             self._files.trackers.line(line)
+            for name, histogram in self._reporter.histograms().items():
+                self.media(name, histogram)
         except errors.WriteFault:
             raise
         except BaseException:
@@ -298,14 +302,31 @@ class Session(RunControl):
             raise
         return line
 
+    def _show(self) -> None:
+        """Hands media of what the agent does now to the trackers; an environment that can't be drawn doesn't end the run."""
+        media: dict[str, Media] = {}
+        try:
+            with self._evaluating():
+                media = self._assembly.showcase.media(rate_limited(self._stop))
+        except errors.EnvironmentFault as fault:
+            warnings.warn(f"There are no media of step {self._step:,}: {fault}", errors.RunWarning, stacklevel=2)
+        for name, content in media.items():
+            self.media(name, content)
+
     def _is_solved(self, line: Metrics) -> bool:
         goal, reached = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
         return goal is not None and reached is not None and reached >= goal
 
     def _evaluate(self, stream: str) -> dict[str, Any]:
+        with self._evaluating():
+            return self._assembly.evaluator.run(stream, rate_limited(self._stop))
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Counts the time of an evaluation; one that is interrupted leaves a checkpoint."""
         try:
             with self._clock.phase("evaluate"):
-                return self._assembly.evaluator.run(stream, rate_limited(self._stop))
+                yield
         except errors.Interrupted as error:
             raise self._interrupted() from error
 
@@ -334,7 +355,7 @@ class Session(RunControl):
         self._display.phase("save")
         self._files.committer.wait()
         self._display.phase("")
-        result = self._reporter.result(self._task, self._seed, self._saving, evaluation)
+        result = self._reporter.result(self._seed, self._saving, evaluation)
         self._files.directory.write_result(result)
         self._result = result
         return Run(self._task, self._seed, self._files.directory.path, self.agent, result)
