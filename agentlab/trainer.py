@@ -233,7 +233,8 @@ class Trainer:
     """Improves networks. A simple algorithm implements `loss`; one with several losses or epochs overrides `update`.
 
     Attributes:
-        metric_names: names of the metrics that an update returns.
+        metric_names: names of the metrics that an update returns, known once the trainer is built.
+        headline: the metric of a report that users of such tasks know best; displays of progress show it first.
         optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and Keras's arguments, as `{"name": "adam",
             "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`. Each network has its own.
         learning_rate: of an optimizer that is named; a schedule counts updates.
@@ -244,6 +245,7 @@ class Trainer:
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
+    headline: ClassVar[str] = "return_mean"
 
     optimizer: str | dict[str, Any] | Any = "adam"
     learning_rate: float | schedules.Schedule = rate(1e-3)

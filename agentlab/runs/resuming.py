@@ -95,7 +95,7 @@ def resume(
         _warn_of_differences(config.data, "the run was begun")
         following = build_following(task, trackers, quiet, on_report)
         with weights_within(_num_weights(checkpoint) if checkpoint else None):
-            session = Session(task, config.seed, model, stop, following.progress.evaluation)
+            session = Session(task, config.seed, model, stop, following.progress)
     except UnreadableError as error:
         directory.close()
         raise unfit(checkpoint, error) from error

@@ -17,9 +17,10 @@ from agentlab.memory import Memory, Request
 from agentlab.model import ModelBuilder, RecurrentModel, unroll_steps
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary
+from agentlab.system import terminal
 from agentlab.task import part
 from agentlab.testing import DeviceEnvironmentTests, HostEnvironmentTests, MemoryTests, ModelTests, SamplerTests, TrainerTests
-from agentlab.testing.checks import around, report, waiting
+from agentlab.testing.checks import around, report
 from agentlab.testing.probes import probe
 from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, TimeStep
@@ -977,16 +978,16 @@ def test_of_what_is_no_part_only_that_is_said(imported):
 
 def test_a_terminal_shows_what_is_being_checked(monkeypatch):
     """Every half a second; a pipe gets the line once it is known."""
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(waiting, "PERIOD", 0.001)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with waiting.show_status("  checking  It runs."):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(terminal, "PERIOD", 0.001)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with terminal.show_status("  checking  It runs."):
         deadline = time.monotonic() + 10
-        while terminal.getvalue().count("It runs.") < 3 and time.monotonic() < deadline:
+        while screen.getvalue().count("It runs.") < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
-    assert terminal.getvalue().count("  checking  It runs. 0 s") >= 3
-    assert terminal.getvalue().endswith(waiting.ERASE)
+    assert screen.getvalue().count("  checking  It runs. 0 s") >= 3
+    assert screen.getvalue().endswith(terminal.ERASE)
 
 
 def test_a_pipe_gets_each_line_as_its_check_ends(imported, monkeypatch, capsys):

@@ -26,11 +26,8 @@ def new(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Tests parts and tasks against their contracts, line by line; the exit code is 1 if a line is broken."""
     settings = configuration.dotted(options.set)
-    from agentlab.testing.checks import waiting
-
-    with waiting.show_status("  importing TensorFlow"):
-        tensorflow_setup.import_runs()
-        from agentlab.testing.checks import report
+    tensorflow_setup.import_runs()
+    from agentlab.testing.checks import report
 
     return report.check(options.name, settings, debug=options.debug, kind=options.kind)
 

@@ -12,7 +12,8 @@ import attrs
 
 from agentlab import errors
 from agentlab.registry import plugins
-from agentlab.testing.checks import suites, waiting
+from agentlab.system import terminal
+from agentlab.testing.checks import suites
 from agentlab.testing.checks.violation import Violation
 
 
@@ -110,7 +111,7 @@ def run_line(tests: type, name: str) -> Line:
     text = (inspect.getdoc(getattr(tests, name)) or name).replace("\n", " ")
     instance = tests()
     try:
-        with waiting.show_status(f"  checking  {text}"):
+        with terminal.show_status(f"  checking  {text}"):
             getattr(instance, name)()
     except Violation as violation:
         return Line(text, "broken", str(violation))
@@ -142,4 +143,5 @@ def text_of(line: Line) -> str:
     """Returns a line for people."""
     mark = {"kept": "kept  ", "broken": "BROKEN", "not applicable": "n/a   ", "open": "open  "}[line.state]
     problem = f"not applicable: {line.problem}" if line.state == "not applicable" else line.problem
-    return f"  {mark}  {line.text}" + (f"\n          {problem}" if problem else "")
+    problems = ["\n" + terminal.wrapped(f"          {problem}", hanging=10)] if problem else []
+    return "".join([terminal.wrapped(f"  {mark}  {line.text}", hanging=10), *problems])
