@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check(options: argparse.Namespace) -> int:
     """Tests an environment with random actions, rule by rule, and says what an agent sees in it.
 
-    The exit code is 1 if a rule is broken.
+    The exit code is 1 if a rule failed.
     """
     # Wrong settings are reported before TensorFlow is imported, which takes seconds.
     settings = configuration.dotted(options.set)
