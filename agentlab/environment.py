@@ -153,5 +153,9 @@ class DeviceEnvironment(_WithSettings, abc.ABC):
     def observe(self, state: Nest) -> Nest:
         """Returns the observations `[B, *O]` of `state`."""
 
+    def picture(self, state: Nest) -> np.ndarray | None:
+        """Returns the picture of row 0, `[height, width, 3]` uint8, for `agentlab play`; by default None: there is none."""
+        return None
+
     def close(self) -> None:
         """Releases what it holds: by default nothing."""

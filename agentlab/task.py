@@ -73,6 +73,8 @@ class Evaluation:
         max_episode_steps: episodes are cut off after so many steps, and counted as far as they got; None for 5,000 where the
             environment has no limit of its own, which is warned of.
         period: environment steps between evaluations during training; 0 for one at the end only.
+        media_period: environment steps from one picture of an episode, or text, to the next, which trackers get; the end of
+            training comes with one too. 0 for none.
         stop_return: training ends before its budget is used up once an evaluation during training has at least this mean
             return; None never ends it early. The evaluation at the end uses other episodes.
     """
@@ -83,6 +85,7 @@ class Evaluation:
     max_episode_steps: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
     period: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     stop_return: float | None = None
+    media_period: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 
     def __attrs_post_init__(self) -> None:
         if self.stop_return is not None and not self.period:
@@ -142,6 +145,7 @@ class Task:
         steps: the budget, in environment steps.
         num_environments: B, environments side by side.
         report_period: environment steps from one line of metrics to the next.
+        histograms: whether trackers get histograms of each network's weights with every report.
         checkpoint_period: environment steps from one checkpoint to the next; None for ten in all, 0 for one at the end only.
         checkpoints_kept: how many of the newest are kept, besides that of the best evaluation during training.
         evaluation: how the result is judged.
@@ -178,6 +182,7 @@ class Task:
     trackers: dict[str, Part] = attrs.field(factory=dict)
     normalization: Normalization = attrs.field(factory=Normalization)
     inputs: Inputs = attrs.field(factory=Inputs)
+    histograms: bool = False
 
     @property
     def total_steps(self) -> int:

@@ -11,7 +11,28 @@ import attrs
 import numpy as np
 
 Metrics = dict[str, Any]  # a line: numbers by name, None where there is none
-Media = str | np.ndarray
+
+
+@attrs.frozen(eq=False)
+class Histogram:
+    """How often values are in each of K intervals.
+
+    Attributes:
+        edges: `[K + 1]` float64, of the intervals.
+        counts: `[K]` int64, of the values in each.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, num_intervals: int = 30) -> Histogram:
+        """Returns the histogram of the finite ones among some values."""
+        counts, edges = np.histogram(values[np.isfinite(values)].astype(np.float64), num_intervals)
+        return cls(edges, counts)
+
+
+Media = str | np.ndarray | Histogram
 
 
 def grouped(metrics: Metrics) -> dict[str, float]:
@@ -83,6 +104,7 @@ class TrackedRun:
             lines of this step and later ones may have been passed before; they come again, with the same numbers.
         state: what `Tracker.state` returned for the checkpoint of this step; empty at the beginning.
         control: changes live settings, and ends the training.
+        headline: the metric of a line that users of such tasks know best, as the trainer says.
     """
 
     config: dict[str, Any]
@@ -91,6 +113,7 @@ class TrackedRun:
     step: int = 0
     state: dict[str, Any] = attrs.field(factory=dict)
     control: RunControl = attrs.field(factory=NoControl)
+    headline: str = "return_mean"
 
 
 class Tracker(abc.ABC):
@@ -129,7 +152,7 @@ class Tracker(abc.ABC):
         """Takes the directory `step-N` of a checkpoint, once it is on disk; the run removes old ones later on."""
 
     def media(self, name: str, content: Media, step: int) -> None:  # noqa: B027
-        """Takes media: a text, or frames `[T, height, width, 3]` uint8."""
+        """Takes media: a text, frames `[T, height, width, 3]` uint8, or a `Histogram`, if the task asks for those."""
 
     def state(self) -> dict[str, Any]:
         """Returns what `begin` needs to continue from here, such as the id of a service's run, as JSON can hold it.

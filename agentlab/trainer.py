@@ -25,7 +25,7 @@ from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import compiled
 from agentlab.tensors.keras_settings import keras_defaults
-from agentlab.tensors.parameters import Updater, clipped, global_norm
+from agentlab.tensors.parameters import Updater
 from agentlab.tensors.state import ranges_of, variables_of
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
@@ -233,7 +233,8 @@ class Trainer:
     """Improves networks. A simple algorithm implements `loss`; one with several losses or epochs overrides `update`.
 
     Attributes:
-        metric_names: names of the metrics that an update returns.
+        metric_names: names of the metrics that an update returns, known once the trainer is built.
+        headline: the metric of a report that users of such tasks know best; displays of progress show it first.
         optimizer: "adam", "adamw", "rmsprop" or "sgd"; a table of such a name and Keras's arguments, as `{"name": "adam",
             "epsilon": 1e-4}`; or a `keras.optimizers.Optimizer`. Each network has its own.
         learning_rate: of an optimizer that is named; a schedule counts updates.
@@ -244,6 +245,7 @@ class Trainer:
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "gradient_norm")
+    headline: ClassVar[str] = "return_mean"
 
     optimizer: str | dict[str, Any] | Any = "adam"
     learning_rate: float | schedules.Schedule = rate(1e-3)
@@ -425,11 +427,7 @@ class Trainer:
         trained = self.acting if name is None else self.trained[name]
         variables = [weight.value for weight in trained.weights]
         gradients = tape.gradient(objective, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        norm = global_norm(gradients)
-        if self.max_gradient_norm is not None:
-            gradients = clipped(gradients, self.max_gradient_norm, norm)
-        trained.updater.apply(gradients)
-        return norm
+        return trained.updater.apply(gradients, self.max_gradient_norm)
 
     def built(self) -> dict[str, Any]:
         """Returns the attributes that aren't settings, by name: what `build` created, which holds the state."""

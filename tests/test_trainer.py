@@ -18,6 +18,7 @@ from agentlab.sampler import Greedy
 from agentlab.schedules import Exponential, Linear
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system.ranges import Range
+from agentlab.tensors import adam, parameters
 from agentlab.tensors.adam import Adam
 from agentlab.tensors.parameters import FUSED_SIZE, Updater, flatten, unflatten
 from agentlab.tensors.state import variables_of
@@ -211,9 +212,16 @@ def test_large_models_are_updated_variable_by_variable():
     assert shape in {tuple(variable.shape) for variable in variables_of(updater).values()}
 
 
-# ---- Adam as one operation ---------------------------------------------------------------------------------------------
+# ---- Adam, of large variables as one operation --------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["small", "large"])
+def variable_size(request, monkeypatch):
+    """Has every variable changed as small ones are, or as large ones."""
+    monkeypatch.setattr(adam, "SMALL", {"small": 10**9, "large": -1}[request.param])
+
+
+@pytest.mark.usefixtures("variable_size")
 def test_adam_by_hand(compiled):
     """After one step from zeros the moments are shares of the gradient, and the step is the rate, whatever the gradient."""
     variable = keras.Variable(np.float32([[1.0, -2.0]]))
@@ -228,6 +236,7 @@ def test_adam_by_hand(compiled):
     np.testing.assert_allclose(variable, [[0.9 - 0.1 * first / second**0.5, -1.8]], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("variable_size")
 @pytest.mark.parametrize("rate", [0.01, keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)])
 def test_adam_gives_the_numbers_of_kerass(compiled, rate):
     ours, theirs = small_model(), small_model()
@@ -241,6 +250,7 @@ def test_adam_gives_the_numbers_of_kerass(compiled, rate):
         np.testing.assert_allclose(our_weight, their_weight, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("variable_size")
 def test_adam_takes_gradients_of_single_rows():
     """As embeddings have them: the other rows' moments decay, and move their row, as by a gradient of zero."""
     rows = tf.IndexedSlices(tf.constant([[1.0, 2.0], [4.0, 8.0]]), tf.constant([2, 2]), tf.constant([3, 2]))
@@ -251,6 +261,21 @@ def test_adam_takes_gradients_of_single_rows():
         optimizer.apply([tf.ones([3, 2])], [variable])
         optimizer.apply([gradient], [variable])
     np.testing.assert_array_equal(by_rows, whole)
+
+
+@pytest.mark.parametrize("max_norm", [None, 6.5, 26.0])
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_an_update_returns_the_norm_and_scales_gradients_to_the_largest(is_fused, max_norm, monkeypatch):
+    """The gradients' norm is 13, of elements 3, 4 and 12."""
+    if not is_fused:
+        monkeypatch.setattr(parameters, "FUSED_SIZE", 0)
+    variables = [keras.Variable(np.zeros(size, np.float32)) for size in (1, 200)]
+    updater = Updater(keras.optimizers.SGD(1.0), variables)
+    gradients = [tf.constant([3.0]), tf.concat([tf.zeros(150), [4.0, 12.0], tf.zeros(48)], axis=0)]
+    assert float(updater.apply(gradients, max_norm)) == 13.0
+    scale = 0.5 if max_norm == 6.5 else 1.0
+    for variable, gradient in zip(variables, gradients, strict=True):
+        np.testing.assert_array_equal(variable, -scale * gradient)
 
 
 def test_flatten_and_unflatten_are_inverse():

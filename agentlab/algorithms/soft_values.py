@@ -15,6 +15,7 @@ from agentlab.algorithms.critics import total
 from agentlab.distribution import Categorical, Distribution, SquashedNormal
 from agentlab.spec import EnvironmentSpec, choices_of, describe, num_values_of
 from agentlab.spec.environment_spec import MASK
+from agentlab.tensors.selection import selected
 from agentlab.trainer import Network
 from agentlab.types import Nest, Seed, Tensor
 
@@ -155,7 +156,7 @@ class Summed(SoftValues):
 
     def taken(self, outputs: Tensor, action: Nest) -> Tensor:
         chosen = tf.broadcast_to(tf.cast(action, tf.int64), outputs.shape[:2])  # [C, N]
-        return tf.gather(outputs, chosen, batch_dims=2)
+        return selected(outputs, chosen)
 
     def draw(self, output: Tensor, observation: Nest, seed: Seed) -> tuple[Nest, Tensor]:
         policy = self._choices.of(output)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.distribution.contract import COLDEST, Distribution, last_axis, shaped, total
+from agentlab.tensors.selection import selected
 from agentlab.types import Seed, Shape, Tensor
 
 FORBIDDEN = -1e9  # logit of an action that a mask forbids: its probability is 0 in float32, without any infinity
@@ -56,7 +57,7 @@ class Categorical(Distribution):
         log_policy = tf.nn.log_softmax(self._tempered_logits())
         chosen = tf.cast(action, tf.int64)
         if self.actions is None:
-            nats = tf.gather(log_policy, chosen, batch_dims=len(chosen.shape))
+            nats = selected(log_policy, chosen)
         else:
             same = tf.equal(tf.cast(self.actions, tf.int64), chosen[..., None])
             nats = tf.reduce_max(tf.where(same, log_policy, FORBIDDEN), axis=-1)

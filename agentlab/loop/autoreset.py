@@ -147,6 +147,9 @@ class HostedEnvironment(Environment):
         self._episodes, self._index = tf.nest.pack_sequence_as(self._episodes, leaves), int(state["index"])
         return tf.nest.map_structure(lambda leaf: leaf.numpy(), self.environment.observe(self._episodes.state))
 
+    def render(self) -> np.ndarray | None:
+        return self.environment.picture(self._episodes.state)
+
     def step(self, action: np.ndarray) -> TimeStep:
         self._index += 1
         tensors = map_space(lambda space, values: tf.constant(values, space.dtype), self.spec.action, action)

@@ -129,7 +129,7 @@ class Means:
             )
 
         # [M + 1] sums, the last of which counts updates.
-        values = [tf.reduce_mean(tf.cast(metrics[name], tf.float32)) for name in self._names]
+        values = [_mean(tf.cast(metrics[name], tf.float32)) for name in self._names]
         sums = self._sums + tf.cast(tf.stack([*values, tf.constant(1.0)]), tf.float64)
         self._sums.assign(sums)
         # A sum that is not finite stays so, and this count with it.
@@ -170,6 +170,11 @@ class Means:
         self._sums.assign(tf.zeros_like(self._sums))
         self._finite.assign(tf.zeros_like(self._finite))
         return {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Returns the mean of values `[N]`; of a scalar, itself: TensorFlow would run three operations."""
+    return tf.reduce_mean(values) if values.shape.rank else values
 
 
 class NonFinite(errors.TrainingFault):

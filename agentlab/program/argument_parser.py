@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from agentlab import errors
+from agentlab.system import terminal
 
 SYNONYMS = {  # of commands, in other programs
     "continue": "resume", "describe": "info", "eval": "evaluate", "fit": "run", "generate": "sample", "learn": "run",
@@ -16,8 +18,26 @@ SYNONYMS = {  # of commands, in other programs
 }  # fmt: skip
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help with headings in bold where the terminal has that, and descriptions wrapped to its width."""
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(terminal.styled(heading, "heading") if heading else heading)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Returns a description; its paragraphs are wrapped, and lines that are indented stay as they are."""
+        paragraphs = [
+            paragraph if "\n  " in paragraph else textwrap.fill(" ".join(paragraph.split()), width)
+            for paragraph in text.split("\n\n")
+        ]
+        return textwrap.indent("\n\n".join(paragraphs), indent)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises a UsageError instead of printing its usage and exiting."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **settings})
 
     def error(self, message: str) -> NoReturn:
         raise errors.UsageError(f"{_with_suggestion(message, self._option_string_actions)} See '{self.prog} --help'.")

@@ -11,12 +11,12 @@ from agentlab.program import process, shared_options
 from agentlab.program.argument_parser import Parser
 from agentlab.program.commands import COMMANDS
 from agentlab.program.commands.command import show_help
-from agentlab.system import console, machine
+from agentlab.system import console, machine, terminal
 from agentlab.system.processes import clock, supervision
 
 EXAMPLES = """examples:
   agentlab run dqn-cartpole                                train CartPole in seconds
-  agentlab run dqn --set environment.id=Acrobot-v1         any Gymnasium environment
+  agentlab run auto --environment Acrobot-v1               any Gymnasium environment
   agentlab play runs/dqn-cartpole/0-1 --video cartpole.gif
   agentlab sample runs/char-rnn/0-1 --temperature 0.2 0.5 1.0 1.2
 """
@@ -73,7 +73,7 @@ def _run_command(arguments: list[str]) -> int:
 
 
 def _print_error(sentence: str) -> None:
-    console.print_line(f"agentlab: {sentence}", sys.stderr)
+    console.print_line(terminal.wrapped(f"agentlab: {sentence}", stream=sys.stderr), sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +81,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="agentlab",
         description="Reinforcement learning and sequence agents, run by one step/reward loop.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="show the version")
     parser.set_defaults(function=show_help, needs_output=True, parser=parser, plugin=[])

@@ -1,17 +1,16 @@
-"""Play: shows a trained agent in a window, or writes a GIF."""
+"""Play: shows a trained agent in a window, in a video or in print."""
 
 from __future__ import annotations
 
 import os
-import pathlib
+import sys
 import warnings
-from typing import Any
 
 import attrs
 import numpy as np
 
 from agentlab import errors, seeds
-from agentlab.checks import limits, scalars
+from agentlab.checks import scalars
 from agentlab.checks.timesteps import EnvironmentCheck
 from agentlab.foreign.guard import Guarded
 from agentlab.foreign.part_faults import parts_guarded
@@ -20,19 +19,31 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.runs.composition import build_environment, evaluation_environment, part_class
+from agentlab.program.films import Film, Printed, make_film
+from agentlab.program.sample import LENGTH, write
+from agentlab.runs.composition import build_drawing_environment, evaluation_environment, has_pictures, part_class
 from agentlab.runs.loading import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
 from agentlab.task import Task
 from agentlab.types import Nest, TimeStep
 
+FRAME_SECONDS = 0.04  # that each picture is shown; every second step has one
+SAMPLE_SECONDS = 1.0  # of a data set, whose every sample has a picture
+
 
 @parts_guarded()
 def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None, *, trust: bool = False) -> list[float]:
-    """Plays whole episodes of a run's agent, in a window or into `video`, a GIF, and returns their returns.
+    """Plays whole episodes of a run's agent, in a window or into `video`, and returns their returns.
 
-    `trust` is as of `agentlab.resume`.
+    Samples of a data set are printed where there is no `video`. An agent trained on text writes some instead; there are no
+    returns then.
+
+    Args:
+        run_dir: of the run.
+        episodes: how many; of a data set, samples.
+        video: a file, FILE.gif or FILE.mp4; None for a window.
+        trust: as of `agentlab.resume`.
 
     Raises:
         UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
@@ -40,23 +51,47 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
     # Everything that can be refused is refused before the environment opens a window.
     episodes = scalars.whole(episodes, "The number of episodes", 1)
     if video is not None:
-        _check_writable(video)
+        make_film(video, FRAME_SECONDS)
     task, seed, agent = load_run(run_dir, trust=trust)
-    _check_drawable(task, "" if agent.spec.vocabulary is None else f" 'agentlab sample {run_dir}' shows what it writes.")
-    if video is None:
+    if agent.spec.vocabulary is not None and video is None:
+        write(run_dir, LENGTH, [1.0], sys.stdout, trust=trust)
+        return []
+    film = _film(task, agent, video)
+    if film is None:
         _check_screen(task)
-    environment = _environment(task, "human" if video is None else "rgb_array")
+    environment = build_drawing_environment(task, "human" if film is None else "rgb_array")
     try:
         limit = task.evaluation.max_episode_steps or LONGEST
-        stage = Stage(environment, seed, limit, filming=video is not None)
+        stage = Stage(environment, seed, limit, film)
         with environment:
             play_episodes(agent, stage, episodes)
-        if video is not None:
-            _check_pictures(stage.frames, environment.spec.name)
-            _write_gif(video, [frame for frame, _ in stage.frames])
+        if film is not None:
+            _check_pictures(film, environment.spec.name)
+            film.close()
     finally:
         environment.close()
     return stage.returns
+
+
+def _film(task: Task, agent: Agent, video: str | None) -> Film | None:
+    """Returns where pictures go; None for a window of the environment's own.
+
+    Raises:
+        UsageError: the environment has no pictures, or no window and there is no file to write.
+    """
+    part = evaluation_environment(task)
+    cls = part_class("environment", part)
+    is_data = agent.spec.target is not None
+    if not has_pictures(task):
+        raise errors.UsageError(
+            f"Environment {part.name!r} has no pictures to show; play needs an environment of Gymnasium's, or one "
+            "with a `picture`."
+        )
+    if video is not None:
+        return make_film(video, SAMPLE_SECONDS if is_data else FRAME_SECONDS)
+    if cls.on_device and not is_data:
+        raise errors.UsageError(f"Environment {part.name!r} opens no window; write a video instead: --video FILE.gif.")
+    return Printed("", 0.0) if cls.on_device else None
 
 
 def _check_screen(task: Task) -> None:
@@ -66,33 +101,10 @@ def _check_screen(task: Task) -> None:
         UsageError: there is none; or the environment has no pictures that could be written instead.
     """
     try:
-        screen.check("write a GIF instead: --video FILE.gif")
+        screen.check("write a video instead: --video FILE.gif")
     except errors.UsageError:
-        _environment(task, "rgb_array").close()
+        build_drawing_environment(task, "rgb_array").close()
         raise
-
-
-def _check_drawable(task: Task, instead: str) -> None:
-    """Checks that a task's environment is of a kind that can have pictures.
-
-    Args:
-        task: of the run.
-        instead: what else can be done, as a sentence after a space, or nothing.
-
-    Raises:
-        UsageError: it isn't.
-    """
-    part = evaluation_environment(task)
-    name = part.name
-    if part_class("environment", part).on_device:
-        raise errors.UsageError(
-            f"Environment {name!r} has no pictures to show; play needs a run that is evaluated in a Gymnasium environment."
-            f"{instead}"
-        )
-
-
-def _environment(task: Task, render_mode: str) -> Guarded:
-    return build_environment(evaluation_environment(task), 1, render_mode=render_mode)  # type: ignore[return-value]
 
 
 class Stage:
@@ -102,33 +114,32 @@ class Stage:
         environment: of one row.
         seed: of its randomness.
         longest: steps of an episode.
-        filming: whether to keep pictures.
+        film: takes the pictures; None where a window shows them.
 
     Attributes:
         returns: of the episodes that have ended.
-        frames: every second picture, and whether it is of more than one colour.
     """
 
-    def __init__(self, environment: Guarded, seed: int, longest: int, filming: bool) -> None:
+    def __init__(self, environment: Guarded, seed: int, longest: int, film: Film | None) -> None:
         self.returns: list[float] = []
-        self.frames: list[tuple[Any, bool]] = []
-        self._environment, self._seed, self._longest, self._filming = environment, seed, longest, filming
+        self._environment, self._seed, self._longest, self._film = environment, seed, longest, film
         self._check = EnvironmentCheck(environment.spec, 1)
         self._statistics, self._steps = EpisodeStatistics.start(1), 0
+        self._text = ""
 
     def reset(self) -> TimeStep:
         """Returns the time step that begins an episode."""
         stream = f"play, from step {self._steps}" if self._steps else "play"
-        timestep = self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
-        if not self._steps:
-            self._look()
-        return timestep
+        return self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
 
     def step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
         """Returns the time step that actions `[1, *A]` led to."""
+        picture = self._environment.render()  # of what the agent acts on
         timestep = self._check.take(self._environment.step(copied(action)), action)
         self._steps += 1
-        self._look()
+        self._show(picture, action, timestep)
+
+        # An episode that doesn't end by itself is cut off.
         if not timestep.ended[0] and float(self._statistics.running_length[0]) + 1 >= self._longest:
             _warn(f"An episode was cut off after {self._longest:,} steps, as evaluation.max_episode_steps says.")
             timestep = attrs.evolve(timestep, observation=self.reset().observation, truncated=np.ones(1, np.bool_))
@@ -137,10 +148,15 @@ class Stage:
             self.returns.append(float(self._statistics.return_sum[0]))
         return nothing, timestep
 
-    def _look(self) -> None:
-        picture = self._environment.render()
-        if picture is not None and self._filming and self._steps % 2 == 0:
-            self.frames.append((_as_frame(picture), bool((picture != picture[0, 0]).any())))
+    def _show(self, picture: np.ndarray | None, action: Nest, timestep: TimeStep) -> None:
+        """Films a picture with the figures of the step that followed; of a data set every one, elsewhere every second."""
+        if timestep.acted[0]:
+            length, total = self._statistics.running_length[0] + 1, self._statistics.running_return[0] + timestep.reward[0]
+            figures = f"step {length:g}   reward {timestep.reward[0]:g}   return {total:g}"
+            is_answer = not isinstance(timestep.target, tuple)
+            self._text = f"answer {action[0]}, right answer {timestep.target[0]}" if is_answer else figures
+        if picture is not None and self._film is not None and (self._steps % 2 or self._environment.spec.target is not None):
+            self._film.add(picture, self._text)
 
 
 def play_episodes(agent: Agent, stage: Stage, episodes: int) -> None:
@@ -156,45 +172,16 @@ def _warn(sentence: str) -> None:
     warnings.warn(sentence, errors.RunWarning, stacklevel=3)
 
 
-def _check_pictures(frames: list[tuple[Any, bool]], name: str) -> None:
+def _check_pictures(film: Film, name: str) -> None:
     """Warns of pictures that show nothing.
 
     Raises:
         UsageError: there is no picture.
     """
-    if not frames:
+    if not film.num_pictures:
         raise errors.UsageError(f"The environment {name!r} returned no picture from its render, so there is nothing to write.")
-    if any(drawn for _, drawn in frames):
+    if film.is_drawn:
         return
     driver = os.environ.get("SDL_VIDEODRIVER")
     remedy = f" SDL_VIDEODRIVER is {driver!r}, which some take as not to draw; 'offscreen' draws." if driver == "dummy" else ""
     _warn(f"Every picture of the environment {name!r} is of one colour all over: it drew nothing.{remedy}")
-
-
-def _check_writable(video: str) -> None:
-    limits.check_path(video)
-    parent = pathlib.Path(video).resolve().parent
-    if not video.endswith(".gif") or pathlib.Path(video).is_dir() or not os.access(parent, os.W_OK):
-        raise _unwritable(video)
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise errors.UsageError("Writing a GIF needs Pillow; install it with: pip install 'agentlab[play]'.") from error
-
-
-def _as_frame(picture: np.ndarray) -> Any:
-    """Returns a picture as a GIF has it, which takes a sixth of the memory."""
-    from PIL import Image
-
-    return Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
-
-
-def _write_gif(video: str, frames: list[Any]) -> None:
-    try:
-        frames[0].save(video, save_all=True, append_images=frames[1:], duration=40, loop=0)
-    except OSError as error:
-        raise _unwritable(video) from error
-
-
-def _unwritable(video: str) -> errors.UsageError:
-    return errors.UsageError(f"--video {video!r} can't be written; expected a FILE.gif in an existing, writable folder.")

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from agentlab import errors
-from agentlab.system import console
+from agentlab.system import console, terminal
 from agentlab.system.processes import patience, supervision, threads
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -194,7 +194,8 @@ def plain_warnings() -> Iterator[None]:
 
         def plain(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
             if issubclass(category, errors.RunWarning):
-                console.print_line(f"agentlab: warning: {' '.join(str(message).split())}", sys.stderr)
+                sentence = f"agentlab: warning: {' '.join(str(message).split())}"
+                console.print_line(terminal.wrapped(sentence, stream=sys.stderr), sys.stderr)
             else:
                 with contextlib.suppress(OSError, ValueError):
                     show(message, category, *where, **more)

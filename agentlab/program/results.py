@@ -5,22 +5,47 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from agentlab.system import console
+from agentlab.system import console, terminal
 
 if TYPE_CHECKING:
     from agentlab.runs.run import Run
 
 
-def print_result(run: Run) -> None:
-    """Prints a finished run's figures and directory; output that can't be written is a warning."""
+def print_result(run: Run, quiet: bool) -> None:
+    """Prints a finished run's figures and directory and, unless quiet, what to do next.
+
+    Output that can't be written is a warning.
+    """
     result = run.result
-    error = console.print_line(
+    figures = (
         f"{run.task.name}: {evaluation_text(result['evaluation'])}; {result['steps']:,} steps, {result['updates']:,} updates, "
-        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all\nFiles in {run.directory}"
+        f"{result['gear']} gear, {result['execution']}, {result['seconds']['total']:.1f} s in all"
     )
+    lines = [terminal.wrapped(figures, hanging=2), f"Files in {run.directory}", *([] if quiet else _next_lines(run))]
+    error = console.print_line("\n".join(lines))
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         fault = console.output_fault(error)
         console.print_line(f"agentlab: warning: {fault} The run is complete: its files are in {run.directory}.", sys.stderr)
+
+
+def _next_lines(run: Run) -> list[str]:
+    """Returns the commands that one may want next, each of which works when it is typed."""
+    from agentlab.runs import commands
+    from agentlab.runs.composition import has_pictures
+
+    # Text is read, pictures are watched, and the rest can be judged once more.
+    directory, task = run.directory, run.task
+    first = commands.command("evaluate", directory, task)
+    if run.agent.spec.vocabulary is not None:
+        first = commands.command("sample", directory, task)
+    elif has_pictures(task):
+        first = f"{commands.command('play', directory, task)} --video play.gif"
+    return [
+        "Next:",
+        f"  {first}",
+        f"  {commands.command('resume', directory, task)} --steps {2 * task.steps}",
+        f"  {commands.command('export', directory, task)} --output policy",
+    ]
 
 
 def evaluation_text(evaluation: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ from agentlab.loop.text_generation import Writer, execution_for
 from agentlab.runs.loading import load_run
 from agentlab.sampler import Temperature
 
+LENGTH = 400  # characters of a text, by default
+
 
 @parts_guarded()
 def write(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentlab import errors
 from agentlab.checks import limits
-from agentlab.system import machine
+from agentlab.system import machine, terminal
 from agentlab.tensors.keras_settings import import_tensorflow_alone, importing_keras
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def import_runs(task: Task | None = None) -> None:
         os.environ.setdefault(machine.ONEDNN, str(int(task.onednn)))
     if os.path.expanduser("~") == "~":  # noqa: PTH111 - there is no home, for which pathlib raises
         os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118 - else it makes one named "~" here
-    with quietly():
+    with terminal.show_status("importing TensorFlow"), quietly():
         from agentlab.runs import resuming  # noqa: F401 - and with it the rest
         from agentlab.tensors import execution
     if task is not None:

@@ -50,6 +50,11 @@ class Row:
     seconds: float | None
 
     @property
+    def best_run(self) -> RecordedRun:
+        """The run with the best score, the first of several."""
+        return self.runs[self.scores.index(self.best)]
+
+    @property
     def label(self) -> str:
         """The group's name: its task, and the settings that differ."""
         return ", ".join([self.task, *(f"{name}={setting_text(value)}" for name, value in self.settings.items())])

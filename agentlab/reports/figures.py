@@ -38,12 +38,12 @@ class Picture:
     Attributes:
         title: above it.
         description: what it shows, for those who can't see it.
-        svg: the drawing.
+        content: an HTML element: a drawing, an image or a text.
     """
 
     title: str
     description: str
-    svg: str
+    content: str
 
 
 def pictures(comparison: Comparison) -> list[Picture]:
@@ -92,11 +92,11 @@ def _curves(task: str, rows: list[Row], score: str) -> Picture | None:
     def draw(axes: Axes) -> None:
         for row, (steps, values) in lines:
             low, high = bootstrap_intervals(values)
-            (line,) = axes.plot(steps, interquartile_mean(values.T), label=_short(row))
+            (line,) = axes.plot(steps, interquartile_mean(values.T), label=short_label(row))
             axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         axes.set(xlabel="environment steps", ylabel=column.replace("_", " "))
 
-    ends = "; ".join(f"{_short(row)} ends at {interquartile_mean(curve[1].T)[-1]:.4g}" for row, curve in lines)
+    ends = "; ".join(f"{short_label(row)} ends at {interquartile_mean(curve[1].T)[-1]:.4g}" for row, curve in lines)
     figure = column.replace("_", " ").capitalize()
     description = f"{figure} over environment steps, interquartile mean and 95 % interval of {task}: {ends}."
     return Picture(f"{task}: learning curves", description, svg(draw, len(lines)))
@@ -110,7 +110,7 @@ def _profile(task: str, rows: list[Row], score: str) -> Picture:
 
     def draw(axes: Axes) -> None:
         for row in rows:
-            axes.step(thresholds, performance_profile(row.scores, thresholds), where="post", label=_short(row))
+            axes.step(thresholds, performance_profile(row.scores, thresholds), where="post", label=short_label(row))
         axes.set(xlabel=score, ylabel="fraction of runs above", ylim=(-0.03, 1.03))
 
     description = f"For each threshold, the fraction of runs of {task} whose {score} is above it."
@@ -124,18 +124,18 @@ def _improvements(task: str, rows: list[Row], score: str) -> Picture:
     chances = [improvement(sign * np.array(best.scores), sign * np.array(other.scores)) for other in others]
 
     def draw(axes: Axes) -> None:
-        axes.barh([_short(other) for other in others], chances, height=0.5 if len(others) > 1 else 0.2)
+        axes.barh([short_label(other) for other in others], chances, height=0.5 if len(others) > 1 else 0.2)
         axes.set_ylim(-0.5, len(others) - 0.5)
         axes.axvline(0.5, color="gray", linestyle="--")
-        axes.set(xlim=(0, 1), xlabel=f"probability that a run of '{_short(best)}' is better")
+        axes.set(xlim=(0, 1), xlabel=f"probability that a run of '{short_label(best)}' is better")
         axes.invert_yaxis()
 
-    figures = "; ".join(f"{_short(other)} {chance:.2f}" for other, chance in zip(others, chances, strict=True))
-    description = f"Probability that a run of {_short(best)} is better than one of: {figures}."
+    figures = "; ".join(f"{short_label(other)} {chance:.2f}" for other, chance in zip(others, chances, strict=True))
+    description = f"Probability that a run of {short_label(best)} is better than one of: {figures}."
     return Picture(f"{task}: probability of improvement", description, svg(draw, 0))
 
 
-def _short(row: Row) -> str:
+def short_label(row: Row) -> str:
     """Returns a group's name within its task."""
     return ", ".join(f"{name.rpartition('.')[2]}={setting_text(value)}" for name, value in row.settings.items()) or row.task
 

@@ -25,6 +25,8 @@ figure { margin: 0.5rem 0; padding: 0.5rem 0.8rem; color: #1c1f23; background: #
   border: 1px solid var(--line); border-radius: 6px; }
 figure h2 { margin: 0.5rem 0; }
 figure svg { display: block; width: 100%; height: auto; }
+figure img { display: block; max-width: 100%; height: auto; }
+figure pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 figcaption { color: #444; font-size: 0.85rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
@@ -82,12 +84,16 @@ def _rows(rows: list[list[tuple[str, bool]]], tag: str) -> str:
 
 
 def _figure(picture: Picture, index: int) -> str:
-    """Returns a picture with a name for those who can't see it; the ids in it are its own among all of the page."""
-    svg = re.sub(r'((?:\bid="|href="#|url\(#))', rf"\1p{index}-", picture.svg)
+    """Returns a picture with a name for those who can't see it; the ids in a drawing are its own among all of the page."""
     label = html.escape(f"{picture.title}. {picture.description}", quote=True)
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    content = picture.content
+    if content.startswith("<svg"):
+        content = re.sub(r'((?:\bid="|href="#|url\(#))', rf"\1p{index}-", content)
+        content = content.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    elif content.startswith("<img"):
+        content = content.replace("<img", f'<img alt="{label}"', 1)
     title, caption = html.escape(picture.title), html.escape(picture.description)
-    return f"<figure><h2>{title}</h2>{svg}<figcaption>{caption}</figcaption></figure>"
+    return f"<figure><h2>{title}</h2>{content}<figcaption>{caption}</figcaption></figure>"
 
 
 def _list(title: str, runs: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -16,12 +17,14 @@ from agentlab import errors
 from agentlab.configuration import Setting, task_settings
 from agentlab.reports.searches import SEARCH, TRIALS
 from agentlab.runs.files.provenance import Provenance
-from agentlab.runs.files.run_directory import CONFIG, METRICS, RESULT
+from agentlab.runs.files.run_directory import CONFIG, MEDIA, METRICS, RESULT
 from agentlab.system import files
 from agentlab.system.files import UnreadableError
 
 MOST_RUNS = 10_000
 DEEPEST = 6  # folders below one that is named, in which runs are looked for
+MEDIA_NAME = re.compile(r"(?P<name>[\w.-]{1,100})-(?P<step>\d{1,18})\.(png|txt)")
+MOST_SAMPLES = 2**53  # of a class: as many as float64 counts
 METRICS_LIMIT = 2**28  # bytes of a metrics.jsonl
 UNFINISHED = {  # by status, a clause about a run without a result
     "running": "it is running",
@@ -32,6 +35,26 @@ UNFINISHED = {  # by status, a clause about a run without a result
 }
 
 Curve: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+
+@attrs.frozen
+class MediaFile:
+    """A picture or a text of a run.
+
+    Attributes:
+        name: what it is of, such as "evaluation_episode".
+        step: at which it was made.
+        path: of the file.
+    """
+
+    name: str
+    step: int
+    path: pathlib.Path
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text."""
+        return self.path.suffix == ".txt"
 
 
 @attrs.frozen
@@ -106,6 +129,24 @@ class RecordedRun:
         numbers = [(step, value) for step, value in points if _is_number(step) and _is_number(value)]
         steps, values = np.array(numbers, np.float64).reshape(-1, 2).T
         return steps, values
+
+    def media(self) -> list[MediaFile]:
+        """Returns the newest picture or text of each name."""
+        newest: dict[str, MediaFile] = {}
+        folder = self.directory / MEDIA
+        for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
+            match = MEDIA_NAME.fullmatch(path.name)
+            if match and int(match["step"]) >= (newest[match["name"]].step if match["name"] in newest else 0):
+                newest[match["name"]] = MediaFile(match["name"], int(match["step"]), path)
+        return list(newest.values())
+
+    def confusion(self) -> np.ndarray | None:
+        """Returns the confusion matrix `[K, K]` of the evaluation: of each class, how often each answer was given; or None."""
+        evaluation = self.result.get("evaluation") if self.result is not None else None
+        matrix = evaluation.get("confusion_matrix") if isinstance(evaluation, dict) else None
+        rows = matrix if isinstance(matrix, list) and matrix else [None]
+        is_square = all(isinstance(row, list) and len(row) == len(rows) and all(map(_is_count, row)) for row in rows)
+        return np.array(rows, np.int64) if is_square else None
 
     def columns(self) -> list[str]:
         """Returns the names of all columns of metrics.jsonl that have a number somewhere."""
@@ -200,6 +241,10 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(data, dict):
             yield data
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < MOST_SAMPLES
 
 
 def _is_number(value: object) -> bool:

@@ -13,7 +13,15 @@ from agentlab.loop.gear import Gear
 from agentlab.model import ModelBuilder
 from agentlab.runs.checkpoints import snapshot
 from agentlab.runs.checkpoints.initial_weights import InitialWeights
-from agentlab.runs.composition import build_agent, build_evaluator, build_gear, build_training_environment, choose_gear
+from agentlab.runs.composition import (
+    Showcase,
+    build_agent,
+    build_evaluator,
+    build_gear,
+    build_showcase,
+    build_training_environment,
+    choose_gear,
+)
 from agentlab.system import free_memory
 from agentlab.task import Task
 
@@ -26,16 +34,19 @@ class Assembly:
         agent: acts and learns.
         gear: repeats the loop body, in environments of its own.
         evaluator: judges the agent, in environments of its own.
+        showcase: makes media of what the agent does, in an environment of its own.
     """
 
     agent: Agent
     gear: Gear
     evaluator: Evaluator
+    showcase: Showcase
 
     def close(self) -> None:
         """Releases the environments."""
         self.gear.close()
         self.evaluator.close()
+        self.showcase.close()
 
 
 def assemble(
@@ -59,5 +70,7 @@ def assemble(
         gear = build_gear(chosen, agent, environment, seed)
         snapshot.check_room(agent, task.total_steps, free)
         evaluator = build_evaluator(task, seed, agent, show=show)
+        failing.callback(evaluator.close)
+        showcase = build_showcase(task, seed, agent)
         failing.pop_all()
-    return Assembly(agent, gear, evaluator)
+    return Assembly(agent, gear, evaluator, showcase)

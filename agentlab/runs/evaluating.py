@@ -8,7 +8,6 @@ from typing import Any
 import keras
 
 from agentlab.foreign.part_faults import parts_guarded
-from agentlab.loop.evaluation import Show
 from agentlab.model import ModelBuilder
 from agentlab.runs.composition import build_evaluator
 from agentlab.runs.loading import load_run
@@ -45,19 +44,21 @@ def evaluate(
         UsageError: as by `agentlab.load`; or a number is out of its range.
         EnvironmentFault: the environment failed.
     """
-    show: Show = (lambda *_: None) if quiet else Progress().evaluation
-    return evaluate_run(run, step, episodes, seed, show, model=model, objects=objects, trust=trust, changes=changes)[1]
+    opened = {"model": model, "objects": objects, "trust": trust, "changes": changes}
+    return evaluate_run(run, step, episodes, seed, quiet, **opened)[1]
 
 
 @parts_guarded()
 def evaluate_run(
-    run: str | os.PathLike[str], step: int | None, episodes: int | None, seed: int | None, show: Show, **opened: Any
+    run: str | os.PathLike[str], step: int | None, episodes: int | None, seed: int | None, quiet: bool, **opened: Any
 ) -> tuple[Task, dict[str, Any]]:
     """Returns a run's task and the figures of its evaluation; `opened` is as of `load_run`, the rest as of `evaluate`."""
     # Evaluated as at the end of the run, over other episodes with another seed.
     task, own_seed, agent = load_run(run, step, **opened)
-    evaluator = build_evaluator(task, own_seed if seed is None else seed, agent, episodes, show)
+    progress = Progress(quiet)
+    evaluator = build_evaluator(task, own_seed if seed is None else seed, agent, episodes, progress.evaluation)
     try:
         return task, evaluator.run()
     finally:
+        progress.end(None)
         evaluator.close()

@@ -9,6 +9,7 @@ import attrs
 import keras
 
 from agentlab.loop.agent import Agent
+from agentlab.runs import notebook
 from agentlab.runs.files.run_directory import Result
 from agentlab.task import Task
 
@@ -40,6 +41,10 @@ class Run(os.PathLike[str]):
         score = self.result["evaluation"].get("return_mean")
         judged = "" if score is None else f", return {score:.2f}"
         return f"<Run of {self.task.name}, seed {self.seed}, {self.result['steps']:,} steps{judged}, in {self.directory}>"
+
+    def _repr_html_(self) -> str:
+        """Returns what a notebook shows: the same line, and the learning curve."""
+        return notebook.page_of(repr(self), self.directory, self.agent.trainer.headline)
 
     @property
     def model(self) -> keras.Model:

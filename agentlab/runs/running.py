@@ -115,7 +115,7 @@ def train(
     resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
     following, tags = build_following(resolved_task, trackers, quiet, on_report), checked_tags(tags)
-    session = Session(resolved_task, seed, model, stop, following.progress.evaluation, weights, tags)
+    session = Session(resolved_task, seed, model, stop, following.progress, weights, tags)
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)

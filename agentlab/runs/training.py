@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
+from agentlab.runs import notebook
 from agentlab.runs.files.run_directory import RunDirectory
 from agentlab.runs.run import Run
 from agentlab.runs.session.session import Session
@@ -41,6 +42,10 @@ class Training(Iterator[Metrics]):
     def __repr__(self) -> str:
         state = "finished" if self._run is not None else "under way" if self._begun else "not begun"
         return f"<Training in {self.directory}, {state}: {self.agent!r}>"
+
+    def _repr_html_(self) -> str:
+        """Returns what a notebook shows: the same line, and the learning curve so far."""
+        return notebook.page_of(repr(self), self.directory, self.agent.trainer.headline)
 
     @property
     def run(self) -> Run:

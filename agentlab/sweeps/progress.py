@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from agentlab import errors
 from agentlab.runs.files.run_directory import METRICS
 from agentlab.sweeps.engine import Outcome
-from agentlab.system import console, files
+from agentlab.system import console, files, terminal
 
 TAIL_BYTES = 65_536  # of metrics.jsonl, in which the last whole line is
 LOOKS = 20  # between two moves of the bar
@@ -34,7 +34,7 @@ class Progress:
         self._directories: list[pathlib.Path] = []
         self._num_ended, self._looks = 0, 0
         self._bar = None
-        if not quiet and console.is_terminal(sys.stderr) and not console.is_redirected(sys.stdout):
+        if not quiet and terminal.is_terminal(sys.stderr) and not terminal.is_redirected(sys.stdout):
             from tqdm.auto import tqdm
 
             self._bar = tqdm(total=0, unit="step", unit_scale=True, dynamic_ncols=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from agentlab import errors
+from agentlab.system import terminal
 
 
 def print_line(line: str, stream: TextIO | None = None) -> OSError | ValueError | None:
@@ -17,27 +18,13 @@ def print_line(line: str, stream: TextIO | None = None) -> OSError | ValueError 
     What it takes is never waited for: a pipe that is full and doesn't block loses the line.
     """
     stream = sys.stdout if stream is None else stream
+    if terminal.Status.current is not None:
+        terminal.Status.current.erase()
     try:
         print(line, file=stream, flush=True)
     except (OSError, ValueError) as error:  # the latter of a stream that is closed, or lacks a character
         return error
     return None
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Returns whether a stream, which may be None or closed, leads to a terminal."""
-    try:
-        return stream is not None and stream.isatty()
-    except (AttributeError, OSError, ValueError):
-        return False
-
-
-def is_redirected(stream: TextIO | None) -> bool:
-    """Returns whether a stream leads into a pipe or a file, rather than to a terminal or into an object of Python's own."""
-    try:
-        return stream is not None and not os.isatty(stream.fileno())
-    except (AttributeError, OSError, ValueError):
-        return False
 
 
 class Lossy:

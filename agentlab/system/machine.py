@@ -42,6 +42,16 @@ def differences(facts_there: dict[str, Any]) -> list[str]:
     return changes
 
 
+def device() -> str:
+    """Returns in words what TensorFlow computes on: its GPUs, or the CPU and how many cores this process may use."""
+    import tensorflow as tf
+
+    if gpus := tf.config.get_visible_devices("GPU"):
+        return "the GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"the CPU ({cores} core{'s' if cores > 1 else ''})"
+
+
 def process_age() -> float:
     """Returns the seconds since this process started: exact on Linux, else since agentlab was imported."""
     try:

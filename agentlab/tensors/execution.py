@@ -167,8 +167,9 @@ class GraphCall:
         def copying(*tensors: Tensor) -> Tensor:
             return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
-        # Everything a call needs besides its arguments, looked up once.
+        # Everything a call needs besides its arguments, looked up once; a name of text spares TensorFlow the search for one.
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
+        self._name = tf.compat.as_str(self._concrete.name)
         self._inlets = [Inlet() for _ in signature]
         self._lock = threading.Lock()
         # What the function takes: a tensor for each of the signature, and what it captured.
@@ -182,9 +183,7 @@ class GraphCall:
         with self._lock:  # another thread's array would get in between
             for index, (inlet, array) in enumerate(zip(self._inlets, arrays, strict=True)):
                 arguments[index] = inlet.tensor(array)
-            return _call(
-                args=arguments, Tout=self._dtypes, f=self._concrete, config_proto=REWRITES, executor_type=self._executor
-            )
+            return _call(args=arguments, Tout=self._dtypes, f=self._name, config_proto=REWRITES, executor_type=self._executor)
 
 
 class Inlet:

@@ -13,6 +13,7 @@ from agentlab.tensors.aliases import Tensor
 from agentlab.tensors.state import Scratch
 
 ELEMENTWISE = (Adam, keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
+NUM_COLUMNS = 64  # of a vector whose norm is taken
 FUSED_SIZE = 50_000  # elements up to which the copies into and out of one vector cost less than separate operations
 
 
@@ -35,12 +36,18 @@ def is_small(variables: Sequence[Tensor]) -> bool:
 def global_norm(tensors: Sequence[Tensor]) -> tf.Tensor:
     """Returns the Euclidean norm of all elements of floating-point `tensors` together, a float32 scalar.
 
-    By way of the norms of columns: XLA adds up a whole array one element after the other, but columns side by side, which
+    By way of the sums of columns: XLA adds up a whole array one element after the other, but columns side by side, which
     takes a fifth of the time.
     """
     singles = [tf.cast(tensor, tf.float32) for tensor in tensors]
     columns = [tf.reshape(tensor, [-1, tensor.shape[-1] if tensor.shape.rank else 1]) for tensor in singles]
-    return tf.norm(tf.concat([tf.norm(matrix, axis=0) for matrix in columns], axis=0))
+    sums = [tf.reduce_sum(tf.square(matrix), axis=0) for matrix in columns]
+    return tf.sqrt(tf.reduce_sum(sums[0] if len(sums) == 1 else tf.concat(sums, axis=0)))
+
+
+def _as_columns(vector: Tensor) -> tf.Tensor:
+    """Returns a vector `[P]` as a matrix of columns, its end filled up with zeros."""
+    return tf.reshape(tf.pad(vector, [[0, -vector.shape[0] % NUM_COLUMNS]]), [-1, NUM_COLUMNS])
 
 
 def clipped(gradients: Sequence[Tensor], limit: float, norm: Tensor) -> list[Tensor]:
@@ -79,18 +86,34 @@ class Updater:
             self._fused = Scratch(keras.Variable(start, dtype="float32", name="parameters"))
         optimizer.build([self._fused.variable] if self._fused is not None else self.weights)
 
-    def apply(self, gradients: Sequence[Tensor]) -> None:
-        """Changes the variables by one step along `gradients`, one tensor per variable; traceable."""
+    def apply(self, gradients: Sequence[Tensor], max_norm: float | None = None) -> tf.Tensor:
+        """Changes the variables by one step along gradients; traceable.
+
+        Args:
+            gradients: one tensor per variable.
+            max_norm: they are scaled down to this global norm; None leaves them as they are.
+
+        Returns:
+            Their global norm before, a float32 scalar.
+        """
         if self._fused is None:
-            self.optimizer.apply(gradients, self.weights)
-            return
+            norm = global_norm(gradients)
+            self.optimizer.apply(gradients if max_norm is None else clipped(gradients, max_norm, norm), self.weights)
+            return norm
+
+        # [P] the gradient of the vector.
+        gradient = flatten(gradients)
+        norm = global_norm([_as_columns(gradient)])
+        if max_norm is not None:
+            (gradient,) = clipped([gradient], max_norm, norm)
 
         # One step of the optimizer on the vector, written back weight by weight.
         fused = self._fused.variable
         fused.assign(flatten([variable.value for variable in self.weights]))
-        self.optimizer.apply([flatten(gradients)], [fused])
+        self.optimizer.apply([gradient], [fused])
         for variable, value in zip(self.weights, unflatten(fused.value, self.weights), strict=True):
             variable.assign(value)
+        return norm
 
 
 def _fusible(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> bool:

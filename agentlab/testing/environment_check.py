@@ -47,7 +47,7 @@ class EnvironmentLines(Lines):
             environment.reset(0)
 
     def test_steps(self) -> None:
-        """Steps take random actions and show observations of their space, finite rewards and truth values."""
+        """Steps take random actions and show observations of their space, finite rewards and booleans."""
         trajectory.expect_flags(self.timesteps(), 1)
 
     def test_bounds(self) -> None:
@@ -187,8 +187,8 @@ class EnvironmentReport:
 
     @property
     def is_fine(self) -> bool:
-        """Whether no line is broken."""
-        return not any(line.state == "broken" for line in self.lines)
+        """Whether no rule failed."""
+        return not any(line.state == "failed" for line in self.lines)
 
 
 class EnvironmentCheck:
@@ -225,7 +225,7 @@ class EnvironmentCheck:
     def report(self) -> EnvironmentReport:
         """Returns the report, once all lines were taken."""
         # Without whole time steps there are no figures.
-        is_playable = all(line.state != "broken" for line in self._lines[:3])
+        is_playable = all(line.state != "failed" for line in self._lines[:3])
         return EnvironmentReport(self.name, tuple(self._lines), self._facts() if is_playable else {})
 
     def _facts(self) -> dict[str, str]:

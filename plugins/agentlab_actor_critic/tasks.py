@@ -9,7 +9,7 @@ PENDULUM = Evaluation(environment=part("gymnasium", id="Pendulum-v1"))
 
 sac = Task(
     name="sac",
-    description="SAC in any Gymnasium environment with actions within bounds: --set environment.id=MountainCarContinuous-v0.",
+    description="SAC in any Gymnasium environment with actions within bounds: --environment MountainCarContinuous-v0.",
     environment=part("gymnasium", id="Pendulum-v1"),
     model=part("mlp", hidden_units=(256, 256)),
     trainer=part("sac"),
@@ -23,7 +23,7 @@ sac = Task(
 td3 = attrs.evolve(
     sac,
     name="td3",
-    description="TD3 in any Gymnasium environment with actions within bounds: --set environment.id=MountainCarContinuous-v0.",
+    description="TD3 in any Gymnasium environment with actions within bounds: --environment MountainCarContinuous-v0.",
     trainer=part("td3"),
     sampler=part("normal-noise", random_steps=1_000),
 )

@@ -16,6 +16,7 @@ from agentlab.model import as_network
 from agentlab.schedules import Schedule
 from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
+from agentlab.tensors.selection import selected
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive, rate
 from agentlab.types import Batch, Metrics, Seed, Tensor
 from agentlab_dqn.advice import num_actions
@@ -94,7 +95,7 @@ class PQN(Trainer):
 
         def loss() -> Loss:
             values = self.acting(self.spec.see(batch.observation), training=True)
-            chosen = tf.gather(values, batch.action, batch_dims=1)
+            chosen = selected(values, batch.action)
             error = returns - chosen
             means = {"q_mean": tf.reduce_mean(chosen), "error": tf.reduce_mean(tf.abs(error))}
             return Loss(0.5 * tf.square(error), means, weight=batch.weight)

@@ -8,6 +8,7 @@ import attrs
 import tensorflow as tf
 
 from agentlab.distribution import ActionValues
+from agentlab.tensors.selection import selected
 from agentlab.types import Tensor
 
 
@@ -105,7 +106,7 @@ class Expected(Returns):
 
     def errors(self, values: ActionValues, action: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the loss `[N]` of the values of the actions taken, and the errors `[N]`, by their targets `[N]`."""
-        error = tf.stop_gradient(targets) - tf.gather(values.output, action, batch_dims=1)
+        error = tf.stop_gradient(targets) - selected(values.output, action)
         loss = 0.5 * tf.square(error) if self.huber_delta is None else huber(error, self.huber_delta)
         return loss, tf.abs(error)
 
@@ -226,7 +227,7 @@ class Categorical(Returns):
         returns = reward[:, None] + discount[:, None] * values.support()
         target = tf.stop_gradient(projected(returns, beyond, self.minimum, self.maximum))
 
-        predicted = tf.nn.log_softmax(tf.gather(values.by_action(), action, batch_dims=1))
+        predicted = tf.nn.log_softmax(selected(values.by_action(), action))
         cross_entropy = -tf.reduce_sum(target * predicted, axis=-1)
         entropy = -tf.reduce_sum(tf.math.xlogy(target, target), axis=-1)
         return cross_entropy, tf.maximum(tf.stop_gradient(cross_entropy) - entropy, 0.0)

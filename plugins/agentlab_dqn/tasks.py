@@ -63,7 +63,7 @@ dqn_cartpole_50k = attrs.evolve(
 
 dqn = Task(
     name="dqn",
-    description="DQN in any Gymnasium environment with discrete actions: --set environment.id=Acrobot-v1.",
+    description="DQN in any Gymnasium environment with discrete actions: --environment Acrobot-v1.",
     environment=part("gymnasium", id="CartPole-v1"),
     model=part("mlp", hidden_units=(256, 256)),
     trainer=part(

@@ -48,6 +48,7 @@ class UniformReplay(Memory):
 
     def sample(self, seed: Seed) -> Batch:
         begin, end = self._ring.bounds()
-        drawn = seeds.integers(seed, [self.batch_size], end - begin)
-        numbers = begin + (drawn - begin) % (end - begin)  # so that in a full ring the slot is what was drawn
+        count = end - begin
+        drawn = seeds.integers(seed, [self.batch_size], count)
+        numbers = begin + (drawn - begin) % count  # so that in a full ring the slot is what was drawn
         return self._ring.read(numbers % self.capacity)

@@ -237,8 +237,9 @@ class Ring:
 
         As long as there are none, those that are cut short by the present count.
         """
-        begin, end = self._observations.begin(self.added()), self.added() - self.newest_left_out
-        return begin, tf.where(end > begin, end, self.added())
+        added = self.added()
+        begin, end = self._observations.begin(added), added - self.newest_left_out
+        return begin, tf.where(end > begin, end, added) if self.newest_left_out else added
 
     def read(self, slots: Tensor) -> Batch:
         """Returns what begins in `slots` `[N]` int64: `[N, ...]`, or sequences `[N, T, ...]`."""

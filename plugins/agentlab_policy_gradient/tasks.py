@@ -18,7 +18,7 @@ def ppo_trainer(**settings: object) -> Part:
 
 ppo = Task(
     name="ppo",
-    description="PPO in any Gymnasium environment: --set environment.id=Acrobot-v1.",
+    description="PPO in any Gymnasium environment: --environment Acrobot-v1.",
     environment=part("gymnasium", id="CartPole-v1"),
     model=part("mlp", hidden_units=(64, 64), activation="tanh"),
     trainer=ppo_trainer(num_epochs=10),
@@ -145,7 +145,7 @@ ppo_lstm_recall = attrs.evolve(
 a2c = attrs.evolve(
     ppo,
     name="a2c",
-    description="Advantage actor-critic in any Gymnasium environment: --set environment.id=Acrobot-v1.",
+    description="Advantage actor-critic in any Gymnasium environment: --environment Acrobot-v1.",
     trainer=part("a2c", learning_rate=Linear(7e-4, 1e-5)),
     steps=500_000,
     report_period=25_000,

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 import keras
+import tensorflow as tf
 
 from agentlab import errors
 from agentlab.distribution import Deterministic, Distribution, distribution_of
@@ -34,6 +35,16 @@ class Supervised(Trainer):
     loss_function: str | dict[str, Any] | Any = None
     metrics: tuple[Any, ...] = attrs.field(default=(), validator=attrs.validators.max_len(MOST_METRICS))
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the metrics of an update: of classes, also how many answers are right."""
+        return (*Trainer.metric_names, *(["accuracy"] if self._has_classes else []))
+
+    @property
+    def headline(self) -> str:  # type: ignore[override]
+        """The metric that users know best."""
+        return "accuracy" if self._has_classes else "loss"
+
     def distribution(self, spec: EnvironmentSpec) -> Distribution:
         target = spec.target
         if target is None:
@@ -59,9 +70,16 @@ class Supervised(Trainer):
         self._metrics = keras_names.metrics([_metric(metric, target) for metric in self.metrics])
         _check_names([metric.name for metric in self._metrics])
         self._target = target
+        self._has_classes = num_values_of(target) is not None
 
     def loss(self, output: Tensor, batch: Batch, seed: Seed) -> Loss:
-        return Loss(self._loss(batch.target, output))
+        value = self._loss(batch.target, output)
+        if not self._has_classes:
+            return Loss(value)
+
+        # [N] whether the most probable class is the right one.
+        is_right = tf.argmax(output, axis=-1) == tf.cast(batch.target, tf.int64)
+        return Loss(value, {"accuracy": tf.cast(is_right, tf.float32)})
 
     def score(self) -> Score:
         for metric in self._metrics:

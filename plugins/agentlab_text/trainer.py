@@ -39,6 +39,7 @@ class NextSymbol(Trainer):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = (*Trainer.metric_names, "bits_per_character")
+    headline: ClassVar[str] = "bits_per_character"
 
     def distribution(self, spec: EnvironmentSpec) -> Categorical:
         num_values = num_values_of(spec.target)

@@ -541,7 +541,7 @@ def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers
         assert int(agent.act(observations[0])) == batch[0]
         np.testing.assert_array_equal(batch - start, agent.policy.respond(observations).action)
     world = GymnasiumEnvironment(run.task.environment.settings["id"])
-    stage = play.Stage(guarded(world), seed=0, longest=100, filming=False)
+    stage = play.Stage(guarded(world), seed=0, longest=100, film=None)
     play.play_episodes(run.agent, stage, 1)
     assert stage.returns == [5.0]
     agent = agentlab.make_agent("dqn", 0, {"trainer": {"learning_starts": 20}}, environment=environment)

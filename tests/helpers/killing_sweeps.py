@@ -1,6 +1,6 @@
 """Kills a sweep with SIGKILL at random moments, its driver or one of its runs, resumes it, and compares what it comes to.
 
-python tests/helpers/killing_sweeps.py --runs 40 --kills 10
+python tests/helpers/killing_sweeps.py --runs 40 --kills 10 --longest 20
 python tests/helpers/killing_sweeps.py --runs 6 --kills 4 --engine ray
 """
 
@@ -63,12 +63,13 @@ def running(folder: pathlib.Path) -> list[int]:
     return [process for process in processes if pathlib.Path(f"/proc/{process}/cmdline").is_file()]
 
 
-def kill_once(folder: pathlib.Path, driver: subprocess.Popen, victim: str, seconds: float) -> bool:
-    """Kills the driver, or a run once one has begun, after some seconds; returns whether it was in time."""
-    end = time.monotonic() + seconds
+def kill_once(folder: pathlib.Path, driver: subprocess.Popen, victim: str, generator: random.Random, longest: float) -> bool:
+    """Kills the driver, or one of the runs once some have begun, after some seconds; returns whether it was in time."""
+    end = time.monotonic() + generator.random() * longest
     while driver.poll() is None:
         if time.monotonic() >= end and (processes := running(folder)):
-            os.kill(driver.pid if victim == "driver" else processes[0], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(driver.pid if victim == "driver" else generator.choice(processes), signal.SIGKILL)
             if victim == "driver":
                 driver.wait()
             return True
@@ -77,16 +78,19 @@ def kill_once(folder: pathlib.Path, driver: subprocess.Popen, victim: str, secon
 
 
 def kill_and_finish(
-    folder: pathlib.Path, victims: list[str], generator: random.Random, engine: str = "local"
+    folder: pathlib.Path, victims: list[str], generator: random.Random, engine: str = "local", longest: float = 3.0
 ) -> dict[str, int]:
-    """Runs the sweep to its end, killing in between; returns how often it killed what."""
+    """Runs the sweep to its end, killing in between, at most so many seconds apart; returns how often it killed what.
+
+    A run that was killed three times counts as failed, until the sweep is started again.
+    """
     counts = dict.fromkeys(victims, 0)
     driver = start(folder, engine)
     for victim in victims:
         driver = restarted(driver, folder, engine)
-        counts[victim] += kill_once(folder, driver, victim, generator.random() * 3)
+        counts[victim] += kill_once(folder, driver, victim, generator, longest)
     driver = restarted(driver, folder, engine)
-    if code := driver.wait():
+    if driver.wait() and (code := start(folder, engine).wait()):
         sys.exit(f"The sweep ended with code {code}.")
     return counts
 
@@ -130,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=6)
     parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--longest", type=float, default=3.0, metavar="SECONDS", help="from one kill to the next")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     options = parser.parse_args()
@@ -138,7 +143,7 @@ def main() -> None:
         folder = pathlib.Path(name)
         prepare(folder, options.runs)
         victims = [generator.choice(["driver", "run"]) for _ in range(options.kills)]
-        counts = kill_and_finish(folder, victims, generator, options.engine)
+        counts = kill_and_finish(folder, victims, generator, options.engine, options.longest)
         wrong = differences(folder, options.runs)
     if wrong:
         sys.exit(f"These differ: {', '.join(wrong)}.")

@@ -226,7 +226,7 @@ def test_a_reader_that_leaves_ends_a_run_quietly(here):
 LIST = "cli.COMMANDS = [Command('list', 'prints lines', lambda _: print('some lines'){}, lambda _: None)]"  # another `list`
 ENDS = {
     "done": (LIST.format(""), 0, ""),
-    "lines broken": (LIST.format(" or 1"), 1, ""),
+    "rules failed": (LIST.format(" or 1"), 1, ""),
     "a fault": (LIST.format(" or fail()"), 1, "agentlab: It broke.\n"),
     "help": ("sys.argv[1:] = ['--help']", 0, ""),
 }

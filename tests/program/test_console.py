@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -194,6 +195,61 @@ def test_a_terminal_of_any_width(monkeypatch, columns):
     progress.line({**LINE, "step": 64})
     progress.end(None)
     assert "64.0/64.0" in terminal.getvalue() or int(columns or 99 if columns != "many" else 99) < 80
+
+
+def test_a_terminal_says_what_the_run_does(monkeypatch):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    progress = Progress()
+    progress.phase("compile")
+    progress.phase("")
+    progress.begin(TrackedRun({}, pathlib.Path(), 64, headline="accuracy"))
+    progress.step(16)
+    progress.line({**LINE, "accuracy": 0.5})
+    progress.phase("save")
+    progress.line({**LINE, "accuracy": 0.75, "step": 64})
+    progress.phase("evaluate")
+    progress.phase("")
+    progress.end(None)
+    text = screen.getvalue()
+    words = ("compiling 0 s", "training:", "saving:", "accuracy=0.5", "training: 100%", "accuracy=0.75", "evaluating 0 s")
+    places = [text.index(word) for word in words]
+    assert places == sorted(places)
+    assert "return" not in text
+
+
+def test_the_figure_that_users_know_comes_first_in_a_pipe(capsys):
+    progress = Progress()
+    progress.begin(TrackedRun({}, pathlib.Path(), 64, headline="bits_per_character"))
+    progress.line({**LINE, "bits_per_character": 2.5, "evaluation_bits_per_character": 2.25})
+    line = "step        16 of 64  1 steps/s  bits_per_character 2.5  loss 2  evaluation_bits_per_character 2.25\n"
+    assert capsys.readouterr().out == line
+
+
+def test_the_first_line_comes_before_tensorflow(monkeypatch, capsys, tmp_path):
+    def stop(*_):
+        raise errors.UsageError("That far.")
+
+    monkeypatch.setattr("agentlab.program.tensorflow_setup.import_runs", stop)
+    assert main(["run", "dqn-cartpole", "--steps", "320", "--seed", "3"]) == 2
+    assert capsys.readouterr().out == "dqn-cartpole, seed 3: 320 steps\n"
+
+
+def test_a_run_ends_with_what_can_be_done_next(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, "--run-dir", "run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "dqn, seed 0: 64 steps"
+    assert re.fullmatch(r"On the (CPU \(\d+ cores?\)|\d* ?GPUs?), device gear, graph\. Files in run", lines[1])
+    assert lines[-4:] == [
+        "Next:",
+        "  agentlab evaluate run",
+        "  agentlab resume run --steps 128",
+        "  agentlab export run --output policy",
+    ]
 
 
 def test_a_name_that_a_stream_cannot_hold_is_written_otherwise(monkeypatch):

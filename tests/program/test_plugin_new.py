@@ -79,7 +79,7 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
     )
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (0, ""), process.stdout
-    assert "BROKEN" not in process.stdout
+    assert "FAILED" not in process.stdout
     for kind in scaffold.TEMPLATES:
         module = f"try_{kind}"
         assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in process.stdout

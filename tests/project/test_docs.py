@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import runpy
 import tomllib
 
 import nbclient
@@ -10,6 +11,8 @@ import nbformat
 import pytest
 
 import preloaded
+from agentlab.registry import plugins
+from agentlab.system import source_text
 from paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -132,6 +135,83 @@ def test_links_lead_somewhere(page):
         file, _, anchor = target.partition("#")
         assert (DOCS / (file or page)).exists(), target
         assert not anchor or anchor in anchors(file or page), target
+
+
+def links(path):
+    """Returns the files that a page links to."""
+    targets = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", prose(path.read_text("utf-8")))
+    return {(path.parent / target).resolve() for target in targets}
+
+
+ELSEWHERE = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "examples/README.md"]
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_links_of_other_pages_lead_somewhere(page):
+    assert [str(target) for target in links(ROOT / page) if not target.exists()] == []
+
+
+QUESTIONS = {  # what newcomers asked, and where a phrase of the answer is
+    "Which algorithms are there?": ("questions.md", "| trainer | algorithms |"),
+    "Which algorithm should I take?": ("which-algorithm.md", "start with"),
+    "How do I train in an environment of my own?": ("own-environment.md", "agentlab run auto"),
+    "How do I name an environment that a module registers?": ("own-environment.md", "my_module:Guess-v0"),
+    "How do I limit an episode's steps?": ("environments.md", "max_episode_steps"),
+    "How do I wrap an environment?": ("environments.md", "environment.wrappers"),
+    "What of `info` is used, and how do I mask actions?": ("embedding.md", 'info["action_mask"]'),
+    "How do I use a model of my own?": ("embedding.md", "## A model of your own"),
+    "How do I run many seeds?": ("questions.md", "--seeds 0-3"),
+    "How do I compare seeds?": ("many-runs.md", "agentlab report"),
+    "How do I plot learning curves?": ("questions.md", "matplotlib"),
+    "What does a TOML file look like?": ("questions.md", "```toml"),
+    "Does it write for TensorBoard?": ("tracking.md", "tensorboard --logdir"),
+    "Weights & Biases, MLflow?": ("tracking.md", "--tracker wandb"),
+    "How do I export a policy?": ("deploy.md", "agentlab export"),
+    "Does it use a GPU?": ("questions.md", "tensorflow[and-cuda]"),
+    "How do I stop early?": ("questions.md", "evaluation.stop_return"),
+    "How do I save an agent of my own loop?": ("questions.md", "agent.save(path)"),
+    "Which version is installed?": ("questions.md", "agentlab --version"),
+    "How do I resume a run that was killed?": ("resuming.md", "agentlab resume"),
+}
+
+
+def test_every_page_is_two_clicks_from_the_readme():
+    first = links(ROOT / "README.md")
+    second = {target for page in first if page.suffix == ".md" for target in links(page)}
+    assert {DOCS / page for page in PAGES} <= first | second
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_questions_of_newcomers_are_answered(question):
+    page, phrase = QUESTIONS[question]
+    assert phrase in PAGES[page]
+
+
+def test_the_site_has_every_page():
+    named = set(re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE))
+    pages = runpy.run_path(str(DOCS / "site_pages.py"))
+    assert named == set(PAGES) | set(pages["PAGES"].values())
+    assert set(pages["PAGES"]) == set(ELSEWHERE) - {"README.md"}
+
+
+def test_pages_from_elsewhere_have_the_links_of_the_site():
+    page_of = runpy.run_path(str(DOCS / "site_pages.py"))["page_of"]
+    for source in ELSEWHERE[1:]:
+        targets = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", page_of(source))
+        assert set(targets) <= {*PAGES, "changelog.md", "contributing.md", "benchmarks.md", "examples.md"}
+    assert "(migrating.md)" in page_of("CHANGELOG.md")
+    assert "(deploy.md)" in page_of("CHANGELOG.md")
+
+
+def test_settings_that_the_page_for_newcomers_names_are_there():
+    ours = "\n".join(re.findall(r"^\|.*?\| (.*) \|$", PAGES["coming-from.md"], re.MULTILINE))  # the second column
+    fields = {
+        kind: {field.name for offer in plugins.offers(kind) for field in source_text.find(offer.target).fields}
+        for kind in ("trainer", "environment", "model")
+    }
+    settings = re.findall(r"`(trainer|environment|model)\.(\w+)", ours)
+    assert len(settings) > 10
+    assert [setting for setting in settings if setting[1] not in fields[setting[0]]] == []
 
 
 ARCHITECTURE = PAGES["architecture.md"]

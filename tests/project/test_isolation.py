@@ -79,7 +79,7 @@ def test_checking_a_plugin_that_cannot_be_loaded(path, capsys):
     assert main(["plugin", "check", "exit"]) == 1
     output = capsys.readouterr().out
     assert "trainer exit (hostile-exit 1.2, stranger_exit:Part)" in output
-    assert "BROKEN  It can be loaded." in output
+    assert "FAILED  It can be loaded." in output
     assert "SystemExit: 3" in output
     assert main(["plugin", "check", "hostile-garbage"]) == 1
     assert "its entry_points.txt can't be read" in capsys.readouterr().out

@@ -4,7 +4,10 @@ import csv
 import html.parser
 import io
 import json
+import math
 import os
+import random
+import statistics
 import warnings
 
 import numpy as np
@@ -325,12 +328,47 @@ def test_nothing_finished_is_told(write_run, tmp_path, capsys):
     assert "None of the runs has finished" in capsys.readouterr().err
 
 
-def test_forty_runs_take_a_small_page(write_run, tmp_path):
-    for seed in range(40):
-        write_run(f"r{seed}", seed, float(seed), rate=1e-3 * (seed % 4 + 1))
+def figures_by_hand(scores):
+    """Returns a group's figures, of Python's own arithmetic; only the draws of the bootstrap are the same."""
+
+    def middle(values):
+        ordered, cut = sorted(values), len(values) // 4
+        return math.fsum(ordered[cut : len(values) - cut]) / (len(values) - 2 * cut)
+
+    def quantile(ordered, part):
+        place = part * (len(ordered) - 1)
+        below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+        return below + (above - below) * (place - math.floor(place))
+
+    draws = np.random.default_rng(0).choice(len(scores), (10_000, len(scores)))
+    means = sorted(middle([scores[place] for place in draw]) for draw in draws.tolist())
+    mean, median = statistics.fmean(scores), statistics.median(scores)
+    return middle(scores), quantile(means, 0.025), quantile(means, 0.975), mean, median, max(scores), 2.0
+
+
+def test_forty_runs_take_a_small_page_with_the_figures_of_arithmetic_by_hand(write_run, tmp_path):
+    generator = random.Random(0)
+    scores = {rate: [generator.gauss(100 * rate, 50) for _ in range(10)] for rate in (1.0, 2.0, 3.0, 4.0)}
+    for rate, values in scores.items():
+        for seed, score in enumerate(values):
+            write_run(f"r{rate}-{seed}", seed, score, rate=rate)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         comparison = compare(collect([tmp_path / "runs"]))
         text = page.page(comparison, figures.pictures(comparison), "forty")
     assert len(text) < 3_000_000
-    assert [len(row.runs) for row in comparison.rows] == [10] * 4
+
+    # All digits in CSV, those that are shown on the page.
+    rows = list(csv.DictReader(io.StringIO(tables.csv_text(comparison))))
+    assert [row["n"] for row in rows] == ["10"] * 4
+    for row in rows:
+        expected = figures_by_hand(scores[float(row["trainer.learning_rate"])])
+        assert [float(row[name]) for name in tables.FIGURES] == pytest.approx(expected, rel=1e-12)
+        middle, low, high, mean, median, best, _ = (f"{value:.5g}" for value in expected)
+        cells = [row["trainer.learning_rate"].removesuffix(".0"), "10", middle, f"[{low}, {high}]", mean, median, best, "2.0"]
+        assert "</td><td>".join(cells[1:]) in text
+    (description,) = [picture.description for picture in figures.pictures(comparison) if "improvement" in picture.title]
+    best = max(scores, key=lambda rate: figures_by_hand(scores[rate])[0])
+    for rate in scores.keys() - {best}:
+        wins = sum(one > other for one in scores[best] for other in scores[rate]) / 100
+        assert f"learning_rate={rate:.6g} {wins:.2f}" in description

@@ -60,7 +60,7 @@ def test_the_settings_that_matter_come_first(write_sweep):
     ]
     assert "trainer.learning_rate 0." in pictures[0].description
     assert "at [8, 8]" in pictures[2].description or "at [16]" in pictures[2].description
-    assert all(picture.svg.startswith("<svg") for picture in pictures)
+    assert all(picture.content.startswith("<svg") for picture in pictures)
 
 
 def test_what_is_no_trial_is_passed_over(write_sweep, tmp_path):

@@ -76,7 +76,7 @@ class Stuck(Fine):
 
 def broken(environment):
     report = agentlab.check(environment)
-    return report, {line.text: line.problem for line in report.lines if line.state == "broken"}
+    return report, {line.text: line.problem for line in report.lines if line.state == "failed"}
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*WARN")  # Gymnasium's own, of what these environments get wrong
@@ -120,7 +120,7 @@ def test_a_broken_line_says_what_was_expected_and_seen(environment, text, proble
 def test_the_command_prints_the_lines_and_exits_with_1_if_one_is_broken(tmp_path, capsys):
     assert cli.main(["check", "Pendulum-v1"]) == 0
     text = capsys.readouterr().out
-    assert "BROKEN" not in text
+    assert "FAILED" not in text
     assert "agentlab run auto --environment Pendulum-v1" in text
     assert "Chose task 'sac'" in text
 
@@ -136,7 +136,7 @@ def test_the_exit_code_of_a_broken_line(capsys, monkeypatch):
     part = environment_objects.part_of(Outside)
     monkeypatch.setattr(environment_objects, "named_part", lambda _: part)
     assert cli.main(["check", "Outside-v0"]) == 1
-    assert "BROKEN  Observations stay within the bounds" in capsys.readouterr().out
+    assert "FAILED  Observations stay within the bounds" in capsys.readouterr().out
 
 
 # ---- the generic task ----------------------------------------------------------------------------------------------------

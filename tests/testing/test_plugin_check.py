@@ -17,9 +17,10 @@ from agentlab.memory import Memory, Request
 from agentlab.model import ModelBuilder, RecurrentModel, unroll_steps
 from agentlab.sampler import Sampler
 from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary
+from agentlab.system import terminal
 from agentlab.task import part
 from agentlab.testing import DeviceEnvironmentTests, HostEnvironmentTests, MemoryTests, ModelTests, SamplerTests, TrainerTests
-from agentlab.testing.checks import around, report, waiting
+from agentlab.testing.checks import around, report
 from agentlab.testing.probes import probe
 from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, TimeStep
@@ -924,9 +925,9 @@ def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     elif outcome.state == "not applicable":
         assert (part, name) in [(Corridor, "restore"), (Reward, "priority")]  # which say why they can't, or don't
     else:
-        assert (outcome.state, outcome.problem) == ("kept", "")
+        assert (outcome.state, outcome.problem) == ("passed", "")
     broken = line(tests, wrong, name)
-    assert broken.state == "broken"
+    assert broken.state == "failed"
     assert sentence in broken.problem
 
 
@@ -938,13 +939,13 @@ def imported(monkeypatch):
 
 def test_everything_of_a_good_part_is_kept(imported):
     lines = list(report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Walk})))
-    assert [each_line.text for each_line in lines if each_line.state != "kept"] == []
+    assert [each_line.text for each_line in lines if each_line.state != "passed"] == []
     assert len(lines) > 20
 
 
 def test_a_sampler_of_numbers_alone_keeps_its_contract(imported):
     states = {each_line.text: each_line.state for each_line in report.run(type("Tests", (SamplerTests,), {"part": Gaussian}))}
-    assert set(states.values()) == {"kept", "not applicable"}
+    assert set(states.values()) == {"passed", "not applicable"}
     assert [text for text, state in states.items() if state == "not applicable"] == [
         "Where a mask allows some actions only, it draws among those.",
         "What it tells to draw before there are outputs, it draws; and elsewhere the mode.",
@@ -964,29 +965,29 @@ def test_what_follows_from_a_broken_line_is_left_open(imported):
         each_line.text: each_line
         for each_line in report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Wrong.NoTarget}))
     }
-    broken = [each_line for each_line in lines.values() if each_line.state == "broken"]
+    broken = [each_line for each_line in lines.values() if each_line.state == "failed"]
     assert "tuple of length 3" in " ".join(each_line.problem for each_line in broken)
-    assert not any(each_line.error for each_line in lines.values() if each_line.state == "broken")
-    assert any(each_line.state == "open" for each_line in lines.values())
+    assert not any(each_line.error for each_line in lines.values() if each_line.state == "failed")
+    assert any(each_line.state == "skipped" for each_line in lines.values())
 
 
 def test_of_what_is_no_part_only_that_is_said(imported):
     states = [each_line.state for each_line in report.run(type("Tests", (SamplerTests,), {"part": Walk}))]
-    assert states == ["broken"] + ["open"] * (len(states) - 1)
+    assert states == ["failed"] + ["skipped"] * (len(states) - 1)
 
 
 def test_a_terminal_shows_what_is_being_checked(monkeypatch):
     """Every half a second; a pipe gets the line once it is known."""
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(waiting, "PERIOD", 0.001)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with waiting.show_status("  checking  It runs."):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(terminal, "PERIOD", 0.001)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with terminal.show_status("  checking  It runs."):
         deadline = time.monotonic() + 10
-        while terminal.getvalue().count("It runs.") < 3 and time.monotonic() < deadline:
+        while screen.getvalue().count("It runs.") < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
-    assert terminal.getvalue().count("  checking  It runs. 0 s") >= 3
-    assert terminal.getvalue().endswith(waiting.ERASE)
+    assert screen.getvalue().count("  checking  It runs. 0 s") >= 3
+    assert screen.getvalue().endswith(terminal.ERASE)
 
 
 def test_a_pipe_gets_each_line_as_its_check_ends(imported, monkeypatch, capsys):
@@ -1012,4 +1013,4 @@ def test_a_trainer_with_a_memory_is_held_to_its_own_pass_alone():
     """It is never asked to learn from the pass that acted, whose metrics may be others."""
     among = attrs.evolve(around.IDENTITY, memory=part("replay", batch_size=8))
     tests = type("Tests", (TrainerTests,), {"part": WrongTrainer.RecordIsLeftBehind, "among": among})
-    assert report.run_line(tests, "test_metrics").state == "kept"
+    assert report.run_line(tests, "test_metrics").state == "passed"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from agentlab.tensors.execution import GraphCall
-from agentlab.types import Nest, Packer, Tensor, packers
+from agentlab.types import Nest, Packer, Tensor, is_empty, packers
 
 
 class HostCall:
@@ -26,6 +25,8 @@ class HostCall:
         self._signature = list(signature)
         self._packers: list[Packer] = []
         flat = tf.nest.flatten(self._signature)
+        # Most arguments are single arrays, or () for a state that the model doesn't have.
+        self._is_plain = all(isinstance(argument, tf.TensorSpec) or is_empty(argument) for argument in self._signature)
         self._run = self._flat if execution == "eager" else GraphCall(self._flat, flat)
 
     def _flat(self, *leaves: Tensor) -> tuple[Tensor, ...]:
@@ -41,13 +42,9 @@ class HostCall:
 
     def outputs(self, *values: Nest) -> Sequence[Tensor]:
         """Returns the leaves of all results as eager tensors: making an array of one costs several microseconds."""
-        leaves = []
-        for value in values:
-            if isinstance(value, np.ndarray):
-                leaves.append(value)
-            elif value.__class__ is not tuple or value:  # most models have no state
-                leaves.extend(tf.nest.flatten(value))
-        return self._run(*leaves)
+        if self._is_plain:
+            return self._run(*[value for value in values if value.__class__ is not tuple])
+        return self._run(*[leaf for value in values for leaf in tf.nest.flatten(value)])
 
     def result(self, index: int, leaves: Sequence[Any]) -> Nest:
         """Returns the result of that number, of the leaves of all results."""

@@ -84,7 +84,9 @@ class Staging:
         part = data[:, offset : offset + dtype.itemsize]
         if dtype.base == np.bool_:
             return tf.reshape(tf.cast(part, tf.bool), [-1, *dtype.shape])
-        return tf.reshape(tf.bitcast(tf.reshape(part, [-1, *_byte_shape(dtype.base)]), dtype.base.name), [-1, *dtype.shape])
+        # The bytes of a number, if there are several, are an axis of their own; of a scalar they are one already.
+        parted = tf.reshape(part, [-1, *dtype.shape, *_byte_shape(dtype.base)])
+        return tf.bitcast(part if not dtype.shape and dtype.itemsize > 1 else parted, dtype.base.name)
 
 
 @attrs.frozen(eq=False)

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import textwrap
 import traceback
 from typing import TYPE_CHECKING
 
 from agentlab import configuration
 from agentlab.program import process, tensorflow_setup
 from agentlab.program.commands.command import Command
+from agentlab.system import terminal
 
 if TYPE_CHECKING:
     from agentlab.testing.environment_check import EnvironmentReport
-
-WIDTH = 120
 
 
 def check(options: argparse.Namespace) -> int:
     """Tests an environment with random actions, rule by rule, and says what an agent sees in it.
 
-    The exit code is 1 if a rule is broken.
+    The exit code is 1 if a rule failed.
     """
     # Wrong settings are reported before TensorFlow is imported, which takes seconds.
     settings = configuration.dotted(options.set)
-    from agentlab.testing.checks import waiting
+    from agentlab.registry import generic_tasks
 
-    with waiting.show_status("  importing TensorFlow"):
-        from agentlab.registry import generic_tasks
-
-        tensorflow_setup.import_runs(generic_tasks.any_task())
-        from agentlab.testing import environment_check
-        from agentlab.testing.checks.report import text_of
+    tensorflow_setup.import_runs(generic_tasks.any_task())
+    from agentlab.testing import environment_check
+    from agentlab.testing.checks.report import text_of
 
     # Each line is printed as its check ends.
     with process.plain_warnings():
@@ -56,7 +51,7 @@ def _print_facts(report: EnvironmentReport) -> None:
     print("\nAn agent")
     width = max(map(len, report.facts))
     for name, text in report.facts.items():
-        print(textwrap.fill(text, WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=" " * (width + 4)))
+        print(terminal.wrapped(f"  {name:<{width}}  {text}", hanging=width + 4))
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 
 from agentlab import configuration
 from agentlab.program import process, tensorflow_setup
@@ -20,11 +21,13 @@ def collect(options: argparse.Namespace) -> int:
     from agentlab.runs.trackers.progress import Progress
 
     sampler = {"evaluation": {"sampler": {"name": options.sampler}}} if options.sampler else {}
-    with process.stop_on_signals() as stop, process.plain_warnings():
+    progress = Progress()
+    with process.stop_on_signals() as stop, process.plain_warnings(), contextlib.ExitStack() as leaving:
+        leaving.callback(progress.end, None)
         collection = collecting.collect(
             options.runs, options.output, options.episodes, step=options.step, seed=options.seed,
             changes=configuration.merged(sampler, configuration.dotted(options.set)),
-            reference_returns=options.reference_returns, trust=options.trust, show=Progress().evaluation,
+            reference_returns=options.reference_returns, trust=options.trust, show=progress.evaluation,
             stop=lambda: bool(stop),
         )  # fmt: skip
     print(

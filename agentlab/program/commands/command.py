@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
 
 import attrs
@@ -32,7 +33,7 @@ class Command:
 
     def add_to(self, commands: argparse._SubParsersAction) -> None:
         """Adds the command's parser to those of `commands`."""
-        parser = commands.add_parser(self.name, help=self.summary, description=self.function.__doc__)
+        parser = commands.add_parser(self.name, help=self.summary, description=inspect.getdoc(self.function))
         shared_options.add_common(parser)
         self.add_options(parser)
         parser.set_defaults(function=self.function, needs_output=self.needs_output, parser=parser)

@@ -15,12 +15,10 @@ def evaluate(options: argparse.Namespace) -> int:
     check_positive("--episodes", options.episodes)
     tensorflow_setup.import_runs_for(options.run)
     from agentlab.runs.evaluating import evaluate_run
-    from agentlab.runs.trackers.progress import Progress
 
     with process.plain_warnings():
-        show = Progress().evaluation
         task, result = evaluate_run(
-            options.run, options.step, options.episodes, options.seed, show, trust=options.trust,
+            options.run, options.step, options.episodes, options.seed, quiet=False, trust=options.trust,
             changes=configuration.dotted(options.set),
         )  # fmt: skip
     print(f"{task.name}: {results.evaluation_text(result)}")

@@ -9,15 +9,19 @@ import sys
 from agentlab.program import listing
 from agentlab.program.commands.command import Command
 from agentlab.registry.kinds import KINDS
+from agentlab.system import terminal
 
 
 def list_parts(options: argparse.Namespace) -> int:
-    """Lists tasks and parts with the package that offers them, from metadata only: nothing is imported."""
+    """Lists tasks and parts with the package that offers them, from metadata only: nothing is imported.
+
+    On a terminal, only their names are listed unless a KIND is named.
+    """
     rows = listing.rows(options.kind)
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        print(listing.table(rows, color=sys.stdout.isatty()))
+        print(listing.overview(rows) if options.kind is None and terminal.is_terminal(sys.stdout) else listing.table(rows))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The command `agentlab play`: a run's agent shown in a window, or in a GIF."""
+"""The command `agentlab play`: a run's agent shown in a window, a video or in print."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from agentlab.program.shared_options import add_trust, check_positive
 
 
 def play(options: argparse.Namespace) -> int:
-    """Shows a run's agent at play, in a window or in a GIF."""
+    """Shows a run's agent at play, in a window or in a video.
+
+    An agent trained on a data set is shown sample by sample; one trained on text writes some.
+    """
     check_positive("--episodes", options.episodes)
 
     # SDL reads these when pygame is imported.
@@ -23,6 +26,8 @@ def play(options: argparse.Namespace) -> int:
 
     with process.plain_warnings():
         returns = play_episodes(options.run, options.episodes, options.video, trust=options.trust)
+    if not returns:  # text, which says it all
+        return 0
     where = f" Written to {options.video}." if options.video else ""
     print(f"return {', '.join(f'{value:g}' for value in returns)}.{where}")
     return 0
@@ -30,8 +35,8 @@ def play(options: argparse.Namespace) -> int:
 
 def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's directory")
-    command.add_argument("--episodes", type=int, default=1, help="number of episodes (default: 1)")
-    command.add_argument("--video", metavar="FILE.gif", help="write a GIF instead of opening a window")
+    command.add_argument("--episodes", type=int, default=1, help="number of episodes, or of samples of a data set (default: 1)")
+    command.add_argument("--video", metavar="FILE", help="write FILE.gif or FILE.mp4 instead of opening a window")
     add_trust(command)
 
 

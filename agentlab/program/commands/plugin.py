@@ -24,13 +24,10 @@ def new(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Tests parts and tasks against their contracts, line by line; the exit code is 1 if a line is broken."""
+    """Tests parts and tasks against their contracts, rule by rule; the exit code is 1 if a rule failed."""
     settings = configuration.dotted(options.set)
-    from agentlab.testing.checks import waiting
-
-    with waiting.show_status("  importing TensorFlow"):
-        tensorflow_setup.import_runs()
-        from agentlab.testing.checks import report
+    tensorflow_setup.import_runs()
+    from agentlab.testing.checks import report
 
     return report.check(options.name, settings, debug=options.debug, kind=options.kind)
 
@@ -55,5 +52,5 @@ def _add_check(command: argparse.ArgumentParser) -> None:
 
 
 NEW = Command("new", "write a package that plugs in, ready to publish", new, _add_new)
-CHECK = Command("check", "test a plugin against its contracts, line by line", check, _add_check)
+CHECK = Command("check", "test a plugin against its contracts, rule by rule", check, _add_check)
 PLUGIN = Group("plugin", "write a plugin, or check one", "Writes or checks plugins.", (NEW, CHECK))

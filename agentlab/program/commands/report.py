@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from agentlab import errors
 from agentlab.program.commands.command import Command
 from agentlab.system import files
+from agentlab.system.files import UnreadableError
+from agentlab.system.folder import Folder
 
 if TYPE_CHECKING:
     from agentlab.reports import Comparison
@@ -35,22 +37,18 @@ def report(options: argparse.Namespace) -> int:
 
 def write_page(comparison: Comparison, runs: list[str], output: str) -> None:
     """Writes a comparison as one page, with its pictures and those of sweeps in `runs`, which its title names."""
-    from agentlab.reports import figures, page, search_figures, searches
+    from agentlab.reports import figures, page, samples, search_figures, searches
 
-    pictures = figures.pictures(comparison)
+    pictures = figures.pictures(comparison) + samples.samples(comparison)
     for sweep in searches.read_sweeps(runs):
         pictures += search_figures.search_pictures(sweep)
-    _write(pathlib.Path(output), page.page(comparison, pictures, f"agentlab report: {', '.join(runs)}"))
+    text = page.page(comparison, pictures, f"agentlab report: {', '.join(runs)}")
 
-
-def _write(path: pathlib.Path, text: str) -> None:
-    """Writes the page in one piece, over a file of that name if there is one."""
-    unfinished = path.with_name(f".{path.name}.part")
+    # In one piece, over a file of that name if there is one.
+    path = pathlib.Path(output)
     try:
-        unfinished.write_text(text, "utf-8")
-        unfinished.replace(path)
-    except (OSError, ValueError) as error:
-        unfinished.unlink(missing_ok=True)
+        Folder.open(path.parent).replace(path.name, [text.encode("utf-8")]).close()
+    except (OSError, ValueError, UnreadableError) as error:
         raise errors.UsageError(f"The page can't be written: {files.reason(path, error)}. Name another file.") from error
 
 

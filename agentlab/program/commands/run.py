@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
         if sweeps.is_begun(options.run_dir, chosen_task, seed):
             options.run, options.steps = options.run_dir, None
             return resume(options)
+    if isinstance(chosen_task, task.Task) and not options.quiet:
+        console.print_line(f"{chosen_task.name}, seed {seed}: {chosen_task.total_steps:,} steps")
     tensorflow_setup.import_runs(chosen_task if isinstance(chosen_task, task.Task) else None)
     from agentlab.runs import resuming, running
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             resuming.warn_of_differences(options.config)
         files = {"run_dir": options.run_dir, "init_from": options.init_from, "tags": options.tag}
         finished = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=process.asked(stop))
-    results.print_result(finished)
+    results.print_result(finished, options.quiet)
     return 0
 
 
@@ -59,7 +61,7 @@ def resume(options: argparse.Namespace) -> int:
         finished = resuming.resume(
             options.run, steps=options.steps, trust=options.trust, quiet=options.quiet, stop=process.asked(stop)
         )
-    results.print_result(finished)
+    results.print_result(finished, options.quiet or finished.finished_before)
     if finished.finished_before:
         console.print_line(
             f"It was finished already; nothing was changed. --steps with more than {finished.task.steps} extends it."

@@ -12,15 +12,19 @@ from agentlab.runs.composition.environments import (
 )
 from agentlab.runs.composition.evaluators import build_evaluator
 from agentlab.runs.composition.parts import build_part, part_class, with_packages
+from agentlab.runs.composition.showcases import Showcase, build_drawing_environment, build_showcase, has_pictures
 from agentlab.runs.composition.tasks import choose_task, find_task, resolved
 
 __all__ = [
+    "Showcase",
     "build_agent",
+    "build_drawing_environment",
     "build_environment",
     "build_evaluator",
     "build_gear",
     "build_models",
     "build_part",
+    "build_showcase",
     "build_training_environment",
     "check_actions",
     "check_imports",
@@ -28,6 +32,7 @@ __all__ = [
     "choose_task",
     "evaluation_environment",
     "find_task",
+    "has_pictures",
     "make_agent",
     "on_host",
     "part_class",

@@ -1,4 +1,4 @@
-"""A run's directory: config.json, metrics.jsonl, result.json, provenance.json, TensorBoard's events and checkpoints."""
+"""A run's directory: config.json, metrics.jsonl, result.json, provenance.json, TensorBoard's events, media and checkpoints."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ METRICS = "metrics.jsonl"
 RESULT = "result.json"
 PROVENANCE = "provenance.json"
 EVENTS = "events"
+MEDIA = "media"
 CHECKPOINTS = "checkpoints"
 BEGINNINGS = (f".{CONFIG}", METRICS, LOCK)  # what a process may leave that is killed before it has written config.json
 COPY_BYTES = 2**20  # of metrics at once
@@ -133,7 +134,7 @@ class RunDirectory:
         try:
             folder = Folder.open(path)
             lock = DirectoryLock(folder)
-            for name in (EVENTS, CHECKPOINTS):
+            for name in (EVENTS, MEDIA, CHECKPOINTS):
                 if folder.has(name):
                     folder.folder(name)
             return cls(folder, lock, _length_of_metrics(folder))

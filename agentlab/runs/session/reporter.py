@@ -10,19 +10,20 @@ from agentlab.runs.session.saving import Saving
 from agentlab.schedules import current_values
 from agentlab.system.processes.clock import Clock
 from agentlab.task import Task
-from agentlab.tracker import Metrics
+from agentlab.tracker import Histogram, Metrics
 
 
 class Reporter:
     """Collects metrics and results.
 
     Args:
+        task: that is run.
         assembly: of the run.
         clock: measures its phases.
     """
 
-    def __init__(self, assembly: Assembly, clock: Clock) -> None:
-        self._assembly = assembly
+    def __init__(self, task: Task, assembly: Assembly, clock: Clock) -> None:
+        self._task, self._assembly = task, assembly
         self._clock = clock
         self.begin(0)
 
@@ -47,6 +48,18 @@ class Reporter:
         line |= {f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))}
         return {**line, "steps_per_second": rate, "seconds": self._clock.total()}
 
+    def histograms(self) -> dict[str, Histogram]:
+        """Returns histograms of the weights of each network by name, if the task asks for them."""
+        if not self._task.histograms:
+            return {}
+        weights = {
+            f"weights/{name}/{number}/{weight.path}": weight.numpy()
+            for name, models in self._assembly.agent.parts.models.items()
+            for number, model in enumerate(models)
+            for weight in model.trainable_variables
+        }
+        return {name: Histogram.of(values) for name, values in weights.items()}
+
     def _rates(self) -> dict[str, float]:
         """Returns the learning rate of the network that acts, and the sampler's schedules, such as epsilon, as they are now.
 
@@ -56,11 +69,11 @@ class Reporter:
         rate = agent.trainer.acting.updater.optimizer.learning_rate
         return {"learning_rate": float(rate), **current_values(agent.learner.policy.sampler, int(agent.learner.steps.numpy()))}
 
-    def result(self, task: Task, seed: int, saving: Saving, evaluation: dict[str, Any]) -> Result:
+    def result(self, seed: int, saving: Saving, evaluation: dict[str, Any]) -> Result:
         """Returns the content of result.json; `saving` knows the best evaluation and whether the run is exact."""
         learner = self._assembly.agent.learner
         result: Result = {
-            "task": task.name,
+            "task": self._task.name,
             "seed": seed,
             "gear": self._assembly.gear.name,
             "execution": self._assembly.agent.execution,

@@ -11,7 +11,6 @@ import keras
 
 from agentlab import errors
 from agentlab.foreign.part_faults import parts_guarded
-from agentlab.loop.evaluation import Show
 from agentlab.model import ModelBuilder
 from agentlab.runs import commands
 from agentlab.runs.assembly import assemble
@@ -22,6 +21,7 @@ from agentlab.runs.composition import with_packages
 from agentlab.runs.files.provenance import SessionRecord
 from agentlab.runs.files.run_directory import Result, RunDirectory
 from agentlab.runs.run import Run
+from agentlab.runs.session.display import Display
 from agentlab.runs.session.finite_checks import check_learning, check_unlimited_actions
 from agentlab.runs.session.reporter import Reporter
 from agentlab.runs.session.saving import RunFiles, Saving, tracker_states, with_newest
@@ -45,7 +45,7 @@ class Session(RunControl):
         seed: determines all randomness.
         model: a Keras model of the user's own instead of the task's.
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
-        show: called after each step of an evaluation, see `Evaluator`.
+        display: what a person sees of the run; None for nothing.
         weights: that the run begins with; None for those that its models draw.
         tags: of a new run.
 
@@ -59,23 +59,24 @@ class Session(RunControl):
         seed: int,
         model: keras.Model | ModelBuilder | None,
         stop: Callable[[], bool],
-        show: Show = lambda *_: None,
+        display: Display | None = None,
         weights: InitialWeights | None = None,
         tags: Iterable[str] = (),
     ) -> None:
-        self._clock = Clock()
+        self._display = Display() if display is None else display
+        self._clock = Clock(self._display.phase)
         self._task, self._seed, self._weights = task, seed, weights
         self._stop, self._tags = stop, tags
         self._has_own_model = model is not None
         with self._clock.phase("build"):
-            self._assembly = assemble(task, seed, model, weights, show)
+            self._assembly = assemble(task, seed, model, weights, self._display.evaluation)
         self.agent = self._assembly.agent
 
         # What is due when, what is kept, and what is reported.
         self._timetable = Timetable(task)
         self._slices = Slices()
         self._saving = Saving()
-        self._reporter = Reporter(self._assembly, self._clock)
+        self._reporter = Reporter(task, self._assembly, self._clock)
         self._step = 0
         self._is_ending = False  # by `finish`
         self._changes: list[tuple[str, float]] = []  # live settings to change before the next step
@@ -90,6 +91,10 @@ class Session(RunControl):
         task = with_packages(self._task).as_data()
         own = {"task": task, "seed": self._seed, "spec": self.agent.spec.as_data(), "inexact": inexact}
         return {**own, **({"init_from": str(self._weights.path)} if self._weights else {}), **machine.facts()}
+
+    def _way(self) -> str:
+        """Returns on which device, in which gear and how compiled it runs, in words."""
+        return f"On {machine.device()}, {self._assembly.gear.name} gear, {self.agent.execution}"
 
     def inexact(self) -> str:
         """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
@@ -108,6 +113,7 @@ class Session(RunControl):
             record = leaving.enter_context(SessionRecord(directory, self._tags))
             leaving.callback(self._assembly.close)
             leaving.callback(lambda: self._files.close(self._result))
+            self._display.open(directory.path, self._way())
             try:
                 with parts_guarded():
                     start()
@@ -187,8 +193,8 @@ class Session(RunControl):
             self._assembly.gear.start()
 
     def _begin_tracking(self, states: dict[str, Any]) -> None:
-        config, total = self.config(self._inexact), self._timetable.total
-        self._files.trackers.begin(TrackedRun(config, self._files.directory.path, total, self._step, states, self))
+        config, total, headline = self.config(self._inexact), self._timetable.total, self.agent.trainer.headline
+        self._files.trackers.begin(TrackedRun(config, self._files.directory.path, total, self._step, states, self, headline))
 
     # What others ask of it.
 
@@ -265,6 +271,7 @@ class Session(RunControl):
             check_unlimited_actions(self.agent, step)
             raise
         self._step = step
+        self._display.step(step)
 
     def _settle(self) -> Metrics | None:
         """Does what is due at this step; returns the line of metrics, if one is."""
@@ -276,6 +283,8 @@ class Session(RunControl):
         is_best = self._saving.take_in(step, evaluation)
         if is_best or timetable.is_checkpoint_due(step):
             self._save()
+        if timetable.are_media_due(step):
+            self._show()
         return self._report(evaluation) if timetable.is_report_due(step) else None
 
     def _report(self, evaluation: dict[str, Any]) -> Metrics:
@@ -284,6 +293,8 @@ class Session(RunControl):
         line = self._reporter.line(self._step, evaluation)
         try:
             self._files.trackers.line(line)
+            for name, histogram in self._reporter.histograms().items():
+                self.media(name, histogram)
         except errors.WriteFault:
             raise
         except BaseException:
@@ -291,19 +302,38 @@ class Session(RunControl):
             raise
         return line
 
+    def _show(self) -> None:
+        """Hands media of what the agent does now to the trackers; an environment that can't be drawn doesn't end the run."""
+        media: dict[str, Media] = {}
+        try:
+            with self._evaluating():
+                media = self._assembly.showcase.media(rate_limited(self._stop))
+        except errors.EnvironmentFault as fault:
+            warnings.warn(f"There are no media of step {self._step:,}: {fault}", errors.RunWarning, stacklevel=2)
+        for name, content in media.items():
+            self.media(name, content)
+
     def _is_solved(self, line: Metrics) -> bool:
         goal, reached = self._task.evaluation.stop_return, line.get("evaluation_return_mean")
         return goal is not None and reached is not None and reached >= goal
 
     def _evaluate(self, stream: str) -> dict[str, Any]:
+        with self._evaluating():
+            return self._assembly.evaluator.run(stream, rate_limited(self._stop))
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Counts the time of an evaluation; one that is interrupted leaves a checkpoint."""
         try:
             with self._clock.phase("evaluate"):
-                return self._assembly.evaluator.run(stream, rate_limited(self._stop))
+                yield
         except errors.Interrupted as error:
             raise self._interrupted() from error
 
     def _save(self) -> None:
+        self._display.phase("save")
         self._saving.save(self._files, self._assembly, self._step, self._clock, self._inexact)
+        self._display.phase("")
 
     # How it ends.
 
@@ -322,8 +352,10 @@ class Session(RunControl):
     def _evaluated(self) -> Run:
         """Evaluates the trained agent and writes result.json."""
         evaluation = self._evaluate("evaluation")
+        self._display.phase("save")
         self._files.committer.wait()
-        result = self._reporter.result(self._task, self._seed, self._saving, evaluation)
+        self._display.phase("")
+        result = self._reporter.result(self._seed, self._saving, evaluation)
         self._files.directory.write_result(result)
         self._result = result
         return Run(self._task, self._seed, self._files.directory.path, self.agent, result)

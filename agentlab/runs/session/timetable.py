@@ -39,7 +39,8 @@ class Timetable:
     def next_end(self, step: int) -> int:
         """Returns the next step after `step` at which something is due, in whole turns of all environments."""
         rows = self.task.num_environments
-        periods = (self.task.report_period, self.task.evaluation.period, self.checkpoint_period)
+        evaluation = self.task.evaluation
+        periods = (self.task.report_period, evaluation.period, evaluation.media_period, self.checkpoint_period)
         ends = [self.total, *((step // period + 1) * period for period in periods if period)]
         return math.ceil(min(ends) / rows) * rows
 
@@ -58,6 +59,11 @@ class Timetable:
     def is_checkpoint_due(self, step: int) -> bool:
         """Whether a checkpoint is to be taken."""
         return self.is_end(step) or self._is_due(self.checkpoint_period, step)
+
+    def are_media_due(self, step: int) -> bool:
+        """Whether media of an evaluation are to be made, which the end comes with too."""
+        period = self.task.evaluation.media_period
+        return bool(period) and (self.is_end(step) or self._is_due(period, step))
 
     def is_report_due(self, step: int) -> bool:
         """Whether a line of metrics is to be reported; every evaluation comes with one."""

@@ -13,7 +13,7 @@ import numpy as np
 from agentlab.configuration import Setting, task_settings
 from agentlab.runs.files.run_directory import EVENTS, RunDirectory
 from agentlab.system.folder import Folder
-from agentlab.tracker import Media, Metrics, TrackedRun, Tracker, grouped
+from agentlab.tracker import Histogram, Media, Metrics, TrackedRun, Tracker, grouped
 
 MASK = 0xA282EAD8  # what TensorFlow's record format adds to a checksum
 
@@ -102,9 +102,14 @@ class EventFile:
         self._write(step=step, summary=self._v1.Summary(value=values))
 
     def write_media(self, step: int, name: str, content: Media) -> None:
-        """Writes a text, or frames `[T, height, width, 3]` uint8, which TensorBoard shows side by side."""
+        """Writes a text, a histogram, or frames `[T, height, width, 3]` uint8, which TensorBoard shows side by side."""
         import tensorflow as tf
 
+        if isinstance(content, Histogram):
+            self._write(
+                step=step, summary=self._v1.Summary(value=[self._v1.Summary.Value(tag=name, histo=self._histo(content))])
+            )
+            return
         if isinstance(content, str):
             plugin, tensor = "text", tf.make_tensor_proto([content.encode("utf-8")])
         else:
@@ -116,6 +121,15 @@ class EventFile:
         shown_by = self._v1.SummaryMetadata(plugin_data=self._v1.SummaryMetadata.PluginData(plugin_name=plugin))
         value = self._v1.Summary.Value(tag=name, tensor=tensor, metadata=shown_by)
         self._write(step=step, summary=self._v1.Summary(value=[value]))
+
+    def _histo(self, histogram: Histogram) -> Any:
+        """Returns TensorFlow's message: its buckets end at the edges, the first of them below all values."""
+        edges, counts = histogram.edges, histogram.counts
+        middles = (edges[1:] + edges[:-1]) / 2
+        return self._v1.HistogramProto(
+            min=edges[0], max=edges[-1], num=counts.sum(), sum=counts @ middles, sum_squares=counts @ middles**2,
+            bucket_limit=edges, bucket=[0, *counts],
+        )  # fmt: skip
 
     def close(self) -> None:
         """Closes the file."""

@@ -10,10 +10,11 @@ import attrs
 from agentlab import errors
 from agentlab.loop.agent import Agent
 from agentlab.runs.composition import build_part
-from agentlab.runs.files.run_directory import EVENTS, METRICS, RunDirectory
+from agentlab.runs.files.run_directory import EVENTS, MEDIA, METRICS, RunDirectory
 from agentlab.runs.trackers.endless import EndlessEpisodes
 from agentlab.runs.trackers.event_file import TensorBoard
 from agentlab.runs.trackers.guard import GuardedTracker
+from agentlab.runs.trackers.media_files import MediaFiles
 from agentlab.runs.trackers.metrics_file import MetricsFile
 from agentlab.runs.trackers.progress import Progress
 from agentlab.runs.trackers.report_function import ReportFunction
@@ -40,7 +41,7 @@ class Following:
         """Returns all trackers of an agent's run in a directory, and which of them writes metrics.jsonl."""
         metrics, endless = MetricsFile(directory), EndlessEpisodes(agent.spec, agent.num_environments)
         own: dict[str, Tracker] = {METRICS: metrics, EVENTS: TensorBoard(directory), "progress": self.progress}
-        own["endless"] = endless
+        own |= {MEDIA: MediaFiles(directory), "endless": endless}
         last = {} if self.on_report is None else {"on_report": ReportFunction(self.on_report)}
         return Trackers({**own, **self.others, **last}), metrics
 

@@ -13,7 +13,7 @@ import attrs
 
 from agentlab.configuration import task_settings
 from agentlab.runs.trackers.services import check_installed, pictures, result_numbers
-from agentlab.tracker import Media, Metrics, TrackedRun, Tracker, grouped
+from agentlab.tracker import Histogram, Media, Metrics, TrackedRun, Tracker, grouped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,6 +98,8 @@ class MLflow(Tracker):
             self._client.log_batch(self._run, metrics=[Metric(name, value, now, step) for name, value in numbers.items()])
 
     def media(self, name: str, content: Media, step: int) -> None:
+        if isinstance(content, Histogram):  # MLflow has none
+            return
         file = f"{UNUSUAL.sub('_', name)}-{step}"
         with _quiet():
             if isinstance(content, str):

@@ -18,9 +18,9 @@ def check_installed(package: str, tracker: str) -> None:
         raise errors.UsageError(f"The tracker {tracker!r} needs its package: pip install 'agentlab[{tracker}]'.")
 
 
-def pictures(frames: np.ndarray) -> list[np.ndarray]:
+def pictures(frames: np.ndarray, most: int = MOST_FRAMES) -> list[np.ndarray]:
     """Returns some of the frames `[T, height, width, 3]`, evenly spaced, the first and the last among them."""
-    places = np.linspace(0, len(frames) - 1, min(len(frames), MOST_FRAMES)).round().astype(int)
+    places = np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)
     return [frames[place] for place in places]
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from agentlab.configuration import task_settings
 from agentlab.runs.trackers.services import check_installed, pictures, result_numbers
-from agentlab.tracker import Media, Metrics, TrackedRun, Tracker, grouped
+from agentlab.tracker import Histogram, Media, Metrics, TrackedRun, Tracker, grouped
 
 
 @attrs.define(slots=False, eq=False)
@@ -61,12 +61,14 @@ class WandB(Tracker):
     def media(self, name: str, content: Media, step: int) -> None:
         import wandb
 
-        picture_or_text: Any
+        entry: Any
         if isinstance(content, str):
-            picture_or_text = wandb.Html(f"<pre>{html.escape(content)}</pre>", inject=False)
+            entry = wandb.Html(f"<pre>{html.escape(content)}</pre>", inject=False)
+        elif isinstance(content, Histogram):
+            entry = wandb.Histogram(np_histogram=(content.counts, content.edges))
         else:
-            picture_or_text = [wandb.Image(picture) for picture in pictures(content)]
-        self._log({f"media/{name}": picture_or_text}, step)
+            entry = [wandb.Image(picture) for picture in pictures(content)]
+        self._log({f"media/{name}": entry}, step)
 
     def _log(self, values: dict[str, Any], step: int) -> None:
         if step >= (self._run.step or 0):

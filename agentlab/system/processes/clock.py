@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 PHASES = ("import", "build", "compile", "train", "evaluate")
 _PROGRAM: contextvars.ContextVar[float | None] = contextvars.ContextVar("program", default=None)  # when it began
@@ -25,9 +25,13 @@ class Clock:
     """Counts the seconds of a run by phase, from its creation or from the start of the program.
 
     It is one that nobody can set, so that a jump of the system's time leaves no trace.
+
+    Args:
+        notify: called with each phase as it begins, and with "" as it ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, notify: Callable[[str], None] = lambda _: None) -> None:
+        self._notify = notify
         now, program = time.monotonic(), _PROGRAM.get()
         self._begun = now if program is None else program
         self._seconds = dict.fromkeys(PHASES, 0.0)
@@ -40,10 +44,12 @@ class Clock:
     def phase(self, name: str) -> Iterator[None]:
         """Counts the block's time to a phase."""
         begun = time.monotonic()
+        self._notify(name)
         try:
             yield
         finally:
             self._seconds[name] += time.monotonic() - begun
+            self._notify("")
 
     def total(self) -> float:
         """Returns the seconds of the run so far, whatever they were spent on."""

@@ -1,4 +1,4 @@
-"""The report of `agentlab plugin check`: every line of the contract of each part in a package, kept or broken."""
+"""The report of `agentlab plugin check`: every rule of the contract of each part in a package, passed or failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import attrs
 
 from agentlab import errors
 from agentlab.registry import plugins
-from agentlab.testing.checks import suites, waiting
+from agentlab.system import terminal
+from agentlab.testing.checks import suites
 from agentlab.testing.checks.violation import Violation
 
 
@@ -22,19 +23,19 @@ class Line:
 
     Attributes:
         text: what it asks for.
-        state: "kept", "broken", "not applicable", or "open": not reported, because of another line that is broken.
+        state: "passed", "failed", "not applicable", or "skipped": not reported, because another one failed.
         problem: what was expected, and what the part did instead; or why the line does not apply.
         error: an exception that the part raised, for its traceback.
     """
 
     text: str
-    state: Literal["kept", "broken", "not applicable", "open"]
+    state: Literal["passed", "failed", "not applicable", "skipped"]
     problem: str = ""
     error: BaseException | None = None
 
 
 def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: str | None = None) -> int:
-    """Prints a report of what `reference` names, and returns the exit code: 1 if a line is broken, else 0.
+    """Prints a report of what `reference` names, and returns the exit code: 1 if a rule failed, else 0.
 
     Args:
         reference: a package, task or part, or PACKAGE:NAME.
@@ -46,6 +47,24 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
         PluginError: nothing has this name, or is of this kind.
         UsageError: settings are given for more than one part.
     """
+    # Each line is printed as its check ends: some take seconds.
+    broken = 0
+    for offer in offers_of(reference, settings, kind):
+        print(plugins.described(offer))
+        lines = []
+        for line in lines_of(offer, settings):
+            lines.append(line)
+            print(text_of(line), flush=True)
+            if debug and line.error is not None:
+                traceback.print_exception(line.error)
+        count = sum(line.state == "failed" for line in lines)
+        print(f"  {_summary(lines)}\n")
+        broken += count
+    return 1 if broken else 0
+
+
+def offers_of(reference: str, settings: dict[str, Any], kind: str | None = None) -> list[plugins.Offer]:
+    """Returns what is to be checked; arguments and errors are those of `check`."""
     named = plugins.named(reference)
     offers = [offer for offer in named if kind in (None, offer.kind)]
     if not offers:
@@ -54,21 +73,7 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
         several_kinds = len({offer.kind for offer in offers}) == len(offers)
         remedy = f"choose one by --kind, such as --kind {offers[0].kind}" if several_kinds else "name one as PACKAGE:NAME"
         raise errors.UsageError(f"--set is for one part, but {reference!r} names {_listed(offers)}; {remedy}.")
-
-    # Each line is printed as its check ends: some take seconds.
-    broken = 0
-    for offer in offers:
-        print(plugins.described(offer))
-        lines = []
-        for line in lines_of(offer, settings):
-            lines.append(line)
-            print(text_of(line), flush=True)
-            if debug and line.error is not None:
-                traceback.print_exception(line.error)
-        count = sum(line.state == "broken" for line in lines)
-        print(f"  {_summary(lines)}\n")
-        broken += count
-    return 1 if broken else 0
+    return offers
 
 
 def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
@@ -80,9 +85,9 @@ def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
         attributes = {"changes" if offer.kind == "task" else "settings": settings}
         tests = suites.suite_of(offer, **attributes)
     except errors.AgentlabError as error:
-        yield Line(loaded, "broken", str(error))
+        yield Line(loaded, "failed", str(error))
         return
-    yield Line(loaded, "kept")
+    yield Line(loaded, "passed")
     yield from run(tests)
 
 
@@ -98,9 +103,9 @@ def run(tests: type) -> Iterator[Line]:
     # A part that breaks one line often breaks what later tests build on; those lines are left open.
     for name in dict.fromkeys(names):
         line = run_line(tests, name)
-        already = any(earlier.state == "broken" for earlier in lines)
-        if already and (line.error is not None or lines[0].state == "broken"):  # the first is what the part is at all
-            line = Line(line.text, "open")
+        already = any(earlier.state == "failed" for earlier in lines)
+        if already and (line.error is not None or lines[0].state == "failed"):  # the first is what the part is at all
+            line = Line(line.text, "skipped")
         lines.append(line)
         yield line
 
@@ -110,27 +115,27 @@ def run_line(tests: type, name: str) -> Line:
     text = (inspect.getdoc(getattr(tests, name)) or name).replace("\n", " ")
     instance = tests()
     try:
-        with waiting.show_status(f"  checking  {text}"):
+        with terminal.show_status(f"  checking  {text}"):
             getattr(instance, name)()
     except Violation as violation:
-        return Line(text, "broken", str(violation))
+        return Line(text, "failed", str(violation))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a foreign part may raise anything, which is a line of the report
-        return Line(text, "broken", f"expected no error; got {errors.first_line(error)}", error)
+        return Line(text, "failed", f"expected no error; got {errors.first_line(error)}", error)
 
     # A line can have nothing to say about a part, such as about the state of a model that has none.
     if reason := getattr(instance, "inapplicable", ""):
         return Line(text, "not applicable", reason)
-    return Line(text, "kept")
+    return Line(text, "passed")
 
 
 def _summary(lines: list[Line]) -> str:
     counts = collections.Counter(line.state for line in lines)
-    if counts["broken"]:
-        return f"{counts['broken']} of {len(lines)} lines broken"
+    if counts["failed"]:
+        return f"{counts['failed']} of {len(lines)} rules failed"
     others = f", {counts['not applicable']} not applicable" if counts["not applicable"] else ""
-    return f"all {counts['kept']} lines kept{others}"
+    return f"all {counts['passed']} rules passed{others}"
 
 
 def _listed(offers: list[plugins.Offer]) -> str:
@@ -140,6 +145,7 @@ def _listed(offers: list[plugins.Offer]) -> str:
 
 def text_of(line: Line) -> str:
     """Returns a line for people."""
-    mark = {"kept": "kept  ", "broken": "BROKEN", "not applicable": "n/a   ", "open": "open  "}[line.state]
+    mark = {"passed": "passed", "failed": "FAILED", "not applicable": "n/a   ", "skipped": "skip  "}[line.state]
     problem = f"not applicable: {line.problem}" if line.state == "not applicable" else line.problem
-    return f"  {mark}  {line.text}" + (f"\n          {problem}" if problem else "")
+    problems = ["\n" + terminal.wrapped(f"          {problem}", hanging=10)] if problem else []
+    return "".join([terminal.wrapped(f"  {mark}  {line.text}", hanging=10), *problems])

@@ -1,7 +1,10 @@
-"""Observes what importing a module does to a process, from another one: `python -m agentlab.testing.probes.probe MODULE...`."""
+"""Observes what importing a module does to a process, from another one."""
 
 from __future__ import annotations
 
+import atexit
+import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -10,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 import attrs
 
 from agentlab.testing.probes import untouched
 
+NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # of a file to write
 HEAVY = ("tensorflow", "keras", "gymnasium")
 
 
@@ -54,34 +59,84 @@ def observed(module: str, tensorflow: bool = True) -> Import:
 
 def observe(*modules: str, tensorflow: bool = True) -> None:
     """Observes the imports of several modules, one after the other, in one process."""
-    # A process of its own with the same path, so that what is imported here hides nothing.
-    paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), *sys.path]))
-    environment = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Forked from a process that has imported no module, and with the surroundings of this one.
     with tempfile.TemporaryDirectory() as directory:
-        report = pathlib.Path(directory) / "report.json"
-        options = [f"--report={report}", *(["--tensorflow"] if tensorflow else [])]
-        command = [sys.executable, "-m", "agentlab.testing.probes.probe", *options, *modules]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+        report, complaint = pathlib.Path(directory) / "report.json", pathlib.Path(directory) / "stderr.txt"
+        surroundings = {"directory": os.getcwd(), "path": sys.path, "environment": dict(os.environ)}  # noqa: PTH109 - as it is
+        files = {"report": str(report), "stderr": str(complaint)}
+        code = _observer(tensorflow).ask({"modules": modules, **surroundings, **files})
         observations = json.loads(report.read_text("utf-8")) if report.exists() else {}
+        lines = complaint.read_text("utf-8", "replace").strip().splitlines() or [""]
 
     # What the process said last, where it ended before its report.
-    lines = ended.stderr.strip().splitlines() or [""]
-    lost = Import(f"the end of the process with exit code {ended.returncode}, {lines[-1]}", "", 0.0, [], [])
+    lost = Import(f"the end of the process with exit code {code}, {lines[-1]}", "", 0.0, [], [])
     for module in modules:
         _OBSERVED[module, tensorflow] = Import(**observations[module]) if module in observations else lost
 
 
+class _Observer:
+    """A process that forks another for each request to observe imports: TensorFlow is imported there once.
+
+    Args:
+        tensorflow: whether it imports agentlab's contracts beforehand, and so TensorFlow.
+    """
+
+    def __init__(self, tensorflow: bool) -> None:
+        paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), *sys.path]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, *(["--tensorflow"] if tensorflow else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        atexit.register(self._close)
+
+    def ask(self, request: dict[str, Any]) -> int:
+        """Returns the exit code of the process that answered a request."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def _close(self) -> None:
+        with self._process:
+            pass  # an observer ends where its requests end
+
+
+@functools.cache
+def _observer(tensorflow: bool) -> _Observer:
+    return _Observer(tensorflow)
+
+
 def main(arguments: list[str]) -> None:
-    """Imports modules one after the other and writes what each did to a file, as JSON."""
-    report = next(argument.partition("=")[2] for argument in arguments if argument.startswith("--report="))
+    """Answers requests from standard input, a line of JSON each, with the exit code of the process that answered it."""
     if "--tensorflow" in arguments:
         from agentlab.tensors.keras_settings import import_tensorflow_alone
 
         import_tensorflow_alone()
         for name in ("agentlab.runs.composition", *HEAVY):  # what these change is not the module's doing
             importlib.import_module(name)
-    imports = {name: attrs.asdict(_observe(name)) for name in arguments if not name.startswith("--")}
-    pathlib.Path(report).write_text(json.dumps(imports), "utf-8")
+    for line in sys.stdin:
+        number = os.fork()
+        if number == 0:
+            _answer(json.loads(line))
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
+
+
+def _answer(request: dict[str, Any]) -> None:
+    """Imports modules one after the other, and writes what each did to a file, as JSON."""
+    # Standard streams of its own, and the surroundings of the process that asks.
+    for number, (name, flags) in enumerate([(os.devnull, os.O_RDONLY), (os.devnull, os.O_WRONLY), (request["stderr"], NEW)]):
+        os.dup2(os.open(name, flags), number)
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.path[:] = request["path"]
+    imports = {name: attrs.asdict(_observe(name)) for name in request["modules"]}
+    pathlib.Path(request["report"]).write_text(json.dumps(imports), "utf-8")
 
 
 def _observe(name: str) -> Import:

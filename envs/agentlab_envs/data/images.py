@@ -110,6 +110,13 @@ class Images(DeviceEnvironment):
             image = image * self._scale
         return rotated(image, state.angle) if self.max_rotation else image
 
+    def picture(self, state: Nest) -> np.ndarray | None:
+        image = np.asarray(self.observe(state))[0]
+        if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
+            return None  # samples that are no images
+        coloured = np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
+        return np.clip(np.round(255.0 * coloured), 0, 255).astype(np.uint8)
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns all of the split's observations `[N, *O]` float32 and labels `[N]` int64, as Keras's `fit` takes them."""
         rows = slice(self._offset, self._offset + self._stream.size)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import colorsys
 from typing import ClassVar
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from agentlab import seeds
@@ -91,6 +93,15 @@ class MinAtarGame(DeviceEnvironment):
 
     def observe(self, state: Nest) -> Tensor:
         return tf.cast(tf.stack(self.board(state["game"]), axis=-1), tf.uint8)
+
+    def picture(self, state: Nest) -> np.ndarray:
+        channels = self.observe(state)[0].numpy()  # [10, 10, C]
+
+        # Of things in one cell, the last channel's is seen.
+        hues = np.arange(self.channels) / self.channels
+        colours = np.array([colorsys.hsv_to_rgb(hue, 0.8, 1.0) for hue in hues]) * 255
+        top = self.channels - 1 - np.argmax(channels[..., ::-1], axis=-1)
+        return np.where(channels.any(axis=-1, keepdims=True), colours[top], 0).astype(np.uint8)
 
 
 def filled(batch: int, number: int) -> Tensor:
