@@ -15,6 +15,7 @@ from agentlab.tensors.keras_settings import importing_keras
 if TYPE_CHECKING:
     __version__: str
     from agentlab.loop.agent import Agent, Parts
+    from agentlab.program import plugin
     from agentlab.program.functions import info, report, sample
     from agentlab.program.functions import list_parts as list  # noqa: F401 - not in __all__
     from agentlab.program.play import play
@@ -56,6 +57,7 @@ __all__ = [
     "make_agent",
     "part",
     "play",
+    "plugin",
     "report",
     "results",
     "resume",
@@ -87,6 +89,7 @@ _HOMES = {
     "make_agent": "runs.composition",
     "part": "task",
     "play": "program.play",
+    "plugin": "program.plugin",
     "report": "program.functions",
     "results": "reports.tables",
     "resume": "runs.resuming",
@@ -97,6 +100,7 @@ _HOMES = {
 }
 
 _OTHER_NAMES = {"list": "list_parts"}
+_MODULES = {"plugin"}  # of which the functions are commands
 
 
 if not TYPE_CHECKING:  # to which a name that isn't there would be one of any type
@@ -109,6 +113,8 @@ if not TYPE_CHECKING:  # to which a name that isn't there would be one of any ty
         if name not in _HOMES:
             raise AttributeError(f"module 'agentlab' has no attribute {name!r}")
         with importing_keras():
+            if name in _MODULES:
+                return importlib.import_module(f"agentlab.{_HOMES[name]}")
             return getattr(importlib.import_module(f"agentlab.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
 
 

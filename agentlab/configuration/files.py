@@ -26,21 +26,37 @@ def read_config(path: str, trust: bool = False) -> dict[str, Any]:
     file = pathlib.Path(path)
     if file.suffix == ".json":
         return read_run_config(file, trust)[0].as_data()
-    try:
-        data = toml.parse(files.read_text(file, toml.LARGEST, follow=True))
-    except files.UnreadableError as error:
-        remedy = "Fix it, or name another TOML file." if file.is_file() else "Name an existing TOML file."
-        raise errors.UsageError(f"Config file {path!r} can't be used: {error}. {remedy}") from error
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise errors.UsageError(f"Config file {path!r} is not valid: {reason}. Fix that line.") from error
+    data, _ = read_toml(file, "Config file")
 
     # A file may come from anybody, so what it asks for is limited unless it is trusted.
-    limits.check_values(data)
-    limits.check_size(data, f"Config file {path!r}")
     if not trust:
         limits.check_asked(data, path)
     return data
+
+
+def read_toml(file: pathlib.Path, what: str) -> tuple[dict[str, Any], str]:
+    """Returns the tables of a TOML file, of limited size, and its text.
+
+    Args:
+        file: to be read.
+        what: it is, for messages, such as "Config file".
+
+    Raises:
+        UsageError: it can't be read or parsed, or is too large.
+    """
+    named = f"{what} {str(file)!r}"
+    try:
+        text = files.read_text(file, toml.LARGEST, follow=True)
+        data = toml.parse(text)
+    except files.UnreadableError as error:
+        remedy = "Fix it, or name another TOML file." if file.is_file() else "Name an existing TOML file."
+        raise errors.UsageError(f"{named} can't be used: {error}. {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise errors.UsageError(f"{named} is not valid: {reason}. Fix that line.") from error
+    limits.check_values(data)
+    limits.check_size(data, named)
+    return data, text
 
 
 def read_run_config(file: pathlib.Path, trust: bool = False) -> tuple[Task, int, dict[str, Any]]:

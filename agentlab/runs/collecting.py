@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -91,12 +92,10 @@ def collect(
     writer = RecordingWriter(output, spec.observation, spec.action, _metadata(agents, reference_returns))
     with writer:
         for number, (task, own_seed, agent) in enumerate(agents):
-            recorder = _Recorder(writer, agent.perception)
-            evaluator = build_evaluator(task, own_seed if seed is None else seed, agent, chosen, show, recorder.record)
-            try:
+            record = _Recorder(writer, agent.perception).record
+            evaluator = build_evaluator(task, own_seed if seed is None else seed, agent, chosen, show, record)
+            with contextlib.closing(evaluator):
                 evaluator.run(f"collection {number}", stop)
-            finally:
-                evaluator.close()
     returns = writer.returns
     return Collection(str(writer.path), len(returns), writer.steps, float(np.mean(returns)), float(np.std(returns)))
 

@@ -76,6 +76,8 @@ def resume(
         and (run := _finished_before(path, configuration.with_objects(task, objects or {}), config, model)) is not None
     ):
         return run
+
+    # From here on nobody else writes to the directory, and what it holds is read once more.
     directory = RunDirectory.open(path)
     try:
         config = read_config(directory.folder, path, trust)
@@ -83,15 +85,7 @@ def resume(
         if (run := _finished_before(path, task, config, model)) is not None:
             directory.close()
             return run
-        directory.checkpoints.sweep()
-        checkpoint = newest(directory.checkpoints, lambda checkpoint: check_whole(checkpoint, directory.metrics_bytes))
-        if checkpoint is not None and checkpoint.step > task.total_steps:
-            raise errors.UsageError(
-                f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
-                f"one by --steps {checkpoint.step}."
-            )
-        if checkpoint is None:
-            _check_beginning(directory)
+        checkpoint = _checkpoint_of(directory, task)
         _warn_of_differences(config.data, "the run was begun")
         following = build_following(task, trackers, quiet, on_report)
         with weights_within(_num_weights(checkpoint) if checkpoint else None):
@@ -103,6 +97,24 @@ def resume(
         directory.close()
         raise
     return Training(session, directory, following, lambda: _continue(session, directory, checkpoint, config)).run_to_end()
+
+
+def _checkpoint_of(directory: RunDirectory, task: Task) -> Checkpoint | None:
+    """Returns the newest whole checkpoint of a run; None if it has to begin again.
+
+    Raises:
+        UsageError: the run is beyond its budget.
+    """
+    directory.checkpoints.sweep()
+    checkpoint = newest(directory.checkpoints, lambda checkpoint: check_whole(checkpoint, directory.metrics_bytes))
+    if checkpoint is None:
+        _check_beginning(directory)
+    elif checkpoint.step > task.total_steps:
+        raise errors.UsageError(
+            f"The run has already taken {checkpoint.step:,} steps, more than its budget of {task.steps:,}. Give a larger "
+            f"one by --steps {checkpoint.step}."
+        )
+    return checkpoint
 
 
 def _extended(task: Task, steps: int | None, path: pathlib.Path) -> Task:

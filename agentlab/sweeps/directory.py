@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 
-from agentlab import errors
-from agentlab.checks import limits, toml
+from agentlab import configuration, errors
+from agentlab.checks import limits
 from agentlab.reports.searches import TRIALS
 from agentlab.sweeps.toml_text import toml_text
 from agentlab.system import files
@@ -140,15 +140,4 @@ def read_definition(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
         UsageError: it can't be read, or is no TOML.
     """
     limits.check_path(path)
-    file = pathlib.Path(path)
-    try:
-        text = files.read_text(file, toml.LARGEST, follow=True)
-        data = toml.parse(text)
-    except UnreadableError as error:
-        raise errors.UsageError(f"Sweep file {str(file)!r} can't be used: {error}. Name an existing TOML file.") from error
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise errors.UsageError(f"Sweep file {str(file)!r} is not valid: {reason}. Fix that line.") from error
-    limits.check_values(data)
-    limits.check_size(data, f"Sweep file {str(file)!r}")
-    return data, text
+    return configuration.read_toml(pathlib.Path(path), "Sweep file")

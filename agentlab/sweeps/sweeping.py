@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -83,23 +84,16 @@ def sweep(
     """
     data, text, directory = _read(definition)
     parsed = Definition.parse(data)
-    directory = (
-        pathlib.Path(sweep_dir) if sweep_dir is not None else directory or pathlib.Path("sweeps") / _name(parsed, definition)
-    )
+    directory = pathlib.Path(sweep_dir) if sweep_dir is not None else directory or _default_directory(parsed, definition)
     trust = trust or isinstance(definition, Mapping)
     task = changed_task(parsed, {}, trust)
 
     # The engine last: it may take seconds to start.
-    place = SweepDirectory(directory, data, text)
-    try:
-        machinery = EngineOptions(engine, jobs, address, cpus, gpus, hang_timeout).make(task)
-        try:
+    with contextlib.closing(SweepDirectory(directory, data, text)) as place:
+        options = EngineOptions(engine, jobs, address, cpus, gpus, hang_timeout)
+        with contextlib.closing(options.make(task)) as machinery:
             means = Means(machinery, trust, quiet, stop, [os.path.abspath(file) for file in plugins])  # noqa: PTH100
             done, best = _run(parsed, place, means, trials, timeout)
-        finally:
-            machinery.close()
-    finally:
-        place.close()
     if stop():
         raise errors.Interrupted(
             f"The sweep in {str(directory)!r} was interrupted; its runs have checkpoints. Run it again to resume it."
@@ -136,12 +130,12 @@ def _read(definition: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict[
     return *read_definition(path / DEFINITION if directory else path), directory
 
 
-def _name(definition: Definition, file: str | os.PathLike[str] | Mapping[str, Any]) -> str:
-    """Returns the name of a sweep's directory: its own, or that of its file."""
+def _default_directory(definition: Definition, file: str | os.PathLike[str] | Mapping[str, Any]) -> pathlib.Path:
+    """Returns the directory of the sweep's own name, or that of its file."""
     name = definition.name or ("" if isinstance(file, Mapping) else pathlib.Path(file).stem)
     if not name or pathlib.Path(name).name != name or not name.isprintable() or name in (".", ".."):
         raise errors.UsageError(f'The sweep\'s name is {name!r}; expected a valid name for a directory: add name = "...".')
-    return name
+    return pathlib.Path("sweeps") / name
 
 
 def _comparison(definition: Definition, path: pathlib.Path, trials: list[Trial], best: list[Trial]) -> Comparison | None:

@@ -117,7 +117,7 @@ ppo_lstm_cartpole_no_velocity = attrs.evolve(
     description="PPO with an LSTM balances CartPole without being shown its velocities, within 100,000 environment steps.",
     environment=part("cartpole-no-velocity"),
     model=MEMORY,
-    trainer=ppo_trainer(shared_torso=True, sequence_length=32, num_epochs=10),
+    trainer=ppo_trainer(shared_torso=True, sequence_length=32, num_epochs=10, clip=Linear(0.2, 0.01)),
     steps=100_000,
     normalization=Normalization(rewards=True),
 )

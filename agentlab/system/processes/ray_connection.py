@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 import types
 from collections.abc import Iterator
 
 from agentlab import errors
+
+HOST_AND_PORT = re.compile(r"(?P<host>[^:/]+):(?P<port>\d{1,5})")
+CONNECT_SECONDS = 10.0
 
 
 def connected(address: str | None = None) -> tuple[types.ModuleType, bool]:
@@ -31,6 +36,7 @@ def connected(address: str | None = None) -> tuple[types.ModuleType, bool]:
     if ray.is_initialized():
         return ray, False
     try:
+        _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
         with _same_handlers():
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # of whatever kind: a wrong address, no permission, another version
@@ -40,6 +46,12 @@ def connected(address: str | None = None) -> tuple[types.ModuleType, bool]:
             "RAY_ADDRESS."
         ) from error
     return ray, True
+
+
+def _check_answers(address: str) -> None:
+    """Raises OSError if nobody answers at an address of the form HOST:PORT, for which Ray itself waits minutes."""
+    if match := HOST_AND_PORT.fullmatch(address):
+        socket.create_connection((match["host"], int(match["port"])), CONNECT_SECONDS).close()
 
 
 @contextlib.contextmanager

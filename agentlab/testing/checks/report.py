@@ -47,18 +47,9 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
         PluginError: nothing has this name, or is of this kind.
         UsageError: settings are given for more than one part.
     """
-    named = plugins.named(reference)
-    offers = [offer for offer in named if kind in (None, offer.kind)]
-    if not offers:
-        raise errors.PluginError(f"{reference!r} names no {kind}, but {_listed(named)}. Choose --kind among theirs.")
-    if settings and len(offers) > 1:
-        several_kinds = len({offer.kind for offer in offers}) == len(offers)
-        remedy = f"choose one by --kind, such as --kind {offers[0].kind}" if several_kinds else "name one as PACKAGE:NAME"
-        raise errors.UsageError(f"--set is for one part, but {reference!r} names {_listed(offers)}; {remedy}.")
-
     # Each line is printed as its check ends: some take seconds.
     broken = 0
-    for offer in offers:
+    for offer in offers_of(reference, settings, kind):
         print(plugins.described(offer))
         lines = []
         for line in lines_of(offer, settings):
@@ -70,6 +61,19 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
         print(f"  {_summary(lines)}\n")
         broken += count
     return 1 if broken else 0
+
+
+def offers_of(reference: str, settings: dict[str, Any], kind: str | None = None) -> list[plugins.Offer]:
+    """Returns what is to be checked; arguments and errors are those of `check`."""
+    named = plugins.named(reference)
+    offers = [offer for offer in named if kind in (None, offer.kind)]
+    if not offers:
+        raise errors.PluginError(f"{reference!r} names no {kind}, but {_listed(named)}. Choose --kind among theirs.")
+    if settings and len(offers) > 1:
+        several_kinds = len({offer.kind for offer in offers}) == len(offers)
+        remedy = f"choose one by --kind, such as --kind {offers[0].kind}" if several_kinds else "name one as PACKAGE:NAME"
+        raise errors.UsageError(f"--set is for one part, but {reference!r} names {_listed(offers)}; {remedy}.")
+    return offers
 
 
 def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
