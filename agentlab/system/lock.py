@@ -184,7 +184,7 @@ def _in_use(folder: Folder, holder: str) -> errors.UsageError:
     match = HOLDER.fullmatch(holder)
     process, host = match.groups() if match else ("unknown", None)
     return errors.UsageError(
-        f"Run directory {str(folder.path)!r} is in use by process {process}{f' on {host}' if host else ''}. "
+        f"Directory {str(folder.path)!r} is in use by process {process}{f' on {host}' if host else ''}. "
         "Wait for it to end, or stop it."
     )
 

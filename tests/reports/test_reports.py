@@ -308,7 +308,12 @@ WRONG = {
     "no runs": (["empty"], "No directory with a config.json in 'empty': no runs there."),
     "a figure that is not there": (["runs", "--score", "evaluation.returns"], "No figure named 'evaluation.returns'"),
     "a setting that is not there": (["runs", "--group-by", "trainer.rate"], "No setting named 'trainer.rate'"),
-    "a place that can't be written": (["runs", "--output", "runs"], "The page can't be written: runs"),
+    "a place that is a folder": (
+        ["runs", "--output", "runs"],
+        "The page can't be written: 'runs' is no file. Name another one.",
+    ),
+    "a device": (["runs", "--output", os.devnull], f"The page can't be written: {os.devnull!r} is no file."),
+    "no place": (["runs", "--output", "no/page.html"], "The page can't be written: 'no' is no directory."),
     "two formats": (["runs", "--csv", "--json"], "not allowed with argument"),
 }
 

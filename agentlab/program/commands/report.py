@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,14 @@ def write_page(comparison: Comparison, runs: list[str], output: str) -> None:
         pictures += search_figures.search_pictures(sweep)
     text = page.page(comparison, pictures, f"agentlab report: {', '.join(runs)}")
 
-    # In one piece, over a file of that name if there is one.
+    # In one piece, over a file of that name if there is one, but not over a device.
     path = pathlib.Path(output)
+    if not path.parent.is_dir():
+        raise errors.UsageError(
+            f"The page can't be written: {str(path.parent)!r} is no directory. Make it, or name another file."
+        )
+    if os.path.lexists(path) and not path.is_file():
+        raise errors.UsageError(f"The page can't be written: {output!r} is no file. Name another one.")
     try:
         Folder.open(path.parent).replace(path.name, [text.encode("utf-8")]).close()
     except (OSError, ValueError, UnreadableError) as error:
