@@ -90,15 +90,7 @@ def picture(curves: list[Curve], x_label: str, y_label: str, y_range: tuple[floa
     """Returns the SVG of curves."""
     across = Axis(0.0, max(curve.steps[-1] for curve in curves), LEFT, WIDTH - LEFT - RIGHT)
     down = Axis(*y_range, HEIGHT - BOTTOM, -(HEIGHT - TOP - BOTTOM))
-    parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
-    for tick in across.ticks():
-        x = across.place(tick)
-        parts += [_line(x, TOP, x, HEIGHT - BOTTOM), _text(x, HEIGHT - BOTTOM + 18, f"{tick:,.0f}", "middle")]
-    for tick in down.ticks():
-        y = down.place(tick)
-        parts += [_line(LEFT, y, WIDTH - RIGHT, y), _text(LEFT - 8, y + 4, f"{tick:.4g}", "end")]
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x_label, "middle"))
-    parts.append(f'<g transform="rotate(-90 16 {HEIGHT / 2})">{_text(16, HEIGHT / 2, y_label, "middle")}</g>')
+    parts: list[str] = []
 
     def coordinates(points: list[tuple[float, float]]) -> str:
         return " ".join(f"{across.place(x):.1f},{down.place(min(max(y, down.low), down.high)):.1f}" for x, y in points)
@@ -110,10 +102,24 @@ def picture(curves: list[Curve], x_label: str, y_label: str, y_range: tuple[floa
             parts.append(f'<polygon points="{band}" fill="{colour}" opacity="0.15"/>')
         parts.append(f'<polyline points="{coordinates(mean)}" fill="none" stroke="{colour}" stroke-width="2"/>')
         place = HEIGHT - BOTTOM - 14 - 20 * (len(curves) - 1 - index) if mean[-1][1] > mean[0][1] else TOP + 22 + 20 * index
-        parts.append(_text(WIDTH - RIGHT - 12, place, f"{curve.name}: {mean[-1][1]:.3f} at the end", "end", colour))
+        parts.append(text(WIDTH - RIGHT - 12, place, f"{curve.name}: {mean[-1][1]:.3f} at the end", "end", colour))
+    return framed(across, down, x_label, y_label, parts)
+
+
+def framed(across: Axis, down: Axis, x_label: str, y_label: str, drawn: list[str]) -> str:
+    """Returns the SVG of what is drawn on a grid, with ticks and the names of both axes."""
+    parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
+    for tick in across.ticks():
+        x = across.place(tick)
+        parts += [_line(x, TOP, x, HEIGHT - BOTTOM), text(x, HEIGHT - BOTTOM + 18, f"{tick:,.7g}", "middle")]
+    for tick in down.ticks():
+        y = down.place(tick)
+        parts += [_line(LEFT, y, WIDTH - RIGHT, y), text(LEFT - 8, y + 4, f"{tick:.4g}", "end")]
+    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x_label, "middle"))
+    parts.append(f'<g transform="rotate(-90 16 {HEIGHT / 2})">{text(16, HEIGHT / 2, y_label, "middle")}</g>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">\n'
-        + "\n".join(parts)
+        + "\n".join([*parts, *drawn])
         + "\n</svg>\n"
     )
 
@@ -122,7 +128,7 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#ddd"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, colour: str = "#333") -> str:
+def text(x: float, y: float, text: str, anchor: str, colour: str = "#333") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{html.escape(text)}</text>'
 
 

@@ -84,7 +84,7 @@ class Status:
         self._begun, self._ended = time.monotonic(), threading.Event()
         self._thread: threading.Thread | None = None
         if is_terminal(sys.stderr):
-            self._stream, self._owned = _own_stream(sys.stderr)
+            self._stream, self._descriptor = sys.stderr, _own_descriptor(sys.stderr)
             self._thread = threading.Thread(target=self._run, daemon=True)
             Status.current = self
             self._draw()
@@ -103,8 +103,8 @@ class Status:
         self._thread.join()
         self.erase()
         self._thread, Status.current = None, None
-        if self._owned:
-            self._stream.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def _run(self) -> None:
         while not self._ended.wait(PERIOD):
@@ -117,16 +117,22 @@ class Status:
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
-            self._stream.write(text)
-            self._stream.flush()
+            if self._descriptor is not None:
+                os.write(self._descriptor, text.encode("utf-8", "replace"))
+            else:
+                self._stream.write(text)
+                self._stream.flush()
 
 
-def _own_stream(stream: TextIO) -> tuple[TextIO, bool]:
-    """Returns a second way to the same terminal, which stays where the stream's descriptor leads elsewhere for a while."""
+def _own_descriptor(stream: TextIO) -> int | None:
+    """Returns a second way to the same terminal, which stays where the stream's descriptor leads elsewhere for a while.
+
+    Nothing is held back there, which could not be written once the terminal is gone. None for an object of Python's own.
+    """
     try:
-        return os.fdopen(os.dup(stream.fileno()), "w", encoding="utf-8", errors="replace"), True
-    except (AttributeError, OSError, ValueError):  # an object of Python's own
-        return stream, False
+        return os.dup(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 @contextlib.contextmanager

@@ -127,7 +127,14 @@ ppo_lstm_pendulum_no_velocity = attrs.evolve(
     name="ppo-lstm-pendulum-no-velocity",
     description="PPO with an LSTM swings up a pendulum without being shown its speed, within 100,000 environment steps.",
     environment=part("pendulum-no-velocity"),
-    trainer=ppo_trainer(shared_torso=True, sequence_length=32, discount=0.9, num_epochs=10, num_minibatches=8),
+    trainer=ppo_trainer(
+        shared_torso=True,
+        value_weight=2.0,
+        sequence_length=16,  # a speed shows within a few steps
+        discount=0.95,
+        num_epochs=5,
+        num_minibatches=16,
+    ),
 )
 
 ppo_lstm_recall = attrs.evolve(
@@ -137,9 +144,9 @@ ppo_lstm_recall = attrs.evolve(
     environment=part("recall"),
     model=MEMORY,
     trainer=ppo_trainer(shared_torso=True, rollout_steps=102, num_epochs=10, clip=Linear(0.2, 0.01), entropy_weight=0.01),
-    steps=1_000_000,
+    steps=500_000,
     num_environments=32,
-    report_period=50_000,
+    report_period=25_000,
 )
 
 a2c = attrs.evolve(

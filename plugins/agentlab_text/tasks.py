@@ -114,7 +114,7 @@ gpt_add_examples = _examples(
     name="gpt-add-examples",
     description="A small transformer learns from worked examples to add two numbers, but not for long enough.",
     path="corpus:add-numbers",
-    updates=1_500,
+    updates=900,
 )
 
 gpt_sort = _taught(

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # as the program sets it for the sweep's runs
+
 import numpy as np
 
 import agentlab

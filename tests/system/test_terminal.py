@@ -1,6 +1,7 @@
 """Text for terminals: its width, its colours, and the line that says what is under way."""
 
 import io
+import os
 import sys
 
 import pytest
@@ -72,3 +73,14 @@ def test_a_pipe_gets_no_status(monkeypatch):
     with terminal.show_status("compiling"):
         pass
     assert stream.getvalue() == ""
+
+
+def test_a_terminal_that_is_gone_is_no_error(monkeypatch):
+    """Standard error leads to a pipe that nobody reads any more, and says it is a terminal."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(terminal, "is_terminal", lambda _: True)
+        with terminal.show_status("compiling"):
+            os.close(reading)
+    assert terminal.Status.current is None
