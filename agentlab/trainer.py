@@ -15,6 +15,7 @@ import tensorflow as tf
 from agentlab import errors, schedules, seeds
 from agentlab.algorithms.optimizers import make_optimizer
 from agentlab.distribution import Distribution, distribution_of
+from agentlab.fields import optional_positive
 from agentlab.memory import Memory, Request, UpdateSchedule
 from agentlab.model import Network as RunnableNetwork
 from agentlab.model import as_network
@@ -30,28 +31,6 @@ from agentlab.tensors.state import ranges_of, variables_of
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
 MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
-
-
-def positive(default: Any, live: bool = False) -> Any:
-    """Returns an attrs field for a setting that must be greater than 0; a `live` one may be changed during training."""
-    return attrs.field(default=default, validator=attrs.validators.gt(0), metadata={LIVE: live})
-
-
-def optional_positive(default: Any, live: bool = False) -> Any:
-    """Returns an attrs field for a setting that is None or greater than 0; for `live` see `positive`."""
-    validator = attrs.validators.optional(attrs.validators.gt(0))
-    return attrs.field(default=default, validator=validator, metadata={LIVE: live})
-
-
-def non_negative(default: Any, live: bool = False) -> Any:
-    """Returns an attrs field for a setting that must be 0 or greater; for `live` see `positive`."""
-    return attrs.field(default=default, validator=attrs.validators.ge(0), metadata={LIVE: live})
-
-
-def fraction(default: Any, live: bool = False) -> Any:
-    """Returns an attrs field for a setting in 0 to 1, both included; for `live` see `positive`."""
-    validators = [attrs.validators.ge(0), attrs.validators.le(1)]
-    return attrs.field(default=default, validator=validators, metadata={LIVE: live})
 
 
 def _check_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:

@@ -16,12 +16,13 @@ import tensorflow as tf
 from agentlab.algorithms.advantages import generalized_advantages
 from agentlab.algorithms.minibatches import epochs_over, merge_time
 from agentlab.environment import DeviceEnvironment
+from agentlab.fields import fraction, positive
 from agentlab.memory import Memory, Request
 from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.schedules import Linear, Schedule
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.task import Evaluation, Task, part
-from agentlab.trainer import Loss, Network, Trainer, Update, fraction, positive
+from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
 

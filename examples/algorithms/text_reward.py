@@ -16,11 +16,12 @@ from agentlab.algorithms.advantages import discounted_sums
 from agentlab.algorithms.minibatches import merge_time
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.environment import DeviceEnvironment
+from agentlab.fields import positive
 from agentlab.memory import Memory, Request
 from agentlab.seeds import child
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import Evaluation, Task, part
-from agentlab.trainer import Loss, Setup, Trainer, Update, positive
+from agentlab.trainer import Loss, Setup, Trainer, Update
 from agentlab.types import Batch, Nest, Seed, Tensor
 
 SYMBOLS = 6

@@ -8,7 +8,8 @@ import attrs
 import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.trainer import Loss, non_negative, optional_positive, positive
+from agentlab.fields import non_negative, optional_positive, positive
+from agentlab.trainer import Loss
 from agentlab.types import Batch, Nest, Seed, Tensor
 from agentlab_actor_critic.sac import POLICY_METRICS, SAC
 

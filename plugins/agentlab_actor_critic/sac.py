@@ -15,10 +15,11 @@ from agentlab.algorithms.critics import Critics
 from agentlab.algorithms.optimizers import make_optimizer
 from agentlab.algorithms.soft_values import soft_values_of
 from agentlab.distribution import Distribution
+from agentlab.fields import fraction, non_negative, positive
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors.parameters import Updater
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.delayed import Delayed
 

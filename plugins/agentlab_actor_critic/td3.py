@@ -14,9 +14,10 @@ from agentlab.algorithms.critic_settings import averaging_rate, check_stateless,
 from agentlab.algorithms.critics import Critics, total
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
+from agentlab.fields import fraction, non_negative, positive
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 from agentlab_actor_critic.delayed import Delayed
 from agentlab_actor_critic.squashed import Squashed

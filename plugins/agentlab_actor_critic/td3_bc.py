@@ -6,7 +6,8 @@ import attrs
 import tensorflow as tf
 
 from agentlab.algorithms.critics import total
-from agentlab.trainer import Loss, non_negative, optional_positive
+from agentlab.fields import non_negative, optional_positive
+from agentlab.trainer import Loss
 from agentlab.types import Batch
 from agentlab_actor_critic.td3 import TD3
 

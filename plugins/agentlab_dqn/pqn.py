@@ -11,13 +11,14 @@ from agentlab import errors, seeds
 from agentlab.algorithms.advantages import lambda_returns
 from agentlab.algorithms.minibatches import check_division, epochs_over, merge_time
 from agentlab.distribution import ActionValues
+from agentlab.fields import fraction, optional_positive, positive
 from agentlab.memory import Memory, Request
 from agentlab.model import as_network
 from agentlab.schedules import Schedule
 from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
 from agentlab.tensors.selection import selected
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive, rate
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Metrics, Seed, Tensor
 from agentlab_dqn.advice import num_actions
 

@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.algorithms.minibatches import begins, merge_time
+from agentlab.fields import fraction, positive
 from agentlab.memory import Request
 from agentlab.model import as_network
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
-from agentlab.trainer import Loss, Recording, fraction, positive
+from agentlab.trainer import Loss, Recording
 from agentlab.types import Batch, Nest, Seed, Tensor
 from agentlab_dqn.returns import Rescaled, sums_ahead
 from agentlab_dqn.trainer import DQN

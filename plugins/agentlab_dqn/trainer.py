@@ -11,12 +11,13 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import ActionValues
+from agentlab.fields import fraction, optional_positive, positive
 from agentlab.memory import Request
 from agentlab.model import as_network, infer
 from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
 from agentlab.tensors import noise
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, optional_positive, positive
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update
 from agentlab.types import Batch, Nest, Seed, Tensor
 from agentlab_dqn.advice import num_actions
 from agentlab_dqn.returns import Categorical, Expected, Returns

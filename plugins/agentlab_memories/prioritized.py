@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, seeds
+from agentlab.fields import fraction, positive
 from agentlab.memory import Layout
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.execution import repeat
-from agentlab.trainer import fraction, positive
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
 from agentlab_memories.replay import UniformReplay
 from agentlab_memories.sum_tree import SumTree

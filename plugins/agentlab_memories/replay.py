@@ -7,8 +7,8 @@ from typing import Literal
 import attrs
 
 from agentlab import seeds
+from agentlab.fields import positive
 from agentlab.memory import Layout, Memory
-from agentlab.trainer import positive
 from agentlab.types import Batch, Seed, Step, Tensor
 from agentlab_memories.frames import Frames
 from agentlab_memories.ring import Observations, Ring, Whole, num_bytes

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.algorithms.minibatches import merge_time
+from agentlab.fields import positive
 from agentlab.spec import Array, EnvironmentSpec, SpaceNest, features_of
 from agentlab.system.ranges import FINITE
-from agentlab.trainer import positive
 from agentlab.types import Nest, Tensor
 from agentlab_models.features import Features
 from agentlab_models.gpt import GPT, Transformer

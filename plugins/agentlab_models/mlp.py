@@ -7,10 +7,10 @@ from typing import Literal
 import attrs
 import keras
 
+from agentlab.fields import optional_positive
 from agentlab.model import ModelBuilder
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors import keras_names
-from agentlab.trainer import optional_positive
 from agentlab_models.features import feature_layers
 from agentlab_models.heads import dense_layers
 from agentlab_models.regularized import NORMALIZATIONS, RegularizedDense

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from agentlab import errors
+from agentlab.fields import optional_positive
 from agentlab.model import ModelBuilder
 from agentlab.spec import Array, EnvironmentSpec, array_of
-from agentlab.trainer import optional_positive
 from agentlab_models.heads import Dense, dense_layers
 from agentlab_models.styles import sequential
 

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from agentlab.algorithms.minibatches import begins, merge_time
 from agentlab.distribution import Distribution
+from agentlab.fields import optional_positive
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
-from agentlab.trainer import Loss, Network, Trainer, Update, optional_positive
+from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, Nest, Seed, Tensor
 from agentlab_offline.recorded_actions import check_recorded, policy_distribution, policy_network
 

@@ -12,9 +12,10 @@ from agentlab.algorithms.critic_settings import averaging_rate, check_stateless
 from agentlab.algorithms.critics import Critics
 from agentlab.algorithms.soft_values import soft_values_of
 from agentlab.distribution import Distribution
+from agentlab.fields import fraction, non_negative, positive
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, fraction, non_negative, positive, rate
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Nest, Seed, Tensor
 from agentlab_offline.recorded_actions import policy_distribution, policy_network
 

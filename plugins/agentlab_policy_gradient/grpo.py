@@ -13,11 +13,12 @@ from agentlab.algorithms.minibatches import check_division, epochs_over, merge_t
 from agentlab.algorithms.policy_gradients import approximate_divergence, clipped_gain
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
+from agentlab.fields import non_negative, optional_positive, positive
 from agentlab.memory import Memory, Request, weight_of
 from agentlab.schedules import Schedule
 from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
-from agentlab.trainer import Loss, Network, Setup, Trainer, Update, non_negative, optional_positive, positive, rate
+from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
 SOLVED = 0.999  # reward from which on an attempt counts as an exact match: the built-in rewards give 1

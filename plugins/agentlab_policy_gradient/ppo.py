@@ -11,10 +11,11 @@ from agentlab import seeds
 from agentlab.algorithms.minibatches import check_division, epochs_over
 from agentlab.algorithms.policy_gradients import approximate_divergence, clipped_gain, normalized, value_error
 from agentlab.distribution import Distribution
+from agentlab.fields import fraction, optional_positive, positive
 from agentlab.memory import Memory
 from agentlab.schedules import Schedule
 from agentlab.settings import LIVE
-from agentlab.trainer import Loss, Setup, Update, fraction, optional_positive, positive, rate
+from agentlab.trainer import Loss, Setup, Update, rate
 from agentlab.types import Metrics, Seed, Tensor
 from agentlab_policy_gradient.experience import Experience
 from agentlab_policy_gradient.trainer import PolicyGradient, check_not_negative

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import attrs
 
+from agentlab.fields import positive
 from agentlab.memory import Memory
 from agentlab.schedules import Schedule
-from agentlab.trainer import Update, positive, rate
+from agentlab.trainer import Update, rate
 from agentlab.types import Seed
 from agentlab_policy_gradient.one_step import make_step
 from agentlab_policy_gradient.trainer import PolicyGradient

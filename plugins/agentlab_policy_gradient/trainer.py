@@ -13,13 +13,14 @@ from agentlab.algorithms.advantages import generalized_advantages
 from agentlab.algorithms.minibatches import merge_time
 from agentlab.algorithms.policy_gradients import explained_variance
 from agentlab.distribution import Distribution, SquashedNormal, clipped_or_normal, distribution_of
+from agentlab.fields import fraction, optional_positive, positive
 from agentlab.memory import Memory, Request
 from agentlab.model import as_network
 from agentlab.schedules import Schedule, as_schedule, values_of
 from agentlab.settings import LIVE
 from agentlab.spec import Array, EnvironmentSpec, leaves_of
 from agentlab.spec.environment_spec import MASK
-from agentlab.trainer import Network, Setup, Trainer, fraction, optional_positive, positive
+from agentlab.trainer import Network, Setup, Trainer
 from agentlab.types import Metrics, Nest, Seed, Tensor
 from agentlab_policy_gradient.critics import Critic, OwnNetwork, PolicyLoss, SharedTorso, ValueLoss
 from agentlab_policy_gradient.experience import Experience

@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors
+from agentlab.fields import fraction, optional_positive, positive
 from agentlab.loop.live import LiveSchedule, LiveSettings
 from agentlab.sampler import EpsilonGreedy, Temperature
 from agentlab.schedules import Constant, Linear, Schedule, spanning
 from agentlab.settings import LIVE
 from agentlab.tensors.execution import compiled
-from agentlab.trainer import fraction, optional_positive, positive
 
 
 @attrs.define(slots=False, eq=False)

@@ -41,7 +41,7 @@ import dataclasses
 import attrs
 from attrs import Factory, field
 
-from agentlab.trainer import positive
+from agentlab.fields import positive
 from agentlab.schedules import Linear
 
 

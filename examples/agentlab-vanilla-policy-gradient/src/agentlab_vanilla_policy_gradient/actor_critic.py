@@ -10,13 +10,14 @@ import tensorflow as tf
 from agentlab.algorithms.advantages import discounted_sums
 from agentlab.algorithms.minibatches import merge_time
 from agentlab.distribution import Distribution
+from agentlab.fields import fraction, positive
 from agentlab.memory import Memory, Request
 from agentlab.model import infer
 from agentlab.schedules import Schedule
 from agentlab.seeds import child
 from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
-from agentlab.trainer import Loss, Network, Trainer, Update, fraction, positive
+from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, Nest, Seed, Tensor
 
 

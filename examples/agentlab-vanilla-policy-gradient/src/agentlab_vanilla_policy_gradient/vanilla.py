@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from agentlab.fields import positive
 from agentlab.schedules import Schedule
-from agentlab.trainer import positive
 from agentlab_vanilla_policy_gradient.actor_critic import ActorCritic
 
 

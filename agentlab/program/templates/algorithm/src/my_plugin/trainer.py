@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from agentlab.algorithms.advantages import generalized_advantages
 from agentlab.algorithms.minibatches import merge_time
+from agentlab.fields import fraction, positive
 from agentlab.memory import Memory, Request
 from agentlab.spec import EnvironmentSpec
-from agentlab.trainer import Loss, Network, Trainer, Update, fraction, positive
+from agentlab.trainer import Loss, Network, Trainer, Update
 from agentlab.types import Batch, Nest, Seed, Tensor
 
 

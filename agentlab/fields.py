@@ -1,0 +1,31 @@
+"""Fields of parts: attrs fields for settings that are numbers within limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from agentlab.settings import LIVE
+
+
+def positive(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that must be greater than 0; a `live` one may be changed during training."""
+    return attrs.field(default=default, validator=attrs.validators.gt(0), metadata={LIVE: live})
+
+
+def optional_positive(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that is None or greater than 0; for `live` see `positive`."""
+    validator = attrs.validators.optional(attrs.validators.gt(0))
+    return attrs.field(default=default, validator=validator, metadata={LIVE: live})
+
+
+def non_negative(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting that must be 0 or greater; for `live` see `positive`."""
+    return attrs.field(default=default, validator=attrs.validators.ge(0), metadata={LIVE: live})
+
+
+def fraction(default: Any, live: bool = False) -> Any:
+    """Returns an attrs field for a setting in 0 to 1, both included; for `live` see `positive`."""
+    validators = [attrs.validators.ge(0), attrs.validators.le(1)]
+    return attrs.field(default=default, validator=validators, metadata={LIVE: live})
