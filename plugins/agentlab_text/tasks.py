@@ -149,7 +149,7 @@ char_rnn_reward = _taught(
         characters='"',
         group_size=8,
     ),
-    model=part("lstm", units=256),
+    model=part("lstm", units=256, dropout=0.1),  # as in char-rnn-docs, whose weights it takes
     trainer=part("grpo", learning_rate=3e-4, kl_weight=0.1),
     rows=128,
     steps=729_600,  # 60 updates
