@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 import types
 import warnings
@@ -107,6 +108,10 @@ def make(job: Job, hang_timeout: float, variables: dict[str, str], directory: st
     """
     import ray
 
+    # Ray cancels by SIGINT, which is ignored where a shell has started the program, and so the cluster, in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    # The run can tell where it is made.
     context = ray.get_runtime_context()
     own = {"RAY_JOB_ID": context.get_job_id(), "RAY_NODE_ID": context.get_node_id(), "RAY_ADDRESS": context.gcs_address}
     os.environ.pop(WORKER_ONLY, None)
