@@ -132,24 +132,24 @@ gpt_add = _taught(
     description="A transformer learns by reward to add two numbers: --init-from a run of gpt-add-examples.",
     environment=part("writing", prompts="add-numbers", group_size=16),
     model=SMALL_GPT,
-    trainer=part("grpo", learning_rate=Linear(1e-3, 1e-4)),
+    trainer=part("grpo", learning_rate=Linear(3e-4, 5e-5)),  # at 1e-3, right answers are unlearned
     rows=256,
     steps=460_800,  # 200 updates
 )
 
 char_rnn_reward = _taught(
     name="char-rnn-reward",
-    description="An LSTM learns by reward to write without quoted code: --init-from a run of char-rnn-docs.",
+    description="An LSTM learns by reward to write without quotation marks: --init-from a run of char-rnn-docs.",
     environment=part(
         "writing",
         prompts="text",
         path="corpus:python-docs",
         stop="",
         reward="avoid",
-        characters="`",
+        characters='"',
         group_size=8,
     ),
-    model=part("lstm", units=256),
+    model=part("lstm", units=256, dropout=0.1),  # as in char-rnn-docs, whose weights it takes
     trainer=part("grpo", learning_rate=3e-4, kl_weight=0.1),
     rows=128,
     steps=729_600,  # 60 updates

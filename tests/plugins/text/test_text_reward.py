@@ -7,8 +7,9 @@ import pytest
 
 import agentlab
 import judging
-from agentlab import errors
+from agentlab import errors, seeds, settings
 from agentlab.program import sample
+from agentlab.registry import plugins
 
 TEXT = "abcab\ncabba\nbcaab\n" * 20
 MODEL = {"units": 8, "layers": 1, "heads": 1, "context": 4}
@@ -48,6 +49,19 @@ def whole(start, tmp_path_factory):
 def assert_same(one, other):
     for left, right in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize(
+    ("task", "begin"),
+    [("gpt-sort", "gpt-sort-examples"), ("gpt-add", "gpt-add-examples"), ("char-rnn-reward", "char-rnn-docs")],
+)
+def test_tasks_fit_the_runs_they_begin_with(task, begin):
+    """Their models have the same variables, and the text has the characters that are rewarded."""
+    taught, start = (agentlab.make_agent(name) for name in (task, begin))
+    shapes = [[(tuple(variable.shape), variable.dtype) for variable in agent.model.variables] for agent in (taught, start)]
+    assert shapes[0] == shapes[1]
+    environment = plugins.load("task", task).environment
+    settings.build(plugins.load("environment", environment.name), environment.settings, task).initial(seeds.at(0, 0), 16)
 
 
 @pytest.mark.slow
