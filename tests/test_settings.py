@@ -414,7 +414,7 @@ def test_changing_leaves_the_task_as_it_was():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"stepz": 3}, "No setting named 'stepz'. Settings of the task, among 21: .* Did you mean 'steps'?"),
+        ({"stepz": 3}, "No setting named 'stepz'. Settings of the task, among 22: .* Did you mean 'steps'?"),
         ({"steps": 0}, "Wrong setting of the task: 'steps' must be >= 1: 0."),
         ({"steps": float("inf")}, "Setting 'steps' of the task is inf; expected a whole number."),
         ({"gear": "fast"}, "Setting 'gear' of the task is 'fast'; expected one of 'auto', 'host', 'device'."),
