@@ -11,17 +11,23 @@ UNSET = "none"
 Setting: TypeAlias = str | float | bool  # a setting's value as a table shows it, a list as its text
 
 
-def setting_leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Setting]]:
+def entries(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the path and the value of each entry of tables within tables, in order; an empty table is an entry."""
+    for name, entry in tables.items():
+        if isinstance(entry, dict) and entry:
+            yield from entries(entry, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", entry
+
+
+def setting_leaves(tables: Mapping[str, Any]) -> Iterator[tuple[str, Setting]]:
     """Returns settings by their full names, such as "trainer.learning_rate"; a part is its name, beside its settings.
 
     >>> dict(setting_leaves({"steps": 10, "trainer": {"discount": 0.9, "clip": None}}))
     {'steps': 10, 'trainer.discount': 0.9, 'trainer.clip': 'none'}
     """
-    for name, entry in tables.items():
-        path = f"{prefix}{name}"
-        if isinstance(entry, dict) and entry:
-            yield from setting_leaves(entry, f"{path}.")
-        elif isinstance(entry, (bool, int, float, str)):
+    for path, entry in entries(tables):
+        if isinstance(entry, (bool, int, float, str)):
             yield path, entry
         else:
             yield path, UNSET if entry is None else json.dumps(entry)

@@ -9,7 +9,7 @@ import attrs
 
 from agentlab import errors
 from agentlab import task as tasks
-from agentlab.program import task_settings
+from agentlab.configuration.defaults import settings_of
 from agentlab.registry import plugins
 from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text, terminal
@@ -109,7 +109,7 @@ def _described(offer: plugins.Offer) -> str:
         task = plugins.load("task", f"{offer.package}:{offer.name}")
         if not isinstance(task, tasks.Task):
             raise errors.PluginError(f"The task {offer.name!r} is {task!r}; expected an agentlab.task.Task.")
-        lines = [_line(path, value, is_default) for path, value, is_default in task_settings.settings_of(task)]
+        lines = [_line(path, value, is_default) for path, value, is_default in settings_of(task)]
         return f"{head}\n\n{_paragraphs(task.description)}\n\n" + "\n".join(lines)
 
     # A part's description is read from its source text, which imports nothing.

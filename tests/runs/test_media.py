@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.runs.composition.showcases import MOST_FRAMES, Film
+from agentlab.runs.composition.showcases import MOST_FRAMES, FilmedEnvironment
 from agentlab.runs.trackers.media_files import grid
 from agentlab.tracker import Histogram, Tracker
 from agentlab.types import TimeStep
@@ -164,7 +164,7 @@ def test_a_film_of_a_long_episode_keeps_frames_of_even_distance():
         def render(self):
             return np.full([1, 1, 3], self.number % 256, np.uint8)
 
-    film = Film(Counting())
+    film = FilmedEnvironment(Counting())
     film.reset(0)
     for _ in range(1_000):
         film.step(0)

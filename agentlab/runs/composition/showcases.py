@@ -83,7 +83,7 @@ class EpisodeShowcase(Showcase):
 
     def __init__(self, environment: Environment, agent: Agent, seed: int, longest: int) -> None:
         actor = agent.actor(agent.parts.evaluation_sampler, stream(seed, "showcase"))
-        self._film = Film(environment)
+        self._film = FilmedEnvironment(environment)
         self._evaluator = Evaluator(self._film, actor, 1, seed, max_episode_steps=longest)
 
     def media(self, stop: Callable[[], bool]) -> dict[str, Media]:
@@ -94,7 +94,7 @@ class EpisodeShowcase(Showcase):
         self._evaluator.close()
 
 
-class Film(Environment):
+class FilmedEnvironment(Environment):
     """An environment that keeps frames of an episode, evenly spaced: of a longer one fewer of every second.
 
     Args:

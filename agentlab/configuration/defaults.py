@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from agentlab import errors
+from agentlab.configuration.leaves import UNSET, entries
 from agentlab.registry import plugins
 from agentlab.system import source_text
 from agentlab.task import TASK_SETTINGS, Part, Task, parts_of
@@ -19,10 +20,10 @@ def settings_of(task: Task) -> Iterator[tuple[str, str, bool]]:
     """Yields the path of each setting as `--set` takes it, its value as text, and whether that is the default."""
     parts = {path: (kind, part) for path, kind, part in parts_of(task)}
     required = {field.name: getattr(task, field.name) for field in attrs.fields(Task) if field.default is attrs.NOTHING}
-    unchanged = dict(_leaves(Task(**required).as_data()))
+    unchanged = dict(entries(Task(**required).as_data()))
 
     # What the task says, and after the last setting of a part the ones that it leaves as they are.
-    leaves = [(path, value) for path, value in _leaves(task.as_data()) if path not in ("name", "description")]
+    leaves = [(path, value) for path, value in entries(task.as_data()) if path not in ("name", "description")]
     for index, (path, value) in enumerate(leaves):
         part = next((part for part in parts if path.startswith(f"{part}.")), "")
         yield path, _as_text(value), not part and unchanged.get(path, path) == value
@@ -35,14 +36,6 @@ def _is_inherited(task: Task, path: str) -> bool:
     """Whether settings that a part doesn't name are another part's: in an evaluation in the same environment, training's."""
     judged = task.evaluation.environment
     return path == "evaluation.environment" and judged is not None and judged.name == task.environment.name
-
-
-def _leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _defaults(path: str, kind: str, part: Part) -> Iterator[tuple[str, str, bool]]:
@@ -65,4 +58,4 @@ def _plain(default: str) -> str:
 
 
 def _as_text(value: Any) -> str:
-    return "none" if value is None else json.dumps(value)
+    return UNSET if value is None else json.dumps(value)
