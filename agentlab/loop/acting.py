@@ -16,6 +16,9 @@ from agentlab.spec import blank, conform, copied, is_batch, to_environment
 from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves
 
 
+LARGE_BATCH = 256  # rows from which fused kernels are faster
+
+
 class PolicyActor:
     """Acts by a policy, and counts its actions, which seed its draws.
 
@@ -37,7 +40,7 @@ class PolicyActor:
         self._execution = execution
         self._check = Values(policy.perception.environment_spec.observation, "observation").check
         self._episodes = RunningEpisodes.of(policy)
-        self._call: HostCall | None = None
+        self._calls: dict[bool, HostCall] = {}  # by whether batches are large
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Acts on observations `[B, *O]`; traceable."""
@@ -81,7 +84,7 @@ class PolicyActor:
         state: Nest = ()
         if self._episodes is not None:
             seen, state = self._episodes.next(seen, begun, reward)
-        call = self._host_call()
+        call = self._host_call(seen)
 
         # [B, *A], or [*A] for one observation.
         leaves = call.outputs(seen, state)
@@ -106,18 +109,21 @@ class PolicyActor:
 
     def respond(self, observation: Nest, state: Nest = ()) -> Decision:
         """Decides for a batch of arrays `[B, *O]` as one compiled call from the host; the action is an array."""
-        call = self._host_call()
+        call = self._host_call(observation)
         leaves = call.outputs(observation, state)
         action, output, next_state = (call.result(index, leaves) for index in range(3))
         return Decision(observation, state, arrays(action), output, next_state)
 
-    def _host_call(self) -> HostCall:
-        if self._call is None:
+    def _host_call(self, observation: Nest) -> HostCall:
+        """Returns the compiled call for a batch `[B, *O]` of that size."""
+        first = observation if isinstance(observation, np.ndarray) else tf.nest.flatten(observation)[0]
+        is_large = len(first) >= LARGE_BATCH
+        if is_large not in self._calls:
             spec = self.policy.spec
             observation = tf.nest.map_structure(_any_rows, blank(spec.observation, 1))
             state = tf.nest.map_structure(_any_rows, self.policy.initial_state(1))
-            self._call = HostCall(self._decided, [observation, state], self._execution)
-        return self._call
+            self._calls[is_large] = HostCall(self._decided, [observation, state], self._execution, fuse=is_large)
+        return self._calls[is_large]
 
     def _decided(self, observation: Nest, state: Nest) -> tuple[Nest, Tensor, Nest]:
         decision = self.decide(observation, state)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import AgentlabError, TimeStep, errors
+from agentlab.loop.acting import LARGE_BATCH
 from agentlab.runs.model_building import weights_within
 from agentlab.testing.probes.untouched import untouched
 
@@ -409,3 +410,10 @@ def test_rows_that_were_being_reset_are_not_learned_from_on_the_spot(execution):
     for weight, other in zip(weights, learned(9)[1], strict=True):
         np.testing.assert_array_equal(weight, other)
     assert learned(0, others=0)[0] == 0
+
+
+def test_rows_act_the_same_in_a_large_batch_and_in_small_ones():
+    agent = agentlab.make_agent("dqn-cartpole", seed=0)
+    rows = np.random.default_rng(0).uniform(-0.2, 0.2, (LARGE_BATCH + 40, 4)).astype(np.float32)
+    parts = [agent.act(rows[begin : begin + 32]) for begin in range(0, len(rows), 32)]
+    np.testing.assert_array_equal(agent.act(rows), np.concatenate(parts))

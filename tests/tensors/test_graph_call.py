@@ -52,3 +52,12 @@ def test_an_array_of_another_dtype_is_refused():
     call = GraphCall(lambda array: array + 1.0, [tf.TensorSpec([2])])
     with pytest.raises(tf.errors.InvalidArgumentError, match="double"):
         call(np.zeros(2))
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+def test_layers_give_what_they_give_eagerly_fused_or_not(fuse):
+    weights, bias = (np.random.default_rng(0).normal(size=shape).astype(np.float32) for shape in ((4, 3), (3,)))
+    rows = np.random.default_rng(1).normal(size=(300, 4)).astype(np.float32)
+    call = GraphCall(lambda array: tf.nn.relu(array @ weights + bias), [tf.TensorSpec([None, 4])], fuse)
+    np.testing.assert_allclose(call(rows)[0], np.maximum(rows @ weights + bias, 0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(call(rows[:1])[0], call(rows)[0][:1], rtol=1e-5, atol=1e-6)

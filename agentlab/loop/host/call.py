@@ -19,14 +19,17 @@ class HostCall:
         function: takes nests of tensors; returns a tuple of nests of tensors, or None.
         signature: a nest of `tf.TensorSpec`s for each argument.
         execution: "eager", or anything else for a graph.
+        fuse: as of `GraphCall`.
     """
 
-    def __init__(self, function: Callable[..., Nest], signature: Sequence[Nest], execution: str) -> None:
+    def __init__(
+        self, function: Callable[..., Nest], signature: Sequence[Nest], execution: str, fuse: bool = False
+    ) -> None:
         self._function = function
         self._signature = list(signature)
         self._packers: list[Packer] = []
         flat = tf.nest.flatten(self._signature)
-        self._run = self._flat if execution == "eager" else GraphCall(self._flat, flat)
+        self._run = self._flat if execution == "eager" else GraphCall(self._flat, flat, fuse)
 
     def _flat(self, *leaves: Tensor) -> tuple[Tensor, ...]:
         values = tf.nest.pack_sequence_as(self._signature, [tf.convert_to_tensor(leaf) for leaf in leaves])
