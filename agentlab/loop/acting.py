@@ -15,7 +15,6 @@ from agentlab.loop.running_episodes import RunningEpisodes
 from agentlab.spec import blank, conform, copied, is_batch, to_environment
 from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves
 
-
 LARGE_BATCH = 256  # rows from which fused kernels are faster
 
 

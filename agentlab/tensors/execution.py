@@ -190,7 +190,9 @@ class GraphCall:
         with self._lock:  # another thread's array would get in between
             for index, (inlet, array) in enumerate(zip(self._inlets, arrays, strict=True)):
                 arguments[index] = inlet.tensor(array)
-            return _call(args=arguments, Tout=self._dtypes, f=self._name, config_proto=self._rewrites, executor_type=self._executor)
+            return _call(
+                args=arguments, Tout=self._dtypes, f=self._name, config_proto=self._rewrites, executor_type=self._executor
+            )
 
 
 class Inlet:

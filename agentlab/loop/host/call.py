@@ -22,9 +22,7 @@ class HostCall:
         fuse: as of `GraphCall`.
     """
 
-    def __init__(
-        self, function: Callable[..., Nest], signature: Sequence[Nest], execution: str, fuse: bool = False
-    ) -> None:
+    def __init__(self, function: Callable[..., Nest], signature: Sequence[Nest], execution: str, fuse: bool = False) -> None:
         self._function = function
         self._signature = list(signature)
         self._packers: list[Packer] = []
