@@ -7,7 +7,7 @@ import pytest
 from agentlab.registry import plugins
 from agentlab.system import source_text
 
-TEXT = '"""Text that shows\n\nclass Part:\n    \'\'\'Not this one.\'\'\'\n"""\n\nfrom textwrap import TextWrapper as Part\n'
+TEXT = "\"\"\"Text that shows\n\nclass Part:\n    '''Not this one.'''\n\"\"\"\n\nfrom textwrap import TextWrapper as Part\n"
 BROKEN = 'class Part:\n    """What it is."""\n\n\nclass Other(:\n'
 
 
