@@ -27,6 +27,7 @@ def draw_shapes(seed):
     return floats + [seeds.integers(seed, shape, maximum) for shape in SHAPES for maximum in (1, 2, 1000, 2**40)]
 
 
+@pytest.mark.slow
 def test_draws_of_any_shape_are_the_same_bits_by_every_execution():
     eager, graph, xla = in_all_modes(draw_shapes)
     assert [draw.shape for draw in eager] == [shape for shape in SHAPES for _ in range(2)] + [

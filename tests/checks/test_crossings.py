@@ -471,6 +471,7 @@ def learned_among(rude):
     return evaluation, everything(agent)
 
 
+@pytest.mark.slow
 def test_environments_that_write_over_what_crossed_change_nothing_of_the_agents():
     (evaluation, variables), (other, others) = learned_among(False), learned_among(True)
     assert evaluation == other
@@ -478,9 +479,9 @@ def test_environments_that_write_over_what_crossed_change_nothing_of_the_agents(
         np.testing.assert_array_equal(values, others[name], err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["eager", "graph"])
 @pytest.mark.parametrize("task", ["dqn", "classifier-digits"])  # with a memory, and learning on the spot
-@pytest.mark.quick("dqn-graph", "classifier-digits-graph")
 def test_what_the_caller_changes_after_a_step_changes_nothing_of_the_agents(task, execution):
     def steps(careless):
         settings = {"trainer": {"learning_starts": 4, "update_period": 2}} if task == "dqn" else {"gear": "host"}
@@ -527,8 +528,8 @@ class Numbered(gymnasium.Env):
         return self.np_random.normal(size=3).astype(np.float32), 1.0, self.steps >= 5, False, {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [1, -2, 7])
-@pytest.mark.quick("-2")
 def test_runs_loaded_agents_and_own_loops_answer_in_the_environments_own_numbers(tmp_path, start):
     changes = {"steps": 60, "trainer": {"learning_starts": 30}, "evaluation": {"episodes": 2}}
     environment = Numbered(start)

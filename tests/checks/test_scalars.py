@@ -50,8 +50,8 @@ def test_what_is_no_number_stays_as_it_is(value):
     assert scalars.plain(value) is value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", WHOLE)
-@pytest.mark.quick("seed3")
 def test_a_seed_of_any_library_is_the_same_seed(seed, tmp_path, run):
     agent = agentlab.make_agent("dqn", seed, SMALL)
     for weight, other in zip(agent.model.get_weights(), agentlab.make_agent("dqn", 3, SMALL).model.get_weights(), strict=True):
@@ -71,6 +71,7 @@ def test_a_seed_that_is_none_is_refused_and_leaves_nothing_behind(function, seed
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_settings_and_budgets_of_any_library_are_kept_as_pythons_own(tmp_path):
     changes = {
         "steps": np.int64(40),

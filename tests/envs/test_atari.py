@@ -26,8 +26,8 @@ def test_it_shows_four_small_grey_frames():
     environment.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.quick("deepmind")
 def test_steps_are_those_of_ales_vector_environment(preset):
     ours = Atari("breakout", 3, preset)
     theirs = AtariVectorEnv("breakout", 3, **PRESETS[preset], autoreset_mode="SameStep")
@@ -56,6 +56,7 @@ def test_steps_are_those_of_ales_vector_environment(preset):
     ours.close()
 
 
+@pytest.mark.slow
 def test_a_state_is_gone_on_from():
     def played(environment, turns):
         return [environment.step(generator.integers(0, 4, 2)) for _ in range(turns)]

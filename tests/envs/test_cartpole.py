@@ -94,8 +94,8 @@ def test_episodes_stay_together_by_themselves(compiled, recorded):
             assert_flags(timestep, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["graph", "xla"])
-@pytest.mark.quick("graph")
 def test_episodes_end_where_gymnasiums_do(compiled, recorded):
     """Whole episodes, Gymnasium's state put in at each step and the steps counted by ourselves."""
     step = compiled(Autoreset(CartPole(), 1, 0).step)

@@ -76,6 +76,7 @@ def test_lunar_lander_has_both_kinds_of_actions() -> None:
 SMALL = {"steps": 40, "execution": "eager", "memory": {"capacity": 64}, "evaluation": {"episodes": 1, "max_episode_steps": 20}}
 
 
+@pytest.mark.slow
 def test_a_task_runs_in_them(tmp_path: Any) -> None:
     for name, environment in {
         "lander": {"id": "LunarLander-v3"},

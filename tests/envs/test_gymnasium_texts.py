@@ -183,8 +183,8 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", ["Blackjack-v1", "Taxi-v4", "test/Telling-v0"])
-@pytest.mark.quick("test/*")
 def test_a_task_runs_in_them_as_they_are(tmp_path: Any, id: str) -> None:
     """Blackjack shows a Tuple, Taxi has masks of actions."""
     with warnings.catch_warnings(record=True) as caught:

@@ -61,6 +61,7 @@ def skilled(game, generator):
     return 1 if game.pos > target else 3 if game.pos < target else int(generator.choice([0, 2, 4, 5]))
 
 
+@pytest.mark.slow
 def test_games_are_the_packages_step_for_step():
     """All actions, from hundreds of positions; each game that ends begins in another one."""
     generator, count = np.random.default_rng(0), 200

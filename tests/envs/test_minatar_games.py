@@ -271,7 +271,7 @@ def assert_same(case, ours, games, turn):
         )
 
 
-@pytest.mark.quick("freeway", "space-invaders")
+@pytest.mark.slow
 def test_games_are_the_packages_step_for_step(case):
     """15,000 steps from anywhere in a game; each that ends begins in another one."""
     advance = Compiled(case.ours.advance, "graph")

@@ -78,6 +78,7 @@ def test_single_steps_each_once_a_pass(recording):
     assert list(map(key, turns)) != list(map(key, recorded))  # in another order
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", ["device", "host"])
 def test_a_replay_fills_with_the_recorded_actions(recording, gear):
     path, episodes = recording
@@ -139,6 +140,7 @@ def test_what_does_not_fit_is_refused_before_training(recording, tmp_path):
         dqn("nowhere/none-v0")
 
 
+@pytest.mark.slow
 def test_learning_continues_in_the_environment_itself(recording, tmp_path):
     offline = dqn(recording[0])
     online = agentlab.run(

@@ -105,6 +105,7 @@ def test_two_streams_by_hand(compiled):
     assert timestep.observation.numpy().tolist() == [[1, 2, 3], [5, 6, 7]], "each stream is read again from its start"
 
 
+@pytest.mark.slow
 @given(length=st.integers(2, 200), window=st.integers(1, 9), rows=st.integers(1, 6))
 def test_every_character_but_the_first_is_asked_for_once(length, window, rows):
     if length < max(window, rows * window) + 1:

@@ -104,6 +104,7 @@ def numpy(structure):
     return tf.nest.map_structure(lambda tensor: tensor.numpy(), structure)
 
 
+@pytest.mark.slow
 @given(scripts, limits, actions_taken)
 def test_time_steps_are_those_of_plain_python(script, limit, actions):
     autoreset = Autoreset(Scripted(flags(script), limit), ROWS, 0)
@@ -120,6 +121,7 @@ def test_time_steps_are_those_of_plain_python(script, limit, actions):
         assert (episodes.state["wide"].numpy()[begun] >= FRESH).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(scripts, limits, actions_taken)
 def test_the_host_face_does_the_same(script, limit, actions):

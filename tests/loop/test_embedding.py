@@ -83,8 +83,8 @@ def test_training_comes_to_what_run_comes_to(tmp_path, whole):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["with", "close", "dropped"])
-@pytest.mark.quick("dropped")
 def test_training_that_is_left_early_can_be_resumed(tmp_path, whole, way):
     training = agentlab.train("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "run")
     if way == "with":
@@ -122,8 +122,8 @@ def test_what_a_callback_raises_ends_the_run_with_a_checkpoint(tmp_path):
 # ---- objects of one's own --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own_environment", [Guess(), Guess, lambda: gymnasium.wrappers.TimeLimit(Guess(), 10)])
-@pytest.mark.quick("own_environment0")
 def test_an_environment_of_ones_own_is_learned_in_and_judged_in(tmp_path, own_environment):
     changes = {"steps": 2_000, "num_environments": 2, **LEARNING, "evaluation": {"episodes": 20}}
     run = agentlab.run("dqn", 0, changes, environment=own_environment, run_dir=tmp_path / "run")
@@ -318,6 +318,7 @@ def test_an_agent_acts_from_several_threads(agent):
     assert [actions[index] for index in range(4)] == expected
 
 
+@pytest.mark.slow
 def test_an_agent_outlives_its_run_directory(tmp_path):
     run = agentlab.run("dqn-cartpole", 0, SMALL, run_dir=tmp_path / "run")
     loaded = agentlab.load(run.directory)
@@ -370,6 +371,7 @@ def test_beginning_an_episode_by_hand_is_no_transition():
     assert observed[:3, 0].tolist() == [1.0, 3.0, 0.0]
 
 
+@pytest.mark.slow
 def test_rewards_are_not_summed_across_an_episode_that_was_given_up():
     trainer = {"learning_starts": 12, "update_period": 12, "num_steps": 3, "discount": 1.0}
     agent = agentlab.make_agent("dqn", changes={"trainer": trainer})

@@ -141,8 +141,8 @@ def assert_both_gears_do_the_same(environment, settings):
         np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [way for way in EVERY_WAY if way[1] != "graph"] + [RAINBOW_BY_XLA], ids="-".join)
-@pytest.mark.quick("device-xla", "host-eager")
 def test_every_execution_does_the_same(way):
     gear, _, *algorithm = way
     expected, _ = from_the_start([40], gear, "graph", *algorithm)
@@ -228,8 +228,8 @@ UPDATING_OFTEN = {  # an update at every turn
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", UPDATING_OFTEN)
-@pytest.mark.quick("dqn")
 def test_an_update_comes_to_the_same_bits_alone_and_with_a_decision(task):
     """What is left of a chunk's last turn is an update alone; elsewhere it is one call with the next decision."""
 

@@ -110,6 +110,7 @@ def test_an_episode_that_is_too_long_to_be_played_again_is_told_once_until_it_en
         np.testing.assert_array_equal(one.observation, again.observation)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("endless")
 def test_a_run_without_episodes_ends_is_resumed_with_new_ones_and_says_so(tmp_path):
     evaluation = {"episodes": 1, "environment": {"name": "gymnasium", "arguments": {"max_episode_steps": 5}}}

@@ -104,10 +104,12 @@ def learned():
     return trained(800)
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_network_can_not_see_otherwise():
     assert mean_return(learned()) > 15.0
 
 
+@pytest.mark.slow
 def test_statistics_that_never_reach_the_networks_are_found(monkeypatch):
     """Planted bug."""
     monkeypatch.setattr(ObservationScale, "advance", lambda scale: None)
@@ -121,6 +123,7 @@ def test_networks_that_see_other_observations_than_they_learned_from_are_found(m
     assert mean_return(agent) < 12.0
 
 
+@pytest.mark.slow
 def test_rewards_that_are_not_scaled_are_found(monkeypatch):
     """Planted bug: values of some 20,000 are far beyond what so few updates reach; normalised they are below 10."""
     errors_of = [float(trained(200).learner.means.collect()["error"])]
@@ -139,6 +142,7 @@ def statistics_on_the_host():
     return arrays(trained(50, HostGear, **BEFORE_LEARNING))
 
 
+@pytest.mark.slow
 def test_both_gears_have_the_same_statistics():
     """The same steps were taken: nothing was learned before step 64, and the draws are the same."""
     device, host = arrays(trained(50, **BEFORE_LEARNING)), statistics_on_the_host()
@@ -206,8 +210,8 @@ def loaded(agent):
     return {name: variable.numpy() for name, variable in agent.variables().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", ["device", "host"])
-@pytest.mark.quick("host")
 def test_a_run_that_is_resumed_has_the_same_bits(tmp_path, gear):
     whole = run(tmp_path / "whole", gear=gear, checkpoint_period=0, report_period=240)
     asked = iter([False, True] + [False] * 1_000)
@@ -219,6 +223,7 @@ def test_a_run_that_is_resumed_has_the_same_bits(tmp_path, gear):
     assert int(left["normalizer/observations/statistics/count"]) == 240
 
 
+@pytest.mark.slow
 def test_a_loaded_agent_uses_the_statistics_and_returns_are_raw(finished):
     again = agentlab.load(finished.directory)
     assert_same(arrays(finished.agent), arrays(again))

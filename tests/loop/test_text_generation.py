@@ -84,11 +84,13 @@ def test_greedy_text_is_that_of_a_naive_loop(monkeypatch, execution, changes):
     np.testing.assert_array_equal(numbers(agent, 20, "the", execution=execution)[0], expected)
 
 
+@pytest.mark.slow
 def test_a_prompt_of_one_character_and_none(run):
     np.testing.assert_array_equal(numbers(run.agent, 10, "q")[0], naive(run.agent, 10, "q"))
     np.testing.assert_array_equal(numbers(run.agent, 30), numbers(run.agent, 30, "\n"))
 
 
+@pytest.mark.slow
 def test_texts_side_by_side_are_drawn_independently_and_determined_by_the_seed(run):
     sampler = Temperature(1.0)
     first = numbers(run.agent, 300, sampler=sampler, num=3, seed=1)
@@ -102,6 +104,7 @@ def test_texts_side_by_side_are_drawn_independently_and_determined_by_the_seed(r
     np.testing.assert_array_equal(longer[:, :20], shorter)
 
 
+@pytest.mark.slow
 def test_the_first_character_is_drawn_as_the_model_says(run, assert_frequencies):
     output, _ = run.model(tf.constant(run.agent.spec.vocabulary.encode("the ")[None]), run.model.initial_state(1))
     chances = tf.nn.softmax(output[0, -1] / 3.0).numpy()  # flat enough for five expected draws of each
@@ -131,6 +134,7 @@ def test_xla_where_its_compilation_pays():
 # ---- agent.generate -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_generate(run):
     agent = agentlab.load(run.directory)
     texts = agent.generate(25, "the ", temperature=0.5, top_k=5, top_p=0.9, seed=3, num=2)
@@ -230,6 +234,7 @@ def test_the_command_refuses_in_one_sentence(run, capsys, arguments, sentence):
     assert complaint.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_another_kind_is_refused(tmp_path, capsys):
     changes = {"environment": {"name": "identity"}, "steps": 64, "num_environments": 2, "trainer": {"learning_starts": 32}}
     other = agentlab.run("dqn", 0, {**changes, "execution": "graph", "evaluation": {"episodes": 1}}, run_dir=tmp_path / "run")

@@ -39,6 +39,7 @@ def program(*arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_run_evaluate_and_play(tmp_path, monkeypatch, capsys):
     ran = program(*SMALL, "--run-dir", "run", "--set", "evaluation.episodes=5", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -62,6 +63,7 @@ def test_quiet_prints_the_result_only(tmp_path, capsys):
     assert complaint == ""
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
     pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
     monkeypatch.setenv("COLUMNS", "120")  # on narrower ones there is no room for the loss
@@ -238,6 +240,7 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys, tmp_path, monk
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_config_files(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("own.toml").write_text('steps = 96\n[environment]\nname = "identity"\n[trainer]\nlearning_starts = 8\n')

@@ -45,11 +45,11 @@ def failing(here):
     return ["run", "dqn", *SMALL, "--steps", "100", "--set", chosen, "--run-dir", "run"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "sentence"),
     [("raise", "RuntimeError: the motor is on fire"), ("not a number", "observation.* is nan"), ("reward", "reward is nan")],
 )
-@pytest.mark.quick("reward-*")
 def test_an_environment_that_fails_keeps_what_was_computed(failing, here, capsys, way, sentence):
     assert main([*failing, "--set", f"environment.arguments.way={way}", "--set", "report_period=20"]) == 1
     output, errors_printed = capsys.readouterr()
@@ -73,6 +73,7 @@ def test_the_command_that_goes_on_after_an_environment_failed_works_as_it_is_adv
     assert (here / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(failing):
     with pytest.raises(errors.EnvironmentFault) as failure:  # for the interpreter to show, which then exits with 1
         main([*failing, "--set", "environment.arguments.way=raise", "--debug"])

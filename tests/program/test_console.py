@@ -99,13 +99,14 @@ def test_a_warning_and_a_log_are_told_to_nobody(monkeypatch, broken):
         handler.handle(logging.makeLogRecord({"msg": "Logged."}))
 
 
-@pytest.mark.quick("EPIPE", "missing")
+@pytest.mark.slow
 def test_a_run_ends_well_when_nobody_can_be_told(broken, tmp_path):
     with streams(broken):
         assert main([*SMALL, "--run-dir", str(tmp_path / "run")]) == 0
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 64
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_printed_is_warned_of(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
     assert main([*SMALL, "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
@@ -174,6 +175,7 @@ def test_lines_go_into_a_pipe_also_where_errors_go_to_a_terminal(monkeypatch, tm
     assert terminal.getvalue() == ""
 
 
+@pytest.mark.slow
 def test_a_bar_ends_where_the_steps_end(monkeypatch, tmp_path, capsys):
     """A budget that is no multiple of the environments side by side is rounded up."""
     run = main([*SMALL, "--set", "num_environments=24", "--run-dir", str(tmp_path / "run")])
@@ -238,6 +240,7 @@ def test_the_first_line_comes_before_tensorflow(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().out == "dqn-cartpole, seed 3: 320 steps\n"
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_what_can_be_done_next(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main([*SMALL, "--run-dir", "run"]) == 0
@@ -367,8 +370,8 @@ def test_a_second_signal_ends_a_compilation(first, second):
     assert process.stderr.count(b"agentlab: Got") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignored", [False, True])
-@pytest.mark.quick("False")
 def test_a_hangup_stops_a_run_unless_it_is_ignored(monkeypatch, tmp_path, capsys, ignored):
     if not hasattr(signal, "SIGHUP"):
         return
@@ -405,6 +408,7 @@ def test_a_child_process_has_signals_of_its_own():
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
 def test_a_program_in_a_thread_leaves_signals_alone(tmp_path):
     codes = []
     before = [signal.getsignal(number) for number in process.SIGNALS]

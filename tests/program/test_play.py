@@ -48,6 +48,7 @@ def test_samples_of_a_data_set_are_filmed(run, tmp_path, suffix):
         assert imageio_ffmpeg.count_frames_and_secs(str(video)) == (3, pytest.approx(3.0))
 
 
+@pytest.mark.slow
 def test_a_text_is_written(tmp_path, capsys):
     run = agentlab.run("char-rnn-docs", 0, {**QUICK, "model": {"units": 8}}, run_dir=tmp_path / "run")
     assert main(["play", str(run.directory)]) == 0

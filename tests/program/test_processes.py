@@ -59,16 +59,18 @@ def main(way, method, folder, vectorization):
 
 
 DAEMONIC = "CartPole-v1 cannot be made: this process is daemonic"
-WAYS = [
-    ("in_a_pool", "sync", "64"),
-    *((way, "async", answer) for way, answer in (("in_a_process", "0"), ("in_a_pool", DAEMONIC), ("in_an_executor", "64"))),
-    ("by_default", "async", "64"),
+FORKING = METHODS[0]
+WAYS = [  # every method by which the program's own workers start, and every kind of process it may be in
+    *(("in_a_process", method, "async", "0") for method in METHODS),
+    *(("by_default", method, "async", "64") for method in METHODS),
+    *(("in_an_executor", method, "async", "64") for method in sorted({"spawn", FORKING})),
+    ("in_a_pool", "spawn", "sync", "64"),
+    ("in_a_pool", FORKING, "async", DAEMONIC),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("way", "vectorization", "answer"), WAYS)
+@pytest.mark.parametrize(("way", "method", "vectorization", "answer"), WAYS)
 def test_a_run_in_a_process_of_any_start_method(tmp_path, way, method, vectorization, answer):
     """In a program of its own, since in this one TensorFlow is in use."""
     command = [sys.executable, __file__, way, method, str(tmp_path), vectorization]

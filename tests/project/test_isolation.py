@@ -379,6 +379,7 @@ def test_a_config_that_names_no_packages_takes_what_is_installed_unless_several_
     assert main(["evaluate", "run"]) == 0
 
 
+@pytest.mark.slow
 def test_a_model_of_a_single_network_keeps_its_package_too(path, capsys):
     changes = {"models": {"values": {"name": "mlp", "hidden_units": [4]}}, "environment": {"name": "identity"}, "steps": 16}
     changes.update(memory={"capacity": 32, "batch_size": 4}, evaluation={"episodes": 1}, execution="graph")

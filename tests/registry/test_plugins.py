@@ -167,6 +167,7 @@ from agentlab.task import Task, part
 """
 
 
+@pytest.mark.slow
 def test_listing_imports_no_plugin(path, tmp_path):
     distribution(path, "stranger-parts", {"stranger": LOUD + 'class Part:\n    """Loud."""'}, trainers=["loud = stranger:Part"])
     for words in (["list"], ["list", "--json"], ["list", "trainer"], ["info", "loud"], ["info", "dqn"], ["--help"]):
@@ -296,6 +297,7 @@ bandit = Task(
 """
 
 
+@pytest.mark.slow
 def test_a_strangers_task_with_parts_of_its_own_runs_and_imports_no_other_plugin(path, tmp_path, capsys):
     distribution(
         path, "stranger-bandit", {"stranger_parts": GOOD, "stranger_task": TASK},

@@ -38,6 +38,7 @@ def weights(agent):
     return [np.array(weight) for weight in agent.model.get_weights()]
 
 
+@pytest.mark.slow
 def test_a_saved_agent_acts_alike_and_goes_on_learning(agent, tmp_path):
     live(agent, 0, 20)
     agent.save(tmp_path / "agent", memory=True)

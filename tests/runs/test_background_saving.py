@@ -52,8 +52,8 @@ def run(directory):
     return agentlab.run(task, 3, {**changes, "steps": 300}, run_dir=directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
-@pytest.mark.quick("middle")
 def test_a_disk_that_is_full_ends_the_run_whichever_call_of_a_save_it_comes_to(tmp_path, monkeypatch, place):
     with monkeypatch.context() as counted:
         saboteur = Saboteur(-1, thread="checkpoint")
@@ -185,6 +185,7 @@ def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
     assert peak < 20e6
 
 
+@pytest.mark.slow
 def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(free_memory, "free_bytes", lambda: 90_000_000)
     changes = {**LARGE, "evaluation": {"episodes": 1}}
@@ -201,6 +202,7 @@ def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tm
     session(2_000_000, {"capacity": 500_000}).close()  # as it advises
 
 
+@pytest.mark.slow
 def test_only_one_copy_is_held_at_a_time(tmp_path, monkeypatch):
     """A checkpoint is not taken before the one before it is on disk."""
     events, take, save = [], snapshot.take, Checkpoints.save

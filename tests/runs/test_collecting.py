@@ -37,6 +37,7 @@ def collected(run, tmp_path_factory):
     ), open_recording(path)
 
 
+@pytest.mark.slow
 def test_every_step_is_that_of_the_environment(collected):
     import gymnasium
 

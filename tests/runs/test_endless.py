@@ -64,6 +64,7 @@ class Endless(gymnasium.Env):
         return np.zeros(1, np.float32), 0.0, False, False, {}
 
 
+@pytest.mark.slow
 def test_a_run_warns(tmp_path, monkeypatch):
     monkeypatch.setattr(endless, "LONGEST", 20)
     changes = {"steps": 60, "report_period": 10, "evaluation": {"episodes": 1, "max_episode_steps": 5}, "execution": "eager"}

@@ -58,6 +58,7 @@ def test_whatever_is_raised_in_training_is_told_with_the_newest_checkpoint(here,
     assert not (here / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["exit", "interrupt"])
 def test_whatever_is_raised_in_an_evaluation_is_told_with_the_newest_checkpoint(here, way, capsys):
     agentlab.run("dqn", 0, changes(), run_dir="run")
@@ -165,6 +166,7 @@ def test_an_evaluation_of_episodes_without_an_end_is_cut_off_and_says_so(here, m
     ]
 
 
+@pytest.mark.slow
 def test_the_advice_for_episodes_without_an_end_leads_on(here, capsys):
     words = ["run", "dqn", "--quiet", "--run-dir", "run", "--execution", "eager", "--steps", "40", "--set"]
     settings = ["environment.id=Hostile-v0", "environment.arguments.length=0", "evaluation.episodes=3"]
@@ -243,6 +245,7 @@ def played(here):
     return here
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_by_what_takes_a_dummy_screen_as_not_to_draw(played, monkeypatch, capsys):
     monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
 
@@ -394,10 +397,10 @@ def of_spaces(name, **more):
 DRAWN = "ignore:This run is not exactly resumable"  # spaces draw by generators of their own
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The environment Spaces-v0 shows text, .* the entry 'mission' is left out", DRAWN)
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 @pytest.mark.parametrize("name", TAKEN)
-@pytest.mark.quick("dict-sync", "bounds of each element-sync")
 def test_spaces_of_several_parts_run_as_they_are(name, vectorization, here):
     options = {**SMALL, "trainer": {"learning_starts": 10}, "steps": 30}
     run = agentlab.run("dqn", 0, {**options, **of_spaces(name, vectorization=vectorization)}, run_dir="run")
@@ -494,6 +497,7 @@ def test_messages_speak_of_an_objects_class(here):
         assert sentence.count("boom") == (name == "failing")
 
 
+@pytest.mark.slow
 def test_a_run_in_an_object_is_resumed_as_its_refusal_says(here):
     run = agentlab.run("dqn", 0, SMALL, environment=Guess, run_dir="run")
     assert run.agent.spec.name == "Guess"

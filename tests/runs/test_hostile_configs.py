@@ -116,6 +116,7 @@ def settings_tried(full):
     return cases if full else random.Random(0).sample(cases, 80)
 
 
+@pytest.mark.slow
 def test_any_setting_of_any_installed_part_is_built_or_refused(full):
     refused = 0
     for kind, name, setting, index in settings_tried(full):

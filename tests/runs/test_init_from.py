@@ -39,6 +39,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 def test_it_begins_with_the_weights_of_the_other_run(first, tmp_path):
     """Nothing is learned before step 20, and the target network is a copy of those weights."""
     own = changes(steps=10)

@@ -96,6 +96,7 @@ def test_a_change_to_the_same_value_changes_no_bit(tmp_path, plain, way):
 RATE = {"at_200": {"trainer.learning_rate": 0.0, "sampler.epsilon": 1.0}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["device", "host"])
 def test_a_change_holds_from_the_next_step_on(tmp_path, plain, way):
     before = plain(way)
@@ -129,8 +130,8 @@ def test_epsilon_drawn_ahead_on_the_host_is_drawn_again(tmp_path, plain):
         np.testing.assert_array_equal(values, actions["host"][name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["device", "host", "latest"])
-@pytest.mark.quick("host")
 def test_a_changed_setting_is_saved_and_goes_on_after_a_kill(tmp_path, way):
     name = "trainer.learning_rate"
     whole = run(tmp_path / "whole", way, Changing(at_100={name: 0.002}))
@@ -181,6 +182,7 @@ def test_what_is_not_live_is_refused_while_training_goes_on(tmp_path, plain):
     assert_same(run.agent, plain("device").agent)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_changes_what_is_not_live_is_refused(tmp_path, plain):
     directory = shutil.copytree(plain("device").directory, tmp_path / "run")
     manifest = directory / "checkpoints" / "step-400" / "manifest.json"

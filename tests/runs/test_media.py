@@ -74,6 +74,7 @@ def weights(run):
     return {name: value.numpy() for name, value in run.agent.variables().items()}
 
 
+@pytest.mark.slow
 def test_trackers_get_episodes_and_histograms_and_no_weight_changes(tmp_path):
     plain, recorder = run(tmp_path / "plain", Recorder()), Recorder()
     followed = run(tmp_path / "run", recorder, histograms=True, evaluation={"episodes": 1, "media_period": 150})
@@ -114,6 +115,7 @@ def assert_events_have(directory, recorder):
         assert list(message.bucket) == [0, *histograms[place].counts]
 
 
+@pytest.mark.slow
 def test_a_run_on_text_shows_what_it_writes(tmp_path):
     (tmp_path / "text.txt").write_text("to be or not to be, that is the question. " * 20)
     changes = {
@@ -143,6 +145,7 @@ def test_an_environment_without_pictures_is_refused_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*RGB-array rendering should return a numpy array:UserWarning")  # of Gymnasium
 def test_an_environment_that_draws_nothing_does_not_end_the_run(tmp_path):
     recorder = Recorder()

@@ -81,6 +81,7 @@ def test_without_an_environment_auto_is_refused(capsys):
     assert "chooses a task for an environment, and none is named" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_run_is_opened_again_on_the_users_word(run, tmp_path, capsys):
     assert cli.main(["evaluate", str(run)]) == 2
     assert "would have the file" in capsys.readouterr().err
@@ -106,6 +107,7 @@ def test_evaluate_play_report_info_and_list_are_functions(run, tmp_path):
     assert isinstance(agentlab.list("task"), builtins.list)
 
 
+@pytest.mark.slow
 def test_a_run_in_an_environment_that_is_named(folder, tmp_path):
     changes = {"model.hidden_units": [8], "evaluation.episodes": 1}
     run = agentlab.run("auto", changes=changes, environment=f"{folder / 'own.py'}:Guess", steps=20, run_dir=tmp_path / "run")

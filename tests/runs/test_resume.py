@@ -241,6 +241,7 @@ def test_the_final_state_does_not_depend_on_how_many_checkpoints_and_reports_the
             assert key.startswith("means/") or ours[key].tobytes() == theirs[key].tobytes(), key
 
 
+@pytest.mark.slow
 def test_the_newest_whole_checkpoint_is_used_and_why_others_were_not(tmp_path, wholes, begun):
     directory = begun(5)
     steps = sorted(int(path.name[5:]) for path in (directory / "checkpoints").iterdir())
@@ -274,6 +275,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(t
     assert not (directory / "checkpoints" / ".saving-abc").exists()
 
 
+@pytest.mark.slow
 def test_metrics_that_beginning_anew_overwrites_are_told_of(wholes, begun):
     directory = begun(5)
     shutil.rmtree(directory / "checkpoints")
@@ -317,6 +319,7 @@ def test_an_evaluation_ends_when_asked_to_and_is_done_anew(tmp_path, monkeypatch
     assert parts.result["evaluation"] == whole.result["evaluation"]
 
 
+@pytest.mark.slow
 def test_of_two_that_resume_a_run_one_goes_on(tmp_path, begun):
     directory = begun()
     held = []
@@ -573,6 +576,7 @@ def test_an_extension_that_was_interrupted_is_not_taken_for_finished(tmp_path, w
     assert agentlab.resume(directory).result["steps"] == 2_000
 
 
+@pytest.mark.slow
 def test_the_seconds_of_a_run_are_those_of_all_its_processes(tmp_path, monkeypatch):
     task, changes = FAMILIES["device"]
     moments = {"now": 1_000.0}

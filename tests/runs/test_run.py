@@ -235,11 +235,11 @@ def test_stopping_writes_a_checkpoint(tmp_path):
 unrepeatable = pytest.mark.filterwarnings("ignore:This run is not exactly resumable.*failed at vector step 50")
 
 
+@pytest.mark.slow
 @unrepeatable
 @pytest.mark.parametrize(
     ("way", "sentence"), [("raise", "the motor is on fire"), ("shape", r"float32\[3\]"), ("not a number", "nan")]
 )
-@pytest.mark.quick("raise-*")
 def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, sentence):
     environment = {"name": "gymnasium", "id": "failing_environment:Failing-v0", "arguments": {"way": way}}
     changes = {"environment": environment, "steps": 100, "report_period": 20, "trainer": {"learning_starts": 10}}
@@ -249,6 +249,7 @@ def test_what_was_computed_before_an_environment_failed_is_kept(tmp_path, way, s
     assert agentlab.load(tmp_path / "run").learner.updates.numpy() > 0
 
 
+@pytest.mark.slow
 @unrepeatable
 def test_weights_that_are_not_finite_are_not_saved_whatever_ends_the_run(tmp_path):
     environment = {"name": "gymnasium", "id": "failing_environment:Failing-v0", "arguments": {"way": "raise"}}
@@ -272,6 +273,7 @@ def test_learning_that_diverges_stops_with_the_last_good_state(tmp_path, starts,
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoints/*")) == sorted(f"step-{step}" for step in good)
 
 
+@pytest.mark.slow
 def test_runs_are_never_overwritten(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     directories = [agentlab.run("dqn", 3, IDENTITY).directory for _ in range(2)]
@@ -309,6 +311,7 @@ def test_embedding_touches_no_global_state(tmp_path):
     np.testing.assert_array_equal(tf.random.uniform([3]).numpy(), expected_draw)
 
 
+@pytest.mark.slow
 def test_training_stops_once_an_evaluation_reaches_the_return_asked_for(tmp_path):
     never = run(tmp_path, "never", evaluation={"episodes": 6, "period": 100, "stop_return": 16.5})
     assert never.result["steps"] == 400

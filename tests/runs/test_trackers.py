@@ -246,6 +246,7 @@ def assert_table_says_what_the_lines_say(directory, separator=","):
         assert {name: None if text == "" else float(text) for name, text in row.items()} == {**dict.fromkeys(row), **report}
 
 
+@pytest.mark.slow
 def test_a_table_gets_a_column_for_a_metric_that_is_new(tmp_path):
     directory = tmp_path / "run"
     changes = {"trackers": {"csv": {}}, "evaluation": {"episodes": 2, "period": 300}}
@@ -270,6 +271,7 @@ def test_a_tracker_on_the_command_line(tmp_path, capsys):
 # ---- finishing early, and media ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_tracker_may_end_the_training(tmp_path, plain):
     class Enough(Recorder):
         def line(self, metrics):

@@ -87,6 +87,7 @@ def test_a_run_is_loaded_without_its_environments_module(run):
     assert not is_imported()
 
 
+@pytest.mark.slow
 def test_with_the_users_word_a_module_is_imported(run, capsys):
     assert cli.main(["evaluate", str(run), "--trust"]) == 0
     assert is_imported()
@@ -96,6 +97,7 @@ def test_with_the_users_word_a_module_is_imported(run, capsys):
     assert agentlab.load(run, trust=True).num_environments == 1
 
 
+@pytest.mark.slow
 def test_another_runs_config_imports_no_module_either(run, tmp_path, capsys):
     config = ["run", "--config", str(run / "config.json"), "--quiet", "--run-dir", str(tmp_path / "again")]
     assert cli.main(config) == 2
@@ -317,6 +319,7 @@ def test_a_directory_that_is_no_run_is_not_one_to_resume(tmp_path, capsys):
     assert "resume" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_with_objects_is_gone_on_with_in_python(tmp_path):
     changes = {**SMALL, "environment": {"id": "CartPole-v1"}, "trainer": {"optimizer": keras.optimizers.SGD(0.1)}}
     model = keras.Sequential([keras.layers.Dense(2)])
@@ -328,6 +331,7 @@ def test_a_run_with_objects_is_gone_on_with_in_python(tmp_path):
     agentlab.resume(tmp_path / "run", model=keras.Sequential([keras.layers.Dense(2)]), objects=again)
 
 
+@pytest.mark.slow
 def test_a_run_in_an_environment_given_as_an_object_is_gone_on_with_in_python(tmp_path):
     changes = {name: value for name, value in SMALL.items() if name != "environment"}
     environment = gymnasium.make("CartPole-v1")

@@ -42,6 +42,7 @@ def test_the_guard_notices_what_must_not_happen(tmp_path):
     assert not untrusted.trips(lambda: (tmp_path / "other").write_text("fine"))
 
 
+@pytest.mark.slow
 def test_random_damage_is_refused_or_read_and_nothing_else(tmp_path, full):
     counts = untrusted.fuzz(100_000 if full else 2_000, 0, tmp_path)
     for name in untrusted.READERS:

@@ -1,6 +1,7 @@
 """Shuffles by arithmetic: a permutation, the same bits however it is run, and one that looks random."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ def test_the_rectangle_is_hardly_larger_than_the_range(size):
     assert size <= height * width <= size + 2 * size**0.5 + 1
 
 
+@pytest.mark.slow
 def test_the_same_bits_by_every_execution():
     for size in (97, 360, 1_437):  # 97 and 1,437 are walked through cycles, 360 is a rectangle
         index, key, epoch = tf.range(size, dtype=tf.int64), tf.constant(2**61 + 5, tf.int64), tf.constant(7, tf.int64)

@@ -97,14 +97,15 @@ def test_values_are_those_by_hand(ends, name):
     assert value(learned(environment, trainer, **settings)) == pytest.approx(expected, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINERS)
-@pytest.mark.quick("sac")
 def test_values_of_several_steps_are_the_same(name):
     trainer, settings = TRAINERS[name]
     for environment in (Wage(), Wage(limit=2)):
         assert value(learned(environment, trainer, num_steps=3, **settings)) == pytest.approx(2.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_critics_without_target_networks_learn_the_same_values():
     assert value(learned(Wage(limit=3), SAC, target_update_rate=None, **COLD)) == pytest.approx(2.0, abs=0.05)
 
@@ -152,12 +153,14 @@ def widest(**settings):
     return np.exp(log_deviation)
 
 
+@pytest.mark.slow
 def test_the_policy_of_the_largest_entropy():
     deviations = np.linspace(0.3, 3.0, 271)
     best = deviations[np.argmax([entropy_by_hand(deviation) for deviation in deviations])]
     assert widest() == pytest.approx(best, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_missing_log_determinant_is_found(monkeypatch):
     """Planted bug: the density is that before squashing, whose entropy grows with the deviation without end."""
     monkeypatch.setattr(numbers, "_log_slope", tf.zeros_like)

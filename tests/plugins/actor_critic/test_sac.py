@@ -214,6 +214,7 @@ def test_one_update_with_choices_by_hand(compiled):
     assert float(trainer.temperature) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_forbidden_choices_count_nothing(compiled):
     """With the last choice forbidden everywhere, all comes to the same as where there are only the other two."""
     masked = EnvironmentSpec("masked", {"position": Array((2,)), MASK: MultiBinary((3,))}, Discrete(3))
@@ -230,6 +231,7 @@ def test_forbidden_choices_count_nothing(compiled):
         np.testing.assert_allclose(metrics[0][name], metrics[1][name], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bounds_of_an_action_change_nothing_but_its_scale(compiled):
     """The same experience in other units comes to the same weights: neither targets nor the entropy depend on the bounds."""
     unit = attrs.evolve(ARM, action=Array((2,), minimum=-1.0, maximum=1.0))
@@ -330,9 +332,9 @@ def test_a_model_with_a_state_is_refused():
         build_with(SAC(), ARM, policy=[Stateful(name="memento")], critic=linear_critics(*CRITICS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", ["host", "device"])
 @pytest.mark.parametrize("network", ["critic", "policy"])
-@pytest.mark.quick("critic-device", "policy-host")
 def test_learning_that_diverges_names_network_and_update(tmp_path, monkeypatch, network, gear):
     """Planted: a loss is no number, from the first update on."""
     right = getattr(SAC, f"_{network}_loss")

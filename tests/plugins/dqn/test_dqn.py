@@ -252,7 +252,7 @@ def test_any_keras_model_learns(compiled, make):
         np.testing.assert_array_equal(old[0], layer.get_weights()[0])
 
 
-@pytest.mark.quick("xla")
+@pytest.mark.slow
 def test_batch_normalisation_learns_its_moving_means(compiled):
     model = MODELS["normalised"]()
     trainer, _ = built(model, target=None)

@@ -105,8 +105,8 @@ def pair(request):
 ENDS = st.sampled_from(["", "", "", "", "terminated", "truncated", "both"])
 
 
+@pytest.mark.slow
 @given(data=st.data())
-@pytest.mark.quick("(3, 3, 30)")
 def test_what_is_read_is_what_a_naive_buffer_reads(pair, data):
     rows, rings, adds = pair
     for ring in rings:

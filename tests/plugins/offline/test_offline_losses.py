@@ -224,6 +224,7 @@ def test_a_clone_does_what_was_done_most():
     np.testing.assert_allclose(learned(BehaviourCloning, RECORDED), [0.5, 0.375, 0.125], atol=0.02)
 
 
+@pytest.mark.slow
 def test_iql_and_cql_do_what_earned_most():
     assert learned(IQL, inverse_temperature=5.0)[1] > 0.9
     cold = {"initial_temperature": 0.05, "temperature_learning_rate": 0.0}

@@ -168,7 +168,7 @@ def test_a_shared_torso_follows_both_gradients(compiled):
     assert metrics["gradient_norm"] == pytest.approx(np.linalg.norm(moved), rel=1e-4)
 
 
-@pytest.mark.quick("graph")
+@pytest.mark.slow
 def test_a_target_divergence_ends_an_update(compiled):
     """Of two epochs over two minibatches, one: what they are learned from is another policy's already."""
     settings = {**SETTINGS, "num_epochs": 2, "num_minibatches": 2, "normalize_advantages": False}

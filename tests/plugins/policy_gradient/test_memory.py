@@ -78,6 +78,7 @@ def played(kind=PPO, gear=DeviceGear, **settings):
     return evaluator.run()["return_mean"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "length"), [(PPO, None), (PPO, 1), (A2C, 4)], ids=["PPO", "PPO-1", "A2C-4"])
 def test_what_only_the_state_tells_is_learned(kind, length):
     assert played(kind, sequence_length=length) == LENGTH
@@ -88,16 +89,19 @@ def test_it_is_learned_on_the_host():
     assert played(gear=HostGear) == LENGTH
 
 
+@pytest.mark.slow
 def test_a_state_that_is_not_reset_in_learning_is_found(monkeypatch):
     monkeypatch.setattr(experience, "begins", lambda ended: tf.zeros_like(ended))
     assert played() < LENGTH
 
 
+@pytest.mark.slow
 def test_a_state_that_is_not_reset_in_acting_is_found(monkeypatch):
     monkeypatch.setattr(Network, "restart", lambda self, state, begun: state)
     assert played(sequence_length=1) == BLIND
 
 
+@pytest.mark.slow
 def test_a_stale_state_is_found(monkeypatch):
     cut = experience.Experience.cut
 

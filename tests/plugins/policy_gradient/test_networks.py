@@ -94,9 +94,9 @@ SPACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("shared_torso", [False, True])
-@pytest.mark.quick("True-a mapping")
 def test_any_space_is_learned_from(name, shared_torso):
     agent_of(Anything(*SPACES[name]), shared_torso=shared_torso)
 
@@ -108,6 +108,7 @@ def test_images_are_learned_from():
     agent_of(Anything(image, Discrete(3)), task=changed(ppo_cartpole, model))
 
 
+@pytest.mark.slow
 def test_actions_that_a_mask_forbids_are_never_learned_from():
     agent = agent_of(Anything(*SPACES["a mask"]), entropy_weight=0.1)
     before = build_models(SMALL, 0, agent.spec, PPO())["policy"][0].get_weights()
@@ -200,13 +201,14 @@ def recalling(gear=DeviceGear, turns=1_500, environment=None, **settings):
     return agent, running.report()["return_mean"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sequence_length", [None, 2])
-@pytest.mark.quick("2")
 def test_a_model_with_a_state_learns_to_recall(sequence_length):
     _, returns = recalling(sequence_length=sequence_length)
     assert returns > 1.5  # of 2, over all of training; by chance 1
 
 
+@pytest.mark.slow
 def test_a_state_is_of_no_use_through_sequences_of_one_step():
     """Then no gradient reaches what writes it; the read-out of random writing is all that is learned."""
     agent, _ = recalling(turns=64, sequence_length=1)
@@ -243,6 +245,7 @@ def test_executions_learn_the_same_weights(execution):
         np.testing.assert_allclose(weights, others, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_long_rollout_has_as_little_to_compile_as_a_short_one():
     def operations(length):
         trainer = PPO(rollout_steps=length)
@@ -257,6 +260,7 @@ def test_a_long_rollout_has_as_little_to_compile_as_a_short_one():
     assert long - short < 0.2 * short  # of sums over 1, 2, 4, ... steps: some operations for each doubling
 
 
+@pytest.mark.slow
 def test_schedules_span_the_budget_whatever_the_epochs(tmp_path):
     """The rate, the clip and the entropy's weight reach their ends with the last update."""
     linear = {"kind": "linear", "initial": 1.0, "final": 0.0}

@@ -118,15 +118,15 @@ def finds_the_way(agent):
     return policy_of(agent).min() > 0.95 and np.abs(values_of(agent) - [1.0, 2.0]).max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
-@pytest.mark.quick("PPO-1", "Reinforce-3")
 def test_the_way_is_found_and_valued(kind, limit):
     assert finds_the_way(learned(Steps(limit=limit), kind, turns=1_200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
-@pytest.mark.quick("PPO")
 def test_nothing_is_valued_beyond_the_end_of_the_task(kind):
     agent = learned(Steps(terminates=True), kind)
     assert np.abs(values_of(agent) - [0.0, 1.0]).max() < 0.1
@@ -142,6 +142,7 @@ def test_the_way_is_found_by_one_network_for_both():
     assert finds_the_way(learned(Steps(limit=3), shared_torso=True))
 
 
+@pytest.mark.slow
 def test_truncation_taken_for_termination_is_found(monkeypatch):
     between = Step.between
 

@@ -85,6 +85,7 @@ def test_the_advantage_of_a_single_step_cannot_be_normalized(trainer):
     build(attrs.evolve(trainer, normalize_advantages=False), SPEC, dense(2), dense(1))
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_no_number_names_network_and_update(tmp_path, monkeypatch):
     """Planted: the loss of the values is finite, but its slope is not, from the first update on."""
     monkeypatch.setattr(PPO, "value_loss", lambda self, values, rows: tf.sqrt(0.0 * values))

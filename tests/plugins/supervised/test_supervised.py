@@ -76,6 +76,7 @@ def test_the_confusion_matrix_by_hand(tmp_path):
     assert 0 < np.trace(expected) < 360
 
 
+@pytest.mark.slow
 def test_validation_during_training(tmp_path):
     evaluation = {"environment": {"name": "images", "split": "validation", "shuffle": False}, "period": 4_800}
     environment = {"name": "images", "data": "digits", "validation_fraction": 0.2}
@@ -114,8 +115,8 @@ def squares(y_true, y_pred):
     return 0.5 * tf.reduce_sum(tf.square(tf.one_hot(y_true, 10) - y_pred), axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [HalfSquares(), squares], ids=["object", "function"])
-@pytest.mark.quick("object")
 def test_losses_and_metrics_of_ones_own(tmp_path, loss):
     metrics = [Wrong(), "accuracy", "SparseTopKCategoricalAccuracy"]
     trained = run(tmp_path, trainer={"loss_function": loss, "metrics": metrics, "learning_rate": 0.003})
@@ -215,11 +216,11 @@ class Deciding(keras.Model):
         return self.last(features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [Deciding, lambda: load("model", "linear")().build(Images("digits").spec, 10)], ids=["model", "loss"]
 )
 @pytest.mark.parametrize("compiled", ["graph", "xla"])
-@pytest.mark.quick("graph-loss")
 def test_control_flow_on_tensors_compiles(tmp_path, make, compiled):
     weights = {}
     trainer = {"loss_function": deciding, "learning_rate": 0.01}
@@ -289,6 +290,7 @@ def test_a_loss_that_becomes_nan_stops_within_a_chunk_and_keeps_the_last_good_st
     assert names == ["step-3840", "step-4800", "step-5760"]
 
 
+@pytest.mark.slow
 def test_one_trace_whatever_the_chunk(tmp_path):
     task = composition.find_task("classifier-digits")
     environment = composition.build_environment(task.environment, task.num_environments)

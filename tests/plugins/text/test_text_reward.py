@@ -82,6 +82,7 @@ def test_stopped_and_resumed_in_the_middle_of_a_completion_it_comes_to_the_same_
     assert_same(agentlab.resume(tmp_path / "run").model, whole.model)
 
 
+@pytest.mark.slow
 def test_text_is_sampled_from_it(whole):
     out = io.StringIO()
     sample.write(whole.directory, 5, [1.0], out, prompt="ab", seed=3)

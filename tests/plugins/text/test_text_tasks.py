@@ -266,6 +266,7 @@ def test_bits_per_character_equal_a_numpy_computation_of_the_whole_split(tmp_pat
     assert evaluation["return_mean"] == pytest.approx(evaluation["accuracy"] * (length - 1))
 
 
+@pytest.mark.slow
 def test_by_default_a_short_split_is_read_once_in_as_many_stretches_as_it_has_windows(tmp_path):
     changes = {**SMALL, "environment": {**SMALL["environment"], "text": TEXT[:700]}, "steps": 4, "evaluation": {}}
     evaluation = agentlab.run("char-rnn", 0, changes, run_dir=tmp_path / "run").result["evaluation"]
@@ -302,8 +303,8 @@ def accuracy_after_learning(tmp_path, name):
     return agentlab.run("char-rnn", 0, changes, run_dir=tmp_path / name).result["evaluation"]["accuracy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-@pytest.mark.quick("lstm")
 def test_what_follows_an_a_is_learned_with_the_state_of_the_window_before(tmp_path, name):
     assert accuracy_after_learning(tmp_path, name) > 0.95
 
@@ -327,8 +328,8 @@ def reference(tmp_path_factory):
     return weights_after(tmp_path_factory.mktemp("reference"), "device", "graph")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["host-graph", "device-xla", "device-eager"])
-@pytest.mark.quick("host-graph")
 def test_both_gears_and_every_execution_learn_the_same(tmp_path, reference, way):
     for ours, theirs in zip(weights_after(tmp_path, *way.split("-")), reference, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
