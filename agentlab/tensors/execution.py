@@ -176,7 +176,7 @@ class GraphCall:
         # Everything a call needs besides its arguments, looked up once; a name of text spares TensorFlow the search for one.
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
         self._name = tf.compat.as_str(self._concrete.name)
-        self._inlets = [Inlet() for _ in signature]
+        self._inlets = [make_inlet() for _ in signature]
         self._lock = threading.Lock()
         # What the function takes: a tensor for each of the signature, and what it captured.
         self._arguments: list[Any] = [None] * len(self._inlets) + list(self._concrete.captured_inputs)
@@ -193,6 +193,19 @@ class GraphCall:
             return _call(
                 args=arguments, Tout=self._dtypes, f=self._name, config_proto=self._rewrites, executor_type=self._executor
             )
+
+
+def make_inlet() -> Inlet | CopiedInlet:
+    """Returns what turns an input's arrays into tensors, as fast as the devices of this process allow."""
+    return CopiedInlet() if tf.config.get_visible_devices("GPU") else Inlet()
+
+
+class CopiedInlet:
+    """Turns arrays into tensors of their own: a GPU may still be reading the last one when the next call is made."""
+
+    def tensor(self, array: Tensor) -> Tensor:
+        """Returns a tensor of the elements of `array`; `array` itself if it is a tensor."""
+        return tf.constant(array) if isinstance(array, np.ndarray) else array
 
 
 class Inlet:

@@ -70,7 +70,7 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
         "assert main(['plugin', 'check', 'try-sampler']) == 0\n"
         f"for kind in {list(scaffold.TEMPLATES)}:\n"
         "    name = f'try-{kind}'\n"
-        "    few = ['--steps', '2000', '--quiet', '--run-dir']\n"
+        "    few = ['--steps', '2000', '--set', 'evaluation.episodes=2', '--quiet', '--run-dir']\n"
         "    for words in (['run', name, *few, name], ['info', name]):\n"
         "        assert main(words) == 0, words\n"
         f"    readme = (pathlib.Path({str(beside)!r}) / name / 'README.md').read_text('utf-8')\n"

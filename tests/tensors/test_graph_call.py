@@ -9,6 +9,13 @@ import tensorflow as tf
 from agentlab.tensors.execution import GraphCall
 
 
+@pytest.fixture(params=[[], ["GPU:0"]], ids=["cpu", "gpu"])
+def devices(request, monkeypatch):
+    """Has TensorFlow name devices, with which arrays become tensors in other ways; all is computed on the CPU."""
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _: request.param)
+
+
+@pytest.mark.usefixtures("devices")
 def test_what_a_call_keeps_or_returns_is_not_changed_by_the_next_call():
     variable = tf.Variable([0.0, 0.0])
     call = GraphCall(lambda array: variable.assign(array), [tf.TensorSpec([2])])  # hands on the very memory it is given
@@ -23,6 +30,7 @@ def test_what_a_call_keeps_or_returns_is_not_changed_by_the_next_call():
     np.testing.assert_array_equal(variable, [7, 8])
 
 
+@pytest.mark.usefixtures("devices")
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int32", "int64", "bool"])
 def test_arrays_of_any_shape_layout_and_dtype_arrive_as_they_are(dtype):
     call = GraphCall(lambda array: array[..., ::-1], [tf.TensorSpec([None, 3], dtype)])
