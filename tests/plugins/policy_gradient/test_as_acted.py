@@ -17,7 +17,7 @@ from agentlab.runs.model_building import build_model
 from agentlab.sampler import Stochastic
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import Inputs, part
-from agentlab.trainer import Network as declared  # noqa: N813 - of a trainer, beside the runnable one
+from agentlab.trainer import Network as declared
 from agentlab_memories.rollout import Rollout
 from agentlab_policy_gradient.grpo import GRPO
 from agentlab_policy_gradient.ppo import PPO
@@ -85,7 +85,8 @@ def first_metrics(case, trainer):
     for weight in model.trainable_variables:
         weight.assign(np.random.default_rng(0).normal(size=weight.shape) / 2)
 
-    agent = Agent(environment.spec, Parts({"policy": [model]}, Stochastic(), trainer, Rollout()), 8, 0, "eager", 16, inputs=inputs)
+    parts = Parts({"policy": [model]}, Stochastic(), trainer, Rollout())
+    agent = Agent(environment.spec, parts, 8, 0, "eager", 16, inputs=inputs)
     gear = DeviceGear(agent, environment, 0)
     gear.start()
     gear.run(2)
