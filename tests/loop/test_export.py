@@ -383,24 +383,29 @@ def test_an_environment_that_cannot_be_made_is_said(tmp_path):
 
 LOAD = """
 import sys, keras, numpy
-model = keras.saving.load_model(sys.argv[1])
-numpy.save(sys.argv[3], model.predict(numpy.load(sys.argv[2]), verbose=0))
+for folder in sys.argv[1:]:
+    model = keras.saving.load_model(folder + "/network.keras")
+    numpy.save(folder + "/output.npy", model.predict(numpy.load(folder + "/observation.npy"), verbose=0))
 assert not [name for name in sys.modules if name.startswith("agentlab")]
 """
 
 
-@pytest.mark.parametrize("case", ["mlp", "cnn"])
-def test_keras_alone_opens_the_network(case, tmp_path):
-    agent = agent_of(case)
-    written = agent.export(tmp_path / "network.keras", "keras")
-    assert (written.num_random, [*written.inputs], [*written.outputs]) == (64, ["observation"], ["output"])
-    observation = random_values(agent.spec.observation, 9, np.random.default_rng(0))
-    np.save(tmp_path / "in.npy", observation)
-    words = [written.path, tmp_path / "in.npy", tmp_path / "out.npy"]
-    process = subprocess.run([sys.executable, "-P", "-c", LOAD, *map(str, words)], capture_output=True, text=True)
+def test_keras_alone_opens_networks(tmp_path):
+    observations = {}
+    for case in ("mlp", "cnn"):
+        (tmp_path / case).mkdir()
+        written = agent_of(case).export(tmp_path / case / "network.keras", "keras")
+        assert (written.num_random, [*written.inputs], [*written.outputs]) == (64, ["observation"], ["output"])
+        observations[case] = random_values(agent_of(case).spec.observation, 9, np.random.default_rng(0))
+        np.save(tmp_path / case / "observation.npy", observations[case])
+
+    # In a process that has never heard of agentlab.
+    words = [sys.executable, "-P", "-c", LOAD, *(str(tmp_path / case) for case in observations)]
+    process = subprocess.run(words, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    expected = agent.policy.respond(observation).output
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-5, atol=1e-5)
+    for case, observation in observations.items():
+        expected = agent_of(case).policy.respond(observation).output
+        np.testing.assert_allclose(np.load(tmp_path / case / "output.npy"), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("case", "name"), [("lstm", "StepNetwork"), ("c51", "Dueling"), ("mapping", "Norm")])
