@@ -123,7 +123,7 @@ class Agent:
         self.distribution = self.trainer.distribution(spec)
 
         # One policy explores and learns, another one only acts.
-        exploration = self._policy(sampler, explores=True)
+        exploration = self._policy(self.perception, sampler, explores=self.trainer.acting.has_noise)
         self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed, self.normalizer)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
@@ -146,14 +146,12 @@ class Agent:
             sampler: chooses the actions.
             key: of its stream of randomness, see `agentlab.seeds`.
         """
-        return PolicyActor(self._policy(sampler), key, self.execution)
+        # It acts itself, whoever acted in what was learned from.
+        own = attrs.evolve(self.perception.environment_spec, is_recorded=False)
+        return PolicyActor(self._policy(Perception(own, self._inputs), sampler), key, self.execution)
 
-    def _policy(self, sampler: Sampler, explores: bool = False) -> Policy:
-        network, perception = as_network(self.model), self.perception
-        if not explores:  # it acts itself, whoever acted in what was learned from
-            own = attrs.evolve(perception.environment_spec, is_recorded=False)
-            perception = Perception(own, self._inputs)
-        return Policy(network, self.distribution, sampler, perception.spec, explores, perception)
+    def _policy(self, perception: Perception, sampler: Sampler, explores: bool = False) -> Policy:
+        return Policy(as_network(self.model), self.distribution, sampler, perception.spec, explores, perception)
 
     def host_actor(self) -> HostActor:
         """Returns the actor that acts and learns for a host program, the same at every call."""
