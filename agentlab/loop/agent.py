@@ -35,7 +35,7 @@ from agentlab.trainer import Setup, Trainer, build_trainer
 from agentlab.types import Nest, TimeStep
 
 if TYPE_CHECKING:
-    from agentlab.loop.export import Export, Met
+    from agentlab.loop.export import Encounter, Export
 
 MODEL = "model/"  # how the names of a model's variables begin
 
@@ -254,7 +254,7 @@ class Agent:
         format: str = "saved-model",
         *,
         sampler: Sampler | None = None,
-        recorded: Sequence[Met] = (),
+        recorded: Sequence[Encounter] = (),
     ) -> Export:
         """Writes the whole policy in a format that other programs run: from observations to actions, without agentlab.
 

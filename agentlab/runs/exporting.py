@@ -12,7 +12,7 @@ import keras
 from agentlab import errors
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
-from agentlab.loop.export import ROWS, Export, Met, check_target, record
+from agentlab.loop.export import ROWS, Encounter, Export, check_target, record
 from agentlab.model import ModelBuilder
 from agentlab.runs.composition import build_environment, build_part, check_actions, evaluation_environment, on_host
 from agentlab.runs.loading import load_run
@@ -60,7 +60,7 @@ def export(
     return agent.export(path, format, sampler=chosen, recorded=_recorded(task, seed, agent))
 
 
-def _recorded(task: Task, seed: int, agent: Agent) -> list[Met]:
+def _recorded(task: Task, seed: int, agent: Agent) -> list[Encounter]:
     """Returns what an agent meets in the environment of its evaluation; nothing, with a warning, where it can't act there."""
     part = evaluation_environment(task)
     try:

@@ -17,7 +17,7 @@ import tensorflow as tf
 import agentlab
 from agentlab import errors
 from agentlab.loop.acting import PolicyActor
-from agentlab.loop.export import FORMATS, formats, met, verification
+from agentlab.loop.export import FORMATS, encounters, formats, verification
 from agentlab.loop.export.policy_function import policy_function
 from agentlab.program import cli
 from agentlab.sampler import Correlated, EpsilonGreedy, Greedy, Stochastic, Temperature
@@ -240,7 +240,7 @@ def test_a_saved_model_draws_what_the_agent_draws(case, sampler, tmp_path):
     policy, actor = policy_function(agent.actor(sampler, 3)), agent.actor(sampler, 3)
     with pytest.raises(formats.UnsupportedError, match="the exported policy acts differently"):  # of another stream
         verification.verify(
-            policy, formats.SavedModel().open(written.path), agent.actor(sampler, 4), met.random(agent.spec, 30)
+            policy, formats.SavedModel().open(written.path), agent.actor(sampler, 4), encounters.random(agent.spec, 30)
         )
     assert actor.steps.numpy() == 0
 

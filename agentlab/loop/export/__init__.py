@@ -1,7 +1,7 @@
 """Export: a whole policy in a format that other programs run."""
 
+from agentlab.loop.export.encounters import ROWS, Encounter, record
 from agentlab.loop.export.exporting import Export, check_target, export_policy
 from agentlab.loop.export.formats import FORMATS
-from agentlab.loop.export.met import ROWS, Met, record
 
-__all__ = ["FORMATS", "ROWS", "Export", "Met", "check_target", "export_policy", "record"]
+__all__ = ["FORMATS", "ROWS", "Encounter", "Export", "check_target", "export_policy", "record"]

@@ -14,10 +14,10 @@ import attrs
 from agentlab import errors
 from agentlab.checks import limits
 from agentlab.loop.acting import PolicyActor
-from agentlab.loop.export import met
+from agentlab.loop.export import encounters
+from agentlab.loop.export.encounters import Encounter
 from agentlab.loop.export.format import UnsupportedError
 from agentlab.loop.export.formats import FORMATS
-from agentlab.loop.export.met import Met
 
 
 @attrs.frozen
@@ -54,14 +54,14 @@ def check_target(path: str | os.PathLike[str], format: str) -> None:
         raise errors.UsageError(f"{str(path)!r} exists, and files are never overwritten. Name another path.")
 
 
-def export_policy(actor: PolicyActor, path: str | os.PathLike[str], format: str, recorded: Sequence[Met] = ()) -> Export:
+def export_policy(actor: PolicyActor, path: str | os.PathLike[str], format: str, recorded: Sequence[Encounter] = ()) -> Export:
     """Writes the policy of an actor in a format, once it has been run beside the actor.
 
     Args:
         actor: that hasn't acted yet.
         path: of a new file, or a new directory for "saved-model".
         format: of `FORMATS`.
-        recorded: what it met in its environment, `agentlab.loop.export.met.record`; they are compared on this too.
+        recorded: what it met in its environment, `agentlab.loop.export.encounters.record`; they are compared on this too.
 
     Raises:
         UsageError: there is no such format, its package is missing, the path exists or can't be written, or the format lacks
@@ -74,7 +74,7 @@ def export_policy(actor: PolicyActor, path: str | os.PathLike[str], format: str,
     # Written beside its place, so that there is never half of it.
     try:
         with _beside(where) as unfinished:
-            signature = FORMATS[format].export(actor, [*met.random(spec), *recorded], unfinished)
+            signature = FORMATS[format].export(actor, [*encounters.random(spec), *recorded], unfinished)
             unfinished.rename(where)
     except UnsupportedError as error:
         sampler = type(actor.policy.sampler).__name__
@@ -86,10 +86,12 @@ def export_policy(actor: PolicyActor, path: str | os.PathLike[str], format: str,
         raise errors.UsageError(
             f"{str(path)!r} can't be written: {error.strerror or error}. Name a path in an existing, writable folder."
         ) from error
-    return Export(where, format, signature.inputs, signature.outputs, met.RANDOM_STEPS * met.ROWS, _count(recorded))
+    return Export(
+        where, format, signature.inputs, signature.outputs, encounters.RANDOM_STEPS * encounters.ROWS, _count(recorded)
+    )
 
 
-def _count(steps: Sequence[Met]) -> int:
+def _count(steps: Sequence[Encounter]) -> int:
     """Returns the number of observations in steps."""
     return sum(len(step.begun) for step in steps)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.loop.acting import PolicyActor
-from agentlab.loop.export.met import Met
+from agentlab.loop.export.encounters import Encounter
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 Runner: TypeAlias = Callable[[Arrays], Arrays]  # from inputs to outputs, by name
@@ -62,12 +62,12 @@ class Format(abc.ABC):
             raise errors.UsageError(f"Files of format {self.name!r} end in {self.suffix!r}; {str(path)!r} doesn't. Rename it.")
 
     @abc.abstractmethod
-    def export(self, actor: PolicyActor, met: Iterable[Met], path: pathlib.Path) -> Signature:
+    def export(self, actor: PolicyActor, encounters: Iterable[Encounter], path: pathlib.Path) -> Signature:
         """Writes the policy of an actor to a new file or directory, and compares the two.
 
         Args:
             actor: that hasn't acted yet.
-            met: observations on which both have to do the same, step after step.
+            encounters: observations on which both have to do the same, step after step.
             path: of the file or directory.
 
         Raises:

@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from agentlab import errors
 from agentlab.loop.acting import PolicyActor
+from agentlab.loop.export.encounters import Encounter
 from agentlab.loop.export.format import Arrays, Format, Runner, Signature, UnsupportedError
 from agentlab.loop.export.keras_network import KerasNetwork
-from agentlab.loop.export.met import Met
 from agentlab.loop.export.policy_function import PolicyFunction, described, policy_function
 from agentlab.loop.export.single_precision import in_single_precision
 from agentlab.loop.export.verification import verify
@@ -39,12 +39,12 @@ class FunctionFormat(Format):
 
     draws: ClassVar[bool] = False
 
-    def export(self, actor: PolicyActor, met: Iterable[Met], path: pathlib.Path) -> Signature:
+    def export(self, actor: PolicyActor, encounters: Iterable[Encounter], path: pathlib.Path) -> Signature:
         _check_size(actor)
         policy = policy_function(actor)
         self._check_drawing(policy)
         self.write(policy, path)
-        verify(policy, self.open(path), actor, met)
+        verify(policy, self.open(path), actor, encounters)
 
         # Dtypes and shapes by name.
         outputs = zip(policy.outputs, policy.concrete.outputs, strict=True)

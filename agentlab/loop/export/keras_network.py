@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from agentlab.loop.acting import PolicyActor
+from agentlab.loop.export.encounters import Encounter
 from agentlab.loop.export.format import Arrays, Format, Signature, UnsupportedError
-from agentlab.loop.export.met import Met
 from agentlab.loop.export.policy_function import described
 from agentlab.loop.export.verification import check_same
 
@@ -29,10 +29,10 @@ class KerasNetwork(Format):
     name = "keras"
     suffix = ".keras"
 
-    def export(self, actor: PolicyActor, met: Iterable[Met], path: pathlib.Path) -> Signature:
+    def export(self, actor: PolicyActor, encounters: Iterable[Encounter], path: pathlib.Path) -> Signature:
         model = actor.policy.network.model
         check_plain(model)
-        check_same(_outputs(model, actor, met))
+        check_same(_outputs(model, actor, encounters))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Keras copies its variables in a way that NumPy deprecates
             model.save(path)
@@ -61,8 +61,8 @@ def _classes(config: Any) -> Iterator[tuple[str, str]]:
             yield from _classes(value)
 
 
-def _outputs(model: keras.Model, actor: PolicyActor, met: Iterable[Met]) -> Iterator[tuple[Arrays, Arrays]]:
+def _outputs(model: keras.Model, actor: PolicyActor, encounters: Iterable[Encounter]) -> Iterator[tuple[Arrays, Arrays]]:
     """Yields a model's outputs and those that an actor acts by, step after step."""
-    for step in met:
+    for step in encounters:
         ours = model(actor.policy.spec.see(step.observation), training=False)
         yield {"output": np.asarray(ours)}, {"output": np.asarray(actor.respond(step.observation).output)}

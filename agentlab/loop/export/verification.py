@@ -8,20 +8,20 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.loop.acting import PolicyActor
+from agentlab.loop.export.encounters import Encounter
 from agentlab.loop.export.format import Arrays, Runner, UnsupportedError
-from agentlab.loop.export.met import Met
 from agentlab.loop.export.policy_function import BEGUN, OBSERVATION, REWARDS, STEP, PolicyFunction, named_leaves
 
 TOLERANCE = 1e-5  # absolute, and of the action's size
 
 
-def verify(policy: PolicyFunction, run: Runner, actor: PolicyActor, met: Iterable[Met]) -> None:
+def verify(policy: PolicyFunction, run: Runner, actor: PolicyActor, encounters: Iterable[Encounter]) -> None:
     """Runs an exported policy and an actor that hasn't acted yet on the same observations.
 
     Raises:
         UnsupportedError: they take different actions.
     """
-    check_same(side_by_side(policy, _guarded(run), actor, met))
+    check_same(side_by_side(policy, _guarded(run), actor, encounters))
 
 
 def check_same(pairs: Iterable[tuple[Arrays, Arrays]]) -> None:
@@ -32,12 +32,12 @@ def check_same(pairs: Iterable[tuple[Arrays, Arrays]]) -> None:
 
 
 def side_by_side(
-    policy: PolicyFunction, run: Runner, actor: PolicyActor, met: Iterable[Met]
+    policy: PolicyFunction, run: Runner, actor: PolicyActor, encounters: Iterable[Encounter]
 ) -> Iterator[tuple[Arrays, Arrays]]:
     """Yields the outputs of an exported policy and the actions of an actor, by name, step after step."""
     inputs, drawn = policy.inputs, 0
     state: Arrays = {}
-    for step in met:
+    for step in encounters:
         rows = len(step.begun)
         state = state or _blank_state(policy, rows)
         expected = actor.act(step.observation, step.begun, step.reward)

@@ -22,7 +22,7 @@ ENDS = 0.1  # the probability that an episode of random observations ends at a s
 
 
 @attrs.frozen(eq=False)
-class Met:
+class Encounter:
     """What an agent meets before it acts.
 
     Attributes:
@@ -36,17 +36,17 @@ class Met:
     reward: np.ndarray
 
 
-def random(spec: EnvironmentSpec, steps: int = RANDOM_STEPS, seed: int = 0) -> Iterator[Met]:
+def random(spec: EnvironmentSpec, steps: int = RANDOM_STEPS, seed: int = 0) -> Iterator[Encounter]:
     """Yields random observations of a space, `ROWS` at a time; all episodes begin with the first."""
     generator = np.random.default_rng(seed)
     begun, reward = np.ones(ROWS, np.bool_), np.zeros(ROWS, np.float32)
     for _ in range(steps):
-        yield Met(_with_allowed(random_values(spec.observation, ROWS, generator), generator), begun, reward)
+        yield Encounter(_with_allowed(random_values(spec.observation, ROWS, generator), generator), begun, reward)
         begun = generator.random(ROWS) < ENDS
         reward = generator.normal(size=ROWS).astype(np.float32)
 
 
-def record(environment: Environment, actor: PolicyActor, seed: int, steps: int = RECORDED_STEPS) -> list[Met]:
+def record(environment: Environment, actor: PolicyActor, seed: int, steps: int = RECORDED_STEPS) -> list[Encounter]:
     """Returns what an actor meets in an environment in so many steps.
 
     Raises:
@@ -61,12 +61,12 @@ def record(environment: Environment, actor: PolicyActor, seed: int, steps: int =
     # Copies, since an environment may write into its arrays again.
     first = check.begin(environment.reset(seeds.host_seed(seed, "export")))
     observation, state = perception.first(first.observation), actor.initial_state(rows)
-    met = [Met(copied(first.observation), np.ones(rows, np.bool_), np.zeros(rows, np.float32))]
+    encounters = [Encounter(copied(first.observation), np.ones(rows, np.bool_), np.zeros(rows, np.float32))]
     for _ in range(steps - 1):
         _, timestep, state = turn(host, step, (), observation, state)
         observation = timestep.observation
-        met.append(Met(copied(perception.unjoined(observation)), timestep.begun.copy(), timestep.reward.copy()))
-    return met
+        encounters.append(Encounter(copied(perception.unjoined(observation)), timestep.begun.copy(), timestep.reward.copy()))
+    return encounters
 
 
 def _with_allowed(observation: Nest, generator: np.random.Generator) -> Nest:
