@@ -47,7 +47,7 @@ CASES = {  # of every installed model that draws something while it learns, at l
 }
 TRAINERS = {
     "ppo": lambda: PPO(rollout_steps=2, num_epochs=1, num_minibatches=1, clip=1e-3, shared_torso=True),
-    "grpo": lambda: GRPO(clip=1e-3),
+    "grpo": lambda: GRPO(clip=1e-3, kl_weight=1e-6),  # so that all rows are compared with the start
 }
 
 
@@ -109,10 +109,10 @@ def test_the_first_update_learns_of_the_policy_that_acted(case, trainer):
     assert metrics["gradient_norm"] > 1e-3
 
 
-@pytest.mark.parametrize("case", ["mlp", "cnn", "lstm, letters"])
+@pytest.mark.parametrize("case", ["gru, letters", "lstm, letters"])
 def test_an_update_that_drops_is_seen(case, monkeypatch):
     monkeypatch.setattr(Network, "unroll_as_acted", lambda self, *arguments: self.unroll(*arguments, training=True))
     monkeypatch.setattr(GRPO, "networks", lambda self, spec: {"policy": declared(self.distribution(spec).num_outputs)})
     metrics = first_metrics(case, TRAINERS["grpo"]())
     assert metrics["clip_fraction"] > 0.1
-    assert metrics["kl"] > 1e-3
+    assert metrics["kl"] > 1e-4
