@@ -16,6 +16,7 @@ from agentlab.sweeps.searches.objective import DEFAULT, Objective
 from agentlab.sweeps.searches.space import Dimension, parse_space
 from agentlab.sweeps.tables import Table
 
+DEFAULT_STORAGE = "journal"  # a file in the sweep's own directory
 KEYS = ("name", "task", "seeds", "score", "tags", "changes", "grid", "search")
 SEARCH_KEYS = (
     "space", "trials", "timeout", "batch", "seed", "sampler", "pruner", "storage", "objective", "direction", "best",
@@ -150,7 +151,7 @@ def parse_search(data: dict[str, Any], seeds: list[int]) -> Search:
         seed=table.entry("seed", int, 0),
         sampler=_named(table, data, "sampler", "tpe"),
         pruner=_named(table, data, "pruner", ""),
-        storage=table.entry("storage", str, "journal"),
+        storage=table.entry("storage", str, DEFAULT_STORAGE),
         best=table.positive("best", 1),
         best_seeds=best_seeds,
     )

@@ -461,7 +461,9 @@ def test_spaces_without_a_number_are_refused(which, monkeypatch):
         make_agent("dqn", changes={"environment": {"id": "Spaces-v0", "arguments": {"name": "nothing"}}})
 
 
-@pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4"])
+@pytest.mark.parametrize(
+    "id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4", "MsPacmanDeterministic-v4", "MsPacman-ram-v0", "MsPacman-v0"]
+)
 @pytest.mark.quick("ALE/*")
 def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     with pytest.MonkeyPatch.context() as unregistered:
@@ -478,6 +480,31 @@ def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
 
 class Guess(hostile_environments.Hostile):
     """Is given as an object."""
+
+
+@pytest.mark.parametrize("where", ["reset", "step"])
+def test_what_an_environment_raises_is_told_once(here, capfd, where):
+    assert (
+        main(
+            [
+                "run",
+                "dqn",
+                "--environment",
+                "Hostile-v0",
+                "--quiet",
+                "--run-dir",
+                "run",
+                *(f"--set=environment.arguments.{setting}" for setting in ("way=raise", f"where={where}", "at=1")),
+            ]
+        )
+        == 1
+    )
+    complaint = capfd.readouterr().err
+    assert complaint.count("the motor is on fire") == 1
+    assert (
+        f"trying out whether its episodes repeat failed: The environment Hostile-v0 failed at {'vector step 1' if where == 'step' else 'reset'}."
+        in complaint
+    )
 
 
 @pytest.mark.filterwarnings("ignore:This run is not exactly resumable")
