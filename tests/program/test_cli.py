@@ -243,7 +243,7 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys, tmp_path, monk
     [
         ["run", ""],
         ["evaluate", ""],
-        *(["run", "dqn", f"--{name}", ""] for name in ("run-dir", "config", "model", "environment")),
+        *(["run", "dqn", f"--{name}", ""] for name in ("run-dir", "config", "environment")),
     ],
     ids=" ".join,
 )

@@ -336,7 +336,7 @@ def test_a_run_in_an_environment_given_as_an_object_is_gone_on_with_in_python(tm
     assert agentlab.resume(str(tmp_path / "run")).result["steps"] == 16
 
 
-# ---- places outside a run's directory -----------------------------------------------------------------------------------------
+# ---- places outside a run's directory ----------------------------------------------------------------------------------
 
 
 OUTSIDE = {"mlflow": ("tracking_uri", "artifacts"), "wandb": ("entity", "directory")}

@@ -253,6 +253,11 @@ WRONG = {
     ),
     "an unknown pruner": (changed("[search]", '[search]\npruner = "mean"'), "No pruner named 'mean'"),
     "no trials": (changed("trials = 10", "trials = 0"), "search.trials is 0; expected a whole number of at least 1."),
+    "too many trials": (
+        changed("trials = 10", "trials = 1000000000000"),
+        "search.trials is 1000000000000; expected at most 10,000.",
+    ),
+    "too many at a time": (changed("[search]", "[search]\nbatch = 1000000000000"), "expected at most 1,000."),
     "an unknown direction": (
         changed("[search]", '[search]\ndirection = "up"'),
         "search.direction is 'up'; expected maximize or minimize.",
