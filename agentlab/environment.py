@@ -92,6 +92,13 @@ class Environment(_WithSettings, abc.ABC):
         """Takes the new value of a live setting, from the next step on; by default it becomes the attribute's."""
         object.__setattr__(self, name, value)
 
+    def env_spec(self) -> str:
+        """Returns the JSON of the Gymnasium `EnvSpec` that makes one such environment; empty, as by default, if there is none.
+
+        Data sets of what was done in it say so, for Minari to make it again.
+        """
+        return ""
+
     def render(self) -> np.ndarray | None:
         """Returns the picture of row 0, `[height, width, 3]` uint8, or None where there is none or a window shows it."""
         return None

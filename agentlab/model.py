@@ -110,7 +110,7 @@ def _time_major(tensor: Tensor) -> Tensor:
 class Network(abc.ABC):
     """A Keras model as the loop sees it: every model has a state, which is `()` for most.
 
-    Only a pass in training mode, the one that is learned from, changes variables of the model such as moving statistics.
+    Only a pass that is learned from changes variables of the model: in training mode, those such as moving statistics.
 
     Attributes:
         model: the Keras model.
@@ -144,6 +144,14 @@ class Network(abc.ABC):
             return self._unroll(observation, state, begun, training=True)
         with traced_anew(self.model), keras.StatelessScope(variables, initialize_variables=False):
             return self._unroll(observation, state, begun, training=False)
+
+    def unroll_as_acted(self, observation: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Nest]:
+        """As `unroll`, to learn from what was done: for gradients, but with layers such as dropout as they are in acting.
+
+        So the outputs are those that were acted on, as long as no weight has changed: policy gradients compare the two. The
+        losses that layers add count, and statistics such as batch normalization's stay as they are.
+        """
+        return self._unroll(observation, state, begun, training=False)
 
     def unroll_onward(
         self, observation: Nest, next_observation: Nest, state: Nest, begun: Tensor, variables: Substitutes = ()

@@ -72,6 +72,8 @@ class Network:
         update_period: the trainer's updates from one of this network to the next.
         free_outputs: places among the outputs of those that are trained numbers of their own, the same for every observation,
             such as a standard deviation that depends on nothing. They begin at 0, and the model has no outputs for them.
+        has_noise: whether layers that draw noise, see `agentlab.tensors.noise`, do so as it learns and, if it is the acting
+            network, explores. False where what it learns is to be about the very outputs that were acted on.
     """
 
     num_outputs: int
@@ -80,6 +82,7 @@ class Network:
     learning_rate: float | schedules.Schedule | None = None
     update_period: int = 1
     free_outputs: tuple[int, ...] = ()
+    has_noise: bool = True
 
     def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
         """Returns `spec` with the inputs of the network's model as its observation."""
@@ -180,16 +183,18 @@ class TrainedNetwork:
     Args:
         models: built; several give their outputs side by side.
         updater: applies gradients to their trainable weights.
+        has_noise: see `Network`.
 
     Attributes:
         models: the models.
         network: the first model, as the loop uses it.
     """
 
-    def __init__(self, models: Sequence[keras.Model], updater: Updater) -> None:
+    def __init__(self, models: Sequence[keras.Model], updater: Updater, has_noise: bool = True) -> None:
         self.models = list(models)
         self.network: RunnableNetwork = as_network(self.models[0])
         self.updater = updater
+        self.has_noise = has_noise
 
     @property
     def optimizer_steps(self) -> Tensor:
@@ -316,7 +321,7 @@ class Trainer:
                 spanning = self.spanning_updates(rate, setup, network.update_period)
                 optimizer = make_optimizer(self.optimizer, spanning, is_first=not self.trained)
                 weights = [weight for model in models for weight in model.trainable_variables]
-                self.trained[name] = TrainedNetwork(models, Updater(optimizer, weights))
+                self.trained[name] = TrainedNetwork(models, Updater(optimizer, weights), network.has_noise)
         self._learn = compiled(self.learn, "xla") if setup.execution == "xla" else self.learn
 
     def spanning_updates(self, value: Any, setup: Setup, period: int = 1) -> Any:
@@ -369,7 +374,7 @@ class Trainer:
                 f"Model {self.model.name!r} carries a state from step to step, which the batches that {type(self).__name__} "
                 "asks for do not hold. Choose memory 'latest', or a model without state."
             )
-        with tf.GradientTape() as tape, noise.drawn_from(seed):
+        with tf.GradientTape() as tape, noise.drawn_from(seed if self.acting.has_noise else None):
             output, _ = self.acting.network(self.spec.see(batch.observation), batch.state, training=True)
             return Recording(tape, output, sum_of_losses(self.model))
 
@@ -391,7 +396,7 @@ class Trainer:
             The metrics `NAME_loss`, `NAME_gradient_norm` and those of the loss; and the priorities of the loss.
         """
         trained = self.trained[name]
-        with tf.GradientTape() as tape, noise.drawn_from(seed):
+        with tf.GradientTape() as tape, noise.drawn_from(seed if trained.has_noise else None):
             with keras_defaults():
                 result = loss()
             objective = tf.reduce_mean(result.weighted()) + sum(sum_of_losses(model) for model in trained.models)

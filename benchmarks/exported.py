@@ -36,19 +36,32 @@ def session_call(path):
         return session.make_callable([signature.outputs["action"].name], [signature.inputs["observation"].name])
 
 
+def operation_call(path):
+    """Returns a SavedModel as a function, called by TensorFlow's call operation."""
+    act = tf.saved_model.load(path).signatures["act"]
+    dtypes = [tensor.dtype for tensor in act.outputs]
+
+    def call(observation):
+        (action,) = tf.raw_ops.StatefulPartitionedCall(args=[tf.constant(observation)], Tout=dtypes, f=act)
+        return action.numpy()
+
+    return call
+
+
 def main():
     """Prints a line for each way to act."""
     agent = agentlab.make_agent("ppo-cartpole")
     observation = np.random.default_rng(0).normal(size=(1, 4)).astype(np.float32)
     print(f"agent.act            {microseconds(lambda: agent.act(observation)):8.1f} us")
     with tempfile.TemporaryDirectory() as folder:
-        for name, format in FORMATS.items():
+        for name in ("saved-model", "onnx", "litert"):
             path = pathlib.Path(folder) / name
             agent.export(path, name)
-            run = format.open(path)
+            run = FORMATS[name].open(path)
             print(f"{name:<20} {microseconds(lambda run=run: run({'observation': observation})):8.1f} us")
-        call = session_call(str(pathlib.Path(folder) / "saved-model"))
-        print(f"saved-model, session {microseconds(lambda: call(observation)):8.1f} us")
+        for name, load in (("session", session_call), ("operation", operation_call)):
+            call = load(str(pathlib.Path(folder) / "saved-model"))
+            print(f"saved-model, {name:<9}{microseconds(lambda call=call: call(observation)):8.1f} us")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def turns_of(memory: Memory, execution: str) -> Compiled:
         index, total = carry
         observation = tf.fill([ROWS, 4], tf.cast(index, tf.float32))
         reward, ended = tf.ones([ROWS]), tf.zeros([ROWS], tf.bool)
-        memory.add(Step(observation, tf.zeros([ROWS], tf.int64), reward, reward, observation, ended, ~ended), row)
+        acted = tf.ones([ROWS], tf.bool)
+        memory.add(Step(observation, tf.zeros([ROWS], tf.int64), reward, reward, observation, ended, acted), row)
         batch = memory.sample(seeds.at(KEY, index))
         error = tf.reduce_mean(tf.abs(batch.observation - batch.next_observation + 1.0), axis=1)
         memory.update_priorities(batch.place, error)

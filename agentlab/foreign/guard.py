@@ -147,6 +147,9 @@ class Guarded(Environment):
     def change(self, name: str, value: float) -> None:
         self._call("change", self._inner.change, name, value)
 
+    def env_spec(self) -> str:
+        return self._call("env_spec", self._inner.env_spec)
+
     def render(self) -> np.ndarray | None:
         return self._call("render", self._inner.render)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -34,7 +35,7 @@ from agentlab.trainer import Setup, Trainer, build_trainer
 from agentlab.types import Nest, TimeStep
 
 if TYPE_CHECKING:
-    from agentlab.loop.export import Export
+    from agentlab.loop.export import Export, Met
 
 MODEL = "model/"  # how the names of a model's variables begin
 
@@ -122,7 +123,7 @@ class Agent:
         self.distribution = self.trainer.distribution(spec)
 
         # One policy explores and learns, another one only acts.
-        exploration = self._policy(sampler, explores=True)
+        exploration = self._policy(self.perception, sampler, explores=self.trainer.acting.has_noise)
         self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed, self.normalizer)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
@@ -145,14 +146,12 @@ class Agent:
             sampler: chooses the actions.
             key: of its stream of randomness, see `agentlab.seeds`.
         """
-        return PolicyActor(self._policy(sampler), key, self.execution)
+        # It acts itself, whoever acted in what was learned from.
+        own = attrs.evolve(self.perception.environment_spec, is_recorded=False)
+        return PolicyActor(self._policy(Perception(own, self._inputs), sampler), key, self.execution)
 
-    def _policy(self, sampler: Sampler, explores: bool = False) -> Policy:
-        network, perception = as_network(self.model), self.perception
-        if not explores:  # it acts itself, whoever acted in what was learned from
-            own = attrs.evolve(perception.environment_spec, is_recorded=False)
-            perception = Perception(own, self._inputs)
-        return Policy(network, self.distribution, sampler, perception.spec, explores, perception)
+    def _policy(self, perception: Perception, sampler: Sampler, explores: bool = False) -> Policy:
+        return Policy(as_network(self.model), self.distribution, sampler, perception.spec, explores, perception)
 
     def host_actor(self) -> HostActor:
         """Returns the actor that acts and learns for a host program, the same at every call."""
@@ -249,17 +248,25 @@ class Agent:
         numbers = np.concatenate(list(writer.write(length, prompt)), axis=1)
         return [writer.vocabulary.decode(row) for row in numbers]
 
-    def export(self, path: str | os.PathLike[str], format: str = "saved-model", *, sampler: Sampler | None = None) -> Export:
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: str = "saved-model",
+        *,
+        sampler: Sampler | None = None,
+        recorded: Sequence[Met] = (),
+    ) -> Export:
         """Writes the whole policy in a format that other programs run: from observations to actions, without agentlab.
 
         It holds all that `act` does: preprocessing, normalisation, action masks, the state that an agent with memory carries,
         the distribution and the sampler, and the environment's own numbers of actions. What was written is run beside `act`
-        on random observations, and refused where it acts differently.
+        on random and recorded observations, and refused where it acts differently. Format "keras" holds the network alone.
 
         Args:
             path: of a new file, or a new directory for "saved-model".
-            format: "saved-model", "onnx" (extra `export-onnx`) or "litert" (extra `export-litert`).
+            format: "saved-model", "onnx" (extra `export-onnx`), "litert" (extra `export-litert`) or "keras".
             sampler: chooses the actions; by default that of `act`.
+            recorded: what it met in its environment; `agentlab.export` records that for a run.
 
         Raises:
             UsageError: there is no such format, its package is missing, the path exists or can't be written, or the format
@@ -267,7 +274,7 @@ class Agent:
         """
         from agentlab.loop.export import export_policy
 
-        return export_policy(self.actor(sampler or self.parts.evaluation_sampler, self.policy.key), path, format)
+        return export_policy(self.actor(sampler or self.parts.evaluation_sampler, self.policy.key), path, format, recorded)
 
     def save(self, path: str | os.PathLike[str], *, memory: bool = False) -> None:
         """Saves the agent in a directory, from which `agentlab.load` builds it again; a second call replaces the first one's.

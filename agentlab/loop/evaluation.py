@@ -50,6 +50,9 @@ class Evaluator:
         record: called with each decision and the time step it led to, and the rows (`[B]` bool) in an episode that counts, and
             those of them whose episode ended or was cut off.
 
+    Attributes:
+        environment: as given, guarded.
+
     Raises:
         UsageError: the environment does not show and accept what the policy's does.
     """
@@ -68,7 +71,7 @@ class Evaluator:
         spec = environment.spec
         _check_acting(spec)
         _check_alike(actor.policy.perception.environment_spec, spec)
-        self._environment = guarded(environment)
+        self.environment = guarded(environment)
         self._limit = max_episode_steps or (LONGEST if spec.max_episode_steps is None else None)
         self._limit_is_set = max_episode_steps is not None
         self._check = EnvironmentCheck(spec, environment.num_environments)
@@ -100,7 +103,7 @@ class Evaluator:
         self._actor.steps.assign(0)
         score, steps, total = self._new_score(), 0, int(self._share.sum())
         counter = _Counter(self._actor, self._share, self._limit, score, self._record)
-        with self._environment:
+        with self.environment:
             observation, state = self._reset(stream)
             while counter.has_episodes_left:
                 if stop():
@@ -125,20 +128,20 @@ class Evaluator:
 
     def _reset(self, stream: str) -> tuple[Nest, Nest]:
         """Returns the first observations of new episodes, and the model's state for them."""
-        first = self._check.begin(self._environment.reset(seeds.host_seed(self._seed, stream)))
+        first = self._check.begin(self.environment.reset(seeds.host_seed(self._seed, stream)))
         self._check.turns = 0
         observation = self._actor.policy.perception.first(first.observation)
-        return observation, self._actor.initial_state(self._environment.num_environments)
+        return observation, self._actor.initial_state(self.environment.num_environments)
 
     def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
         own = copied(action)  # the environment may change it
-        return nothing, self._check.take(self._environment.step(own), action)
+        return nothing, self._check.take(self.environment.step(own), action)
 
     def _warn(self, cut_off: int, total: int) -> None:
         """Warns of episodes that a limit cut off which nobody has set."""
         if cut_off and not self._limit_is_set:
             warnings.warn(
-                f"{cut_off:,} of {total:,} episodes of the evaluation in {self._environment.spec.name!r} had not ended after "
+                f"{cut_off:,} of {total:,} episodes of the evaluation in {self.environment.spec.name!r} had not ended after "
                 f"{self._limit:,} steps; they were cut off there and count as far as they got. Set "
                 "evaluation.max_episode_steps to cut them off sooner or later.",
                 RunWarning,
@@ -147,7 +150,7 @@ class Evaluator:
 
     def close(self) -> None:
         """Releases the environment."""
-        self._environment.close()
+        self.environment.close()
 
 
 class _Counter(HostPolicyActor):

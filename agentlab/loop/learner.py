@@ -162,7 +162,16 @@ class Learner:
             self.update()
             return carry
 
-        repeat(update, (), count)
+        def make() -> Tensor:
+            repeat(update, (), count)
+            return count
+
+        # XLA computes what is the same in all rounds of a loop before it, even before one of no rounds: of a rollout, all that
+        # is judged of it once. Where most turns make no update, the loop is therefore left out of them.
+        if self.update_schedule.period <= self.num_environments:
+            make()
+        else:
+            tf.cond(count > 0, make, lambda: count)
 
     def update(self) -> None:
         """Makes one update and accounts for it; traceable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from typing import Any
 
 import attrs
 import numpy as np
@@ -33,7 +34,14 @@ SAMPLE_SECONDS = 1.0  # of a data set, whose every sample has a picture
 
 
 @parts_guarded()
-def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None = None, *, trust: bool = False) -> list[float]:
+def play(
+    run_dir: str | os.PathLike[str],
+    episodes: int = 1,
+    video: str | None = None,
+    *,
+    trust: bool = False,
+    changes: dict[str, Any] | None = None,
+) -> list[float]:
     """Plays whole episodes of a run's agent, in a window or into `video`, and returns their returns.
 
     Samples of a data set are printed where there is no `video`. An agent trained on text writes some instead; there are no
@@ -44,15 +52,16 @@ def play(run_dir: str | os.PathLike[str], episodes: int = 1, video: str | None =
         episodes: how many; of a data set, samples.
         video: a file, FILE.gif or FILE.mp4; None for a window.
         trust: as of `agentlab.resume`.
+        changes: to the task, as nested tables: `{"evaluation": {"sampler": {"name": "stochastic"}}}`.
 
     Raises:
-        UsageError: the environment has no pictures, there is no screen, or the file cannot be written.
+        UsageError: a change is wrong, the environment has no pictures, there is no screen, or the file cannot be written.
     """
     # Everything that can be refused is refused before the environment opens a window.
     episodes = scalars.whole(episodes, "The number of episodes", 1)
     if video is not None:
         make_film(video, FRAME_SECONDS)
-    task, seed, agent = load_run(run_dir, trust=trust)
+    task, seed, agent = load_run(run_dir, trust=trust, changes=changes)
     if agent.spec.vocabulary is not None and video is None:
         write(run_dir, LENGTH, [1.0], sys.stdout, trust=trust)
         return []

@@ -51,6 +51,7 @@ class RecordingWriter:
         metadata: more entries for `metadata.json`.
 
     Attributes:
+        metadata: all entries, to which more may be added until the block ends.
         steps: written.
         returns: of the episodes written.
 
@@ -64,7 +65,7 @@ class RecordingWriter:
         self._spaces = observation, action
         texts = {"observation_space": space_text(observation), "action_space": space_text(action)}
         described = {"dataset_id": self._id, "data_format": "hdf5", "jpeg_encoding": False, "minari_version": VERSION}
-        self._metadata = {**described, **texts, **metadata}
+        self.metadata = {**described, **texts, **metadata}
         self.steps = 0
         self.returns: list[float] = []
 
@@ -133,7 +134,7 @@ class RecordingWriter:
         data = self._partial / DATA
         size = round((data / MAIN).stat().st_size / MEGABYTE, 1)
         counts = {"total_episodes": len(self.returns), "total_steps": self.steps, "dataset_size": size}
-        (data / METADATA).write_bytes(files.json_bytes({**self._metadata, **counts}, METADATA))
+        (data / METADATA).write_bytes(files.json_bytes({**self.metadata, **counts}, METADATA))
         self._partial.rename(self._directory)
 
     def _fault(self, error: Exception) -> errors.WriteFault:

@@ -34,6 +34,20 @@ def changed(task: Task, changes: dict[str, Any], of_file: dict[str, Any] | None 
         ) from error
 
 
+def check_settings(task: Task) -> None:
+    """Checks the names of the settings of a task's parts by their source texts, without importing them.
+
+    Raises:
+        UnknownSetting: a part has no such setting.
+    """
+    for _, kind, part in tasks.parts_of(task):
+        known = _settings(kind, part.name)
+        for name in part.settings if known else ():
+            if name not in known:
+                text = errors.unknown("setting", name, known, f"Settings of {kind} {part.name!r}")
+                raise errors.UnknownSetting(text, name)
+
+
 def qualified(task: Task, name: str, changes: dict[str, Any]) -> list[str]:
     """Returns the settings of parts that a name without its part may have meant, such as "trainer.learning_rate".
 

@@ -127,6 +127,15 @@ class RecordedRun:
         steps, values = np.array(numbers, np.float64).reshape(-1, 2).T
         return steps, values
 
+    @staticmethod
+    def lines_of(directory: pathlib.Path) -> list[dict[str, Any]]:
+        """Returns the lines of metrics.jsonl of the run in a directory, which may have just begun.
+
+        Raises:
+            UnreadableError: the file can't be read.
+        """
+        return list(_lines_of(directory))
+
     def media(self) -> list[MediaFile]:
         """Returns the newest picture or text of each name."""
         newest: dict[str, MediaFile] = {}

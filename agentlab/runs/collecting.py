@@ -90,12 +90,15 @@ def collect(
 
     # One agent after the other, each in episodes of its own.
     writer = RecordingWriter(output, spec.observation, spec.action, _metadata(agents, reference_returns))
+    env_specs = set()
     with writer:
         for number, (task, own_seed, agent) in enumerate(agents):
             record = _Recorder(writer, agent.perception).record
             evaluator = build_evaluator(task, own_seed if seed is None else seed, agent, chosen, show, record)
             with contextlib.closing(evaluator):
                 evaluator.run(f"collection {number}", stop)
+                env_specs.add(evaluator.environment.env_spec())
+        writer.metadata |= _env_spec(env_specs)
     returns = writer.returns
     return Collection(str(writer.path), len(returns), writer.steps, float(np.mean(returns)), float(np.std(returns)))
 
@@ -129,6 +132,12 @@ def _metadata(agents: list[tuple[Task, int, Agent]], reference_returns: tuple[fl
     if not np.isfinite([low, high]).all() or low == high:
         raise errors.UsageError(f"The reference returns are {low} and {high}; expected two different, finite numbers.")
     return {**described, "ref_min_score": low, "ref_max_score": high}
+
+
+def _env_spec(env_specs: set[str]) -> dict[str, str]:
+    """Returns the entry by which Minari makes the environment again, if all agents were in the same one of Gymnasium's."""
+    (spec,) = env_specs if len(env_specs) == 1 else {""}
+    return {"env_spec": spec} if spec else {}
 
 
 class _Recorder:

@@ -21,11 +21,13 @@ from agentlab.sweeps.definition import Definition
 from agentlab.sweeps.directory import RUNS, SweepDirectory, Trial
 from agentlab.sweeps.engine import Engine, Job, Outcome
 from agentlab.sweeps.progress import Progress, failure
+from agentlab.sweeps.searches.objective import Objective
 from agentlab.system.files import UnreadableError
 from agentlab.task import Task
 
 USAGE_ERROR = 2  # the exit code of a run that can't begin
 WRITE_SECONDS = 1.0  # between two versions of trials.jsonl
+LOOK_SECONDS = 1.0  # between two looks for a metric among the reports of runs
 
 
 @attrs.frozen(eq=False)
@@ -73,6 +75,10 @@ class TrialRuns:
         means: to make runs with.
         score: returns what a finished run comes to; raises UsageError if it has no such figure.
         write: called when a trial has changed.
+        objective: that is looked for in reports until one of the runs has it; None where any figure will do.
+
+    Raises:
+        UsageError: the task or a setting is wrong, or no run can have the objective.
 
     Attributes:
         progress: of all runs.
@@ -86,13 +92,20 @@ class TrialRuns:
         means: Means,
         score: Callable[[RecordedRun], float],
         write: Callable[[], None],
+        objective: Objective | None = None,
     ) -> None:
         self._definition, self._place, self._means = definition, place, means
-        self._score, self._write = score, write
+        self._objective, self._score, self._write = objective, score, write
         self._runs: dict[str, _Run] = {}
         self._has_finished, self._written = False, 0.0
+        self._is_reported, self._looked = False, 0.0
         self.seeds = definition.seeds
-        self.progress = Progress(self.task({}).steps, means.quiet)
+
+        # What is wrong for all trials is said before anything is run.
+        task = self.task({})
+        if objective is not None:
+            objective.check(task)
+        self.progress = Progress(task.steps, means.quiet)
 
     def task(self, settings: dict[str, object]) -> Task:
         """Returns the task of a trial with these settings.
@@ -164,8 +177,18 @@ class TrialRuns:
 
     def _look(self, look: Callable[[], object]) -> bool:
         self.progress.show()
+        self._look_for_metric()
         look()
         return self._means.stop()
+
+    def _look_for_metric(self) -> None:
+        """Ends the sweep as soon as the reports of a run show that none has the metric, rather than after a whole run."""
+        objective = self._objective
+        if objective is None or self._is_reported or self._has_finished:
+            return
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._is_reported = any(objective.is_reported(run.directory) for run in self._runs.values())
 
     def _ended(self, outcome: Outcome) -> None:
         run = self._runs[outcome.job.name]
@@ -225,13 +248,15 @@ def changed_task(definition: Definition, settings: dict[str, object], trust: boo
     if not trust:
         limits.check_asked(changes, "The sweep's file")
     changed = task_changes.changed(task, {}, changes)
+    task_changes.check_settings(changed)
     return trusted(changed) if trust else changed
 
 
 def run_grid(definition: Definition, place: SweepDirectory, means: Means, score: Callable[[RecordedRun], float]) -> list[Trial]:
     """Makes the runs of all combinations of a grid with all seeds; returns the trials."""
     trials = [Trial(number, settings) for number, settings in enumerate(definition.combinations())]
-    runs = TrialRuns(definition, place, means, score, lambda: place.write_trials(trials))
+    objective = None if definition.score is None else Objective(figure=definition.score)
+    runs = TrialRuns(definition, place, means, score, lambda: place.write_trials(trials), objective)
     for trial in trials:  # what is wrong is said before anything is run
         runs.task(trial.settings)
     try:

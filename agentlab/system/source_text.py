@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
+import importlib.util
 import inspect
 import pathlib
 import re
@@ -82,7 +84,7 @@ def _find(target: str, behind: tuple[str, ...]) -> Definition | None:
     file = locate(module) or getattr(sys.modules.get(module), "__file__", None)  # the second of a single file in use
     if file is None:
         raise UnreadableError(f"module {module!r} is not installed")
-    return _defined(_Module(module, file, _parsed(file)), attribute, (*behind, target)) if file.endswith(".py") else None
+    return _defined(_Module(module, file), attribute, (*behind, target)) if file.endswith(".py") else None
 
 
 def locate(module: str) -> str | None:
@@ -111,31 +113,107 @@ def documented(text: str) -> dict[str, str]:
     return {name: " ".join(words.split()) for name, words in entries}
 
 
-def _parsed(file: str) -> ast.Module:
+def _parsed(text: str | bytes) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of text nested too deep
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def _contents(file: str) -> _Contents:
     try:
         facts = pathlib.Path(file).stat()
-        return _tree(file, facts.st_mtime_ns, facts.st_size)
+        return _read(file, facts.st_mtime_ns, facts.st_size)
     except files.UnreadableError as error:
         raise UnreadableError(str(error)) from error
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of text nested too deep
+    except OSError as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
 @functools.lru_cache(maxsize=1_024)
-def _tree(file: str, _changed: int, _size: int) -> ast.Module:
-    """Returns a file's syntax tree, parsed once as long as it stays as it is: many offers share a file, or a base class."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as of an invalid escape: its author's business, not a listing's
-        return ast.parse(files.read_bytes(pathlib.Path(file), follow=True))
+def _read(file: str, changed: int, size: int) -> _Contents:
+    """Returns what a file holds, read once as long as it stays as it is: many offers share a file, or a base class."""
+    return _Contents(files.read_bytes(pathlib.Path(file), follow=True), _is_compiled(file, changed, size))
+
+
+def _is_compiled(file: str, changed: int, size: int) -> bool:
+    """Whether Python has compiled a file as it is, so that there is no syntax error anywhere in it."""
+    try:
+        with pathlib.Path(importlib.util.cache_from_source(file)).open("rb") as compiled:
+            header = compiled.read(16)
+    except (OSError, NotImplementedError):
+        return False
+    # After the format and its flags: seconds of the file's time, and its size.
+    facts = (0, changed // 10**9 & 0xFFFFFFFF, size & 0xFFFFFFFF)
+    return header == importlib.util.MAGIC_NUMBER + b"".join(fact.to_bytes(4, "little") for fact in facts)
+
+
+class _Contents:
+    """A file's text and, when it is asked for, its syntax tree."""
+
+    def __init__(self, data: bytes, is_compiled: bool) -> None:
+        self._data = data
+        self._is_compiled = is_compiled
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        return _parsed(self._data)
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The text as UTF-8, or "" where it is of another encoding."""
+        try:
+            return self._data.decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError:
+            return ""
+
+    def beginning(self, name: str) -> ast.AST | None:
+        """Returns the statement that gives `name` its value, a class without what follows its docstring; None if unsure.
+
+        A listing asks for one statement of each file. Parsing a whole file takes ten times as long. One that was never compiled
+        is parsed all the same, as there may be a syntax error in it.
+        """
+        if not self._is_compiled:
+            return None
+
+        # The only statement at the margin that begins so, outside of text that spans lines.
+        word = re.escape(name)
+        begins = list(re.finditer(rf"^(?:class {word}\b|{word}\b[^=\n]*=)", self.text, re.MULTILINE))
+        if len(begins) != 1 or any(self.text.count(quotes, 0, begins[0].start()) % 2 for quotes in ('"""', "'''")):
+            return None
+        block = self.text[begins[0].start() :]
+        following = _AT_THE_MARGIN.search(block, 1)
+        block = block[: following.start()] if following else block
+
+        head = _CLASS_WITH_DOCSTRING.match(block)
+        if head is None and block.startswith("class "):
+            return None
+        with contextlib.suppress(UnreadableError):
+            return _parsed(head[0] if head else block).body[0]
+        return None
+
+
+_AT_THE_MARGIN = re.compile(r"^[^\s)\]}#]", re.MULTILINE)
+_CLASS_WITH_DOCSTRING = re.compile(r"""class\b[^"'#]*?:[ \t]*\n[ \t]+(\"{3}|'{3}).*?\1""", re.DOTALL)
 
 
 @attrs.frozen
 class _Module:
-    """A module's full name, file and syntax tree."""
+    """A module's full name and file."""
 
     name: str
     file: str
-    tree: ast.Module
+
+    @property
+    def tree(self) -> ast.Module:
+        """The syntax tree of the whole file."""
+        return _contents(self.file).tree
+
+    def class_named(self, name: str) -> ast.ClassDef:
+        """Returns a whole class."""
+        return next(node for node in _statements(self.tree) if isinstance(node, ast.ClassDef) and node.name == name)
 
     def absolute(self, node: ast.ImportFrom) -> str:
         """Returns the full name of the module that a `from` of this one imports from."""
@@ -152,7 +230,8 @@ class _Module:
 
 
 def _defined(module: _Module, attribute: str, behind: tuple[str, ...]) -> Definition:
-    for node in _statements(module.tree):
+    beginning = _contents(module.file).beginning(attribute)
+    for node in _statements(module.tree) if beginning is None else [beginning]:
         if isinstance(node, ast.ClassDef) and node.name == attribute:
             return _class(module, node, behind)
         if isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == attribute for name in node.targets):
@@ -181,8 +260,8 @@ def _class(module: _Module, node: ast.ClassDef, behind: tuple[str, ...]) -> Defi
     return Definition(
         text.split("\n\n")[0].replace("\n", " "),
         text,
-        lambda: _fields(module, node, behind, documented(text)),
-        lambda method: _keys(module, node, behind, method),
+        lambda: _fields(module, module.class_named(node.name), behind, documented(text)),
+        lambda method: _keys(module, module.class_named(node.name), behind, method),
     )
 
 
@@ -245,7 +324,7 @@ def _binding(module: _Module, name: str, behind: tuple[str, ...] = ()) -> ast.Fu
             original = next((alias.name for alias in node.names if (alias.asname or alias.name) == name), None)
             file = locate(module.absolute(node)) if original else None
             if original and file and file.endswith(".py"):
-                return _binding(_Module(module.absolute(node), file, _parsed(file)), original, (*behind, name))
+                return _binding(_Module(module.absolute(node), file), original, (*behind, name))
     return None
 
 

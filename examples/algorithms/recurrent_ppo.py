@@ -88,7 +88,7 @@ class RecurrentPPO(Trainer):
 
     def _loss(self, batch: Batch, advantages: Tensor, returns: Tensor) -> Loss:
         begun = tf.concat([tf.zeros_like(batch.ended[:, :1]), batch.ended[:, :-1]], axis=1)
-        output, _ = self.acting.network.unroll(batch.observation, batch.state, begun, training=True)
+        output, _ = self.acting.network.unroll_as_acted(batch.observation, batch.state, begun)
 
         # [M * T] rows.
         actions, output, before = merge_time((batch.action, output, batch.output))

@@ -82,7 +82,7 @@ class TextReward(Trainer):
         advantage = reward - tf.reduce_mean(reward[:, 0])
 
         state = tf.nest.map_structure(lambda leaf: leaf[:, 0], texts.state)
-        output, _ = self.acting.network.unroll(texts.observation, state, tf.zeros_like(texts.ended), training=True)
+        output, _ = self.acting.network.unroll_as_acted(texts.observation, state, tf.zeros_like(texts.ended))
         original = self.original.unroll(texts.observation, state, tf.zeros_like(texts.ended))
 
         # [B * T] nats between the policy and the original, and the log-probability of what was written.

@@ -102,7 +102,11 @@ class Expected(Returns):
         next_values: ActionValues,
         next_action: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        return self.errors(values, action, td_targets(reward, discount, next_values.output, next_action))
+        return self.errors(values, action, self.targets(reward, discount, next_values.output, next_action))
+
+    def targets(self, reward: Tensor, discount: Tensor, next_outputs: Tensor, next_action: Tensor) -> Tensor:
+        """Returns what the outputs of the actions taken should have been `[N]`; see `td_targets`."""
+        return td_targets(reward, discount, next_outputs, next_action)
 
     def errors(self, values: ActionValues, action: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the loss `[N]` of the values of the actions taken, and the errors `[N]`, by their targets `[N]`."""
@@ -130,18 +134,9 @@ def unscaled(values: Tensor) -> Tensor:
 class Rescaled(Expected):
     """One output per action, its expected return made small by `rescaled`. The error is that of the output."""
 
-    def compare(
-        self,
-        values: ActionValues,
-        action: Tensor,
-        reward: Tensor,
-        discount: Tensor,
-        next_values: ActionValues,
-        next_action: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        # [N] targets in units of the return, then as small as the outputs.
-        targets = rescaled(td_targets(reward, discount, unscaled(next_values.output), next_action))
-        return self.errors(values, action, targets)
+    def targets(self, reward: Tensor, discount: Tensor, next_outputs: Tensor, next_action: Tensor) -> Tensor:
+        # [N] in units of the return, then as small as the outputs.
+        return rescaled(td_targets(reward, discount, unscaled(next_outputs), next_action))
 
 
 def projected(returns: Tensor, probabilities: Tensor, minimum: float, maximum: float) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import attrs
 import keras
+import numpy as np
 import tensorflow as tf
 
 from agentlab.algorithms.minibatches import merge_time
@@ -71,52 +72,52 @@ class CachedAttention(keras.layers.Layer):
         Args:
             inputs: `[B, T, units]`.
             cache: keys and values of the C positions before, `[B, 2, heads, C, units / heads]`.
-            seen: `[B]` int64, how many positions there were before.
+            seen: `[B]` int64, how many positions there were before. Where it is known to be none as the graph is made, the
+                cache is not attended to.
             begun: `[B, T]` bool, where an episode begins, which sees nothing from before it; None if none does.
         """
         batch, length = tf.shape(inputs)[0], inputs.shape[1]
+        past = 0 if _is_zero(seen) else self._context
 
         # Queries [B, heads, T, size]; keys and values [B, 2, heads, T, size].
         parts = tf.reshape(self.inward(inputs), [batch, length, 3, self._heads, self._size])
         queries, fresh = tf.transpose(parts[:, :, 0], [0, 2, 1, 3]), tf.transpose(parts[:, :, 1:], [0, 2, 3, 1, 4])
-        whole = tf.concat([cache, fresh], axis=3)  # [B, 2, heads, C + T, size]
+        whole = tf.concat([cache, fresh], axis=3) if past else fresh  # [B, 2, heads, P + T, size], P of the cache
 
-        # Positions within the cache and the new steps, [C + T], rotate queries and keys alike.
-        places = tf.range(self._context + length)
+        # Positions within the cache and the new steps, [P + T], rotate queries and keys alike.
+        places = tf.range(past + length)
         keys = rotated(whole[:, 0], places)
 
-        # [B, heads, T, C + T] attention weights; what is not visible weighs nothing.
-        scores = tf.matmul(rotated(queries, places[self._context :]), keys, transpose_b=True) / math.sqrt(self._size)
-        visible = self._visible(places, length, seen)
-        if begun is not None:
-            episodes = self._episodes(begun)
-            visible &= tf.equal(episodes[:, self._context :, None], episodes[:, None, :])[:, None]
+        # [B, heads, T, P + T] attention weights; what is not visible weighs nothing.
+        scores = tf.matmul(rotated(queries, places[past:]), keys, transpose_b=True) / math.sqrt(self._size)
+        visible = self._visible(places, past, seen)
+        episodes = None if begun is None else _episodes(begun, past)
+        if episodes is not None:
+            visible &= tf.equal(episodes[:, past:, None], episodes[:, None, :])[:, None]
         weights = tf.nn.softmax(tf.where(visible, scores, -math.inf))
 
         # [B, T, heads * size] mixed values, projected to [B, T, units].
         mixed = tf.transpose(tf.matmul(weights, whole[:, 1]), [0, 2, 1, 3])
         outputs = self.outward(tf.reshape(mixed, [batch, length, self._heads * self._size]))
-        return outputs, self._cached(whole, begun)[:, :, :, length:]
+        return outputs, self._cached(whole, episodes)
 
-    def _visible(self, places: Tensor, length: int, seen: Tensor) -> Tensor:
-        """Returns which of C + T keys each of T queries sees, `[B, 1, T, C + T]` bool."""
-        distances = tf.range(length)[:, tf.newaxis] + self._context - places
-        near = (distances >= 0) & (distances <= self._context)
-        filled = tf.cast(places, tf.int64) >= self._context - seen[:, tf.newaxis]
+    def _visible(self, places: Tensor, past: int, seen: Tensor) -> Tensor:
+        """Returns which of P + T keys each of T queries sees, `[B, 1, T, P + T]` bool; `[1, 1, T, T]` where P is 0."""
+        distances = places[past:, tf.newaxis] - places
+        near = ((distances >= 0) & (distances <= self._context))[tf.newaxis, tf.newaxis]
+        if not past:
+            return near
+        filled = tf.cast(places, tf.int64) >= past - seen[:, tf.newaxis]
         return near & filled[:, tf.newaxis, tf.newaxis, :]
 
-    def _episodes(self, begun: Tensor) -> Tensor:
-        """Returns the number of the episode, 0 for the one under way, of each of C + T positions, `[B, C + T]` int32."""
-        numbers = tf.cumsum(tf.cast(begun, tf.int32), axis=1)
-        return tf.concat([tf.zeros([tf.shape(begun)[0], self._context], tf.int32), numbers], axis=1)
-
-    def _cached(self, whole: Tensor, begun: Tensor | None) -> Tensor:
-        """Returns keys and values `[B, 2, heads, C + T, size]` with zeros for those of episodes that have ended."""
-        if begun is None:
-            return whole
-        episodes = self._episodes(begun)
-        present = tf.equal(episodes, episodes[:, -1:])
-        return tf.where(present[:, None, None, :, None], whole, tf.zeros([], whole.dtype))
+    def _cached(self, whole: Tensor, episodes: Tensor | None) -> Tensor:
+        """Returns the last C of keys and values `[B, 2, heads, P + T, size]`, with zeros for those of ended episodes."""
+        if episodes is not None:
+            present = tf.equal(episodes, episodes[:, -1:])
+            whole = tf.where(present[:, None, None, :, None], whole, tf.zeros([], whole.dtype))
+        missing = max(0, self._context - whole.shape[3])
+        padded = tf.pad(whole, [[0, 0], [0, 0], [0, 0], [missing, 0], [0, 0]]) if missing else whole
+        return padded[:, :, :, -self._context :]
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"heads": self._heads, "units": self._heads * self._size, "context": self._context}
@@ -224,9 +225,13 @@ class Transformer(RecurrentModel):
 
     def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
         vectors = self._encoded(merge_time(observation))
-        if len(vectors.shape) == 3:  # windows, between which states are reset
+        window = vectors.shape[1] if len(vectors.shape) == 3 else 1
+        if window > 1:  # one after the other: all at once, T W positions would attend to as many
             return super().unroll(observation, state, begun, training)
+
+        # [N, T, units] outputs of all steps at once.
         outputs, state = self._attend(tf.reshape(vectors, [*begun.shape, self._builder.units]), state, training, begun)
+        outputs = outputs[:, :, None] if self._every_position else outputs
         return self.head(self.normalization(outputs)), state
 
     def _encoded(self, observation: Nest) -> Tensor:
@@ -255,6 +260,17 @@ class Transformer(RecurrentModel):
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Transformer:
         encoder = restored(config["encoder"], custom_objects)
         return cls(**{**config, "builder": GPT(**config["builder"]), "encoder": encoder})
+
+
+def _is_zero(counts: Tensor) -> bool:
+    """Returns whether all are known to be 0 before anything runs."""
+    known = tf.get_static_value(counts)
+    return known is not None and not np.any(known)
+
+
+def _episodes(begun: Tensor, past: int) -> Tensor:
+    """Returns the number of the episode, 0 for the one under way, of each of P + T positions, `[B, P + T]` int32."""
+    return tf.pad(tf.cumsum(tf.cast(begun, tf.int32), axis=1), [[0, 0], [past, 0]])
 
 
 def _seen_after(seen: Tensor, length: int, begun: Tensor | None) -> Tensor:

@@ -25,7 +25,8 @@ class NatureCNN(ModelBuilder):
     Attributes:
         convolutions: of each, its filters, the pixels of their side, and the stride.
         hidden_units: units of each hidden layer after them.
-        channels: "last" for images [height, width, channels]; "first" for [channels, height, width], as of stacked frames.
+        channels: "last" for images [height, width, channels]; "first" for [channels, height, width], as of stacked frames;
+            "auto" for whichever of the two axes is shorter.
         dueling: the last hidden layer is there twice, for the value of the state and for the advantages of actions (Wang et al.
             2016, arXiv:1511.06581).
         noise: amplitude at first of the noise in the dense layers' weights, by which the model explores (Fortunato et al. 2018,
@@ -36,7 +37,7 @@ class NatureCNN(ModelBuilder):
     hidden_units: tuple[int, ...] = attrs.field(
         default=(512,), validator=attrs.validators.deep_iterable(attrs.validators.ge(1))
     )
-    channels: Literal["last", "first"] = "last"
+    channels: Literal["last", "first", "auto"] = "last"
     dueling: bool = False
     noise: float | None = optional_positive(None)
 
@@ -46,7 +47,7 @@ class NatureCNN(ModelBuilder):
 
     def build(self, spec: EnvironmentSpec, num_outputs: int) -> keras.Model:
         space = self._check(spec)
-        layers: list[keras.layers.Layer] = [keras.layers.Permute((2, 3, 1))] if self.channels == "first" else []
+        layers: list[keras.layers.Layer] = [keras.layers.Permute((2, 3, 1))] if self._are_first(space) else []
         layers.append(keras.layers.Rescaling(1.0 / np.max(space.maximum).item()))
         for filters, side, stride in self.convolutions:
             layers.append(keras.layers.Conv2D(filters, side, stride, activation="relu"))
@@ -63,16 +64,23 @@ class NatureCNN(ModelBuilder):
         space = array_of(spec.seen, "A convolutional network", spec.name)
 
         # Each convolution needs a place to stand, so the smaller side decides.
-        sides = space.shape[1:] if self.channels == "first" else space.shape[:2]
+        are_first = self._are_first(space)
+        sides = space.shape[1:] if are_first else space.shape[:2]
         is_image = len(space.shape) == 3 and 0.0 < np.max(space.maximum) <= 65_535.0 and np.min(space.minimum) >= 0.0
         if not is_image or min(sides) < self._needed():
-            order = "[channels, height, width]" if self.channels == "first" else "[height, width, channels]"
+            order = "[channels, height, width]" if are_first else "[height, width, channels]"
             raise errors.UsageError(
                 f"These convolutions need images {order} of numbers from 0 up and {self._needed()} pixels or more to a side; "
                 f"environment {spec.name!r} shows a {_described(space)}. Choose model 'mlp', or set model.convolutions "
                 "and model.channels."
             )
         return space
+
+    def _are_first(self, space: Array) -> bool:
+        """Returns whether the channels are the first axis of an image."""
+        if self.channels == "auto":
+            return len(space.shape) == 3 and space.shape[0] < space.shape[2]
+        return self.channels == "first"
 
     def _needed(self) -> int:
         """Returns the smallest side, in pixels, that leaves one place for the last convolution."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import keras
+import tensorflow as tf
 
 from agentlab import errors
 from agentlab.model import ModelBuilder, RecurrentModel
@@ -61,6 +62,19 @@ class RecurrentNetwork(RecurrentModel):
         else:
             outputs, state = self.stack(inputs, state, training=training)
         return self.head(outputs), state
+
+    def unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool = False) -> tuple[Tensor, Nest]:
+        # [T * W, N] positions of all windows; an episode begins with the first of a window.
+        rows, length, window = observation.shape
+        inputs = tf.transpose(tf.reshape(observation, [rows, length * window]))
+        first = tf.pad(begun[..., None], [[0, 0], [0, 0], [0, window - 1]])
+        keep = tf.cast(~tf.transpose(tf.reshape(first, [rows, length * window])), self.compute_dtype)[..., None]
+        inputs = self.embedding(inputs) if self.embedding is not None else inputs
+        outputs, state = self.stack.scan(inputs, state, True, training, keep)
+
+        # [N, T, W, K] outputs of all positions, or [N, T, K] of the last one of each window.
+        outputs = tf.reshape(tf.transpose(outputs, [1, 0, 2]), [rows, length, window, outputs.shape[-1]])
+        return self.head(outputs if self.stack.return_sequences else outputs[:, :, -1]), state
 
     def get_config(self) -> dict[str, Any]:
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("stack", "embedding")}

@@ -96,7 +96,7 @@ class GRPO(Trainer):
                 "group of one. Choose environment 'writing' with environment.group_size=8 or so, or another trainer, such as "
                 "'ppo'."
             )
-        return super().networks(spec)
+        return {"policy": Network(self.distribution(spec).num_outputs, has_noise=False)}
 
     def request(self, spec: EnvironmentSpec) -> Request:
         return Request(length=spec.max_episode_steps, order="all", keep=() if self.clip is None else ("output",))
@@ -159,7 +159,7 @@ class GRPO(Trainer):
         return {"gradient_norm": metrics.pop("policy_gradient_norm"), **metrics}
 
     def _loss(self, attempts: Attempts) -> Loss:
-        outputs, _ = self.acting.network.unroll(*self._inputs(attempts), training=True)
+        outputs, _ = self.acting.network.unroll_as_acted(*self._inputs(attempts))
         policy, log_probability = self._log_probability(outputs, attempts)
 
         # [N, T] gains of the choices, of which the policy gradient is the gradient.

@@ -30,6 +30,21 @@ ppo = Task(
     threads=1,
 )
 
+ppo_images = attrs.evolve(
+    ppo,
+    name="ppo-images",
+    description="PPO in any Gymnasium environment that shows images: --environment CarRacing-v3, of the extra 'box2d'.",
+    environment=part("gymnasium", id="CarRacing-v3"),
+    model=part("nature-cnn", channels="auto"),
+    trainer=ppo_trainer(  # about the settings of the paper for Atari's games
+        learning_rate=Linear(2.5e-4, 1e-5), shared_torso=True, num_epochs=4, clip=0.1, entropy_weight=0.01
+    ),
+    steps=500_000,
+    threads=0,  # convolutions use all cores
+    onednn=True,
+    normalization=Normalization(rewards=True),
+)
+
 ppo_cartpole = attrs.evolve(
     ppo,
     name="ppo-cartpole",

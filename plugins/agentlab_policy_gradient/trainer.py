@@ -42,6 +42,9 @@ class PolicyGradient(Trainer, abc.ABC):
     Actions are of any space. Numbers with bounds are drawn from a normal distribution and clipped to them, which is part
     of the probability (Fujita and Maeda 2018, arXiv:1802.07564), or squashed into them.
 
+    What an action was worth is learned of the policy that took it: in the acting network, layers such as dropout, noise and
+    batch normalization behave in an update as they do in acting outside training. In a values' network of its own they train.
+
     Attributes:
         step_metrics: names of the metrics of one step of the optimizer.
         rollout_steps: T, steps of every environment that an update learns from.
@@ -106,7 +109,7 @@ class PolicyGradient(Trainer, abc.ABC):
     def networks(self, spec: EnvironmentSpec) -> dict[str, Network]:
         distribution = self.distribution(spec)
         free = () if self.state_dependent_deviation else distribution.deviation_outputs
-        return self._critic.networks(Network(distribution.num_outputs, free_outputs=free))
+        return self._critic.networks(Network(distribution.num_outputs, free_outputs=free, has_noise=False))
 
     def request(self, spec: EnvironmentSpec) -> Request:
         return Request(length=self.rollout_steps, order="all", keep=("output", "state"), discount=self.discount)
@@ -160,9 +163,9 @@ class PolicyGradient(Trainer, abc.ABC):
         return policy.masked(observation[MASK]) if self.spec.has_mask else policy
 
     def unroll(self, experience: Experience) -> Tensor:
-        """Returns the acting network's outputs `[M * L, ..., K]`, in training."""
+        """Returns the acting network's outputs `[M * L, ..., K]`, for gradients."""
         seen = self.spec.see(experience.observation)
-        outputs, _ = self.acting.network.unroll(seen, experience.state, experience.begun, training=True)
+        outputs, _ = self.acting.network.unroll_as_acted(seen, experience.state, experience.begun)
         return merge_time(outputs)
 
     def collect(self, memory: Memory, seed: Seed, trace_decay: float) -> tuple[Experience, Metrics]:

@@ -576,3 +576,22 @@ def test_worker_processes_need_no_tensorflow() -> None:
         ).returncode
         == 0
     )
+
+
+# ---- the spec for Gymnasium itself ------------------------------------------------------------------------------------------
+
+
+def test_gymnasium_makes_the_same_environment_of_the_spec():
+    environment = GymnasiumEnvironment("FrozenLake-v1", arguments={"is_slippery": False, "max_episode_steps": 7})
+    spec = gymnasium.envs.registration.EnvSpec.from_json(environment.env_spec())
+    assert (spec.id, spec.kwargs["is_slippery"], spec.max_episode_steps) == ("FrozenLake-v1", False, 7)
+    again = gymnasium.make(spec)
+    assert again.get_wrapper_attr("spec").max_episode_steps == 7
+    assert not again.unwrapped.P[0][1][1:]  # not slippery: one way each action can lead
+
+
+def test_wrapped_environments_and_those_of_files_have_no_spec(tmp_path):
+    wrapped = GymnasiumEnvironment("CartPole-v1", wrappers=({"name": "TimeLimit", "max_episode_steps": 5},))
+    (tmp_path / "own.py").write_text("import gymnasium\n\n\ndef make():\n    return gymnasium.make('CartPole-v1')\n")
+    own = GymnasiumEnvironment(f"{tmp_path / 'own.py'}:make")
+    assert [wrapped.env_spec(), own.env_spec()] == ["", ""]

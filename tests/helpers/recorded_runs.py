@@ -61,7 +61,8 @@ class RecordedJob(Running):
         config = {"task": self._task.as_data(), "seed": self._seed, "versions": {"agentlab": "2.0.0"}}
         (self._directory / "config.json").write_text(json.dumps(config))
         for part in CURVE[len(self._lines) : len(self._lines) + self._engine.reports_at_once]:
-            self._lines.append(json.dumps({"step": int(part * self._task.steps), "return_mean": part * score}) + "\n")
+            line = {"step": int(part * self._task.steps), "update": 1, "return_mean": part * score}
+            self._lines.append(json.dumps(line) + "\n")
         (self._directory / "metrics.jsonl").write_text("".join(self._lines))
         if len(self._lines) < len(CURVE):
             return None

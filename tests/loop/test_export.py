@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 
+import attrs
 import gymnasium
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors
-from agentlab.loop.export import FORMATS, exporting, formats, verification
+from agentlab.loop.acting import PolicyActor
+from agentlab.loop.export import FORMATS, formats, met, verification
 from agentlab.loop.export.policy_function import policy_function
 from agentlab.program import cli
 from agentlab.sampler import Correlated, EpsilonGreedy, Greedy, Stochastic, Temperature
@@ -93,7 +95,8 @@ LACKING = {  # what a format has no operation for
     ("mapping", "litert"): "no operation Sub of f64",  # observations of float64 are centred in it
     ("text", "onnx"): "onnxruntime can't load what the converter made of it",  # the loop through a window of text
 }
-SUPPORTED = [pair for pair in itertools.product(CASES, FORMATS) if pair not in LACKING]
+FUNCTIONS = ("saved-model", "onnx", "litert")  # formats of whole policies
+SUPPORTED = [pair for pair in itertools.product(CASES, FUNCTIONS) if pair not in LACKING]
 
 
 @functools.cache
@@ -206,7 +209,7 @@ def test_numbers_far_from_zero_keep_their_digits_where_differences_are_in_float3
 
 
 def test_more_weights_than_a_graph_holds_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "MOST_WEIGHTS", 57)
+    monkeypatch.setattr(formats, "MOST_WEIGHTS", 57)
     with pytest.raises(errors.UsageError, match="the model has 58 weights, and a graph of constants holds at most 57"):
         agent_of("mlp").export(tmp_path / "exported")
 
@@ -236,7 +239,9 @@ def test_a_saved_model_draws_what_the_agent_draws(case, sampler, tmp_path):
     assert written.inputs["step"] == "int64 []"
     policy, actor = policy_function(agent.actor(sampler, 3)), agent.actor(sampler, 3)
     with pytest.raises(formats.UnsupportedError, match="the exported policy acts differently"):  # of another stream
-        verification.verify(policy, formats.SavedModel().open(written.path), agent.actor(sampler, 4), steps=30)
+        verification.verify(
+            policy, formats.SavedModel().open(written.path), agent.actor(sampler, 4), met.random(agent.spec, 30)
+        )
     assert actor.steps.numpy() == 0
 
 
@@ -294,7 +299,8 @@ def test_what_acts_differently_is_refused(tmp_path, monkeypatch):
     ("path", "format", "refusal"),
     [
         ("there", "onnx", "there' exists, and files are never overwritten"),
-        ("new", "keras", "No format named 'keras'. Formats: litert, onnx, saved-model."),
+        ("new", "pickle", "No format named 'pickle'. Formats: keras, litert, onnx, saved-model."),
+        ("new", "keras", "Files of format 'keras' end in '.keras'; "),
         ("nowhere/new", "onnx", "nowhere/new' can't be written: No such file or directory. Name a path in an existing"),
     ],
 )
@@ -327,6 +333,7 @@ def saved(tmp_path_factory):
 def test_the_command_writes_what_the_function_writes(saved, tmp_path, capsys):
     assert cli.main(["export", str(saved), "--format", "onnx", "--output", str(tmp_path / "policy.onnx")]) == 0
     text = capsys.readouterr().out
+    assert "policy.onnx; on 64 random and 256 recorded observations it acts like the agent.\n" in text
     assert "observation  float32 [None, 4]" in text
     assert "action  int64 [None]" in text
     run = FORMATS["onnx"].open(tmp_path / "policy.onnx")
@@ -340,6 +347,85 @@ def test_the_command_writes_what_the_function_writes(saved, tmp_path, capsys):
     assert "The checkpoint of step 3 can't be used" in capsys.readouterr().err
     assert cli.main(["export", str(saved), "--sampler", "nothing", "--output", str(tmp_path / "other")]) == 2
     assert "No sampler named 'nothing'" in capsys.readouterr().err
+
+
+def test_what_acts_differently_in_its_environment_is_refused(saved, tmp_path, monkeypatch):
+    run = FORMATS["onnx"].open
+
+    def wrong(path):
+        """Returns a policy that is wrong near an upright pole, where episodes begin and random observations hardly are."""
+        right = run(path)
+
+        def act(inputs):
+            near = np.all(np.abs(inputs["observation"]) < 0.1, axis=-1)
+            return {name: np.where(near, 1 - array, array) for name, array in right(inputs).items()}
+
+        return act
+
+    monkeypatch.setattr(FORMATS["onnx"], "open", wrong, raising=False)
+    agent_of("mlp").export(tmp_path / "random", "onnx")
+    with pytest.raises(errors.UsageError, match="the exported policy acts differently: at step 17, action is "):
+        agentlab.export(saved, tmp_path / "recorded", "onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["random"]
+
+
+def test_an_environment_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "own.py").write_text("import gymnasium\n\nOwn = lambda: gymnasium.make('CartPole-v1')\n", "utf-8")
+    changes = {**SMALL, "memory.capacity": 100}
+    agentlab.make_agent("dqn", 0, changes, environment=f"{tmp_path / 'own.py'}:Own").save(tmp_path / "agent")
+    with pytest.warns(errors.RunWarning, match="on random observations only, since .* would have the file"):
+        assert agentlab.export(tmp_path / "agent", tmp_path / "saved-model").num_recorded == 0
+    written = agentlab.export(tmp_path / "agent", tmp_path / "trusted", trust=True)
+    assert (written.num_random, written.num_recorded) == (64, 256)
+
+
+# ---- networks as Keras archives --------------------------------------------------------------------------------------------
+
+LOAD = """
+import sys, keras, numpy
+for folder in sys.argv[1:]:
+    model = keras.saving.load_model(folder + "/network.keras")
+    numpy.save(folder + "/output.npy", model.predict(numpy.load(folder + "/observation.npy"), verbose=0))
+assert not [name for name in sys.modules if name.startswith("agentlab")]
+"""
+
+
+def test_keras_alone_opens_networks(tmp_path):
+    observations = {}
+    for case in ("mlp", "cnn"):
+        (tmp_path / case).mkdir()
+        written = agent_of(case).export(tmp_path / case / "network.keras", "keras")
+        assert (written.num_random, [*written.inputs], [*written.outputs]) == (64, ["observation"], ["output"])
+        observations[case] = random_values(agent_of(case).spec.observation, 9, np.random.default_rng(0))
+        np.save(tmp_path / case / "observation.npy", observations[case])
+
+    # In a process that has never heard of agentlab.
+    words = [sys.executable, "-P", "-c", LOAD, *(str(tmp_path / case) for case in observations)]
+    process = subprocess.run(words, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    for case, observation in observations.items():
+        expected = agent_of(case).policy.respond(observation).output
+        np.testing.assert_allclose(np.load(tmp_path / case / "output.npy"), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("case", "name"), [("lstm", "StepNetwork"), ("c51", "Dueling"), ("mapping", "Norm")])
+def test_layers_of_others_are_named(case, name, tmp_path):
+    with pytest.raises(errors.UsageError, match=f"Format 'keras' can't hold this policy.* its network .*({name})"):
+        agent_of(case).export(tmp_path / "network.keras", "keras")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_network_that_puts_out_something_else_is_refused(tmp_path, monkeypatch):
+    respond = PolicyActor.respond
+
+    def doubled(actor, observation):
+        decision = respond(actor, observation)
+        return attrs.evolve(decision, output=2.0 * decision.output)
+
+    monkeypatch.setattr(PolicyActor, "respond", doubled)
+    with pytest.raises(errors.UsageError, match="the exported policy acts differently: at step 1, output is "):
+        agent_of("mlp").export(tmp_path / "network.keras", "keras")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_the_example_serves_a_saved_model_from_a_session(exported):

@@ -9,15 +9,12 @@ import pytest
 import tensorflow as tf
 
 import agentlab
-from agentlab import seeds
-from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.host.gear import HostGear
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
-from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Step
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.identity import Identity
@@ -25,39 +22,9 @@ from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
 from agentlab_memories.ring import Ring
 from agentlab_models.mlp import MLP
+from two_states import Steps
 
 DISCOUNT = 0.5
-
-
-@attrs.frozen
-class Steps(DeviceEnvironment):
-    """Two states, shown one-hot. Action 0 leads to state 0, action 1 to state 1; acting in state 1 earns 1, in state 0 nothing.
-
-    Episodes start in either state. With g = 0.5, going to state 1 and staying there is best, so
-
-        nothing ends the task        V(1) = 1 + g V(1) = 2, V(0) = g V(1) = 1; Q(s, a) = [s = 1] + g V(a)
-        every action terminates      Q(s, a) = [s = 1]
-
-    Attributes:
-        terminates: whether every action ends the task.
-        limit: steps before an episode is truncated.
-    """
-
-    terminates: bool = False
-    limit: int | None = None
-
-    @property
-    def spec(self):
-        return EnvironmentSpec("steps", Array((2,)), Discrete(2), self.limit)
-
-    def initial(self, seed, batch):
-        return seeds.integers(seed, [batch], 2)
-
-    def transition(self, state, action, seed):
-        return action, tf.cast(state, tf.float32), tf.fill(tf.shape(state), self.terminates), ()
-
-    def observe(self, state):
-        return tf.one_hot(state, 2)
 
 
 UNENDING = np.array([[0.5, 1.0], [1.5, 2.0]])

@@ -36,6 +36,15 @@ def test_samples_of_a_data_set_are_printed_with_answers(run, capsys):
     assert any("@" in line for line in lines)
 
 
+def test_settings_can_be_changed_for_the_film(run, capsys):
+    words = ["play", str(run.directory), "--episodes", "2", "--set", "evaluation.environment.split=train"]
+    assert main(words) == 0
+    answers = [line for line in capsys.readouterr().out.splitlines() if line.startswith("answer ")]
+    assert [int(line.rpartition(" ")[2]) for line in answers] == Images(split="train").arrays()[1][:2].tolist()
+    assert main(["play", str(run.directory), "--set", "evaluation.sampler.nothing=1"]) == 2
+    assert "No setting named 'nothing'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("suffix", ["gif", "mp4"])
 def test_samples_of_a_data_set_are_filmed(run, tmp_path, suffix):
     video = tmp_path / f"a.{suffix}"

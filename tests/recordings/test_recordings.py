@@ -211,7 +211,7 @@ def box(*shape):
 
 BAD = {
     "block": (packed, "rewards is stored in blocks of 2,147,483,648 bytes; expected at most 67,108,864"),
-    "large": (lambda path: described(path, observation_space=box(10**9, 10**9)), "a space of 1,000,000,000,000,000,000 numbers"),
+    "large": (lambda path: described(path, observation_space=box(10**9, 10**9)), "a space of 1,000,000,000,000,000,000 "),
     "bits": (
         lambda path: described(path, action_space=json.dumps({"type": "MultiBinary", "n": [10**9, 10**9]})),
         "a space of 1,000,000,000,000,000,000 numbers; expected at most",

@@ -37,6 +37,16 @@ def collected(run, tmp_path_factory):
     ), open_recording(path)
 
 
+def test_minari_makes_the_environment_again(collected):
+    import gymnasium
+    from minari import MinariDataset
+
+    environment = MinariDataset(collected[1].path).recover_environment()
+    assert environment.spec.id == "CartPole-v1"
+    assert environment.observation_space == gymnasium.make("CartPole-v1").observation_space
+    assert environment.spec.max_episode_steps == 500
+
+
 def test_every_step_is_that_of_the_environment(collected):
     import gymnasium
 

@@ -42,6 +42,29 @@ class Guess(gymnasium.Env):
         picture[:4] = 200
         return picture
 """
+IMAGES = """
+import gymnasium, numpy as np
+
+class Lamp(gymnasium.Env):
+    '''Shows a bright or a dark picture; the action that names which earns 1.'''
+
+    observation_space = gymnasium.spaces.Box(0, 255, (40, 44, 3), np.uint8)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.observe(), {}
+
+    def step(self, action):
+        reward = float(action == self.bright)
+        self.steps += 1
+        return self.observe(), reward, False, self.steps >= 10, {}
+
+    def observe(self):
+        self.bright = int(self.np_random.integers(2))
+        return np.full((40, 44, 3), 200 * self.bright, np.uint8)
+"""
 SMALL = [
     "model.hidden_units=[8]",
     "trainer.learning_starts=20",
@@ -74,6 +97,28 @@ def test_auto_says_which_task_and_why(folder, capsys):
     text = capsys.readouterr()
     assert text.out.startswith("Chose task 'dqn' for own.py: its actions are a choice among 2 values.")
     assert "nothing" in text.err
+
+
+@pytest.fixture(scope="module")
+def seen_by_convolutions(tmp_path_factory):
+    """A run of what `auto` chose for an environment of a file that shows images."""
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "lamp.py").write_text(IMAGES)
+    changes = {
+        "num_environments": 2,
+        "report_period": 64,
+        "model": {"convolutions": [[4, 8, 8]], "hidden_units": [8]},
+        "trainer": {"rollout_steps": 32, "learning_rate": 0.002, "discount": 0.0},
+        "evaluation": {"episodes": 10},
+    }
+    return agentlab.run("auto", changes=changes, environment=str(folder / "lamp.py"), steps=640, run_dir=folder / "run")
+
+
+def test_images_are_learned_by_convolutions(seen_by_convolutions):
+    run = seen_by_convolutions
+    assert run.task.name == "ppo-images"
+    assert "conv2d" in [layer.name.partition("_")[0] for layer in run.model.layers]
+    assert run.result["evaluation"]["return_mean"] >= 9.0  # by chance: 5 of 10
 
 
 def test_without_an_environment_auto_is_refused(capsys):

@@ -205,13 +205,23 @@ WRONG = {
     "a grid and a search": (FILE + "[search]\n[search.space]\nsteps = [1]", "The sweep has both a grid and a search"),
     "a number of threads that nobody has": (changed("steps = 20_000", "threads = 5_000"), "threads"),
     "a metric that does not exist": ('score = "evaluation.retrun_mean"\n' + FILE, "No figure named 'evaluation.retrun_mean'"),
+    "a metric of another place": (
+        'score = "return_mean"\n' + FILE,
+        "No figure named 'return_mean'. Numbers in result.json: eval",
+    ),
+    "an unknown setting of a part": (
+        changed("[1e-3, 5e-4]", '[1e-3]\n"sampler.epsilom" = [0.1]'),
+        "No setting named 'epsilom'. Settings of sampler 'epsilon-greedy': epsilon. Did you mean 'epsilon'?",
+    ),
     "a name that no directory can have": ('name = "a/b"\n' + FILE, "The sweep's name is 'a/b'"),
 }
 
 
 @pytest.mark.parametrize(("text", "sentence"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_one_sentence(run, capsys, text, sentence):
-    assert run(RecordingEngine(learning_rate), text=text) == 2
+    recording = RecordingEngine(learning_rate)
+    assert run(recording, text=text) == 2
+    assert bool(recording.begun) == ("retrun" in text)  # all else is known before any run
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("agentlab: ")]
     assert sentence in line
 

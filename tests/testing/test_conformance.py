@@ -92,7 +92,12 @@ STYLES = set()  # trainer, model, memory and sampler of tasks: one of each is re
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
-PHYSICS = {"agentlab:ppo-lunar-lander": "Box2D", "agentlab:sac-lunar-lander": "Box2D", "agentlab:sac-half-cheetah": "mujoco"}
+PHYSICS = {
+    "agentlab:ppo-images": "Box2D",
+    "agentlab:ppo-lunar-lander": "Box2D",
+    "agentlab:sac-lunar-lander": "Box2D",
+    "agentlab:sac-half-cheetah": "mujoco",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +176,8 @@ def suite_of(offer):
         attributes["changes"] = {kind: data[kind] for kind in ("environment", "model", "memory")} | {"execution": "graph"}
         if task.environment.name == "atari":
             attributes["changes"]["evaluation"] = {"environment": ONE_LIFE}
+        if task.environment.settings.get("id") == "CarRacing-v3":
+            attributes["changes"] |= {"num_environments": 1, "evaluation": {"max_episode_steps": 20}}  # each step is drawn
     lines = suites.suite_of(offer, **attributes)
     if offer.kind == "task":
         who = task.environment.name if task.environment.name == "recorded" else task.trainer.name

@@ -166,20 +166,36 @@ def test_other_actions_are_learned_by_ppo():
     assert choose_task({"environment": environment_objects.table_of(part)}).task.name == "ppo"
 
 
-class Image(Fine):
-    """Shows an image."""
+def choice_for(shape, low=0, dtype=np.uint8):
+    """Returns what is chosen for an environment that shows arrays of a shape."""
 
-    observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    class Shown(Fine):
+        observation_space = gymnasium.spaces.Box(low, 255, shape, dtype)
 
-    def observe(self):
-        return np.zeros((64, 64, 3), np.uint8)
+    return choose_task({"environment": environment_objects.table_of(environment_objects.part_of(Shown))})
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (4, 84, 84), (36, 120, 1)])
+def test_images_get_a_task_with_convolutions(shape):
+    sides = {64: (64, 64), 4: (84, 84), 36: (36, 120)}[shape[0]]
+    choice = choice_for(shape)
+    assert (choice.task.name, choice.task.model.name) == ("ppo-images", "nature-cnn")
+    expected = "Chose task 'ppo-images' for Shown: its observations are images of {} x {} pixels."
+    assert choice.reason == expected.format(*sides)
+
+
+@pytest.mark.parametrize(
+    ("shape", "low"), [((7, 7, 3), 0), ((35, 64, 3), 0), ((40, 40), 0), ((40, 40, 3), -1), ((40, 40, 40), 0)]
+)
+def test_grids_small_images_and_other_arrays_are_no_images(shape, low):
+    assert choice_for(shape, low, np.int16).task.model.name == "mlp"
 
 
 def test_observations_that_are_too_large_for_a_replay_are_learned_by_ppo():
-    choice = choose_task({"environment": environment_objects.table_of(environment_objects.part_of(Image))})
+    choice = choice_for((12_288,))
     assert choice.task.name == "ppo"
     assert (
-        choice.reason == "Chose task 'ppo' for Image: its observations, of 12,288 numbers, are too large for a replay buffer."
+        choice.reason == "Chose task 'ppo' for Shown: its observations, of 12,288 numbers, are too large for a replay buffer."
     )
 
 

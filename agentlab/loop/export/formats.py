@@ -1,65 +1,61 @@
-"""The formats in which a policy can be exported: each writes it, and opens what it wrote to be run beside the agent."""
+"""The formats of whole policies: each writes one, and opens what it wrote to be run beside the agent; and all by name."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
-import importlib.util
 import logging
+import math
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.loop.export.policy_function import PolicyFunction
+from agentlab.loop.acting import PolicyActor
+from agentlab.loop.export.format import Arrays, Format, Runner, Signature, UnsupportedError
+from agentlab.loop.export.keras_network import KerasNetwork
+from agentlab.loop.export.met import Met
+from agentlab.loop.export.policy_function import PolicyFunction, described, policy_function
 from agentlab.loop.export.single_precision import in_single_precision
-
-Arrays: TypeAlias = dict[str, np.ndarray]
-Runner: TypeAlias = Callable[[Arrays], Arrays]  # from inputs to outputs, by name
+from agentlab.loop.export.verification import verify
 
 SIGNATURE = "act"
 OPSET = 18  # of ONNX
+MOST_WEIGHTS = 500_000_000  # of four bytes each: a graph has at most 2 GiB
 RANDOM = "StatelessRandom"  # how the names of operations begin that draw random numbers
 OPERATION = re.compile(r"\btf\.(\w+)\(tensor<(?:[^>]*x)?(\w+)>")  # in messages of LiteRT's converter, with its first dtype
 
 
-class UnsupportedError(Exception):
-    """A format lacks something of a policy; the message is a clause."""
-
-
-class Format(abc.ABC):
-    """A format of exported policies.
+class FunctionFormat(Format):
+    """A format of whole policies, from observations to actions, as one function.
 
     Attributes:
-        name: of the format.
-        packages: modules that it needs.
-        extra: of agentlab, which brings them; empty where none is needed.
         draws: whether it has the operations that draw random numbers.
     """
 
-    name: ClassVar[str]
-    packages: ClassVar[tuple[str, ...]] = ()
-    extra: ClassVar[str] = ""
     draws: ClassVar[bool] = False
 
-    def check(self, policy: PolicyFunction) -> None:
+    def export(self, actor: PolicyActor, met: Iterable[Met], path: pathlib.Path) -> Signature:
+        _check_size(actor)
+        policy = policy_function(actor)
+        self._check_drawing(policy)
+        self.write(policy, path)
+        verify(policy, self.open(path), actor, met)
+
+        # Dtypes and shapes by name.
+        outputs = zip(policy.outputs, policy.concrete.outputs, strict=True)
+        inputs = {name: described(spec) for name, spec in policy.inputs.items()}
+        return Signature(inputs, {name: described(tensor) for name, tensor in outputs})
+
+    def _check_drawing(self, policy: PolicyFunction) -> None:
         """Raises UnsupportedError if the policy draws at random and the format can't."""
         drawing = [kind for kind in policy.operations() if kind.startswith(RANDOM)]
         if drawing and not self.draws:
             raise UnsupportedError(f"it has no operation {drawing[0]}, by which the sampler draws at random")
-
-    def check_installed(self) -> None:
-        """Raises UsageError if a package is missing."""
-        if missing := [package for package in self.packages if importlib.util.find_spec(package) is None]:
-            raise errors.UsageError(
-                f"Format {self.name!r} needs the package {missing[0]!r}, which is not installed: pip install "
-                f"'agentlab[{self.extra}]'."
-            )
 
     @abc.abstractmethod
     def write(self, policy: PolicyFunction, path: pathlib.Path) -> None:
@@ -78,7 +74,7 @@ class Format(abc.ABC):
         """
 
 
-class SavedModel(Format):
+class SavedModel(FunctionFormat):
     """TensorFlow's own: a directory with the signature `act`."""
 
     name = "saved-model"
@@ -107,7 +103,7 @@ class SavedModel(Format):
         return run
 
 
-class Onnx(Format):
+class Onnx(FunctionFormat):
     """ONNX: a file that onnxruntime runs, and many other programs."""
 
     name = "onnx"
@@ -145,7 +141,7 @@ class Onnx(Format):
         return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-class LiteRT(Format):
+class LiteRT(FunctionFormat):
     """LiteRT, formerly TensorFlow Lite: a file for phones and small devices, of built-in operations only."""
 
     name = "litert"
@@ -195,4 +191,11 @@ def _quiet(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-FORMATS: dict[str, Format] = {kind.name: kind for kind in (SavedModel(), Onnx(), LiteRT())}
+def _check_size(actor: PolicyActor) -> None:
+    """Raises UnsupportedError if the weights, which become constants, don't fit into a graph."""
+    weights = sum(math.prod(weight.shape) for weight in actor.policy.network.model.variables)
+    if weights > MOST_WEIGHTS:
+        raise UnsupportedError(f"the model has {weights:,} weights, and a graph of constants holds at most {MOST_WEIGHTS:,}")
+
+
+FORMATS: dict[str, Format] = {kind.name: kind for kind in (SavedModel(), Onnx(), LiteRT(), KerasNetwork())}

@@ -105,6 +105,11 @@ class _Inputs:
         return dict(zip(self.nests, nests, strict=True))
 
 
+def described(tensor: Tensor) -> str:
+    """Returns dtype and shape, such as "float32 [None, 4]"."""
+    return f"{tf.as_dtype(tensor.dtype).name} {list(tensor.shape)}"
+
+
 def named_leaves(name: str, value: Nest) -> dict[str, Any]:
     """Returns the leaves of a nest by names that every format takes, in TensorFlow's order.
 

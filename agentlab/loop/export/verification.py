@@ -2,71 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-import attrs
 import numpy as np
 
 from agentlab import errors
 from agentlab.loop.acting import PolicyActor
-from agentlab.loop.export.formats import Arrays, Runner, UnsupportedError
+from agentlab.loop.export.format import Arrays, Runner, UnsupportedError
+from agentlab.loop.export.met import Met
 from agentlab.loop.export.policy_function import BEGUN, OBSERVATION, REWARDS, STEP, PolicyFunction, named_leaves
-from agentlab.spec import random_values
-from agentlab.spec.environment_spec import MASK
-from agentlab.types import Nest
 
-ROWS, STEPS = 4, 16
 TOLERANCE = 1e-5  # absolute, and of the action's size
-ENDS = 0.1  # the probability that an episode ends at a step
 
 
-@attrs.frozen(eq=False)
-class Rollout:
-    """Random observations for an exported policy, and what it carries from step to step.
+def verify(policy: PolicyFunction, run: Runner, actor: PolicyActor, met: Iterable[Met]) -> None:
+    """Runs an exported policy and an actor that hasn't acted yet on the same observations.
 
-    Args:
-        policy: as a function.
-        run: runs it.
-        rows: episodes side by side.
-        seed: of the observations.
+    Raises:
+        UnsupportedError: they take different actions.
     """
-
-    policy: PolicyFunction
-    run: Runner
-    rows: int = ROWS
-    seed: int = 0
-
-    def steps(self, actor: PolicyActor, count: int) -> Iterator[tuple[Arrays, Arrays]]:
-        """Yields the actions of the exported policy and those of an actor that hasn't acted yet, by name, step after step."""
-        generator, space = np.random.default_rng(self.seed), actor.policy.perception.environment_spec
-        inputs = self.policy.inputs
-        state = {
-            name: np.zeros([self.rows, *inputs[name].shape[1:]], inputs[name].dtype.as_numpy_dtype)
-            for name in self.policy.states
-        }
-        begun, reward = np.ones(self.rows, np.bool_), np.zeros(self.rows, np.float32)
-        for index in range(count):
-            observation = _with_allowed(random_values(space.observation, self.rows, generator), generator)
-            expected = actor.act(observation, begun, reward)
-
-            # The inputs that it has, of all that there may be.
-            present = {BEGUN: begun, REWARDS: reward, STEP: np.array(index * self.rows, np.int64)}
-            values = {**named_leaves(OBSERVATION, observation), **state, **present}
-            outputs = self.run({name: values[name] for name in inputs})
-            state = {name: outputs[f"next_{name}"] for name in state}
-            yield outputs, named_leaves("action", expected)
-            begun = generator.random(self.rows) < ENDS
-            reward = generator.normal(size=self.rows).astype(np.float32)
+    check_same(side_by_side(policy, _guarded(run), actor, met))
 
 
-def _with_allowed(observation: Nest, generator: np.random.Generator) -> Nest:
-    """Returns observations whose masks, if there are any, forbid one random value in each row, never all."""
-    if not isinstance(observation, dict) or MASK not in observation:
-        return observation
-    mask = np.ones_like(observation[MASK])
-    forbidden = generator.integers(mask.shape[-1], size=mask.shape[:-1])
-    np.put_along_axis(mask, forbidden[..., None], 0, axis=-1)
-    return {**observation, MASK: mask}
+def check_same(pairs: Iterable[tuple[Arrays, Arrays]]) -> None:
+    """Raises UnsupportedError if what an exported policy returned differs from what was expected, at any step."""
+    for index, (outputs, expected) in enumerate(pairs):
+        if clause := difference(outputs, expected):
+            raise UnsupportedError(f"the exported policy acts differently: at step {index + 1}, {clause}")
+
+
+def side_by_side(
+    policy: PolicyFunction, run: Runner, actor: PolicyActor, met: Iterable[Met]
+) -> Iterator[tuple[Arrays, Arrays]]:
+    """Yields the outputs of an exported policy and the actions of an actor, by name, step after step."""
+    inputs, drawn = policy.inputs, 0
+    state: Arrays = {}
+    for step in met:
+        rows = len(step.begun)
+        state = state or _blank_state(policy, rows)
+        expected = actor.act(step.observation, step.begun, step.reward)
+
+        # The inputs that it has, of all that there may be.
+        present = {BEGUN: step.begun, REWARDS: step.reward, STEP: np.array(drawn, np.int64)}
+        values = {**named_leaves(OBSERVATION, step.observation), **state, **present}
+        outputs = run({name: values[name] for name in inputs})
+        state, drawn = {name: outputs[f"next_{name}"] for name in state}, drawn + rows
+        yield outputs, named_leaves("action", expected)
+
+
+def _blank_state(policy: PolicyFunction, rows: int) -> Arrays:
+    """Returns the states before the first step, `[rows, ...]` by name."""
+    specs = {name: policy.inputs[name] for name in policy.states}
+    return {name: np.zeros([rows, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for name, spec in specs.items()}
 
 
 def difference(actions: Arrays, expected: Arrays) -> str:
@@ -92,14 +79,3 @@ def _guarded(run: Runner) -> Runner:
             raise UnsupportedError(f"the exported policy fails when it acts: {errors.first_line(error)}") from error
 
     return guarded
-
-
-def verify(policy: PolicyFunction, run: Runner, actor: PolicyActor, steps: int = STEPS) -> None:
-    """Runs an exported policy and an actor that hasn't acted yet on the same observations.
-
-    Raises:
-        UnsupportedError: they take different actions.
-    """
-    for index, (actions, expected) in enumerate(Rollout(policy, _guarded(run)).steps(actor, steps)):
-        if clause := difference(actions, expected):
-            raise UnsupportedError(f"the exported policy acts differently: at step {index + 1}, {clause}")

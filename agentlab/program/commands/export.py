@@ -12,7 +12,8 @@ from agentlab.program.shared_options import add_trust
 def export(options: argparse.Namespace) -> int:
     """Writes the whole policy of a run, from observations to actions, with normalisation, masks, state and sampler.
 
-    The export is compared with the agent on random observations, and refused if it acts differently.
+    The export is compared with the agent on random observations and on some that it meets in its environment, and refused if it
+    acts differently.
     """
     tensorflow_setup.import_runs_for(options.run)
     from agentlab.runs import exporting
@@ -22,7 +23,8 @@ def export(options: argparse.Namespace) -> int:
         written = exporting.export(options.run, options.output, options.format, **chosen)
 
     # What a program that runs it needs to know.
-    print(f"Written to {written.path}; it acts like the agent.")
+    compared = f"{written.num_random} random and {written.num_recorded} recorded observations"
+    print(f"Written to {written.path}; on {compared} it acts like the agent.")
     for title, values in (("inputs", written.inputs), ("outputs", written.outputs)):
         print(title)
         width = max(map(len, values))
@@ -33,7 +35,7 @@ def export(options: argparse.Namespace) -> int:
 def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's directory")
     command.add_argument(
-        "--format", metavar="FORMAT", default="saved-model", help="saved-model, onnx or litert (default: saved-model)"
+        "--format", metavar="FORMAT", default="saved-model", help="saved-model, onnx, litert or keras (default: saved-model)"
     )
     command.add_argument("--output", metavar="PATH", required=True, help="a new file; a new directory for saved-model")
     command.add_argument("--step", type=int, metavar="N", help="export checkpoint step-N (default: the newest complete one)")

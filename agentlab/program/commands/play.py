@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 
+from agentlab import configuration
 from agentlab.program import process, tensorflow_setup
 from agentlab.program.commands.command import Command
-from agentlab.program.shared_options import add_trust, check_positive
+from agentlab.program.shared_options import add_changes, add_trust, check_positive
 
 
 def play(options: argparse.Namespace) -> int:
@@ -25,7 +26,9 @@ def play(options: argparse.Namespace) -> int:
     from agentlab.program.play import play as play_episodes
 
     with process.plain_warnings():
-        returns = play_episodes(options.run, options.episodes, options.video, trust=options.trust)
+        returns = play_episodes(
+            options.run, options.episodes, options.video, trust=options.trust, changes=configuration.dotted(options.set)
+        )
     if not returns:  # text, which says it all
         return 0
     where = f" Written to {options.video}." if options.video else ""
@@ -37,6 +40,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's directory")
     command.add_argument("--episodes", type=int, default=1, help="number of episodes, or of samples of a data set (default: 1)")
     command.add_argument("--video", metavar="FILE", help="write FILE.gif or FILE.mp4 instead of opening a window")
+    add_changes(command)
     add_trust(command)
 
 

@@ -46,7 +46,8 @@ def run_search(
     assert search is not None
     with quiet_optuna():
         study = open_study(search, place.path)
-        runs = TrialRuns(definition, place, means, search.objective.value, lambda: place.write_trials(trials))
+        value, write = search.objective.value, lambda: place.write_trials(trials)
+        runs = TrialRuns(definition, place, means, value, write, search.objective)
         end = None if timeout is None else time.monotonic() + timeout
         try:
             # Batches that the study has already are gone through again, which takes no run.

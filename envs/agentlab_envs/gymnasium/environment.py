@@ -198,6 +198,9 @@ class GymnasiumEnvironment(Environment):
     def _copy_of(self, observation: Nest) -> Nest:
         return map_space(lambda _, array: array.copy(), self._spec.observation, observation)
 
+    def env_spec(self) -> str:
+        return "" if self.wrappers else making.env_spec(self.id, self.arguments)
+
     def inexact(self) -> str:
         if self._is_native:
             return "its own vector class keeps its state to itself"

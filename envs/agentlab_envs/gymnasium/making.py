@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from agentlab_envs.gymnasium import nests as nests
 SUPPORTED = "Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of such"
 MOST_SYMBOLS = 2**20  # of an observation that becomes one-hot
 EXTRAS = ("box2d", "envpool", "mujoco")  # of agentlab, by the name that errors of environments that need them contain
+TIME_LIMIT = "max_episode_steps"
 OLD_LAYERS = ("GymV21Environment-v0", "GymV26Environment-v0")
 
 
@@ -107,7 +109,7 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
     # The time limit, as registered or as it was set for this one.
     limit = None
     if vector.spec is not None:
-        limit = vector.spec.kwargs.get("max_episode_steps", vector.spec.max_episode_steps)
+        limit = vector.spec.kwargs.get(TIME_LIMIT, vector.spec.max_episode_steps)
     observations, actions = vector.single_observation_space, vector.single_action_space
     _check_size(id, observations, "shows observations")
     _check_size(id, actions, "takes actions")
@@ -129,6 +131,23 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
     observation = nests.map_leaves(lambda leaf: leaves.known(leaf).observed(leaf), observations)
     action = nests.map_leaves(lambda leaf: leaves.known(leaf).taken(leaf), actions)
     return EnvironmentSpec(display_name(id), observation, action, None if limit == -1 else limit)
+
+
+def env_spec(id: str, arguments: dict[str, Any]) -> str:
+    """Returns the JSON of the `EnvSpec` that makes an environment with these arguments; empty where JSON can't hold it."""
+    try:
+        spec = copy.deepcopy(gymnasium.spec(id))
+    except gymnasium.error.Error:  # a file's, or of the old gym package
+        return ""
+
+    # The time limit isn't an argument of the environment's own constructor.
+    own = {name: value for name, value in arguments.items() if name != TIME_LIMIT}
+    spec.kwargs.update(own)
+    spec.max_episode_steps = arguments.get(TIME_LIMIT, spec.max_episode_steps)
+    try:
+        return spec.to_json()
+    except (TypeError, ValueError):  # a function stands for its class, or is an argument
+        return ""
 
 
 def _stranger(space: gymnasium.Space) -> str | None:

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 import agentlab
 from agentlab import errors, seeds
-from agentlab.environment import DeviceEnvironment
 from agentlab.loop.agent import Agent, Parts
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.model import RecurrentModel
@@ -23,6 +22,7 @@ from agentlab_dqn import pqn
 from agentlab_dqn.pqn import PQN
 from agentlab_memories.rollout import Rollout
 from making import build
+from two_states import Steps
 
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(2))
 SEED = seeds.at(7, 0)
@@ -103,37 +103,15 @@ def test_forbidden_actions_have_no_value():
     assert float(metrics["error"]) == pytest.approx((1.625 + 3.5 + 1 + 3) / 4)
 
 
-@attrs.frozen
-class Steps(DeviceEnvironment):
-    """Two states, shown one-hot. Action 0 leads to state 0, action 1 to state 1; acting in state 1 earns 1, in state 0 nothing.
-
-    With g = 0.5, going to state 1 and staying there is best: V(1) = 1 + g V(1) = 2 and V(0) = g V(1) = 1, and going to state 0
-    loses g (V(1) - V(0)) = 0.5. Episodes are truncated after three steps, which changes no value.
-    """
-
-    @property
-    def spec(self):
-        return EnvironmentSpec("steps", Array((2,)), Discrete(2), 3)
-
-    def initial(self, seed, batch):
-        return seeds.integers(seed, [batch], 2)
-
-    def transition(self, state, action, seed):
-        return action, tf.cast(state, tf.float32), tf.zeros_like(state, tf.bool), ()
-
-    def observe(self, state):
-        return tf.one_hot(state, 2)
-
-
 def learned_values(**settings):
     """Returns the values `[state, action]` that are learned, by two thirds greedy actions."""
-    spec, rows, turns = Steps().spec, 16, 480
+    spec, rows, turns = Steps(limit=3).spec, 16, 480
     model = build_model(linear(np.zeros([2, 2], np.float32)), spec, 2, 0)
     settings = {"rollout_steps": 8, "discount": 0.5, "num_minibatches": 1, "learning_rate": Linear(0.1, 1e-3), **settings}
     agent = Agent(
         spec, Parts({"values": [model]}, EpsilonGreedy(1 / 3), PQN(**settings), Rollout()), rows, 0, "graph", turns * rows
     )
-    gear = DeviceGear(agent, Steps(), 0)
+    gear = DeviceGear(agent, Steps(limit=3), 0)
     gear.start()
     gear.run(turns)
     return agent.trainer.acting(np.eye(2, dtype=np.float32)).numpy()

@@ -231,6 +231,15 @@ def test_the_nature_network_is_that_of_the_paper():
     assert model.count_params() == 1_687_206
 
 
+@pytest.mark.parametrize("channels", ["first", "last"])
+def test_the_shorter_axis_can_be_taken_for_the_channels(channels):
+    shape = (4, 84, 84) if channels == "first" else (84, 84, 4)
+    spec = EnvironmentSpec("frames", Array(shape, "uint8", 0, 255), Discrete(6))
+    auto, named = (build_model(NatureCNN(channels=name), spec, 6, 0) for name in ("auto", channels))
+    assert [type(layer) for layer in auto.layers] == [type(layer) for layer in named.layers]
+    assert auto.count_params() == 1_687_206
+
+
 def test_the_small_network_is_that_of_the_paper():
     model = build_model(NatureCNN(convolutions=((16, 3, 1),), hidden_units=(128,)), GRID, 3, 0)
     assert [tuple(weight.shape) for weight in model.weights][::2] == [(3, 3, 4, 16), (1_024, 128), (128, 3)]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from agentlab import seeds
 from agentlab.algorithms.advantages import generalized_advantages
 from agentlab.distribution import SquashedNormal
 from agentlab.environment import DeviceEnvironment
@@ -27,38 +26,10 @@ from agentlab_policy_gradient import trainer as base
 from agentlab_policy_gradient.a2c import A2C
 from agentlab_policy_gradient.ppo import PPO
 from agentlab_policy_gradient.reinforce import Reinforce
+from two_states import Steps
 
 DISCOUNT = 0.5
 ROWS = 16
-
-
-@attrs.frozen
-class Steps(DeviceEnvironment):
-    """Two states, shown one-hot. Action 0 leads to state 0, action 1 to state 1; acting in state 1 earns 1, in state 0 nothing.
-
-    With g = 0.5, going to state 1 and staying there is best: V(1) = 1 + g V(1) = 2 and V(0) = g V(1) = 1. Where every action
-    ends the task, no action is better than the other, and V(s) = [s = 1].
-
-    Attributes:
-        terminates: whether every action ends the task.
-        limit: steps before an episode is truncated.
-    """
-
-    terminates: bool = False
-    limit: int | None = None
-
-    @property
-    def spec(self):
-        return EnvironmentSpec("steps", Array((2,)), Discrete(2), self.limit)
-
-    def initial(self, seed, batch):
-        return seeds.integers(seed, [batch], 2)
-
-    def transition(self, state, action, seed):
-        return action, tf.cast(state, tf.float32), tf.fill(tf.shape(state), self.terminates), ()
-
-    def observe(self, state):
-        return tf.one_hot(state, 2)
 
 
 @attrs.frozen
