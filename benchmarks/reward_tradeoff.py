@@ -1,7 +1,7 @@
 """What a text model gives up for a reward: task char-rnn-reward with several penalties for moving away, from one start.
 
-    agentlab run char-rnn-docs --run-dir start
-    python benchmarks/reward_tradeoff.py start --penalties 0 0.03 0.1 0.3 1 --output docs/char-rnn-reward.svg
+    agentlab run char-rnn --run-dir start
+    python benchmarks/reward_tradeoff.py start --output docs/char-rnn-reward.svg
 
 For each penalty, and for the start itself: the mean reward of 1,000 completions, its standard error, and the bits per character
 on the text that was held out. The picture shows one against the other.
@@ -25,23 +25,24 @@ MARGIN = 0.1  # of the range that is drawn, on either side
 
 def main() -> None:
     options = _options()
-    alike = [word for assignment in options.set for word in ("--set", assignment)]
+    alike = [word for assignment in (f"environment.path={options.text}", *options.set) for word in ("--set", assignment)]
     with tempfile.TemporaryDirectory() as directory:
         runs = pathlib.Path(directory)
         period = ("--steps", "12160", "--set", "report_period=12160")  # one update
-        rows = [_figures("start", options.start, runs / "start", *period, *STILL, *alike)]
+        rows = [_figures("start", options, runs / "start", *period, *STILL, *alike)]
         for penalty in options.penalties:
-            taught = runs / str(penalty)
-            rows.append(_figures(f"{penalty:g}", options.start, taught, "--set", f"trainer.kl_weight={penalty}", *alike))
+            rows.append(_figures(f"{penalty:g}", options, runs / str(penalty), "--set", f"trainer.kl_weight={penalty}", *alike))
     if options.output:
         options.output.write_text(picture(rows), "utf-8")
 
 
-def _figures(name: str, start: pathlib.Path, run: pathlib.Path, *options: str) -> dict[str, Any]:
+def _figures(name: str, options: argparse.Namespace, run: pathlib.Path, *changes: str) -> dict[str, Any]:
     """Teaches the start by reward and prints what it comes to."""
-    result, seconds = processes.run_task(run, "char-rnn-reward", "--init-from", str(start), *options)
-    steps = ("--steps", "16", "--set", "report_period=16")
-    judged, _ = processes.run_task(run.parent / f"{name}-judged", "char-rnn-docs", "--init-from", str(run), *steps, *STILL)
+    result, seconds = processes.run_task(run, "char-rnn-reward", "--init-from", str(options.start), *changes)
+
+    # Bits per character of the text itself, by a run that learns nothing.
+    still = ("--steps", "16", "--set", "report_period=16", "--set", f"environment.path={options.text}", *STILL)
+    judged, _ = processes.run_task(run.parent / f"{name}-judged", "char-rnn", "--init-from", str(run), *still)
     rewarded = result["evaluation"]
     row = {
         "penalty": name,
@@ -78,8 +79,9 @@ def _range(values: list[float]) -> tuple[float, float]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("start", type=pathlib.Path, help="directory of a run of char-rnn-docs")
-    parser.add_argument("--penalties", type=float, nargs="+", default=[0.0, 0.03, 0.1, 0.3, 1.0], metavar="KL_WEIGHT")
+    parser.add_argument("start", type=pathlib.Path, help="directory of a run of char-rnn")
+    parser.add_argument("--text", default="corpus:nietzsche", help="that it read (default: corpus:nietzsche)")
+    parser.add_argument("--penalties", type=float, nargs="+", default=[0.0, 0.002, 0.005, 0.015, 0.05], metavar="KL_WEIGHT")
     parser.add_argument("--set", metavar="PART.SETTING=VALUE", action="append", default=[], help="as of 'agentlab run'")
     parser.add_argument("--output", type=pathlib.Path, help="the SVG file to write")
     return parser.parse_args()

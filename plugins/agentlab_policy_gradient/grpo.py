@@ -21,6 +21,7 @@ from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
+COMPARED_PERIOD = 8  # rows from one that is compared with the reference to the next, where that is only reported
 SOLVED = 0.999  # reward from which on an attempt counts as an exact match: the built-in rewards give 1
 
 
@@ -34,7 +35,8 @@ class Attempts:
         choice: `[N, T]` bool, steps that acted and had more than one action to choose from.
         advantage: `[N]` float32, of the whole episode within its group.
         log_probability: `[N, T]` float32, of the actions by the policy that took them; `()` if nobody asks.
-        reference: `[N, T]` float32, of the actions by the policy that training began with.
+        reference: `[N, T]` float32, of the actions by the policy that training began with; 0 in rows not asked about.
+        compared: `[N]` bool, rows that the reference was asked about.
     """
 
     observation: Nest
@@ -43,6 +45,7 @@ class Attempts:
     advantage: Tensor
     log_probability: Tensor
     reference: Tensor
+    compared: Tensor
 
 
 @attrs.define(slots=False, eq=False)
@@ -57,8 +60,8 @@ class GRPO(Trainer):
 
     Metrics besides the loss: `reward`, the mean return; `reward_deviation`, the mean standard deviation within groups;
     `equal_groups`, the share of groups without any, from which nothing is learned; `exact_match`, the share of returns of at
-    least 1; `completion_length`, choices in an episode; `kl`, the divergence from the policy that training began with, and
-    `entropy`, both in nats a choice.
+    least 1; `completion_length`, choices in an episode; `kl`, the divergence from the policy that training began with (where
+    `kl_weight` is 0, of every eighth episode), and `entropy`, both in nats a choice.
 
     Attributes:
         normalize_advantages: divide advantages by the standard deviation of the group.
@@ -133,7 +136,7 @@ class GRPO(Trainer):
         }
         advantage = group_advantages(returns, group, self.normalize_advantages)
         attempts = Attempts(
-            rollout.observation, rollout.action, choice, advantage, self._before(rollout), self._by_reference(rollout)
+            rollout.observation, rollout.action, choice, advantage, self._before(rollout), *self._by_reference(rollout)
         )
         epochs, seed = (self.num_epochs, self.num_minibatches), seeds.child(seed, "epochs")
         return Update({**epochs_over(attempts, *epochs, seed, self._improve, self.step_metrics), **judged})
@@ -147,20 +150,39 @@ class GRPO(Trainer):
 
     def _before(self, rollout: Batch) -> Tensor:
         """Returns the log-probabilities `[B, T]` by the outputs that were acted on, if they are stored."""
-        return () if self.clip is None else self._log_probability(rollout.output, rollout)[1]
+        return () if self.clip is None else self._log_probability(rollout.output, rollout.observation, rollout.action)[1]
 
-    def _by_reference(self, rollout: Batch) -> Tensor:
-        """Returns the log-probabilities `[B, T]` by the policy that training began with."""
-        outputs = self._reference.unroll(*self._inputs(rollout))
-        return self._log_probability(outputs, rollout)[1]
+    def _by_reference(self, rollout: Batch) -> tuple[Tensor, Tensor]:
+        """Returns the log-probabilities `[B, T]` by the policy that training began with, and of which rows they are, `[B]`.
+
+        Where the divergence is part of the loss, they are of all rows; where it is only reported, a few will do.
+        """
+        seen, rows = (rollout.observation, rollout.action), rollout.reward.shape[0]
+        is_example = tf.equal(tf.range(rows) % COMPARED_PERIOD, 0)
+
+        def of_all() -> tuple[Tensor, Tensor]:
+            return self._reference_of(*seen), tf.ones_like(is_example)
+
+        def of_examples() -> tuple[Tensor, Tensor]:
+            some = self._reference_of(*tf.nest.map_structure(lambda leaf: leaf[::COMPARED_PERIOD], seen))
+            spread = tf.repeat(some, COMPARED_PERIOD, axis=0)[:rows]
+            return tf.where(is_example[:, None], spread, 0.0), is_example
+
+        return tf.cond(tf.convert_to_tensor(self.kl_weight) > 0.0, of_all, of_examples)
+
+    def _reference_of(self, observation: Nest, action: Tensor) -> Tensor:
+        """Returns the log-probabilities `[N, T]` of actions `[N, T, *A]` by the policy that training began with."""
+        outputs = self._reference.unroll(*self._inputs(observation, action))
+        return self._log_probability(outputs, observation, action)[1]
 
     def _improve(self, attempts: Attempts, seed: Seed) -> Metrics:
         metrics, _ = self.minimize("policy", lambda: self._loss(attempts), seed)
         return {"gradient_norm": metrics.pop("policy_gradient_norm"), **metrics}
 
     def _loss(self, attempts: Attempts) -> Loss:
-        outputs, _ = self.acting.network.unroll_as_acted(*self._inputs(attempts))
-        policy, log_probability = self._log_probability(outputs, attempts)
+        observation, action = attempts.observation, attempts.action
+        outputs, _ = self.acting.network.unroll_as_acted(*self._inputs(observation, action))
+        policy, log_probability = self._log_probability(outputs, observation, action)
 
         # [N, T] gains of the choices, of which the policy gradient is the gradient.
         advantage = tf.broadcast_to(attempts.advantage[:, None], log_probability.shape)
@@ -171,9 +193,9 @@ class GRPO(Trainer):
             gain = clipped_gain(moved, advantage, self.clip)
 
         # The divergence from the reference, estimated at the actions that the policy took; never below 0.
-        divergence = approximate_divergence(attempts.reference - log_probability)
+        moved_away = tf.where(attempts.compared[:, None], attempts.reference - log_probability, 0.0)
+        divergence = approximate_divergence(moved_away)
         means = {
-            "kl": divergence,
             "entropy": tf.reshape(policy.entropy(), log_probability.shape),
             "clip_fraction": tf.cast(tf.abs(tf.math.expm1(moved)) > (self.clip or 0.0), tf.float32),
         }
@@ -181,20 +203,21 @@ class GRPO(Trainer):
         # Every choice counts alike, and the others not at all.
         weight = weight_of(attempts.choice)
         metrics = {name: tf.reduce_mean(weight * values) for name, values in means.items()}
+        metrics["kl"] = tf.reduce_mean(weight_of(attempts.choice & attempts.compared[:, None]) * divergence)
         return Loss(self.kl_weight * divergence - gain, metrics, weight=weight)
 
-    def _inputs(self, steps: Batch | Attempts) -> tuple[Nest, Nest, Tensor]:
+    def _inputs(self, observation: Nest, action: Tensor) -> tuple[Nest, Nest, Tensor]:
         """Returns what models see of episodes, the state before them, and where others begin within: nowhere."""
-        rows, length = steps.action.shape[:2]
-        return self.spec.see(steps.observation), self.acting.network.initial_state(rows), tf.zeros([rows, length], tf.bool)
+        rows, length = action.shape[:2]
+        return self.spec.see(observation), self.acting.network.initial_state(rows), tf.zeros([rows, length], tf.bool)
 
-    def _log_probability(self, outputs: Tensor, steps: Batch | Attempts) -> tuple[Distribution, Tensor]:
+    def _log_probability(self, outputs: Tensor, observation: Nest, action: Tensor) -> tuple[Distribution, Tensor]:
         """Returns the policy of outputs `[N, T, ..., K]`, of rows `[N * T]`, and the actions' log-probabilities `[N, T]`."""
-        flat, action = merge_time((outputs, steps.action))
+        flat, flat_action = merge_time((outputs, action))
         policy = self._distribution.of(flat)
         if self.spec.has_mask:
-            policy = policy.masked(merge_time(steps.observation[MASK]))
-        return policy, tf.reshape(policy.log_probability(action), outputs.shape[:2])
+            policy = policy.masked(merge_time(observation[MASK]))
+        return policy, tf.reshape(policy.log_probability(flat_action), outputs.shape[:2])
 
 
 def _share(flags: Tensor) -> Tensor:

@@ -139,18 +139,18 @@ gpt_add = _taught(
 
 char_rnn_reward = _taught(
     name="char-rnn-reward",
-    description="An LSTM learns by reward to write without quotation marks: --init-from a run of char-rnn-docs.",
+    description="An LSTM learns by reward to write without commas: --init-from a run of char-rnn-docs.",
     environment=part(
         "writing",
         prompts="text",
         path="corpus:python-docs",
         stop="",
         reward="avoid",
-        characters='"',
+        characters=",",
         group_size=8,
     ),
     model=part("lstm", units=256, dropout=0.1),  # as in char-rnn-docs, whose weights it takes
-    trainer=part("grpo", learning_rate=3e-4, kl_weight=0.1),
+    trainer=part("grpo", learning_rate=Linear(2e-3, 2e-4), kl_weight=0.005),  # a character of 64 is worth 0.016
     rows=128,
     steps=729_600,  # 60 updates
 )

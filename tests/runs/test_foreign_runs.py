@@ -222,10 +222,10 @@ def test_rows_that_were_cut_off_wait_until_all_episodes_begin_anew():
 
 
 def test_a_long_evaluation_shows_how_far_it_is(capsys, monkeypatch):
-    times = iter([0.0, 1.0, 5.5, 6.0, 11.0, 20.0])
-    monkeypatch.setattr("agentlab.runs.trackers.progress.time.monotonic", lambda: next(times))
+    now = 0.0
+    monkeypatch.setattr("agentlab.runs.trackers.progress.time.monotonic", lambda: now)
     progress = Progress()
-    for steps in range(1, 7):
+    for steps, now in enumerate([0.0, 1.0, 5.5, 6.0, 11.0, 20.0], 1):  # noqa: B007 - what the clock says
         progress.evaluation(steps - 1, 10, steps)
     assert capsys.readouterr().out.splitlines() == [
         "evaluating: 2 of 10 episodes have ended after 3 steps",

@@ -47,7 +47,7 @@ CASES = {  # of every installed model that draws something while it learns, at l
 }
 TRAINERS = {
     "ppo": lambda: PPO(rollout_steps=2, num_epochs=1, num_minibatches=1, clip=1e-3, shared_torso=True),
-    "grpo": lambda: GRPO(clip=1e-3),
+    "grpo": lambda: GRPO(clip=1e-3, kl_weight=1e-6),  # so that all rows are compared with the start
 }
 
 
@@ -55,11 +55,11 @@ TRAINERS = {
 class Grouped(DeviceEnvironment):
     """Shows random numbers and pays for high numbers; four rows are a group, and two steps an episode."""
 
-    shown: Array
+    space: Array
 
     @property
     def spec(self):
-        return EnvironmentSpec("grouped", self.shown, Discrete(4), 2, group_size=4)
+        return EnvironmentSpec("grouped", self.space, Discrete(4), 2, group_size=4)
 
     def initial(self, seed, batch):
         return seeds.integers(seed, [batch], 5)
@@ -69,14 +69,14 @@ class Grouped(DeviceEnvironment):
         return seeds.integers(seed, [len(state)], 5), reward, tf.zeros_like(state, tf.bool), ()
 
     def observe(self, state):
-        shape = [len(state), *self.shown.shape]
-        return tf.cast(tf.broadcast_to(tf.reshape(state, [-1] + [1] * (len(shape) - 1)), shape), self.shown.dtype)
+        shape = [len(state), *self.space.shape]
+        return tf.cast(tf.broadcast_to(tf.reshape(state, [-1] + [1] * (len(shape) - 1)), shape), self.space.dtype)
 
 
 def first_metrics(case, trainer):
     """Returns the metrics of the first update of an agent in `Grouped`, from one step of the optimizer."""
-    (shown, settings), name = CASES[case], case.partition(",")[0]
-    environment, inputs = Grouped(shown), RECALLED if name == "decision-transformer" else Inputs()
+    (space, settings), name = CASES[case], case.partition(",")[0]
+    environment, inputs = Grouped(space), RECALLED if name == "decision-transformer" else Inputs()
 
     # Weights in the thousandths, as of a transformer at first, would hide what is dropped.
     spec = Perception(environment.spec, inputs).spec
@@ -109,10 +109,10 @@ def test_the_first_update_learns_of_the_policy_that_acted(case, trainer):
     assert metrics["gradient_norm"] > 1e-3
 
 
-@pytest.mark.parametrize("case", ["mlp", "cnn", "lstm, letters"])
+@pytest.mark.parametrize("case", ["gru, letters", "lstm, letters"])
 def test_an_update_that_drops_is_seen(case, monkeypatch):
     monkeypatch.setattr(Network, "unroll_as_acted", lambda self, *arguments: self.unroll(*arguments, training=True))
     monkeypatch.setattr(GRPO, "networks", lambda self, spec: {"policy": declared(self.distribution(spec).num_outputs)})
     metrics = first_metrics(case, TRAINERS["grpo"]())
     assert metrics["clip_fraction"] > 0.1
-    assert metrics["kl"] > 1e-3
+    assert metrics["kl"] > 1e-4
