@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"formatter_class": _Help, **settings})
 
-    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:  # type: ignore[override]
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
         """Adds an argument; an empty text is refused where it names something, as where a shell's variable isn't set."""
         if settings.get("action", "store") in ("store", "append") and settings.get("default") != "":
             settings.setdefault("type", _filled)

@@ -30,8 +30,8 @@ def points_of(directory: pathlib.Path, metric: str) -> Points:
         lines = [(line.get("step"), line.get(metric)) for line in json_lines.read_lines(directory / METRICS)]
     except UnreadableError:
         return []
-    numbers = [pair for pair in lines if all(map(json_lines.is_number, pair))]
-    points = [(float(step), float(value)) for step, value in numbers]
+    is_number = json_lines.is_number
+    points = [(float(step), float(value)) for step, value in lines if is_number(step) and is_number(value)]
     return points[:: math.ceil(len(points) / MOST_POINTS) or 1]
 
 
