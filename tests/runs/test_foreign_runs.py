@@ -24,6 +24,7 @@ from agentlab.runs.trackers.progress import Progress
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.spec import Discrete as DiscreteSpec
 from agentlab.types import TimeStep
+from agentlab_envs.gymnasium import advice
 
 SMALL = {
     "model": {"hidden_units": [4]},
@@ -461,7 +462,7 @@ def test_spaces_without_a_number_are_refused(which, monkeypatch):
         make_agent("dqn", changes={"environment": {"id": "Spaces-v0", "arguments": {"name": "nothing"}}})
 
 
-@pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4"])
+@pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4", "MsPacmanDeterministic-v4", "MsPacman-ram-v0"])
 @pytest.mark.quick("ALE/*")
 def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     with pytest.MonkeyPatch.context() as unregistered:
@@ -473,11 +474,24 @@ def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     assert agent.spec.name == "ALE/MsPacman-v5"
 
 
+def test_what_may_be_an_atari_game_of_an_old_package_names_the_task_too():
+    assert "agentlab run dqn-breakout --set environment.game=any_game." in advice.on_unknown("AnyGame-v0")
+
+
 # ---- environments given as objects -------------------------------------------------------------------------------------------
 
 
 class Guess(hostile_environments.Hostile):
     """Is given as an object."""
+
+
+@pytest.mark.parametrize(("where", "place"), [("reset", "reset"), ("step", "vector step 1")])
+def test_what_an_environment_raises_is_told_once(here, capfd, where, place):
+    chosen = [f"--set=environment.arguments.{setting}" for setting in ("way=raise", f"where={where}", "at=1")]
+    assert main(["run", "dqn", "--environment", "Hostile-v0", "--quiet", "--run-dir", "run", *chosen]) == 1
+    complaint = capfd.readouterr().err
+    assert complaint.count("the motor is on fire") == 1
+    assert f"whether its episodes repeat failed: The environment Hostile-v0 failed at {place}." in complaint
 
 
 @pytest.mark.filterwarnings("ignore:This run is not exactly resumable")
