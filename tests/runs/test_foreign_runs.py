@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 
 import gymnasium
@@ -492,6 +493,20 @@ def test_what_an_environment_raises_is_told_once(here, capfd, where, place):
     complaint = capfd.readouterr().err
     assert complaint.count("the motor is on fire") == 1
     assert f"whether its episodes repeat failed: The environment Hostile-v0 failed at {place}." in complaint
+
+
+class Wanders(hostile_environments.Hostile):
+    """Changes the current directory, as some simulators do to find their files."""
+
+    def reset(self, *, seed=None, options=None):
+        os.chdir("/")
+        return super().reset(seed=seed)
+
+
+@pytest.mark.parametrize("run_dir", [None, "run"])
+def test_a_run_is_where_it_was_asked_for_wherever_its_environment_goes(here, run_dir):
+    agentlab.run("dqn", 0, {**SMALL, "steps": 10, "checkpoint_period": 0}, environment=Wanders, run_dir=run_dir)
+    assert (here / (run_dir or "runs/dqn/0-1") / "result.json").is_file()
 
 
 @pytest.mark.filterwarnings("ignore:This run is not exactly resumable")

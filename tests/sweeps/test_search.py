@@ -253,6 +253,14 @@ WRONG = {
         changed("[search]", '[search]\nsampler = {name = "tpe", x = 1}'),
         "Wrong argument of search.sampler 'tpe'",
     ),
+    "a function": (
+        changed("[search]", '[search]\nsampler = {name = "tpe", gamma = 3}'),
+        "Argument 'gamma' of search.sampler 'tpe' is a function, which a file can't hold. Leave it out.",
+    ),
+    "too many candidates": (
+        changed("[search]", '[search]\nsampler = {name = "tpe", n_ei_candidates = 100000000000}'),
+        "'n_ei_candidates' of search.sampler 'tpe' is 100,000,000,000; expected at most 100,000.",
+    ),
     "an unknown pruner": (changed("[search]", '[search]\npruner = "mean"'), "No pruner named 'mean'"),
     "no trials": (changed("trials = 10", "trials = 0"), "search.trials is 0; expected a whole number of at least 1."),
     "too many trials": (
