@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from agentlab.settings import LIVE
+from agentlab.settings import LIVE, OUTSIDE
 
 
 def positive(default: Any, live: bool = False) -> Any:
@@ -29,3 +29,8 @@ def fraction(default: Any, live: bool = False) -> Any:
     """Returns an attrs field for a setting in 0 to 1, both included; for `live` see `positive`."""
     validators = [attrs.validators.ge(0), attrs.validators.le(1)]
     return attrs.field(default=default, validator=validators, metadata={LIVE: live})
+
+
+def outside(default: Any) -> Any:
+    """Returns an attrs field for a setting that names a server, or where to write: a file may not set it, only a user."""
+    return attrs.field(default=default, metadata={OUTSIDE: True})

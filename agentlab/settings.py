@@ -15,6 +15,7 @@ from agentlab import errors, schedules
 from agentlab.checks import limits, scalars
 from agentlab.system import source_text
 
+OUTSIDE = "outside"  # in the metadata of an attrs field: whether it names a place outside a run's directory
 LIVE = "live"  # in the metadata of an attrs field: whether it may be changed during training, or a function of the part
 OBJECT = "python_object"  # the only key of the table that stands in a config.json for what JSON can't hold
 

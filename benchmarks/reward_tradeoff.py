@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("start", type=pathlib.Path, help="directory of a run of char-rnn")
     parser.add_argument("--text", default="corpus:nietzsche", help="that it read (default: corpus:nietzsche)")
-    parser.add_argument("--penalties", type=float, nargs="+", default=[0.0, 0.002, 0.005, 0.015, 0.05], metavar="KL_WEIGHT")
+    parser.add_argument("--penalties", type=float, nargs="+", default=[0.0, 0.002, 0.005, 0.015], metavar="KL_WEIGHT")
     parser.add_argument("--set", metavar="PART.SETTING=VALUE", action="append", default=[], help="as of 'agentlab run'")
     parser.add_argument("--output", type=pathlib.Path, help="the SVG file to write")
     return parser.parse_args()

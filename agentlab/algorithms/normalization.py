@@ -45,6 +45,12 @@ class ObservationScale:
         distance = tf.cast(tf.cast(values, tf.float64) - self._mean.read_value(), tf.float32)
         return tf.clip_by_value(distance / self._deviation.read_value(), -self._clip, self._clip)
 
+    def layered(self, values: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns symbolic values `[B, *shape]` normalised by Keras's own layers, in float32 and as of now."""
+        axes = tuple(range(1, len(values.shape)))
+        mean, variance = self._mean.numpy(), np.square(self._deviation.numpy())
+        return keras.ops.clip(keras.layers.Normalization(axes, mean, variance)(values), -self._clip, self._clip)
+
     def add(self, values: Tensor, acted: Tensor) -> None:
         """Takes in observations `[B, *shape]` of the rows that `acted` (`[B]` bool); traceable."""
         self._statistics.add(values, acted)
@@ -130,7 +136,8 @@ class Normalizer:
     def _model(self, model: keras.Model, network: Network) -> keras.Model:
         if "observation" not in network.inputs:
             return model
-        return normalized(model, self.see if network.inputs == ("observation",) else self._see_inputs)
+        see = self.see if network.inputs == ("observation",) else self._see_inputs
+        return normalized(model, see, self.layered)
 
     def see(self, observation: Nest) -> Nest:
         """Returns what networks see of `[..., *O]`, observations without the action mask, normalised; traceable."""
@@ -139,6 +146,10 @@ class Normalizer:
             return values if scale is None else scale(values)
 
         return map_space(leaf, self._spec.seen, self._observations, observation)
+
+    def layered(self, observation: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns what networks see of a symbolic observation that is one array, by Keras's own layers."""
+        return self._observations.layered(observation)
 
     def _see_inputs(self, inputs: Mapping[str, Nest]) -> Nest:
         return {**inputs, "observation": self.see(inputs["observation"])}

@@ -1,4 +1,4 @@
-"""Models that take observations as they are, made of models that see them normalised."""
+"""Models that take observations as they are, made of models that see them normalised; and the same as Keras's own layers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Callable
 import keras
 
 from agentlab.model import RecurrentModel
+from agentlab.spec import EnvironmentSpec
 from agentlab.types import Nest, Tensor
 
 See = Callable[[Nest], Nest]
+Layered = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
 class NormalizedModel(keras.Model):
@@ -21,13 +23,22 @@ class NormalizedModel(keras.Model):
     Args:
         inner: sees normalised observations; built.
         see: normalises them.
+        layered: normalises a symbolic observation that is one array, by layers of Keras's own.
     """
 
-    def __init__(self, inner: keras.Model, see: See) -> None:
+    def __init__(self, inner: keras.Model, see: See, layered: Layered) -> None:
         super().__init__(name=inner.name, autocast=False)  # a float64 observation is rounded once it is normalised
         self.inner = inner
-        self._see = see
+        self._see, self._layered = see, layered
         self.built = True
+
+    def as_layers(self, spec: EnvironmentSpec) -> keras.Model:
+        """Returns a model that does the same by layers of Keras's own and the inner model, for observations of one array."""
+        space = spec.seen
+        if isinstance(space, dict):
+            return self
+        observation = keras.Input(space.shape, dtype=space.dtype, name="observation")
+        return keras.Model(observation, self.inner(self._layered(observation)))
 
     def call(self, observation: Nest, training: bool = False) -> Tensor:
         """Returns the outputs `[B, ..., K]` for observations `[B, *O]`."""
@@ -40,9 +51,10 @@ class NormalizedRecurrentModel(RecurrentModel):
     Args:
         inner: sees normalised observations; built.
         see: normalises them.
+        layered: not used: Keras has no models that carry a state from call to call in this way.
     """
 
-    def __init__(self, inner: RecurrentModel, see: See) -> None:
+    def __init__(self, inner: RecurrentModel, see: See, layered: Layered) -> None:
         super().__init__(name=inner.name, autocast=False)
         self.inner = inner
         self._see = see
@@ -62,9 +74,18 @@ class NormalizedRecurrentModel(RecurrentModel):
 
 
 @functools.singledispatch
-def normalized(model: keras.Model, see: See) -> keras.Model:
+def normalized(model: keras.Model, see: See, layered: Layered) -> keras.Model:
     """Returns a model that normalises its input by `see` for `model`; it carries a state if that one does."""
-    return NormalizedModel(model, see)
+    return NormalizedModel(model, see, layered)
 
 
 normalized.register(RecurrentModel, NormalizedRecurrentModel)
+
+
+@functools.singledispatch
+def as_layers(model: keras.Model, spec: EnvironmentSpec) -> keras.Model:  # noqa: ARG001 - of normalised models
+    """Returns a model whose normalisation of observations, if it has any, is of Keras's own layers; else the model itself."""
+    return model
+
+
+as_layers.register(NormalizedModel, NormalizedModel.as_layers)

@@ -146,9 +146,11 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """Checks that a path is valid.
 
     Raises:
-        UsageError: it is too long for the operating system, or holds a zero character.
+        UsageError: it is empty, too long for the operating system, or holds a zero character.
     """
     text = os.fspath(path)
+    if not text:
+        raise errors.UsageError("The path is empty; expected the name of a file or directory.")
     _check_text(text, "The path")
 
     # File systems limit both the whole path and each name in it.

@@ -39,8 +39,20 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"formatter_class": _Help, **settings})
 
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """Adds an argument; an empty text is refused where it names something, as where a shell's variable isn't set."""
+        if settings.get("action", "store") in ("store", "append") and settings.get("default") != "":
+            settings.setdefault("type", _filled)
+        return super().add_argument(*names, **settings)
+
     def error(self, message: str) -> NoReturn:
         raise errors.UsageError(f"{_with_suggestion(message, self._option_string_actions)} See '{self.prog} --help'.")
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; expected a text")
+    return text
 
 
 def _with_suggestion(message: str, options: Iterable[str]) -> str:

@@ -94,13 +94,18 @@ def _film(task: Task, agent: Agent, video: str | None) -> Film | None:
     if not has_pictures(task):
         raise errors.UsageError(
             f"Environment {part.name!r} has no pictures to show; play needs an environment of Gymnasium's, or one "
-            "with a `picture`."
+            f"with a `picture`. {_instead(agent)}"
         )
     if video is not None:
         return make_film(video, SAMPLE_SECONDS if is_data else FRAME_SECONDS)
     if cls.on_device and not is_data:
         raise errors.UsageError(f"Environment {part.name!r} opens no window; write a video instead: --video FILE.gif.")
     return Printed("", 0.0) if cls.on_device else None
+
+
+def _instead(agent: Agent) -> str:
+    """Returns what shows an agent of an environment without pictures."""
+    return "Its text is printed without --video." if agent.spec.vocabulary else "'agentlab evaluate' says how well it acts."
 
 
 def _check_screen(task: Task) -> None:

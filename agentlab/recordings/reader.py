@@ -21,6 +21,7 @@ from agentlab.system import files, free_memory
 from agentlab.types import Nest
 
 BLOCK = 65_536  # steps that are read at once
+LARGEST_BLOCK = 2**26  # bytes in which a file may store numbers together
 SMALLEST_PICTURE = 32  # pixels along an axis from which on Minari takes an array for a picture
 COPIES = 2  # of all steps: as they are read, and on the device
 FLAG = Array((), "bool")
@@ -218,6 +219,11 @@ def _numbers(group: h5py.Group, name: str) -> h5py.Dataset:
         raise ValueError(f"{array.name[1:]} is stored in another file")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{array.name[1:]} holds {array.dtype} values; expected numbers")
+
+    # HDF5 unpacks a whole block for any number of it, and a block may be larger than the array.
+    size = math.prod(array.chunks or ()) * array.dtype.itemsize
+    if size > LARGEST_BLOCK:
+        raise ValueError(f"{array.name[1:]} is stored in blocks of {size:,} bytes; expected at most {LARGEST_BLOCK:,}")
     return array
 
 

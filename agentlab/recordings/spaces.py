@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from agentlab import errors
 from agentlab.spec import Array, Discrete, MultiBinary, MultiDiscrete, Space, SpaceNest
-from agentlab.types import Nest
+from agentlab.spec.environment_spec import LARGEST
+from agentlab.types import Nest, Shape
 
 DEEPEST = 8  # mappings in mappings
 
@@ -104,6 +106,7 @@ def _read_box(table: dict[str, Any]) -> Space:
     dtype, shape = np.dtype(table["dtype"]), tuple(map(int, table["shape"]))
     if dtype.kind not in "biuf":
         raise TypeError(f"a Box of {dtype}")
+    _check_size(shape)
     bounds = {"minimum": table["low"], "maximum": table["high"]}
     if dtype == np.bool_:
         bounds = {}
@@ -132,7 +135,14 @@ def _read_multi_discrete(table: dict[str, Any]) -> Space:
 
 def _read_multi_binary(table: dict[str, Any]) -> Space:
     n = table["n"]
-    return MultiBinary(tuple(map(_at_least_1, n)) if isinstance(n, list) else (_at_least_1(n),))
+    shape = tuple(map(_at_least_1, n)) if isinstance(n, list) else (_at_least_1(n),)
+    _check_size(shape)
+    return MultiBinary(shape)
+
+
+def _check_size(shape: Shape) -> None:
+    if math.prod(shape) > LARGEST:
+        raise ValueError(f"a space of {math.prod(shape):,} numbers; expected at most {LARGEST:,}")
 
 
 def _at_least_1(value: object) -> int:

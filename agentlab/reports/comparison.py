@@ -12,6 +12,7 @@ from agentlab import errors
 from agentlab.configuration import UNSET, Setting
 from agentlab.reports.recorded_runs import Collection, RecordedRun
 from agentlab.reports.statistics import bootstrap_interval, interquartile_mean
+from agentlab.system import files
 
 SCORES = ("evaluation.bits_per_character", "evaluation.accuracy", "evaluation.return_mean")  # the first that all runs have
 LOWER_IS_BETTER = ("bits_per_character", "loss", "error", "seconds")  # words of names of such figures
@@ -109,6 +110,13 @@ def compare(collection: Collection, score: str | None = None, group_by: Sequence
         UsageError: no run has such a score, or no run has such a setting.
     """
     finished = [run for run in collection.runs if run.result is not None]
+    if not finished:
+        reasons = {**collection.problems, **{run.directory: run.unfinished() for run in collection.runs}}
+        raise errors.UsageError(
+            f"None of the runs has finished, so there is nothing to compare: "
+            f"{files.some(f'{directory}: {reason}' for directory, reason in reasons.items())}. "
+            "'agentlab resume RUN' finishes one that is not damaged."
+        )
     score = _settled_score(finished, score)
     left_out = {str(directory): reason for directory, reason in collection.problems.items()}
     left_out |= {str(run.directory): f"result.json has no number {score!r}" for run in finished if run.figure(score) is None}
@@ -136,10 +144,6 @@ def compare(collection: Collection, score: str | None = None, group_by: Sequence
 
 
 def _settled_score(runs: list[RecordedRun], score: str | None) -> str:
-    if not runs:
-        raise errors.UsageError(
-            "None of the runs has finished, so there is nothing to compare. 'agentlab resume RUN' finishes one."
-        )
     if score is None:
         common = [name for name in SCORES if all(run.figure(name) is not None for run in runs)]
         score = common[0] if common else SCORES[-1]

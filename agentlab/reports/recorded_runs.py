@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import pathlib
 import re
@@ -18,14 +16,13 @@ from agentlab.configuration import Setting, task_settings
 from agentlab.reports.searches import SEARCH, TRIALS
 from agentlab.runs.files.provenance import Provenance
 from agentlab.runs.files.run_directory import CONFIG, MEDIA, METRICS, RESULT
-from agentlab.system import files
+from agentlab.system import files, json_lines
 from agentlab.system.files import UnreadableError
 
 MOST_RUNS = 10_000
 DEEPEST = 6  # folders below one that is named, in which runs are looked for
 MEDIA_NAME = re.compile(r"(?P<name>[\w.-]{1,100})-(?P<step>\d{1,18})\.(png|txt)")
 MOST_SAMPLES = 2**53  # of a class: as many as float64 counts
-METRICS_LIMIT = 2**28  # bytes of a metrics.jsonl
 UNFINISHED = {  # by status, a clause about a run without a result
     "running": "it is running",
     "interrupted": "it was interrupted, and can be resumed",
@@ -106,7 +103,7 @@ class RecordedRun:
         value: Any = self.result
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
-        return float(value) if _is_number(value) else None
+        return float(value) if json_lines.is_number(value) else None
 
     def figures(self) -> list[str]:
         """Returns the names of all numbers in result.json."""
@@ -126,7 +123,7 @@ class RecordedRun:
     def curve_of(directory: pathlib.Path, column: str) -> Curve:
         """Returns the curve of the run in a directory, which may have just begun; see `curve`."""
         points = [(line.get("step"), line.get(column)) for line in _lines_of(directory)]
-        numbers = [(step, value) for step, value in points if _is_number(step) and _is_number(value)]
+        numbers = [pair for pair in points if all(map(json_lines.is_number, pair))]
         steps, values = np.array(numbers, np.float64).reshape(-1, 2).T
         return steps, values
 
@@ -159,7 +156,8 @@ class RecordedRun:
 
     def columns(self) -> list[str]:
         """Returns the names of all columns of metrics.jsonl that have a number somewhere."""
-        return sorted({name for line in _lines_of(self.directory) for name, value in line.items() if _is_number(value)})
+        lines = _lines_of(self.directory)
+        return sorted({name for line in lines for name, value in line.items() if json_lines.is_number(value)})
 
 
 @attrs.frozen
@@ -238,23 +236,8 @@ def _runs_below(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def _lines_of(directory: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Returns the lines of a run's metrics.jsonl; none if there is no such file."""
     path = directory / METRICS
-    return _lines(files.read_text(path, METRICS_LIMIT) if os.path.lexists(path) else "")
-
-
-def _lines(text: str) -> Iterator[dict[str, Any]]:
-    """Returns the objects of JSON lines; the last one may be half written."""
-    for line in text.splitlines():
-        try:
-            data = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(data, dict):
-            yield data
+    return json_lines.read_lines(path) if os.path.lexists(path) else iter(())
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < MOST_SAMPLES
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import attrs
 import numpy as np
 
 from agentlab.configuration import UNSET, Setting, setting_leaves
-from agentlab.system import files
+from agentlab.system import json_lines
 from agentlab.system.files import UnreadableError
 
 TRIALS = "trials.jsonl"
 SEARCH = "search"  # the folder of a search's own runs, beside which are those of its best settings
 DEEPEST = 3  # folders below one that is named, in which sweeps are looked for
-LARGEST = 2**26  # bytes of a trials.jsonl
 
 
 @attrs.frozen
@@ -118,15 +116,8 @@ def read_sweeps(paths: Iterable[str | os.PathLike[str]]) -> list[SweepRecord]:
 
 def _trials(path: pathlib.Path) -> Iterator[TrialRecord]:
     """Yields the trials of a file that have finished; nothing of one that can't be read."""
-    try:
-        text = files.read_text(path, LARGEST)
-    except UnreadableError:
-        return
-    for line in text.splitlines():
-        try:
-            data: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        settings, value = (data.get("settings"), data.get("value")) if isinstance(data, dict) else (None, None)
-        if isinstance(settings, dict) and isinstance(value, int | float) and math.isfinite(value):
-            yield TrialRecord(dict(setting_leaves(settings)), float(value))
+    with contextlib.suppress(UnreadableError):
+        for line in json_lines.read_lines(path):
+            settings, value = line.get("settings"), line.get("value")
+            if isinstance(settings, dict) and json_lines.is_number(value):
+                yield TrialRecord(dict(setting_leaves(settings)), float(value))

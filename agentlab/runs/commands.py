@@ -12,7 +12,7 @@ import keras
 from agentlab import configuration, errors, settings
 from agentlab.checks import limits
 from agentlab.registry import environment_objects, plugins
-from agentlab.runs.composition import check_imports, evaluation_environment
+from agentlab.runs.composition import check_imports, check_origin, evaluation_environment
 from agentlab.runs.files.run_directory import CONFIG
 from agentlab.runs.model_building import MOST_WEIGHTS_OF_FILE
 from agentlab.system import files
@@ -80,6 +80,8 @@ def needs_trust(task: Task, models: Mapping[str, Sequence[keras.Model]]) -> bool
         limits.check_asked(asked.as_data(), CONFIG)
         for part in (asked.environment, evaluation_environment(asked)):
             check_imports(plugins.load("environment", part.reference), part)
+        for _, kind, part in parts_of(asked):
+            check_origin(plugins.load(kind, part.reference), kind, part)
         for copies in asked_for.values():
             model_footprint.check(copies[0], 1, "model", of_file=True)
     except errors.UsageError:

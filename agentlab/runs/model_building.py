@@ -19,7 +19,7 @@ from agentlab.system.tracebacks import describe_error, place
 from agentlab.tensors import keras_budget, model_footprint
 from agentlab.tensors.keras_settings import check_backend, dtype_settings, keras_defaults
 from agentlab.tensors.traced_calls import forget_traces
-from agentlab.types import Nest, Tensor
+from agentlab.types import Nest, Shape, Tensor
 
 MOST_LAYERS = 1_000  # of a model that settings describe
 MOST_COPIES = 100  # of a network, each a model
@@ -224,14 +224,22 @@ def _reason(error: Exception) -> str:
     return (telling or lines or [type(error).__name__])[0].strip().rstrip(".")
 
 
+def _has_axes(output: Tensor, expected: Shape) -> bool:
+    """Returns whether outputs have more axes than are expected: those of an observation that was not flattened."""
+    return len(getattr(output, "shape", ())) > len(expected)
+
+
 def _check_output(output: Tensor, model: keras.Model, spec: EnvironmentSpec, num_outputs: int) -> None:
     expected = (1, *choices_of(spec.action), num_outputs)
     is_tensor = tf.is_tensor(output) or isinstance(output, tf.TensorSpec)
     got = f"shape {tuple(output.shape)} and dtype {output.dtype.name}" if is_tensor else type(output).__name__
     if not is_tensor or tuple(output.shape) != expected:
+        flatten = (
+            "Put a Flatten layer before its last layer, and give that" if _has_axes(output, expected) else "Give its last layer"
+        )
         raise errors.UsageError(
             f"Model {model.name!r} answers one observation of {spec.name!r} with {got}; expected shape {expected} "
-            f"and dtype float32, one output per action. Give its last layer {num_outputs} units."
+            f"and dtype float32, one output per action. {flatten} {num_outputs} units."
         )
     if output.dtype != tf.float32:
         raise errors.UsageError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 import pathlib
 
 from agentlab.runs.files.run_directory import METRICS
-from agentlab.system import files
+from agentlab.system import json_lines
+from agentlab.system.files import UnreadableError
 
 WIDTH, HEIGHT = 480, 200
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 28  # margins around the curve
@@ -27,21 +27,12 @@ def page_of(text: str, directory: pathlib.Path, metric: str) -> str:
 def points_of(directory: pathlib.Path, metric: str) -> Points:
     """Returns (step, value) of each line of a run's metrics that has one; fewer where there are very many."""
     try:
-        lines = files.read_bytes(directory / METRICS).decode("utf-8", "replace").splitlines()
-    except files.UnreadableError:
+        lines = [(line.get("step"), line.get(metric)) for line in json_lines.read_lines(directory / METRICS)]
+    except UnreadableError:
         return []
-    points = [point for line in lines if (point := _point(line, metric)) is not None]
+    is_number = json_lines.is_number
+    points = [(float(step), float(value)) for step, value in lines if is_number(step) and is_number(value)]
     return points[:: math.ceil(len(points) / MOST_POINTS) or 1]
-
-
-def _point(line: str, metric: str) -> tuple[float, float] | None:
-    """Returns the point of a line; None of one that is being written, or has no finite number."""
-    try:
-        row = json.loads(line)
-        step, value = float(row["step"]), float(row[metric])
-    except (ValueError, KeyError, TypeError):
-        return None
-    return (step, value) if math.isfinite(value) else None
 
 
 def curve(points: Points, name: str) -> str:

@@ -111,6 +111,7 @@ def train(
         limits.check_path(run_dir)
 
     # Everything that can be refused is refused before the directory is made.
+    here = _current_directory()
     resolved_task, seed = resolved(task, changes, environment, steps), scalars.whole(seed, "The seed")
     resolved_task.as_data()  # what config.json can't hold is reported before anything is written
     weights = None if init_from is None else InitialWeights(init_from)
@@ -119,7 +120,9 @@ def train(
     try:
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
-        directory = RunDirectory.create(run_dir, resolved_task.name, seed, config_bytes(session.config(inexact)), _or_resume)
+        config = config_bytes(session.config(inexact))
+        root = pathlib.Path() if _current_directory() == here else here  # environments that were tried out may have changed it
+        directory = RunDirectory.create(run_dir, resolved_task.name, seed, config, _or_resume, root)
     except BaseException:
         session.close()
         raise
@@ -132,6 +135,14 @@ def train(
             raise
 
     return Training(session, directory, following, begin)
+
+
+def _current_directory() -> pathlib.Path:
+    """Returns the current directory, "." if it has been removed."""
+    try:
+        return pathlib.Path.cwd()
+    except FileNotFoundError:
+        return pathlib.Path()
 
 
 def _or_resume(path: pathlib.Path) -> str:

@@ -131,10 +131,11 @@ def to_environment(action: Nest, space: SpaceNest) -> Nest:
 
 
 def conform(value: Nest, space: SpaceNest, who: str, what: str = "observation") -> Nest:
-    """Returns `value`, one of `space` or a batch `[*batch, *shape]`, as arrays of its dtypes.
+    """Returns `value`, one of `space` or a batch `[B, *shape]`, as arrays of its dtypes.
 
     Raises:
-        UsageError: entries are missing, a shape does not end in the space's, or its dtype can't hold the numbers.
+        UsageError: entries are missing, a shape is neither the space's nor that of a batch, or its dtype can't hold the
+            numbers.
     """
     if not isinstance(space, dict):
         return _conform_array(value, space, who, what)
@@ -167,9 +168,8 @@ def _conform_array(value: object, space: Space, who: str, what: str) -> np.ndarr
             f"{who} got an {what} that is not an array: {errors.first_line(error)}. Expected shape {space.shape}, or a batch."
         ) from error
 
-    # The last axes are the space's, those in front of them the batch's.
-    rank = len(space.shape)
-    if array.ndim < rank or array.shape[array.ndim - rank :] != space.shape:
+    # The last axes are the space's, one in front of them the batch's.
+    if space.shape not in (array.shape, array.shape[1:]):
         raise errors.UsageError(f"{who} got an {what} of shape {array.shape}; expected {space.shape}, or a batch of such.")
     if array.dtype == space.dtype:
         return array

@@ -16,6 +16,8 @@ from agentlab.sweeps.searches.objective import DEFAULT, Objective
 from agentlab.sweeps.searches.space import Dimension, parse_space
 from agentlab.sweeps.tables import Table
 
+MOST_AT_A_TIME = 1_000  # trials that are suggested before the first is made
+DEFAULT_STORAGE = "journal"  # a file in the sweep's own directory
 KEYS = ("name", "task", "seeds", "score", "tags", "changes", "grid", "search")
 SEARCH_KEYS = (
     "space", "trials", "timeout", "batch", "seed", "sampler", "pruner", "storage", "objective", "direction", "best",
@@ -144,13 +146,13 @@ def parse_search(data: dict[str, Any], seeds: list[int]) -> Search:
     return Search(
         space=parse_space(table.entry("space", dict, {})),
         objective=objective,
-        trials=table.positive("trials", 20),
+        trials=table.positive("trials", 20, MOST_TRIALS),
         timeout=timeout,
-        batch=table.positive("batch", 4),
+        batch=table.positive("batch", 4, MOST_AT_A_TIME),
         seed=table.entry("seed", int, 0),
         sampler=_named(table, data, "sampler", "tpe"),
         pruner=_named(table, data, "pruner", ""),
-        storage=table.entry("storage", str, "journal"),
+        storage=table.entry("storage", str, DEFAULT_STORAGE),
         best=table.positive("best", 1),
         best_seeds=best_seeds,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 from agentlab import errors
 from agentlab.runs.files.run_directory import METRICS
 from agentlab.sweeps.engine import Outcome
-from agentlab.system import console, files, terminal
+from agentlab.system import console, files, json_lines, terminal
 
 TAIL_BYTES = 65_536  # of metrics.jsonl, in which the last whole line is
 LOOKS = 20  # between two moves of the bar
@@ -94,6 +93,7 @@ def last_step(directory: pathlib.Path) -> int:
         with files.open_plain(directory / METRICS) as opened:
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = opened.read().rpartition(b"\n")[0].splitlines()
-        return int(json.loads(lines[-1])["step"]) if lines else 0
-    except (files.UnreadableError, OSError, ValueError, KeyError, TypeError):
+    except (files.UnreadableError, OSError):
         return 0
+    step = (json_lines.object_of(lines[-1]) or {}).get("step") if lines else 0
+    return int(step) if json_lines.is_number(step) else 0

@@ -13,7 +13,7 @@ import attrs
 from agentlab import errors
 from agentlab.reports.comparison import SCORES, Comparison, compare
 from agentlab.reports.recorded_runs import RecordedRun, collect
-from agentlab.sweeps.definition import Definition
+from agentlab.sweeps.definition import DEFAULT_STORAGE, Definition
 from agentlab.sweeps.directory import BEST, DEFINITION, RUNS, SweepDirectory, Trial, read_definition
 from agentlab.sweeps.engines import EngineOptions
 from agentlab.sweeps.searches.search import run_search
@@ -86,6 +86,8 @@ def sweep(
     parsed = Definition.parse(data)
     directory = pathlib.Path(sweep_dir) if sweep_dir is not None else directory or _default_directory(parsed, definition)
     trust = trust or isinstance(definition, Mapping)
+    if not trust:
+        _check_storage(parsed)
     task = changed_task(parsed, {}, trust)
 
     # The engine last: it may take seconds to start.
@@ -110,6 +112,16 @@ def _run(
     if trials is not None or timeout is not None:
         raise errors.UsageError("--trials and --timeout apply to a search, but the sweep has none.")
     return run_grid(definition, place, means, lambda run: _score(run, definition.score)), []
+
+
+def _check_storage(definition: Definition) -> None:
+    """Raises UsageError if a file names a database, or a place outside the sweep's directory."""
+    search = definition.search
+    if search is not None and search.storage != DEFAULT_STORAGE:
+        raise errors.UsageError(
+            f"The sweep's file sets search.storage to {errors.quoted(search.storage)}, which is outside the sweep's directory. "
+            "If the study should be there, say so: --trust, or trust=True in Python."
+        )
 
 
 def _score(run: RecordedRun, name: str | None) -> float:

@@ -49,11 +49,13 @@ class Table:
         """Returns an entry, None if it is missing."""
         return self.entry(name, kind) if name in self._data else None
 
-    def positive(self, name: str, default: int) -> int:
-        """Returns a whole number of at least 1."""
+    def positive(self, name: str, default: int, most: float = math.inf) -> int:
+        """Returns a whole number from 1 to `most`, which is unlimited by default."""
         value = self.entry(name, int, default)
         if value < 1:
             raise self.wrong(name, "a whole number of at least 1")
+        if value > most:
+            raise self.wrong(name, f"at most {most:,}")
         return value
 
     def seeds(self, name: str, default: str) -> list[int]:

@@ -132,9 +132,9 @@ gpt_add = _taught(
     description="A transformer learns by reward to add two numbers: --init-from a run of gpt-add-examples.",
     environment=part("writing", prompts="add-numbers", group_size=16),
     model=SMALL_GPT,
-    trainer=part("grpo", learning_rate=Linear(3e-4, 5e-5)),  # at 1e-3, right answers are unlearned
+    trainer=part("grpo", learning_rate=Linear(4e-4, 5e-5)),  # at 1e-3, right answers are unlearned
     rows=256,
-    steps=460_800,  # 200 updates
+    steps=3_456_000,  # 1,500 updates
 )
 
 char_rnn_reward = _taught(

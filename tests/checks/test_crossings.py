@@ -1,6 +1,7 @@
 """What crosses between an environment, an agent and a program's own loop: checked by all ways in, and copied where needed."""
 
 import json
+import re
 import threading
 import warnings
 
@@ -347,6 +348,14 @@ def test_acting_on_what_is_no_number_is_refused(values, clause):
     with pytest.raises(errors.UsageError, match="The agent can't act on its observation: row 1's observation") as caught:
         agent.act([[0.0] * 4, [0.0, values, 0.0, 0.0]])
     assert clause in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 4), (1, 1, 1, 4), (4, 1), (2, 5), ()])
+def test_an_observation_has_one_batch_axis_at_most(shape):
+    agent = agentlab.make_agent("dqn")
+    for use in (agent.act, lambda observation: agent.step(TimeStep.begin(observation))):
+        with pytest.raises(errors.UsageError, match=re.escape(f"of shape {shape}; expected (4,), or a batch of such")):
+            use(np.zeros(shape, np.float32))
 
 
 def test_two_threads_that_step_one_agent_are_told():

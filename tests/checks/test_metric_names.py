@@ -103,7 +103,7 @@ def test_a_score_does_not_replace_an_evaluations_own_figures():
     made = agentlab.make_agent("dqn-cartpole")
     judge = composition.build_evaluator(composition.resolved("dqn", {"evaluation": {"episodes": 1}}), 0, made)
     try:
-        evaluator = Evaluator(judge._environment, judge._actor, 1, 0, Counting)
+        evaluator = Evaluator(judge.environment, judge._actor, 1, 0, Counting)
         with pytest.raises(errors.UsageError, match="The trainer's score has an entry 'episodes', as every evaluation has"):
             evaluator.run()
     finally:

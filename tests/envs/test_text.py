@@ -433,3 +433,9 @@ def test_echo_shows_the_last_action(compiled, windowed):
     assert timestep.observation.numpy().tolist() == [[4], [0], [2]]
     assert not timestep.reward.numpy().any()
     assert not timestep.terminated.numpy().any()
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_that_nothing_was_held_out_for_is_named(split):
+    with pytest.raises(errors.UsageError, match=f"{split} split of text given is empty, since environment.{split} is 0"):
+        Text(text="ab" * 500, split=split, validation=0.0, test=0.0).initial(seeds.at(0, 0), 1)

@@ -93,6 +93,8 @@ NAMES: dict[str, tuple[str, str, Any]] = {
     "a part that is a module": ("value", "sampler.name", f"{PAYLOAD}:Sampler"),
     "a window": ("value", "environment.render_mode", "human"),
     "a window among arguments": ("value", "environment.arguments", {"render_mode": "human"}),
+    "a server to send a run to": ("value", "trackers", {"mlflow": {"name": "mlflow", "tracking_uri": "http://127.0.0.1:9"}}),
+    "a folder of a tracker's": ("value", "trackers", {"wandb": {"name": "wandb", "directory": "/tmp/stranger"}}),
     "a zero character in a task": ("value", "name", "a\0b"),
     "a long task": ("value", "name", "x" * 100_000),
     "a task that moves the cursor": ("value", "name", "\x1b[2J\x1b]0;title\x07"),

@@ -184,6 +184,14 @@ def test_why_a_model_refuses_an_observation_is_told():
         agentlab.make_agent("dqn", model=keras.Sequential([Failing()]))
 
 
+def test_the_advice_for_an_output_that_was_not_flattened_leads_on():
+    layers = keras.layers
+    with pytest.raises(errors.UsageError, match=r"shape \(1, 4, 2\).*shape \(1, 2\).* Put a Flatten layer before its last"):
+        agentlab.make_agent("dqn", model=keras.Sequential([layers.Reshape((4, 1)), layers.Dense(2)]))
+    flattened = keras.Sequential([layers.Reshape((4, 1)), layers.Flatten(), layers.Dense(2)])
+    assert agentlab.make_agent("dqn", model=flattened).act(np.zeros(4)) in (0, 1)
+
+
 @pytest.fixture(scope="module")
 def agent():
     return agentlab.make_agent("dqn-cartpole", changes={"num_environments": 2})

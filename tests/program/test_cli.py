@@ -240,6 +240,20 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys, tmp_path, monk
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", ""],
+        ["evaluate", ""],
+        *(["run", "dqn", f"--{name}", ""] for name in ("run-dir", "config", "environment")),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_refused_as_of_a_shells_variable_that_is_not_set(words, capsys):
+    assert main(words) == 2
+    assert "it is empty; expected a text" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_config_files(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -231,6 +231,17 @@ def test_the_figure_that_users_know_comes_first_in_a_pipe(capsys):
     assert capsys.readouterr().out == line
 
 
+def test_a_pipe_is_told_of_what_may_take_long_where_nothing_was_printed_for_a_while(monkeypatch, capsys):
+    now = 0.0
+    monkeypatch.setattr("agentlab.runs.trackers.progress.time.monotonic", lambda: now)
+    progress = Progress()
+    progress.begin(TrackedRun({}, pathlib.Path(), 64))
+    for now, phase in ((4.9, "save"), (5.1, "save"), (6.0, "evaluate"), (20.0, "train"), (21.0, "evaluate")):  # noqa: B007
+        progress.phase(phase)
+        progress.phase("")
+    assert capsys.readouterr().out.splitlines() == ["saving", "evaluating"]
+
+
 def test_the_first_line_comes_before_tensorflow(monkeypatch, capsys, tmp_path):
     def stop(*_):
         raise errors.UsageError("That far.")

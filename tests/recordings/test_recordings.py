@@ -195,7 +195,27 @@ def linked(directory):
     rewritten(directory, "episode_1/rewards", h5py.ExternalLink("/etc/passwd", "/"))
 
 
+def packed(directory):
+    """Has the numbers in a block of two gigabytes that takes nothing on disk, nor memory unless it is unpacked."""
+    with h5py.File(directory / "data" / "main_data.hdf5", "a") as file:
+        episode = file["episode_1"]
+        count = episode["rewards"].shape[0]
+        del episode["rewards"]
+        shape = {"shape": (count,), "maxshape": (None,), "chunks": (2**29,)}
+        episode.create_dataset("rewards", dtype="float32", compression="gzip", **shape)
+
+
+def box(*shape):
+    return json.dumps({"type": "Box", "dtype": "float32", "shape": shape, "low": -1.0, "high": 1.0})
+
+
 BAD = {
+    "block": (packed, "rewards is stored in blocks of 2,147,483,648 bytes; expected at most 67,108,864"),
+    "large": (lambda path: described(path, observation_space=box(10**9, 10**9)), "a space of 1,000,000,000,000,000,000 "),
+    "bits": (
+        lambda path: described(path, action_space=json.dumps({"type": "MultiBinary", "n": [10**9, 10**9]})),
+        "a space of 1,000,000,000,000,000,000 numbers; expected at most",
+    ),
     "missing": (lambda path: shutil.rmtree(path), "There is no data set 'bad': no directory 'bad'"),
     "no_metadata": (lambda path: (path / "data" / "metadata.json").unlink(), "there is no metadata.json"),
     "no_file": (lambda path: (path / "data" / "main_data.hdf5").unlink(), "there is no main_data.hdf5"),

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 
 import gymnasium
@@ -24,6 +25,7 @@ from agentlab.runs.trackers.progress import Progress
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.spec import Discrete as DiscreteSpec
 from agentlab.types import TimeStep
+from agentlab_envs.gymnasium import advice
 
 SMALL = {
     "model": {"hidden_units": [4]},
@@ -223,10 +225,10 @@ def test_rows_that_were_cut_off_wait_until_all_episodes_begin_anew():
 
 
 def test_a_long_evaluation_shows_how_far_it_is(capsys, monkeypatch):
-    times = iter([0.0, 1.0, 5.5, 6.0, 11.0, 20.0])
-    monkeypatch.setattr("agentlab.runs.trackers.progress.time.monotonic", lambda: next(times))
+    now = 0.0
+    monkeypatch.setattr("agentlab.runs.trackers.progress.time.monotonic", lambda: now)
     progress = Progress()
-    for steps in range(1, 7):
+    for steps, now in enumerate([0.0, 1.0, 5.5, 6.0, 11.0, 20.0], 1):  # noqa: B007 - what the clock says
         progress.evaluation(steps - 1, 10, steps)
     assert capsys.readouterr().out.splitlines() == [
         "evaluating: 2 of 10 episodes have ended after 3 steps",
@@ -464,7 +466,7 @@ def test_spaces_without_a_number_are_refused(which, monkeypatch):
         make_agent("dqn", changes={"environment": {"id": "Spaces-v0", "arguments": {"name": "nothing"}}})
 
 
-@pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4"])
+@pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4", "MsPacmanDeterministic-v4", "MsPacman-ram-v0"])
 @pytest.mark.quick("ALE/*")
 def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     with pytest.MonkeyPatch.context() as unregistered:
@@ -476,11 +478,38 @@ def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     assert agent.spec.name == "ALE/MsPacman-v5"
 
 
+def test_what_may_be_an_atari_game_of_an_old_package_names_the_task_too():
+    assert "agentlab run dqn-breakout --set environment.game=any_game." in advice.on_unknown("AnyGame-v0")
+
+
 # ---- environments given as objects -------------------------------------------------------------------------------------------
 
 
 class Guess(hostile_environments.Hostile):
     """Is given as an object."""
+
+
+@pytest.mark.parametrize(("where", "place"), [("reset", "reset"), ("step", "vector step 1")])
+def test_what_an_environment_raises_is_told_once(here, capfd, where, place):
+    chosen = [f"--set=environment.arguments.{setting}" for setting in ("way=raise", f"where={where}", "at=1")]
+    assert main(["run", "dqn", "--environment", "Hostile-v0", "--quiet", "--run-dir", "run", *chosen]) == 1
+    complaint = capfd.readouterr().err
+    assert complaint.count("the motor is on fire") == 1
+    assert f"whether its episodes repeat failed: The environment Hostile-v0 failed at {place}." in complaint
+
+
+class Wanders(hostile_environments.Hostile):
+    """Changes the current directory, as some simulators do to find their files."""
+
+    def reset(self, *, seed=None, options=None):
+        os.chdir("/")
+        return super().reset(seed=seed)
+
+
+@pytest.mark.parametrize("run_dir", [None, "run"])
+def test_a_run_is_where_it_was_asked_for_wherever_its_environment_goes(here, run_dir):
+    agentlab.run("dqn", 0, {**SMALL, "steps": 10, "checkpoint_period": 0}, environment=Wanders, run_dir=run_dir)
+    assert (here / (run_dir or "runs/dqn/0-1") / "result.json").is_file()
 
 
 @pytest.mark.filterwarnings("ignore:This run is not exactly resumable")

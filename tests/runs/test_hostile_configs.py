@@ -20,6 +20,7 @@ REACHING = {  # the commands that an attack by these settings reaches; the other
     "model": ("load", "evaluate", "resume", "run"),
     "models": ("load", "evaluate", "resume", "run"),
     "spec": ("load", "evaluate"),
+    "trackers": ("resume", "run"),
 }
 
 
@@ -60,6 +61,7 @@ ONE_OF_EACH = (  # of those that one rule refuses; all of them take minutes
     "a function of Keras that downloads",
     "a module",
     "a window",
+    "a server to send a run to",
     "a zero character in a task",
     "a message of megabytes",
     "layers",

@@ -16,7 +16,7 @@ from agentlab import configuration, errors
 from agentlab.program import cli
 from agentlab.registry import plugins
 from agentlab.runs import commands
-from agentlab.runs.composition import build_environment, evaluation_environment, find_task
+from agentlab.runs.composition import build_environment, build_part, evaluation_environment, find_task
 from agentlab.runs.files import run_config
 from strangers import distribution
 
@@ -338,3 +338,25 @@ def test_a_run_in_an_environment_given_as_an_object_is_gone_on_with_in_python(tm
     with pytest.raises(errors.Interrupted, match=r"'agentlab\.resume\('.*run'\)' resumes from it"):
         agentlab.run("dqn", 0, changes, environment=environment, run_dir=tmp_path / "run", stop=lambda: True)
     assert agentlab.resume(str(tmp_path / "run")).result["steps"] == 16
+
+
+# ---- places outside a run's directory ----------------------------------------------------------------------------------
+
+
+OUTSIDE = {"mlflow": ("tracking_uri", "artifacts"), "wandb": ("entity", "directory")}
+
+
+@pytest.mark.parametrize(("tracker", "name"), [(tracker, name) for tracker, names in OUTSIDE.items() for name in names])
+def test_a_file_sends_a_run_nowhere(tmp_path, tracker, name):
+    asked = asked_by_file(tmp_path, f'trackers.{tracker}.{name} = "http://stranger"\n')
+    with pytest.raises(errors.UsageError, match=f"sets its '{name}' to 'http://stranger', which is outside .*--trust"):
+        build_part("tracker", asked.trackers[tracker])
+    own = configuration.changed(find_task("dqn"), {"trackers": {tracker: {name: "http://mine"}}})
+    assert own.trackers[tracker].from_file == frozenset()
+    assert "--trust" in commands.command("resume", "run", own)
+
+
+def test_a_file_may_choose_a_tracker_and_its_other_settings(tmp_path):
+    asked = asked_by_file(tmp_path, 'trackers.csv.separator = ";"\n')
+    assert build_part("tracker", asked.trackers["csv"]).separator == ";"
+    assert "--trust" not in commands.command("resume", "run", asked)

@@ -154,9 +154,9 @@ def test_hopeless_trials_are_pruned_whenever_their_reports_are_seen(run, tmp_pat
 
 def test_a_study_in_a_database_is_resumed_and_extended(run, tmp_path):
     text = FILE.replace("[search]", '[search]\nstorage = "sqlite:///study.db"')
-    assert run(RecordingEngine(score), "--quiet", "--trials", "2", text=text) == 0
+    assert run(RecordingEngine(score), "--quiet", "--trials", "2", "--trust", text=text) == 0
     more = RecordingEngine(score)
-    assert run(more, "--quiet", "--trials", "3", text=text) == 0
+    assert run(more, "--quiet", "--trials", "3", "--trust", text=text) == 0
     assert [name for name in more.begun if "seed 0" in name] == ["trial 2, seed 0"]
     with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as database:
         assert database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone() == (3,)
@@ -165,7 +165,7 @@ def test_a_study_in_a_database_is_resumed_and_extended(run, tmp_path):
 def test_the_same_seed_suggests_the_same_with_any_storage(run, tmp_path):
     for name, storage in {"a": "journal", "b": "sqlite:///b.db", "c": "journal:c.journal"}.items():
         text = FILE.replace("[search]", f'[search]\nstorage = "{storage}"')
-        assert run(RecordingEngine(score), "--quiet", "--trials", "3", "--sweep-dir", name, text=text) == 0
+        assert run(RecordingEngine(score), "--quiet", "--trials", "3", "--sweep-dir", name, "--trust", text=text) == 0
     first, *others = [lines(tmp_path / name / "trials.jsonl") for name in "abc"]
     assert others == [first, first]
     text = FILE.replace("[search]", "[search]\nseed = 1")
@@ -253,12 +253,21 @@ WRONG = {
         changed("[search]", '[search]\nsampler = {name = "tpe", x = 1}'),
         "Wrong argument of search.sampler 'tpe'",
     ),
-    "an unknown pruner": (changed("[search]", '[search]\npruner = "mean"'), "No pruner named 'mean'"),
-    "a wrong storage": (
-        changed("[search]", '[search]\nstorage = "nothing://x"'),
-        "The storage 'nothing://x' of the search can't be used",
+    "a function": (
+        changed("[search]", '[search]\nsampler = {name = "tpe", gamma = 3}'),
+        "Argument 'gamma' of search.sampler 'tpe' is a function, which a file can't hold. Leave it out.",
     ),
+    "too many candidates": (
+        changed("[search]", '[search]\nsampler = {name = "tpe", n_ei_candidates = 100000000000}'),
+        "'n_ei_candidates' of search.sampler 'tpe' is 100,000,000,000; expected at most 100,000.",
+    ),
+    "an unknown pruner": (changed("[search]", '[search]\npruner = "mean"'), "No pruner named 'mean'"),
     "no trials": (changed("trials = 10", "trials = 0"), "search.trials is 0; expected a whole number of at least 1."),
+    "too many trials": (
+        changed("trials = 10", "trials = 1000000000000"),
+        "search.trials is 1000000000000; expected at most 10,000.",
+    ),
+    "too many at a time": (changed("batch = 3", "batch = 1000000000000"), "expected at most 1,000."),
     "an unknown direction": (
         changed("[search]", '[search]\ndirection = "up"'),
         "search.direction is 'up'; expected maximize or minimize.",
@@ -280,6 +289,21 @@ def test_what_is_wrong_is_one_sentence(run, capsys, text, sentence):
     assert run(RecordingEngine(score), "--quiet", text=text) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert sentence in line
+
+
+def test_a_wrong_storage_is_one_sentence(run, capsys):
+    assert run(RecordingEngine(score), "--quiet", "--trust", text=changed("[search]", '[search]\nstorage = "nothing://x"')) == 2
+    assert "The storage 'nothing://x' of the search can't be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("storage", ["sqlite:///../notes.db", "postgresql://stranger/study", "journal:/tmp/profile"])
+def test_a_file_names_no_database_and_no_place_elsewhere(run, capsys, storage, tmp_path):
+    text = changed("[search]", f'[search]\nstorage = "{storage}"')
+    engine = RecordingEngine(score)
+    assert run(engine, "--quiet", text=text) == 2
+    assert f"sets search.storage to '{storage}', which is outside the sweep's directory" in capsys.readouterr().err
+    assert engine.begun == []
+    assert not (tmp_path / "sweeps").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from agentlab.algorithms.normalized_models import as_layers
 from agentlab.loop.acting import PolicyActor
 from agentlab.loop.export.encounters import Encounter
 from agentlab.loop.export.format import Arrays, Format, Signature, UnsupportedError
@@ -17,6 +18,7 @@ from agentlab.loop.export.policy_function import described
 from agentlab.loop.export.verification import check_same
 
 OWN = "keras"  # the package of layers that every installation of Keras can build
+VALUES = ("__keras_tensor__", "__numpy__", "__tensor__", "__tuple__")  # how Keras writes arguments of layers
 
 
 class KerasNetwork(Format):
@@ -30,7 +32,7 @@ class KerasNetwork(Format):
     suffix = ".keras"
 
     def export(self, actor: PolicyActor, encounters: Iterable[Encounter], path: pathlib.Path) -> Signature:
-        model = actor.policy.network.model
+        model = as_layers(actor.policy.network.model, actor.policy.spec)
         check_plain(model)
         check_same(_outputs(model, actor, encounters))
         with warnings.catch_warnings():
@@ -45,7 +47,7 @@ def check_plain(model: keras.Model) -> None:
     if not isinstance(model, (keras.Sequential, keras.Model)) or type(model).__module__.partition(".")[0] != OWN:
         raise UnsupportedError(f"its network is a {type(model).__name__}, which Keras can't build without agentlab")
     for module, name in _classes(keras.saving.serialize_keras_object(model)):
-        if module.partition(".")[0] != OWN:
+        if module.partition(".")[0] != OWN and name not in VALUES:
             raise UnsupportedError(f"its network has a {name}, which Keras can't build without {module or 'its author'}")
 
 

@@ -11,7 +11,7 @@ from agentlab.runs.composition.environments import (
     on_host,
 )
 from agentlab.runs.composition.evaluators import build_evaluator
-from agentlab.runs.composition.parts import build_part, part_class, with_packages
+from agentlab.runs.composition.parts import build_part, check_origin, part_class, with_packages
 from agentlab.runs.composition.showcases import Showcase, build_drawing_environment, build_showcase, has_pictures
 from agentlab.runs.composition.tasks import choose_task, find_task, resolved
 
@@ -28,6 +28,7 @@ __all__ = [
     "build_training_environment",
     "check_actions",
     "check_imports",
+    "check_origin",
     "choose_gear",
     "choose_task",
     "evaluation_environment",

@@ -36,9 +36,22 @@ def build_part(kind: str, part: Part, path: str = "", /, **extra: object) -> Any
 
     Raises:
         PluginError: it cannot be loaded, or is of another kind.
-        UsageError: a setting is wrong.
+        UsageError: a setting is wrong, or a file sets what only a user may set.
     """
-    return settings.build(part_class(kind, part), {**part.settings, **extra}, f"{kind} {part.name!r}", path)
+    cls = part_class(kind, part)
+    check_origin(cls, kind, part)
+    return settings.build(cls, {**part.settings, **extra}, f"{kind} {part.name!r}", path)
+
+
+def check_origin(cls: type, kind: str, part: Part) -> None:
+    """Raises UsageError if a file sets what only a user may set, see `agentlab.fields.outside`."""
+    fields = attrs.fields_dict(cls) if attrs.has(cls) else {}
+    for name in sorted(part.from_file & fields.keys()):
+        if fields[name].metadata.get(settings.OUTSIDE) and part.settings[name] is not None:
+            raise errors.UsageError(
+                f"The file that asks for {kind} {part.name!r} sets its {name!r} to {errors.quoted(part.settings[name])}, which "
+                "is outside the run's directory. If that is where it should write, say so: --trust, or trust=True in Python."
+            )
 
 
 def with_packages(task: Task) -> Task:

@@ -94,6 +94,7 @@ class RunDirectory:
         seed: int,
         config: bytes,
         or_resume: Callable[[pathlib.Path], str] = lambda _: "",
+        root: pathlib.Path = pathlib.Path(),
     ) -> RunDirectory:
         """Makes a new directory with a config; None takes the first free of `runs/TASK/SEED-1`, `SEED-2`, ...
 
@@ -105,15 +106,16 @@ class RunDirectory:
             seed: of the run.
             config: the content of config.json.
             or_resume: returns the end of the advice if there is a run already: how to resume it.
+            root: where relative paths begin.
 
         Raises:
             UsageError: `path` exists, or cannot be written.
         """
-        where = str(path or f"runs/{task}")
+        where = str(root / (path or f"runs/{task}"))
 
         # Its own directory, or the next free number.
         try:
-            folder, lock = _claimed(pathlib.Path(path)) if path is not None else _next_free(pathlib.Path("runs") / task, seed)
+            folder, lock = _claimed(root / path) if path is not None else _next_free(root / "runs" / task, seed)
         except FileExistsError as error:
             raise errors.UsageError(
                 f"Run directory {where!r} exists; runs are never overwritten: name another{or_resume(pathlib.Path(where))}."

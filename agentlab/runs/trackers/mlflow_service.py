@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from agentlab.configuration import task_settings
+from agentlab.fields import outside
 from agentlab.runs.trackers.services import check_installed, pictures, result_numbers
 from agentlab.tracker import Histogram, Media, Metrics, TrackedRun, Tracker, grouped
 
@@ -36,9 +37,9 @@ class MLflow(Tracker):
         artifacts: place for the pictures and texts of a new experiment; by default the server's.
     """
 
-    tracking_uri: str | None = None
+    tracking_uri: str | None = outside(None)
     experiment: str = "agentlab"
-    artifacts: str | None = None
+    artifacts: str | None = outside(None)
 
     def __attrs_post_init__(self) -> None:
         check_installed("mlflow", "mlflow")

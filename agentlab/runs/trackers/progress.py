@@ -14,10 +14,11 @@ from agentlab.runs.session.display import Display
 from agentlab.system import console, terminal
 from agentlab.tracker import Metrics, TrackedRun, Tracker
 
-EVALUATION_SECONDS = 5.0  # between two lines about an evaluation in a pipe
+LINE_SECONDS = 5.0  # between two lines in a pipe about what is under way
 DRAWING_SECONDS = 0.2  # between two changes on a terminal
 UNKNOWN_WIDTH = 100  # columns of the bar on a terminal that does not tell its own
 NARROW = 100  # columns below which the bar has no room for the loss
+SLOW_PHASES = ("evaluate", "save")  # which a line in a pipe announces, if there was none for a while
 WORDS = {"build": "building", "compile": "compiling", "train": "training", "evaluate": "evaluating", "save": "saving"}
 
 
@@ -39,13 +40,13 @@ class Progress(Tracker, Display):
         self._total = 0
         self._bar: Any = None
         self._status: terminal.Status | None = None
-        self._last_evaluation = 0.0
+        self._last_evaluation = self._last_line = time.monotonic()
 
     # What the run does.
 
     def open(self, directory: pathlib.Path, way: str) -> None:
         if not self._quiet:
-            console.print_line(terminal.wrapped(f"{way}. Files in {directory}"))
+            self._print(terminal.wrapped(f"{way}. Files in {directory}"))
 
     def phase(self, name: str) -> None:
         self._end_status()
@@ -54,6 +55,8 @@ class Progress(Tracker, Display):
                 self._bar.set_description_str(WORDS[name])
         elif self._has_status and name not in ("", "train"):
             self._status = terminal.Status(WORDS[name])
+        elif not self._quiet and name in SLOW_PHASES and time.monotonic() - self._last_line >= LINE_SECONDS:
+            self._print(WORDS[name])
         self._phase = name or self._phase
 
     def step(self, step: int) -> None:
@@ -62,7 +65,7 @@ class Progress(Tracker, Display):
 
     def evaluation(self, ended: int, episodes: int, steps: int) -> None:
         """Shows how far an evaluation is: on a terminal at once, in a pipe where it takes long."""
-        now, period = time.monotonic(), DRAWING_SECONDS if self._has_status else EVALUATION_SECONDS
+        now, period = time.monotonic(), DRAWING_SECONDS if self._has_status else LINE_SECONDS
         if steps == 1:
             self._last_evaluation = now
         if now - self._last_evaluation < period or self._quiet:
@@ -78,7 +81,7 @@ class Progress(Tracker, Display):
         elif self._has_status:
             self._status = terminal.Status(line)
         else:
-            console.print_line(line)
+            self._print(line)
 
     # What it reports.
 
@@ -117,7 +120,7 @@ class Progress(Tracker, Display):
         elif not self._quiet and not self._has_bar:
             facts = "  ".join(f"{name} {figure}" for name, figure in self._figures(metrics, str).items())
             rate = f"{metrics['steps_per_second']:,.0f} steps/s"
-            console.print_line(f"step {metrics['step']:>9,} of {self._total:,}  {rate}  {facts}")
+            self._print(f"step {metrics['step']:>9,} of {self._total:,}  {rate}  {facts}")
 
     def _figures(self, metrics: Metrics, named: Callable[[str], str]) -> dict[str, str]:
         """Returns the figures that users of the task know, the loss, and the same figure of an evaluation; those there are."""
@@ -128,7 +131,11 @@ class Progress(Tracker, Display):
     def change(self, metrics: Metrics) -> None:
         changes = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name not in ("step", "update"))
         if self._bar is None and not self._quiet:
-            console.print_line(f"step {metrics['step']:>9,} of {self._total:,}  changed to {changes}")
+            self._print(f"step {metrics['step']:>9,} of {self._total:,}  changed to {changes}")
+
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        console.print_line(line)
 
     def end(self, result: dict[str, Any] | None) -> None:
         self._close_bar()

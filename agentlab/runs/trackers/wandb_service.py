@@ -8,6 +8,7 @@ from typing import Any, Literal
 import attrs
 
 from agentlab.configuration import task_settings
+from agentlab.fields import outside
 from agentlab.runs.trackers.services import check_installed, pictures, result_numbers
 from agentlab.tracker import Histogram, Media, Metrics, TrackedRun, Tracker, grouped
 
@@ -28,10 +29,10 @@ class WandB(Tracker):
     """
 
     project: str = "agentlab"
-    entity: str | None = None
+    entity: str | None = outside(None)
     group: str | None = None
     mode: Literal["online", "offline", "disabled"] = "online"
-    directory: str | None = None
+    directory: str | None = outside(None)
 
     def __attrs_post_init__(self) -> None:
         check_installed("wandb", "wandb")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 import pathlib
 import warnings
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 JOURNAL = "study.journal"
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "qmc": "QMCSampler"}
 COUNTING = ("qmc",)  # samplers that count in the study, and keep their seed
+COUNTS = ("n_ei_candidates", "n_startup_trials")  # arguments of samplers, for each of which arrays are made
+MOST = 100_000
 PRUNERS = {
     "median": "MedianPruner",
     "percentile": "PercentilePruner",
@@ -73,10 +76,22 @@ def _part(table: dict[str, Any], classes: dict[str, str], what: str, module: Any
         return None
     if name not in classes:
         raise errors.UsageError(errors.unknown(what, name, classes, "Those of a search"))
+    cls = getattr(module, classes[name])
+    _check_arguments(cls, arguments, f"search.{what} {name!r}")
     try:
-        return getattr(module, classes[name])(**{**more, **arguments})
+        return cls(**{**more, **arguments})
     except (TypeError, ValueError) as error:
         raise errors.UsageError(f"Wrong argument of search.{what} {name!r}: {error}.") from error
+
+
+def _check_arguments(cls: type, arguments: dict[str, Any], where: str) -> None:
+    """Raises UsageError for an argument that has to be a function, or a number of candidates that no search needs."""
+    parameters = inspect.signature(cls).parameters
+    for name, value in arguments.items():
+        if name in parameters and "Callable" in str(parameters[name].annotation):
+            raise errors.UsageError(f"Argument {name!r} of {where} is a function, which a file can't hold. Leave it out.")
+        if name in COUNTS and isinstance(value, int) and value > MOST:
+            raise errors.UsageError(f"Argument {name!r} of {where} is {value:,}; expected at most {MOST:,}.")
 
 
 def _storage(storage: str, path: pathlib.Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,10 @@ from agentlab import errors
 from agentlab.registry.environment_objects import display_name
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium import nests as nests
+
+# Ids of Atari games: ALE's, and those of the old gym package, whose simplest say no more than the game.
+ATARI = re.compile(r"ALE/(?P<ale>[A-Za-z]+).*|(?P<old>[A-Z][A-Za-z]+?)(?=Deterministic|NoFrameskip|-ram).*-v\d+")
+PERHAPS_ATARI = re.compile(r"([A-Z][A-Za-z]+)-v[04]")
 
 
 def on_observations(id: str, space: Space, arguments: dict[str, Any]) -> str:
@@ -43,20 +48,23 @@ def on_actions(id: str, arguments: dict[str, Any]) -> str:
 def on_unknown(id: str) -> str:
     """Returns what may have been meant by an id that nothing is registered by."""
     name = id.rpartition(":")[2]
-    if name.startswith("ALE/") or "NoFrameskip" in name:
-        game = name.removeprefix("ALE/").partition("-")[0].removesuffix("NoFrameskip")
-        return (
-            f"Atari games have tasks of their own: agentlab run dqn-breakout --set environment.game={_snake(game)}. "
-            "pip install 'agentlab[atari]' brings the games."
-        )
+    if game := ATARI.fullmatch(name):
+        return _of_atari("Atari games have tasks of their own", _snake(game["ale"] or game["old"]))
 
     # A misspelt id, or one that a module registers when it is imported.
     if near := errors.closest(name, gymnasium.registry):
         return errors.suggestion(near).strip()
+    if game := PERHAPS_ATARI.fullmatch(name):
+        return _of_atari("If it is an Atari game, that has a task of its own", _snake(game[1]))
     return (
         "gymnasium.pprint_registry() prints those there are; one that exists only once a module is imported is written "
         "'module:ID', such as 'my_module:MyEnvironment-v0'."
     )
+
+
+def _of_atari(sentence: str, game: str) -> str:
+    command = f"agentlab run dqn-breakout --set environment.game={game}"
+    return f"{sentence}: {command}. pip install 'agentlab[atari]' brings the games."
 
 
 def _flattens(space: Space) -> bool:

@@ -32,15 +32,20 @@ def why_not(make: Callable[[], Environment]) -> str:
         EnvironmentFault: its worker process hangs, as it would in training.
     """
     with contextlib.ExitStack() as closing:
+        is_playing = False
         try:
             # The second one is brought to the first one's state and given the same actions.
             first, second = (_made(make, closing) for _ in range(2))
+            is_playing = True
             state, actions, seen = _play(first)
+            is_playing = False
             again: list[Any] = [second.restore(state), *(second.step(action) for action in actions)]
         except errors.AgentlabError as error:
             if isinstance(error.__cause__, Hung):
                 raise
-            return f"trying out whether its episodes repeat failed: {str(error).rstrip('.')}"
+            # What fails as it is played fails in training too: the reason is told there, here only the place.
+            reason = str(error).partition(": ")[0] if is_playing else str(error)
+            return f"trying out whether its episodes repeat failed: {reason.rstrip('.')}"
     if not all(_same(*pair) for pair in zip(seen, again, strict=True)):
         return "played again from its seed and actions, an episode goes differently"
     return ""

@@ -222,6 +222,11 @@ class Text(DeviceEnvironment):
             ) from error
 
     def _check_length(self, length: int, needed: int, what: str) -> None:
+        if {"validation": self.validation, "test": self.test}.get(self.split) == 0.0:
+            raise errors.UsageError(
+                f"The {self.split} split of text {self._name} is empty, since environment.{self.split} is 0. Set it to the "
+                "share of the text that is held out, such as 0.05, in training too."
+            )
         if length < needed:
             raise errors.UsageError(
                 f"The {self.split} split of text {self._name} has {length:,} {self.units}; expected at least {needed:,}: "

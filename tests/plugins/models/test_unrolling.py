@@ -42,20 +42,20 @@ def assert_near(got, expected):
 @pytest.mark.parametrize("window", [1, 3])
 @pytest.mark.parametrize("name", MODELS)
 def test_whole_sequences_are_answered_as_step_by_step(name, window, every_position):
-    model, shown = built(name, window, every_position), symbols(ROWS, TIME, window)
+    model, observation = built(name, window, every_position), symbols(ROWS, TIME, window)
     _, carried = model(symbols(ROWS, window), model.initial_state(ROWS))
     for state in (model.initial_state(ROWS), carried):
-        expected = models.unroll_steps(model, shown, state, BEGUN)
-        assert_near(model.unroll(shown, state, BEGUN), expected)
+        expected = models.unroll_steps(model, observation, state, BEGUN)
+        assert_near(model.unroll(observation, state, BEGUN), expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_are_those_of_single_steps(name):
-    model, shown = built(name, 1), symbols(ROWS, TIME, 1)
+    model, observation = built(name, 1), symbols(ROWS, TIME, 1)
     gradients = []
     for unroll in (model.unroll, lambda *arguments: models.unroll_steps(model, *arguments)):
         with tf.GradientTape() as tape:
-            outputs, _ = unroll(shown, model.initial_state(ROWS), BEGUN)
+            outputs, _ = unroll(observation, model.initial_state(ROWS), BEGUN)
             loss = tf.reduce_sum(tf.sin(outputs))
         slopes = tape.gradient(loss, [weight.value for weight in model.trainable_variables])
         gradients.append([tf.convert_to_tensor(slope) for slope in slopes])  # of an embedding, its rows are apart
@@ -63,9 +63,9 @@ def test_gradients_are_those_of_single_steps(name):
 
 
 def test_a_reset_that_is_forgotten_is_seen():
-    model, shown = built("lstm", 1), symbols(ROWS, TIME, 1)
-    expected, _ = models.unroll_steps(model, shown, model.initial_state(ROWS), BEGUN)
-    got, _ = model.unroll(shown, model.initial_state(ROWS), tf.zeros_like(BEGUN))
+    model, observation = built("lstm", 1), symbols(ROWS, TIME, 1)
+    expected, _ = models.unroll_steps(model, observation, model.initial_state(ROWS), BEGUN)
+    got, _ = model.unroll(observation, model.initial_state(ROWS), tf.zeros_like(BEGUN))
     assert np.abs(got - expected).max() > 1e-2
 
 
@@ -76,8 +76,8 @@ def test_an_empty_cache_is_not_attended_to(knows):
     first = model.initial_state(ROWS)
 
     @tf.function
-    def unroll(shown, state):
-        return model.unroll(shown, model.initial_state(ROWS) if knows else state, BEGUN)[0]
+    def unroll(observation, state):
+        return model.unroll(observation, model.initial_state(ROWS) if knows else state, BEGUN)[0]
 
     operations = unroll.get_concrete_function(symbols(ROWS, TIME, 1), first).graph.get_operations()
     keys = {operation.outputs[0].shape[-1] for operation in operations if operation.type == "Softmax"}

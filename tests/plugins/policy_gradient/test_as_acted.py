@@ -55,11 +55,11 @@ TRAINERS = {
 class Grouped(DeviceEnvironment):
     """Shows random numbers and pays for high numbers; four rows are a group, and two steps an episode."""
 
-    shown: Array
+    space: Array
 
     @property
     def spec(self):
-        return EnvironmentSpec("grouped", self.shown, Discrete(4), 2, group_size=4)
+        return EnvironmentSpec("grouped", self.space, Discrete(4), 2, group_size=4)
 
     def initial(self, seed, batch):
         return seeds.integers(seed, [batch], 5)
@@ -69,14 +69,14 @@ class Grouped(DeviceEnvironment):
         return seeds.integers(seed, [len(state)], 5), reward, tf.zeros_like(state, tf.bool), ()
 
     def observe(self, state):
-        shape = [len(state), *self.shown.shape]
-        return tf.cast(tf.broadcast_to(tf.reshape(state, [-1] + [1] * (len(shape) - 1)), shape), self.shown.dtype)
+        shape = [len(state), *self.space.shape]
+        return tf.cast(tf.broadcast_to(tf.reshape(state, [-1] + [1] * (len(shape) - 1)), shape), self.space.dtype)
 
 
 def first_metrics(case, trainer):
     """Returns the metrics of the first update of an agent in `Grouped`, from one step of the optimizer."""
-    (shown, settings), name = CASES[case], case.partition(",")[0]
-    environment, inputs = Grouped(shown), RECALLED if name == "decision-transformer" else Inputs()
+    (space, settings), name = CASES[case], case.partition(",")[0]
+    environment, inputs = Grouped(space), RECALLED if name == "decision-transformer" else Inputs()
 
     # Weights in the thousandths, as of a transformer at first, would hide what is dropped.
     spec = Perception(environment.spec, inputs).spec
