@@ -98,7 +98,7 @@ class Updater:
         """
         if self._fused is None:
             norm = global_norm(gradients)
-            self.optimizer.apply(gradients if max_norm is None else clipped(gradients, max_norm, norm), self.weights)
+            self._step(gradients if max_norm is None else clipped(gradients, max_norm, norm), self.weights)
             return norm
 
         # [P] the gradient of the vector.
@@ -110,10 +110,21 @@ class Updater:
         # One step of the optimizer on the vector, written back weight by weight.
         fused = self._fused.variable
         fused.assign(flatten([variable.value for variable in self.weights]))
-        self.optimizer.apply([gradient], [fused])
+        self._step([gradient], [fused])
         for variable, value in zip(self.weights, unflatten(fused.value, self.weights), strict=True):
             variable.assign(value)
         return norm
+
+    def _step(self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]) -> None:
+        """Makes a step of the optimizer, where Keras doesn't sum gradients over replicas, of which there is one.
+
+        For that sum, TensorFlow registers a gradient that keeps the whole graph in memory for as long as the process lives.
+        """
+        replica = tf.distribute.get_replica_context()
+        if replica is None:
+            self.optimizer.apply(gradients, variables)
+        else:
+            replica.merge_call(lambda _: self.optimizer.apply(gradients, variables))
 
 
 def _fusible(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> bool:
