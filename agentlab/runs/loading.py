@@ -74,7 +74,7 @@ def load_run(
     """
     path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
-    folder = open_run(path)
+    folder = open_run(run_dir)
     config = read_config(folder, path, trust)
     task = task_changes.changed(configuration.with_objects(config.task, objects or {}), changes or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)

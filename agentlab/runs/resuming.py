@@ -69,7 +69,7 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = read_config(open_run(path), path, trust)  # errors are reported before anything is locked or written
+    config = read_config(open_run(run_dir), path, trust)  # errors are reported before anything is locked or written
     task = _extended(config.task, steps, path)
     if (
         steps is None

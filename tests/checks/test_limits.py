@@ -101,7 +101,7 @@ def test_a_path_that_can_be_none_is_told(path):
 
 def test_an_empty_path_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for use in (lambda path: agentlab.run("dqn", run_dir=path), configuration.read_config):
+    for use in (agentlab.load, agentlab.resume, lambda path: agentlab.run("dqn", run_dir=path), configuration.read_config):
         with pytest.raises(errors.UsageError, match="The path is empty"):
             use("")
 

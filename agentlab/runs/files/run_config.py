@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from typing import Any
@@ -41,13 +42,14 @@ class RunConfig:
     data: dict[str, Any]
 
 
-def open_run(path: pathlib.Path) -> Folder:
+def open_run(directory: str | os.PathLike[str]) -> Folder:
     """Opens a run's directory.
 
     Raises:
         UsageError: there is none, or it holds no config.
     """
-    limits.check_path(path)
+    limits.check_path(directory)  # as it was given: an empty one would be the current directory
+    path = pathlib.Path(directory)
     try:
         folder = Folder.open(path)
         if folder.has(CONFIG):
