@@ -167,8 +167,9 @@ class Learner:
             return count
 
         # XLA computes what is the same in all rounds of a loop before it, even before one of no rounds: of a rollout, all that
-        # is judged of it once. Where most turns make no update, the loop is therefore left out of them.
-        if self.update_schedule.period <= self.num_environments:
+        # is judged of it once. Where most turns make no update, the loop is therefore left out of them. Of a replay, every
+        # round draws other steps, and XLA would copy all of it into the branch and out again.
+        if self.request.order == "any" or self.update_schedule.period <= self.num_environments:
             make()
         else:
             tf.cond(count > 0, make, lambda: count)

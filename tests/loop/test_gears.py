@@ -251,10 +251,18 @@ def test_an_update_comes_to_the_same_bits_alone_and_with_a_decision(task):
         np.testing.assert_array_equal(array, together[name], err_msg=name)
 
 
-@pytest.mark.parametrize(("update_period", "branches"), [(4, 0), (8, 1)])
-def test_turns_without_an_update_compute_nothing_of_one(update_period, branches):
+@pytest.mark.parametrize(
+    ("task", "changes", "branches"),
+    [
+        ("ppo-cartpole", {}, 1),
+        ("dqn-cartpole", {"trainer": {"update_period": 64}}, 0),  # XLA would copy the whole replay into the branch and out
+        ("dqn-cartpole", {}, 0),  # an update is due at every turn
+    ],
+)
+def test_turns_without_an_update_compute_nothing_of_one(task, changes, branches):
     """What is the same in all rounds of a loop XLA computes before it, even before none: only a branch keeps it from that."""
-    agent = make_agent(Identity(), update_period=update_period)
-    agent.learner.prepare()
-    learn = tf.function(agent.learner.learn).get_concrete_function(tf.TensorSpec([], tf.int64))
+    resolved = composition.resolved(task, changes)
+    learner = composition.build_agent(resolved, 0, composition.build_training_environment(resolved).spec).learner
+    learner.prepare()
+    learn = tf.function(learner.learn).get_concrete_function(tf.TensorSpec([], tf.int64))
     assert sum(operation.type in ("If", "StatelessIf") for operation in learn.graph.get_operations()) == branches
