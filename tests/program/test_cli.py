@@ -245,6 +245,7 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys, tmp_path, monk
     [
         ["run", ""],
         ["evaluate", ""],
+        ["plugin", "new", ""],
         *(["run", "dqn", f"--{name}", ""] for name in ("run-dir", "config", "environment")),
     ],
     ids=" ".join,

@@ -1,4 +1,4 @@
-"""The example packages install, and pass their own tests and their check."""
+"""The example packages install, pass their own tests, and do what their READMEs say."""
 
 import os
 import re
@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from paths import ROOT
-from strangers import program
 
 EXAMPLES = ROOT / "examples"
 PACKAGES = sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))
@@ -41,14 +40,6 @@ def test_examples_pass_their_tests(site, monkeypatch, packages):
     )  # fmt: skip
     assert process.returncode == 0, process.stdout
     assert " passed" in process.stdout
-
-
-@pytest.mark.slow
-def test_an_example_passes_its_check(site, monkeypatch):
-    """One of them: a check puts parts to the very lines that their tests put them to."""
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    checked = program("plugin", "check", "agentlab-min-p")
-    assert checked.returncode == 0, checked.stdout
 
 
 def commands():

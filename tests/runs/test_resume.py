@@ -491,7 +491,7 @@ def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear)
     "family", ["dqn-device", "dqn-host", "sac", "td3", "classifier", "char-rnn", "rainbow", "minatar", "atari"]
 )
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
-    kills = {"dqn-device": 200}.get(family, 20) if full else 2
+    kills = {"dqn-device": 200}.get(family, 20) if full else 1
     command = [sys.executable, str(HELPERS / "killing.py"), "--family", family, "--kills", str(kills)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout + process.stderr
