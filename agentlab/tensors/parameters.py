@@ -13,7 +13,7 @@ from agentlab.tensors.aliases import Tensor
 from agentlab.tensors.state import Scratch
 
 ELEMENTWISE = (Adam, keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.SGD)
-NUM_COLUMNS = 64  # of a vector whose norm is taken
+NUM_COLUMNS = 1_024  # of an array whose norm is taken; of 100, MNIST's MLP took a seventh longer for an update
 FUSED_SIZE = 50_000  # elements up to which the copies into and out of one vector cost less than separate operations
 
 
@@ -36,18 +36,21 @@ def is_small(variables: Sequence[Tensor]) -> bool:
 def global_norm(tensors: Sequence[Tensor]) -> tf.Tensor:
     """Returns the Euclidean norm of all elements of floating-point `tensors` together, a float32 scalar.
 
-    By way of the sums of columns: XLA adds up a whole array one element after the other, but columns side by side, which
-    takes a fifth of the time.
+    By way of the norms of columns: XLA adds up a whole array one element after the other, but columns side by side, which
+    takes a fifth of the time. Of sums of columns, without their roots, XLA would make one sum of the whole array again.
     """
-    singles = [tf.cast(tensor, tf.float32) for tensor in tensors]
-    columns = [tf.reshape(tensor, [-1, tensor.shape[-1] if tensor.shape.rank else 1]) for tensor in singles]
-    sums = [tf.reduce_sum(tf.square(matrix), axis=0) for matrix in columns]
-    return tf.sqrt(tf.reduce_sum(sums[0] if len(sums) == 1 else tf.concat(sums, axis=0)))
+    columns = [_as_columns(tf.cast(tensor, tf.float32)) for tensor in tensors]
+    norms = [tf.sqrt(tf.reduce_sum(tf.square(matrix), axis=0)) for matrix in columns]
+    return tf.sqrt(tf.reduce_sum(tf.square(norms[0] if len(norms) == 1 else tf.concat(norms, axis=0))))
 
 
-def _as_columns(vector: Tensor) -> tf.Tensor:
-    """Returns a vector `[P]` as a matrix of columns, its end filled up with zeros."""
-    return tf.reshape(tf.pad(vector, [[0, -vector.shape[0] % NUM_COLUMNS]]), [-1, NUM_COLUMNS])
+def _as_columns(tensor: Tensor) -> tf.Tensor:
+    """Returns the elements of a tensor as a matrix of at most `NUM_COLUMNS` columns, its end filled up with zeros."""
+    vector = tf.reshape(tensor, [-1])
+    size = vector.shape[0]
+    width = max(1, min(NUM_COLUMNS, size))
+    missing = -size % width
+    return tf.reshape(tf.pad(vector, [[0, missing]]) if missing else vector, [-1, width])
 
 
 def clipped(gradients: Sequence[Tensor], limit: float, norm: Tensor) -> list[Tensor]:
@@ -103,7 +106,7 @@ class Updater:
 
         # [P] the gradient of the vector.
         gradient = flatten(gradients)
-        norm = global_norm([_as_columns(gradient)])
+        norm = global_norm([gradient])
         if max_norm is not None:
             (gradient,) = clipped([gradient], max_norm, norm)
 

@@ -1,6 +1,7 @@
-"""What remains of an update's graph once nobody needs it."""
+"""What remains of an update's graph once nobody needs it; and what XLA makes of the norm of a gradient."""
 
 import gc
+import re
 import weakref
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from agentlab.tensors.execution import Compiled
-from agentlab.tensors.parameters import Updater
+from agentlab.tensors.parameters import Updater, global_norm
 
 
 @pytest.mark.parametrize("max_norm", [None, 1.0])
@@ -23,3 +24,12 @@ def test_the_graph_of_an_update_is_freed_with_its_function(optimizer, max_norm):
     del function
     gc.collect()
     assert graph() is None
+
+
+def test_a_norm_stays_a_sum_of_columns_when_xla_compiles_it():
+    """Not one sum of all elements, one after the other: an update of MNIST's MLP took half as long again."""
+    norm = tf.function(lambda gradient: global_norm([gradient]), jit_compile=True)
+    program = norm.experimental_get_compiler_ir(tf.zeros([784, 100]))(stage="optimized_hlo")
+    widths = [int(match[1] or 1) for match in re.finditer(r"= f32\[(\d*)\]\S* reduce\(", program)]
+    assert len(widths) == 2
+    assert max(widths) >= 100
