@@ -10,7 +10,19 @@ import agentlab
 from agentlab import errors
 from agentlab.program import cli
 
-OWN = """
+TURNS = """
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.observe(), {}
+
+    def step(self, action):
+        reward = float(action == self.answer)
+        self.steps += 1
+        return self.observe(), reward, False, self.steps >= 10, {}
+"""  # methods of both environments: a question at each step, ten to an episode
+OWN = (
+    """
 import gymnasium, numpy as np
 
 class Guess(gymnasium.Env):
@@ -23,18 +35,9 @@ class Guess(gymnasium.Env):
     def __init__(self, render_mode=None):
         self.render_mode = render_mode
 
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return self.observe(), {}
-
-    def step(self, action):
-        reward = float(action == (self.number > 0))
-        self.steps += 1
-        return self.observe(), reward, False, self.steps >= 10, {}
-
     def observe(self):
         self.number = self.np_random.uniform(-1, 1)
+        self.answer = self.number > 0
         return np.array([self.number], np.float32)
 
     def render(self):
@@ -42,7 +45,10 @@ class Guess(gymnasium.Env):
         picture[:4] = 200
         return picture
 """
-IMAGES = """
+    + TURNS
+)
+IMAGES = (
+    """
 import gymnasium, numpy as np
 
 class Lamp(gymnasium.Env):
@@ -51,20 +57,12 @@ class Lamp(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(0, 255, (40, 44, 3), np.uint8)
     action_space = gymnasium.spaces.Discrete(2)
 
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return self.observe(), {}
-
-    def step(self, action):
-        reward = float(action == self.bright)
-        self.steps += 1
-        return self.observe(), reward, False, self.steps >= 10, {}
-
     def observe(self):
-        self.bright = int(self.np_random.integers(2))
-        return np.full((40, 44, 3), 200 * self.bright, np.uint8)
+        self.answer = int(self.np_random.integers(2))
+        return np.full((40, 44, 3), 200 * self.answer, np.uint8)
 """
+    + TURNS
+)
 SMALL = [
     "model.hidden_units=[8]",
     "trainer.learning_starts=20",
