@@ -28,7 +28,7 @@ END_SECONDS = 1.0  # that a process may take to end once its pipe is closed
 
 # A step and its answer are the number of the request alone, all else being on the board; anything else comes after a `CALL`.
 NUMBER = struct.Struct("<q")
-CALL = b"call"
+CALL = NUMBER.pack(-1)
 
 
 class LocalProcesses(Backend):
@@ -72,20 +72,20 @@ class LocalLink(Link):
 
     def __init__(self, process: BaseProcess, pipe: Connection, put_action: Callable[[Any], None]) -> None:
         self.process, self._pipe, self._put_action = process, pipe, put_action
-        self._has_answer = _waiter(pipe)
+        self._signals = signals_of(pipe)
 
     def send(self, number: int, command: str, data: Any) -> None:
         if command == "step":
             self._put_action(data)
-            self._pipe.send_bytes(NUMBER.pack(number))
+            self._signals.send(NUMBER.pack(number))
             return
-        self._pipe.send_bytes(CALL)
+        self._signals.send(CALL)
         self._pipe.send((number, command, data))
 
     def receive(self, seconds: float) -> Answer | None:
-        if not self._has_answer(seconds):
+        if not self._signals.wait(seconds):
             return None
-        message = self._pipe.recv_bytes()
+        message = self._signals.receive()
         return self._pipe.recv() if message == CALL else (NUMBER.unpack(message)[0], FINE, None)
 
     def death(self) -> str:
@@ -102,15 +102,54 @@ class LocalLink(Link):
         self._pipe.close()
 
 
-def _waiter(pipe: Connection) -> Callable[[float], bool]:
-    """Returns a function that waits for a message for so many seconds at most, and returns whether there is one."""
-    if not hasattr(select, "poll"):
-        return pipe.poll
+class Signals:
+    """Messages of as many bytes as a `NUMBER` has, through one end of a pipe, whose other messages they may come between.
 
-    # `Connection.poll` makes a new selector at every call, which takes longer than reading the message.
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    return lambda seconds: bool(poll.poll(1_000 * seconds))
+    Python's connections make a new selector at each `poll`, and read and write each message in two parts: that takes longer
+    than the step of a small environment.
+
+    Args:
+        pipe: this process's end.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._file = pipe.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLIN)
+
+    def send(self, message: bytes) -> None:
+        """Sends a message."""
+        os.write(self._file, message)
+
+    def receive(self) -> bytes:
+        """Waits for a message and returns it."""
+        message = b""
+        while len(message) < NUMBER.size:
+            part = os.read(self._file, NUMBER.size - len(message))
+            if not part:
+                raise EOFError
+            message += part
+        return message
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for a message for so many seconds at most, and returns whether there is one."""
+        return bool(self._poll.poll(1_000 * seconds))
+
+
+class PortableSignals:
+    """The same where pipes are not files, as on Windows.
+
+    Args:
+        pipe: this process's end.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self.send, self.receive, self.wait = pipe.send_bytes, pipe.recv_bytes, pipe.poll
+
+
+def signals_of(pipe: Connection) -> Signals | PortableSignals:
+    """Returns the signals of one end of a pipe."""
+    return Signals(pipe) if hasattr(select, "poll") else PortableSignals(pipe)
 
 
 def work(
@@ -141,22 +180,22 @@ def work(
 
 
 def _answer_all(servant: Servant, row: int, pipe: Connection, board: Board) -> None:
-    command = ""
+    command, signals = "", signals_of(pipe)
     while command != "close":
-        message = pipe.recv_bytes()
+        message = signals.receive()
         if message == CALL:
             number, command, data = pipe.recv()
             answer = servant.answer(number, command, data)
         else:
             answer = servant.answer(NUMBER.unpack(message)[0], "step", board.action(row))
             if answer[1] == FINE:
-                pipe.send_bytes(message)
+                signals.send(message)
                 continue
+        signals.send(CALL)
         _send(answer, row, pipe)
 
 
 def _send(answer: Answer, row: int, pipe: Connection) -> None:
-    pipe.send_bytes(CALL)
     try:
         pipe.send(answer)
     except OSError:
