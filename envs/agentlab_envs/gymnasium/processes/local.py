@@ -48,17 +48,17 @@ class LocalProcesses(Backend):
 
     def open(self, observation: gymnasium.Space, action: gymnasium.Space, count: int) -> Board:
         memory = self._context.RawArray("B", Board.num_bytes(observation, action, count))
-        self._board = observation, action, count, memory
-        self._shown = Board(*self._board)
-        return self._shown
+        self._arguments = observation, action, count, memory
+        self._board = Board(*self._arguments)
+        return self._board
 
     def start(self, make: Callable[[], gymnasium.Env], row: int, same_step: bool, mask: str) -> Link:
         ours, theirs = self._context.Pipe()
-        arguments = (CloudpickleWrapper(make), row, same_step, mask, theirs, ours, self._board)
+        arguments = (CloudpickleWrapper(make), row, same_step, mask, theirs, ours, self._arguments)
         process = self._context.Process(target=work, args=arguments, name=f"environment {row}", daemon=True)
         start(process)
         theirs.close()
-        return LocalLink(process, ours, functools.partial(self._shown.put_action, row))
+        return LocalLink(process, ours, functools.partial(self._board.put_action, row))
 
 
 class LocalLink(Link):
@@ -154,9 +154,9 @@ def signals_of(pipe: Connection) -> Signals | PortableSignals:
 
 def work(
     make: CloudpickleWrapper, row: int, same_step: bool, mask: str, pipe: Connection, parents_end: Connection,
-    board: tuple[gymnasium.Space, gymnasium.Space, int, Any],
+    arguments: tuple[gymnasium.Space, gymnasium.Space, int, Any],
 ) -> None:  # fmt: skip
-    """Answers requests until it has answered "close".
+    """Answers requests until it has answered "close"; `arguments` are those of the board.
 
     Signals that a terminal or a service sends to all processes of a program are the parent's to act on.
     """
@@ -169,10 +169,10 @@ def work(
             signal.signal(getattr(signal, name), lambda *_: None)
     end_with_parent()
     parents_end.close()
-    shown = Board(*board)
-    servant = Servant(make.fn, row, same_step, mask, functools.partial(shown.put, row))
+    board = Board(*arguments)
+    servant = Servant(make.fn, row, same_step, mask, functools.partial(board.put, row))
     with contextlib.suppress(EOFError, OSError):  # the parent is through with this process
-        _answer_all(servant, row, pipe, shown)
+        _answer_all(servant, row, pipe, board)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
