@@ -260,7 +260,7 @@ class MemoryTests(Suite):
         def drawn() -> None:
             batch = memory.sample(around.seed())
             if layout.request.priority:
-                memory.update_priorities(batch.place, tf.ones_like(batch.reward))
+                memory.update_priorities(batch.place, tf.ones(batch.reward.shape[:1]))
 
         # Few rows, none, more than there is room for, and what changes earlier ones.
         appended = AppendedRows(memory)
