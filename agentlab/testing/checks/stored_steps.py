@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.memory import Layout, Memory
+from agentlab.tensors.variables import appended_slots
 from agentlab.testing.checks import around
 from agentlab.testing.checks.layouts import LENGTH, numbered, rows_of, steps_of, weight_of
 from agentlab.testing.checks.violation import expect, expect_same, leaves, shape_and_dtype
@@ -17,6 +18,44 @@ from agentlab.types import Batch, Nest, Step
 
 LEAVES = ("observation", "action", "reward", "discount", "next_observation", "ended", "acted", "target", "output", "state")
 ROWS = 4
+
+
+class AppendedRows:
+    """Compares what a memory's `appended_rows` says with what has changed in its variables.
+
+    Args:
+        memory: built.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._counts, self._held = self._state()
+
+    def _state(self) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+        counts, variables = self._memory.appended_rows(), self._memory.variables()
+        unknown = sorted(counts.keys() - variables.keys())
+        expect(not unknown, "appended_rows() of variables()", unknown)
+        flat = sorted(name for name in counts if not variables[name].shape.rank)
+        expect(not flat, "appended_rows() of variables that have rows", flat)
+        return counts, {name: variables[name].numpy() for name in counts}
+
+    def check(self) -> None:
+        """Expects that only the rows that were appended since the last call have changed; the others are zeros."""
+        counts, held = self._state()
+        expect(counts.keys() == self._counts.keys(), f"appended_rows() of {sorted(self._counts)} as before", sorted(counts))
+        for name, count in counts.items():
+            rows, before = held[name], self._counts[name]
+            expect(type(count) is int and count >= before, f"appended_rows() of {name} that only grow from {before}", count)
+
+            # [rows] bool, where bytes differ; NaN is no other number than NaN.
+            pairs = (part.reshape(len(rows), -1).view(np.uint8) for part in (rows, self._held[name]))
+            changed = np.any(np.not_equal(*pairs), axis=1)
+            for slots in appended_slots(len(rows), before, count):
+                changed[slots.start : slots.stop] = False
+            places = np.flatnonzero(changed)[:5].tolist()
+            expect(not places, f"no change in rows of {name} but those that appended_rows() counts", f"rows {places}")
+            expect(not rows[count:].any(), f"zeros in {name} after the {count} rows that were appended", rows[count:])
+        self._counts, self._held = counts, held
 
 
 def compiled_batch(memory: Memory, turns: list[Step], compiled: Callable[[Any], Any]) -> Batch:
