@@ -475,9 +475,9 @@ def test_a_run_whose_config_could_not_be_read_is_not_begun(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"seed": True}, "no 'task' and 'seed'"),
+        ({"seed": True}, "lacks a table 'task' or a whole number 'seed'"),
         ({"spec": {"name": 3}}, "spec .* can't be read"),
-        ({"task": 3}, "expected a table"),
+        ({"task": 3}, "lacks a table 'task'"),
     ],
 )
 def test_a_config_is_read_back_before_it_is_written(run, wrong, sentence):
