@@ -522,7 +522,9 @@ def test_wrong_config_files_are_told(tmp_path, name, content, sentence):
 def test_a_file_beside_a_runs_config_names_the_config(tmp_path):
     write(tmp_path / "config.json", "{}")
     result = write(tmp_path / "result.json", json.dumps({"task": "dqn", "seed": 0}))
-    assert refusal(read_config, result).endswith(f"expected a run's config.json, such as {f'{tmp_path}/config.json'!r} beside it.")
+    assert refusal(read_config, result).endswith(
+        f"expected a run's config.json, such as {str(tmp_path / 'config.json')!r} beside it."
+    )
 
 
 def test_missing_config_files_are_told(tmp_path):

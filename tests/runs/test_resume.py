@@ -7,8 +7,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 import time
 
 import gymnasium
@@ -18,6 +16,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 import agentlab
+import preloaded
 from agentlab import Agent, Parts, errors
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.evaluation import Evaluator
@@ -492,18 +491,18 @@ def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear)
 )
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     kills = {"dqn-device": 200}.get(family, 20) if full else 1
-    command = [sys.executable, str(HELPERS / "killing.py"), "--family", family, "--kills", str(kills)]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert f"{family}: {kills} of {kills} kills resumed to the same bits" in process.stdout
+    options = ["--family", family, "--kills", str(kills)]
+    code, output, complaint = preloaded.run(HELPERS / "killing.py", tmp_path, options, strict=False)
+    assert code == 0, output + complaint
+    assert f"{family}: {kills} of {kills} kills resumed to the same bits" in output
 
 
 @pytest.mark.slow
-def test_a_run_that_crashed_at_any_write_fsync_rename_or_unlink_comes_to_the_same_bits(full):
-    command = [sys.executable, str(HELPERS / "killing.py"), "--crashes", "1" if full else "97"]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    crashes = int(process.stdout.split()[0])
+def test_a_run_that_crashed_at_any_write_fsync_rename_or_unlink_comes_to_the_same_bits(tmp_path, full):
+    options = ["--crashes", "1" if full else "97"]
+    code, output, complaint = preloaded.run(HELPERS / "killing.py", tmp_path, options, strict=False)
+    assert code == 0, output + complaint
+    crashes = int(output.split()[0])
     assert crashes > (80 if full else 1)
 
 
