@@ -181,7 +181,7 @@ def test_without_a_task_a_config_that_is_not_there_is_the_complaint(tmp_path, mo
     )
     pathlib.Path("my.toml").write_text("steps = 10")
     assert main(["run", "--config", "my.toml"]) == 2
-    assert "the following arguments are required: TASK" in capsys.readouterr().err
+    assert "The following arguments are required: TASK" in capsys.readouterr().err
 
 
 def _wait_for(condition):
