@@ -228,8 +228,8 @@ def begun(tmp_path, tmp_path_factory):
     return copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{"checkpoint_period": 0}, {"checkpoint_period": 40, "report_period": 90}])
-@pytest.mark.quick("more1")
 def test_the_final_state_does_not_depend_on_how_many_checkpoints_and_reports_there_are(tmp_path, wholes, more):
     task, changes = FAMILIES["device"]
     one = wholes("device")
@@ -263,6 +263,7 @@ def test_when_no_checkpoint_is_whole_nothing_is_begun_anew(tmp_path, begun):
     assert (directory / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(tmp_path, wholes, begun):
     directory = begun()
     for path in (directory / "checkpoints").iterdir():
@@ -344,6 +345,7 @@ def test_an_environment_that_is_another_now_is_not_gone_on_with(tmp_path, begun)
         agentlab.resume(directory)
 
 
+@pytest.mark.slow
 def test_a_smaller_budget_than_was_used_up_is_told(tmp_path, begun):
     directory = begun(5)
     config = directory / "config.json"
@@ -467,6 +469,7 @@ class Poisoned(CartPole):
         return state, tf.where(tf.abs(state[:, 0]) > 0.05, float("nan"), reward), terminated, target
 
 
+@pytest.mark.slow
 def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
     trainer = DQN(learning_starts=10_000)
     environment = Poisoned()
@@ -546,6 +549,7 @@ def test_a_result_that_is_damaged_is_made_again(tmp_path, wholes):
     assert json.loads((directory / "result.json").read_text())["steps"] == 600
 
 
+@pytest.mark.slow
 def test_a_run_that_reached_its_goal_is_finished_and_can_be_extended_when_interrupted_once_more(tmp_path):
     task, changes = FAMILIES["device"]
     changes = {**changes, "evaluation": {"episodes": 4, "period": 100, "stop_return": 1.0}}
@@ -599,6 +603,7 @@ def test_the_seconds_of_a_run_are_those_of_all_its_processes(tmp_path, monkeypat
     assert result["total"] % 7.0 == 0.0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_seconds_is_resumed_from(begun, wholes):
     directory = begun(5)
     for manifest in directory.glob("checkpoints/*/manifest.json"):  # as agentlab wrote them before
@@ -609,8 +614,8 @@ def test_a_checkpoint_without_seconds_is_resumed_from(begun, wholes):
     assert_equal(wholes("device"), directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, {"train": "long"}, {"train": -1.0}, {"train": True}])
-@pytest.mark.quick("3", "seconds2")
 def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
     directory = begun(5)
     newest = max(directory.glob("checkpoints/*/manifest.json"), key=lambda path: int(path.parent.name[5:]))

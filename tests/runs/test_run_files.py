@@ -225,6 +225,7 @@ def test_where_a_new_directory_cannot_be_written_nothing_is_left(tmp_path, monke
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_whose_directory_was_moved_stays_in_it(tmp_path):
     """Another run that is begun in its place keeps its own files."""
     place, moved = tmp_path / "run", tmp_path / "moved"
@@ -242,6 +243,7 @@ def test_a_run_whose_directory_was_moved_stays_in_it(tmp_path):
     assert agentlab.load(moved).learner.steps.numpy() == 40
 
 
+@pytest.mark.slow
 def test_a_run_whose_checkpoint_is_unfit_says_how_to_go_on(run):
     checkpoints = run / "checkpoints"
     rewrite(checkpoints / "step-40" / "loop.safetensors", {})
