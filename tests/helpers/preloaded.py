@@ -17,6 +17,8 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
+from agentlab.tensors import keras_settings
+
 
 def run(
     script: pathlib.Path, directory: pathlib.Path, arguments: Sequence[str] = (), *, strict: bool = True
@@ -52,7 +54,8 @@ def _end(server: subprocess.Popen) -> None:
 def _serve() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        from agentlab.runs import resuming  # noqa: F401 - and with it TensorFlow
+        keras_settings.import_tensorflow_alone()
+        from agentlab.runs import resuming  # noqa: F401 - what most of the scripts import
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -483,6 +483,14 @@ def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     assert agent.spec.name == "ALE/MsPacman-v5"
 
 
+def test_an_atari_game_of_a_module_names_the_task_that_plays_it_too():
+    sentence = "^ale_py:ALE/MsPacman-v5 shows the whole screen; .* agentlab run dqn-breakout --set environment.game=ms_pacman"
+    with pytest.warns(errors.RunWarning, match=sentence):
+        make_agent("dqn", changes={"environment": {"id": "ale_py:ALE/MsPacman-v5"}, "memory": {"capacity": 10}})
+    assert advice.on_screens("ale_py:ALE/MsPacman-v5", Box(0, 255, (84, 84, 4), np.uint8)) == ""
+    assert advice.on_screens("CarRacing-v3", Box(0, 255, (96, 160, 3), np.uint8)) == ""
+
+
 def test_what_may_be_an_atari_game_of_an_old_package_names_the_task_too():
     assert "agentlab run dqn-breakout --set environment.game=any_game." in advice.on_unknown("AnyGame-v0")
 
