@@ -13,7 +13,7 @@ from agentlab import errors
 from agentlab.checks.values import ranges_of as ranges_of_space
 from agentlab.spec import EnvironmentSpec, map_space, targets_of
 from agentlab.system.ranges import Range
-from agentlab.tensors.state import ranges_of, variables_of, written_rows_of
+from agentlab.tensors.state import appended_rows_of, ranges_of, variables_of
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
 
 
@@ -163,6 +163,24 @@ class Memory(abc.ABC):
     def sample(self, seed: Seed) -> Batch:
         """Returns a batch as requested; called once at least one step has been stored. Traceable."""
 
+    @property
+    def samples_early(self) -> bool:
+        """Whether it has a `sample_early`, as built: then updates can be made while environments step; by default False."""
+        return False
+
+    def sample_early(self, seed: Seed, coming: int) -> tuple[Batch, Tensor]:
+        """Returns the batch that `sample` will return once `coming` transitions more are stored, before they are. Traceable.
+
+        Args:
+            seed: as of `sample`.
+            coming: 1 of each environment.
+
+        Returns:
+            The batch, and whether it will be that one (bool scalar). It can't be where it holds anything of those transitions:
+            then the batch is any other.
+        """
+        raise NotImplementedError(f"{type(self).__name__} can't sample before steps are stored.")
+
     def update_priorities(self, place: Nest, priority: Tensor) -> None:  # noqa: B027 - most have none
         """Updates the priorities of a batch's rows; called if the request says `priority`. Traceable.
 
@@ -184,13 +202,15 @@ class Memory(abc.ABC):
         """
         return ranges_of(self)
 
-    def written_rows(self) -> dict[str, int]:
-        """Returns how many rows have been written, by name, of variables that are filled from the first row on.
+    def appended_rows(self) -> dict[str, int]:
+        """Returns how many rows have been appended so far, by name, to variables that are written row after row.
 
-        A checkpoint copies only these rows; the others are zeros. Variables that are not named are searched for zeros. By
-        default, attributes that have a method `written_rows` of their own are asked.
+        Row i, counted from 0, lies in row i modulo the length of the first axis, and nothing changes it until another one
+        takes its place. A checkpoint copies only those that were appended since the last one; rows that none has reached yet
+        are zeros. Variables that are not named are copied whole. By default, attributes that have a method `appended_rows`
+        of their own are asked.
         """
-        return written_rows_of(self)
+        return appended_rows_of(self)
 
 
 @attrs.define(slots=False, eq=False)

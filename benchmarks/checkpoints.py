@@ -1,6 +1,7 @@
-"""What checkpoints cost a run, in turn with one that takes none but the last; and how soon a run ends after a signal.
+"""What checkpoints cost a run, in turn with one that takes none but the last, and with a replay that is full; signals.
 
 python benchmarks/checkpoints.py cost --pairs 5
+python benchmarks/checkpoints.py replay --transitions 1000000
 python benchmarks/checkpoints.py signal
 """
 
@@ -15,7 +16,22 @@ import sys
 import tempfile
 import time
 
+import numpy as np
 import processes
+import tensorflow as tf
+
+from agentlab.memory import Memory
+from agentlab.runs.checkpoints.committer import Committer
+from agentlab.runs.composition import resolved
+from agentlab.runs.files.run_directory import RunDirectory
+from agentlab.runs.session.saving import RunFiles, Saving
+from agentlab.runs.session.session import Session
+from agentlab.runs.trackers.several import Trackers
+from agentlab.system.processes.clock import Clock
+from agentlab.tensors.execution import Compiled
+from agentlab.types import Step
+
+STACKS = 100  # of frames, added at once
 
 
 def cost(options: argparse.Namespace) -> None:
@@ -33,6 +49,80 @@ def cost(options: argparse.Namespace) -> None:
         print(f"pair {pair}: {times}", flush=True)
     for name, costs in ratios.items():
         print(f"{options.task}, every {options.period:,} steps: {name} {statistics.median(costs):+.1%} (median of pairs)")
+
+
+def replay(options: argparse.Namespace) -> None:
+    """Prints what checkpoints of `dqn-breakout` with a full frame replay take from its training: seconds and bytes.
+
+    Between two of them, as many frames of noise as a period has steps are added. What one takes is what the slices of training
+    until it is on disk take longer than as many before it.
+    """
+    changes = {"memory": {"capacity": options.transitions}, "threads": options.threads, "steps": 10 * options.transitions}
+    session = Session(resolved("dqn-breakout", changes, None), 0, None, bool)
+    assembly, saving = session._assembly, Saving()
+    assembly.gear.start()
+    begin = time.perf_counter()
+    add_noise(session.agent.learner.memory, options.transitions)
+    print(f"filled in {time.perf_counter() - begin:.0f} s; resident {resident():,} bytes", flush=True)
+
+    def train() -> float:
+        begin = time.perf_counter()
+        assembly.gear.run(options.turns)
+        return time.perf_counter() - begin
+
+    # The first calls compile what learns.
+    train(), train()
+    with tempfile.TemporaryDirectory(dir=options.directory) as runs:
+        directory = RunDirectory.create(pathlib.Path(runs) / "run", "dqn-breakout", 0, b"{}\n")
+        files = RunFiles(directory, Trackers({}), Committer(directory, num_kept=3))
+        for number in range(options.checkpoints):
+            if number:
+                add_noise(session.agent.learner.memory, options.period)
+            usual = statistics.median(train() for _ in range(options.slices))
+            known = inventory(directory.path)
+            begin = time.perf_counter()
+            saving.save(files, assembly, number, Clock(), "")
+            stopped, slices = time.perf_counter() - begin, 0
+            while files.committer.committed < number or not slices:
+                files.committer.check()
+                train()
+                slices += 1
+            lost = time.perf_counter() - begin - slices * usual
+            written = sum(size for name, size in inventory(directory.path).items() if name not in known)
+            print(
+                f"checkpoint {number}: {lost:.2f} s of training, {stopped:.2f} s of them at once; {written:,} bytes written; "
+                f"{slices} slices of {usual:.2f} s; most resident {resident():,} bytes",
+                flush=True,
+            )
+        files.committer.wait()
+        directory.close()
+    session.close()
+
+
+def add_noise(memory: Memory, transitions: int) -> None:
+    """Adds so many transitions of frames of noise, in episodes of some steps."""
+    add, generator = Compiled(memory.add, "graph"), np.random.default_rng(transitions)
+    row = tf.zeros([STACKS], tf.int64)
+    for block in range(transitions // STACKS):
+        frames = generator.integers(0, 256, (STACKS + 4, 84, 84), np.uint8)
+        stacks = np.stack([frames[index : index + 4] for index in range(STACKS + 1)])
+        ended = np.zeros(STACKS, np.bool_)
+        ended[-1] = True
+        reward = tf.fill([STACKS], float(block % 7))
+        observation, led_to = tf.constant(stacks[:-1]), tf.constant(stacks[1:])
+        acted = tf.ones([STACKS], tf.bool)
+        add(Step(observation, row, reward, tf.ones([STACKS]), led_to, tf.constant(ended), acted), row)
+
+
+def inventory(directory: pathlib.Path) -> dict[str, int]:
+    """Returns the bytes of every file below a directory, by path."""
+    return {str(path): path.stat().st_size for path in directory.rglob("*") if path.is_file()}
+
+
+def resident() -> int:
+    """Returns the most bytes of this process that were resident so far."""
+    status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
 
 
 def after_signal(_: argparse.Namespace) -> None:
@@ -54,12 +144,18 @@ def after_signal(_: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=("cost", "signal"))
+    parser.add_argument("figure", choices=("cost", "replay", "signal"))
     parser.add_argument("--task", default="dqn-cartpole")
     parser.add_argument("--period", type=int, default=10_000, help="environment steps (default: 10,000)")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--transitions", type=int, default=100_000, help="in hundreds, in the replay (default: 100,000)")
+    parser.add_argument("--checkpoints", type=int, default=4, help="of the replay (default: 4)")
+    parser.add_argument("--slices", type=int, default=20, help="of training that are timed, at least (default: 20)")
+    parser.add_argument("--turns", type=int, default=16, help="of a slice (default: 16)")
+    parser.add_argument("--threads", type=int, default=2, help="of the training (default: 2)")
+    parser.add_argument("--directory", help="where the replay's run is written (default: that of temporary files)")
     options = parser.parse_args()
-    {"cost": cost, "signal": after_signal}[options.figure](options)
+    {"cost": cost, "replay": replay, "signal": after_signal}[options.figure](options)
 
 
 if __name__ == "__main__":

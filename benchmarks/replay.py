@@ -18,9 +18,8 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.memory import Layout, Memory, Request
-from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.checkpoints import Checkpoints, cutting, snapshot
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.system import arrays
 from agentlab.tensors import variables
 from agentlab.tensors.execution import Compiled, GraphCall, compiled, repeat
 from agentlab.types import Step
@@ -116,12 +115,17 @@ def checkpoint(transitions: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         checkpoints = Checkpoints(pathlib.Path(directory))
         begin = time.perf_counter()
-        held = {name: arrays.without_zeros(variables.copied_by_rows(variable)) for name, variable in memory.variables().items()}
-        checkpoints.save(0, {"memory": held}, {"metrics_bytes": 0, "best": None, "exact": True})
+        appended = memory.appended_rows()
+        held = {
+            name: cutting.copied_ring(ring, appended[name], None) if name in appended else variables.copied_by_rows(ring)
+            for name, ring in memory.variables().items()
+        }
+        groups = snapshot.without_unused_rows({"memory": held})
+        checkpoints.save(0, groups, {"metrics_bytes": 0, "best": None, "exact": True})
         saved, most = time.perf_counter() - begin, resident("VmHWM")
-        del held, memory
+        del held, groups, memory
         between = since_now()
-        size = sum(path.stat().st_size for path in pathlib.Path(directory).rglob("*.safetensors"))
+        size = sum(path.stat().st_size for path in pathlib.Path(directory).rglob("*") if path.is_file())
         other = UniformReplay(transitions, 32, observations="frames")
         other.build(Layout(ATARI, 1))
         begin = time.perf_counter()

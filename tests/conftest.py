@@ -5,9 +5,15 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # of processes that tests start as well: they go on with runs
+
+# Programs that tests start find what others have compiled, and leave nothing in the user's cache.
+if "AGENTLAB_COMPILED" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="agentlab-tests-")
+    os.environ["AGENTLAB_COMPILED"] = _compiled.name
 
 import hypothesis
 import numpy as np

@@ -46,10 +46,9 @@ class AgentFiles:
         """
         snapshot.check_writable(agent)
         # Steps that wait on the host are moved to the memory first, by the names of the agent's variables.
-        where, groups = pathlib.Path(path), _groups(agent, memory)
+        where, groups, step = pathlib.Path(path), _groups(agent, memory), int(agent.learner.steps.numpy())
         directory = self._opened(agent, where)
         try:
-            step = int(groups["agent"]["steps"])
             facts = {"metrics_bytes": 0, "best": None, "exact": True, "live": dict(agent.live.changed)}
             directory.checkpoints.save(step, groups, {**facts, **machine.facts()})
             directory.checkpoints.prune([step])

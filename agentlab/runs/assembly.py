@@ -22,6 +22,7 @@ from agentlab.runs.composition import (
     build_training_environment,
     choose_gear,
 )
+from agentlab.runs.session.timetable import Timetable
 from agentlab.system import free_memory
 from agentlab.task import Task
 
@@ -68,7 +69,7 @@ def assemble(
             weights.assign_statistics(agent)
         agent.live.add("environment", environment.unguarded, None if environment.on_device else environment.change)
         gear = build_gear(chosen, agent, environment, seed)
-        snapshot.check_room(agent, task.total_steps, free)
+        snapshot.check_room(agent, task.total_steps, Timetable(task).checkpoint_period, free)
         evaluator = build_evaluator(task, seed, agent, show=show)
         failing.callback(evaluator.close)
         showcase = build_showcase(task, seed, agent)

@@ -89,7 +89,9 @@ def load_run(
             if memory:
                 _restore_memory(agent, checkpoint)
         except UnreadableError as error:
-            raise unfit(checkpoint, error) from error
+            if step is not None or checkpoints.has(checkpoint.step):
+                raise unfit(checkpoint, error) from error
+            continue  # its memory is gone, too
         finally:
             checkpoint.close()
         if step is not None or checkpoints.has(checkpoint.step):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import hashlib
 import json
 import math
 import os
 import pathlib
+import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, Protocol
@@ -27,6 +29,7 @@ BLOCK = 2**24  # bytes written, hashed, read or looked through at once
 HEADER_LENGTH = 8  # bytes that hold the length of the header
 AXES = 32  # of an array, at most
 CHANGED = "changed while it was read"
+NOTHING_BESIDE: Mapping[str, Entry] = types.MappingProxyType({})
 
 
 class ArrayLike(Protocol):
@@ -74,7 +77,7 @@ def write(opened: BinaryIO, arrays: Mapping[str, np.ndarray]) -> tuple[int, str]
         OSError: the file can't be written.
     """
     digest, size = hashlib.sha256(), 0
-    for piece in (memoryview(header(arrays)), *(_bytes(array) for array in arrays.values())):
+    for piece in (memoryview(header(arrays)), *(bytes_of(array) for array in arrays.values())):
         for begin in range(0, len(piece), BLOCK):
             opened.write(piece[begin : begin + BLOCK])
             digest.update(piece[begin : begin + BLOCK])
@@ -100,14 +103,116 @@ def without_zeros(array: np.ndarray) -> np.ndarray:
     return array[:0]
 
 
+class VerifiedBytes(abc.ABC):
+    """Bytes in blocks whose hashes are known; a block is hashed when it is read.
+
+    Args:
+        name: for messages.
+        size: of all, in bytes.
+        block: bytes of a block; the last may have fewer.
+    """
+
+    def __init__(self, name: str, size: int, block: int) -> None:
+        self.name = name
+        self.size = size
+        self._block = block
+        self._held = -1, b""  # the number of the block that was read last, and its bytes
+
+    def pieces(self, begin: int, end: int) -> Iterator[memoryview]:
+        """Yields the bytes from `begin` to `end`, verified, block by block.
+
+        Raises:
+            UnreadableError: they are not those that were verified.
+        """
+        while begin < end:
+            number, offset = divmod(begin, self._block)
+            piece = memoryview(self.verified(number))[offset : offset + end - begin]
+            yield piece
+            begin += len(piece)
+
+    def verified(self, number: int) -> bytes:
+        """Returns a block's bytes; raises UnreadableError as `pieces`."""
+        if self._held[0] != number:
+            data = self._read(number)
+            if hashlib.sha256(data).digest() != self._digest(number):
+                raise UnreadableError(self._complaint(number))
+            self._held = number, data
+        return self._held[1]
+
+    def _length(self, number: int) -> int:
+        """Returns how many bytes a block has."""
+        return min(self._block, self.size - number * self._block)
+
+    @abc.abstractmethod
+    def _read(self, number: int) -> bytes:
+        """Returns a block's bytes as they are now; raises UnreadableError if there aren't as many."""
+
+    @abc.abstractmethod
+    def _digest(self, number: int) -> bytes:
+        """Returns the sha256 that a block has to have."""
+
+    @abc.abstractmethod
+    def _complaint(self, number: int) -> str:
+        """Returns a clause about a block that has another."""
+
+
+class FileBytes(VerifiedBytes):
+    """The bytes of an open file: hashed when it is opened, and each block again when it is read.
+
+    Args:
+        opened: the file.
+        name: for messages.
+
+    Attributes:
+        sha256: of the file.
+    """
+
+    def __init__(self, opened: BinaryIO, name: str) -> None:
+        super().__init__(name, os.fstat(opened.fileno()).st_size, BLOCK)
+        self._opened = opened
+
+        # Every block is hashed once here, and again when it is read: the file may change in between.
+        whole, self._digests = hashlib.sha256(), []
+        count = -(-self.size // self._block)
+        for number in range(count):
+            data = self._read(number)
+            whole.update(data)
+            self._digests.append(hashlib.sha256(data).digest() if count > 1 else whole.digest())
+        self.sha256 = whole.hexdigest()
+
+    def _read(self, number: int) -> bytes:
+        return read_exactly(self._opened, number * self._block, self._length(number), self.name)
+
+    def _digest(self, number: int) -> bytes:
+        return self._digests[number]
+
+    def _complaint(self, number: int) -> str:
+        return f"{self.name} {CHANGED}"
+
+
+def read_exactly(opened: BinaryIO, begin: int, length: int, name: str) -> bytes:
+    """Returns `length` bytes of an open file from `begin` on; raises UnreadableError if there are fewer."""
+    try:
+        data = os.pread(opened.fileno(), length, begin)
+        while data and len(data) < length:  # Linux reads 2 GiB at once, at most; other systems less
+            more = os.pread(opened.fileno(), length - len(data), begin + len(data))
+            data = data + more if more else b""
+    except OSError as error:
+        raise UnreadableError(files.reason(name, error)) from error
+    if len(data) < length:
+        raise UnreadableError(f"{name} {CHANGED}")
+    return data
+
+
 @attrs.frozen
-class _Entry:
-    """The dtype, shape and offsets in bytes of an array in a file."""
+class Entry:
+    """The dtype and shape of an array, and from which to which of some bytes it lies."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
     begin: int
     end: int
+    source: VerifiedBytes
 
 
 @attrs.frozen
@@ -128,6 +233,7 @@ class ArrayFile:
         opened: the file; closed with this, or when nobody refers to this any more.
         name: for messages.
         size: in bytes that it has to have; None for any.
+        beside: arrays that belong to it and lie elsewhere, by name.
 
     Attributes:
         sha256: of the file.
@@ -136,19 +242,23 @@ class ArrayFile:
         UnreadableError: it has another size, or is no safetensors file.
     """
 
-    def __init__(self, opened: BinaryIO, name: str, size: int | None = None) -> None:
+    def __init__(
+        self, opened: BinaryIO, name: str, size: int | None = None, beside: Mapping[str, Entry] = NOTHING_BESIDE
+    ) -> None:
         self.name = name
         self._opened = opened
         weakref.finalize(self, opened.close).atexit = False
 
-        # Every block is hashed once here, and again when it is read: the file may change in between.
-        self._size = os.fstat(opened.fileno()).st_size
-        if size not in (None, self._size):
-            raise UnreadableError(f"{name} has {self._size:,} bytes instead of {size:,}")
-        self._block = BLOCK
-        self.sha256, self._digests = self._hashes()
-        self._held = -1, b""  # the number of the block that was read last, and its bytes
-        self._entries = _entries(*self._header(), name)
+        # Its size is compared before it is read.
+        there = os.fstat(opened.fileno()).st_size
+        if size not in (None, there):
+            raise UnreadableError(f"{name} has {there:,} bytes instead of {size:,}")
+        self._bytes = FileBytes(opened, name)
+        self.sha256 = self._bytes.sha256
+        own = self._read_entries()
+        if doubled := sorted(own.keys() & beside.keys()):
+            raise UnreadableError(f"{name} has {', '.join(doubled[:5])} twice")
+        self._entries = {**own, **beside}
 
     @classmethod
     def open(cls, path: pathlib.Path) -> ArrayFile:
@@ -242,98 +352,67 @@ class ArrayFile:
 
         # Piece by piece, each checked against its hash.
         place = 0
-        for piece in self._pieces(begin, begin + array.nbytes):
+        for piece in self._entries[name].source.pieces(begin, begin + array.nbytes):
             flat[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
             place += len(piece)
         if array.dtype == np.bool_ and flat.size and flat.max() > 1:
             raise UnreadableError(f"{self.name} has bytes in {name} that are neither true nor false")
         return array
 
-    def _pieces(self, begin: int, end: int) -> Iterator[memoryview]:
-        """Yields the bytes from `begin` to `end`, verified, block by block."""
-        while begin < end:
-            number, offset = divmod(begin, self._block)
-            piece = memoryview(self._verified(number))[offset : offset + end - begin]
-            yield piece
-            begin += len(piece)
-
-    def _verified(self, number: int) -> bytes:
-        if self._held[0] != number:
-            data = self._read(number)
-            if hashlib.sha256(data).digest() != self._digests[number]:
-                raise UnreadableError(f"{self.name} {CHANGED}")
-            self._held = number, data
-        return self._held[1]
-
-    def _read(self, number: int) -> bytes:
-        """Returns a block's bytes; raises UnreadableError if there are fewer than there were."""
-        # A block, or the rest of the file.
-        begin = number * self._block
-        length = min(self._block, self._size - begin)
-        try:
-            data = os.pread(self._opened.fileno(), length, begin)
-            while data and len(data) < length:  # Linux reads 2 GiB at once, at most; other systems less
-                more = os.pread(self._opened.fileno(), length - len(data), begin + len(data))
-                data = data + more if more else b""
-        except OSError as error:
-            raise UnreadableError(files.reason(self.name, error)) from error
-        if len(data) < length:
-            raise UnreadableError(f"{self.name} {CHANGED}")
-        return data
-
-    def _hashes(self) -> tuple[str, list[bytes]]:
-        """Returns the sha256 of the file, and that of each of its blocks."""
-        whole, digests = hashlib.sha256(), []
-        count = -(-self._size // self._block)
-        for number in range(count):
-            data = self._read(number)
-            whole.update(data)
-            digests.append(hashlib.sha256(data).digest() if count > 1 else whole.digest())
-        return whole.hexdigest(), digests
-
-    def _header(self) -> tuple[dict[str, Any], int, int]:
-        """Returns the header, and where the arrays begin and end in the file."""
-        head = b"".join(self._pieces(0, min(HEADER_LENGTH, self._size)))
+    def _read_entries(self) -> dict[str, Entry]:
+        """Returns where the arrays of the file lie, by name; raises UnreadableError if its header doesn't say so."""
+        size = self._bytes.size
+        head = b"".join(self._bytes.pieces(0, min(HEADER_LENGTH, size)))
         length = int.from_bytes(head, "little")
         begin = HEADER_LENGTH + length
-        if len(head) < HEADER_LENGTH or length > files.TEXT_LIMIT or begin > self._size:
+        if len(head) < HEADER_LENGTH or length > files.TEXT_LIMIT or begin > size:
             raise UnreadableError(f"{self.name} can't be read: it is not a safetensors file")
-        text = files.decoded(b"".join(self._pieces(HEADER_LENGTH, begin)), self.name)
-        return files.parse_json(text, f"{self.name} can't be read: its header"), begin, self._size
+        text = files.decoded(b"".join(self._bytes.pieces(HEADER_LENGTH, begin)), self.name)
+        header = files.parse_json(text, f"{self.name} can't be read: its header")
+        return _entries(header, begin, self._bytes)
 
 
-def _entries(header: dict[str, Any], begin: int, end: int, name: str) -> dict[str, _Entry]:
-    """Returns where the arrays of a file lie, one after the other from `begin` to `end`, by name."""
+def _entries(header: dict[str, Any], begin: int, source: FileBytes) -> dict[str, Entry]:
+    """Returns where the arrays of a file lie, one after the other from `begin` to its end, by name."""
     described = [key for key in header if key != "__metadata__"]
-    arrays = {key: entry for key in described if (entry := _entry(header[key], begin)) is not None}
+    arrays = {key: entry for key in described if (entry := _entry(header[key], begin, source)) is not None}
     place = begin
     for entry in sorted(arrays.values(), key=lambda entry: (entry.begin, entry.end)):
         place = entry.end if entry.begin == place else -1
-    if place != end or len(arrays) != len(described):
-        raise UnreadableError(f"{name} can't be read: its header doesn't describe what is in it")
+    if place != source.size or len(arrays) != len(described):
+        raise UnreadableError(f"{source.name} can't be read: its header doesn't describe what is in it")
     return arrays
 
 
-def _entry(value: object, start: int) -> _Entry | None:
+def _entry(value: object, start: int, source: FileBytes) -> Entry | None:
     """Returns the entry of an array in a header, its bytes counted from `start`; None if it is malformed."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         return None
 
     # A header is untrusted: type and size of every field are checked before it is used.
-    name, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    whole = all(isinstance(numbers, list) and all(type(number) is int for number in numbers) for numbers in (shape, offsets))
-    if not whole or not isinstance(name, str) or name not in DTYPE_OF or len(shape) > AXES or len(offsets) != 2:
+    kind, offsets = kind_of(value["dtype"], value["shape"]), value["data_offsets"]
+    if kind is None or not isinstance(offsets, list) or [type(offset) for offset in offsets] != [int, int]:
         return None
-    dtype = np.dtype(DTYPE_OF[name])
+    dtype, shape = kind
     begin, end = offsets
-    if not 0 <= begin <= end or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != end - begin:
+    if not 0 <= begin <= end or math.prod(shape) * dtype.itemsize != end - begin:
         return None
-    return _Entry(dtype, tuple(shape), start + begin, start + end)
+    return Entry(dtype, shape, start + begin, start + end, source)
+
+
+def kind_of(dtype: object, shape: object) -> tuple[np.dtype, tuple[int, ...]] | None:
+    """Returns the dtype and shape that a file's author wrote, as safetensors names them; None if there are none such."""
+    if not isinstance(shape, list) or len(shape) > AXES or not all(type(size) is int and size >= 0 for size in shape):
+        return None
+    if not isinstance(dtype, str) or dtype not in DTYPE_OF:
+        return None
+    return np.dtype(DTYPE_OF[dtype]), tuple(shape)
 
 
 def _dtype_of(array: ArrayLike) -> np.dtype:
     return np.dtype(getattr(array.dtype, "as_numpy_dtype", array.dtype))
 
 
-def _bytes(array: np.ndarray) -> memoryview:
+def bytes_of(array: np.ndarray) -> memoryview:
+    """Returns the bytes of an array, not copied if they lie one after the other."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

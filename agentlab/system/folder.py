@@ -74,6 +74,13 @@ class Folder:
         status = self._status(name)
         return status is not None and stat.S_ISDIR(status.st_mode)
 
+    def version(self, name: str) -> tuple[int, int, int] | None:
+        """Returns what differs once a file is replaced or written to; None if there is no plain file of this name."""
+        status = self._status(name)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
     def folder(self, name: str) -> Folder:
         """Opens a directory in it.
 

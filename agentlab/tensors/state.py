@@ -61,12 +61,12 @@ def ranges_of(part: object) -> dict[str, Range]:
     return ranges
 
 
-def written_rows_of(part: object) -> dict[str, int]:
-    """Returns the `written_rows` of everything that a part holds, by the names of `variables_of`."""
+def appended_rows_of(part: object) -> dict[str, int]:
+    """Returns the `appended_rows` of everything that a part holds, by the names of `variables_of`."""
     rows: dict[str, int] = {}
     for path, value in _objects(part, "", set()):
-        if path and hasattr(value, "written_rows"):
-            rows |= {f"{path}/{name}": count for name, count in value.written_rows().items()}
+        if path and hasattr(value, "appended_rows"):
+            rows |= {f"{path}/{name}": count for name, count in value.appended_rows().items()}
     return rows
 
 

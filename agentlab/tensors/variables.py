@@ -41,6 +41,26 @@ def copied_by_rows(ring: tf.Variable, count: int | None = None) -> np.ndarray:
     return whole
 
 
+def copied_bytes(ring: tf.Variable, begin: int, end: int) -> np.ndarray:
+    """Returns a copy `[end - begin]` uint8 of some bytes of what a variable by rows holds; for which see `copied_by_rows`."""
+    row_bytes = math.prod(ring.shape[1:]) * ring.dtype.size
+    first, stop = begin // row_bytes, -(-end // row_bytes)
+    rows = np.asarray(ring.sparse_read(tf.range(first, stop)))  # the tensor's own memory, which nobody else writes to
+    return rows.reshape(-1).view(np.uint8)[begin - first * row_bytes : end - first * row_bytes]
+
+
+def appended_slots(rows: int, before: int, count: int) -> list[range]:
+    """Returns which rows of a variable were written while what was appended to it grew from `before` rows to `count`.
+
+    See `agentlab.memory.Memory.appended_rows`.
+    """
+    if count - before >= rows:
+        return [range(rows)]
+    begin = before % rows
+    end = begin + count - before
+    return [slots for slots in (range(begin, min(end, rows)), range(end - rows)) if slots]
+
+
 def used_rows(ring: tf.Variable) -> int | None:
     """Returns how many rows of a large variable come before the zeros at its end, to a block of rows; None of a small one."""
     blocks = _blocks(ring)

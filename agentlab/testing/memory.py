@@ -15,10 +15,12 @@ from agentlab.testing.checks import around
 from agentlab.testing.checks.layouts import LENGTH, REQUESTS, is_built, layout_of, numbered, steps_of, weight_of
 from agentlab.testing.checks.stored_steps import (
     ROWS,
+    AppendedRows,
     add,
     add_ragged_turns,
     add_unended,
     compiled_batch,
+    expect_early,
     expect_in_order,
     expect_leaves,
     expect_stored,
@@ -87,6 +89,26 @@ class MemoryTests(Suite):
             return
         add(memory, numbered(layout, 16, 1))
         expect_stored(memory.sample(around.seed()), layout, 17)
+
+    def test_early_batches(self) -> None:
+        """If it samples early, that is what it samples once the steps under way are stored, bit for bit."""
+        usual = self._request()
+        for request in (usual, attrs.evolve(usual, num_steps=3, discount=0.5), attrs.evolve(usual, length=LENGTH)):
+            memory, layout = self.make(), layout_of(PLAIN, request, ROWS)
+            if not is_built(memory, layout):
+                continue  # it hands out single steps only, or none
+            if not memory.samples_early:
+                self.not_applicable("its batches are known only when the step under way is stored")
+                return
+
+            # From the first turns on, and with more than it may be able to store.
+            begin = 1
+            for count in (ROWS, 2_500 * ROWS):
+                add(memory, numbered(layout, count, begin))
+                begin += count
+                for _ in range(4):
+                    expect_early(memory, numbered(layout, ROWS, begin))
+                    begin += ROWS
 
     def test_keeps_its_hands_off(self) -> None:
         """What it was given may be changed afterwards, and a batch that it handed out stays as it was."""
@@ -221,10 +243,7 @@ class MemoryTests(Suite):
         self._expect_compiled("xla")
 
     def test_variables(self) -> None:
-        """`variables()` names all it keeps: copied into another memory, they bring the same batches.
-
-        `written_rows()` and `ranges()` are true of them.
-        """
+        """`variables()` names all it keeps: copied into another memory, they bring the same batches. `ranges()` is true."""
         (one, layout), (other, _) = self._filled(PLAIN, 64), self._filled(PLAIN, 8)
         if one.records_acting:
             self.not_applicable(TURNS_ONLY)
@@ -234,10 +253,6 @@ class MemoryTests(Suite):
         others = {name: type(value).__name__ for name, value in one.variables().items() if not isinstance(value, tf.Variable)}
         expect(not others, "tf.Variables by name", others)
         expect(one.variables().keys() == other.variables().keys(), "the same names in every process", "others")
-        for name, count in one.written_rows().items():
-            expect(name in one.variables(), "written_rows() of variables()", name)
-            rest = one.variables()[name][count:].numpy()
-            expect(not rest.any(), f"zeros in {name} after its {count} written rows", rest)
 
         # Its variables are all that another one needs to hand out the same batches.
         for name, variable in other.variables().items():
@@ -249,6 +264,35 @@ class MemoryTests(Suite):
             expected = "the same batches from a memory restored by its variables()"
             expect_same(one.sample(around.seed(step)), other.sample(around.seed(step)), expected)
         expect_in_range(one.ranges(), one.variables())
+
+    def test_appended_rows(self) -> None:
+        """`appended_rows()` is true: of the variables it names, only the rows that were appended since change."""
+        usual = self._request()
+        if self.make().records_acting:
+            self.not_applicable(TURNS_ONLY)
+            return
+        several = (attrs.evolve(usual, num_steps=3), attrs.evolve(usual, length=LENGTH), attrs.evolve(usual, priority=True))
+        for request in (usual, *several):
+            memory, layout = self.make(), layout_of(PLAIN, request, ROWS)
+            if is_built(memory, layout):
+                self._expect_appended(memory, layout)
+
+    def _expect_appended(self, memory: Any, layout: Layout) -> None:
+        def drawn() -> None:
+            batch = memory.sample(around.seed())
+            if layout.request.priority:
+                memory.update_priorities(batch.place, tf.ones(batch.reward.shape[:1]))
+
+        # Few rows, none, more than there is room for, and what changes earlier ones.
+        appended = AppendedRows(memory)
+        for count in (ROWS, 2 * ROWS, 5000, ROWS, 9000, ROWS):
+            add(memory, numbered(layout, count, count))
+            appended.check()
+            for change in (drawn, lambda: memory.cut(tf.range(ROWS, dtype=tf.int64))):
+                change()
+                appended.check()
+        for _ in add_ragged_turns(memory, layout):
+            appended.check()
 
     def test_keeping_touches_nothing(self) -> None:
         """Keeping and handing out leave random states and other global state alone."""

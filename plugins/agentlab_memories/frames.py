@@ -138,8 +138,8 @@ class Frames(Observations):
     def limits(self, added: str) -> dict[str, Range]:
         return {"begin": Range(0, added)}
 
-    def rows(self, stored: int) -> dict[str, int]:
-        return {"frames": min(int(self._stored.numpy()), self._num_frames), "numbers": stored}
+    def appended(self, added: int) -> dict[str, int]:
+        return {"frames": int(self._stored.numpy()), "numbers": added}
 
     @staticmethod
     def num_bytes(layout: Layout, capacity: int) -> int:

@@ -98,8 +98,8 @@ class Observations(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def rows(self, stored: int) -> dict[str, int]:
-        """Returns how many rows of its variables have been written, of `stored` steps; see `agentlab.memory.Memory`."""
+    def appended(self, added: int) -> dict[str, int]:
+        """Returns how many rows have been appended to its variables, by `added` steps; see `agentlab.memory.Memory`."""
 
 
 class Whole(Observations):
@@ -134,8 +134,8 @@ class Whole(Observations):
         observed = ("observation", "next_observation")
         return {name: span for name, span in self._step_ranges.items() if name.partition("/")[0] in observed}
 
-    def rows(self, stored: int) -> dict[str, int]:
-        return dict.fromkeys(variables_of(self), stored)
+    def appended(self, added: int) -> dict[str, int]:
+        return dict.fromkeys(variables_of(self), added)
 
 
 class Ring:
@@ -232,14 +232,24 @@ class Ring:
             slots = tf.boolean_mask(newest, newest >= tf.maximum(self.added() - self.capacity, 0)) % self.capacity
             put(self._ended, slots, tf.ones_like(slots, tf.bool))
 
-    def bounds(self) -> tuple[Tensor, Tensor]:
+    def bounds(self, coming: int = 0) -> tuple[Tensor, Tensor]:
         """Returns the numbers `(begin, end)` between which steps are whole and have all that follows, or end their episode.
 
         As long as there are none, those that are cut short by the present count.
+
+        Args:
+            coming: steps that count as if they had been added already; not where steps are shed early.
         """
-        added = self.added()
+        added = self.added() + coming if coming else self.added()
         begin, end = self._observations.begin(added), added - self.newest_left_out
         return begin, tf.where(end > begin, end, added) if self.newest_left_out else added
+
+    def are_whole(self, numbers: Tensor) -> Tensor:
+        """Returns whether what begins in the steps `numbers` `[N]` will be the same however the ring goes on, bool scalar.
+
+        If every environment acts in every turn, the step that follows another one is B numbers after it.
+        """
+        return tf.reduce_all(numbers < self.added() - self.newest_left_out)
 
     def read(self, slots: Tensor) -> Batch:
         """Returns what begins in `slots` `[N]` int64: `[N, ...]`, or sequences `[N, T, ...]`."""
@@ -303,12 +313,15 @@ class Ring:
         observed = {f"observations/{name}": span for name, span in self._observations.limits("added").items()}
         return {**stored, "added": COUNT, **links, **observed}
 
-    def written_rows(self) -> dict[str, int]:
-        """Returns how many rows have been written, by variable; see `agentlab.memory.Memory`."""
-        stored = min(int(self._added.numpy()), self.capacity)
-        names = [name for name in variables_of(self) if name.startswith("stored/") or name == "ended"]
-        observed = {f"observations/{name}": count for name, count in self._observations.rows(stored).items()}
-        return {**dict.fromkeys(names, stored), **observed}
+    def appended_rows(self) -> dict[str, int]:
+        """Returns how many rows have been appended, by variable; see `agentlab.memory.Memory`.
+
+        Ends and links are not among them: those of earlier steps change.
+        """
+        added = int(self._added.numpy())
+        stored = {name: added for name in variables_of(self) if name.startswith("stored/")}
+        observed = {f"observations/{name}": count for name, count in self._observations.appended(added).items()}
+        return {**stored, **observed}
 
 
 def _check(layout: Layout, capacity: int, reach: int) -> None:

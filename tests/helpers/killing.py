@@ -25,9 +25,11 @@ import pytest
 import tensorflow  # noqa: F401 - imported once, before forking
 
 import agentlab
+from agentlab.runs.checkpoints import cutting
 from agentlab.runs.session import timetable
 from sabotage import Saboteur
 
+BLOCK_BYTES = 256  # so that small memories are cut into blocks, too
 DQN = {
     "model": {"name": "mlp", "hidden_units": [8]},
     "trainer": {"name": "dqn", "learning_starts": 32, "update_period": 16, "learning_rate": 0.01, "target_update_period": 5},
@@ -41,7 +43,7 @@ DQN = {
 SHORT_GAMES = {"name": "atari", "arguments": {"max_num_frames_per_episode": 400}}
 FAMILIES = {
     "dqn-device": ("dqn", {**DQN, "environment": {"name": "cartpole"}, "num_environments": 4}),
-    "dqn-host": ("dqn", {**DQN, "num_environments": 2}),
+    "dqn-host": ("dqn", {**DQN, "num_environments": 2, "environment": {"vectorization": "async"}}),  # learns while they step
     "rainbow": (
         "rainbow-cartpole",
         {
@@ -163,6 +165,7 @@ FAMILIES = {
 def go_on(family: str, directory: pathlib.Path) -> None:
     """Begins or resumes a run."""
     timetable.SLICE_SECONDS = 0.02  # so that a run is divided otherwise each time
+    cutting.BLOCK_BYTES = BLOCK_BYTES
     if (directory / "config.json").exists():
         agentlab.resume(directory)
     else:
@@ -226,13 +229,37 @@ def killed(number: int, how: str) -> str:
 
 
 def outcome(directory: pathlib.Path) -> dict[str, object]:
-    """Returns what must not differ: the bytes of the newest checkpoint's arrays, and the metrics but for the wall clock."""
-    step = max(int(path.name[5:]) for path in (directory / "checkpoints").glob("step-*"))
-    arrays = {file.name: file.read_bytes() for file in (directory / "checkpoints" / f"step-{step}").glob("*.safetensors")}
+    """Returns what must not differ: the bytes of the newest checkpoint's arrays, and the metrics but for the wall clock.
+
+    Raises:
+        AssertionError: the blocks that are there are not those that checkpoints name.
+    """
+    folder = directory / "checkpoints"
+    blocks = {path.name: named_blocks(path) for path in folder.glob("step-*")}
+    named = {name for arrays in blocks.values() for names in arrays.values() for name in names}
+    assert named == {path.name for path in folder.glob("blocks/*")}
+
+    # The blocks' names are the hashes of their bytes.
+    step = max(int(name[5:]) for name in blocks)
+    arrays = {file.name: file.read_bytes() for file in (folder / f"step-{step}").glob("*.safetensors")}
+    cut = blocks[f"step-{step}"]
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
     timeless = [{name: x for name, x in line.items() if not name.endswith(("seconds", "_per_second"))} for line in lines]
     result = json.loads((directory / "result.json").read_text("utf-8"))
-    return {"step": step, **arrays, "metrics": timeless, "evaluation": result["evaluation"], "exact": result["exact"]}
+    return {
+        "step": step,
+        **arrays,
+        "cut": cut,
+        "metrics": timeless,
+        "evaluation": result["evaluation"],
+        "exact": result["exact"],
+    }
+
+
+def named_blocks(checkpoint: pathlib.Path) -> dict[str, list[str]]:
+    """Returns the blocks of a checkpoint's large arrays, by array."""
+    files = json.loads((checkpoint / "manifest.json").read_text("utf-8"))["files"]
+    return {name: array["blocks"] for name, array in files.get("memory.safetensors", {}).get("cut", {}).items()}
 
 
 def kill_and_compare(family: str, kills: int, seed: int, folder: pathlib.Path) -> dict[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import hashlib
 import io
 import json
 import os
@@ -27,6 +28,7 @@ import numpy as np
 
 from agentlab import configuration, errors, task
 from agentlab.runs.checkpoints import Checkpoint, Checkpoints
+from agentlab.runs.checkpoints.cutting import CutArray
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import files
 from agentlab.system.arrays import ArrayFile
@@ -125,7 +127,7 @@ def trips(function: Callable[[], object]) -> bool:
 def read_checkpoint(directory: pathlib.Path) -> None:
     checkpoint = Checkpoints(directory).open(10)
     checkpoint.verify()
-    for group in ("agent", "loop"):
+    for group in ("agent", "loop", "memory"):
         checkpoint.file(group).read_all()
     checkpoint.file("agent").check({"model/000": np.zeros((3, 2), np.float32), "updates": np.array(0)})
 
@@ -135,10 +137,12 @@ def read_config(directory: pathlib.Path) -> None:
     EnvironmentSpec.from_data(config.get("spec") or {})
 
 
+RING = np.arange(5.0).tobytes()  # in blocks of 32 bytes
 READERS: dict[str, Callable[[pathlib.Path], object]] = {
     "step-10/manifest.json": read_checkpoint,
     "step-10/agent.safetensors": lambda directory: ArrayFile.open(directory / "step-10" / "agent.safetensors").read_all(),
     "step-10/loop.safetensors": read_checkpoint,
+    f"blocks/{hashlib.sha256(RING[:32]).hexdigest()}": read_checkpoint,
     "config.json": read_config,
     "changes.toml": lambda directory: configuration.read_config(str(directory / "changes.toml")),
     "data.npz": lambda directory: datasets.load(str(directory / "data.npz")),
@@ -149,6 +153,8 @@ READERS: dict[str, Callable[[pathlib.Path], object]] = {
 def make_originals(directory: pathlib.Path) -> None:
     """Writes a good file for each reader."""
     held = {"agent": {"model/000": np.ones((3, 2), np.float32), "updates": np.array(4)}, "loop": {"x": np.arange(3)}}
+    blocks = [np.frombuffer(RING[begin : begin + 32], np.uint8) for begin in (0, 32)]
+    held["memory"] = {"ring": CutArray(np.dtype("float64"), (5,), blocks, 32), "added": np.array(5)}
     Checkpoints(directory).save(10, held, {"metrics_bytes": 0, "best": None, "exact": True})
     parts = {kind: task.part("thing", size=3, name_of="x") for kind in task.PART_KINDS}
     original = task.Task("thing", "A thing.", **parts)

@@ -189,7 +189,7 @@ def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
 @pytest.mark.slow
 def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(free_memory, "free_bytes", lambda: 90_000_000)
-    changes = {**LARGE, "evaluation": {"episodes": 1}}
+    changes = {**LARGE, "evaluation": {"episodes": 1}, "checkpoint_period": 0}
     message = r"The agent and its memory take [\d,]+ bytes, and what a checkpoint copies up to [\d,]+ more"
     with pytest.raises(errors.UsageError, match=message) as refusal:
         agentlab.run("dqn", 0, {**changes, "steps": 2_000_000}, run_dir=tmp_path / "run")
@@ -197,10 +197,11 @@ def test_memory_for_what_a_checkpoint_copies_is_asked_for_before_a_run_begins(tm
         int(figure.replace(",", "")) for figure in re.findall(r"([\d,]{6,}) (?:bytes, and|more)", str(refusal.value))
     )
     assert held < 90_000_000 < held + copied
-    assert "Set a smaller memory.capacity" in str(refusal.value)
+    assert "Set a smaller memory.capacity or checkpoint_period." in str(refusal.value)
     assert not (tmp_path / "run").exists()
     agentlab.run("dqn", 0, {**changes, "steps": 64}, run_dir=tmp_path / "short")  # which stores little
     session(2_000_000, {"capacity": 500_000}).close()  # as it advises
+    session(2_000_000).close()  # whose checkpoints copy what 200,000 steps have appended
 
 
 @pytest.mark.slow

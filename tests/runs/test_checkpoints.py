@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file
 
 from agentlab import errors
-from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.checkpoints import Checkpoints, cutting
 from agentlab.system import arrays, files
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError
@@ -29,6 +29,14 @@ arrays_of_any_kind = st.dictionaries(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_blocks():
+    """Has small arrays cut into blocks, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "BLOCK_BYTES", 64)
+        yield
+
+
 def write(path, held):
     with path.open("wb") as opened:
         return arrays.write(opened, held)
@@ -37,12 +45,19 @@ def write(path, held):
 def groups(step):
     generator = np.random.default_rng(step)
     weights = {"model/000": generator.random((30, 4), np.float32), "updates": np.array(step)}
-    return {"agent": weights, "memory": {"reward": generator.random(50)}, "loop": {"index/000": np.array(step)}}
+    reward = np.arange(50.0)  # [50], 7 blocks, of which 2 are of this step alone
+    reward[[step // 10 * 3, 49]] = -step
+    return {"agent": weights, "memory": {"reward": reward, "added": np.array(step)}, "loop": {"index/000": np.array(step)}}
+
+
+def in_blocks(held):
+    """Returns groups whose memory is cut into blocks where it is large."""
+    return {**held, "memory": {name: cutting.cut_if_large(array) for name, array in held["memory"].items()}}
 
 
 def saved(checkpoints, *steps):
     for step in steps:
-        checkpoints.save(step, groups(step), FACTS)
+        checkpoints.save(step, in_blocks(groups(step)), FACTS)
     return checkpoints
 
 
@@ -55,7 +70,8 @@ def newest_whole(checkpoints):
         except UnreadableError:
             continue
         for group, expected in groups(step).items():
-            assert_same(load_file(checkpoint.path / f"{group}.safetensors"), expected)
+            assert_same(checkpoint.file(group).read_all(), expected)
+        assert_same(load_file(checkpoint.path / "agent.safetensors"), groups(step)["agent"])
         assert checkpoint.facts == FACTS
         return step
     return None
@@ -118,7 +134,7 @@ def test_a_checkpoint_of_the_same_step_takes_the_place_of_the_old_one(tmp_path):
     (tmp_path / "checkpoints" / "step-20" / "agent.safetensors").write_bytes(b"damaged")
     assert newest_whole(saved(checkpoints, 20)) == 20
     checkpoints.prune([20])
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-20"]
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"blocks", "step-20"}
 
 
 def in_a_child(function, saboteur):
@@ -133,9 +149,15 @@ def in_a_child(function, saboteur):
 
 
 def prune_and_save(checkpoints):
-    checkpoints.save(30, groups(30), FACTS)
+    checkpoints.save(30, in_blocks(groups(30)), FACTS)
     checkpoints.prune([20, 30])
-    checkpoints.save(20, groups(20), FACTS)  # in the place of what is there
+    checkpoints.save(20, in_blocks(groups(20)), FACTS)  # in the place of what is there
+
+
+def named(checkpoints):
+    """Returns the blocks that checkpoints name."""
+    arrays_in_blocks = [array for step in checkpoints.steps() for array in checkpoints.open(step).cut.values()]
+    return {digest for array in arrays_in_blocks for digest in array.digests()}
 
 
 @pytest.mark.slow
@@ -149,12 +171,14 @@ def test_a_crash_at_any_write_fsync_rename_or_unlink_loses_no_more_than_what_was
         assert code in (0, 9)
         checkpoints.sweep()
         assert newest_whole(checkpoints) in (20, 30)
-        assert not [path.name for path in checkpoints.directory.iterdir() if path.name.startswith(".")]
+        assert not [path.name for path in checkpoints.directory.rglob(".*")]
         assert newest_whole(saved(checkpoints, 40)) == 40
+        checkpoints.prune([30, 40])
+        assert {path.name for path in checkpoints.directory.glob("blocks/*")} == named(checkpoints)
         shutil.rmtree(directory)
         if code == 0:
             break
-    assert which > 40  # calls in all
+    assert which > 60  # calls in all
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
@@ -165,22 +189,25 @@ def test_a_disk_that_is_full_keeps_the_old_checkpoint_and_leaves_no_temporary_fi
         with pytest.MonkeyPatch.context() as monkeypatch:
             saboteur.install(monkeypatch)
             try:
-                checkpoints.save(20, groups(20), FACTS)
+                checkpoints.save(20, in_blocks(groups(20)), FACTS)
             except errors.WriteFault as error:
                 message = str(error)
         if saboteur.count <= which:
             break
         assert newest_whole(checkpoints) == 20 or (os.strerror(code) in message and "the newest is step-10" in message)
         assert newest_whole(checkpoints) in (10, 20)
-        assert not [path for path in checkpoints.directory.iterdir() if path.name.startswith(".")]
+        assert not list(checkpoints.directory.rglob(".*"))
+        assert {path.name for path in checkpoints.directory.glob("blocks/*")} == named(checkpoints)
         shutil.rmtree(checkpoints.directory / "step-20", ignore_errors=True)
     assert which > 15
 
 
 def damage(directory, generator):
-    """Damages a checkpoint in a random way and returns what it did."""
+    """Damages a checkpoint, or a block of it alone, in a random way and returns what it did."""
+    checkpoints, blocks = Checkpoints(directory.parent), directory.parent / "blocks"
+    own, other = (set(checkpoints.open(step).cut["reward"].digests()) for step in (20, 10))
     names = sorted(path.name for path in directory.iterdir())
-    file = directory / generator.choice(names)
+    file = generator.choice([*(directory / name for name in names), *(blocks / name for name in sorted(own - other))])
     data = bytearray(file.read_bytes())
     way = generator.choice(["flip", "truncate", "extend", "remove", "swap", "empty", "other step", "directory", "link"])
     if way == "flip":
@@ -193,8 +220,8 @@ def damage(directory, generator):
     elif way == "remove":
         file.unlink()
     elif way == "swap":
-        other = directory / generator.choice([name for name in names if name != file.name])
-        file.write_bytes(other.read_bytes())
+        swapped = file.parent / generator.choice(sorted(path.name for path in file.parent.iterdir() if path != file))
+        file.write_bytes(swapped.read_bytes())
     elif way == "empty":
         file.write_bytes(b"")
     elif way == "other step":
@@ -274,6 +301,7 @@ def test_the_manifest_names_files_of_its_own_directory_only(tmp_path):
     manifest = tmp_path / "step-10" / "manifest.json"
     honest = json.loads(manifest.read_text())
     entry = honest["files"]["loop.safetensors"]
+    assert "cut" not in entry
     for name in ("../loop.safetensors", "/etc/passwd", "a/b.safetensors", "loop", "..safetensors/../x.safetensors", ""):
         manifest.write_text(json.dumps({**honest, "files": {name: entry}}))
         with pytest.raises(UnreadableError, match="has a malformed list of files"):
@@ -297,5 +325,5 @@ def test_the_saboteur_does_sabotage(tmp_path):
     with pytest.MonkeyPatch.context() as monkeypatch:
         saboteur.install(monkeypatch)
         saved(Checkpoints(tmp_path / "checkpoints"), 10)
-    # 3 files of 3 or more pieces and the manifest, an fsync of each and of two directories, renames and a mkdir
-    assert saboteur.count >= 20
+    # 3 files of 3 or more pieces, the manifest and 7 blocks, an fsync of each and of their directories, renames and mkdirs
+    assert saboteur.count >= 50

@@ -121,9 +121,9 @@ class MyMemory(Memory):
         reach("memory's ranges")
         return super().ranges()
 
-    def written_rows(self):
-        reach("written_rows")
-        return super().written_rows()
+    def appended_rows(self):
+        reach("appended_rows")
+        return super().appended_rows()
 
 
 @attrs.define(slots=False, eq=False)
@@ -191,7 +191,7 @@ PLACES = {
     "update_priorities": "The memory MyMemory failed in its update_priorities",
     "memory's variables": "The memory MyMemory failed in its variables",
     "memory's ranges": "The memory MyMemory failed in its ranges",
-    "written_rows": "The memory MyMemory failed in its written_rows",
+    "appended_rows": "The memory MyMemory failed in its appended_rows",
     "distribution": "The trainer MyTrainer failed in its distribution",
     "networks": "The trainer MyTrainer failed in its networks",
     "request": "The trainer MyTrainer failed in its request",
@@ -205,7 +205,7 @@ PLACES = {
 }
 WITHOUT_LATEST = {  # asked for where what is learned from is stored; exploration ahead of time on the host
     **dict.fromkeys(("memory's build", "add", "memory's sample", "update_priorities"), "auto"),
-    **dict.fromkeys(("memory's variables", "memory's ranges", "written_rows"), "auto"),
+    **dict.fromkeys(("memory's variables", "memory's ranges", "appended_rows"), "auto"),
     "explore": "host",
 }
 

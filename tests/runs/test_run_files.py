@@ -15,6 +15,7 @@ import agentlab
 from agentlab import configuration, errors
 from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.runs.checkpoints import Checkpoints
+from agentlab.runs.checkpoints.cutting import CutArray
 from agentlab.runs.files import run_config
 from agentlab.runs.files.provenance import SessionRecord
 from agentlab.runs.files.run_directory import RunDirectory
@@ -70,6 +71,7 @@ PLACES = (
     ".provenance.json", "provenance.json",
     "checkpoints", "checkpoints/step-40", "checkpoints/step-40/manifest.json", "checkpoints/step-40/agent.safetensors",
     "checkpoints/step-30", "checkpoints/.saving-0", "checkpoints/.removing-0", "checkpoints/step-50", "checkpoints/step-60",
+    "checkpoints/blocks", "checkpoints/blocks/.saving", f"checkpoints/blocks/{hashlib.sha256(bytes(32)).hexdigest()}",
 )  # fmt: skip
 WAYS = {
     "link": lambda path, target: path.symlink_to(target),
@@ -92,7 +94,8 @@ def write_everything(run):
             tracker.end(None)
         facts = {"metrics_bytes": 0, "best": None, "exact": True}
         for step in (40, 50):
-            directory.checkpoints.save(step, {"agent": {"x": np.ones(3)}}, facts)
+            ring = CutArray(np.dtype("int8"), (40,), [np.zeros(32, np.uint8), np.ones(8, np.uint8)], 32)
+            directory.checkpoints.save(step, {"agent": {"x": np.ones(3)}, "memory": {"ring": ring}}, facts)
         directory.checkpoints.prune([50])
         directory.write_result({"steps": 50})
         with SessionRecord(directory) as record:
@@ -107,6 +110,7 @@ def test_whatever_is_in_a_files_place_nothing_is_written_elsewhere(original, tmp
     outside, run = (pathlib.Path(shutil.copytree(original, tmp_path / name)) for name in ("outside", "run"))
     before = contents(outside)
     path, target = run / place, outside / place if (outside / place).exists() else outside / "config.json"
+    path.parent.mkdir(exist_ok=True)
     if way == "hard link" and target.is_dir():
         target = outside / "config.json"
     Folder.open(path.parent).remove(path.name)
@@ -284,7 +288,7 @@ def test_a_file_that_is_changed_after_it_was_verified_is_not_read(tmp_path, monk
     with (tmp_path / "file").open("wb") as opened:
         arrays.write(opened, held)
     file = ArrayFile.open(tmp_path / "file")
-    monkeypatch.setattr(file, "_held", (-1, b""))  # of a large file, the block that was read last is another
+    monkeypatch.setattr(file._bytes, "_held", (-1, b""))  # of a large file, the block that was read last is another
     CHANGES[change](tmp_path / "file")
     try:
         contents = file.read_all()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from agentlab import errors
-from agentlab.loop.gear import Groups
 from agentlab.runs.checkpoints import snapshot
+from agentlab.runs.checkpoints.store import Groups
 from agentlab.runs.files.run_directory import RunDirectory
 from agentlab.system.files import UnreadableError
 from agentlab.system.processes import threads

@@ -3,40 +3,64 @@
 from __future__ import annotations
 
 import math
+import types
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+import tensorflow as tf
 
 from agentlab import errors
 from agentlab.loop.agent import Agent
-from agentlab.loop.gear import Gear, Groups
-from agentlab.runs.checkpoints.store import Checkpoint
+from agentlab.loop.gear import Gear
+from agentlab.loop.gear import Groups as Arrays
+from agentlab.runs.checkpoints import cutting
+from agentlab.runs.checkpoints.cutting import CutArray
+from agentlab.runs.checkpoints.store import CUT_GROUP, Checkpoint, Groups
 from agentlab.system import arrays
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.system.ranges import CheckedFile, Range
 from agentlab.tensors import variables
 from agentlab.types import Tensor
 
+NOTHING_EARLIER: Mapping[str, CutArray] = types.MappingProxyType({})
 SPARE_ROWS = 1_000  # that a memory may write beyond a row for each step and one for every twenty, as for frames
 
 
-def take(agent: Agent, gear: Gear) -> Groups:
+def take(agent: Agent, gear: Gear, earlier: Mapping[str, CutArray] = NOTHING_EARLIER) -> Groups:
     """Returns the arrays by group and name: "agent", "memory", "loop" and, of one on the host, "environment".
 
     They are copies, which further training does not change. Taking them changes no number; steps that wait on the host are
     moved to the memory, as the next update would have done.
+
+    Args:
+        agent: of the run.
+        gear: that runs it.
+        earlier: large arrays of the memory in an earlier state, by name, whose blocks are stored: those that have not
+            changed since are named and not copied.
     """
     held = {name: group for name, group in gear.state().items() if group}
     own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
-    rings, written = agent.memory_variables(), agent.learner.memory.written_rows()
-    counts = {name: written[name] if name in written else variables.used_rows(ring) for name, ring in rings.items()}
-    remembered = {name: variables.copied_by_rows(ring, counts[name]) for name, ring in rings.items()}
+    rings, appended = agent.memory_variables(), agent.learner.memory.appended_rows()
+    remembered = {name: _copied(ring, appended.get(name), earlier.get(name)) for name, ring in rings.items()}
     return {"agent": own, "memory": remembered, **held}
 
 
-def check_room(agent: Agent, steps: int, free: int | None) -> None:
-    """Checks that there is room for an agent and what a checkpoint copies of it, of its memory as much as so many steps fill.
+def _copied(ring: tf.Variable, appended: int | None, before: CutArray | None) -> np.ndarray | CutArray:
+    if appended is None or not ring.shape.rank:
+        return variables.copied_by_rows(ring, variables.used_rows(ring))
+    return cutting.copied_ring(ring, appended, before)
+
+
+def check_room(agent: Agent, steps: int, period: int, free: int | None) -> None:
+    """Checks that there is room for an agent and what a checkpoint copies of it.
+
+    Of its memory that is as much as so many steps fill, or a period, where it says which rows were appended.
 
     Args:
         agent: with its memory, which takes its room already.
         steps: that the run takes.
+        period: steps from one checkpoint to the next; 0 if there is one at the end only.
         free: bytes that were free before the agent was built; None if unknown.
 
     Raises:
@@ -44,12 +68,14 @@ def check_room(agent: Agent, steps: int, free: int | None) -> None:
     """
     rings, own = agent.memory_variables(), sum(map(_num_bytes, agent.variables().values()))
     held = own + sum(map(_num_bytes, rings.values()))
-    copied = own + sum(_num_bytes(ring, steps + steps // 20 + SPARE_ROWS) for ring in rings.values())
+    appended = agent.learner.memory.appended_rows()
+    counts = {name: period if period and name in appended else steps for name in rings}
+    copied = own + sum(_num_bytes(ring, counts[name] + counts[name] // 20 + SPARE_ROWS) for name, ring in rings.items())
     if free is not None and held + copied > free:
         raise errors.UsageError(
             f"The agent and its memory take {held:,} bytes, and what a checkpoint copies up to {copied:,} more "
             f"({(held + copied) / 1e9:.1f} GB in all); only {free:,} ({free / 1e9:.1f} GB) are free. "
-            f"Set a smaller {'memory.capacity' if rings else 'model'}."
+            f"Set a smaller {'memory.capacity or checkpoint_period' if rings else 'model'}."
         )
 
 
@@ -60,12 +86,19 @@ def _num_bytes(variable: Tensor, rows: int | None = None) -> int:
 
 
 def without_unused_rows(groups: Groups) -> Groups:
-    """Returns the result of `take` with only those rows of the memory that have been written."""
-    return {**groups, "memory": {name: arrays.without_zeros(ring) for name, ring in groups["memory"].items()}}
+    """Returns the result of `take` with only those rows of the memory that have been written, its large arrays in blocks."""
+    remembered = {
+        name: ring if isinstance(ring, CutArray) else cutting.cut_if_large(arrays.without_zeros(ring))
+        for name, ring in groups[CUT_GROUP].items()
+    }
+    return {**groups, CUT_GROUP: remembered}
 
 
-def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
+def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> dict[str, CutArray]:
     """Assigns what a checkpoint holds, once names, shapes and dtypes of all of it were found to be right.
+
+    Returns:
+        The large arrays of the memory, by name, as `take` wants them for the next checkpoint.
 
     Raises:
         UnreadableError: something in it is not of this agent or gear, or a number is out of its range.
@@ -77,14 +110,19 @@ def put(checkpoint: Checkpoint, agent: Agent, gear: Gear) -> None:
     taken, limits = Range(checkpoint.step, checkpoint.step), gear.ranges()
     variables.assign(checkpoint.file("agent"), own, {**agent.ranges(), "steps": taken})
     variables.assign_by_rows(checkpoint.file("memory"), remembered, agent.learner.memory_ranges())
+    appended = agent.learner.memory.appended_rows()
+    restored = {name: attrs.evolve(cut, appended=appended[name]) for name, cut in checkpoint.cut.items() if name in appended}
+
+    # The loop, and on the host the environments.
     loop = CheckedFile(checkpoint.file("loop"), limits["loop"])
-    groups: Groups = {"loop": {name: loop.read(name, like) for name, like in state["loop"].items()}}
+    groups: Arrays = {"loop": {name: loop.read(name, like) for name, like in state["loop"].items()}}
     if checkpoint.has("environment"):
         environment = checkpoint.file("environment")
         environment.check_rows(state.get("environment", {}), agent.num_environments)
         checked = CheckedFile(environment, limits["environment"])
         groups["environment"] = {name: checked.read(name, like) for name, like in environment.likes().items()}
     gear.restore(groups)
+    return restored
 
 
 def restore_live(agent: Agent, checkpoint: Checkpoint, is_whole: bool = True) -> None:
@@ -112,7 +150,7 @@ def check_writable(agent: Agent) -> None:
     Raises:
         UsageError: one is of a dtype that they can't hold.
     """
-    agent.ranges(), agent.learner.memory_ranges(), agent.learner.memory.written_rows()
+    agent.ranges(), agent.learner.memory_ranges(), agent.learner.memory.appended_rows()
     try:
         arrays.header({**agent.variables(), **agent.memory_variables()})
     except UnwritableError as error:

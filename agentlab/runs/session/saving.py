@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
@@ -11,6 +12,8 @@ from agentlab import errors
 from agentlab.runs.assembly import Assembly
 from agentlab.runs.checkpoints import Checkpoint, snapshot
 from agentlab.runs.checkpoints.committer import Committer
+from agentlab.runs.checkpoints.cutting import CutArray
+from agentlab.runs.checkpoints.store import cut_arrays
 from agentlab.runs.files.run_directory import METRICS, Best, Result, RunDirectory
 from agentlab.runs.trackers.several import Trackers
 from agentlab.system import machine
@@ -62,9 +65,17 @@ class Saving:
         self.best: Best | None = None
         self.is_exact = True
         self._machine = machine.facts()
+        self._cut: Mapping[str, CutArray] = {}  # large arrays as the last checkpoint has them, by name
 
-    def restore(self, checkpoint: Checkpoint, is_exact: bool) -> None:
-        """Continues from a checkpoint; `is_exact` is whether the run does so bit for bit."""
+    def restore(self, checkpoint: Checkpoint, is_exact: bool, cut: Mapping[str, CutArray]) -> None:
+        """Continues from a checkpoint.
+
+        Args:
+            checkpoint: one of the run.
+            is_exact: whether the run does so bit for bit.
+            cut: the result of `snapshot.put`.
+        """
+        self._cut = cut
         self.best = checkpoint.facts["best"]
         self.is_exact = bool(checkpoint.facts["exact"]) and is_exact
 
@@ -83,10 +94,11 @@ class Saving:
             return
         committer.wait()  # so that there are never two copies
 
-        # What could not be restored is left out.
-        groups = snapshot.take(assembly.agent, assembly.gear)
-        if inexact:
-            groups.pop("environment", None)  # it could not be restored to that
+        # What could not be restored is left out; blocks that somebody has changed or removed are written again.
+        earlier = {name: files.directory.checkpoints.blocks.with_sound(cut) for name, cut in self._cut.items()}
+        taken = snapshot.take(assembly.agent, assembly.gear, earlier)
+        groups = {group: held for group, held in taken.items() if not (inexact and group == "environment")}
+        self._cut = cut_arrays(taken)
 
         # Facts of the manifest besides arrays.
         facts = {**self._facts(files.trackers), "live": dict(assembly.agent.live.changed)}

@@ -157,7 +157,7 @@ class Session(RunControl):
         # The state follows the start, which compiles the loop and builds its variables.
         self._start(inexact)
         gear = self._assembly.gear
-        snapshot.put(checkpoint, self.agent, gear)
+        cut = snapshot.put(checkpoint, self.agent, gear)
         self._step = checkpoint.step
         snapshot.restore_live(self.agent, checkpoint)
         self._files.committer.go_on_from(self._step)
@@ -173,7 +173,7 @@ class Session(RunControl):
             )
 
         # The run is exact only if the machine and the versions are the same, too.
-        self._saving.restore(checkpoint, whole and not inexact and not machine.differences(begun_on))
+        self._saving.restore(checkpoint, whole and not inexact and not machine.differences(begun_on), cut)
         self._clock.add(checkpoint.facts.get("seconds", {}))
         self._reporter.begin(self._step)
         self._begin_tracking(tracker_states(checkpoint))

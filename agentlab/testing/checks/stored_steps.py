@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.memory import Layout, Memory
+from agentlab.tensors.variables import appended_slots
 from agentlab.testing.checks import around
 from agentlab.testing.checks.layouts import LENGTH, numbered, rows_of, steps_of, weight_of
 from agentlab.testing.checks.violation import expect, expect_same, leaves, shape_and_dtype
@@ -17,6 +18,44 @@ from agentlab.types import Batch, Nest, Step
 
 LEAVES = ("observation", "action", "reward", "discount", "next_observation", "ended", "acted", "target", "output", "state")
 ROWS = 4
+
+
+class AppendedRows:
+    """Compares what a memory's `appended_rows` says with what has changed in its variables.
+
+    Args:
+        memory: built.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._counts, self._held = self._state()
+
+    def _state(self) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+        counts, variables = self._memory.appended_rows(), self._memory.variables()
+        unknown = sorted(counts.keys() - variables.keys())
+        expect(not unknown, "appended_rows() of variables()", unknown)
+        flat = sorted(name for name in counts if not variables[name].shape.rank)
+        expect(not flat, "appended_rows() of variables that have rows", flat)
+        return counts, {name: variables[name].numpy() for name in counts}
+
+    def check(self) -> None:
+        """Expects that only the rows that were appended since the last call have changed; the others are zeros."""
+        counts, held = self._state()
+        expect(counts.keys() == self._counts.keys(), f"appended_rows() of {sorted(self._counts)} as before", sorted(counts))
+        for name, count in counts.items():
+            rows, before = held[name], self._counts[name]
+            expect(type(count) is int and count >= before, f"appended_rows() of {name} that only grow from {before}", count)
+
+            # [rows] bool, where bytes differ; NaN is no other number than NaN.
+            pairs = (part.reshape(len(rows), -1).view(np.uint8) for part in (rows, self._held[name]))
+            changed = np.any(np.not_equal(*pairs), axis=1)
+            for slots in appended_slots(len(rows), before, count):
+                changed[slots.start : slots.stop] = False
+            places = np.flatnonzero(changed)[:5].tolist()
+            expect(not places, f"no change in rows of {name} but those that appended_rows() counts", f"rows {places}")
+            expect(not rows[count:].any(), f"zeros in {name} after the {count} rows that were appended", rows[count:])
+        self._counts, self._held = counts, held
 
 
 def compiled_batch(memory: Memory, turns: list[Step], compiled: Callable[[Any], Any]) -> Batch:
@@ -45,8 +84,21 @@ def add(memory: Memory, step: Step) -> None:
 def add_unended(memory: Memory, layout: Layout, begin: int, end: int) -> None:
     """Adds numbered transitions of episodes that do not end."""
     for number in range(begin, end, ROWS):
-        going_on = {"discount": tf.ones([ROWS]), "ended": tf.zeros([ROWS], tf.bool)}
-        add(memory, attrs.evolve(numbered(layout, ROWS, number), **going_on))
+        add(memory, going_on(numbered(layout, ROWS, number)))
+
+
+def going_on(step: Step) -> Step:
+    """Returns the steps of a turn as ones of episodes that go on."""
+    return attrs.evolve(step, discount=tf.ones([ROWS]), ended=tf.zeros([ROWS], tf.bool))
+
+
+def expect_early(memory: Memory, step: Step) -> None:
+    """Adds a turn of episodes that go on; raises a Violation if a batch that was known before turns out to be another."""
+    early = {number: memory.sample_early(around.seed(number), ROWS) for number in range(2)}
+    add(memory, going_on(step))
+    for number, (batch, is_known) in early.items():
+        if is_known:
+            expect_same(leaves(batch), leaves(memory.sample(around.seed(number))), "the batch that was sampled early")
 
 
 def first_row_only(step: Step) -> Step:

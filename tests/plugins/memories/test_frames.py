@@ -12,6 +12,7 @@ from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.system import free_memory
 from agentlab.tensors import execution
 from agentlab.tensors.state import variables_of
+from agentlab.testing.checks.stored_steps import AppendedRows
 from agentlab_memories.frames import Frames
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
@@ -75,6 +76,13 @@ def steps_of(films, number, ends):
     return step, np.array(rows)
 
 
+class Held:
+    """A ring, asked as a memory is."""
+
+    def __init__(self, ring):
+        self.appended_rows, self.variables = ring.appended_rows, lambda: variables_of(ring)
+
+
 SIGNATURE = list(
     tf.nest.map_structure(
         lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), steps_of([Film(0, "black", 1)], 0, {0: ""})
@@ -115,7 +123,7 @@ def test_what_is_read_is_what_a_naive_buffer_reads(pair, data):
             variable.assign(tf.fill(variable.shape, tf.cast(fill, variable.dtype)))
     begins, pictures = data.draw(st.sampled_from(["repeated", "black", "other", "no stack"])), data.draw(st.integers(1, 200))
     films = [Film(seed, begins, pictures) for seed in range(rows)]
-    number, was_reset = 0, [False] * rows
+    number, was_reset, appended = 0, [False] * rows, [AppendedRows(Held(ring)) for ring in rings]
     for turns in data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=9)):
         parts = []
         for _ in range(turns):
@@ -127,8 +135,9 @@ def test_what_is_read_is_what_a_naive_buffer_reads(pair, data):
                 parts.append(steps_of(films, number, taking))
                 number += len(taking)
         if parts:
-            for add in adds:
+            for add, written in zip(adds, appended, strict=True):
                 add(*tensors(joined(parts)))
+                written.check()
     frames, whole = rings
     begin, oldest = (int(ring.bounds()[0]) for ring in rings)
     assert oldest <= begin < number or not number

@@ -62,6 +62,6 @@ class RecentReplay(Memory):
     def ranges(self) -> dict[str, Range]:
         return {**super().ranges(), "added": COUNT}  # a checkpoint with other numbers is refused
 
-    def written_rows(self) -> dict[str, int]:
-        rows = min(int(self._added.numpy()), self.capacity)  # a checkpoint copies no others
+    def appended_rows(self) -> dict[str, int]:
+        rows = int(self._added.numpy())  # a checkpoint copies those that came since the last one
         return {name: rows for name in self.variables() if name != "added"}
