@@ -15,6 +15,7 @@ from agentlab.loop.host.gear import HostGear
 from agentlab.runs.model_building import build_model
 from agentlab.sampler import EpsilonGreedy
 from agentlab.task import Normalization
+from agentlab.trainer import MOST_UPDATES
 from agentlab_dqn.r2d2 import R2D2
 from agentlab_dqn.trainer import DQN
 from agentlab_envs.control.cartpole import CartPole
@@ -104,7 +105,7 @@ CASES = {
 @pytest.mark.parametrize(
     ("case", "execution"), [*((case, "graph") for case in CASES), ("one at a time", "eager"), ("several normalised", "xla")]
 )
-@pytest.mark.quick("several-graph", "of three steps-graph")
+@pytest.mark.quick("of three steps-graph")
 def test_an_update_made_while_the_environments_step_is_the_one_after_the_step(case, execution, monkeypatch):
     settings = {**CASES[case]}
     memory = settings.pop("memory", lambda: UniformReplay(50, 4))
@@ -135,28 +136,27 @@ def test_sequences_of_a_recurrent_model_are_learned_early(monkeypatch):
     assert made.count("update_early") > 0
 
 
-@pytest.mark.parametrize("way", ["priorities", "rewards"])
-def test_what_depends_on_the_step_in_any_case_waits_for_it(way, monkeypatch):
-    memory = PrioritizedReplay(50, 4) if way == "priorities" else UniformReplay(50, 4)
-    normalization = Normalization(rewards=way == "rewards")
-    agent, gear = make_gear(Elsewhere(hosted()), memory=memory, normalization=normalization)
-    made = compiled_calls(monkeypatch, agent)
-    gear.run(20)
-    assert int(agent.learner.updates.numpy()) > 5
-    assert "foresee" not in made
-    assert "update_early" not in made
+class Own(DQN):
+    """Has an update of its own."""
+
+    def update(self, memory, seed):
+        return super().update(memory, seed)
 
 
-@pytest.mark.parametrize("is_early", [True, False])
-def test_a_trainer_with_an_update_of_its_own_learns_after_the_step(is_early, monkeypatch):
-    class Own(DQN):
-        def update(self, memory, seed):
-            return super().update(memory, seed)
-
-    agent, gear = make_gear(Elsewhere(hosted()), trainer=DQN if is_early else Own)
-    made = compiled_calls(monkeypatch, agent)
-    gear.run(20)
-    assert ("update_early" in made) == is_early
+@pytest.mark.parametrize(
+    ("most", "settings"),
+    [
+        (0, {"memory": PrioritizedReplay(50, 4)}),
+        (0, {"normalization": Normalization(rewards=True)}),
+        (0, {"trainer": Own}),
+        (1, {"normalization": Normalization(observations=True)}),
+        (MOST_UPDATES, {}),
+    ],
+    ids=["priorities", "normalised rewards", "an update of its own", "normalised observations", "neither"],
+)
+def test_what_depends_on_the_step_in_any_case_waits_for_it(most, settings):
+    agent, _ = make_gear(Elsewhere(hosted()), **settings)
+    assert agent.learner.most_early() == most
 
 
 def test_processes_give_the_bits_of_one_process(monkeypatch):
@@ -189,6 +189,7 @@ def raises(error, at=20):
     return during
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_after_updates_were_made_is_the_environments_fault():
     agent, gear = make_gear(Elsewhere(hosted(), raises(RuntimeError("the motor is on fire"))))
     with pytest.raises(errors.EnvironmentFault, match="failed at vector step 20: it raised RuntimeError: the motor is on fire"):
@@ -204,7 +205,7 @@ def test_a_step_that_fails_after_updates_were_made_is_the_environments_fault():
         ("hang", r"vector step 20: the worker processes of row 0, 1 have not answered for 0\.5 seconds"),
     ],
 )
-@pytest.mark.quick("die-*")
+@pytest.mark.slow
 def test_workers_that_fail_while_the_agent_learns_are_told_of_as_ever(way, sentence, monkeypatch):
     arguments = {"way": way, "at": 20}
     environment = GymnasiumEnvironment("Hostile-v0", ROWS, "async", arguments=arguments, timeout=0.5)
@@ -217,6 +218,7 @@ def test_workers_that_fail_while_the_agent_learns_are_told_of_as_ever(way, sente
     assert not any(link.process.is_alive() for link in environment._vector.links)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_act_after_all_are_the_environments_fault():
     def only_first(timestep):
         return attrs.evolve(timestep, acted=np.arange(ROWS) == 0)
@@ -228,8 +230,8 @@ def test_rows_that_do_not_act_after_all_are_the_environments_fault():
 
 def test_ctrl_c_while_learning_leaves_workers_that_can_be_closed(monkeypatch, ctrl_c):
     environment = GymnasiumEnvironment("CartPole-v1", ROWS, "async")
-    agent, gear = make_gear(environment)
-    gear.run(10)
+    agent, gear = make_gear(environment, learning_starts=1_000)
+    gear.run(2)
     monkeypatch.setattr(agent.host_actor(), "learn_early", lambda: (ctrl_c(), tf.constant(0)))
     with pytest.raises(KeyboardInterrupt):
         gear.run(1)
