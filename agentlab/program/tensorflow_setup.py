@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agentlab import errors
 from agentlab.checks import limits
 from agentlab.system import machine, terminal
+from agentlab.system.processes import compiled_programs
 from agentlab.tensors.keras_settings import import_tensorflow_alone, importing_keras
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def import_runs(task: Task | None = None) -> None:
     """Imports what runs tasks, and so TensorFlow, with the kernels and threads that a task wants."""
     if task is not None:
         os.environ.setdefault(machine.ONEDNN, str(int(task.onednn)))
+    compiled_programs.keep(0 if task is None else task.threads)
     if os.path.expanduser("~") == "~":  # noqa: PTH111 - there is no home, for which pathlib raises
         os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118 - else it makes one named "~" here
     with terminal.show_status("importing TensorFlow"), quietly():

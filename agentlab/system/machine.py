@@ -52,6 +52,27 @@ def device() -> str:
     return f"the CPU ({cores} core{'s' if cores > 1 else ''})"
 
 
+def cache_folder() -> pathlib.Path | None:
+    """Returns `agentlab` in the user's cache, for what can be had again; None if the user has no home."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    if home:
+        return pathlib.Path(home) / "agentlab"
+    try:
+        return pathlib.Path.home() / ".cache" / "agentlab"
+    except RuntimeError:
+        return None
+
+
+def cpu() -> dict[str, str]:
+    """Returns what the system tells of the first core of the CPU, by the system's names, such as "model name" and "flags"."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text("utf-8")
+    except (OSError, ValueError):
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
 def process_age() -> float:
     """Returns the seconds since this process started: exact on Linux, else since agentlab was imported."""
     try:
@@ -78,9 +99,4 @@ def _threads() -> dict[str, int]:
 
 def _cpu_flags() -> list[str]:
     """Returns the vector instructions of this CPU, which decide how sums are rounded; empty where the system doesn't tell."""
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return []
-    flags = next((line.partition(":")[2].split() for line in text.splitlines() if line.startswith("flags")), [])
-    return sorted(flag for flag in flags if flag.startswith(("sse", "ssse", "avx", "fma", "amx")))
+    return sorted(flag for flag in cpu().get("flags", "").split() if flag.startswith(("sse", "ssse", "avx", "fma", "amx")))

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from typing import Any
 
+from agentlab.system import machine
+
 JOB_VARIABLES = (  # of the environment, by which a cluster names a job
     "SLURM_JOB_ID",
     "SLURM_ARRAY_JOB_ID",
@@ -62,12 +64,7 @@ def _git(*words: str) -> str | None:
 @functools.cache
 def _processor() -> str:
     """Returns the processor's name, such as "AMD EPYC 7B13"."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except (OSError, ValueError):
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+    return machine.cpu().get("model name") or platform.processor() or platform.machine()
 
 
 @functools.cache

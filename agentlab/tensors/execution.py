@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager.context import context
+from tensorflow.python.eager.execute import quick_execute
 
 from agentlab.errors import AgentlabError, UsageError
 from agentlab.tensors.aliases import Nest, Tensor
@@ -18,9 +20,8 @@ MODES = ("auto", "eager", "graph", "xla")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "For"}
 ALIGNMENT = 64  # bytes, of the memory of a tensor
-CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
-
-_call = tf.raw_ops.StatefulPartitionedCall
+CALL = "StatefulPartitionedCall"
+CALLS = {"PartitionedCall", CALL}
 
 
 def _rewrites(fuse: bool) -> bytes:
@@ -173,16 +174,23 @@ class GraphCall:
         def copying(*tensors: Tensor) -> Tensor:
             return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
-        # Everything a call needs besides its arguments, looked up once; a name of text spares TensorFlow the search for one.
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
-        self._name = tf.compat.as_str(self._concrete.name)
         self._inlets = [make_inlet() for _ in signature]
         self._lock = threading.Lock()
         # What the function takes: a tensor for each of the signature, and what it captured.
         self._arguments: list[Any] = [None] * len(self._inlets) + list(self._concrete.captured_inputs)
-        self._dtypes = [tensor.dtype for tensor in self._concrete.outputs]
-        self._rewrites = REWRITES[fuse]
-        self._executor = "SINGLE_THREADED_EXECUTOR" if _is_straight(self._concrete.graph) else ""
+
+        # Everything a call needs besides its arguments, as the runtime takes it: converting it at every call, as tf.raw_ops
+        # does, takes a twentieth of a host step.
+        self._context = context()
+        self._num_outputs = len(self._concrete.outputs)
+        self._attributes = (
+            *("f", tf.compat.as_str(self._concrete.name)),
+            *("Tin", [tensor.dtype.as_datatype_enum for tensor in self._concrete.inputs]),
+            *("Tout", [tensor.dtype.as_datatype_enum for tensor in self._concrete.outputs]),
+            *("config_proto", REWRITES[fuse]),
+            *("executor_type", "SINGLE_THREADED_EXECUTOR" if _is_straight(self._concrete.graph) else ""),
+        )
 
     def __call__(self, *arrays: Tensor) -> list[tf.Tensor]:
         """Returns the flat outputs for arrays or tensors that match the signature."""
@@ -190,9 +198,7 @@ class GraphCall:
         with self._lock:  # another thread's array would get in between
             for index, (inlet, array) in enumerate(zip(self._inlets, arrays, strict=True)):
                 arguments[index] = inlet.tensor(array)
-            return _call(
-                args=arguments, Tout=self._dtypes, f=self._name, config_proto=self._rewrites, executor_type=self._executor
-            )
+            return quick_execute(CALL, self._num_outputs, arguments, self._attributes, self._context)
 
 
 def make_inlet() -> Inlet | CopiedInlet:

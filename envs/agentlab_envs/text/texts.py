@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from agentlab import errors, seeds
 from agentlab.checks import limits
-from agentlab.system import files, free_memory, source_text
+from agentlab.system import files, free_memory, machine, source_text
 from agentlab.system.files import UnreadableError
 from agentlab.system.folder import Folder
 from agentlab_envs.text.problems import PROBLEMS
@@ -145,15 +145,12 @@ def cache() -> pathlib.Path:
     Raises:
         UsageError: the user has no home.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    if home:
-        return pathlib.Path(home) / "agentlab"
-    try:
-        return pathlib.Path.home() / ".cache" / "agentlab"
-    except RuntimeError as error:
+    folder = machine.cache_folder()
+    if folder is None:
         raise errors.UsageError(
             "There is no home directory to keep a download in. Set XDG_CACHE_HOME to a folder that can be written, or HOME."
-        ) from error
+        )
+    return folder
 
 
 def _verified(data: bytes, where: str) -> bytes:

@@ -1,0 +1,142 @@
+"""Keeps the programs that XLA compiles on disk, so that the next process of the same task need not compile them again.
+
+TensorFlow writes and reads the files; it fails where one is damaged. So a process seals the files that it leaves behind, and
+the next one removes whatever has no seal, or another.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import hashlib
+import os
+import pathlib
+import platform
+import shutil
+import stat
+import sys
+from importlib import metadata
+
+from agentlab.system import files, machine
+
+FOLDER = "AGENTLAB_COMPILED"  # the variable that names another folder for them, or is "off"
+FLAGS = "TF_XLA_FLAGS"
+OPTION = "--tf_xla_persistent_cache_directory="
+LIMIT = 2**28  # bytes of compiled programs, in all
+ROOM = 2**28  # bytes that have to be free: TensorFlow ends a run whose program it can't write
+SEAL = ".sha256"
+
+
+def keep(threads: int) -> None:
+    """Has TensorFlow keep what it compiles in a folder of this user's; to be called before TensorFlow is imported.
+
+    Where there is no such folder, programs are compiled again, which only takes seconds. A folder that the user has named in
+    TensorFlow's own flags is left alone.
+
+    Args:
+        threads: that an operation may use; 0 is TensorFlow's choice.
+    """
+    flags = [flag for flag in os.environ.get(FLAGS, "").split() if not _is_ours(flag)]
+    if "tensorflow" in sys.modules or any(flag.startswith(OPTION) for flag in flags):
+        return
+    home = _home()
+    if home is None:
+        return
+    folder = home / _key(threads)
+    with contextlib.suppress(OSError):
+        _make_private(folder)
+        _remove_unsealed(folder)
+        _remove_oldest(home)
+        if shutil.disk_usage(folder).free >= ROOM:
+            os.environ[FLAGS] = " ".join([*flags, OPTION + str(folder)])
+            atexit.register(functools.partial(_seal, folder, os.getpid()))
+            return
+
+    # A parent process may have left a folder of its own there.
+    os.environ[FLAGS] = " ".join(flags)
+
+
+def _is_ours(flag: str) -> bool:
+    home = _home()
+    return home is not None and flag.startswith(OPTION + str(home))
+
+
+def _home() -> pathlib.Path | None:
+    chosen = os.environ.get(FOLDER, "")
+    if chosen == "off":
+        return None
+    cache = machine.cache_folder()
+    whole = pathlib.Path(chosen) if chosen else cache / "compiled" if cache is not None else None
+    return whole.absolute() if whole is not None and " " not in str(whole) else None  # flags are parted at spaces
+
+
+def _key(threads: int) -> str:
+    """Returns a name for whatever besides the program itself decides what it is compiled to."""
+    cpu = machine.cpu()
+    described = [
+        *(metadata.version("tensorflow"), platform.machine(), cpu.get("model name", ""), cpu.get("flags", "")),
+        *(str(threads), str(os.cpu_count()), os.environ.get("XLA_FLAGS", ""), os.environ.get(machine.ONEDNN, "")),
+    ]
+    return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
+
+
+def _make_private(folder: pathlib.Path) -> None:
+    """Makes a folder of this user's alone, as what lies in it is executed.
+
+    Raises:
+        PermissionError: others may write to it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in (folder, folder.parent):
+        status = place.stat()
+        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{place} can be written by others")
+
+
+def _remove_unsealed(folder: pathlib.Path) -> None:
+    """Removes what was not written to its end, or has changed since."""
+    for file in folder.iterdir():
+        if file.suffix == SEAL:
+            if not file.with_suffix("").exists():
+                file.unlink(missing_ok=True)
+        elif _read_seal(file) != _digest(file):
+            file.unlink(missing_ok=True)
+
+
+def _remove_oldest(home: pathlib.Path) -> None:
+    """Removes the oldest programs beyond the limit, those for other machines and versions included."""
+    programs = [(file.stat().st_mtime, file.stat().st_size, file) for file in home.glob("*/*") if file.suffix != SEAL]
+    left = LIMIT
+    for _, size, file in sorted(programs, reverse=True):
+        left -= size
+        if left < 0:
+            file.unlink(missing_ok=True)
+
+
+def _seal(folder: pathlib.Path, process: int) -> None:
+    """Puts what TensorFlow has written on disk, and a seal beside it."""
+    if os.getpid() != process:  # a fork's exit is not this process's
+        return
+    with contextlib.suppress(OSError):  # what is not sealed is compiled again
+        for file in folder.iterdir():
+            if file.suffix == ".pb" and not _seal_of(file).exists():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+                _seal_of(file).write_text(_digest(file))
+
+
+def _seal_of(file: pathlib.Path) -> pathlib.Path:
+    return file.with_name(file.name + SEAL)
+
+
+def _read_seal(file: pathlib.Path) -> str:
+    try:
+        return files.read_text(_seal_of(file), limit=100)
+    except files.UnreadableError:
+        return ""
+
+
+def _digest(file: pathlib.Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,135 @@
+"""Programs that XLA compiled are read by the next process; whatever is wrong with them, they are compiled again."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from agentlab.system import machine
+from agentlab.system.processes import compiled_programs
+
+OPTION = compiled_programs.OPTION
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Returns a folder for compiled programs, in a process that has not imported TensorFlow."""
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    monkeypatch.setenv("AGENTLAB_COMPILED", str(tmp_path / "compiled"))
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug=false")
+    return tmp_path / "compiled"
+
+
+def folder_in(home, threads=1):
+    """Returns the folder that TensorFlow is told of."""
+    compiled_programs.keep(threads)
+    first, option = os.environ["TF_XLA_FLAGS"].split()
+    assert first == "--tf_xla_clustering_debug=false"
+    assert option.startswith(OPTION + str(home))
+    return home / option.rpartition("/")[2]
+
+
+def is_off():
+    compiled_programs.keep(1)
+    return OPTION not in os.environ["TF_XLA_FLAGS"]
+
+
+def test_tensorflow_is_told_of_a_folder_of_this_users_alone(home):
+    folder = folder_in(home)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_another_number_of_threads_or_another_cpu_has_another_folder(home, monkeypatch):
+    folder = folder_in(home)
+    assert folder_in(home) == folder
+    assert folder_in(home, threads=2) != folder
+    monkeypatch.setattr(machine, "cpu", lambda: {"model name": "another", "flags": "fpu"})
+    assert folder_in(home) != folder
+
+
+@pytest.mark.parametrize("place", ["home", "folder"])
+def test_a_folder_that_others_can_write_to_is_not_used(home, place):
+    folder = folder_in(home)
+    {"home": home, "folder": folder}[place].chmod(0o777)
+    assert is_off()
+
+
+def test_it_can_be_switched_off_and_a_users_own_flag_counts(home, monkeypatch):
+    monkeypatch.setenv("AGENTLAB_COMPILED", "off")
+    assert is_off()
+    monkeypatch.setenv("AGENTLAB_COMPILED", str(home))
+    monkeypatch.setenv("TF_XLA_FLAGS", f"{OPTION}/elsewhere")
+    compiled_programs.keep(1)
+    assert os.environ["TF_XLA_FLAGS"] == f"{OPTION}/elsewhere"
+
+
+def test_without_a_home_or_room_programs_are_compiled_again(home, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.delenv("AGENTLAB_COMPILED")
+        patch.setattr(machine, "cache_folder", lambda: None)
+        assert is_off()
+    monkeypatch.setattr(compiled_programs, "ROOM", 2**60)
+    assert is_off()
+
+
+def test_what_was_not_written_to_its_end_or_has_changed_is_removed(home):
+    folder = folder_in(home)
+    for name in ("whole", "changed", "removed"):
+        (folder / f"{name}.pb").write_bytes(name.encode() * 100)
+    compiled_programs._seal(folder, os.getpid())
+    (folder / "changed.pb").write_bytes(b"x")
+    (folder / "removed.pb").unlink()
+    (folder / "unsealed.pb").write_bytes(b"x")
+    (folder / "cut.pb.tmp").write_bytes(b"x")
+    assert folder_in(home) == folder
+    assert sorted(file.name for file in folder.iterdir() if file.suffix == ".pb") == ["whole.pb"]
+    assert not (folder / "cut.pb.tmp").exists()
+    assert not (folder / "removed.pb.sha256").exists()
+
+
+def test_a_fork_seals_nothing(home):
+    folder = folder_in(home)
+    (folder / "cut.pb").write_bytes(b"x")
+    compiled_programs._seal(folder, os.getpid() + 1)
+    assert not (folder / "cut.pb.sha256").exists()
+
+
+def test_the_oldest_make_room(home, monkeypatch):
+    folder, other = folder_in(home), folder_in(home, threads=2)
+    for age, file in enumerate([folder / "new.pb", other / "old.pb", folder / "oldest.pb"]):
+        file.write_bytes(bytes(40))
+        os.utime(file, (1e9 - age, 1e9 - age))
+    for place in (folder, other):
+        compiled_programs._seal(place, os.getpid())
+    monkeypatch.setattr(compiled_programs, "LIMIT", 100)
+    folder_in(home)
+    assert sorted(file.name for file in home.glob("*/*.pb")) == ["new.pb", "old.pb"]
+
+
+RUN = ["run", "dqn-cartpole", "--quiet", "--steps", "256", "--set", "evaluation.episodes=1", "--set", "checkpoint_period=0"]
+
+
+@pytest.mark.slow
+def test_a_second_run_compiles_nothing_and_ends_with_the_same_weights(tmp_path):
+    """Also where what the first left behind is damaged; the programs are those of the device gear."""
+    environment = {**os.environ, "AGENTLAB_COMPILED": str(tmp_path / "compiled"), "TF_XLA_FLAGS": ""}
+
+    def weights(name):
+        command = [sys.executable, "-m", "agentlab", *RUN, "--run-dir", str(tmp_path / name)]
+        subprocess.run(command, check=True, env=environment, timeout=300)
+        (manifest,) = (tmp_path / name / "checkpoints").glob("*/manifest.json")
+        return {entry: digest for entry, digest in json.loads(manifest.read_text())["files"].items() if "json" not in entry}
+
+    first = weights("first")
+    written = {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in (tmp_path / "compiled").glob("*/*.pb")}
+    assert written
+    assert weights("second") == first
+    assert {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in written} == written
+
+    # A file that was cut off, as where the power failed.
+    for file in written:
+        file.write_bytes(file.read_bytes()[:100])
+    assert weights("third") == first
