@@ -64,6 +64,22 @@ class Environment(_WithSettings, abc.ABC):
             EnvironmentFault: the environment raised, or returned what its spec rules out.
         """
 
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether `send` and `receive` take the place of `step`, so that the agent learns while environments step elsewhere.
+
+        In such an environment every row acts at every step: none is only reset.
+        """
+        return False
+
+    def send(self, action: np.ndarray) -> None:
+        """Begins the step that `receive` ends; argument and errors are those of `step`."""
+        raise NotImplementedError(f"{type(self).__name__} is not asynchronous.")
+
+    def receive(self) -> TimeStep:
+        """Waits for the end of the step that was begun; the result and errors are those of `step`."""
+        raise NotImplementedError(f"{type(self).__name__} is not asynchronous.")
+
     def inexact(self) -> str:
         """Returns why a run in it can't be resumed to the same bits, as a clause; empty if it can, by `state` and `restore`."""
         return "it keeps its state to itself"

@@ -163,6 +163,24 @@ class Memory(abc.ABC):
     def sample(self, seed: Seed) -> Batch:
         """Returns a batch as requested; called once at least one step has been stored. Traceable."""
 
+    @property
+    def samples_early(self) -> bool:
+        """Whether it has a `sample_early`, as built: then updates can be made while environments step; by default False."""
+        return False
+
+    def sample_early(self, seed: Seed, coming: int) -> tuple[Batch, Tensor]:
+        """Returns the batch that `sample` will return once `coming` transitions more are stored, before they are. Traceable.
+
+        Args:
+            seed: as of `sample`.
+            coming: 1 of each environment.
+
+        Returns:
+            The batch, and whether it will be that one (bool scalar). It can't be where it holds anything of those transitions:
+            then the batch is any other.
+        """
+        raise NotImplementedError(f"{type(self).__name__} can't sample before steps are stored.")
+
     def update_priorities(self, place: Nest, priority: Tensor) -> None:  # noqa: B027 - most have none
         """Updates the priorities of a batch's rows; called if the request says `priority`. Traceable.
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
+from agentlab.algorithms.minibatches import merge_time
 from agentlab.spec import EnvironmentSpec
 from agentlab.system.ranges import FINITE
 from agentlab.tensors.traced_calls import traced_anew
@@ -169,7 +170,7 @@ class Network(abc.ABC):
         """
         with traced_anew(self.model), keras.StatelessScope(variables, initialize_variables=False):
             outputs, after = self._unroll_with_states(observation, state, begun)
-            seen, before = _merged((next_observation, after))
+            seen, before = merge_time((next_observation, after))
             beyond, _ = self.call(seen, before, training=False)
         return outputs, tf.reshape(beyond, outputs.shape)
 
@@ -204,7 +205,7 @@ class _Plain(Network):
         return self.model(observation, training=training), ()
 
     def _unroll(self, observation: Nest, state: Nest, begun: Tensor, training: bool) -> tuple[Tensor, Nest]:
-        output = self.model(_merged(observation), training=training)
+        output = self.model(merge_time(observation), training=training)
         return tf.reshape(output, [*begun.shape, *output.shape[1:]]), ()
 
     def _unroll_with_states(self, observation: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Nest]:
@@ -235,11 +236,6 @@ class _Recurrent(Network):
 
         fresh = self.model.initial_state(begun.shape[0])
         return _repeat_step(step, fresh, observation, state, begun)[0]
-
-
-def _merged(values: Nest) -> Nest:
-    """Returns sequences `[N, T, ...]` as rows `[N * T, ...]`."""
-    return tf.nest.map_structure(lambda leaf: tf.reshape(leaf, [leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]]), values)
 
 
 @functools.singledispatch

@@ -342,16 +342,25 @@ class Trainer:
         return self.acting.models[0]
 
     def update(self, memory: Memory, seed: Seed) -> Update:
-        """Makes one update; by default it samples a batch and learns from it. Traceable.
+        """Makes one update; by default it draws a batch and learns from it. Traceable.
 
         Args:
             memory: returns batches as requested, with normalised rewards where the task asks for that.
             seed: `[2]` int64.
         """
-        batch = memory.sample(seeds.child(seed, "memory"))
+        batch = self.draw(memory, seed)
         if self._recorded is not None:
             return self.learn(batch, seed)
         return self._learn(batch, seed)
+
+    def draw(self, memory: Memory, seed: Seed) -> Batch:
+        """Returns the batch that the default `update` of this seed learns from; traceable."""
+        return memory.sample(seeds.child(seed, "memory"))
+
+    @property
+    def draws_once(self) -> bool:
+        """Whether `draw` returns all that an update uses of the memory; one with an `update` of its own does as it likes."""
+        return type(self).update is Trainer.update
 
     def record(self, recording: Recording | None) -> None:
         """Sets the forward pass that the next update learns from; with None, the update makes its own pass."""

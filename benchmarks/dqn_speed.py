@@ -48,6 +48,11 @@ def steps_per_second(case: str, directory: pathlib.Path) -> float:
     }
     changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     processes.run_task(directory, "dqn", "--environment", environment, "--steps", str(warm_up + timed), *changes)
+    return rate(directory)
+
+
+def rate(directory: pathlib.Path) -> float:
+    """Returns the environment steps per second of a run between its first line of metrics and its last."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
     first, last = lines[0], lines[-1]
     return (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])

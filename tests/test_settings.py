@@ -508,15 +508,23 @@ def test_config_files_are_read(tmp_path):
         ),
         ("a.toml", "a = " + "[" * 100_000, "is not valid: (it is nested too deep|.*)"),
         ("a.json", "{", "a.json is not valid JSON: .* Expected a run's config.json."),
-        ("a.json", "{}", "has no 'task' and 'seed'; expected a run's config.json."),
+        ("a.json", "{}", "lacks a table 'task' or a whole number 'seed'; expected a run's config.json.$"),
         ("a.json", "[]", "a.json holds a list; expected an object"),
         ("a.json", "3", "a.json holds a int; expected an object"),
-        ("a.json", '{"task": 3, "seed": 0}', "is 3; expected a table"),
+        ("a.json", '{"task": 3, "seed": 0}', "lacks a table 'task'"),
     ],
 )
 def test_wrong_config_files_are_told(tmp_path, name, content, sentence):
     with pytest.raises(errors.UsageError, match=sentence):
         read_config(write(tmp_path / name, content))
+
+
+def test_a_file_beside_a_runs_config_names_the_config(tmp_path):
+    write(tmp_path / "config.json", "{}")
+    result = write(tmp_path / "result.json", json.dumps({"task": "dqn", "seed": 0}))
+    assert refusal(read_config, result).endswith(
+        f"expected a run's config.json, such as {str(tmp_path / 'config.json')!r} beside it."
+    )
 
 
 def test_missing_config_files_are_told(tmp_path):

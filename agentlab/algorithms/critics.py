@@ -8,6 +8,7 @@ from typing import TypeVar
 import tensorflow as tf
 
 from agentlab import seeds
+from agentlab.algorithms.minibatches import merge_time
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.model import as_network
 from agentlab.tensors import noise
@@ -83,18 +84,13 @@ class Critics:
         leaves = tf.nest.flatten(actions)
         many = leaves[0].shape[0] if leaves else 1
         seen = tf.nest.map_structure(lambda leaf: tf.tile(leaf, [many, *[1] * (leaf.shape.rank - 1)]), observation)
-        outputs = self.values(seen, tf.nest.map_structure(_merged, actions), training=True)
+        outputs = self.values(seen, merge_time(actions), training=True)
         return tf.reshape(outputs, [outputs.shape[0], many, -1, *outputs.shape[2:]])
 
     def follow(self) -> None:
         """Moves the target networks, after an update of the critics; traceable."""
         for target in self._targets:
             target.follow()
-
-
-def _merged(leaf: Tensor) -> Tensor:
-    """Returns `[M, N, ...]` as `[M * N, ...]`."""
-    return tf.reshape(leaf, [-1, *leaf.shape[2:]])
 
 
 def total(outputs: Tensor) -> Tensor:

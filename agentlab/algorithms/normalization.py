@@ -125,6 +125,16 @@ class Normalizer:
         self._observations: Nest = _scales(spec, settings) if settings.observations else None
         self._rewards = RewardScale(rows, request or Request(), settings) if settings.rewards else None
 
+    @property
+    def has_observations(self) -> bool:
+        """Whether it normalises observations: what networks see changes with `advance` alone."""
+        return self._observations is not None
+
+    @property
+    def has_rewards(self) -> bool:
+        """Whether it normalises rewards: what trainers get of them changes with each step."""
+        return self._rewards is not None
+
     def models(
         self, models: Mapping[str, Sequence[keras.Model]], networks: Mapping[str, Network]
     ) -> dict[str, list[keras.Model]]:
@@ -160,7 +170,7 @@ class Normalizer:
 
     def add(self, step: Step) -> None:
         """Takes in steps `[N, ...]`: whole turns of B rows, in the order in which they happened; traceable."""
-        if self._observations is None and self._rewards is None:
+        if not self.has_observations and not self.has_rewards:
             return
         leaves = (self._spec.see(step.observation), step.reward, step.ended, step.acted)
         if step.reward.shape[0] == self._rows:

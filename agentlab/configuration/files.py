@@ -86,8 +86,12 @@ def task_and_seed(data: dict[str, Any], file: pathlib.Path) -> tuple[Task, int]:
         UsageError: there are none.
     """
     seed = data.get("seed")
-    if "task" not in data or type(seed) is not int:
-        raise errors.UsageError(f"Config file {str(file)!r} has no 'task' and 'seed'; expected a run's config.json.")
+    if not isinstance(data.get("task"), dict) or type(seed) is not int:
+        beside = file.with_name("config.json")
+        hint = f", such as {str(beside)!r} beside it" if beside != file and beside.is_file() else ""
+        raise errors.UsageError(
+            f"Config file {str(file)!r} lacks a table 'task' or a whole number 'seed'; expected a run's config.json{hint}."
+        )
     limits.check_size(data, f"Config file {str(file)!r}")
     return of_file(Task.from_data(as_table(data["task"], "the task"))), seed
 

@@ -112,12 +112,31 @@ class Guarded(Environment):
         finally:
             self._begun = self._watch.turns
 
+    @property
+    def is_asynchronous(self) -> bool:
+        return self._ask("is_asynchronous", lambda: self._inner.is_asynchronous)
+
     def step(self, action: np.ndarray) -> TimeStep:
+        try:
+            return self._at_step(self._step, action)
+        finally:
+            self._watch.turns += 1
+
+    def send(self, action: np.ndarray) -> None:
+        self._at_step(self._inner.send, action)
+
+    def receive(self) -> TimeStep:
+        try:
+            return self._at_step(self._inner.receive)
+        finally:
+            self._watch.turns += 1
+
+    def _at_step(self, function: Callable[..., T], *arguments: np.ndarray) -> T:
+        """Calls what takes a step or a part of one, watched and guarded, and returns its result."""
         watch = self._watch
         watch.call = "vector step"
-
         try:
-            return self._step(action)
+            return function(*arguments)
         except (errors.AgentlabError, errors.RunWarning):
             raise
         except BaseException as error:  # as `ask`, written out: this is called at every step
@@ -126,7 +145,6 @@ class Guarded(Environment):
             raise self._fault("step", f"it raised {describe_error(error)}") from error
         finally:
             watch.call = ""
-            watch.turns += 1
 
     def inexact(self) -> str:
         return self._call("inexact", self._inner.inexact)

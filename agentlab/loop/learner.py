@@ -12,6 +12,7 @@ import tensorflow as tf
 from agentlab import errors, seeds
 from agentlab.algorithms.normalization import Normalizer
 from agentlab.checks.frozen_settings import freeze
+from agentlab.loop.early_batches import EarlyBatches
 from agentlab.loop.policy import Policy
 from agentlab.loop.statistics import Means
 from agentlab.memory import Layout, Memory
@@ -22,7 +23,7 @@ from agentlab.task import Normalization
 from agentlab.tensors.added_losses import sum_of_losses
 from agentlab.tensors.execution import repeat
 from agentlab.tensors.state import ranges_of, variables_of
-from agentlab.trainer import Recording, Trainer, Update, output_signature
+from agentlab.trainer import MOST_UPDATES, Recording, Trainer, Update, output_signature
 from agentlab.types import Decision, Nest, Seed, Step, Tensor, TimeStep
 
 
@@ -176,13 +177,41 @@ class Learner:
 
     def update(self) -> None:
         """Makes one update and accounts for it; traceable."""
+        self._update_from(self._experience)
+        self.normalizer.advance()
+
+    def most_early(self) -> int:
+        """Returns how many updates can be made before the steps of the turn that they follow are known, at most.
+
+        A batch has to be all that an update needs of those steps. Where observations are normalised, networks see by other
+        statistics after each update, which the first one still needs nothing of.
+        """
+        if not self.memory.samples_early or not self.trainer.draws_once or self.normalizer.has_rewards:
+            return 0
+        return 1 if self.normalizer.has_observations else MOST_UPDATES
+
+    def is_next_known(self) -> Tensor:
+        """Returns whether the next update, made after B steps more, would need none of them, bool scalar; traceable."""
+        batches = EarlyBatches(self.memory, self.num_environments)
+        self.trainer.draw(batches, self._next_seed())
+        return batches.is_known
+
+    def update_early(self) -> None:
+        """Makes the update that `update` would make after B steps more, but doesn't advance the normalizer; traceable.
+
+        It has to be known, see `is_next_known`.
+        """
+        self._update_from(EarlyBatches(self.memory, self.num_environments))
+
+    def _next_seed(self) -> Seed:
         # The number of the update seeds it, so that resumed runs draw the same.
-        seed = seeds.at(self._trainer_key, self.updates.read_value())
+        return seeds.at(self._trainer_key, self.updates.read_value())
+
+    def _update_from(self, memory: Memory) -> None:
         with _advising(self.trainer, self.memory):
-            update = self.trainer.update(self._experience, seed)
+            update = self.trainer.update(memory, self._next_seed())
         # A tape is good for one update.
         self.trainer.record(None)
-        self.normalizer.advance()
         self._take_priorities(update)
         self.means.add(update.metrics)
         self.updates.assign_add(1)

@@ -128,8 +128,8 @@ class Printed(Film):
 FILMS: dict[str, type[Film]] = {".gif": Gif, ".mp4": Mp4}
 
 
-def make_film(video: str, seconds: float) -> Film:
-    """Returns the film that goes into a file.
+def film_class(video: str) -> type[Film]:
+    """Returns what makes the film that goes into a file.
 
     Raises:
         UsageError: it can't be written, or a package for such a file is missing.
@@ -145,7 +145,7 @@ def make_film(video: str, seconds: float) -> Film:
         raise errors.UsageError(
             f"Writing {article} needs {' and '.join(missing)}; install it with: pip install 'agentlab[play]'."
         )
-    return kind(video, seconds)
+    return kind
 
 
 def captioned(picture: np.ndarray, text: str) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -20,9 +22,9 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.evaluation import LONGEST
 from agentlab.loop.statistics import EpisodeStatistics
 from agentlab.loop.turn import turn
-from agentlab.program.films import Film, Printed, make_film
+from agentlab.program.films import Film, Printed, film_class
 from agentlab.program.sample import LENGTH, write
-from agentlab.runs.composition import build_drawing_environment, evaluation_environment, has_pictures, part_class
+from agentlab.runs.composition import build_drawing_environment, check_pictures, evaluation_environment, part_class
 from agentlab.runs.loading import load_run
 from agentlab.spec import copied
 from agentlab.system import screen
@@ -59,13 +61,12 @@ def play(
     """
     # Everything that can be refused is refused before the environment opens a window.
     episodes = scalars.whole(episodes, "The number of episodes", 1)
-    if video is not None:
-        make_film(video, FRAME_SECONDS)
+    make_film = None if video is None else functools.partial(film_class(video), video)
     task, seed, agent = load_run(run_dir, trust=trust, changes=changes)
     if agent.spec.vocabulary is not None and video is None:
         write(run_dir, LENGTH, [1.0], sys.stdout, trust=trust)
         return []
-    film = _film(task, agent, video)
+    film = _film(task, agent, make_film)
     if film is None:
         _check_screen(task)
     environment = build_drawing_environment(task, "human" if film is None else "rgb_array")
@@ -75,15 +76,20 @@ def play(
         with environment:
             play_episodes(agent, stage, episodes)
         if film is not None:
-            _check_pictures(film, environment.spec.name)
+            _check_film(film, environment.spec.name)
             film.close()
     finally:
         environment.close()
     return stage.returns
 
 
-def _film(task: Task, agent: Agent, video: str | None) -> Film | None:
+def _film(task: Task, agent: Agent, make_film: Callable[[float], Film] | None) -> Film | None:
     """Returns where pictures go; None for a window of the environment's own.
+
+    Args:
+        task: of the run.
+        agent: that plays.
+        make_film: makes the film of a file from the seconds of a picture; None where no file is to be written.
 
     Raises:
         UsageError: the environment has no pictures, or no window and there is no file to write.
@@ -91,13 +97,9 @@ def _film(task: Task, agent: Agent, video: str | None) -> Film | None:
     part = evaluation_environment(task)
     cls = part_class("environment", part)
     is_data = agent.spec.target is not None
-    if not has_pictures(task):
-        raise errors.UsageError(
-            f"Environment {part.name!r} has no pictures to show; play needs an environment of Gymnasium's, or one "
-            f"with a `picture`. {_instead(agent)}"
-        )
-    if video is not None:
-        return make_film(video, SAMPLE_SECONDS if is_data else FRAME_SECONDS)
+    check_pictures(task, _instead(agent))
+    if make_film is not None:
+        return make_film(SAMPLE_SECONDS if is_data else FRAME_SECONDS)
     if cls.on_device and not is_data:
         raise errors.UsageError(f"Environment {part.name!r} opens no window; write a video instead: --video FILE.gif.")
     return Printed("", 0.0) if cls.on_device else None
@@ -186,7 +188,7 @@ def _warn(sentence: str) -> None:
     warnings.warn(sentence, errors.RunWarning, stacklevel=3)
 
 
-def _check_pictures(film: Film, name: str) -> None:
+def _check_film(film: Film, name: str) -> None:
     """Warns of pictures that show nothing.
 
     Raises:

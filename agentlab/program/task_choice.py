@@ -24,10 +24,10 @@ def resolve_task(options: argparse.Namespace) -> tuple[Any, int]:
                 f"TASK is {options.task!r}, but {options.config!r} is of a run of {chosen_task.name!r}. "
                 "Leave TASK out to run that."
             )
-    elif options.task is None:
-        options.parser.error("the following arguments are required: TASK")
     else:
         of_file = configuration.read_config(options.config, options.trust) if options.config else {}
+        if options.task is None:
+            options.parser.error("the following arguments are required: TASK")
         chosen_task, seed = _load_task(options, of_file), 0
 
     # A task of another type is refused by the runner, with what is wrong.

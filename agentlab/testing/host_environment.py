@@ -64,6 +64,26 @@ class HostEnvironmentTests(EnvironmentTests):
 
         self._in_new(twice)
 
+    def test_asynchronous(self) -> None:
+        """If it is asynchronous, `send` and `receive` do what `step` does, and every row acts at every step."""
+        actions = self.actions()
+
+        def in_two_parts(environment: Environment) -> TimeStep | None:
+            if not environment.is_asynchronous:
+                return None
+            timesteps = [environment.reset(0)]
+            for action in actions:
+                environment.send(trajectory.allowed(environment.spec, action, timesteps[-1].observation))
+                timesteps.append(environment.receive())
+            return trajectory.stacked(timesteps)
+
+        timesteps = self._in_new(in_two_parts)
+        if timesteps is None:
+            self.not_applicable("it is stepped in one call")
+            return
+        expect_same(timesteps, self._trajectory(), "the same trajectory by `send` and `receive` as by `step`")
+        expect(timesteps.acted[1:].all(), "every row to act at every step", "rows that don't")
+
     def test_goes_on(self) -> None:
         """Where an episode ends, the next one begins: no row ends again and again once it has ended."""
         timesteps = self._trajectory()

@@ -20,6 +20,7 @@ from agentlab.testing.checks.stored_steps import (
     add_ragged_turns,
     add_unended,
     compiled_batch,
+    expect_early,
     expect_in_order,
     expect_leaves,
     expect_stored,
@@ -88,6 +89,26 @@ class MemoryTests(Suite):
             return
         add(memory, numbered(layout, 16, 1))
         expect_stored(memory.sample(around.seed()), layout, 17)
+
+    def test_early_batches(self) -> None:
+        """If it samples early, that is what it samples once the steps under way are stored, bit for bit."""
+        usual = self._request()
+        for request in (usual, attrs.evolve(usual, num_steps=3, discount=0.5), attrs.evolve(usual, length=LENGTH)):
+            memory, layout = self.make(), layout_of(PLAIN, request, ROWS)
+            if not is_built(memory, layout):
+                continue  # it hands out single steps only, or none
+            if not memory.samples_early:
+                self.not_applicable("its batches are known only when the step under way is stored")
+                return
+
+            # From the first turns on, and with more than it may be able to store.
+            begin = 1
+            for count in (ROWS, 2_500 * ROWS):
+                add(memory, numbered(layout, count, begin))
+                begin += count
+                for _ in range(4):
+                    expect_early(memory, numbered(layout, ROWS, begin))
+                    begin += ROWS
 
     def test_keeps_its_hands_off(self) -> None:
         """What it was given may be changed afterwards, and a batch that it handed out stays as it was."""

@@ -103,6 +103,10 @@ class PrioritizedReplay(UniformReplay):
             weight = weight[:, None] * batch.weight
         return attrs.evolve(batch, weight=weight, place=slots)
 
+    @property
+    def samples_early(self) -> bool:
+        return False  # what is new has a priority, too, which every draw depends on
+
     def update_priorities(self, place: Nest, priority: Tensor) -> None:
         priorities = tf.pow(priority + self.smallest_error, self.priority_exponent)
         same = tf.equal(place[:, None], place)  # of one that was drawn twice, the larger counts

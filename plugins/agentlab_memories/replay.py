@@ -47,8 +47,19 @@ class UniformReplay(Memory):
         self._ring.cut(row)
 
     def sample(self, seed: Seed) -> Batch:
-        begin, end = self._ring.bounds()
+        return self._ring.read(self._draw(seed) % self.capacity)
+
+    @property
+    def samples_early(self) -> bool:
+        return not self._ring.sheds_early
+
+    def sample_early(self, seed: Seed, coming: int) -> tuple[Batch, Tensor]:
+        numbers = self._draw(seed, coming)
+        return self._ring.read(numbers % self.capacity), self._ring.are_whole(numbers)
+
+    def _draw(self, seed: Seed, coming: int = 0) -> Tensor:
+        """Returns the numbers `[N]` of the steps in a batch, drawn as if `coming` more had been added already."""
+        begin, end = self._ring.bounds(coming)
         count = end - begin
         drawn = seeds.integers(seed, [self.batch_size], count)
-        numbers = begin + (drawn - begin) % count  # so that in a full ring the slot is what was drawn
-        return self._ring.read(numbers % self.capacity)
+        return begin + (drawn - begin) % count  # so that in a full ring the slot is what was drawn

@@ -232,14 +232,24 @@ class Ring:
             slots = tf.boolean_mask(newest, newest >= tf.maximum(self.added() - self.capacity, 0)) % self.capacity
             put(self._ended, slots, tf.ones_like(slots, tf.bool))
 
-    def bounds(self) -> tuple[Tensor, Tensor]:
+    def bounds(self, coming: int = 0) -> tuple[Tensor, Tensor]:
         """Returns the numbers `(begin, end)` between which steps are whole and have all that follows, or end their episode.
 
         As long as there are none, those that are cut short by the present count.
+
+        Args:
+            coming: steps that count as if they had been added already; not where steps are shed early.
         """
-        added = self.added()
+        added = self.added() + coming if coming else self.added()
         begin, end = self._observations.begin(added), added - self.newest_left_out
         return begin, tf.where(end > begin, end, added) if self.newest_left_out else added
+
+    def are_whole(self, numbers: Tensor) -> Tensor:
+        """Returns whether what begins in the steps `numbers` `[N]` will be the same however the ring goes on, bool scalar.
+
+        If every environment acts in every turn, the step that follows another one is B numbers after it.
+        """
+        return tf.reduce_all(numbers < self.added() - self.newest_left_out)
 
     def read(self, slots: Tensor) -> Batch:
         """Returns what begins in `slots` `[N]` int64: `[N, ...]`, or sequences `[N, T, ...]`."""

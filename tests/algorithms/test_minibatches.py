@@ -43,6 +43,7 @@ def test_every_row_is_in_one_minibatch_of_each_epoch(compiled):
 
 
 @pytest.mark.parametrize("last", [0, 6])
+@pytest.mark.quick("eager-*", "graph-*")
 def test_an_early_end(compiled, last):
     """No minibatch after the one that says so, and the metrics are the means of those that there were."""
     whole, _, _ = seen(compiled)

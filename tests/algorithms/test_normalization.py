@@ -86,6 +86,7 @@ def test_sums_of_n_rewards_are_clipped_at_n_times_the_range():
 
 
 @pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
+@pytest.mark.quick("eager")
 def test_turns_that_are_handed_over_together_give_the_same_bits(execution):
     """A host program hands over as many as have come since the last update, or the last checkpoint."""
     from agentlab.tensors.execution import compiled

@@ -64,6 +64,7 @@ def test_random_batches_and_masks_against_numpy(sizes, mean, scale, seed):
 
 
 @pytest.mark.parametrize("other", ["graph", "xla"])
+@pytest.mark.quick("graph")
 def test_the_same_bits_in_every_execution(other):
     generator = np.random.default_rng(0)
     scale, mean = np.array([1.0, 1e4, 1e-6, 1e8]), np.array([0.0, 1e6, 1e-3, -1e9])
@@ -72,6 +73,7 @@ def test_the_same_bits_in_every_execution(other):
         np.testing.assert_array_equal(one, same)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_over_ten_million_rows():
     """Deviations of 1e-3 around a mean of 1,000: float32, or a mean of squares, would lose all of them."""
     generator = np.random.default_rng(0)

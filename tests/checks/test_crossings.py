@@ -212,7 +212,7 @@ CASES = [(way, fault) for way, faults in FAULTS_OF.items() for fault in faults]
 
 
 @pytest.mark.parametrize(("way", "fault"), CASES)
-@pytest.mark.quick("[!d]*", "device, graph-*", "device, xla-reward nan")
+@pytest.mark.quick("[!d]*", "device, graph-*")
 def test_every_way_in_says_the_same_of_the_same_fault(way, fault):
     with pytest.raises(errors.AgentlabError) as caught:
         WAYS[way](fault)
@@ -299,6 +299,7 @@ def everything(agent):
     return {name: variable.numpy() for name, variable in variables.items()}
 
 
+@pytest.mark.slow
 def test_a_refused_step_leaves_no_trace():
     agents = own_agent(), own_agent()
     actions = stepped(agents[0], np.random.default_rng(0)), stepped(agents[1], np.random.default_rng(0), WRONG.values())

@@ -80,6 +80,7 @@ def test_parts_of_every_way_of_writing_one():
     Wider().width = 7  # another one, which isn't built yet
 
 
+@pytest.mark.slow
 def test_a_change_between_two_reports_is_refused(tmp_path):
     changes = {"steps": 2_000, "report_period": 500, "evaluation": {"episodes": 1}, "execution": "graph"}
     with agentlab.train("dqn-cartpole", changes=changes, run_dir=tmp_path / "run") as training:

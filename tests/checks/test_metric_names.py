@@ -61,6 +61,7 @@ def test_a_check_says_so():
     assert "expected metric_names that are no other column of metrics.jsonl; got A metric is named 'seconds'" in line.problem
 
 
+@pytest.mark.slow
 def test_the_columns_are_those_of_a_line(tmp_path):
     """So that a column that is added one day is guarded too."""
     changes = {"steps": 2_000, "report_period": 1_000, "execution": "graph", "evaluation": {"episodes": 1, "period": 1_000}}

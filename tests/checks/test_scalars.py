@@ -144,6 +144,7 @@ def test_numbers_as_arguments_of_other_functions(run):
     assert (sampler.temperature, sampler.top_k, type(sampler.temperature)) == (0.5, 2, float)
 
 
+@pytest.mark.slow
 def test_lists_where_arrays_are_meant():
     agent = agentlab.make_agent("dqn", 0, {**SMALL, "num_environments": 2, "trainer": {"learning_starts": 4}})
     observations = np.zeros((2, *agent.spec.observation.shape)).tolist()

@@ -155,7 +155,8 @@ def test_a_missing_emulator_is_named_with_its_extra(monkeypatch):
     assert str(failure.value) == "Environment 'atari' needs ale-py, which brings the games: pip install 'agentlab[atari]'."
 
 
-@pytest.mark.parametrize("task", ["dqn-breakout", pytest.param("rainbow-breakout", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["dqn-breakout", "rainbow-breakout"])
 def test_a_short_run_of_the_task(tmp_path, task):
     changes = {
         "steps": 160,

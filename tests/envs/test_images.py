@@ -182,6 +182,7 @@ def test_a_file_is_held_once_as_bytes_and_given_back(tmp_path):
     assert not [key for key in datasets._HELD if key[0] == str(file)]
 
 
+@pytest.mark.slow
 def test_the_compiled_loop_holds_no_copy_of_the_data():
     environment = Images(arrays(train=255, side=64))
     traced = tf.function(lambda seed: environment.observe(environment.initial(seed, 2))).get_concrete_function(seeds.at(0, 0))

@@ -55,6 +55,7 @@ def test_a_hundred_steps_give_numpys_numbers(tmp_path, gear, execution):
     assert run.result["updates"] == 100
 
 
+@pytest.mark.slow
 def test_keras_fit_gives_the_same_numbers(tmp_path):
     run = agentlab.run("linear-regression", run_dir=tmp_path / "run")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, kernel_initializer="zeros")])

@@ -43,7 +43,7 @@ DQN = {
 SHORT_GAMES = {"name": "atari", "arguments": {"max_num_frames_per_episode": 400}}
 FAMILIES = {
     "dqn-device": ("dqn", {**DQN, "environment": {"name": "cartpole"}, "num_environments": 4}),
-    "dqn-host": ("dqn", {**DQN, "num_environments": 2}),
+    "dqn-host": ("dqn", {**DQN, "num_environments": 2, "environment": {"vectorization": "async"}}),  # learns while they step
     "rainbow": (
         "rainbow-cartpole",
         {

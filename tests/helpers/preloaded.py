@@ -14,12 +14,22 @@ import runpy
 import subprocess
 import sys
 import traceback
+import warnings
+from collections.abc import Sequence
+
+from agentlab.tensors import keras_settings
 
 
-def run(script: pathlib.Path, directory: pathlib.Path) -> tuple[int, str, str]:
-    """Runs a script in a directory, warnings being errors; returns (exit code, standard output, standard error)."""
+def run(
+    script: pathlib.Path, directory: pathlib.Path, arguments: Sequence[str] = (), *, strict: bool = True
+) -> tuple[int, str, str]:
+    """Runs a script in a directory; returns (exit code, standard output, standard error).
+
+    It has the environment variables that this process had at the first call. Warnings are errors if it is to be `strict`.
+    """
     server = _server()
-    print(json.dumps({"script": str(script), "directory": str(directory)}), file=server.stdin, flush=True)
+    request = {"arguments": [str(script), *arguments], "directory": str(directory), "strict": strict}
+    print(json.dumps(request), file=server.stdin, flush=True)
     code = int(server.stdout.readline())
     return code, (directory / "stdout.txt").read_text("utf-8"), (directory / "stderr.txt").read_text("utf-8")
 
@@ -28,7 +38,7 @@ def run(script: pathlib.Path, directory: pathlib.Path) -> tuple[int, str, str]:
 def _server() -> subprocess.Popen:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "NO_COLOR": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     server = subprocess.Popen(
-        [sys.executable, "-W", "error", __file__],
+        [sys.executable, __file__],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     atexit.register(_end, server)
@@ -42,17 +52,20 @@ def _end(server: subprocess.Popen) -> None:
 
 
 def _serve() -> None:
-    from agentlab.runs import resuming  # noqa: F401 - and with it TensorFlow
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        keras_settings.import_tensorflow_alone()
+        from agentlab.runs import resuming  # noqa: F401 - what most of the scripts import
 
     for line in sys.stdin:
         request = json.loads(line)
         number = os.fork()
         if number == 0:
-            os._exit(_child(request["script"], request["directory"]))
+            os._exit(_child(**request))
         print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
 
 
-def _child(script: str, directory: str) -> int:
+def _child(arguments: list[str], directory: str, strict: bool) -> int:
     # Standard streams of its own, as the system has them.
     os.chdir(directory)
     files = [os.open(os.devnull, os.O_RDONLY)]
@@ -60,10 +73,12 @@ def _child(script: str, directory: str) -> int:
     for number, file in enumerate(files):
         os.dup2(file, number)
 
-    # As `python script` would run it.
-    sys.argv, sys.path[0] = [script], str(pathlib.Path(script).parent)
+    # As `python script` or `python -W error script` would run it.
+    if strict:
+        warnings.simplefilter("error")
+    sys.argv, sys.path[0] = arguments, str(pathlib.Path(arguments[0]).parent)
     try:
-        runpy.run_path(script, run_name="__main__")
+        runpy.run_path(arguments[0], run_name="__main__")
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -109,6 +109,7 @@ def test_training_that_was_not_begun_lets_its_directory_go(tmp_path):
         agentlab.resume(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_what_a_callback_raises_ends_the_run_with_a_checkpoint(tmp_path):
     def enough(line):
         raise ZeroDivisionError(line["step"])
@@ -163,6 +164,7 @@ def test_an_environment_that_is_none_is_told(environment, reason):
     assert reason in str(failure.value)
 
 
+@pytest.mark.slow
 def test_a_keras_model_of_ones_own(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(2)])
     before = [weight.copy() for weight in model.get_weights()]
@@ -340,6 +342,7 @@ def test_an_agent_outlives_its_run_directory(tmp_path):
         agentlab.load(run.directory)
 
 
+@pytest.mark.slow
 def test_embedding_touches_nothing_global(tmp_path):
     with untouched("making an agent, acting and stepping"):
         agent = agentlab.make_agent("dqn", 0, LEARNING)
@@ -367,6 +370,7 @@ def test_every_name_of_the_api_is_there():
 # ---- episodes that the caller begins -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_beginning_an_episode_by_hand_is_no_transition():
     observations = np.arange(1.0, 5.0, dtype=np.float32)[:, None] * np.ones(4, np.float32)
     agent = agentlab.make_agent("dqn", changes={"trainer": {"learning_starts": 3, "update_period": 3}})
@@ -404,6 +408,7 @@ def test_an_agent_that_saw_only_beginnings_has_nothing_to_learn_from():
 
 
 @pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
+@pytest.mark.quick("eager", "graph")
 def test_rows_that_were_being_reset_are_not_learned_from_on_the_spot(execution):
     def learned(target_of_first, others=3):
         rows, changes = 1 + others, {"num_environments": 1 + others, "execution": execution, "gear": "host"}

@@ -392,6 +392,7 @@ assert not [name for name in sys.modules if name.startswith("agentlab")]
 """
 
 
+@pytest.mark.slow
 def test_keras_alone_opens_networks(tmp_path):
     observations = {}
     for case in ("mlp", "cnn", "normalized"):

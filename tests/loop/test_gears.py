@@ -110,22 +110,20 @@ def test_both_gears_do_the_same(environment):
     assert_both_gears_do_the_same(ENVIRONMENTS[environment], {})
 
 
-@pytest.mark.parametrize("settings", PERIODS[1:], ids=str)
-@pytest.mark.parametrize(
-    "environment", [pytest.param(name, marks=[] if name == "limit" else pytest.mark.slow) for name in ENVIRONMENTS]
-)
-@pytest.mark.quick("limit-{'update_period': 4, *")
+@pytest.mark.slow
+@pytest.mark.parametrize(("environment", "settings"), [("limit", PERIODS[1]), ("ends", PERIODS[2]), ("target", PERIODS[2])])
 def test_both_gears_do_the_same_whenever_updates_are_due(environment, settings):
     assert_both_gears_do_the_same(ENVIRONMENTS[environment], settings)
 
 
-@pytest.mark.parametrize("period", [8, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("period", [8, 40])
 def test_both_gears_do_the_same_with_all_improvements(period):
     assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {**RAINBOW, "update_period": period})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"update_period": 1}, {"update_period": 8, "num_steps": 3}], ids=str)
-@pytest.mark.quick("*'num_steps': 3}")
 def test_both_gears_do_the_same_in_one_environment(settings):
     assert_both_gears_do_the_same(CartPole(max_episode_steps=5), {"rows": 1, **settings})
 
@@ -159,6 +157,7 @@ def test_a_seed_determines_everything(execution):
     assert all((one[name] == again[name]).all() for name in one)
 
 
+@pytest.mark.slow
 def test_another_seed_changes_everything():
     one, _ = from_the_start([40], "device", "graph")
     other, _ = trained([40], seed=6)
@@ -177,6 +176,7 @@ def test_evaluating_and_acting_between_chunks_changes_no_bit():
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
+@pytest.mark.quick("graph")
 def test_the_loop_is_traced_once(execution):
     for turns in (1, 5, 30, 2):
         from_the_start([turns], "device", execution)
@@ -259,6 +259,7 @@ def test_an_update_comes_to_the_same_bits_alone_and_with_a_decision(task):
         ("dqn-cartpole", {}, 0),  # an update is due at every turn
     ],
 )
+@pytest.mark.quick("dqn-cartpole-*")
 def test_turns_without_an_update_compute_nothing_of_one(task, changes, branches):
     """What is the same in all rounds of a loop XLA computes before it, even before none: only a branch keeps it from that."""
     resolved = composition.resolved(task, changes)

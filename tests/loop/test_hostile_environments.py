@@ -25,7 +25,7 @@ from agentlab.system import tracebacks
 from agentlab.system.processes import patience, watchdog
 from agentlab_envs.gymnasium import repeats
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
-from agentlab_envs.gymnasium.processes import workers
+from agentlab_envs.gymnasium.processes import local, workers
 from hostile_environments import RAISED, Hostile, Speechless
 
 VECTORIZATIONS = ("sync", "async", "native")
@@ -219,6 +219,20 @@ def test_a_worker_that_hangs_as_it_is_tried_out_is_told_of_before_training():
     with soon(), pytest.raises(errors.EnvironmentFault, match="vector step 7: the worker process of row 0 has not answered"):
         environment.inexact()
     environment.close()
+
+
+def test_workers_whose_pipes_are_no_files_do_the_same(monkeypatch):
+    seen = []
+    for signals in (local.Signals, local.PortableSignals):
+        monkeypatch.setattr(local, "signals_of", signals)
+        environment = make("async", way="raise", at=5)
+        environment.reset(1)
+        actions = np.zeros(2, np.int64)
+        seen.append([environment.step(actions).observation.tolist() for _ in range(4)])
+        with pytest.raises(errors.EnvironmentFault, match="row 0 raised RuntimeError: the motor is on fire"):
+            environment.step(actions)
+        environment.close()
+    assert seen[0] == seen[1]
 
 
 def test_what_a_worker_prints_is_printed_once(capfd):

@@ -173,6 +173,17 @@ def test_a_task_beside_a_runs_config_is_its_own_and_the_seed_is_the_configs(tmp_
     )
 
 
+def test_without_a_task_a_config_that_is_not_there_is_the_complaint(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--config", "my.toml"]) == 2
+    assert capsys.readouterr().err == (
+        "agentlab: Config file 'my.toml' can't be used: my.toml is missing. Name an existing TOML file.\n"
+    )
+    pathlib.Path("my.toml").write_text("steps = 10")
+    assert main(["run", "--config", "my.toml"]) == 2
+    assert "The following arguments are required: TASK" in capsys.readouterr().err
+
+
 def _wait_for(condition):
     end = time.monotonic() + 60
     while not condition():

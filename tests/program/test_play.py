@@ -80,7 +80,8 @@ def test_a_caption_is_below_the_enlarged_picture():
 
 @pytest.mark.parametrize("suffix", films.FILMS)
 def test_a_film_has_every_picture(tmp_path, suffix):
-    film = films.make_film(str(tmp_path / f"film{suffix}"), 0.5)
+    file = str(tmp_path / f"film{suffix}")
+    film = films.film_class(file)(file, 0.5)
     for picture in PICTURES:
         film.add(picture, "step 1")
     film.close()
@@ -96,14 +97,14 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, tmp_path, module
     find = films.importlib.util.find_spec
     monkeypatch.setattr(films.importlib.util, "find_spec", lambda name: None if name == module else find(name))
     with pytest.raises(errors.UsageError, match=rf"{what}.*pip install 'agentlab\[play\]'"):
-        films.make_film(str(tmp_path / f"a.{suffix}"), 1.0)
+        films.film_class(str(tmp_path / f"a.{suffix}"))
 
 
 @pytest.mark.parametrize("name", ["a.webm", "folder.gif", "nowhere/a.gif"])
 def test_a_file_that_cannot_be_written_is_refused(tmp_path, name):
     (tmp_path / "folder.gif").mkdir()
     with pytest.raises(errors.UsageError, match="can't be written; expected a FILE"):
-        films.make_film(str(tmp_path / name), 1.0)
+        films.film_class(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("environment", [MinAtarBreakout(), Images()], ids=["minatar", "images"])

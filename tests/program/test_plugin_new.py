@@ -1,6 +1,8 @@
 """`agentlab plugin new`: for every kind, what it writes installs, passes its tests and its check, runs and is described."""
 
 import ast
+import contextlib
+import io
 import pathlib
 import re
 import subprocess
@@ -9,10 +11,10 @@ import tomllib
 
 import pytest
 
+import preloaded
 from agentlab.program import scaffold
 from agentlab.program.cli import main
 from agentlab.registry import plugins
-from strangers import program
 
 NUM_FILES = {"task": 8, "algorithm": 11}  # 9 for every other kind
 
@@ -22,9 +24,10 @@ def packages(tmp_path_factory):
     """Writes a package of each kind, installs them beside what is installed, and returns the directory and their place."""
     directory = tmp_path_factory.mktemp("packages")
     for kind in scaffold.TEMPLATES:
-        process = program("plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory))
-        assert (process.returncode, process.stderr) == (0, "")
-        assert process.stdout.startswith(f"Wrote {NUM_FILES.get(kind, 9)} files to {directory / f'try-{kind}'}.")
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert main(["plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory)]) == 0
+        assert printed.getvalue().startswith(f"Wrote {NUM_FILES.get(kind, 9)} files to {directory / f'try-{kind}'}.")
     site = directory / "site"
     command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
     places = [str(directory / f"try-{kind}") for kind in scaffold.TEMPLATES]
@@ -57,13 +60,15 @@ def test_the_tests_of_what_is_written_pass_without_an_edit(beside):
 
 
 @pytest.mark.slow
-def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
+def test_what_is_written_keeps_its_contracts_runs_and_is_described(packages, tmp_path):
     """One command after the other in one process; runs with a budget of a few steps, as none is asked what it learns.
 
     The check puts parts to the very lines that their tests put them to, so that one kind is enough.
     """
-    script = (
-        "from agentlab.program import tensorflow_setup; tensorflow_setup.import_runs()\n"
+    directory, site = packages
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import os, sys; sys.path.insert(0, {str(site)!r}); os.environ['PYTHONPATH'] = {str(site)!r}\n"
         "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1)\n"  # as some tasks ask, each alone
         "import pathlib, re, shlex\n"
         "from agentlab.program.cli import main\n"
@@ -73,18 +78,18 @@ def test_what_is_written_keeps_its_contracts_runs_and_is_described(beside):
         "    few = ['--steps', '2000', '--set', 'evaluation.episodes=2', '--quiet', '--run-dir']\n"
         "    for words in (['run', name, *few, name], ['info', name]):\n"
         "        assert main(words) == 0, words\n"
-        f"    readme = (pathlib.Path({str(beside)!r}) / name / 'README.md').read_text('utf-8')\n"
+        f"    readme = (pathlib.Path({str(directory)!r}) / name / 'README.md').read_text('utf-8')\n"
         "    for command in re.findall(r'^\\$ agentlab (run .* .*)$', readme, re.MULTILINE):\n"
         "        assert main([*shlex.split(command), *few, f'{name}-advised']) == 0, command\n"
     )
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (process.returncode, process.stderr) == (0, ""), process.stdout
-    assert "FAILED" not in process.stdout
+    code, output, complaint = preloaded.run(script, tmp_path, strict=False)
+    assert (code, complaint) == (0, ""), output
+    assert "FAILED" not in output
     for kind in scaffold.TEMPLATES:
         module = f"try_{kind}"
-        assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in process.stdout
-        assert f"\ntry-{kind}: " in process.stdout  # the line of its result
-        assert f"Files in try-{kind}-advised\n" in process.stdout
+        assert f"task try-{kind} (try-{kind} 0.1.0, {module}.tasks:{module})" in output
+        assert f"\ntry-{kind}: " in output  # the line of its result
+        assert f"Files in try-{kind}-advised\n" in output
 
 
 @pytest.mark.parametrize("kind", scaffold.TEMPLATES)

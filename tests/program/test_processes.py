@@ -11,6 +11,7 @@ import warnings
 import pytest
 
 import agentlab
+import preloaded
 from agentlab import errors
 from agentlab_envs.gymnasium.environment import GymnasiumEnvironment
 
@@ -73,11 +74,10 @@ WAYS = [  # every method by which the program's own workers start, and every kin
 @pytest.mark.parametrize(("way", "method", "vectorization", "answer"), WAYS)
 def test_a_run_in_a_process_of_any_start_method(tmp_path, way, method, vectorization, answer):
     """In a program of its own, since in this one TensorFlow is in use."""
-    command = [sys.executable, __file__, way, method, str(tmp_path), vectorization]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.startswith(answer), process.stdout + process.stderr
+    arguments = [way, method, str(tmp_path), vectorization]
+    code, output, complaint = preloaded.run(pathlib.Path(__file__), tmp_path, arguments, strict=False)
+    assert code == 0, complaint
+    assert output.startswith(answer), output + complaint
     assert (tmp_path / "run" / "result.json").exists() is (answer != DAEMONIC)
 
 
@@ -116,9 +116,10 @@ def test_a_fork_of_a_process_that_used_tensorflow_is_told_instead_of_hanging(tmp
 
 
 @pytest.mark.slow
-def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake():
+def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake(tmp_path):
     """TensorFlow takes it before its first operation only: a second run in one process can't have another."""
-    script = (
+    script = tmp_path / "script.py"
+    script.write_text(
         "import tensorflow as tf\n"
         "from agentlab import errors\n"
         "from agentlab.tensors import execution\n"
@@ -131,9 +132,9 @@ def test_a_number_of_threads_that_comes_too_late_is_a_users_mistake():
         "except errors.UsageError as error:\n"
         "    print(error)\n"
     )
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.startswith(
+    code, output, complaint = preloaded.run(script, tmp_path)
+    assert code == 0, complaint
+    assert output.startswith(
         "threads is 2, and TensorFlow has already started in this process with threads 1, which can't be changed. "
         "Set threads to 1"
     )

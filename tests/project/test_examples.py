@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import preloaded
 from paths import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -49,22 +50,19 @@ def commands():
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readmes_run(site, monkeypatch, tmp_path):
+def test_the_commands_of_the_readmes_run(site, tmp_path):
     """One after the other in one process; runs with a budget of a few steps, as what they learn is tested elsewhere."""
-    monkeypatch.setenv("PYTHONPATH", str(site))
     assert len(commands()) >= 8
     budget = ["--steps", "600", "--quiet", "--set", "evaluation.episodes=2"]
     lines = [[*words, *(budget if words[0] == "run" else [])] for words in commands()]
-    script = (
-        "from agentlab.program import tensorflow_setup; tensorflow_setup.import_runs()\n"
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import os, sys; sys.path.insert(0, {str(site)!r}); os.environ['PYTHONPATH'] = {str(site)!r}\n"
         "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1)\n"  # as some tasks ask, each alone
         f"from agentlab.program.cli import main\nfor words in {lines}:\n    assert main(words) == 0, words\n"
     )
-    process = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
-    assert (process.returncode, process.stderr) == (0, ""), process.stderr
+    code, _, complaint = preloaded.run(script, tmp_path, strict=False)
+    assert (code, complaint) == (0, ""), complaint
 
 
 def test_there_is_an_example_of_each_thing_that_people_write():

@@ -111,11 +111,30 @@ def test_lines_are_read_one_by_one(tmp_path, monkeypatch):
     file = tmp_path / "metrics.jsonl"
     file.write_bytes(b'{"step": 1}\n[1]\n{"step": 2}\n{"step": 3, "retu')
     assert list(json_lines.read_lines(file)) == [{"step": 1}, {"step": 2}]
-    monkeypatch.setattr(json_lines, "MOST", 2)
-    with pytest.raises(json_lines.UnreadableError, match="more than 2 lines"):
+    monkeypatch.setattr(json_lines, "LONGEST", 10)
+    with pytest.raises(json_lines.UnreadableError, match="has a line of more than 10 bytes"):
         list(json_lines.read_lines(file))
-    monkeypatch.setattr(json_lines, "LARGEST", 20)
-    with pytest.raises(json_lines.UnreadableError, match=r"45 bytes; expected at most 20"):
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST", 99), ("LARGEST", 1_000)])
+def test_of_a_large_file_evenly_spaced_lines_are_read(tmp_path, monkeypatch, limit, value):
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(b"".join(b'{"step": %d}\n' % step for step in range(1_000, 1_100)))  # 15 bytes each
+    steps = [line["step"] for line in json_lines.read_lines(file)]
+    assert steps == list(range(1_000, 1_100))
+    monkeypatch.setattr(json_lines, "PLACES", 7)  # 215 bytes from one to the next: 14 lines and a third
+    monkeypatch.setattr(json_lines, limit, value)
+    assert [line["step"] for line in json_lines.read_lines(file)] == [1_000, 1_015, 1_029, 1_043, 1_058, 1_072, 1_086]
+
+
+def test_lines_longer_than_the_space_between_two_places_are_read_once(tmp_path, monkeypatch):
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(b"".join(b'{"step": %d}\n' % step for step in range(1_000, 1_100)))
+    monkeypatch.setattr(json_lines, "MOST", 99)
+    assert [line["step"] for line in json_lines.read_lines(file)] == list(range(1_000, 1_100))
+    monkeypatch.setattr(json_lines, "PLACES", 100)
+    monkeypatch.setattr(json_lines, "LARGEST", 1_000)
+    with pytest.raises(json_lines.UnreadableError, match=r"1,500 bytes in lines of more than 10 each"):
         list(json_lines.read_lines(file))
 
 

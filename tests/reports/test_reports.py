@@ -351,6 +351,7 @@ def figures_by_hand(scores):
     return middle(scores), quantile(means, 0.025), quantile(means, 0.975), mean, median, max(scores), 2.0
 
 
+@pytest.mark.slow
 def test_forty_runs_take_a_small_page_with_the_figures_of_arithmetic_by_hand(write_run, tmp_path):
     generator = random.Random(0)
     scores = {rate: [generator.gauss(100 * rate, 50) for _ in range(10)] for rate in (1.0, 2.0, 3.0, 4.0)}

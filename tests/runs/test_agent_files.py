@@ -57,6 +57,7 @@ def test_a_saved_agent_acts_alike_and_goes_on_learning(agent, tmp_path):
     assert not all(np.array_equal(*pair) for pair in zip(weights(one), weights(agent), strict=True))
 
 
+@pytest.mark.slow
 def test_without_its_memory_it_begins_with_an_empty_one(agent, tmp_path):
     live(agent, 0, 20)
     agent.save(tmp_path / "agent")
@@ -67,6 +68,7 @@ def test_without_its_memory_it_begins_with_an_empty_one(agent, tmp_path):
         agentlab.load(tmp_path / "agent", memory=True)
 
 
+@pytest.mark.slow
 def test_a_second_call_replaces_the_first_ones(agent, tmp_path):
     agent.save(tmp_path / "agent")
     live(agent, 0, 20)

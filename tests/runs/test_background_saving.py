@@ -29,7 +29,7 @@ RUNS = [("device", "graph"), ("device", "xla"), ("host", "graph"), ("text", "gra
 
 
 @pytest.mark.parametrize(("family", "execution"), RUNS)
-@pytest.mark.quick("device-graph", "host-graph")
+@pytest.mark.quick("device-graph")
 def test_what_was_taken_does_not_change_when_training_goes_on(family, execution):
     task, changes = FAMILIES[family]
     session = Session(resolved(task, {**changes, "execution": execution}, None), 3, None, bool)
@@ -168,6 +168,7 @@ def session(steps, memory=None):
     return Session(resolved("dqn", changes, None), 3, None, bool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", REPLAYS, ids=lambda memory: memory["name"])
 def test_a_checkpoint_copies_what_is_stored_and_not_the_room_for_more(memory):
     """The memory's room is 60 MB and more."""

@@ -37,6 +37,7 @@ def collected(run, tmp_path_factory):
     ), open_recording(path)
 
 
+@pytest.mark.slow
 def test_minari_makes_the_environment_again(collected):
     import gymnasium
     from minari import MinariDataset

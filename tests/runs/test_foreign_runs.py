@@ -71,6 +71,7 @@ def test_whatever_is_raised_in_an_evaluation_is_told_with_the_newest_checkpoint(
     assert re.match(r"agentlab: The environment Hostile-v0 failed at vector step 5: row 0 raised ", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_run_whose_environments_do_not_close_ends_well(here):
     with pytest.warns(errors.RunWarning) as caught:
         run = agentlab.run("dqn", 0, changes(way="raise", where="close", at=1), run_dir="run")
@@ -156,6 +157,7 @@ def endless(**more):
     return {**changes(length=0), **more}
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_episodes_without_an_end_is_cut_off_and_says_so(here, monkeypatch):
     monkeypatch.setattr(evaluation, "LONGEST", 30)
     with pytest.warns(errors.RunWarning) as caught:
@@ -180,6 +182,7 @@ def test_the_advice_for_episodes_without_an_end_leads_on(here, capsys):
     assert main(["evaluate", "run"]) == 0
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_environments_own_is_left_to_it(here, monkeypatch):
     monkeypatch.setattr(evaluation, "LONGEST", 30)
     limited = {"length": 0, "max_episode_steps": 50}
@@ -288,6 +291,7 @@ class Blind(hostile_environments.Hostile):
 gymnasium.register("Blind-v0", Blind, disable_env_checker=True)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*render_modes")
 def test_a_render_mode_that_nobody_gave_is_not_blamed_on_the_user(here, capsys):
     agentlab.run("dqn", 0, {**SMALL, "environment": {"name": "gymnasium", "id": "Blind-v0"}}, run_dir="run")
@@ -297,6 +301,7 @@ def test_a_render_mode_that_nobody_gave_is_not_blamed_on_the_user(here, capsys):
     )
 
 
+@pytest.mark.slow
 def test_playing_an_episode_without_an_end_ends(here, capsys, monkeypatch):
     limited = {"episodes": 2, "max_episode_steps": 12}
     agentlab.run("dqn", 0, endless(evaluation=limited), run_dir="run")
@@ -476,6 +481,14 @@ def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     task, game = re.search(r"agentlab run (\S+) --set environment\.game=(\w+)\.", str(refused.value)).groups()
     agent = make_agent(task, changes={"environment": {"game": game}, "memory": {"capacity": 100}})
     assert agent.spec.name == "ALE/MsPacman-v5"
+
+
+def test_an_atari_game_of_a_module_names_the_task_that_plays_it_too():
+    sentence = "^ale_py:ALE/MsPacman-v5 shows the whole screen; .* agentlab run dqn-breakout --set environment.game=ms_pacman"
+    with pytest.warns(errors.RunWarning, match=sentence):
+        make_agent("dqn", changes={"environment": {"id": "ale_py:ALE/MsPacman-v5"}, "memory": {"capacity": 10}})
+    assert advice.on_screens("ale_py:ALE/MsPacman-v5", Box(0, 255, (84, 84, 4), np.uint8)) == ""
+    assert advice.on_screens("CarRacing-v3", Box(0, 255, (96, 160, 3), np.uint8)) == ""
 
 
 def test_what_may_be_an_atari_game_of_an_old_package_names_the_task_too():

@@ -79,6 +79,7 @@ def test_what_is_no_run_is_told(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_begins_with_them_too(first, tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
     run = agentlab.run("dqn", 4, changes(steps=10), model=model, run_dir=tmp_path / "run", init_from=first.directory)

@@ -169,6 +169,7 @@ def test_a_change_at_the_step_of_the_checkpoint_is_made_again_by_whoever_made_it
     assert [line["step"] for line in lines(directory)] == [100, 200, 200, 300, 400]
 
 
+@pytest.mark.slow
 def test_what_is_not_live_is_refused_while_training_goes_on(tmp_path, plain):
     live = r"Live settings of this run: sampler\.epsilon, trainer\.learning_rate\."
     with agentlab.train("dqn", 3, CHANGES, run_dir=tmp_path / "run") as training:

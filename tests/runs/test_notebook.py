@@ -19,6 +19,7 @@ def parsed(page):
     return elements
 
 
+@pytest.mark.slow
 def test_a_run_and_its_training_show_their_curve(tmp_path):
     with agentlab.train("classifier-digits", 0, CHANGES, run_dir=tmp_path / "run") as training:
         assert "svg" not in parsed(training._repr_html_())  # no line yet

@@ -162,6 +162,7 @@ def test_a_run_in_an_environment_that_is_named(folder, tmp_path):
     assert agentlab.evaluate(run, trust=True)["episodes"] == 1
 
 
+@pytest.mark.slow
 def test_a_training_in_a_line(folder, tmp_path):
     changes = {"model.hidden_units": [8], "evaluation.episodes": 1, "report_period": 10}
     with agentlab.train(

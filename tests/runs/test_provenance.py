@@ -54,6 +54,7 @@ def test_config_and_result_say_nothing_of_it(finished):
         assert {"tags", "status", "host", "command", "sessions"}.isdisjoint(json.loads((finished / name).read_text()))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_gets_a_session_more_and_keeps_its_tags(tmp_path):
     directory = tmp_path / "run"
     training = agentlab.train("linear-regression", 0, SMALL, run_dir=directory, tags="short")
@@ -107,6 +108,7 @@ def test_damage_is_no_obstacle(run, text):
     assert content(run)["sessions"][-1]["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_the_oldest_sessions_of_very_many_are_dropped(run):
     (run / "provenance.json").write_text(json.dumps({"tags": ["a"], "sessions": [{"status": "interrupted"}] * MOST_SESSIONS}))
     agentlab.resume(run, steps=60)

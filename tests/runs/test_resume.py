@@ -7,8 +7,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 import time
 
 import gymnasium
@@ -18,6 +16,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 import agentlab
+import preloaded
 from agentlab import Agent, Parts, errors
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.evaluation import Evaluator
@@ -229,8 +228,8 @@ def begun(tmp_path, tmp_path_factory):
     return copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{"checkpoint_period": 0}, {"checkpoint_period": 40, "report_period": 90}])
-@pytest.mark.quick("more1")
 def test_the_final_state_does_not_depend_on_how_many_checkpoints_and_reports_there_are(tmp_path, wholes, more):
     task, changes = FAMILIES["device"]
     one = wholes("device")
@@ -264,6 +263,7 @@ def test_when_no_checkpoint_is_whole_nothing_is_begun_anew(tmp_path, begun):
     assert (directory / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_at_its_start(tmp_path, wholes, begun):
     directory = begun()
     for path in (directory / "checkpoints").iterdir():
@@ -345,6 +345,7 @@ def test_an_environment_that_is_another_now_is_not_gone_on_with(tmp_path, begun)
         agentlab.resume(directory)
 
 
+@pytest.mark.slow
 def test_a_smaller_budget_than_was_used_up_is_told(tmp_path, begun):
     directory = begun(5)
     config = directory / "config.json"
@@ -468,6 +469,7 @@ class Poisoned(CartPole):
         return state, tf.where(tf.abs(state[:, 0]) > 0.05, float("nan"), reward), terminated, target
 
 
+@pytest.mark.slow
 def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
     trainer = DQN(learning_starts=10_000)
     environment = Poisoned()
@@ -492,18 +494,18 @@ def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear)
 )
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     kills = {"dqn-device": 200}.get(family, 20) if full else 1
-    command = [sys.executable, str(HELPERS / "killing.py"), "--family", family, "--kills", str(kills)]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert f"{family}: {kills} of {kills} kills resumed to the same bits" in process.stdout
+    options = ["--family", family, "--kills", str(kills)]
+    code, output, complaint = preloaded.run(HELPERS / "killing.py", tmp_path, options, strict=False)
+    assert code == 0, output + complaint
+    assert f"{family}: {kills} of {kills} kills resumed to the same bits" in output
 
 
 @pytest.mark.slow
-def test_a_run_that_crashed_at_any_write_fsync_rename_or_unlink_comes_to_the_same_bits(full):
-    command = [sys.executable, str(HELPERS / "killing.py"), "--crashes", "1" if full else "97"]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    crashes = int(process.stdout.split()[0])
+def test_a_run_that_crashed_at_any_write_fsync_rename_or_unlink_comes_to_the_same_bits(tmp_path, full):
+    options = ["--crashes", "1" if full else "97"]
+    code, output, complaint = preloaded.run(HELPERS / "killing.py", tmp_path, options, strict=False)
+    assert code == 0, output + complaint
+    crashes = int(output.split()[0])
     assert crashes > (80 if full else 1)
 
 
@@ -547,6 +549,7 @@ def test_a_result_that_is_damaged_is_made_again(tmp_path, wholes):
     assert json.loads((directory / "result.json").read_text())["steps"] == 600
 
 
+@pytest.mark.slow
 def test_a_run_that_reached_its_goal_is_finished_and_can_be_extended_when_interrupted_once_more(tmp_path):
     task, changes = FAMILIES["device"]
     changes = {**changes, "evaluation": {"episodes": 4, "period": 100, "stop_return": 1.0}}
@@ -600,6 +603,7 @@ def test_the_seconds_of_a_run_are_those_of_all_its_processes(tmp_path, monkeypat
     assert result["total"] % 7.0 == 0.0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_seconds_is_resumed_from(begun, wholes):
     directory = begun(5)
     for manifest in directory.glob("checkpoints/*/manifest.json"):  # as agentlab wrote them before
@@ -610,8 +614,8 @@ def test_a_checkpoint_without_seconds_is_resumed_from(begun, wholes):
     assert_equal(wholes("device"), directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, {"train": "long"}, {"train": -1.0}, {"train": True}])
-@pytest.mark.quick("3", "seconds2")
 def test_seconds_that_are_none_are_a_damaged_checkpoint(begun, seconds):
     directory = begun(5)
     newest = max(directory.glob("checkpoints/*/manifest.json"), key=lambda path: int(path.parent.name[5:]))

@@ -1,6 +1,7 @@
 """A run from a task's name to its files, and back from the files to the agent."""
 
 import errno
+import inspect
 import json
 import os
 import pathlib
@@ -55,6 +56,12 @@ def weights(run):
 
 def lines(directory):
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_train_takes_what_run_takes():
+    """Both are written out, as `help` and the docs show them."""
+    run, train = (inspect.signature(function).parameters for function in (agentlab.run, agentlab.train))
+    assert list(run.values()) == list(train.values())
 
 
 def test_a_run_leaves_its_files(finished):
@@ -130,6 +137,7 @@ def test_load_gives_the_trained_agent_back(finished):
     assert agent.act(observations[0]).shape == ()
 
 
+@pytest.mark.slow
 def test_the_task_in_a_config_runs_again_to_the_same_bits(tmp_path, finished):
     again = agentlab.run(finished.task, run_dir=tmp_path / "again")
     assert all((value == weights(again)[name]).all() for name, value in weights(finished).items())
@@ -177,6 +185,7 @@ def test_an_agent_acts_without_the_optimizer_that_was_an_object(by_object):
     assert all((whole.variables()[name].numpy() == value).all() for name, value in weights(by_object).items())
 
 
+@pytest.mark.slow
 def test_a_run_whose_optimizer_was_an_object_goes_on_with_it_given_again(tmp_path, by_object):
     directory = pathlib.Path(shutil.copytree(by_object.directory, tmp_path / "run"))
     sentence = r"Setting 'optimizer' of trainer 'dqn' was an object \(SGD\), which config.json can't hold\. Give it again"
@@ -186,6 +195,7 @@ def test_a_run_whose_optimizer_was_an_object_goes_on_with_it_given_again(tmp_pat
     assert (resumed.result["steps"], resumed.result["exact"]) == (480, True)
 
 
+@pytest.mark.slow
 def test_an_optimizer_in_a_task_of_ones_own_is_the_same_as_in_changes(tmp_path, by_object):
     trainer = tasks.Part("dqn", {**by_object.task.trainer.settings, "optimizer": sgd()})
     by_task = agentlab.run(attrs.evolve(by_object.task, trainer=trainer), run_dir=tmp_path / "run")
@@ -323,6 +333,7 @@ def test_training_stops_once_an_evaluation_reaches_the_return_asked_for(tmp_path
         run(tmp_path, "no_period", evaluation={"stop_return": 3.0})
 
 
+@pytest.mark.slow
 def test_the_evaluation_at_the_end_is_over_other_episodes(tmp_path):
     evaluated = run(tmp_path, steps=100, evaluation={"episodes": 6, "period": 100})
     during, at_end = lines(evaluated.directory)[0]["evaluation_return_mean"], evaluated.result["evaluation"]["return_mean"]
@@ -343,6 +354,7 @@ def test_a_disk_that_is_full_for_the_events_is_told(tmp_path, monkeypatch, metho
     RunDirectory.open(tmp_path / "run").close()  # nobody holds it
 
 
+@pytest.mark.slow
 def test_a_run_whose_metrics_cannot_be_opened_is_let_go(tmp_path):
     run = agentlab.run("linear-regression", run_dir=tmp_path / "run")
     metrics = run.directory / "metrics.jsonl"

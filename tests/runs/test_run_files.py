@@ -229,6 +229,7 @@ def test_where_a_new_directory_cannot_be_written_nothing_is_left(tmp_path, monke
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_whose_directory_was_moved_stays_in_it(tmp_path):
     """Another run that is begun in its place keeps its own files."""
     place, moved = tmp_path / "run", tmp_path / "moved"
@@ -246,6 +247,7 @@ def test_a_run_whose_directory_was_moved_stays_in_it(tmp_path):
     assert agentlab.load(moved).learner.steps.numpy() == 40
 
 
+@pytest.mark.slow
 def test_a_run_whose_checkpoint_is_unfit_says_how_to_go_on(run):
     checkpoints = run / "checkpoints"
     rewrite(checkpoints / "step-40" / "loop.safetensors", {})
@@ -479,9 +481,9 @@ def test_a_run_whose_config_could_not_be_read_is_not_begun(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"seed": True}, "no 'task' and 'seed'"),
+        ({"seed": True}, "lacks a table 'task' or a whole number 'seed'"),
         ({"spec": {"name": 3}}, "spec .* can't be read"),
-        ({"task": 3}, "expected a table"),
+        ({"task": 3}, "lacks a table 'task'"),
     ],
 )
 def test_a_config_is_read_back_before_it_is_written(run, wrong, sentence):

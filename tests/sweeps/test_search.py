@@ -88,6 +88,7 @@ def test_a_search_runs_its_best_settings_again_and_reports_only_those(run, tmp_p
     assert printed[-1] == f"Files in {directory}"
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_resumes_as_if_it_had_not_been(run, tmp_path):
     assert run(RecordingEngine(score), "--sweep-dir", "whole", "--quiet", "--trials", "6") == 0
     for moment in (0, 5, 1, 3):
@@ -107,6 +108,7 @@ def test_a_search_that_is_killed_resumes_as_if_it_had_not_been(run, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_kill_between_two_suggestions_of_a_trial_changes_neither(run, tmp_path, monkeypatch):
     assert run(RecordingEngine(score), "--sweep-dir", "whole", "--quiet", "--trials", "3") == 0
     suggest, count = optuna.Trial.suggest_float, iter(range(100))
@@ -128,6 +130,7 @@ PRUNED = FILE.replace("[search]", '[search]\npruner = {name = "median", n_startu
 
 
 @pytest.mark.parametrize("reports_at_once", [1, 4])
+@pytest.mark.quick("4")
 def test_hopeless_trials_are_pruned_whenever_their_reports_are_seen(run, tmp_path, reports_at_once):
     recording = RecordingEngine(score)
     recording.reports_at_once = reports_at_once
@@ -152,6 +155,7 @@ def test_hopeless_trials_are_pruned_whenever_their_reports_are_seen(run, tmp_pat
     assert lines(tmp_path / "sweeps" / "small" / "trials.jsonl") == trials
 
 
+@pytest.mark.slow
 def test_a_study_in_a_database_is_resumed_and_extended(run, tmp_path):
     text = FILE.replace("[search]", '[search]\nstorage = "sqlite:///study.db"')
     assert run(RecordingEngine(score), "--quiet", "--trials", "2", "--trust", text=text) == 0
@@ -162,6 +166,7 @@ def test_a_study_in_a_database_is_resumed_and_extended(run, tmp_path):
         assert database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone() == (3,)
 
 
+@pytest.mark.slow
 def test_the_same_seed_suggests_the_same_with_any_storage(run, tmp_path):
     for name, storage in {"a": "journal", "b": "sqlite:///b.db", "c": "journal:c.journal"}.items():
         text = FILE.replace("[search]", f'[search]\nstorage = "{storage}"')

@@ -95,6 +95,7 @@ def test_what_has_finished_is_not_run_again(run, tmp_path, capsys):
     assert idle.begun == []
 
 
+@pytest.mark.slow
 def test_the_table_is_the_same_however_often_a_sweep_was_ended(run, tmp_path, capsys):
     assert run(RecordingEngine(learning_rate), "small.toml", "--sweep-dir", "whole", "--quiet") == 0
     whole = capsys.readouterr().out

@@ -6,6 +6,7 @@ import pytest
 
 from agentlab.registry import plugins
 from agentlab.system import source_text
+from agentlab.system.source_text import modules
 
 TEXT = "\"\"\"Text that shows\n\nclass Part:\n    '''Not this one.'''\n\"\"\"\n\nfrom textwrap import TextWrapper as Part\n"
 BROKEN = 'class Part:\n    """What it is."""\n\n\nclass Other(:\n'
@@ -29,11 +30,11 @@ def module(tmp_path, monkeypatch):
 def test_every_part_is_described_as_by_its_whole_file(tmp_path, monkeypatch):
     targets = [offer.target for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
     assert len(targets) > 100
-    monkeypatch.setattr(source_text, "_is_compiled", lambda *_: True)
-    source_text._read.cache_clear()
+    monkeypatch.setattr(modules, "_is_compiled", lambda *_: True)
+    modules._read.cache_clear()
     short = [source_text.find(target) for target in targets]
-    source_text._read.cache_clear()
-    monkeypatch.setattr(source_text, "_is_compiled", lambda *_: False)
+    modules._read.cache_clear()
+    monkeypatch.setattr(modules, "_is_compiled", lambda *_: False)
     for target, definition in zip(targets, short, strict=True):
         whole = source_text.find(target)
         assert (definition.summary, definition.text) == (whole.summary, whole.text), target

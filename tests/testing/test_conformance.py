@@ -74,13 +74,16 @@ STANDING_FOR_ALL = {  # parts whose suites the quick suite has whole, one of eac
     "task": ("linear-regression",),
     "trainer": ("a2c", "dqn"),
 }
-COMPILING = {  # lines that it leaves out for all other parts, since they compile or train
+COMPILING = {  # lines that it leaves out for all other parts, since they compile, train or make updates
     "environment": ("draws", "graph", "host_face", "xla"),
     "memory": ("xla",),
     "model": ("graph", "unroll", "xla"),
     "sampler": ("graph", "xla"),
     "task": ("resume", "run"),
-    "trainer": ("graph", "learns", "seed", "variables", "xla"),
+    "trainer": (
+        *("graph", "learns", "seed", "variables", "xla"),
+        *("added_losses", "metrics", "priority", "statistics", "terminated", "update", "updating_touches_nothing"),
+    ),
 }
 SLOW = (
     "atari",
@@ -88,7 +91,8 @@ SLOW = (
     "mlflow",
     "wandb",
 )  # left out whole: large
-STYLES = set()  # trainer, model, memory and sampler of tasks: one of each is resumed, and all are run
+STYLES = set()  # trainer, model, memory and sampler of tasks: one of each is resumed
+RUNS = set()  # what `composed` returns of tasks: one of each is run
 LIKE = {"gru": "lstm", "cnn-functional": "cnn", "cnn-subclassed": "cnn", "cnn-normalized": "cnn", "linear": "mlp"}
 
 
@@ -141,6 +145,18 @@ def small(task):
     return attrs.evolve(task, **changed)
 
 
+def composed(task):
+    """Returns what tasks have in common that differ in numbers only: everything else that they set, by name."""
+
+    def shape(value):
+        if isinstance(value, dict):
+            return tuple(sorted((name, shape(inner)) for name, inner in value.items() if name not in ("name", "description")))
+        return "a number" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+    names = {kind: getattr(task, kind).name for kind in tasks.PART_KINDS}
+    return tuple(names.items()), shape(task.as_data())
+
+
 def among(offer):
     """Returns the task that a model or trainer is tested among: one that uses it, or another style of it."""
     like = attrs.evolve(offer, name=LIKE.get(offer.name, offer.name.removesuffix("-functional").removesuffix("-subclassed")))
@@ -184,7 +200,10 @@ def suite_of(offer):
         style = (who, task.model.name, task.memory.name, task.sampler.name)
         if style in STYLES or task.environment.settings.get("id") == "CarRacing-v3":  # which is drawn in software
             lines.test_resume = None
+        if composed(task) in RUNS:
+            lines.test_run = None
         STYLES.add(style)
+        RUNS.add(composed(task))
     for line in () if offer.name in STANDING_FOR_ALL.get(offer.kind, ()) else COMPILING.get(offer.kind, ()):
         if getattr(lines, f"test_{line}", None):  # hosts have none of a device's
             setattr(lines, f"test_{line}", slow(getattr(lines, f"test_{line}")))

@@ -196,7 +196,27 @@ class Corridor(Environment):
         return TimeStep(self.place.copy(), final[:, 0], terminated, truncated, final, acted=np.ones(len(final), bool))
 
 
+class FarCorridor(Corridor):
+    """The walk, stepped in two parts."""
+
+    is_asynchronous = True
+
+    def send(self, action):
+        self.sent = action
+
+    def receive(self):
+        return self.step(self.sent)
+
+
 class WrongHost:
+    class AStepBehind(FarCorridor):
+        def send(self, action):
+            self.sent, self.late = getattr(self, "late", action), action
+
+    class OneRowStands(FarCorridor):
+        def step(self, action):
+            return attrs.evolve(super().step(action), acted=np.arange(len(action)) > 0)
+
     class Endless(Corridor):
         limit = 40
 
@@ -480,6 +500,10 @@ class WrongMemory:
     class GoesOnAnyway(UniformReplay):
         def cut(self, row):
             pass
+
+    class AsItIs(UniformReplay):
+        def sample_early(self, seed, coming):
+            return self.sample(seed), tf.constant(True)
 
     class NoTarget(Ring):
         def sample(self, seed):
@@ -792,6 +816,7 @@ class WrongModel:
 
 
 DEVICE, HOST = (DeviceEnvironmentTests, Walk), (HostEnvironmentTests, Corridor)
+FAR_HOST = (HostEnvironmentTests, FarCorridor)
 GAUSSIAN = (SamplerTests, Gaussian)
 CHOICES, ANY, RECURRENT = (HostEnvironmentTests, Choices), (SamplerTests, Chance), (ModelTests, Sum)
 REPLAY, ROLLOUT = (MemoryTests, UniformReplay), (MemoryTests, Rollout)
@@ -819,6 +844,8 @@ CASES = [
     (DEVICE, Wrong.Seeding, "building_touches_nothing", "got changed: NumPy's random state"),
     (DEVICE, Reward, "class", "expected a class derived from agentlab.environment.Environment or"),
     (HOST, WrongHost.Endless, "time_limit", "expected an end by step 12 of every episode; got a step 12 in row 0 without"),
+    (FAR_HOST, WrongHost.AStepBehind, "asynchronous", "expected the same trajectory by `send` and `receive` as by `step`"),
+    (FAR_HOST, WrongHost.OneRowStands, "asynchronous", "expected every row to act at every step; got rows that don't"),
     (HOST, WrongHost.StuckAtTheEnd, "goes_on", "expected a new episode after the end of one; got an end at each step"),
     (HOST, WrongHost.NoRowsOfItsOwn, "rows", "expected num_environments to be 4, as given; got 1"),
     (HOST, WrongHost.Overwriting, "keeps_its_hands_off", "expected a time step that stays as it was when the next ones"),
@@ -857,6 +884,7 @@ CASES = [
     (MEMORY, WrongMemory.PythonState, "graph", "expected the same batch eagerly and by graph"),
     (MEMORY, WrongMemory.OneStepForAll, "several_steps", "expected the reward of three steps"),
     (MEMORY, WrongMemory.GoesOnAnyway, "given_up", "expected rewards of one episode, given up or not"),
+    (REPLAY, WrongMemory.AsItIs, "early_batches", "expected the batch that was sampled early; got"),
     (MEMORY, WrongMemory.NoTarget, "batches", "expected the leaves ['acted', 'action', 'discount', 'ended',"),
     (TRAINER, WrongTrainer.LooksBeyondTheEnd, "terminated", "expected the same losses whatever lies beyond a terminated"),
     (TRAINER, WrongTrainer.WrongWay, "learns", "expected a mean return of at least 15 of 16 after 20,000 steps; got"),

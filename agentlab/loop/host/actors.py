@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
+from agentlab.errors import failed_call
 from agentlab.loop.host.call import HostCall
 from agentlab.loop.host.lookahead import Lookahead
 from agentlab.loop.host.staging import Staging
@@ -50,6 +51,9 @@ class HostActor(abc.ABC):
     def restart(self, state: Nest, begun: np.ndarray) -> Nest:
         """Returns the model's state with the rows reset in which an episode has begun (`[B]` bool)."""
         return self.learner.policy.restart_on_host(state, begun)
+
+    def learn_early(self) -> None:  # noqa: B027 - most learn from the very step that is under way
+        """Makes updates that are due after the step under way, in which every row acts, but need nothing of it."""
 
     def settle_updates(self) -> None:  # noqa: B027 - no update waits where everything is done at once
         """Makes the update that waits for the next decision, if one does."""
@@ -115,7 +119,8 @@ class StagedHostActor(HostActor):
     """For memories that store steps: steps wait on the host until the next update, and calls are fused where possible.
 
     Between updates a step costs one compiled call, the decision, and none where every row explores. Where one update is due,
-    it waits for the next decision: remembering, learning and deciding are then one call too.
+    it waits for the next decision: remembering, learning and deciding are then one call too. While environments step elsewhere,
+    updates are made whose batches hold nothing of that step. All of this changes when something is computed, never what.
 
     Args:
         learner: decides and learns.
@@ -132,7 +137,9 @@ class StagedHostActor(HostActor):
         # Shapes that compiled calls are made for, and the calls made so far.
         self._example = learner.policy.initial_state(self._rows)
         self._calls: dict[str, HostCall] = {}
-        self._waits = False  # an update for the next decision
+        self._waiting = ""  # for the next decision: "learn", an update; "advance", what is seen after one that was made early
+        self._early = 0  # updates made before the step that made them due had ended
+        self._most_early = learner.most_early()
         self._last: TimeStep | None = None
         self.reload()
 
@@ -154,31 +161,55 @@ class StagedHostActor(HostActor):
             self.settle_updates()
             action, output, next_state = explored, (), state
         else:
-            name = "learn_and_decide" if self._waits else "decide"
-            staged = [self._staging.take()] if self._waits else []
-            self._waits = False
+            name = f"{self._waiting}_and_decide" if self._waiting else "decide"
+            staged = [self._staging.take()] if self._waiting else []
+            self._waiting = ""
             action, output, next_state = self._call(name, *staged, *arrays, observation, state)
         self._steps += self._rows
+        self._early = 0
         return Decision(copied(observation), self.learner.policy.network_state(state), action, output, next_state)
+
+    def learn_early(self) -> None:
+        due = min(self._due(), self._most_early)
+        if not due:
+            return
+
+        # An update follows those before it, so the first that has to wait for the step ends this.
+        if self._staging.has_rows:
+            self._call("remember", self._staging.take())
+        (is_known,) = self._call("foresee")
+        while is_known and self._early < due:
+            (is_known,) = self._call("update_early")
+            self._early += 1
+
+    def _due(self) -> int:
+        """Returns how many updates the step that was decided last makes due."""
+        # Updates before the first stored step would have nothing to learn from.
+        return self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         self.settle_updates()
         acting = np.count_nonzero(timestep.acted)
+        if self._early and acting < self._rows:
+            row = int(np.argmin(timestep.acted))
+            clause = f"row {row} did not act, as every row has to at every step where 'is_asynchronous' is True"
+            raise failed_call(self.learner.policy.spec.name, "receive", clause)
         last, self._last = self._last, timestep
         if last is not None and acting < self._rows:
             self._cut(last, timestep)
         self._staging.add(decision, timestep)
-
-        # Updates before the first stored step would have nothing to learn from.
         self._has_stored = self._has_stored or bool(acting)
 
-        # A single update waits for the next decision, with which it shares a call; several are made now.
-        due = self.learner.update_schedule.due(self._steps, self._rows) if self._has_stored else 0
-        if due == 1:
-            self._waits = True
+        self._learn_late(self._due() - self._early)
+
+    def _learn_late(self, due: int) -> None:
+        """Makes the updates that were not made early, or leaves them for the next decision."""
+        has_to_advance = self._early > 0 and self.learner.normalizer.has_observations
+        if due + has_to_advance == 1:  # what is alone shares a call with the decision
+            self._waiting = "advance" if has_to_advance else "learn"
             return
         if due or self._staging.is_full:
-            self._call("remember", self._staging.take())
+            self._call("advance" if has_to_advance else "remember", self._staging.take())
         for _ in range(due):
             self._call("update")
 
@@ -190,9 +221,9 @@ class StagedHostActor(HostActor):
             self.learner.memory.cut(tf.constant(abandoned, tf.int64))
 
     def settle_updates(self) -> None:
-        if self._waits:
-            self._waits = False
-            self._call("learn", self._staging.take())
+        if self._waiting:
+            name, self._waiting = self._waiting, ""
+            self._call(name, self._staging.take())
 
     def settle(self) -> None:
         self.settle_updates()
@@ -217,9 +248,13 @@ class StagedHostActor(HostActor):
         functions: dict[str, tuple[Callable[..., Nest], list[Nest]]] = {
             "decide": (self._decide, now),
             "learn_and_decide": (self._learn_and_decide, [staged, *now]),
+            "advance_and_decide": (self._advance_and_decide, [staged, *now]),
             "learn": (self._learn, [staged]),
+            "advance": (self._advance, [staged]),
             "remember": (self._remember, [staged]),
             "update": (self.learner.update, []),
+            "foresee": (self._foresee, []),
+            "update_early": (self._update_early, []),
         }
         return HostCall(*functions[name], self._execution)
 
@@ -239,6 +274,21 @@ class StagedHostActor(HostActor):
     def _learn(self, staged: Tensor) -> None:
         self._remember(staged)
         self.learner.update()
+
+    def _advance_and_decide(self, staged: Tensor, *now: Nest) -> tuple[Nest, Tensor, Nest]:
+        self._advance(staged)
+        return self._decide(*now)
+
+    def _advance(self, staged: Tensor) -> None:
+        self._remember(staged)
+        self.learner.normalizer.advance()
+
+    def _foresee(self) -> tuple[Tensor]:
+        return (self.learner.is_next_known(),)
+
+    def _update_early(self) -> tuple[Tensor]:
+        self.learner.update_early()
+        return self._foresee()
 
     def _remember(self, staged: Tensor) -> None:
         decision, timestep, row = self._staging.unpack(staged)

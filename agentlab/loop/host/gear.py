@@ -39,6 +39,8 @@ class HostGear(Gear):
         self._learner = agent.learner
         self._actor = agent.host_actor()
         self._environment = guarded(environment)
+        is_asynchronous = self._environment.is_asynchronous
+        self._take_step = self._step_while_learning if is_asynchronous else self._environment.step
         self._seed = seed
         self._check = EnvironmentCheck(environment.spec, agent.num_environments)
         self._perception = agent.learner.policy.perception
@@ -64,9 +66,15 @@ class HostGear(Gear):
 
     def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
         own = copied(action)  # the environment may change it
-        timestep = self._check.take(self._environment.step(own), action)
+        timestep = self._check.take(self._take_step(own), action)
         self._count(timestep)
         return nothing, timestep
+
+    def _step_while_learning(self, action: Nest) -> TimeStep:
+        """Takes a step; while the environments are at it, the agent learns what doesn't depend on where it leads."""
+        self._environment.send(action)
+        self._actor.learn_early()
+        return self._environment.receive()
 
     def report(self) -> dict[str, float | None]:
         summary = self._statistics.summary()

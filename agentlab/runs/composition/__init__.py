@@ -12,7 +12,13 @@ from agentlab.runs.composition.environments import (
 )
 from agentlab.runs.composition.evaluators import build_evaluator
 from agentlab.runs.composition.parts import build_part, check_origin, part_class, with_packages
-from agentlab.runs.composition.showcases import Showcase, build_drawing_environment, build_showcase, has_pictures
+from agentlab.runs.composition.showcases import (
+    Showcase,
+    build_drawing_environment,
+    build_showcase,
+    check_pictures,
+    has_pictures,
+)
 from agentlab.runs.composition.tasks import choose_task, find_task, resolved
 
 __all__ = [
@@ -29,6 +35,7 @@ __all__ = [
     "check_actions",
     "check_imports",
     "check_origin",
+    "check_pictures",
     "choose_gear",
     "choose_task",
     "evaluation_environment",

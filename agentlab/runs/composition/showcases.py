@@ -156,11 +156,7 @@ def build_showcase(task: Task, seed: int, agent: Agent) -> Showcase:
         return NoShowcase()
     if agent.spec.vocabulary is not None:
         return TextShowcase(agent, seed)
-    if not has_pictures(task):
-        raise errors.UsageError(
-            f"Environment {evaluation_environment(task).name!r} has no pictures to show; set evaluation.media_period to 0, or "
-            "evaluate in an environment of Gymnasium's, or one with a `picture`."
-        )
+    check_pictures(task, "Evaluate in such a one, or set evaluation.media_period to 0.")
     environment = build_drawing_environment(task, "rgb_array")
     try:
         return EpisodeShowcase(environment, agent, seed, task.evaluation.max_episode_steps or LONGEST)
@@ -173,6 +169,23 @@ def has_pictures(task: Task) -> bool:
     """Returns whether the environment that a task is judged in may have pictures."""
     cls = part_class("environment", evaluation_environment(task))
     return not cls.on_device or cls.picture is not DeviceEnvironment.picture
+
+
+def check_pictures(task: Task, remedy: str) -> None:
+    """Checks that the environment that a task is judged in may have pictures.
+
+    Args:
+        task: of the run.
+        remedy: what to do, a sentence.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if not has_pictures(task):
+        raise errors.UsageError(
+            f"Environment {evaluation_environment(task).name!r} has no pictures to show; environments of Gymnasium have "
+            f"some, and those with a `picture`. {remedy}"
+        )
 
 
 def build_drawing_environment(task: Task, render_mode: str) -> Guarded:

@@ -84,8 +84,21 @@ def add(memory: Memory, step: Step) -> None:
 def add_unended(memory: Memory, layout: Layout, begin: int, end: int) -> None:
     """Adds numbered transitions of episodes that do not end."""
     for number in range(begin, end, ROWS):
-        going_on = {"discount": tf.ones([ROWS]), "ended": tf.zeros([ROWS], tf.bool)}
-        add(memory, attrs.evolve(numbered(layout, ROWS, number), **going_on))
+        add(memory, going_on(numbered(layout, ROWS, number)))
+
+
+def going_on(step: Step) -> Step:
+    """Returns the steps of a turn as ones of episodes that go on."""
+    return attrs.evolve(step, discount=tf.ones([ROWS]), ended=tf.zeros([ROWS], tf.bool))
+
+
+def expect_early(memory: Memory, step: Step) -> None:
+    """Adds a turn of episodes that go on; raises a Violation if a batch that was known before turns out to be another."""
+    early = {number: memory.sample_early(around.seed(number), ROWS) for number in range(2)}
+    add(memory, going_on(step))
+    for number, (batch, is_known) in early.items():
+        if is_known:
+            expect_same(leaves(batch), leaves(memory.sample(around.seed(number))), "the batch that was sampled early")
 
 
 def first_row_only(step: Step) -> Step:

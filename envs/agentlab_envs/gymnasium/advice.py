@@ -15,6 +15,7 @@ from agentlab_envs.gymnasium import nests as nests
 
 # Ids of Atari games: ALE's, and those of the old gym package, whose simplest say no more than the game.
 ATARI = re.compile(r"ALE/(?P<ale>[A-Za-z]+).*|(?P<old>[A-Z][A-Za-z]+?)(?=Deterministic|NoFrameskip|-ram).*-v\d+")
+SCREEN = (160, 3)  # columns and colours of Atari's
 PERHAPS_ATARI = re.compile(r"([A-Z][A-Za-z]+)-v[04]")
 
 
@@ -60,6 +61,19 @@ def on_unknown(id: str) -> str:
         "gymnasium.pprint_registry() prints those there are; one that exists only once a module is imported is written "
         "'module:ID', such as 'my_module:MyEnvironment-v0'."
     )
+
+
+def on_screens(id: str, space: Space) -> str:
+    """Returns which task plays an Atari game that shows its whole screen, as its own environments do; "" of all others.
+
+    Args:
+        id: Gymnasium's.
+        space: of the observations.
+    """
+    game = ATARI.fullmatch(id.rpartition(":")[2])
+    if game is None or (space.shape or ())[1:] != SCREEN:
+        return ""
+    return _of_atari(f"{id} shows the whole screen; Atari games have tasks of their own", _snake(game["ale"] or game["old"]))
 
 
 def _of_atari(sentence: str, game: str) -> str:

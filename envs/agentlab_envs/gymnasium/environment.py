@@ -163,12 +163,27 @@ class GymnasiumEnvironment(Environment):
         reward = np.zeros(self.num_environments, np.float32)
         return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=acted)
 
+    @property
+    def is_asynchronous(self) -> bool:
+        return isinstance(self._vector, Workers) and not self._begins_late
+
     def step(self, action: Nest) -> TimeStep:
         action = self._checked_action(action)
-
-        # [B] and [B, *O], copied, since the vector writes over its arrays in the next step.
         self._steps += 1
-        observed, rewards, terminated, truncated, info = self._ask(self._step_vector, self._outward(action))
+        return self._led_to(action, self._ask(self._step_vector, self._outward(action)))
+
+    def send(self, action: Nest) -> None:
+        self._sent = action = self._checked_action(action)
+        self._steps += 1
+        self._ask(self._vector.step_async, self._outward(action))  # type: ignore[attr-defined]
+
+    def receive(self) -> TimeStep:
+        return self._led_to(self._sent, self._ask(self._vector.step_wait))  # type: ignore[attr-defined]
+
+    def _led_to(self, action: Nest, returned: Any) -> TimeStep:
+        """Returns the time step that checked actions led to, of what the vector's step returned."""
+        # [B] and [B, *O], copied, since the vector writes over its arrays in the next step.
+        observed, rewards, terminated, truncated, info = returned
         observation = final_observation = self._copied(observed)
         reward, ended = self._finite(rewards), terminated | truncated
 

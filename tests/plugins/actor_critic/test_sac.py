@@ -118,6 +118,7 @@ def test_the_temperature_has_a_rate_and_a_target_of_its_own(settings, factor):
     assert float(trainer.temperature) == pytest.approx(TEMPERATURE * np.exp(-factor * (entropy - 1.5)), rel=1e-5)
 
 
+@pytest.mark.quick("eager", "graph")
 def test_critics_without_target_networks_bootstrap_from_themselves(compiled):
     trainer, _, critics = built(target_update_rate=None)
     update = compiled(trainer.learn)(tensors(ARM_BATCH), SEED)
@@ -154,6 +155,7 @@ def test_a_schedule_spans_the_updates_of_its_network(period, spans):
         assert float(learning_rate(end - 1)) > 0.0
 
 
+@pytest.mark.quick("eager", "graph")
 def test_a_single_critic(compiled):
     trainer, _, _ = built(num_critics=1)
     update = compiled(trainer.learn)(tensors(ARM_BATCH), SEED)
@@ -184,6 +186,7 @@ def soft_value_by_hand(logits, weights, observation):
     return (probability * values).sum(axis=-1) + TEMPERATURE * entropy, entropy
 
 
+@pytest.mark.quick("eager", "graph")
 def test_one_update_with_choices_by_hand(compiled):
     policy, critics = linear(LOGITS), [linear(weights) for weights in NEXT]
     settings = {"discount": DISCOUNT, "optimizer": "sgd", "learning_rate": 0.1, "initial_temperature": TEMPERATURE}

@@ -1,14 +1,13 @@
 """Built-in models as plain Keras models: saved, loaded and cloned by Keras, and the same under any of its settings."""
 
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import preloaded
 from agentlab import seeds
 from agentlab.model import as_network
 from agentlab.registry import plugins
@@ -21,7 +20,7 @@ from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab_models.gpt import Block, CachedAttention
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.recurrence.layers import GRU, LSTM, RecurrentStack, UnitDropout
-from paths import ROOT
+from paths import HELPERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, as it saves
 
@@ -171,10 +170,9 @@ def test_keras_loads_models_in_another_process(tmp_path):
         names = [f"shown/{path}" if path else "shown" for path in leaves_of(seen)]
         leaves = dict(zip(names, (value for _, value in pairs_of(seen, arrays)), strict=True))
         np.savez(tmp_path / f"{index}.npz", expected=outputs(model, spec_of(case)), **leaves)
-    program = ROOT / "tests" / "helpers" / "loading_models.py"
-    loaded = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True)
-    assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout == f"{len(CASES)} models\n"
+    code, output, complaint = preloaded.run(HELPERS / "loading_models.py", tmp_path, [str(tmp_path)], strict=False)
+    assert code == 0, complaint
+    assert output == f"{len(CASES)} models\n"
 
 
 LAYERS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium
 
-from agentlab.types import Nest
+from agentlab_envs.gymnasium.processes.board import Board
 
 Answer = tuple[int, str, Any]  # the number of the request, the kind of answer, and the result
 
@@ -18,7 +18,7 @@ class Link(abc.ABC):
 
     @abc.abstractmethod
     def send(self, number: int, command: str, data: Any) -> None:
-        """Sends a request, see `Servant.answer`."""
+        """Sends a request, see `Servant.answer`; the board is free for what the last one led to."""
 
     @abc.abstractmethod
     def receive(self, seconds: float) -> Answer | None:
@@ -50,11 +50,12 @@ class Backend(abc.ABC):
     start_seconds = 0.0
 
     @abc.abstractmethod
-    def open(self, space: gymnasium.Space, count: int) -> Nest:
-        """Returns a batch of observations, which workers or `Workers` write into.
+    def open(self, observation: gymnasium.Space, action: gymnasium.Space, count: int) -> Board:
+        """Returns the board of a vector, where workers write what comes of their steps, or `Workers` does for them.
 
         Args:
-            space: of one observation.
+            observation: space of one observation.
+            action: that of one action.
             count: of workers.
         """
 

@@ -1,4 +1,4 @@
-"""Workers as actors of a Ray cluster, on whatever nodes; observations come with the answers."""
+"""Workers as actors of a Ray cluster, on whatever nodes; what comes of a step comes with the answers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-from gymnasium.vector.utils import create_empty_array
 
 from agentlab import errors
 from agentlab.system.processes import ray_connection
-from agentlab.types import Nest
 from agentlab_envs.gymnasium.processes.backend import Answer, Backend, Link
+from agentlab_envs.gymnasium.processes.board import Board
 from agentlab_envs.gymnasium.processes.servant import FAULT, Servant, uncrossable
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ class RayActors(Backend):
         self._ray = ray_connection.connected()[0]
         self._actor = self._ray.remote(num_cpus=0, scheduling_strategy="SPREAD", max_restarts=0)(RemoteServant)
 
-    def open(self, space: gymnasium.Space, count: int) -> Nest:
-        return create_empty_array(space, count)
+    def open(self, observation: gymnasium.Space, action: gymnasium.Space, count: int) -> Board:
+        return Board(observation, action, count)
 
     def start(self, make: Callable[[], gymnasium.Env], row: int, same_step: bool, mask: str) -> Link:
         return RayLink(self._ray, self._actor.remote(make, row, same_step, mask, os.getcwd()), row)  # noqa: PTH109
@@ -98,7 +97,7 @@ class RemoteServant:
     def __init__(self, make: Callable[[], gymnasium.Env], row: int, same_step: bool, mask: str, directory: str) -> None:
         if os.path.isdir(directory):  # noqa: PTH112
             os.chdir(directory)
-        self._servant = Servant(make, row, same_step, mask, lambda observation: observation)
+        self._servant = Servant(make, row, same_step, mask, lambda outcome: outcome)
 
     def answer(self, number: int, command: str, data: Any) -> Answer:
         """Returns the answer to a request; arrays that come through Ray can't be written to, which environments may do."""

@@ -11,6 +11,7 @@ from agentlab import errors
 from agentlab.system import tracebacks
 from agentlab.types import Nest
 from agentlab_envs.gymnasium.processes.backend import Answer
+from agentlab_envs.gymnasium.processes.board import Outcome
 from agentlab_envs.gymnasium.rows import Row
 
 FINE, FAULT, MISSING = "fine", "fault", "missing"  # kinds of answers: a result, what went wrong, the package that is missing
@@ -24,11 +25,17 @@ class Servant:
         row: its place in the vector.
         same_step: whether an episode's end and the next one's beginning are one step.
         mask: of the allowed actions, see `masks.mask_space`.
-        show: takes the place of observations in answers: writes one where the vector sees it and returns None, or returns it.
+        show: makes an answer of what came of a step or reset: writes it where the vector sees it and returns None, or returns
+            it.
     """
 
     def __init__(
-        self, make: Callable[[], gymnasium.Env], row: int, same_step: bool, mask: str, show: Callable[[Nest], Nest | None]
+        self,
+        make: Callable[[], gymnasium.Env],
+        row: int,
+        same_step: bool,
+        mask: str,
+        show: Callable[[Outcome], Outcome | None],
     ) -> None:
         self._make, self._row, self._same_step, self._mask, self._show = make, row, same_step, mask, show
         self._env: Row
@@ -52,10 +59,10 @@ class Servant:
 
     def _result(self, command: str, data: Any) -> Any:
         if command == "step":
-            return self._step(data)
+            return self._show(self._step(data))
         if command == "reset":
             seed, options = data
-            return self._show(self._env.reset(seed=seed, options=options)[0])
+            return self._show((0.0, False, False, None, self._env.reset(seed=seed, options=options)[0]))
         if command == "make":
             self._env = Row(self._make(), self._mask)
             self._env.row = self._row
@@ -64,13 +71,12 @@ class Servant:
             return setattr(self._env, *data)
         return self._env.render() if command == "render" else self._env.close()
 
-    def _step(self, action: Nest) -> tuple[Any, Any, Any, Any, Nest | None]:
-        """Returns reward, terminated, truncated, what an episode ended with if the next one has begun, and the observation."""
+    def _step(self, action: Nest) -> Outcome:
         observation, reward, terminated, truncated, _ = self._env.step(action)
         final = None
         if self._same_step and (terminated or truncated):
             final, (observation, _) = observation, self._env.reset()
-        return reward, terminated, truncated, final, self._show(observation)
+        return reward, terminated, truncated, final, observation
 
 
 def uncrossable(row: int, error: BaseException) -> str:

@@ -21,7 +21,7 @@ from agentlab.types import Nest
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium.processes.backend import Answer, Backend, Link
 from agentlab_envs.gymnasium.processes.servant import FAULT, MISSING
-from agentlab_envs.gymnasium.rows import Row, writer
+from agentlab_envs.gymnasium.rows import Row
 from agentlab_envs.gymnasium.wrapping import Wrapping, maker
 
 MAKE_SECONDS = 60.0  # that making the environments may take, beyond what the first one took times their number
@@ -76,7 +76,7 @@ class Workers(VectorEnv):
         # One environment of this process tells the spaces, and how long the others may take to be made.
         began = time.monotonic()
         self._describe(maker(lambda: gymnasium.make(id, **arguments), wrapping)())
-        if not leaves.are_known(self.single_observation_space):
+        if not all(map(leaves.are_known, (self.single_observation_space, self.single_action_space))):
             return  # they are refused elsewhere; not all can be shared
         one = time.monotonic() - began + backend.start_seconds
         try:
@@ -102,8 +102,7 @@ class Workers(VectorEnv):
         return lambda: gymnasium.make(copy.deepcopy(registered), **arguments)
 
     def _start(self, backend: Backend, make: Callable[[], gymnasium.Env], seconds: float) -> None:
-        self._observations = backend.open(self.single_observation_space, self.num_envs)
-        self._put = writer(self._observations)
+        self._board = backend.open(self.single_observation_space, self.single_action_space, self.num_envs)
         for row in range(self.num_envs):
             self.links.append(backend.start(make, row, self._mode is AutoresetMode.SAME_STEP, self._mask))
 
@@ -120,37 +119,38 @@ class Workers(VectorEnv):
         mask = options.pop("reset_mask", np.ones(self.num_envs, np.bool_))
         rows = np.flatnonzero(mask).tolist()
         answers = self._ask(rows, [("reset", (None if seed is None else seed + row, options or None)) for row in rows])
-        for row, observation in zip(rows, answers, strict=True):
-            self._show(row, observation)
+        self._show(rows, answers)
         self._ended[rows] = False
-        return self._observations, {}
+        return self._board.observations, {}
 
     def step(self, actions: Nest) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns observations that the next call overwrites, rewards, terminated, truncated, and `final_obs` by row."""
-        # Rows whose episode has ended are reset instead, in mode next_step.
-        late = self._ended if self._mode is AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, np.bool_)
-        requests = [("reset", (None, None)) if late[row] else ("step", actions[row]) for row in range(self.num_envs)]
-        answers = self._ask(range(self.num_envs), requests)
+        self.step_async(actions)
+        return self.step_wait()
 
-        # Rewards and ends [B].
-        rewards = np.zeros(self.num_envs)
-        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
-        finals: dict[int, Any] = {}
-        for row, answer in enumerate(answers):
-            if late[row]:
-                self._show(row, answer)
-                continue
-            rewards[row], terminated[row], truncated[row], final, observation = answer
-            self._show(row, observation)
-            if final is not None:
-                finals[row] = final
+    def step_async(self, actions: Nest) -> None:
+        """Begins a step, which `step_wait` ends."""
+        requests: list[tuple[str, Any]] = [("step", actions[row]) for row in range(self.num_envs)]
+        if self._mode is AutoresetMode.NEXT_STEP:  # rows whose episode has ended are reset instead
+            requests = [("reset", (None, None)) if self._ended[row] else request for row, request in enumerate(requests)]
+        self._send(range(self.num_envs), requests)
+
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Waits for the end of a step, and returns the same as `step`."""
+        board, rows = self._board, range(self.num_envs)
+        self._show(rows, self._in_time(rows))
+
+        # Rewards and ends [B], copied: they are of this step.
+        rewards, terminated, truncated = board.reward.copy(), board.terminated.copy(), board.truncated.copy()
         self._ended = terminated | truncated
-        return self._observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
+        finals = {row: board.final(row) for row in np.flatnonzero(board.has_begun).tolist()}
+        return board.observations, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
 
-    def _show(self, row: int, observation: Nest | None) -> None:
-        """Puts an observation among those of all rows, unless its worker has done so."""
-        if observation is not None:
-            self._put(row, observation)
+    def _show(self, rows: Iterable[int], outcomes: list[Any]) -> None:
+        """Writes on the board what came of the rows' steps, unless their workers have done so."""
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if outcome is not None:
+                self._board.put(row, outcome)
 
     def render(self) -> tuple[Any, ...]:
         """Returns the picture of row 0."""
@@ -195,6 +195,10 @@ class Workers(VectorEnv):
 
     def _ask(self, rows: Iterable[int], requests: list[tuple[str, Any]]) -> list[Any]:
         self._send(rows, requests)
+        return self._in_time(rows)
+
+    def _in_time(self, rows: Iterable[int]) -> list[Any]:
+        """Returns the results of the request under way; a worker that takes too long is told of with the setting to change."""
         try:
             return self._answers(rows, self._seconds)
         except Hung as fault:
