@@ -62,7 +62,7 @@ def replay(options: argparse.Namespace) -> None:
     assembly, saving = session._assembly, Saving()
     assembly.gear.start()
     begin = time.perf_counter()
-    add_noise(session.agent.learner.memory, options.transitions)
+    fill(session.agent.memory_variables(), options.transitions)
     print(f"filled in {time.perf_counter() - begin:.0f} s; resident {resident():,} bytes", flush=True)
 
     def train() -> float:
@@ -97,6 +97,23 @@ def replay(options: argparse.Namespace) -> None:
         files.committer.wait()
         directory.close()
     session.close()
+
+
+def fill(rings: dict[str, tf.Variable], transitions: int) -> None:
+    """Fills the variables of a frame replay with a long episode of noise, ten times as fast as step by step."""
+    generator, depth = np.random.default_rng(0), 4
+    for begin in range(0, transitions + depth, 1_000):
+        rows = tf.range(begin, min(begin + 1_000, transitions + depth), dtype=tf.int64)
+        frames = generator.integers(0, 256, (len(rows), 84, 84), np.uint8)
+        rings["ring/observations/frames"].scatter_update(tf.IndexedSlices(frames, rows))
+
+    # Transition i is made of the frames i to i + 3, and i + 1 to i + 4.
+    within = [0, 1, 2, 3, 1, 2, 3, 4]
+    for begin in range(0, transitions, 100_000):
+        rows = tf.range(begin, min(begin + 100_000, transitions), dtype=tf.int64)
+        rings["ring/observations/numbers"].scatter_update(tf.IndexedSlices(rows[:, None] + within, rows))
+    rings["ring/observations/stored"].assign(transitions + depth)
+    rings["ring/added"].assign(transitions)
 
 
 def add_noise(memory: Memory, transitions: int) -> None:

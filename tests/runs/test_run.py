@@ -1,6 +1,7 @@
 """A run from a task's name to its files, and back from the files to the agent."""
 
 import errno
+import inspect
 import json
 import os
 import pathlib
@@ -55,6 +56,12 @@ def weights(run):
 
 def lines(directory):
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_train_takes_what_run_takes():
+    """Both are written out, as `help` and the docs show them."""
+    run, train = (inspect.signature(function).parameters for function in (agentlab.run, agentlab.train))
+    assert list(run.values()) == list(train.values())
 
 
 def test_a_run_leaves_its_files(finished):

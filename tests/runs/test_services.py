@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import time
 
 import numpy as np
 import pytest
@@ -119,12 +120,25 @@ def wandb_records(file):
         if room < 7 or kind == 0:
             place += room
             continue
+        if place + 7 + length > len(data):  # half written
+            return
         parts = (b"" if kind in (1, 2) else parts) + data[place + 7 : place + 7 + length]  # whole, or the first of some
         place += 7 + length
         if kind in (1, 4):  # whole, or the last of some
             record = wandb_internal_pb2.Record()
             record.ParseFromString(parts)
             yield record
+
+
+def all_wandb_records(file):
+    """Returns the records of a run once the last one is there: the service's own process writes after the run has ended."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        records = list(wandb_records(file)) if file.stat().st_size > 7 else []
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            return records
+        time.sleep(0.05)
+    pytest.fail("The file of Weights & Biases has no end after 60 seconds.")
 
 
 @pytest.mark.slow
@@ -138,7 +152,7 @@ def test_wandb_writes_a_run_that_can_be_sent_later(tmp_path, monkeypatch):
         training.media("play", np.zeros([2, 8, 6, 3], np.uint8))
         run = training.finish()
     (file,) = pathlib.Path(tmp_path).glob("wandb/offline-run-*/*.wandb")
-    records = list(wandb_records(file))
+    records = all_wandb_records(file)
 
     # What each kind of record says.
     (begun,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]

@@ -74,13 +74,16 @@ STANDING_FOR_ALL = {  # parts whose suites the quick suite has whole, one of eac
     "task": ("linear-regression",),
     "trainer": ("a2c", "dqn"),
 }
-COMPILING = {  # lines that it leaves out for all other parts, since they compile or train
+COMPILING = {  # lines that it leaves out for all other parts, since they compile, train or make updates
     "environment": ("draws", "graph", "host_face", "xla"),
     "memory": ("xla",),
     "model": ("graph", "unroll", "xla"),
     "sampler": ("graph", "xla"),
     "task": ("resume", "run"),
-    "trainer": ("graph", "learns", "seed", "variables", "xla"),
+    "trainer": (
+        *("graph", "learns", "seed", "variables", "xla"),
+        *("added_losses", "metrics", "priority", "statistics", "terminated", "update", "updating_touches_nothing"),
+    ),
 }
 SLOW = (
     "atari",

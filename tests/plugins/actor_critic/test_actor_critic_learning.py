@@ -90,7 +90,7 @@ ENDS = {
 
 @pytest.mark.parametrize("name", TRAINERS)
 @pytest.mark.parametrize("ends", ENDS)
-@pytest.mark.quick("cut at once-*", "terminating-sac")
+@pytest.mark.quick("cut at once-td3", "terminating-sac")
 def test_values_are_those_by_hand(ends, name):
     environment, expected = ENDS[ends]
     trainer, settings = TRAINERS[name]
@@ -119,6 +119,7 @@ def truncation_as_termination(decision, timestep, keep=()):
 
 
 @pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.quick("sac")
 def test_truncation_taken_for_termination_is_found(monkeypatch, name):
     trainer, settings = TRAINERS[name]
     monkeypatch.setattr(Step, "between", staticmethod(truncation_as_termination))
@@ -168,6 +169,7 @@ def test_a_missing_log_determinant_is_found(monkeypatch):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
+@pytest.mark.quick("1.0")
 def test_a_policy_of_choices_weighs_them_by_their_values(temperature):
     """Of 4 symbols the one shown earns 1, and what follows is the same: the best policy's logits are 1 / T apart."""
     trainer = learned(
@@ -183,6 +185,7 @@ def test_a_policy_of_choices_weighs_them_by_their_values(temperature):
     np.testing.assert_allclose(np.diag(policy), right, atol=0.05)
 
 
+@pytest.mark.slow
 def test_the_temperature_leads_the_entropy_to_its_target():
     trainer = learned(Wage(wage=0.0, terminates=True), SAC, turns=600, target_entropy=0.0, initial_temperature=0.1)
     policy = trainer.distribution(EnvironmentSpec("unit", Array((1,)), Array((1,), minimum=-1.0, maximum=1.0)))

@@ -122,6 +122,7 @@ def test_values_known_by_hand_are_learned():
     np.testing.assert_allclose(learned_values(trace_decay=0.0), [[0.5, 1.0], [1.5, 2.0]], atol=0.05)
 
 
+@pytest.mark.slow
 def test_planted_bug_truncated_steps_that_do_not_bootstrap(monkeypatch):
     right = pqn.lambda_returns
 
