@@ -168,12 +168,12 @@ class Memory(abc.ABC):
         """Whether it has a `sample_early`, as built: then updates can be made while environments step; by default False."""
         return False
 
-    def sample_early(self, seed: Seed, coming: int) -> tuple[Batch, Tensor]:
+    def sample_early(self, seed: Seed, coming: int | Tensor) -> tuple[Batch, Tensor]:
         """Returns the batch that `sample` will return once `coming` transitions more are stored, before they are. Traceable.
 
         Args:
             seed: as of `sample`.
-            coming: 1 of each environment.
+            coming: 1 of each environment; or 0, for what `sample` returns now.
 
         Returns:
             The batch, and whether it will be that one (bool scalar). It can't be where it holds anything of those transitions:

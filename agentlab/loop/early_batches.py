@@ -11,13 +11,13 @@ class EarlyBatches(Memory):
 
     Args:
         memory: samples early.
-        coming: steps.
+        coming: steps, an integer or int64 scalar.
 
     Attributes:
         is_known: whether the last batch holds none of them, bool scalar.
     """
 
-    def __init__(self, memory: Memory, coming: int) -> None:
+    def __init__(self, memory: Memory, coming: int | Tensor) -> None:
         self._memory, self._coming = memory, coming
         self.is_known: Tensor = True
 

@@ -196,12 +196,14 @@ class Learner:
         self.trainer.draw(batches, self._next_seed())
         return batches.is_known
 
-    def update_early(self) -> None:
-        """Makes the update that `update` would make after B steps more, but doesn't advance the normalizer; traceable.
+    def update_early(self, coming: Tensor) -> None:
+        """Makes the update that `update` would make after `coming` (int64 scalar) steps more, 0 or B; traceable.
 
-        It has to be known, see `is_next_known`.
+        It has to be known, see `is_next_known`. Networks see by the statistics without those steps; `normalizer.advance` is to
+        follow them.
         """
-        self._update_from(EarlyBatches(self.memory, self.num_environments))
+        self._update_from(EarlyBatches(self.memory, coming))
+        self.normalizer.advance()
 
     def _next_seed(self) -> Seed:
         # The number of the update seeds it, so that resumed runs draw the same.

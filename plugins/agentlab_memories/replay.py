@@ -53,11 +53,11 @@ class UniformReplay(Memory):
     def samples_early(self) -> bool:
         return not self._ring.sheds_early
 
-    def sample_early(self, seed: Seed, coming: int) -> tuple[Batch, Tensor]:
+    def sample_early(self, seed: Seed, coming: int | Tensor) -> tuple[Batch, Tensor]:
         numbers = self._draw(seed, coming)
         return self._ring.read(numbers % self.capacity), self._ring.are_whole(numbers)
 
-    def _draw(self, seed: Seed, coming: int = 0) -> Tensor:
+    def _draw(self, seed: Seed, coming: int | Tensor | None = None) -> Tensor:
         """Returns the numbers `[N]` of the steps in a batch, drawn as if `coming` more had been added already."""
         begin, end = self._ring.bounds(coming)
         count = end - begin

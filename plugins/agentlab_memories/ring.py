@@ -232,7 +232,7 @@ class Ring:
             slots = tf.boolean_mask(newest, newest >= tf.maximum(self.added() - self.capacity, 0)) % self.capacity
             put(self._ended, slots, tf.ones_like(slots, tf.bool))
 
-    def bounds(self, coming: int = 0) -> tuple[Tensor, Tensor]:
+    def bounds(self, coming: int | Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the numbers `(begin, end)` between which steps are whole and have all that follows, or end their episode.
 
         As long as there are none, those that are cut short by the present count.
@@ -240,7 +240,7 @@ class Ring:
         Args:
             coming: steps that count as if they had been added already; not where steps are shed early.
         """
-        added = self.added() + coming if coming else self.added()
+        added = self.added() if coming is None else self.added() + coming
         begin, end = self._observations.begin(added), added - self.newest_left_out
         return begin, tf.where(end > begin, end, added) if self.newest_left_out else added
 

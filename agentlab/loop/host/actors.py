@@ -137,7 +137,8 @@ class StagedHostActor(HostActor):
         # Shapes that compiled calls are made for, and the calls made so far.
         self._example = learner.policy.initial_state(self._rows)
         self._calls: dict[str, HostCall] = {}
-        self._waiting = ""  # for the next decision: "learn", an update; "advance", what is seen after one that was made early
+        self._waits = False  # an update for the next decision
+        self._learns_early = False  # as soon as it was asked to; what is compiled for that does for late updates, too
         self._early = 0  # updates made before the step that made them due had ended
         self._most_early = learner.most_early()
         self._last: TimeStep | None = None
@@ -161,9 +162,9 @@ class StagedHostActor(HostActor):
             self.settle_updates()
             action, output, next_state = explored, (), state
         else:
-            name = f"{self._waiting}_and_decide" if self._waiting else "decide"
-            staged = [self._staging.take()] if self._waiting else []
-            self._waiting = ""
+            name = "learn_and_decide" if self._waits else "decide"
+            staged = [self._staging.take()] if self._waits else []
+            self._waits = False
             action, output, next_state = self._call(name, *staged, *arrays, observation, state)
         self._steps += self._rows
         self._early = 0
@@ -175,11 +176,12 @@ class StagedHostActor(HostActor):
             return
 
         # An update follows those before it, so the first that has to wait for the step ends this.
+        self._learns_early = True
         if self._staging.has_rows:
             self._call("remember", self._staging.take())
         (is_known,) = self._call("foresee")
         while is_known and self._early < due:
-            (is_known,) = self._call("update_early")
+            (is_known,) = self._call("update_early", np.asarray(self._rows))
             self._early += 1
 
     def _due(self) -> int:
@@ -204,14 +206,14 @@ class StagedHostActor(HostActor):
 
     def _learn_late(self, due: int) -> None:
         """Makes the updates that were not made early, or leaves them for the next decision."""
-        has_to_advance = self._early > 0 and self.learner.normalizer.has_observations
-        if due + has_to_advance == 1:  # what is alone shares a call with the decision
-            self._waiting = "advance" if has_to_advance else "learn"
+        if due == 1 and not self._learns_early:  # shares a call with the decision
+            self._waits = True
             return
-        if due or self._staging.is_full:
+        has_to_advance = self._early > 0 and self.learner.normalizer.has_observations
+        if due or has_to_advance or self._staging.is_full:
             self._call("advance" if has_to_advance else "remember", self._staging.take())
         for _ in range(due):
-            self._call("update")
+            self._call("update_early", np.asarray(0)) if self._learns_early else self._call("update")
 
     def _cut(self, last: TimeStep, timestep: TimeStep) -> None:
         """Tells the memory of the rows that were reset before their episode had ended."""
@@ -221,9 +223,9 @@ class StagedHostActor(HostActor):
             self.learner.memory.cut(tf.constant(abandoned, tf.int64))
 
     def settle_updates(self) -> None:
-        if self._waiting:
-            name, self._waiting = self._waiting, ""
-            self._call(name, self._staging.take())
+        if self._waits:
+            self._waits = False
+            self._call("learn", self._staging.take())
 
     def settle(self) -> None:
         self.settle_updates()
@@ -248,13 +250,12 @@ class StagedHostActor(HostActor):
         functions: dict[str, tuple[Callable[..., Nest], list[Nest]]] = {
             "decide": (self._decide, now),
             "learn_and_decide": (self._learn_and_decide, [staged, *now]),
-            "advance_and_decide": (self._advance_and_decide, [staged, *now]),
             "learn": (self._learn, [staged]),
             "advance": (self._advance, [staged]),
             "remember": (self._remember, [staged]),
             "update": (self.learner.update, []),
             "foresee": (self._foresee, []),
-            "update_early": (self._update_early, []),
+            "update_early": (self._update_early, [tf.TensorSpec([], tf.int64)]),
         }
         return HostCall(*functions[name], self._execution)
 
@@ -275,10 +276,6 @@ class StagedHostActor(HostActor):
         self._remember(staged)
         self.learner.update()
 
-    def _advance_and_decide(self, staged: Tensor, *now: Nest) -> tuple[Nest, Tensor, Nest]:
-        self._advance(staged)
-        return self._decide(*now)
-
     def _advance(self, staged: Tensor) -> None:
         self._remember(staged)
         self.learner.normalizer.advance()
@@ -286,8 +283,8 @@ class StagedHostActor(HostActor):
     def _foresee(self) -> tuple[Tensor]:
         return (self.learner.is_next_known(),)
 
-    def _update_early(self) -> tuple[Tensor]:
-        self.learner.update_early()
+    def _update_early(self, coming: Tensor) -> tuple[Tensor]:
+        self.learner.update_early(coming)
         return self._foresee()
 
     def _remember(self, staged: Tensor) -> None:
