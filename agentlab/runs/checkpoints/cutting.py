@@ -6,14 +6,15 @@ import hashlib
 import json
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-import tensorflow as tf
 
 from agentlab.system import arrays
-from agentlab.tensors import variables
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 BLOCK_BYTES = 2**22  # of a block; what is no larger is not cut
 BLOCK_LIMIT = 2**24  # bytes of a block that somebody else has cut
@@ -66,6 +67,8 @@ class CutArray:
 
         # From which to which byte the array was written since.
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        from agentlab.tensors import variables  # and TensorFlow, without which reports and sweeps read runs
+
         slots = variables.appended_slots(rows, self.appended, later.appended)
         changes = [(part.start * row_bytes, part.stop * row_bytes) for part in slots]
 
@@ -122,6 +125,8 @@ def copied_ring(ring: tf.Variable, appended: int, before: CutArray | None) -> np
         appended: how many rows have been, see `agentlab.memory.Memory.appended_rows`.
         before: an earlier state of it, whose blocks are stored; None if there is none.
     """
+    from agentlab.tensors import variables
+
     rows = ring.shape[0]
     shape = (min(appended, rows), *ring.shape[1:])
     cut = CutArray(np.dtype(ring.dtype.as_numpy_dtype), shape, appended=appended)
