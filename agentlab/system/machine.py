@@ -73,6 +73,14 @@ def cpu() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
+def start_time() -> float:
+    """Returns when this machine was started, in seconds since 1970; now, where the system doesn't tell."""
+    try:
+        return time.time() - float(pathlib.Path("/proc/uptime").read_text("ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return time.time()
+
+
 def process_age() -> float:
     """Returns the seconds since this process started: exact on Linux, else since agentlab was imported."""
     try:

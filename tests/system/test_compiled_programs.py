@@ -82,12 +82,12 @@ def test_what_was_not_written_to_its_end_or_has_changed_is_removed(home):
     compiled_programs._seal(folder, os.getpid())
     (folder / "changed.pb").write_bytes(b"x")
     (folder / "removed.pb").unlink()
-    (folder / "unsealed.pb").write_bytes(b"x")
-    (folder / "cut.pb.tmp").write_bytes(b"x")
+    for name in ("unsealed.pb", "cut.pb.tmp", "new.pb"):
+        (folder / name).write_bytes(b"x")
+    for name in ("unsealed.pb", "cut.pb.tmp"):
+        os.utime(folder / name, (machine.start_time() - 100,) * 2)
     assert folder_in(home) == folder
-    assert sorted(file.name for file in folder.iterdir() if file.suffix == ".pb") == ["whole.pb"]
-    assert not (folder / "cut.pb.tmp").exists()
-    assert not (folder / "removed.pb.sha256").exists()
+    assert sorted(file.name for file in folder.iterdir()) == ["new.pb", "whole.pb", "whole.pb.sha256"]
 
 
 def test_a_fork_seals_nothing(home):
@@ -129,7 +129,7 @@ def test_a_second_run_compiles_nothing_and_ends_with_the_same_weights(tmp_path):
     assert weights("second") == first
     assert {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in written} == written
 
-    # A file that was cut off, as where the power failed.
+    # A file that was cut off, as where the power failed: the seal tells.
     for file in written:
         file.write_bytes(file.read_bytes()[:100])
     assert weights("third") == first

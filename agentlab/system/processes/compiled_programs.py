@@ -1,7 +1,8 @@
 """Keeps the programs that XLA compiles on disk, so that the next process of the same task need not compile them again.
 
-TensorFlow writes and reads the files; it fails where one is damaged. So a process seals the files that it leaves behind, and
-the next one removes whatever has no seal, or another.
+TensorFlow writes and reads the files; it fails where one is damaged, as after a power failure. So a process seals the files
+that it leaves behind, and after the next start of the machine whatever has no seal is removed. Files that were written since
+then are whole, and other processes may be about to read them.
 """
 
 from __future__ import annotations
@@ -95,13 +96,15 @@ def _make_private(folder: pathlib.Path) -> None:
 
 
 def _remove_unsealed(folder: pathlib.Path) -> None:
-    """Removes what was not written to its end, or has changed since."""
+    """Removes what may not have been written to its end, or has changed since."""
+    start = machine.start_time()
     for file in folder.iterdir():
         if file.suffix == SEAL:
             if not file.with_suffix("").exists():
                 file.unlink(missing_ok=True)
-        elif _read_seal(file) != _digest(file):
+        elif _read_seal(file) != _digest(file) and (_seal_of(file).exists() or file.stat().st_mtime < start):
             file.unlink(missing_ok=True)
+            _seal_of(file).unlink(missing_ok=True)
 
 
 def _remove_oldest(home: pathlib.Path) -> None:
