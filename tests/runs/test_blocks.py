@@ -228,6 +228,15 @@ def test_a_block_is_stored_once_and_removed_once_no_checkpoint_lists_it(checkpoi
     assert blocks_in(tmp_path) == set()
 
 
+def test_blocks_that_a_process_left_which_was_killed_as_it_removed_a_checkpoint_are_removed(checkpoints, tmp_path):
+    checkpoints.save(20, memory(0), FACTS)
+    shutil.rmtree(tmp_path / "checkpoints" / "step-10")
+    used = set(checkpoints.open(20).cut["ring"].digests())
+    assert blocks_in(tmp_path) > used
+    checkpoints.sweep()
+    assert blocks_in(tmp_path) == used
+
+
 def test_as_long_as_a_manifest_is_damaged_no_block_is_removed(checkpoints, tmp_path):
     checkpoints.save(20, memory(0), FACTS)
     checkpoints.save(30, memory(1), FACTS)

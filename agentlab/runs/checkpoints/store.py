@@ -225,6 +225,7 @@ class Checkpoints:
                 if name.startswith(TEMPORARY):
                     folder.remove(name)
             self.blocks.sweep()
+            self._remove_unused_blocks()  # of a checkpoint that it was about to remove
 
     def open(self, step: int) -> Checkpoint:
         """Returns the checkpoint of a step, its manifest read and well formed, its files not looked at yet.
