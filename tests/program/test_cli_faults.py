@@ -88,7 +88,7 @@ def test_a_run_that_failed_or_never_was_is_told(here, capsys):
     (here / "run" / "config.json").write_text("{}")
     for command in (["evaluate", "run"], ["play", "run", "--video", "a.gif"]):
         assert main(command) == 2
-        assert "has no 'task'" in one_sentence(capsys.readouterr().err)
+        assert "lacks a table 'task'" in one_sentence(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("id", ["no_such_module:Thing-v0", "CartPole-v7", ""])
