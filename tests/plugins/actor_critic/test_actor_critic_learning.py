@@ -196,7 +196,7 @@ def test_the_temperature_leads_the_entropy_to_its_target():
 
 LEARNS = {  # steps, and a mean return well beyond -1,200, that of a policy that has learned nothing
     ("sac-pendulum", "host"): (4_000, -700.0),
-    ("td3-pendulum", "device"): (8_000, -800.0),  # one seed, which processors round to different ends
+    ("td3-pendulum", "device"): (10_000, -500.0),
 }
 
 
