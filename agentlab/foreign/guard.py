@@ -117,22 +117,16 @@ class Guarded(Environment):
         return self._ask("is_asynchronous", lambda: self._inner.is_asynchronous)
 
     def step(self, action: np.ndarray) -> TimeStep:
-        try:
-            return self._at_step(self._step, action)
-        finally:
-            self._watch.turns += 1
+        return self._at_step(1, self._step, action)
 
     def send(self, action: np.ndarray) -> None:
-        self._at_step(self._inner.send, action)
+        self._at_step(0, self._inner.send, action)
 
     def receive(self) -> TimeStep:
-        try:
-            return self._at_step(self._inner.receive)
-        finally:
-            self._watch.turns += 1
+        return self._at_step(1, self._inner.receive)
 
-    def _at_step(self, function: Callable[..., T], *arguments: np.ndarray) -> T:
-        """Calls what takes a step or a part of one, watched and guarded, and returns its result."""
+    def _at_step(self, turns: int, function: Callable[..., T], *arguments: np.ndarray) -> T:
+        """Calls what takes a step or a part of one, watched and guarded; returns its result. So many turns end with it."""
         watch = self._watch
         watch.call = "vector step"
         try:
@@ -145,6 +139,7 @@ class Guarded(Environment):
             raise self._fault("step", f"it raised {describe_error(error)}") from error
         finally:
             watch.call = ""
+            watch.turns += turns
 
     def inexact(self) -> str:
         return self._call("inexact", self._inner.inexact)
