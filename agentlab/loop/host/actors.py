@@ -212,8 +212,9 @@ class StagedHostActor(HostActor):
         has_to_advance = self._early > 0 and self.learner.normalizer.has_observations
         if due or has_to_advance or self._staging.is_full:
             self._call("advance" if has_to_advance else "remember", self._staging.take())
+        update = ("update_early", np.asarray(0)) if self._learns_early else ("update",)
         for _ in range(due):
-            self._call("update_early", np.asarray(0)) if self._learns_early else self._call("update")
+            self._call(*update)
 
     def _cut(self, last: TimeStep, timestep: TimeStep) -> None:
         """Tells the memory of the rows that were reset before their episode had ended."""
