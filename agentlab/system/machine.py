@@ -76,7 +76,7 @@ def cpu() -> dict[str, str]:
 def start_time() -> float:
     """Returns when this machine was started, in seconds since 1970; now, where the system doesn't tell."""
     try:
-        return time.time() - float(pathlib.Path("/proc/uptime").read_text("ascii").split()[0])
+        return time.time() - _uptime()
     except (OSError, ValueError, IndexError):
         return time.time()
 
@@ -85,13 +85,17 @@ def process_age() -> float:
     """Returns the seconds since this process started: exact on Linux, else since agentlab was imported."""
     try:
         fields = pathlib.Path("/proc/self/stat").read_text("latin-1").rpartition(")")[2].split()
-        uptime = float(pathlib.Path("/proc/uptime").read_text("ascii").split()[0])
-        return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+        return max(0.0, _uptime() - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError):
         return time.monotonic() - _IMPORTED
 
 
 _IMPORTED = time.monotonic()
+
+
+def _uptime() -> float:
+    """Returns the seconds since this machine was started; raises OSError, ValueError or IndexError where it doesn't tell."""
+    return float(pathlib.Path("/proc/uptime").read_text("ascii").split()[0])
 
 
 def _threads() -> dict[str, int]:
