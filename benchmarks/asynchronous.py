@@ -8,10 +8,7 @@ what the environments alone allow: a millisecond a turn, or 8 divided by the pro
 
 from __future__ import annotations
 
-import argparse
 import pathlib
-import statistics
-import tempfile
 
 import dqn_speed
 import processes
@@ -46,32 +43,8 @@ def steps_per_second(case: str, directory: pathlib.Path) -> float:
 
 
 def main() -> None:
-    options = _options()
-    rates: dict[str, list[float]] = {case: [] for case in CASES}
-    ratios: dict[str, list[float]] = {case: [] for case in CASES}
-    for turn in range(options.rounds):
-        figures = processes.run_peer(options.peer)[0] if options.peer else []
-        theirs = {(figure["environment"], figure["period"]): figure["env_steps_per_second"] for figure in figures}
-        for case, (environment, period, _) in CASES.items():
-            with tempfile.TemporaryDirectory() as runs:
-                rates[case].append(steps_per_second(case, pathlib.Path(runs) / "run"))
-            line = f"round {turn}: {case}: {rates[case][-1]:,.0f} steps/s"
-            if peer := theirs.get((environment, period)):
-                ratios[case].append(rates[case][-1] / peer)
-                line += f"; peer {peer:,.0f}, ratio {ratios[case][-1]:.2f}"
-            print(line, flush=True)
-    for case in CASES:
-        compared = f", {statistics.median(ratios[case]):.2f} times the peer" if ratios[case] else ""
-        print(f"{case}: median {statistics.median(rates[case]):,.0f} steps/s{compared}")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="how often, in turn with the peer (default: 3)")
-    parser.add_argument(
-        "--peer", metavar="COMMAND", help=f"{processes.PEER_HELP}: environment, period and env_steps_per_second"
-    )
-    return parser.parse_args()
+    peers = {case: {"environment": environment, "period": period} for case, (environment, period, _) in CASES.items()}
+    processes.compare_rates(__doc__, peers, steps_per_second)
 
 
 if __name__ == "__main__":

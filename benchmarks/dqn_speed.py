@@ -5,11 +5,8 @@ python benchmarks/dqn_speed.py --peer "PYTHON sb3_dqn.py matched"
 
 from __future__ import annotations
 
-import argparse
 import json
 import pathlib
-import statistics
-import tempfile
 
 import processes
 
@@ -59,31 +56,8 @@ def rate(directory: pathlib.Path) -> float:
 
 
 def main() -> None:
-    options = _options()
-    rates: dict[str, list[float]] = {case: [] for case in CASES}
-    ratios: dict[str, list[float]] = {case: [] for case in CASES}
-    for turn in range(options.rounds):
-        theirs = {}
-        if options.peer:
-            theirs = {figure["period"]: figure["env_steps_per_second"] for figure in processes.run_peer(options.peer)[0]}
-        for case, (_, _, period, _, _) in CASES.items():
-            with tempfile.TemporaryDirectory() as runs:
-                rates[case].append(steps_per_second(case, pathlib.Path(runs) / "run"))
-            line = f"round {turn}: {case}: {rates[case][-1]:,.0f} steps/s"
-            if period in theirs:
-                ratios[case].append(rates[case][-1] / theirs[period])
-                line += f"; peer {theirs[period]:,.0f}, ratio {ratios[case][-1]:.2f}"
-            print(line, flush=True)
-    for case in CASES:
-        compared = f", {statistics.median(ratios[case]):.2f} times the peer" if ratios[case] else ""
-        print(f"{case}: median {statistics.median(rates[case]):,.0f} steps/s{compared}")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="how often, in turn with the peer (default: 3)")
-    parser.add_argument("--peer", metavar="COMMAND", help=f"{processes.PEER_HELP}: period and env_steps_per_second")
-    return parser.parse_args()
+    peers = {case: {"period": period} for case, (_, _, period, _, _) in CASES.items()}
+    processes.compare_rates(__doc__, peers, steps_per_second)
 
 
 if __name__ == "__main__":

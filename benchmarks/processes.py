@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import shlex
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 PEER_HELP = "a command that does the same work with another library and prints its figures as lines of JSON"
@@ -24,6 +28,42 @@ def run_peer(command: str, *arguments: str) -> tuple[list[dict[str, Any]], float
     """Runs a peer's command line; returns the objects it printed, one a line, and the seconds from process start to exit."""
     printed, seconds = _timed([*shlex.split(command), *arguments])
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")], seconds
+
+
+def compare_rates(
+    description: str, cases: dict[str, dict[str, Any]], steps_per_second: Callable[[str, pathlib.Path], float]
+) -> None:
+    """Prints environment steps per second of some cases, in turn with a peer if the command line names one.
+
+    Args:
+        description: of the benchmark, for --help.
+        cases: by name, what the peer's figure for a case says of it, such as its period.
+        steps_per_second: runs a case in a process of its own, with a directory that is to be made; returns its rate.
+    """
+    options = _rate_options(description, cases)
+    rates: dict[str, list[float]] = {case: [] for case in cases}
+    ratios: dict[str, list[float]] = {case: [] for case in cases}
+    for turn in range(options.rounds):
+        figures = run_peer(options.peer)[0] if options.peer else []
+        for case, described in cases.items():
+            with tempfile.TemporaryDirectory() as runs:
+                rates[case].append(steps_per_second(case, pathlib.Path(runs) / "run"))
+            line = f"round {turn}: {case}: {rates[case][-1]:,.0f} steps/s"
+            for peer in (figure["env_steps_per_second"] for figure in figures if described.items() <= figure.items()):
+                ratios[case].append(rates[case][-1] / peer)
+                line += f"; peer {peer:,.0f}, ratio {ratios[case][-1]:.2f}"
+            print(line, flush=True)
+    for case in cases:
+        compared = f", {statistics.median(ratios[case]):.2f} times the peer" if ratios[case] else ""
+        print(f"{case}: median {statistics.median(rates[case]):,.0f} steps/s{compared}")
+
+
+def _rate_options(description: str, cases: dict[str, dict[str, Any]]) -> argparse.Namespace:
+    keys = ", ".join(next(iter(cases.values())))
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="how often, in turn with the peer (default: 3)")
+    parser.add_argument("--peer", metavar="COMMAND", help=f"{PEER_HELP}: {keys} and env_steps_per_second")
+    return parser.parse_args()
 
 
 def _timed(command: list[str]) -> tuple[str, float]:
