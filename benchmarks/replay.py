@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from agentlab import seeds
 from agentlab.memory import Layout, Memory, Request
-from agentlab.runs.checkpoints import Checkpoints, cutting, snapshot
+from agentlab.runs.checkpoints import Checkpoints, snapshot
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors import variables
 from agentlab.tensors.execution import Compiled, GraphCall, compiled, repeat
@@ -116,10 +116,7 @@ def checkpoint(transitions: int) -> None:
         checkpoints = Checkpoints(pathlib.Path(directory))
         begin = time.perf_counter()
         appended = memory.appended_rows()
-        held = {
-            name: cutting.copied_ring(ring, appended[name], None) if name in appended else variables.copied_by_rows(ring)
-            for name, ring in memory.variables().items()
-        }
+        held = {name: snapshot.copied_ring(ring, appended.get(name), None) for name, ring in memory.variables().items()}
         groups = snapshot.without_unused_rows({"memory": held})
         checkpoints.save(0, groups, {"metrics_bytes": 0, "best": None, "exact": True})
         saved, most = time.perf_counter() - begin, resident("VmHWM")

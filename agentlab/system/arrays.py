@@ -103,6 +103,18 @@ def without_zeros(array: np.ndarray) -> np.ndarray:
     return array[:0]
 
 
+def appended_slots(rows: int, before: int, count: int) -> list[range]:
+    """Returns which of an array's rows were written while what was appended to it grew from `before` rows to `count`.
+
+    Row i lies in row i modulo `rows`, see `agentlab.memory.Memory.appended_rows`.
+    """
+    if count - before >= rows:
+        return [range(rows)]
+    begin = before % rows
+    end = begin + count - before
+    return [slots for slots in (range(begin, min(end, rows)), range(end - rows)) if slots]
+
+
 class VerifiedBytes(abc.ABC):
     """Bytes in blocks whose hashes are known; a block is hashed when it is read.
 

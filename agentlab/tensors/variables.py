@@ -49,18 +49,6 @@ def copied_bytes(ring: tf.Variable, begin: int, end: int) -> np.ndarray:
     return rows.reshape(-1).view(np.uint8)[begin - first * row_bytes : end - first * row_bytes]
 
 
-def appended_slots(rows: int, before: int, count: int) -> list[range]:
-    """Returns which rows of a variable were written while what was appended to it grew from `before` rows to `count`.
-
-    See `agentlab.memory.Memory.appended_rows`.
-    """
-    if count - before >= rows:
-        return [range(rows)]
-    begin = before % rows
-    end = begin + count - before
-    return [slots for slots in (range(begin, min(end, rows)), range(end - rows)) if slots]
-
-
 def used_rows(ring: tf.Variable) -> int | None:
     """Returns how many rows of a large variable come before the zeros at its end, to a block of rows; None of a small one."""
     blocks = _blocks(ring)

@@ -23,9 +23,9 @@ from agentlab.runs.composition import resolved
 from agentlab.runs.session.saving import RunFiles, Saving
 from agentlab.runs.session.session import Session
 from agentlab.runs.trackers.several import Trackers
+from agentlab.system import arrays
 from agentlab.system.files import UnreadableError
 from agentlab.system.processes.clock import Clock
-from agentlab.tensors import variables
 
 FACTS = {"metrics_bytes": 0, "best": None, "exact": True}
 
@@ -48,7 +48,7 @@ def blocks_in(directory):
 @given(rows=st.integers(1, 9), before=st.integers(0, 30), more=st.integers(0, 30))
 def test_appended_slots_are_those_that_a_ring_writes(rows, before, more):
     written = {number % rows for number in range(before, before + more)}
-    slots = [slot for part in variables.appended_slots(rows, before, before + more) for slot in part]
+    slots = [slot for part in arrays.appended_slots(rows, before, before + more) for slot in part]
     assert sorted(slots) == sorted(written)
 
 
@@ -68,7 +68,7 @@ def test_a_ring_in_blocks_is_what_a_whole_copy_is(rows, width, parts, dtype, dat
         ring.scatter_update(tf.IndexedSlices(values, numbers % rows))
         appended += count
 
-        copied = cutting.copied_ring(ring, appended, before)
+        copied = snapshot.copied_ring(ring, appended, before)
         whole = ring.numpy()[:appended]
         if not isinstance(copied, CutArray):
             assert whole.nbytes <= 96
@@ -86,12 +86,12 @@ def test_a_ring_in_blocks_is_what_a_whole_copy_is(rows, width, parts, dtype, dat
 
 def test_of_a_ring_only_the_blocks_that_were_written_are_copied():
     ring = tf.Variable(tf.zeros([24, 8]))  # three rows a block
-    first = cutting.copied_ring(ring, 30, None)
+    first = snapshot.copied_ring(ring, 30, None)
     first.blocks = [str(number) for number in range(8)]
     assert first.num_blocks == 8
 
     def copied(appended):
-        later = cutting.copied_ring(ring, appended, first)
+        later = snapshot.copied_ring(ring, appended, first)
         return [number for number, block in enumerate(later.blocks) if not isinstance(block, str)]
 
     assert copied(30) == []

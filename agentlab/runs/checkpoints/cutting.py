@@ -6,15 +6,12 @@ import hashlib
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
 
 from agentlab.system import arrays
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 BLOCK_BYTES = 2**22  # of a block; what is no larger is not cut
 BLOCK_LIMIT = 2**24  # bytes of a block that somebody else has cut
@@ -67,9 +64,7 @@ class CutArray:
 
         # From which to which byte the array was written since.
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        from agentlab.tensors import variables  # and TensorFlow, without which reports and sweeps read runs
-
-        slots = variables.appended_slots(rows, self.appended, later.appended)
+        slots = arrays.appended_slots(rows, self.appended, later.appended)
         changes = [(part.start * row_bytes, part.stop * row_bytes) for part in slots]
 
         # A block that is longer now is another one.
@@ -114,29 +109,6 @@ def cut_if_large(array: np.ndarray) -> np.ndarray | CutArray:
         return array
     flat, cut = arrays.bytes_of(array), CutArray(array.dtype, array.shape)
     cut.blocks = [np.frombuffer(flat[slice(*cut.bounds(number))], np.uint8) for number in range(cut.num_blocks)]
-    return cut
-
-
-def copied_ring(ring: tf.Variable, appended: int, before: CutArray | None) -> np.ndarray | CutArray:
-    """Returns a copy of what was appended to a variable, in blocks if it is large; of blocks that are stored, their names.
-
-    Args:
-        ring: of at least one axis, written row after row.
-        appended: how many rows have been, see `agentlab.memory.Memory.appended_rows`.
-        before: an earlier state of it, whose blocks are stored; None if there is none.
-    """
-    from agentlab.tensors import variables
-
-    rows = ring.shape[0]
-    shape = (min(appended, rows), *ring.shape[1:])
-    cut = CutArray(np.dtype(ring.dtype.as_numpy_dtype), shape, appended=appended)
-    if cut.num_bytes <= BLOCK_BYTES:
-        return variables.copied_by_rows(ring, shape[0])
-    stored = before.unchanged(cut, rows) if before is not None else {}
-    cut.blocks = [
-        stored[number] if number in stored else variables.copied_bytes(ring, *cut.bounds(number))
-        for number in range(cut.num_blocks)
-    ]
     return cut
 
 

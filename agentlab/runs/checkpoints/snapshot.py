@@ -42,14 +42,33 @@ def take(agent: Agent, gear: Gear, earlier: Mapping[str, CutArray] = NOTHING_EAR
     held = {name: group for name, group in gear.state().items() if group}
     own = {name: variables.copied(variable) for name, variable in agent.variables().items()}
     rings, appended = agent.memory_variables(), agent.learner.memory.appended_rows()
-    remembered = {name: _copied(ring, appended.get(name), earlier.get(name)) for name, ring in rings.items()}
+    remembered = {name: copied_ring(ring, appended.get(name), earlier.get(name)) for name, ring in rings.items()}
     return {"agent": own, "memory": remembered, **held}
 
 
-def _copied(ring: tf.Variable, appended: int | None, before: CutArray | None) -> np.ndarray | CutArray:
+def copied_ring(ring: tf.Variable, appended: int | None, before: CutArray | None) -> np.ndarray | CutArray:
+    """Returns a copy of what was written to a variable of a memory.
+
+    If it is known what was appended to it, a large one comes in blocks, of which those that are stored are only named.
+
+    Args:
+        ring: the variable.
+        appended: how many rows have been, see `agentlab.memory.Memory.appended_rows`; None if that is unknown.
+        before: an earlier state of it, whose blocks are stored; None if there is none.
+    """
     if appended is None or not ring.shape.rank:
         return variables.copied_by_rows(ring, variables.used_rows(ring))
-    return cutting.copied_ring(ring, appended, before)
+    rows = ring.shape[0]
+    shape = (min(appended, rows), *ring.shape[1:])
+    cut = CutArray(np.dtype(ring.dtype.as_numpy_dtype), shape, appended=appended)
+    if cut.num_bytes <= cutting.BLOCK_BYTES:
+        return variables.copied_by_rows(ring, shape[0])
+    stored = before.unchanged(cut, rows) if before is not None else {}
+    cut.blocks = [
+        stored[number] if number in stored else variables.copied_bytes(ring, *cut.bounds(number))
+        for number in range(cut.num_blocks)
+    ]
+    return cut
 
 
 def check_room(agent: Agent, steps: int, period: int, free: int | None) -> None:
