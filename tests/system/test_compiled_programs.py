@@ -90,6 +90,27 @@ def test_what_was_not_written_to_its_end_or_has_changed_is_removed(home):
     assert sorted(file.name for file in folder.iterdir()) == ["new.pb", "whole.pb", "whole.pb.sha256"]
 
 
+def test_a_sealed_file_is_read_once_after_each_start_of_the_machine(home, monkeypatch):
+    folder = folder_in(home)
+    file, seal, hashed = folder / "program.pb", folder / "program.pb.sha256", []
+    file.write_bytes(b"x")
+    compiled_programs._seal(folder, os.getpid())
+    digest = compiled_programs._digest
+    monkeypatch.setattr(compiled_programs, "_digest", lambda file: hashed.append(file.name) or digest(file))
+    os.utime(file, (machine.start_time() - 100,) * 2)
+    os.utime(seal, (machine.start_time() - 50,) * 2)
+    for _ in range(3):
+        folder_in(home)
+    assert hashed == ["program.pb"]
+
+    # Written to again since then.
+    file.write_bytes(b"y")
+    os.utime(file, (seal.stat().st_mtime + 1,) * 2)
+    folder_in(home)
+    assert not file.exists()
+    assert not seal.exists()
+
+
 def test_a_fork_seals_nothing(home):
     folder = folder_in(home)
     (folder / "cut.pb").write_bytes(b"x")

@@ -102,9 +102,25 @@ def _remove_unsealed(folder: pathlib.Path) -> None:
         if file.suffix == SEAL:
             if not file.with_suffix("").exists():
                 file.unlink(missing_ok=True)
-        elif _read_seal(file) != _digest(file) and (_seal_of(file).exists() or file.stat().st_mtime < start):
+        elif not _is_whole(file, start):
             file.unlink(missing_ok=True)
             _seal_of(file).unlink(missing_ok=True)
+
+
+def _is_whole(file: pathlib.Path, start: float) -> bool:
+    """Returns whether a file is as it was written; `start` is when the machine was started, in seconds since 1970.
+
+    A file is read once after each start, and again if it has changed, not by every command.
+    """
+    seal, written = _seal_of(file), file.stat().st_mtime
+    if not seal.exists():
+        return written >= start
+    if seal.stat().st_mtime > max(written, start):
+        return True
+    if _read_seal(file) != _digest(file):
+        return False
+    seal.touch()
+    return True
 
 
 def _remove_oldest(home: pathlib.Path) -> None:
