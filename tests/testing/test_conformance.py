@@ -81,7 +81,7 @@ COMPILING = {  # lines that it leaves out for all other parts, since they compil
     "sampler": ("graph", "xla"),
     "task": ("resume", "run"),
     "trainer": (
-        *("graph", "learns", "seed", "variables", "xla"),
+        *("graph", "learns", "score", "seed", "variables", "xla"),
         *("added_losses", "metrics", "priority", "statistics", "terminated", "update", "updating_touches_nothing"),
     ),
 }
