@@ -6,6 +6,7 @@ import pytest
 
 import agentlab
 from agentlab.errors import UsageError
+from agentlab.loop.evaluation import CUT_OFF
 from agentlab.program import cli
 from agentlab.reports.recorded_runs import RecordedRun
 from agentlab.runs.composition import resolved
@@ -60,8 +61,9 @@ def test_the_names_are_those_of_the_runs_files(tmp_path):
     every.close()
     run = agentlab.run("classifier-digits", changes=DURING, run_dir=tmp_path / "run", requires=[*columns, *figures])
     recorded = RecordedRun.read(run.directory)
-    assert set(columns) == {name for line in RecordedRun.lines_of(run.directory) for name in line}
-    assert set(figures) == set(recorded.figures()) - {"seed"}
+    made = {name for line in RecordedRun.lines_of(run.directory) for name in line}
+    assert set(columns) == {*made, f"evaluation_{CUT_OFF}"}  # of which there may be some
+    assert set(figures) == {*recorded.figures(), f"evaluation.{CUT_OFF}"} - {"seed"}
     assert "evaluation.accuracy" in figures
     assert "confusion_matrix" in json.loads((run.directory / "result.json").read_text())["evaluation"]
 
