@@ -53,14 +53,15 @@ def device() -> str:
 
 
 def cache_folder() -> pathlib.Path | None:
-    """Returns `agentlab` in the user's cache, for what can be had again; None if the user has no home."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    if home:
-        return pathlib.Path(home) / "agentlab"
+    """Returns `agentlab` in the user's cache, for what can be had again; None if the user has no home that exists."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or ""
+    if os.path.isabs(cache):  # noqa: PTH117 - another is to be ignored, says the XDG specification
+        return pathlib.Path(cache) / "agentlab"
     try:
-        return pathlib.Path.home() / ".cache" / "agentlab"
+        home = pathlib.Path.home()
     except RuntimeError:
         return None
+    return home / ".cache" / "agentlab" if home.is_absolute() and home.is_dir() else None
 
 
 def cpu() -> dict[str, str]:

@@ -297,9 +297,10 @@ def test_help_list_and_info_import_no_tensorflow():
 @pytest.mark.slow
 def test_the_program_imports_tensorflow_without_what_it_does_not_use():
     script = (
-        "import sys; from agentlab.program import tensorflow_setup\n"
+        "import gc, sys; from agentlab.program import tensorflow_setup\n"
         "from agentlab.tensors.keras_settings import DISPENSABLE\n"
         "tensorflow_setup.import_runs()\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > len(gc.get_objects()), gc.get_freeze_count()\n"
         "assert not set(DISPENSABLE) & set(sys.modules), set(DISPENSABLE) & set(sys.modules)\n"
         "import matplotlib, scipy.stats, sklearn.datasets\n"
     )

@@ -14,16 +14,21 @@ import hashlib
 import os
 import pathlib
 import platform
+import re
 import shutil
 import stat
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 
+from agentlab import errors
 from agentlab.system import files, machine
 
 FOLDER = "AGENTLAB_COMPILED"  # the variable that names another folder for them, or is "off"
 FLAGS = "TF_XLA_FLAGS"
 OPTION = "--tf_xla_persistent_cache_directory="
+PREFIX = "xla_compile_cache__"  # with which TensorFlow begins the names of its files
+KEY = re.compile(r"[0-9a-f]{16}")  # the name of a folder, see `_key`
 LIMIT = 2**28  # bytes of compiled programs, in all
 ROOM = 2**28  # bytes that have to be free: TensorFlow ends a run whose program it can't write
 SEAL = ".sha256"
@@ -37,6 +42,9 @@ def keep(threads: int) -> None:
 
     Args:
         threads: that an operation may use; 0 is TensorFlow's choice.
+
+    Raises:
+        UsageError: the user has named what can't be a folder for them.
     """
     flags = [flag for flag in os.environ.get(FLAGS, "").split() if not _is_ours(flag)]
     if "tensorflow" in sys.modules or any(flag.startswith(OPTION) for flag in flags):
@@ -67,9 +75,19 @@ def _home() -> pathlib.Path | None:
     chosen = os.environ.get(FOLDER, "")
     if chosen == "off":
         return None
+    if chosen and (not pathlib.Path(chosen).is_absolute() or not _fits_in_flags(chosen)):
+        raise errors.UsageError(
+            f"The environment variable {FOLDER} is {chosen[:100]!r}; expected the absolute path of a folder without spaces or "
+            "quotes, or 'off'. Change it, or remove it."
+        )
     cache = machine.cache_folder()
     whole = pathlib.Path(chosen) if chosen else cache / "compiled" if cache is not None else None
-    return whole.absolute() if whole is not None and " " not in str(whole) else None  # flags are parted at spaces
+    return whole if whole is not None and _fits_in_flags(str(whole)) else None
+
+
+def _fits_in_flags(path: str) -> bool:
+    """Returns whether TensorFlow reads a path in its flags as it is: they are parted at spaces, but for what is quoted."""
+    return not any(character.isspace() or character in "'\"\\" for character in path)
 
 
 def _key(threads: int) -> str:
@@ -86,19 +104,30 @@ def _make_private(folder: pathlib.Path) -> None:
     """Makes a folder of this user's alone, as what lies in it is executed.
 
     Raises:
-        PermissionError: others may write to it.
+        PermissionError: others may write to it, or it is a link.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     for place in (folder, folder.parent):
         status = place.stat()
-        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
+        if folder.is_symlink() or status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(f"{place} can be written by others")
+
+
+def _programs(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields the files in a folder that TensorFlow wrote, and their seals: whatever else lies there is left alone."""
+    if not KEY.fullmatch(folder.name) or folder.is_symlink():
+        return
+    for file in folder.glob(f"{PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError):  # removed by another process
+            if stat.S_ISREG(file.lstat().st_mode):
+                yield file
 
 
 def _remove_unsealed(folder: pathlib.Path) -> None:
     """Removes what may not have been written to its end, or has changed since."""
     start = machine.start_time()
-    for file in folder.iterdir():
+    for file in _programs(folder):
         if file.suffix == SEAL:
             if not file.with_suffix("").exists():
                 file.unlink(missing_ok=True)
@@ -125,7 +154,8 @@ def _is_whole(file: pathlib.Path, start: float) -> bool:
 
 def _remove_oldest(home: pathlib.Path) -> None:
     """Removes the oldest programs beyond the limit, those for other machines and versions included."""
-    programs = [(file.stat().st_mtime, file.stat().st_size, file) for file in home.glob("*/*") if file.suffix != SEAL]
+    files_there = [file for folder in home.iterdir() for file in _programs(folder) if file.suffix != SEAL]
+    programs = [(file.stat().st_mtime, file.stat().st_size, file) for file in files_there]
     left = LIMIT
     for _, size, file in sorted(programs, reverse=True):
         left -= size
@@ -138,7 +168,7 @@ def _seal(folder: pathlib.Path, process: int) -> None:
     if os.getpid() != process:  # a fork's exit is not this process's
         return
     with contextlib.suppress(OSError):  # what is not sealed is compiled again
-        for file in folder.iterdir():
+        for file in _programs(folder):
             if file.suffix == ".pb" and not _seal_of(file).exists():
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
