@@ -64,14 +64,50 @@ WHOLE_PROGRAMS = ("test_readme.py", "test_examples.py", "test_plugin_new.py", "t
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config, items):
-    """Marks the cases that the quick suite leaves out; puts the tests that take longest at the beginning.
+    """Leaves out cases of products; marks those that the quick suite leaves out; puts the longest tests at the beginning.
 
     Those so that at the end no process waits for another's.
     """
+    by_name = any("::" in argument for argument in config.args)
+    items[:] = items if by_name else _without_combinations(items)
     unused = _mark_slow_cases(items)
-    if unused and not any("::" in argument for argument in config.args):
+    if unused and not by_name:
         raise pytest.UsageError(f"No case is named as a marker 'quick' says: {sorted(unused)}")
     items.sort(key=lambda item: item.path.name not in WHOLE_PROGRAMS)
+
+
+def _without_combinations(items):
+    """Returns the tests; of the cases of one with a marker `pairwise`, so many that every pair of values is among them."""
+    products = {}
+    for item in items:
+        if item.get_closest_marker("pairwise"):
+            products.setdefault((item.path, item.originalname), []).append(item)
+    chosen = {
+        id(cases[number]) for cases in products.values() for number in _pairwise([case.callspec.params for case in cases])
+    }
+    left_out = {id(item) for cases in products.values() for item in cases} - chosen
+    return [item for item in items if id(item) not in left_out]
+
+
+def _pairwise(cases):
+    """Returns the numbers of those cases of a whole product in which every pair of two parameters' values occurs.
+
+    The parameter with the fewest values follows from all others, as the last digit of a checksum does.
+
+    Args:
+        cases: of each, its parameters' values by name.
+    """
+    columns = {tuple(_numbered([case[name] for case in cases])) for name in cases[0]}  # names of one mark have the same
+    smallest, *others = sorted(columns, key=lambda column: (max(column), column))
+    assert len(others) > 1, "two parameters have no fewer cases than pairs"
+    size = max(smallest) + 1
+    return [number for number in range(len(cases)) if smallest[number] == sum(other[number] for other in others) % size]
+
+
+def _numbered(values):
+    """Returns a number for each value, the same for the same object, from 0 on in the order in which they come."""
+    numbers = {}
+    return [numbers.setdefault(id(value), len(numbers)) for value in values]
 
 
 def _mark_slow_cases(items):

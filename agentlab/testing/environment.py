@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -109,15 +110,16 @@ class EnvironmentTests(Suite):
         """Stepping leaves random states, logging and other global state alone."""
         expect_untouched("stepping the environment", self._again()[1])
 
-    def expect_seeded(self, drawn: bool | None = None) -> bool:
+    def expect_seeded(self, drawn: bool | None = None, trajectory_of: Callable[[int, Actions], TimeStep] | None = None) -> bool:
         """Raises a Violation unless draws follow the seed and differ from row to row; returns whether there are any.
 
         Args:
             drawn: whether there are any; None to tell by rows that differ.
+            trajectory_of: makes the trajectories, of a seed and actions; None for `trajectory`.
         """
         # The same actions in all rows: any difference between rows is a draw.
         actions = [_with_rows_alike(action) for action in self.actions()]  # rows differ by draws alone
-        one, other = self.trajectory(1, actions), self.trajectory(2, actions)
+        one, other = ((trajectory_of or self.trajectory)(seed, actions) for seed in (1, 2))
         if drawn is None:
             drawn = not all(is_same(trajectory.row(one, 0), trajectory.row(one, row)) for row in range(1, ROWS))
         if drawn:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import shutil
 import sys
 import tempfile
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,12 +39,14 @@ class ShortRun:
         files: names of what it left in its directory.
         changed: names of the global state that it changed.
         state: the agent's variables at its end, by name.
+        halfway: its directory, as if the machine had been switched off halfway.
     """
 
     steps: int
     files: set[str]
     changed: list[str]
     state: dict[str, np.ndarray]
+    halfway: pathlib.Path
 
 
 class TaskTests(Lines):
@@ -118,20 +122,18 @@ class TaskTests(Lines):
         expect(run.steps >= steps, f"{steps} steps", run.steps)
 
     def test_resume(self) -> None:
-        """Left halfway and resumed from its files, it reaches the same weights bit for bit as an uninterrupted run."""
-        from agentlab.runs import resuming, running
+        """Ended halfway and resumed from its files, it reaches the same weights bit for bit as an uninterrupted run."""
+        from agentlab.runs import resuming
 
-        # A smaller budget would not do for the first half: schedules without a length span the budget.
+        whole = self._run()
         with tempfile.TemporaryDirectory() as directory, _without_run_warnings():
-            with running.train(self._short(), run_dir=pathlib.Path(directory) / "resumed") as training:
-                next(training)
-            resumed = resuming.resume(pathlib.Path(directory) / "resumed")
+            resumed = resuming.resume(shutil.copytree(whole.halfway, pathlib.Path(directory) / "resumed"))
         if not resumed.result["exact"]:
             self.not_applicable("its environment can't be resumed to the same bits")
             return
 
         # By the names of the agent's variables.
-        expect_same(self._run().state, _state(resumed), "the same state of the agent whether a run was resumed or not")
+        expect_same(whole.state, _state(resumed), "the same state of the agent whether a run was resumed or not")
 
     def _run(self) -> ShortRun:
         """Returns what came of a run of the short task, made once for all tests of the class."""
@@ -139,27 +141,37 @@ class TaskTests(Lines):
         def observed() -> ShortRun:
             from agentlab.runs import running
 
-            with tempfile.TemporaryDirectory() as directory, _without_run_warnings(), observing() as changed:
-                run = running.run(self._short(), run_dir=pathlib.Path(directory) / "run")
-                files = {path.name for path in run.directory.iterdir()}
-            return ShortRun(run.result["steps"], files, changed, _state(run))
+            directory = pathlib.Path(tempfile.mkdtemp())
+            weakref.finalize(type(self), shutil.rmtree, directory, ignore_errors=True)
+            with _without_run_warnings(), observing() as changed:
+                run = running.run(self._short(), run_dir=directory / "run")
+            files = {path.name for path in run.directory.iterdir()}
+            _take_back(run)
+            return ShortRun(run.result["steps"], files, changed, _state(run), run.directory)
 
         return self._once("_ran", observed)
 
     def _short(self) -> Task:
-        """Returns the task with a budget of a few turns, of which the second half learns, and a report after each half."""
+        """Returns the task with a budget of a few turns, of which the second half learns; a report and a checkpoint a half."""
         task = configuration.changed(self.task(), self.changes)
         steps = min(task.steps, 20 * task.num_environments)
-        short = configuration.changed(
-            task, {"steps": steps, "report_period": max(1, steps // 2), "evaluation": {"episodes": 1}}
-        )
-        if build_part("trainer", task.trainer).learning_starts <= steps // 2:
+        half = max(1, steps // 2)
+        periods = {"report_period": half, "checkpoint_period": half, "checkpoints_kept": 2}
+        short = configuration.changed(task, {"steps": steps, **periods, "evaluation": {"episodes": 1}})
+        if build_part("trainer", task.trainer).learning_starts <= half:
             return short
-        return configuration.changed(short, {"trainer": {"learning_starts": steps // 2}})
+        return configuration.changed(short, {"trainer": {"learning_starts": half}})
 
 
 def _state(run: Run) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in run.agent.variables().items()}
+
+
+def _take_back(run: Run) -> None:
+    """Removes what a finished run wrote after its last checkpoint but one."""
+    (run.directory / "result.json").unlink(missing_ok=True)
+    steps = {int(path.name.removeprefix("step-")): path for path in (run.directory / "checkpoints").glob("step-*")}
+    shutil.rmtree(steps[max(steps)])
 
 
 @contextlib.contextmanager

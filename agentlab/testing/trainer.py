@@ -73,7 +73,7 @@ class TrainerTests(Suite):
             return
 
         # Eagerly, so that Python sees the numbers.
-        learning = self._learning()
+        learning = self._untrained()
         loss = learning.loss(around.seed())
         expect(isinstance(loss, Loss), "an agentlab.trainer.Loss", type(loss).__name__)
         shapes = (tuple(learning.batch.reward.shape[:1]), tuple(learning.batch.reward.shape))
@@ -87,7 +87,7 @@ class TrainerTests(Suite):
     def test_metrics(self) -> None:
         """An update returns the metrics that `metric_names` announces, all of them finite."""
         try:
-            names = self._learning().trainer.metric_names  # once built: they may depend on the environment
+            names = self._untrained().trainer.metric_names  # once built: they may depend on the environment
             check_names(names)
         except errors.UsageError as error:
             expect(False, "metric_names that are no other column of metrics.jsonl", str(error))
@@ -132,19 +132,14 @@ class TrainerTests(Suite):
 
     def test_added_losses(self) -> None:
         """The losses that layers add, as by activity regularization, count: those of the pass over `observation`."""
-        learning = self._learning(is_watched=True)
-        for step in range(UPDATES):
-            learning.update(step)
-        price = float(learning.model.price)
+        price = float(self._watched().model.price)
         expected = "the losses that layers add in the pass over `observation` to be part of what is minimised"
         expect(price < 0.0, expected, "those of another pass" if price > 0.0 else "a loss without them")
 
     def test_statistics(self) -> None:
         """Only the pass over `observation` is one in training: statistics, as of batch normalization, are of it alone."""
-        learning = self._learning(is_watched=True)
-        learning.update()
-        strays = int(learning.model.strays)
-        expect(not strays, "no pass in training over anything but `observation`", f"{strays} in an update")
+        strays = int(self._watched().model.strays)
+        expect(not strays, "no pass in training over anything but `observation`", f"{strays} in {UPDATES} updates")
 
     def test_terminated(self) -> None:
         """Where the task terminated (discount 0), nothing beyond counts: next_observation changes no loss."""
@@ -155,7 +150,7 @@ class TrainerTests(Suite):
         batch = attrs.evolve(batch, discount=tf.zeros_like(batch.discount), ended=ends)
         other = attrs.evolve(batch, next_observation=reversed_rows(batch.next_observation))
         if self._has_loss():
-            one, changed = (self._learning().loss(around.seed(), variant).value.numpy() for variant in (batch, other))
+            one, changed = (self._untrained().loss(around.seed(), variant).value.numpy() for variant in (batch, other))
             expect_same(one, changed, "the same losses whatever lies beyond a terminated episode")
             return
         one, changed = (self._weights_after(variant) for variant in (batch, other))
@@ -242,6 +237,21 @@ class TrainerTests(Suite):
 
     def _learning(self, way: Way = "update", is_watched: bool = False) -> Learning:
         return Learning(self.make(), self.among, self._experience(), way, is_watched)
+
+    def _untrained(self) -> Learning:
+        """Returns one that makes no updates, built once for all tests of the class."""
+        return self._once("_never_updated", self._learning)
+
+    def _watched(self) -> Learning:
+        """Returns one whose network is watched, after its updates, made once for all tests of the class."""
+
+        def updated() -> Learning:
+            learning = self._learning(is_watched=True)
+            for step in range(UPDATES):
+                learning.update(step)
+            return learning
+
+        return self._once("_after_watching", updated)
 
     def _history(self, way: Way) -> History:
         """Returns eager updates, made once for all tests of the class."""

@@ -112,6 +112,7 @@ def next_to(limit, steps):
     return np.nextafter(limit, np.inf if steps > 0 else -np.inf) if steps else limit
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("element", [0, 2], ids=["position", "angle"])
 @pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize(("steps", "ends"), [(-1, False), (0, False), (1, True)], ids=["inside", "on it", "outside"])

@@ -251,6 +251,7 @@ def test_actions_that_are_none_of_the_environments_are_refused(change: dict[str,
     np.testing.assert_array_equal(environment.step(action()).reward, np.float32(REWARDS))
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 @pytest.mark.parametrize("autoreset", MODES)
 @pytest.mark.parametrize("steps", [0, 2, 3, 5])

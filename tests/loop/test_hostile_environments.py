@@ -63,6 +63,7 @@ def no_workers_left(environment):
     return not any(link.process.is_alive() for link in environment._vector.links)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("way", RAISED)
 @pytest.mark.parametrize("where", ["reset", "step", "render"])
 @pytest.mark.parametrize("vectorization", VECTORIZATIONS)

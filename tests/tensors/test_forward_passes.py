@@ -207,9 +207,10 @@ def _of_either_size(request, monkeypatch):
     monkeypatch.setattr("agentlab.tensors.parameters.FUSED_SIZE", request.param)
 
 
+@pytest.mark.pairwise
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.quick("large-graph-*", "large-xla-batch*")
+@pytest.mark.quick("*-graph-*", "large-xla-batch*")
 def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     trainer = DQN(target_update_period=10**6, learning_rate=0.1)
@@ -225,9 +226,10 @@ def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     assert any(c for c, v in zip(changed, model.variables, strict=True) if not v.trainable)
 
 
+@pytest.mark.pairwise
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.quick("large-graph-*", "small-graph-spectral")
+@pytest.mark.quick("*-graph-*")
 def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     target = TargetNetwork(model, 2, 1.0)

@@ -938,7 +938,7 @@ CASES = [
     (TRAINER, WrongTrainer.StandsStill, "update", "expected weights that change; got none"),
     (TRAINER, WrongTrainer.ObjectiveOfItsOwn, "added_losses", "be part of what is minimised; got a loss without them"),
     (TRAINER, WrongTrainer.LossesOfAnotherPass, "added_losses", "be part of what is minimised; got those of another pass"),
-    (TRAINER, WrongTrainer.TrainsOnWhatFollows, "statistics", "in training over anything but `observation`; got 1"),
+    (TRAINER, WrongTrainer.TrainsOnWhatFollows, "statistics", "in training over anything but `observation`; got 3 in 3"),
     (MODEL, WrongModel.NoConfiguration, "saved", "expected Keras to save and load it: write get_config, and"),
     (MODEL, WrongModel.Unregistered, "saved", "Could not locate class 'Halved'."),
     (MODEL, WrongModel.ReadsASetting, "settings_of_keras", "expected the same output whatever Keras's settings are"),

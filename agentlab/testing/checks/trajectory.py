@@ -122,6 +122,11 @@ def row(timesteps: TimeStep, index: int) -> TimeStep:
     return tf.nest.map_structure(lambda leaf: leaf[:, index], timesteps)
 
 
+def beginning(timesteps: TimeStep, turns: int) -> TimeStep:
+    """Returns the reset and the first turns of a trajectory, each leaf `[turns + 1, rows, ...]`."""
+    return tf.nest.map_structure(lambda leaf: leaf[: turns + 1], timesteps)
+
+
 def expect_within(values: Nest, space: SpaceNest, rows: int, name: str, path: str = "") -> None:
     """Raises a Violation unless `values` `[..., rows, *shape]` have the spaces' shapes, dtypes and ranges, and are finite."""
     if not isinstance(space, dict):

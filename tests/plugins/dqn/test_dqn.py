@@ -224,9 +224,10 @@ MODELS = {
 }
 
 
+@pytest.mark.pairwise
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.quick("large-graph-*", "small-graph-functional", "large-eager-frozen")
+@pytest.mark.quick("*-graph-*", "large-eager-frozen")
 def test_any_keras_model_learns(compiled, make):
     with seeds.keras_initializers(0):
         model = make()

@@ -51,9 +51,10 @@ ENDS = {
 }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("at_once", [1, 2, 6])
-@pytest.mark.quick("eager-*", "graph-*", "xla-2-both")
+@pytest.mark.quick("eager-*", "graph-*", "xla-2-*")
 def test_three_steps_by_hand(compiled, ends, at_once):
     terminates, truncates, reward, discount, beyond = ends
     terminated = np.isin(np.arange(6), terminates)

@@ -1,5 +1,6 @@
 """Built-in models as plain Keras models: saved, loaded and cloned by Keras, and the same under any of its settings."""
 
+import functools
 import json
 
 import keras
@@ -82,8 +83,9 @@ def built(case, seed=0):
     return build_model(build_part("model", part(case.partition(",")[0], **settings)), spec, spec.action.num_values, seed)
 
 
+@functools.cache
 def trained(case):
-    """A model no variable of which is as it began."""
+    """A model no variable of which is as it began; the same one for all tests, which change none."""
     model, generator = built(case), np.random.default_rng(0)
     for variable in model.variables:
         variable.assign(generator.integers(1, 9, variable.shape) / (8 if variable.dtype == "float32" else 1))
