@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from agentlab.program import scaffold  # noqa: E402
-from agentlab.registry import plugins  # noqa: E402
+from agentlab.registry import packages  # noqa: E402
 from hostile import install_hostile  # noqa: E402 - the very ones that the tests install
 from strangers import distribution  # noqa: E402
 
@@ -37,7 +37,7 @@ def check(options: argparse.Namespace) -> None:
         if options.environment is None:
             subprocess.run([options.python, "-m", "venv", f"{place}/venv"], check=True)
             subprocess.run([program / "pip", "install", "--quiet", str(ROOT)], check=True)
-        for kind in [options.kind] if options.kind else plugins.GROUPS:
+        for kind in [options.kind] if options.kind else packages.GROUPS:
             name = f"try-{kind}"
             commands = {
                 "new": [program / "agentlab", "plugin", "new", name, "--kind", kind],
@@ -57,7 +57,7 @@ def listing(options: argparse.Namespace) -> None:
         for path in places.values():
             path.mkdir()
         for number in range(50):
-            _install(places["50 plugins"], f"plugin-{number}", list(plugins.GROUPS)[number % len(plugins.GROUPS)])
+            _install(places["50 plugins"], f"plugin-{number}", list(packages.GROUPS)[number % len(packages.GROUPS)])
         install_hostile(places["the hostile plugins"])
         for title, command in COMMANDS.items():
             for name, path in places.items():
@@ -99,7 +99,7 @@ def _install(path: pathlib.Path, name: str, kind: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figure", choices=("check", "list"))
-    parser.add_argument("--kind", choices=tuple(plugins.GROUPS))
+    parser.add_argument("--kind", choices=tuple(packages.GROUPS))
     parser.add_argument("--python", default=sys.executable, help="for the fresh environment (default: this one)")
     parser.add_argument("--environment", type=pathlib.Path, help="a virtual one that has agentlab (default: a fresh one)")
     parser.add_argument("--repetitions", type=int, default=9)

@@ -26,6 +26,9 @@ from agentlab.types import Batch, Decision, Nest, Step, TimeStep
 
 LONGEST = 5_000  # steps of an episode, where neither the environment nor the task has a limit
 
+FIGURES = ("episodes", "return_mean", "return_std", "episode_length_mean")  # of every evaluation
+CUT_OFF = "episodes_cut_off"  # of those in which some were
+
 NewScore = Callable[[], Score | None]
 Show = Callable[[int, int, int], None]
 Record = Callable[[Decision, TimeStep, np.ndarray, np.ndarray], None]
@@ -52,9 +55,11 @@ class Evaluator:
 
     Attributes:
         environment: as given, guarded.
+        figures: the names of the numbers that an evaluation may come to.
 
     Raises:
-        UsageError: the environment does not show and accept what the policy's does.
+        UsageError: the environment does not show and accept what the policy's does, or the trainer's score has an entry that
+            every evaluation has.
     """
 
     def __init__(
@@ -85,6 +90,22 @@ class Evaluator:
         rows = environment.num_environments
         self._share = np.array([episodes // rows + (row < episodes % rows) for row in range(rows)])
         self._seed = seed
+        self.figures = self._figures()
+
+    def _figures(self) -> tuple[str, ...]:
+        """Returns the names of the figures, those of the trainer's score last.
+
+        Raises:
+            UsageError: two figures would have the same name.
+        """
+        scaled = self._actor.policy.perception.environment_spec.reference_returns is not None
+        own = (*FIGURES, *([CUT_OFF] if self._limit else []), *(["normalized_score"] if scaled else []))
+        score = self._new_score()
+        if score is None:
+            return own
+        if both := sorted({*score.figures(), *score.tables()} & set(own)):
+            raise UsageError(f"The trainer's score has an entry {both[0]!r}, as evaluations have. Rename it in the score.")
+        return (*own, *score.figures())
 
     @parts_guarded()
     def run(self, stream: str = "evaluation", stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
@@ -116,7 +137,9 @@ class Evaluator:
                 self._show(len(counter.returns), total, steps)
         self._warn(counter.cut_off, total)
         result = counter.result()
-        return _with_score({**result, **self._normalized(result["return_mean"])}, score)
+        with keras_defaults():
+            scored = score.result() if score is not None else {}
+        return {**result, **self._normalized(result["return_mean"]), **scored}
 
     def _normalized(self, mean: float) -> dict[str, float]:
         """Returns the score of a mean return, 0 to 1 between the returns that whatever was learned from refers to."""
@@ -223,13 +246,9 @@ class _Counter(HostPolicyActor):
 
     def result(self) -> dict[str, Any]:
         """Returns the figures."""
-        return {
-            "episodes": len(self.returns),
-            "return_mean": float(np.mean(self.returns)),
-            "return_std": float(np.std(self.returns)),
-            "episode_length_mean": float(np.mean(self._lengths)),
-            **({"episodes_cut_off": self.cut_off} if self.cut_off else {}),
-        }
+        numbers = (len(self.returns), *map(float, (np.mean(self.returns), np.std(self.returns), np.mean(self._lengths))))
+        figures = dict(zip(FIGURES, numbers, strict=True))
+        return {**figures, **({CUT_OFF: self.cut_off} if self.cut_off else {})}
 
 
 def _add(score: Score, decision: Decision, timestep: TimeStep, rows: np.ndarray) -> None:
@@ -238,19 +257,6 @@ def _add(score: Score, decision: Decision, timestep: TimeStep, rows: np.ndarray)
     batch = tf.nest.map_structure(lambda leaf: np.asarray(leaf)[rows], step)
     with keras_defaults():
         score.add(decision.output.numpy()[rows], batch)
-
-
-def _with_score(result: dict[str, Any], score: Score | None) -> dict[str, Any]:
-    """Returns the figures with the entries of the trainer's score.
-
-    Raises:
-        UsageError: one of them has the name of a figure.
-    """
-    with keras_defaults():
-        scored = score.result() if score is not None else {}
-    if both := sorted(result.keys() & scored.keys()):
-        raise UsageError(f"The trainer's score has an entry {both[0]!r}, as every evaluation has. Rename it in its result.")
-    return {**result, **scored}
 
 
 def _check_acting(spec: EnvironmentSpec) -> None:

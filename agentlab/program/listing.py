@@ -10,7 +10,7 @@ import attrs
 from agentlab import errors
 from agentlab import task as tasks
 from agentlab.configuration.defaults import settings_of
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text, terminal
 
@@ -22,7 +22,7 @@ def rows(kind: str | None = None) -> list[dict[str, Any]]:
         UsageError: there is no such kind.
     """
     offers = plugins.every()
-    kinds = dict.fromkeys([*plugins.GROUPS, *(offer.kind for offer in offers)])
+    kinds = dict.fromkeys([*packages.GROUPS, *(offer.kind for offer in offers)])
     chosen = [one for one in kinds if kind in (None, one, _plural(one))]
     if kind is not None and not chosen:
         raise errors.UsageError(errors.unknown("kind", kind, kinds, "Kinds"))
@@ -37,11 +37,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         return "Nothing is installed."
 
     # Columns as wide as their longest entry; packages only where there are several.
-    packages = [f"{row['package']} {row['version']}" for row in rows]
-    several = len(set(packages)) > 1 or terminal.columns() is None
-    width, room = max(len(row["name"]) for row in rows), max(map(len, packages)) if several else 0
+    origins = [f"{row['package']} {row['version']}" for row in rows]
+    several = len(set(origins)) > 1 or terminal.columns() is None
+    width, room = max(len(row["name"]) for row in rows), max(map(len, origins)) if several else 0
     lines: dict[str, list[str]] = {}
-    for row, package in zip(rows, packages, strict=True):
+    for row, package in zip(rows, origins, strict=True):
         offered = errors.printable(f"{row['name']:<{width}}  " + (f"{package:<{room}}  " if several else ""))
         line = terminal.wrapped(f"  {offered}{_text(row)}".rstrip(), hanging=len(offered) + 2)
         lines.setdefault(row["kind"], []).append(terminal.styled(line, "problem") if row["problem"] else line)
@@ -84,7 +84,7 @@ def _plural(kind: str) -> str:
     return KINDS[kind].plural if kind in KINDS else f"{kind}s"
 
 
-def _row(offer: plugins.Offer, twice: bool) -> dict[str, Any]:
+def _row(offer: packages.Offer, twice: bool) -> dict[str, Any]:
     problem = offer.problem
     if plugins.is_hidden(offer):
         problem = f"a plugin file offers this name; choose this one as {offer.package}:{offer.name}"
@@ -101,7 +101,7 @@ def _heading(kind: str) -> str:
     return terminal.styled(_plural(kind), "heading")
 
 
-def _described(offer: plugins.Offer) -> str:
+def _described(offer: packages.Offer) -> str:
     head = terminal.styled(terminal.wrapped(errors.printable(plugins.described(offer)), hanging=2), "heading")
     if offer.problem:
         return _broken(head, offer.problem)

@@ -13,7 +13,7 @@ import tempfile
 import attrs
 
 from agentlab import errors
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.registry.kinds import KINDS
 from agentlab.system import source_text
 
@@ -127,7 +127,7 @@ def _words(name: str, module: str, template: Template) -> dict[str, str]:
         "ANOTHER": template.advice,
         "USAGE": _replaced(template.usage, names),
         "YEAR": str(datetime.date.today().year),
-        "API_VERSION": str(plugins.API),
+        "API_VERSION": str(packages.API),
     }
 
 
@@ -153,8 +153,8 @@ def module_name(name: str) -> str:
 
 def _check_free(name: str, module: str, path: pathlib.Path) -> None:
     taken = ""
-    names = (name, plugins.normalized(name))
-    offers = [offer for offer in plugins.every() if offer.name in names or plugins.normalized(offer.package) == names[1]]
+    names = (name, packages.normalized(name))
+    offers = [offer for offer in plugins.every() if offer.name in names or packages.normalized(offer.package) == names[1]]
     if path.exists():
         taken = f"{str(path)!r} exists"
     elif offers:

@@ -175,7 +175,7 @@ def _check_makes(path: str, name: str, module: _Module) -> None:
     # A mistake that a reader of the docs on plugins may make comes first.
     target = getattr(module.content, name, None)
     contracts = getattr(target, "__mro__", ())
-    if any(kind_of_contract(f"{base.__module__}.{base.__qualname__}") == "environment" for base in contracts):
+    if any(kind_of_contract(base) == "environment" for base in contracts):
         raise errors.PluginError(
             f"{name} in {path!r} is one of agentlab's own environments, not Gymnasium's; write --plugin {path}, and its "
             "name in lower case with hyphens for the environment."

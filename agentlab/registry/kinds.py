@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import attrs
 
@@ -67,6 +68,14 @@ KINDS = {
 }
 
 
-def kind_of_contract(contract: str) -> str | None:
-    """Returns the kind of which `contract`, as "module.Class", is one; None if of none."""
-    return next((kind.name for kind in KINDS.values() if contract in kind.contracts), None)
+def kind_of_contract(contract: type) -> str | None:
+    """Returns the kind of which a class is a contract; None if of none.
+
+    Contracts are looked up among what is imported already: to import them would import TensorFlow.
+    """
+    return next((kind.name for kind in KINDS.values() if any(_imported(name) is contract for name in kind.contracts)), None)
+
+
+def _imported(name: str) -> object:
+    module, _, attribute = name.rpartition(".")
+    return getattr(sys.modules.get(module), attribute, None)

@@ -45,8 +45,7 @@ def parts_of(path: str | os.PathLike[str]) -> dict[tuple[str, str], Any]:
 
 
 def _kinds(part: type) -> set[str]:
-    names = (f"{base.__module__}.{base.__qualname__}" for base in part.__mro__)  # to import contracts would import TensorFlow
-    return {kind for name in names if (kind := kind_of_contract(name)) is not None}
+    return {kind for base in part.__mro__ if (kind := kind_of_contract(base)) is not None}
 
 
 def import_file(path: str | os.PathLike[str], what: str = "Plugin file") -> types.ModuleType:

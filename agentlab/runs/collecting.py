@@ -14,7 +14,7 @@ from agentlab import errors
 from agentlab.checks import scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.loop.agent import Agent
-from agentlab.loop.evaluation import Show
+from agentlab.loop.evaluation import Evaluator, Show
 from agentlab.loop.perception import Perception
 from agentlab.recordings.writer import EpisodeBuffer, RecordingWriter, check_new, row_of
 from agentlab.runs.composition import build_evaluator
@@ -43,6 +43,12 @@ class Collection:
     steps: int
     return_mean: float
     return_std: float
+
+    @classmethod
+    def of(cls, writer: RecordingWriter) -> Collection:
+        """Returns what a writer has written."""
+        returns = writer.returns
+        return cls(str(writer.path), len(returns), writer.steps, float(np.mean(returns)), float(np.std(returns)))
 
 
 @parts_guarded()
@@ -82,25 +88,34 @@ def collect(
     check_new(output)
     chosen = None if episodes is None else scalars.whole(episodes, "The number of episodes", 1)
 
-    # An agent of every run and checkpoint.
-    paths = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
-    steps = list(step) if isinstance(step, Sequence) else [step]
-    agents = [load_run(path, at, trust=trust, changes=changes) for path in paths for at in steps]
+    # An agent of every run and checkpoint, one after the other.
+    agents = _loaded(runs, step, trust, changes)
     spec = _common_spec(agents)
-
-    # One agent after the other, each in episodes of its own.
     writer = RecordingWriter(output, spec.observation, spec.action, _metadata(agents, reference_returns))
-    env_specs = set()
     with writer:
+        env_specs = set()
         for number, (task, own_seed, agent) in enumerate(agents):
             record = _Recorder(writer, agent.perception).record
             evaluator = build_evaluator(task, own_seed if seed is None else seed, agent, chosen, show, record)
-            with contextlib.closing(evaluator):
-                evaluator.run(f"collection {number}", stop)
-                env_specs.add(evaluator.environment.env_spec())
+            env_specs.add(_play(evaluator, f"collection {number}", stop))
         writer.metadata |= _env_spec(env_specs)
-    returns = writer.returns
-    return Collection(str(writer.path), len(returns), writer.steps, float(np.mean(returns)), float(np.std(returns)))
+    return Collection.of(writer)
+
+
+def _loaded(
+    runs: Path | Sequence[Path], step: int | Sequence[int] | None, trust: bool, changes: dict[str, Any] | None
+) -> list[tuple[Task, int, Agent]]:
+    """Returns an agent of every run and checkpoint, with its task and seed."""
+    paths = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
+    steps = list(step) if isinstance(step, Sequence) else [step]
+    return [load_run(path, at, trust=trust, changes=changes) for path in paths for at in steps]
+
+
+def _play(evaluator: Evaluator, stream: str, stop: Callable[[], bool]) -> str:
+    """Plays an evaluator's episodes and closes it; returns the `env_spec` of its environment."""
+    with contextlib.closing(evaluator):
+        evaluator.run(stream, stop)
+        return evaluator.environment.env_spec()
 
 
 def _common_spec(agents: list[tuple[Task, int, Agent]]) -> EnvironmentSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import pathlib
@@ -25,11 +26,13 @@ from agentlab.runs.loading import agent_of, unfit
 from agentlab.runs.model_building import weights_within
 from agentlab.runs.run import Run
 from agentlab.runs.running import never
+from agentlab.runs.session.display import Display
 from agentlab.runs.session.session import Session
 from agentlab.runs.trackers.following import build_following
 from agentlab.runs.training import Training
 from agentlab.system import files, machine
 from agentlab.system.files import UnreadableError
+from agentlab.system.folder import Folder
 from agentlab.task import Task
 from agentlab.tracker import Metrics, Tracker
 
@@ -69,34 +72,49 @@ def resume(
         AgentlabError: as by `run`.
     """
     path = pathlib.Path(run_dir)
-    config = read_config(open_run(run_dir), path, trust)  # errors are reported before anything is locked or written
-    task = _extended(config.task, steps, path)
-    if (
-        steps is None
-        and (run := _finished_before(path, configuration.with_objects(task, objects or {}), config, model)) is not None
-    ):
+
+    def read(folder: Folder) -> tuple[RunConfig, Task]:
+        config = read_config(folder, path, trust)
+        return config, configuration.with_objects(_extended(config.task, steps, path), objects or {})
+
+    # Errors are reported before anything is locked or written.
+    config, task = read(open_run(run_dir))
+    if steps is None and (run := _finished_before(path, task, config, model)) is not None:
         return run
 
     # From here on nobody else writes to the directory, and what it holds is read once more.
-    directory = RunDirectory.open(path)
-    try:
-        config = read_config(directory.folder, path, trust)
-        task = configuration.with_objects(_extended(config.task, steps, path), objects or {})
+    with contextlib.ExitStack() as ending:
+        directory = RunDirectory.open(path)
+        ending.callback(directory.close)
+        config, task = read(directory.folder)
         if (run := _finished_before(path, task, config, model)) is not None:
-            directory.close()
             return run
         checkpoint = _checkpoint_of(directory, task)
         _warn_of_differences(config.data, "the run was begun")
         following = build_following(task, trackers, quiet, on_report)
-        with weights_within(_num_weights(checkpoint) if checkpoint else None):
-            session = Session(task, config.seed, model, stop, following.progress)
-    except UnreadableError as error:
-        directory.close()
-        raise unfit(checkpoint, error) from error
-    except BaseException:
-        directory.close()
-        raise
+        session = _session(task, config, checkpoint, model, stop, following.progress)
+        ending.pop_all()  # the session closes the directory
     return Training(session, directory, following, lambda: _continue(session, directory, checkpoint, config)).run_to_end()
+
+
+def _session(
+    task: Task,
+    config: RunConfig,
+    checkpoint: Checkpoint | None,
+    model: keras.Model | ModelBuilder | None,
+    stop: Callable[[], bool],
+    display: Display,
+) -> Session:
+    """Returns the session of a run that is resumed from a checkpoint, with no more weights than that has.
+
+    Raises:
+        UnfitCheckpoint: the checkpoint can't be read.
+    """
+    try:
+        with weights_within(checkpoint.file("agent").num_weights() if checkpoint else None):
+            return Session(task, config.seed, model, stop, display)
+    except UnreadableError as error:
+        raise unfit(checkpoint, error) from error
 
 
 def _checkpoint_of(directory: RunDirectory, task: Task) -> Checkpoint | None:
@@ -154,10 +172,6 @@ def _number(table: Mapping[str, Any], name: str) -> float:
     """Returns a number in a file's table, or minus infinity without one."""
     value = table.get(name)
     return value if type(value) in (int, float) else -math.inf  # type: ignore[return-value]
-
-
-def _num_weights(checkpoint: Checkpoint) -> int:
-    return checkpoint.file("agent").num_weights()
 
 
 def warn_of_differences(config: str) -> None:

@@ -49,6 +49,7 @@ def run(
     stop: Callable[[], bool] = never,
     trackers: Iterable[Tracker] = (),
     tags: Iterable[str] = (),
+    requires: Iterable[str] = (),
     on_report: Callable[[Metrics], object] | None = None,
 ) -> Run:
     """Runs a task to the end of its budget and evaluates it.
@@ -68,10 +69,12 @@ def run(
         stop: asked about twice a second; the run ends with a checkpoint when it answers True.
         trackers: objects that follow the run, besides those that the task names; what one raises is a warning.
         tags: of the run, by which `agentlab report --tag` chooses runs.
+        requires: names of metrics without which nothing is begun: columns of metrics.jsonl, such as "loss", or numbers of
+            result.json, such as "evaluation.accuracy".
         on_report: called with the metrics of each report; what it raises ends the run, with a checkpoint, and is raised here.
 
     Raises:
-        UsageError: the task, a part, a setting or the directory is wrong.
+        UsageError: the task, a part, a setting or the directory is wrong, or the run would lack a metric that is required.
         EnvironmentFault: an environment failed.
         TrainingFault: learning became non-finite.
         WriteFault: a file can't be written.
@@ -81,7 +84,7 @@ def run(
     """
     training = train(
         task, seed, changes, model=model, environment=environment, steps=steps, run_dir=run_dir, init_from=init_from,
-        quiet=quiet, stop=stop, trackers=trackers, tags=tags, on_report=on_report,
+        quiet=quiet, stop=stop, trackers=trackers, tags=tags, requires=requires, on_report=on_report,
     )  # fmt: skip
     return training.run_to_end()
 
@@ -101,6 +104,7 @@ def train(
     stop: Callable[[], bool] = never,
     trackers: Iterable[Tracker] = (),
     tags: Iterable[str] = (),
+    requires: Iterable[str] = (),
     on_report: Callable[[Metrics], object] | None = None,
 ) -> Training:
     """Returns a run that trains while its lines of metrics are iterated: `for line in agentlab.train("dqn-cartpole"): ...`.
@@ -118,6 +122,7 @@ def train(
     following, tags = build_following(resolved_task, trackers, quiet, on_report), checked_tags(tags)
     session = Session(resolved_task, seed, model, stop, following.progress, weights, tags)
     try:
+        session.check_metrics(requires)
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
         config = config_bytes(session.config(inexact))

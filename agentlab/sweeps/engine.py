@@ -11,6 +11,7 @@ import attrs
 
 POLL_SECONDS = 0.05
 HANG_SECONDS = 3_600.0  # a run gives a sign of life about twice a second, but for the minutes in which it compiles
+USAGE_ERROR = 2  # the exit code of a run that can't begin
 MOST_ATTEMPTS = 3  # at a job whose process is killed, such as when a machine is taken away
 
 

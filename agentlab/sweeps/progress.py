@@ -38,6 +38,11 @@ class Progress:
 
             self._bar = tqdm(total=0, unit="step", unit_scale=True, dynamic_ncols=True)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether any run has come to the point where it makes its directory."""
+        return any(map(os.path.lexists, self._directories))
+
     def add(self, directories: Iterable[pathlib.Path], num_finished: int) -> None:
         """Adds runs, of which some have finished before."""
         self._directories += directories

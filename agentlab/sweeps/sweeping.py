@@ -18,6 +18,7 @@ from agentlab.sweeps.directory import BEST, DEFINITION, RUNS, SweepDirectory, Tr
 from agentlab.sweeps.engines import EngineOptions
 from agentlab.sweeps.searches.search import run_search
 from agentlab.sweeps.trials import Means, changed_task, run_grid
+from agentlab.task import Task
 
 
 @attrs.frozen
@@ -86,16 +87,13 @@ def sweep(
     parsed = Definition.parse(data)
     directory = pathlib.Path(sweep_dir) if sweep_dir is not None else directory or _default_directory(parsed, definition)
     trust = trust or isinstance(definition, Mapping)
-    if not trust:
-        _check_storage(parsed)
-    task = changed_task(parsed, {}, trust)
+    task = _checked_task(parsed, trust)
 
     # The engine last: it may take seconds to start.
-    with contextlib.closing(SweepDirectory(directory, data, text)) as place:
-        options = EngineOptions(engine, jobs, address, cpus, gpus, hang_timeout)
-        with contextlib.closing(options.make(task)) as machinery:
-            means = Means(machinery, trust, quiet, stop, [os.path.abspath(file) for file in plugins])  # noqa: PTH100
-            done, best = _run(parsed, place, means, trials, timeout)
+    making = EngineOptions(engine, jobs, address, cpus, gpus, hang_timeout).make
+    with contextlib.closing(SweepDirectory(directory, data, text)) as place, contextlib.closing(making(task)) as machinery:
+        means = Means(machinery, trust, quiet, stop, [os.path.abspath(file) for file in plugins])  # noqa: PTH100
+        done, best = _run(parsed, place, means, trials, timeout)
     if stop():
         raise errors.Interrupted(
             f"The sweep in {str(directory)!r} was interrupted; its runs have checkpoints. Run it again to resume it."
@@ -114,14 +112,20 @@ def _run(
     return run_grid(definition, place, means, lambda run: _score(run, definition.score)), []
 
 
-def _check_storage(definition: Definition) -> None:
-    """Raises UsageError if a file names a database, or a place outside the sweep's directory."""
+def _checked_task(definition: Definition, trust: bool) -> Task:
+    """Returns the task of a sweep.
+
+    Raises:
+        UsageError: there is no such task, or a setting is wrong; or a file that isn't trusted names a database, or a place
+            outside the sweep's directory.
+    """
     search = definition.search
-    if search is not None and search.storage != DEFAULT_STORAGE:
+    if not trust and search is not None and search.storage != DEFAULT_STORAGE:
         raise errors.UsageError(
             f"The sweep's file sets search.storage to {errors.quoted(search.storage)}, which is outside the sweep's directory. "
             "If the study should be there, say so: --trust, or trust=True in Python."
         )
+    return changed_task(definition, {}, trust)
 
 
 def _score(run: RecordedRun, name: str | None) -> float:

@@ -19,15 +19,13 @@ from agentlab.runs.files.run_directory import RESULT
 from agentlab.sweeps.begun import is_begun
 from agentlab.sweeps.definition import Definition
 from agentlab.sweeps.directory import RUNS, SweepDirectory, Trial
-from agentlab.sweeps.engine import Engine, Job, Outcome
+from agentlab.sweeps.engine import USAGE_ERROR, Engine, Job, Outcome
 from agentlab.sweeps.progress import Progress, failure
 from agentlab.sweeps.searches.objective import Objective
 from agentlab.system.files import UnreadableError
 from agentlab.task import Task
 
-USAGE_ERROR = 2  # the exit code of a run that can't begin
 WRITE_SECONDS = 1.0  # between two versions of trials.jsonl
-LOOK_SECONDS = 1.0  # between two looks for a metric among the reports of runs
 
 
 @attrs.frozen(eq=False)
@@ -75,7 +73,7 @@ class TrialRuns:
         means: to make runs with.
         score: returns what a finished run comes to; raises UsageError if it has no such figure.
         write: called when a trial has changed.
-        objective: that is looked for in reports until one of the runs has it; None where any figure will do.
+        objective: without which no run begins; None where any figure will do.
 
     Raises:
         UsageError: the task or a setting is wrong, or no run can have the objective.
@@ -98,7 +96,6 @@ class TrialRuns:
         self._objective, self._score, self._write = objective, score, write
         self._runs: dict[str, _Run] = {}
         self._has_finished, self._written = False, 0.0
-        self._is_reported, self._looked = False, 0.0
         self.seeds = definition.seeds
 
         # What is wrong for all trials is said before anything is run.
@@ -172,23 +169,14 @@ class TrialRuns:
         words = [sys.executable, "-P", "-m", "agentlab", "run", self._definition.task, "--config", str(file), "--quiet"]
         words += ["--seed", str(run.seed), "--run-dir", str(run.directory), "--resume"]
         words += ["--trust"] if self._means.trust else []
+        words += [f"--require={self._objective.metric}"] if self._objective is not None else []
         words += [word for tag in self._definition.tags for word in ("--tag", tag)]
         return Job(name, (*words, *(word for plugin in self._means.plugins for word in ("--plugin", plugin))))
 
     def _look(self, look: Callable[[], object]) -> bool:
         self.progress.show()
-        self._look_for_metric()
         look()
         return self._means.stop()
-
-    def _look_for_metric(self) -> None:
-        """Ends the sweep as soon as the reports of a run show that none has the metric, rather than after a whole run."""
-        objective = self._objective
-        if objective is None or self._is_reported or self._has_finished:
-            return
-        if time.monotonic() - self._looked >= LOOK_SECONDS:
-            self._looked = time.monotonic()
-            self._is_reported = any(objective.is_reported(run.directory) for run in self._runs.values())
 
     def _ended(self, outcome: Outcome) -> None:
         run = self._runs[outcome.job.name]

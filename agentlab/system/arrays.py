@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import hashlib
 import json
 import math
@@ -10,7 +9,7 @@ import os
 import pathlib
 import types
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Protocol
 
 import attrs
@@ -19,16 +18,15 @@ import numpy as np
 
 from agentlab.system import files
 from agentlab.system.files import UnreadableError, UnwritableError
+from agentlab.system.verified_bytes import FileBytes, VerifiedBytes
 
 DTYPES = {
     "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "U16",
     "uint32": "U32", "uint64": "U64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
 }  # fmt: skip
 DTYPE_OF = {name: dtype for dtype, name in DTYPES.items()}
-BLOCK = 2**24  # bytes written, hashed, read or looked through at once
 HEADER_LENGTH = 8  # bytes that hold the length of the header
 AXES = 32  # of an array, at most
-CHANGED = "changed while it was read"
 NOTHING_BESIDE: Mapping[str, Entry] = types.MappingProxyType({})
 
 
@@ -78,142 +76,12 @@ def write(opened: BinaryIO, arrays: Mapping[str, np.ndarray]) -> tuple[int, str]
     """
     digest, size = hashlib.sha256(), 0
     for piece in (memoryview(header(arrays)), *(bytes_of(array) for array in arrays.values())):
-        for begin in range(0, len(piece), BLOCK):
-            opened.write(piece[begin : begin + BLOCK])
-            digest.update(piece[begin : begin + BLOCK])
+        for begin in range(0, len(piece), files.BLOCK):
+            opened.write(piece[begin : begin + files.BLOCK])
+            digest.update(piece[begin : begin + files.BLOCK])
         size += len(piece)
     files.sync(opened)
     return size, digest.hexdigest()
-
-
-def without_zeros(array: np.ndarray) -> np.ndarray:
-    """Returns `array` without the trailing rows that are zeros bit by bit, such as a replay has that is not full yet."""
-    if array.ndim == 0 or not array.nbytes:
-        return array
-
-    # [rows, bytes]; then ever larger blocks from the end on, until one has a byte that is not 0.
-    rows = np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
-    end, step, most = len(rows), 1, max(1, BLOCK // rows.shape[1])
-    while end:  # a ring that is full is seen to be so by its last row
-        begin = max(0, end - step)
-        used = np.flatnonzero(rows[begin:end].any(axis=1))
-        if len(used):
-            return array[: begin + int(used[-1]) + 1]
-        end, step = begin, min(step * 8, most)
-    return array[:0]
-
-
-def appended_slots(rows: int, before: int, count: int) -> list[range]:
-    """Returns which of an array's rows were written while what was appended to it grew from `before` rows to `count`.
-
-    Row i lies in row i modulo `rows`, see `agentlab.memory.Memory.appended_rows`.
-    """
-    if count - before >= rows:
-        return [range(rows)]
-    begin = before % rows
-    end = begin + count - before
-    return [slots for slots in (range(begin, min(end, rows)), range(end - rows)) if slots]
-
-
-class VerifiedBytes(abc.ABC):
-    """Bytes in blocks whose hashes are known; a block is hashed when it is read.
-
-    Args:
-        name: for messages.
-        size: of all, in bytes.
-        block: bytes of a block; the last may have fewer.
-    """
-
-    def __init__(self, name: str, size: int, block: int) -> None:
-        self.name = name
-        self.size = size
-        self._block = block
-        self._held = -1, b""  # the number of the block that was read last, and its bytes
-
-    def pieces(self, begin: int, end: int) -> Iterator[memoryview]:
-        """Yields the bytes from `begin` to `end`, verified, block by block.
-
-        Raises:
-            UnreadableError: they are not those that were verified.
-        """
-        while begin < end:
-            number, offset = divmod(begin, self._block)
-            piece = memoryview(self.verified(number))[offset : offset + end - begin]
-            yield piece
-            begin += len(piece)
-
-    def verified(self, number: int) -> bytes:
-        """Returns a block's bytes; raises UnreadableError as `pieces`."""
-        if self._held[0] != number:
-            data = self._read(number)
-            if hashlib.sha256(data).digest() != self._digest(number):
-                raise UnreadableError(self._complaint(number))
-            self._held = number, data
-        return self._held[1]
-
-    def _length(self, number: int) -> int:
-        """Returns how many bytes a block has."""
-        return min(self._block, self.size - number * self._block)
-
-    @abc.abstractmethod
-    def _read(self, number: int) -> bytes:
-        """Returns a block's bytes as they are now; raises UnreadableError if there aren't as many."""
-
-    @abc.abstractmethod
-    def _digest(self, number: int) -> bytes:
-        """Returns the sha256 that a block has to have."""
-
-    @abc.abstractmethod
-    def _complaint(self, number: int) -> str:
-        """Returns a clause about a block that has another."""
-
-
-class FileBytes(VerifiedBytes):
-    """The bytes of an open file: hashed when it is opened, and each block again when it is read.
-
-    Args:
-        opened: the file.
-        name: for messages.
-
-    Attributes:
-        sha256: of the file.
-    """
-
-    def __init__(self, opened: BinaryIO, name: str) -> None:
-        super().__init__(name, os.fstat(opened.fileno()).st_size, BLOCK)
-        self._opened = opened
-
-        # Every block is hashed once here, and again when it is read: the file may change in between.
-        whole, self._digests = hashlib.sha256(), []
-        count = -(-self.size // self._block)
-        for number in range(count):
-            data = self._read(number)
-            whole.update(data)
-            self._digests.append(hashlib.sha256(data).digest() if count > 1 else whole.digest())
-        self.sha256 = whole.hexdigest()
-
-    def _read(self, number: int) -> bytes:
-        return read_exactly(self._opened, number * self._block, self._length(number), self.name)
-
-    def _digest(self, number: int) -> bytes:
-        return self._digests[number]
-
-    def _complaint(self, number: int) -> str:
-        return f"{self.name} {CHANGED}"
-
-
-def read_exactly(opened: BinaryIO, begin: int, length: int, name: str) -> bytes:
-    """Returns `length` bytes of an open file from `begin` on; raises UnreadableError if there are fewer."""
-    try:
-        data = os.pread(opened.fileno(), length, begin)
-        while data and len(data) < length:  # Linux reads 2 GiB at once, at most; other systems less
-            more = os.pread(opened.fileno(), length - len(data), begin + len(data))
-            data = data + more if more else b""
-    except OSError as error:
-        raise UnreadableError(files.reason(name, error)) from error
-    if len(data) < length:
-        raise UnreadableError(f"{name} {CHANGED}")
-    return data
 
 
 @attrs.frozen

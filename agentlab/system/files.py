@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any, BinaryIO
 
 TEXT_LIMIT = 16 * 2**20  # bytes of a config, a manifest, a TOML file or the header of an array file
+BLOCK = 2**24  # bytes of a large file that are written, hashed, read or looked through at once
 REASONS = 5  # of many in one sentence
 OTHER_ENCODINGS = {  # the longer marks first: one of UTF-32 begins with one of UTF-16
     codecs.BOM_UTF32_LE: "UTF-32",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from agentlab.system import arrays
+from agentlab.system import files
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.ranges import CheckedFile, Range
 
@@ -91,10 +91,10 @@ def assign_by_rows(file: ArrayFile, rings: Mapping[str, tf.Variable], ranges: Ma
 
 
 def _blocks(variable: tf.Variable) -> list[range]:
-    """Returns the rows of a variable in stretches of `arrays.BLOCK` bytes or somewhat less; none if it is no larger."""
+    """Returns the rows of a variable in stretches of `files.BLOCK` bytes or somewhat less; none if it is no larger."""
     size = math.prod(variable.shape) * variable.dtype.size
-    if size <= arrays.BLOCK:
+    if size <= files.BLOCK:
         return []
     rows = variable.shape[0]
-    length = max(1, arrays.BLOCK * rows // size)
+    length = max(1, files.BLOCK * rows // size)
     return [range(begin, min(rows, begin + length)) for begin in range(0, rows, length)]

@@ -13,10 +13,11 @@ from agentlab.distribution import Distribution
 from agentlab.loop.statistics import check_names
 from agentlab.memory import Layout, Request, UpdateSchedule
 from agentlab.spec import EnvironmentSpec
+from agentlab.system.json_lines import is_number
 from agentlab.task import Task
 from agentlab.tensors import execution
 from agentlab.testing.checks import around
-from agentlab.testing.checks.learning import mean_return
+from agentlab.testing.checks.learning import evaluated_twice, mean_return
 from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.updates import ROWS, Collected, History, Learning, Way, collected, history_of, reversed_rows
 from agentlab.testing.checks.violation import expect, expect_in_range, expect_same, shape_and_dtype
@@ -154,6 +155,19 @@ class TrainerTests(Suite):
             return
         one, changed = (self._weights_after(variant) for variant in (batch, other))
         expect_same(one, changed, "the same weights whatever lies beyond a terminated episode")
+
+    def test_score(self) -> None:
+        """The score of evaluations names its figures beforehand: numbers, and all that are; each evaluation has a new one."""
+        if self._learning().trainer.score() is None:
+            self.not_applicable("its evaluations have no score")
+            return
+        names, first, second = evaluated_twice(self.among, self.make())
+        for name in names:
+            expect(is_number(first.get(name)), f"a number as figure {name!r} of an evaluation", repr(first.get(name))[:80])
+        late = sorted(name for name, value in first.items() if is_number(value) and name not in names)
+        expect(not late, "a score that names all its figures before anything is added", f"{', '.join(late)} later")
+        others = sorted(name for name in first if first[name] != second[name])
+        expect(not others, "the same entries from a second evaluation of the same steps", f"other {', '.join(others)}")
 
     def test_seed(self) -> None:
         """Updates are a function of the batch and the seed: the same ones, the same weights."""

@@ -58,7 +58,7 @@ dqn_cartpole_50k = attrs.evolve(
     steps=50_000,
     num_environments=4,
     report_period=2_000,
-    evaluation=Evaluation(environment=part("gymnasium", id="CartPole-v1"), period=2_000, stop_return=495.0),
+    evaluation=attrs.evolve(dqn_cartpole.evaluation, period=2_000, stop_return=495.0),
 )
 
 dqn = Task(
@@ -104,19 +104,16 @@ rainbow_cartpole = attrs.evolve(
     memory=part("prioritized-replay", capacity=50_000, batch_size=64, weight_exponent=Linear(0.4, 1.0, 49_000)),
 )
 
-pqn_cartpole = Task(
+pqn_cartpole = attrs.evolve(
+    dqn_cartpole,
     name="pqn-cartpole",
     description="A parallelised Q-network, without replay, balances CartPole; the whole loop is one compiled program.",
-    environment=part("cartpole"),
     model=part("mlp", hidden_units=(128, 128), normalization="layer"),
     trainer=part("pqn", learning_rate=Linear(1e-3, 1e-5), trace_decay=0.95, num_epochs=4, num_minibatches=8),
     sampler=part("epsilon-greedy", epsilon=Linear(1.0, 0.05, 100_000)),
     memory=part("rollout"),
     steps=250_000,
-    num_environments=32,
     report_period=25_000,
-    evaluation=Evaluation(environment=part("gymnasium", id="CartPole-v1")),
-    threads=1,
 )
 
 r2d2_cartpole_no_velocity = attrs.evolve(

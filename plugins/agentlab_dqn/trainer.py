@@ -20,7 +20,8 @@ from agentlab.tensors import noise
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update
 from agentlab.types import Batch, Nest, Seed, Tensor
 from agentlab_dqn.advice import num_actions
-from agentlab_dqn.returns import Categorical, Expected, Returns
+from agentlab_dqn.return_distributions import Categorical
+from agentlab_dqn.returns import Expected, Returns
 
 MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
 LARGEST_RETURN = 1e30  # sums of such are far from where float32 ends

@@ -14,7 +14,8 @@ from agentlab.spec import Array, EnvironmentSpec, describe, is_array
 from agentlab.system.ranges import COUNT, Range
 from agentlab.tensors.execution import repeat
 from agentlab.types import Step, Tensor
-from agentlab_memories.ring import Observations, rings
+from agentlab_memories.observations import Observations
+from agentlab_memories.slots import rings
 
 CHANNELS = (1, 3, 4)  # what images [height, width, channels] end with
 SPARE = 20  # one frame more per so many transitions: episodes begin and end with frames of their own

@@ -11,7 +11,9 @@ from agentlab.fields import positive
 from agentlab.memory import Layout, Memory
 from agentlab.types import Batch, Seed, Step, Tensor
 from agentlab_memories.frames import Frames
-from agentlab_memories.ring import Observations, Ring, Whole, num_bytes
+from agentlab_memories.observations import Observations, Whole
+from agentlab_memories.ring import Ring
+from agentlab_memories.slots import num_bytes
 
 OBSERVATIONS: dict[str, type[Observations]] = {"whole": Whole, "frames": Frames}
 

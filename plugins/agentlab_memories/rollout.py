@@ -10,7 +10,7 @@ from agentlab.memory import Layout, Memory, weight_of
 from agentlab.system.free_memory import check_free
 from agentlab.system.ranges import COUNT, Range, prefixed
 from agentlab.types import Batch, Nest, Seed, Step, Tensor
-from agentlab_memories.ring import put, read, rings
+from agentlab_memories.slots import put, read, rings
 
 
 @attrs.define(slots=False, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,10 +36,10 @@ class AnswerScore(Score):
         self._total += float(tf.reduce_mean(self._loss(batch.target, output))) * len(output)
         self._rows += len(output)
 
-    def result(self) -> dict[str, Any]:
-        """Returns `loss` and each metric by its name."""
-        metrics = {metric.name: _plain(metric.result()) for metric in self._metrics}
-        return {"loss": self._total / self._rows, **metrics}
+    def figures(self) -> dict[str, Callable[[], float]]:
+        """Returns what computes `loss` and each metric."""
+        metrics = {metric.name: functools.partial(_plain_result, metric) for metric in self._metrics}
+        return {"loss": lambda: self._total / self._rows, **metrics}
 
 
 class ClassScore(AnswerScore):
@@ -60,21 +61,25 @@ class ClassScore(AnswerScore):
         super().add(output, batch)
         np.add.at(self._confusion, (np.ravel(batch.target), np.ravel(batch.action)), 1)
 
-    def result(self) -> dict[str, Any]:
-        """Returns `accuracy`, `per_class_accuracy` (None for a class without samples) and `confusion_matrix`.
+    def figures(self) -> dict[str, Callable[[], float]]:
+        """Returns what computes `accuracy`, `loss` and each metric; a metric named `accuracy` takes the place of the first."""
+        return {"accuracy": self._accuracy, **super().figures()}
+
+    def tables(self) -> dict[str, Callable[[], list[Any]]]:
+        """Returns what computes `per_class_accuracy` (None for a class without samples) and `confusion_matrix`.
 
         The matrix has a row per class and in it, per answer, how often it was given.
         """
+        return {"per_class_accuracy": self._class_accuracies, "confusion_matrix": self._confusion.tolist}
+
+    def _accuracy(self) -> float:
+        return int(np.trace(self._confusion)) / int(self._confusion.sum())
+
+    def _class_accuracies(self) -> list[float | None]:
         right, of_class = np.diagonal(self._confusion), self._confusion.sum(axis=1)
-        shares = [int(good) / int(every) if every else None for good, every in zip(right, of_class, strict=True)]
-        return {
-            "accuracy": int(right.sum()) / int(of_class.sum()),
-            **super().result(),
-            "per_class_accuracy": shares,
-            "confusion_matrix": self._confusion.tolist(),
-        }
+        return [int(good) / int(every) if every else None for good, every in zip(right, of_class, strict=True)]
 
 
-def _plain(value: np.ndarray) -> Tensor:
-    """Returns a metric's result, a number, an array or a table of such, as JSON can hold it."""
-    return tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf).numpy().tolist(), value)
+def _plain_result(metric: keras.metrics.Metric) -> Tensor:
+    """Returns a metric's result, mostly a number, or an array or a table of such, as JSON can hold it."""
+    return tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf).numpy().tolist(), metric.result())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -82,12 +83,13 @@ class SymbolScore(Score):
         self._right += int(np.sum(logits.argmax(axis=-1) == target))
         self._judged += len(target)
 
-    def result(self) -> dict[str, Any]:
-        count = max(self._judged, 1)
-        nats = self._nats / count
+    def figures(self) -> dict[str, Callable[[], float]]:
         return {
-            "loss": nats,
-            "bits_per_character": nats / NATS_PER_BIT,
-            "accuracy": self._right / count,
-            "characters": self._judged,
+            "loss": lambda: self._per_symbol(self._nats),
+            "bits_per_character": lambda: self._per_symbol(self._nats) / NATS_PER_BIT,
+            "accuracy": lambda: self._per_symbol(self._right),
+            "characters": lambda: self._judged,
         }
+
+    def _per_symbol(self, total: float) -> float:
+        return total / max(self._judged, 1)

@@ -96,16 +96,15 @@ class Counting(Score):
     def add(self, output, batch):
         pass
 
-    def result(self):
-        return {"episodes": np.inf}
+    def figures(self):
+        return {"episodes": lambda: np.inf}
 
 
 def test_a_score_does_not_replace_an_evaluations_own_figures():
     made = agentlab.make_agent("dqn-cartpole")
     judge = composition.build_evaluator(composition.resolved("dqn", {"evaluation": {"episodes": 1}}), 0, made)
     try:
-        evaluator = Evaluator(judge.environment, judge._actor, 1, 0, Counting)
-        with pytest.raises(errors.UsageError, match="The trainer's score has an entry 'episodes', as every evaluation has"):
-            evaluator.run()
+        with pytest.raises(errors.UsageError, match="The trainer's score has an entry 'episodes', as evaluations have"):
+            Evaluator(judge.environment, judge._actor, 1, 0, Counting)
     finally:
         judge.close()

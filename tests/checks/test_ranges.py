@@ -14,7 +14,7 @@ from agentlab.runs.checkpoints import Checkpoints, snapshot
 from agentlab.runs.composition import resolved
 from agentlab.runs.session.session import Session
 from agentlab.spec import Array, Discrete, EnvironmentSpec
-from agentlab.system import arrays
+from agentlab.system import arrays, files
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError
 from agentlab.system.ranges import COUNT, FINITE, CheckedFile, Range, complaint, prefixed
@@ -182,7 +182,7 @@ def test_complaints(array, span, clause):
 
 
 def test_large_arrays_are_checked_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "BLOCK", 64)
+    monkeypatch.setattr(files, "BLOCK", 64)
     held = {"ring": np.arange(100).reshape(50, 2), "last": np.array(98)}
     with (tmp_path / "file").open("wb") as opened:
         arrays.write(opened, held)

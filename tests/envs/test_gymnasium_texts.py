@@ -15,7 +15,7 @@ import agentlab
 from agentlab import errors
 from agentlab.program.cli import main
 from agentlab.spec import Array
-from agentlab_envs.gymnasium import texts
+from agentlab_envs.gymnasium import advice
 from agentlab_envs.gymnasium.environment import MODES, GymnasiumEnvironment
 
 
@@ -83,7 +83,7 @@ class Telling(gymnasium.Env):
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
     gymnasium.register("test/Telling-v0", Telling, disable_env_checker=True)
-    texts.warn.cache_clear()
+    advice.warn_once.cache_clear()
     yield
     del gymnasium.registry["test/Telling-v0"]
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from agentlab import seeds
 from agentlab.spec import Array, EnvironmentSpec
 from agentlab.trainer import Setup
 from making import make_batch
@@ -20,6 +21,15 @@ ARM_BATCH = make_batch(
     next_observation=np.float32([[0, 1], [1, 0], [-1, 0.5], [1, 1]]),
     weight=np.float32([1, 0.5, 0.25, 1]),
 )
+
+
+SEED = seeds.at(seeds.stream(0, "trainer"), 0)
+
+# Weights of linear networks: policies, two critics, and the critics' targets.
+NORMAL_POLICY = np.array([[0.5, -0.25, 0.1, -0.3], [0.2, 0.4, -0.6, 0.05]])  # two means, then two logarithms of deviations
+ACTING_POLICY = NORMAL_POLICY[:, :2]  # a deterministic one
+CRITICS = np.array([[[1.0], [0.5], [-0.5], [2.0]], [[0.8], [0.7], [0.25], [1.5]]])
+TARGETS = np.array([[[2.0], [-1.0], [0.5], [1.0]], [[1.0], [1.0], [-1.0], [0.5]]])
 
 
 @keras.saving.register_keras_serializable(package="tests")

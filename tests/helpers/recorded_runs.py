@@ -21,13 +21,14 @@ class RecordingEngine(Engine):
     Attributes:
         begun: the names of the jobs, in the order in which they were started.
         ends: of jobs by name, exit codes that come before their runs do, such as -9.
+        required: of jobs by name, the metrics without which their runs would not begin.
         reports_at_once: how many reports a run writes each time it is looked at.
     """
 
     def __init__(self, score, size=2):
         super().__init__(size)
         self.score, self.begun, self.ends, self.reports_at_once = score, [], {}, len(CURVE)
-        self.closed = False
+        self.required, self.closed = {}, False
 
     def start(self, job):
         self.begun.append(job.name)
@@ -42,6 +43,7 @@ class RecordedJob(Running):
         self.job, self._engine, self._is_ending = job, engine, False
         options = cli._parser().parse_args(list(job.command[job.command.index("agentlab") + 1 :]))
         self._task, self._seed = task_choice.resolve_task(options)
+        engine.required[job.name] = options.require
         self._directory, self._tags = pathlib.Path(options.run_dir), options.tag
         self._lines = []
 

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 
-from agentlab.registry import plugins
+from agentlab.registry import packages
 
 
 def distribution(path, package, modules, version="1.2", **groups):
     """Writes a distribution's files: its modules, and what pip would leave of its metadata; `api` is agentlab's by default."""
     if groups:
-        groups = {"api": [f"{plugins.API} = {package}"], **groups}
+        groups = {"api": [f"{packages.API} = {package}"], **groups}
     for name, text in modules.items():
         file = path / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -19,7 +19,7 @@ def distribution(path, package, modules, version="1.2", **groups):
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
     if groups:  # it offers something
-        groups = {"api": [f"{plugins.API} = {package}"], **groups}
+        groups = {"api": [f"{packages.API} = {package}"], **groups}
     sections = [f"[agentlab.{kind}]\n" + "\n".join(lines) for kind, lines in groups.items()]
     (info / "entry_points.txt").write_text("\n".join(sections) + "\n")
 

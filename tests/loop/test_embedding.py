@@ -17,6 +17,7 @@ from agentlab import AgentlabError, TimeStep, errors
 from agentlab.loop.acting import LARGE_BATCH
 from agentlab.runs.model_building import weights_within
 from agentlab.testing.probes.untouched import untouched
+from guessing import Guess
 
 SMALL = {
     "steps": 2_000,
@@ -26,27 +27,6 @@ SMALL = {
     "evaluation": {"episodes": 4},
 }
 LEARNING = {"trainer": {"learning_starts": 100}}
-
-
-class Guess(gymnasium.Env):
-    """Shows a number from -1 to 1; naming its sign earns 1. Ten steps an episode."""
-
-    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return self.observe(), {}
-
-    def step(self, action):
-        reward = float(action == (self.number > 0))
-        self.steps += 1
-        return self.observe(), reward, False, self.steps >= 10, {}
-
-    def observe(self):
-        self.number = self.np_random.uniform(-1, 1)
-        return np.array([self.number], np.float32)
 
 
 class Uncopied(Guess):

@@ -16,7 +16,7 @@ from PIL import Image
 from agentlab import errors
 from agentlab.program import films
 from agentlab.program.cli import main
-from agentlab.registry.plugins import GROUPS
+from agentlab.registry.packages import GROUPS
 from agentlab.runs.trackers.progress import Progress
 from agentlab.tracker import TrackedRun
 from paths import HELPERS

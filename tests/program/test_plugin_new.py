@@ -13,7 +13,7 @@ import installing
 import preloaded
 from agentlab.program import scaffold
 from agentlab.program.cli import main
-from agentlab.registry import plugins
+from agentlab.registry.packages import GROUPS
 
 NUM_FILES = {"task": 8, "algorithm": 11}  # 9 for every other kind
 
@@ -96,7 +96,7 @@ def test_what_is_written(tmp_path, kind):
             assert ast.get_docstring(ast.parse(source))
     tables = tomllib.loads(text["pyproject.toml"])["project"]["entry-points"]
     for part in scaffold.TEMPLATES[kind].parts:
-        module, _, attribute = tables[plugins.GROUPS[part]]["My.Own_thing"].partition(":")
+        module, _, attribute = tables[GROUPS[part]]["My.Own_thing"].partition(":")
         source = text[f"src/{module.replace('.', '/')}.py"]
         assert f"\n{attribute} = Task(" in source or f"\nclass {attribute}(" in source
 

@@ -15,7 +15,7 @@ import tempfile
 import pytest
 
 from agentlab import errors
-from agentlab.registry import plugins, single_file
+from agentlab.registry import packages, plugins, single_file
 from agentlab.runs.composition import build_part
 from agentlab.task import PART_KINDS, Part, Task
 from agentlab.testing.checks import suites
@@ -110,11 +110,11 @@ def test_a_task_names_parts_and_settings_that_there_are(task):
 
 def test_there_are_parts_of_every_kind():
     kinds = {kind for parts in FOUND.values() for kind, _ in parts}
-    assert kinds == set(plugins.GROUPS)
+    assert kinds == set(packages.GROUPS)
     assert ("sampler", "second-best") in FOUND["README.md"]
     assert ("sampler", "second-best") in FOUND["plugins.md"]
     assert ("environment", "ladder") in FOUND["time.md"]
-    assert {kind for kind, _ in FOUND["parts.md"]} == set(plugins.GROUPS)
+    assert {kind for kind, _ in FOUND["parts.md"]} == set(packages.GROUPS)
     assert {kind for kind, _ in FOUND["algorithm.md"]} == {"task", "trainer"}
 
 

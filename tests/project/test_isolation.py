@@ -12,7 +12,7 @@ import agentlab
 from agentlab import errors, task
 from agentlab.program import scaffold
 from agentlab.program.cli import main
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from hostile import HOSTILE, PART, install_hostile
 from paths import ROOT
 from strangers import distribution, program
@@ -172,7 +172,7 @@ def test_templates_and_examples_declare_the_version(tmp_path):
     assert len(files) >= 5
     for file in files:
         declared = tomllib.loads(file.read_text())["project"]["entry-points"]["agentlab.api"]
-        assert list(declared) == [str(plugins.API)], file
+        assert list(declared) == [str(packages.API)], file
 
 
 def test_every_package_of_the_tree_is_installed():
@@ -182,8 +182,8 @@ def test_every_package_of_the_tree_is_installed():
     listed = config["options"]["packages"].split()
     folders = dict(line.split(" = ") for line in config["options"]["package_dir"].strip().splitlines())
     files = [(name, file) for name, folder in folders.items() for file in (ROOT / folder).rglob("__init__.py")]
-    packages = [".".join([name, *file.parent.relative_to(ROOT / folders[name]).parts]) for name, file in files]
-    assert listed == sorted(package for package in packages if ".templates." not in package)
+    there = [".".join([name, *file.parent.relative_to(ROOT / folders[name]).parts]) for name, file in files]
+    assert listed == sorted(package for package in there if ".templates." not in package)
 
 
 # ---- single files ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from agentlab import errors
 from agentlab.program import listing
 from agentlab.program.cli import main
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from strangers import distribution, program
 
 
@@ -304,10 +304,10 @@ def test_a_strangers_task_with_parts_of_its_own_runs_and_imports_no_other_plugin
         environments=["bandit = stranger_parts:Bandit"], trainers=["averages = stranger_parts:Averages"],
         tasks=["bandit = stranger_task:bandit"],
     )  # fmt: skip
-    others = {f"stranger_loud_{kind}": LOUD + "class Part: ...\ntask = 3" for kind in plugins.GROUPS}
+    others = {f"stranger_loud_{kind}": LOUD + "class Part: ...\ntask = 3" for kind in packages.GROUPS}
     distribution(
         path, "stranger-loud", others,
-        **{group.partition(".")[2]: [f"loud = stranger_loud_{kind}:Part"] for kind, group in plugins.GROUPS.items()},
+        **{group.partition(".")[2]: [f"loud = stranger_loud_{kind}:Part"] for kind, group in packages.GROUPS.items()},
     )  # fmt: skip
     assert main(["run", "bandit", "--quiet", "--run-dir", "run"]) == 0
     output, complaint = capsys.readouterr()

@@ -8,10 +8,10 @@ import pytest
 
 from agentlab import settings
 from agentlab.program import listing
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.system import source_text
 
-PARTS = [offer for kind in plugins.GROUPS if kind != "task" for offer in plugins.offers(kind) if offer.package == "agentlab"]
+PARTS = [offer for kind in packages.GROUPS if kind != "task" for offer in plugins.offers(kind) if offer.package == "agentlab"]
 
 
 @pytest.mark.parametrize("offer", PARTS, ids=lambda offer: f"{offer.kind}-{offer.name}")

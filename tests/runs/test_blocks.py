@@ -23,7 +23,7 @@ from agentlab.runs.composition import resolved
 from agentlab.runs.session.saving import RunFiles, Saving
 from agentlab.runs.session.session import Session
 from agentlab.runs.trackers.several import Trackers
-from agentlab.system import arrays
+from agentlab.system.array_rows import appended_slots
 from agentlab.system.files import UnreadableError
 from agentlab.system.processes.clock import Clock
 
@@ -48,7 +48,7 @@ def blocks_in(directory):
 @given(rows=st.integers(1, 9), before=st.integers(0, 30), more=st.integers(0, 30))
 def test_appended_slots_are_those_that_a_ring_writes(rows, before, more):
     written = {number % rows for number in range(before, before + more)}
-    slots = [slot for part in arrays.appended_slots(rows, before, before + more) for slot in part]
+    slots = [slot for part in appended_slots(rows, before, before + more) for slot in part]
     assert sorted(slots) == sorted(written)
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from agentlab import errors
 from agentlab.runs.checkpoints import Checkpoints, cutting
 from agentlab.system import arrays, files
+from agentlab.system.array_rows import without_zeros
 from agentlab.system.arrays import ArrayFile
 from agentlab.system.files import UnreadableError
 from sabotage import Saboteur
@@ -104,7 +105,7 @@ def test_rows_of_zeros_at_the_end_are_left_out_and_come_back(tmp_path_factory, f
     array = np.zeros((filled + rows, width), np.float32)
     array[:filled, -1] = -0.0  # whose bits are not zero
     file = tmp_path_factory.mktemp("arrays") / "some.safetensors"
-    write(file, {"ring": arrays.without_zeros(array)})
+    write(file, {"ring": without_zeros(array)})
     assert load_file(file)["ring"].shape == (filled, width)
     opened = ArrayFile.open(file)
     opened.check({"ring": array}, short=True)

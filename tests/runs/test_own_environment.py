@@ -2,53 +2,19 @@
 
 import builtins
 import contextlib
+import inspect
 import os
+import pathlib
 
 import pytest
 
 import agentlab
+import guessing
 from agentlab import errors
 from agentlab.program import cli
 
-TURNS = """
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return self.observe(), {}
-
-    def step(self, action):
-        reward = float(action == self.answer)
-        self.steps += 1
-        return self.observe(), reward, False, self.steps >= 10, {}
-"""  # methods of both environments: a question at each step, ten to an episode
-OWN = (
-    """
-import gymnasium, numpy as np
-
-class Guess(gymnasium.Env):
-    '''Shows a number; the action that names its sign earns 1.'''
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
-    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self, render_mode=None):
-        self.render_mode = render_mode
-
-    def observe(self):
-        self.number = self.np_random.uniform(-1, 1)
-        self.answer = self.number > 0
-        return np.array([self.number], np.float32)
-
-    def render(self):
-        picture = np.zeros((8, 8, 3), np.uint8)
-        picture[:4] = 200
-        return picture
-"""
-    + TURNS
-)
-IMAGES = (
-    """
+OWN = pathlib.Path(guessing.__file__).read_text("utf-8")
+IMAGES = f"""
 import gymnasium, numpy as np
 
 class Lamp(gymnasium.Env):
@@ -60,9 +26,9 @@ class Lamp(gymnasium.Env):
     def observe(self):
         self.answer = int(self.np_random.integers(2))
         return np.full((40, 44, 3), 200 * self.answer, np.uint8)
-"""
-    + TURNS
-)
+
+{inspect.getsource(guessing.Guess.reset)}
+{inspect.getsource(guessing.Guess.step)}"""
 SMALL = [
     "model.hidden_units=[8]",
     "trainer.learning_starts=20",

@@ -283,7 +283,7 @@ CHANGES = {
 @pytest.mark.parametrize("block", [16, 2**24])
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_a_file_that_is_changed_after_it_was_verified_is_not_read(tmp_path, monkeypatch, change, block):
-    monkeypatch.setattr(arrays, "BLOCK", block)
+    monkeypatch.setattr(files, "BLOCK", block)
     held = {"weights": np.arange(90.0), "step": np.array(3)}
     with (tmp_path / "file").open("wb") as opened:
         arrays.write(opened, held)

@@ -14,7 +14,7 @@ import pytest
 import agentlab
 from agentlab import configuration, errors
 from agentlab.program import cli
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.runs import commands
 from agentlab.runs.composition import build_environment, build_part, evaluation_environment, find_task
 from agentlab.runs.files import run_config
@@ -154,17 +154,17 @@ def test_a_module_that_happens_to_be_there_is_no_environments(tmp_path, id):
 def test_an_installed_package_registers_environments(tmp_path):
     build_environment(asked_by_file(tmp_path, 'environment.id = "gymnasium:CartPole-v1"').environment, 1).close()
     for module in ("ale_py", "minatar.gym", "shimmy", "gymnasium"):
-        assert plugins.registers_environments(module), module
+        assert packages.registers_environments(module), module
 
 
 def test_a_package_that_declares_its_environments_is_one_that_registers_them(tmp_path, monkeypatch):
     distribution(tmp_path, "declared-environments", {"declared_environments": TEXT})
     info = next(tmp_path.glob("*.dist-info"))
     (info / "entry_points.txt").write_text("[gymnasium.envs]\n__root__ = declared_environments:register\n")
-    assert not plugins.registers_environments("declared_environments")
+    assert not packages.registers_environments("declared_environments")
     monkeypatch.syspath_prepend(tmp_path)
-    assert plugins.registers_environments("declared_environments")
-    assert not plugins.registers_environments("declared_environments.more")
+    assert packages.registers_environments("declared_environments")
+    assert not packages.registers_environments("declared_environments.more")
 
 
 def test_a_package_that_needs_gymnasium_registers_them_too(tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_a_package_that_needs_gymnasium_registers_them_too(tmp_path, monkeypatch
         metadata.write("Requires-Dist: Gymnasium>=1.0; extra == 'x'\n")
     (info / "top_level.txt").write_text("needing\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert plugins.registers_environments("needing")
+    assert packages.registers_environments("needing")
 
 
 def test_what_a_user_asked_for_is_recorded_and_opened_on_trust(run, tmp_path):

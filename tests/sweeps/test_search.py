@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import pathlib
 import sqlite3
 
 import optuna
@@ -12,7 +11,6 @@ from agentlab import errors
 from agentlab.program import cli
 from agentlab.reports.recorded_runs import RecordedRun
 from agentlab.sweeps import EngineOptions, engine
-from agentlab.sweeps import trials as trial_runs
 from agentlab.sweeps.searches import search
 from agentlab.sweeps.searches.objective import Objective
 from agentlab.sweeps.searches.space import parse_space
@@ -315,6 +313,7 @@ def test_a_file_names_no_database_and_no_place_elsewhere(run, capsys, storage, t
     ("objective", "sentence"),
     [
         ('"retrun_mean"', "No figure named 'retrun_mean'. Numbers in result.json: evaluation.episode_length_mean"),
+        ('{area = "evaluation.return_mean"}', "that is a number in result.json, at the end of a run. Name a column"),
         ('{area = "evaluation_return_mean"}', "since the task makes no evaluations during training. Set evaluation.period"),
     ],
 )
@@ -325,32 +324,13 @@ def test_a_metric_that_no_run_can_have_is_named_before_any_run(run, capsys, obje
     assert recording.begun == []
 
 
-def test_a_metric_that_runs_lack_is_named_after_the_first_report(run, capsys, monkeypatch):
-    monkeypatch.setattr(trial_runs, "LOOK_SECONDS", 0.0)
+@pytest.mark.parametrize(("objective", "metric"), [('"evaluation.x"', "evaluation.x"), ('{area = "loss"}', "loss")])
+def test_a_run_without_the_metric_is_to_refuse_to_begin(run, capsys, objective, metric):
     recording = RecordingEngine(score, size=1)
-    recording.reports_at_once = 1
-    assert run(recording, "--quiet", text=changed("[search]", '[search]\nobjective = {area = "retrun_mean"}')) == 2
-    assert "No curve named 'retrun_mean'. Columns of metrics.jsonl: return_mean, step, update." in capsys.readouterr().err
-    assert recording.begun == ["trial 0, seed 0"]
-    assert not [*pathlib.Path("sweeps/small").rglob("result.json")]
-
-
-def test_a_metric_may_come_with_the_first_update_or_evaluation(tmp_path):
-    lines = [
-        {"step": 1, "update": 0},
-        {"step": 2, "update": 1, "loss": 0.5},
-        {"step": 3, "update": 1, "evaluation_score": None},
-    ]
-    reported = {}
-    for objective in (Objective(curve="loss"), Objective(curve="evaluation_score"), Objective(figure="evaluation.score")):
-        reported[objective] = []
-        for count in range(1, 4):
-            (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[:count]))
-            reported[objective].append(objective.is_reported(tmp_path))
-    assert list(reported.values()) == [[False, True, True], [False, False, True], [False, False, True]]
-    assert not Objective(figure="seconds.train").is_reported(tmp_path)
-    with pytest.raises(errors.UsageError, match="No curve named 'evaluation_scores'"):
-        Objective(figure="evaluation.scores").is_reported(tmp_path)
+    recording.ends = {"trial 0, seed 0": [2]}
+    assert run(recording, "--quiet", text=changed("[search]", f"[search]\nobjective = {objective}")) == 2
+    assert capsys.readouterr().err == "agentlab: Trial 0, seed 0 can't begin: What was wrong.\n"
+    assert recording.required == {"trial 0, seed 0": [metric]}
 
 
 def test_without_optuna_the_extra_is_named(run, capsys, monkeypatch):

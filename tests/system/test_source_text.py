@@ -4,7 +4,7 @@ import py_compile
 
 import pytest
 
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.system import source_text
 from agentlab.system.source_text import modules
 
@@ -28,7 +28,7 @@ def module(tmp_path, monkeypatch):
 
 
 def test_every_part_is_described_as_by_its_whole_file(tmp_path, monkeypatch):
-    targets = [offer.target for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
+    targets = [offer.target for kind in packages.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
     assert len(targets) > 100
     monkeypatch.setattr(modules, "_is_compiled", lambda *_: True)
     modules._read.cache_clear()

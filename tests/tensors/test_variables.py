@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from agentlab.system import arrays as files
+from agentlab.system import arrays as array_files
+from agentlab.system import files
+from agentlab.system.array_rows import without_zeros
 from agentlab.system.files import UnreadableError
 from agentlab.tensors import variables
 
@@ -19,7 +21,7 @@ HELD = arrays(DTYPES, array_shapes(min_dims=0, max_dims=3, max_side=9))
 
 def write(path, held):
     with path.open("wb") as opened:
-        files.write(opened, held)
+        array_files.write(opened, held)
 
 
 @pytest.fixture(scope="module", params=[8, 64, 2**24])
@@ -39,9 +41,9 @@ def test_what_was_copied_and_written_is_assigned_bit_for_bit(tmp_path_factory, w
         held[data.draw(st.integers(0, len(held))) :] = 0  # as in a ring that is not full
     copied = COPY[way](tf.Variable(held))
     assert (copied.dtype, copied.shape, copied.tobytes()) == (held.dtype, held.shape, held.tobytes())
-    write(path, {"ring": files.without_zeros(copied) if way == "by rows" else copied})
+    write(path, {"ring": without_zeros(copied) if way == "by rows" else copied})
     other = tf.Variable(tf.ones_like(held))
-    ASSIGN[way](files.ArrayFile.open(path), {"ring": other})
+    ASSIGN[way](array_files.ArrayFile.open(path), {"ring": other})
     assert other.numpy().tobytes() == held.tobytes()
 
 
@@ -62,7 +64,7 @@ def test_nothing_is_assigned_from_a_file_of_something_else(tmp_path, assign):
     write(tmp_path / "file", {"one": np.ones((4, 3)), "other": np.ones(5)})
     held = {"one": tf.Variable(np.zeros((4, 3))), "other": tf.Variable(np.zeros(4))}
     with pytest.raises(UnreadableError, match=r"file has other as F64 \(5,\); expected float64 \(4,\)"):
-        assign(files.ArrayFile.open(tmp_path / "file"), held)
+        assign(array_files.ArrayFile.open(tmp_path / "file"), held)
     assert not held["one"].numpy().any()
 
 
@@ -70,7 +72,7 @@ def test_reading_weights_stays_free_of_copies(tmp_path):
     """Of a large variable too, which a checkpoint was made of and filled from: a copy at every read slows each update."""
     weights = tf.Variable(tf.ones([2 * files.BLOCK // 4, 1]))
     write(tmp_path / "file", {"weights": variables.copied(weights)})
-    variables.assign(files.ArrayFile.open(tmp_path / "file"), {"weights": weights})
+    variables.assign(array_files.ArrayFile.open(tmp_path / "file"), {"weights": weights})
     reads = [weights.read_value() for _ in range(2)]
     assert len({np.asarray(memoryview(read)).ctypes.data for read in reads}) == 1
 
@@ -84,7 +86,7 @@ def test_what_is_used_is_all_but_zeros_at_the_end(held, data):
     used = variables.used_rows(ring)
     copied = variables.copied_by_rows(ring, used)
     assert used is None or len(copied) == used
-    ours, theirs = files.without_zeros(copied), files.without_zeros(held)
+    ours, theirs = without_zeros(copied), without_zeros(held)
     assert (ours.dtype, ours.shape, ours.tobytes()) == (theirs.dtype, theirs.shape, theirs.tobytes())
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import recorded_sets
 from agentlab import task as tasks
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.testing.checks import suite, suites
 from agentlab.testing.probes import probe
 
@@ -23,7 +23,7 @@ RECORDED = {  # by the environment of the evaluation
     "CartPole-v1": CARTPOLE_SET,
     "Pendulum-v1": recorded_sets.write_random(SETS / "pendulum", recorded_sets.PENDULUM)[0],
 }
-OFFERS = [offer for kind in plugins.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
+OFFERS = [offer for kind in packages.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
 NEEDED = {  # settings without a default, or another one
     "recall": {"delay": 1},  # episodes short enough that rows differ, and actions matter, within the steps of a test
     "recorded": {"data": CARTPOLE_SET},
@@ -81,7 +81,7 @@ COMPILING = {  # lines that it leaves out for all other parts, since they compil
     "sampler": ("graph", "xla"),
     "task": ("resume", "run"),
     "trainer": (
-        *("graph", "learns", "seed", "variables", "xla"),
+        *("graph", "learns", "score", "seed", "variables", "xla"),
         *("added_losses", "metrics", "priority", "statistics", "terminated", "update", "updating_touches_nothing"),
     ),
 }
@@ -235,5 +235,5 @@ def test_every_line_that_the_quick_suite_leaves_out_is_one_of_a_part_that_it_has
 
 
 def test_there_is_a_part_of_each_kind():
-    assert {offer.kind for offer in OFFERS} == set(plugins.GROUPS)
+    assert {offer.kind for offer in OFFERS} == set(packages.GROUPS)
     assert len(OFFERS) > 30

@@ -22,7 +22,7 @@ from agentlab.task import part
 from agentlab.testing import DeviceEnvironmentTests, HostEnvironmentTests, MemoryTests, ModelTests, SamplerTests, TrainerTests
 from agentlab.testing.checks import around, report
 from agentlab.testing.probes import probe
-from agentlab.trainer import Loss, Network, Trainer, Update
+from agentlab.trainer import Loss, Network, Score, Trainer, Update
 from agentlab.types import Batch, TimeStep
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
@@ -542,6 +542,19 @@ class Reward(Trainer):
         return Loss(tf.square(tf.gather(output, batch.action, batch_dims=1) - batch.reward))
 
 
+class Rows(Score):
+    """Figures of how many rows were added at a time."""
+
+    def __init__(self, figures_of):
+        self.rows, self.figures_of = [], figures_of
+
+    def add(self, output, batch):
+        self.rows.append(len(output))
+
+    def figures(self):
+        return self.figures_of(self.rows)
+
+
 HIDDEN = {}  # where nobody looks for variables
 
 
@@ -687,6 +700,22 @@ class WrongTrainer:
 
     class RecordIsLeftBehind(LearnsInItsOwnWay):
         metric_names = (*Reward.metric_names, "epochs")
+
+    class NamesFiguresLate(Reward):
+        def score(self):
+            return Rows(lambda rows: {"rows": lambda: len(rows)} if rows else {})
+
+    class AListAmongFigures(Reward):
+        def score(self):
+            return Rows(lambda rows: {"rows": lambda: rows})
+
+    class OneScoreForAll(Reward):
+        def build(self, setup):
+            super().build(setup)
+            self.rows = Rows(lambda rows: {"rows": lambda: len(rows)})
+
+        def score(self):
+            return self.rows
 
     class StandsStill(Reward):
         def loss(self, output, batch, seed):
@@ -903,6 +932,9 @@ CASES = [
     (TRAINER, WrongTrainer.OneNetworkStandsStill, "update", "expected weights that change; got none of network 'value'"),
     (TRAINER, WrongTrainer.NoOutputs, "networks", "expected a number of outputs for 'identity'; got None"),
     (TRAINER, WrongTrainer.DrawsOfTensorFlow, "seed", "expected draws by agentlab.seeds, from the seed given; got the"),
+    (TRAINER, WrongTrainer.NamesFiguresLate, "score", "expected a score that names all its figures before anything is added"),
+    (TRAINER, WrongTrainer.AListAmongFigures, "score", "expected a number as figure 'rows' of an evaluation; got [1, 1,"),
+    (TRAINER, WrongTrainer.OneScoreForAll, "score", "expected the same entries from a second evaluation of the same steps"),
     (TRAINER, WrongTrainer.StandsStill, "update", "expected weights that change; got none"),
     (TRAINER, WrongTrainer.ObjectiveOfItsOwn, "added_losses", "be part of what is minimised; got a loss without them"),
     (TRAINER, WrongTrainer.LossesOfAnotherPass, "added_losses", "be part of what is minimised; got those of another pass"),
@@ -951,7 +983,8 @@ def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     if (part, name) == (Ring, "given_up"):
         assert (outcome.state, outcome.problem) == ("not applicable", "it hands out single steps only")
     elif outcome.state == "not applicable":
-        assert (part, name) in [(Corridor, "restore"), (Reward, "priority")]  # which say why they can't, or don't
+        lacking = [(Corridor, "restore"), (Reward, "priority"), (Reward, "score")]  # which say why they can't, or don't
+        assert (part, name) in lacking
     else:
         assert (outcome.state, outcome.problem) == ("passed", "")
     broken = line(tests, wrong, name)

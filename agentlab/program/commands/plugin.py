@@ -9,7 +9,7 @@ import shlex
 from agentlab import configuration
 from agentlab.program import scaffold, tensorflow_setup
 from agentlab.program.commands.command import Command, Group
-from agentlab.registry import plugins
+from agentlab.registry import packages
 
 
 def new(options: argparse.Namespace) -> int:
@@ -45,7 +45,7 @@ def _add_new(command: argparse.ArgumentParser) -> None:
 
 def _add_check(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="name of a package, task or part, or PACKAGE:NAME")
-    command.add_argument("--kind", choices=tuple(plugins.GROUPS), help="kind of the part, if several kinds have this NAME")
+    command.add_argument("--kind", choices=tuple(packages.GROUPS), help="kind of the part, if several kinds have this NAME")
     command.add_argument(
         "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting of the part; may be repeated"
     )

@@ -42,8 +42,10 @@ def run(options: argparse.Namespace) -> int:
     with process.stop_on_signals() as stop, process.plain_warnings():
         if options.config and options.config.endswith(".json"):
             resuming.warn_of_differences(options.config)
-        files = {"run_dir": options.run_dir, "init_from": options.init_from, "tags": options.tag}
-        finished = running.run(chosen_task, seed, **files, quiet=options.quiet, stop=process.asked(stop))
+        finished = running.run(
+            chosen_task, seed, run_dir=options.run_dir, init_from=options.init_from, tags=options.tag,
+            requires=options.require, quiet=options.quiet, stop=process.asked(stop),
+        )  # fmt: skip
     results.print_result(finished, options.quiet)
     return 0
 
@@ -83,6 +85,10 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--steps", type=int, help="budget in environment steps")
     _add_parts(command)
     command.add_argument("--tag", action="append", default=[], metavar="TAG", help="a tag of the run; may be repeated")
+    command.add_argument(
+        "--require", action="append", default=[], metavar="METRIC",
+        help="begin only if the run will have this column of metrics.jsonl or number of result.json; may be repeated",
+    )  # fmt: skip
     command.add_argument("--gear", choices=("auto", "host", "device"), help="where the loop runs")
     command.add_argument("--execution", choices=("auto", "eager", "graph", "xla"), help="how functions are compiled")
     _add_files(command)

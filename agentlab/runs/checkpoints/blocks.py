@@ -12,9 +12,10 @@ import numpy as np
 
 from agentlab.runs.checkpoints.cutting import NAME, CutArray
 from agentlab.system import files
-from agentlab.system.arrays import Entry, VerifiedBytes, read_exactly
+from agentlab.system.arrays import Entry
 from agentlab.system.files import UnreadableError
 from agentlab.system.folder import Folder
+from agentlab.system.verified_bytes import VerifiedBytes, read_exactly
 
 FOLDER = "blocks"
 TEMPORARY = ".saving"  # a block that is being written, which a process that was killed may have left
@@ -99,7 +100,7 @@ class Blocks:
         return digest in self._sound and folder.version(digest) == self._sound[digest]
 
     def remove_unused(self, used: Collection[str]) -> None:
-        """Removes all blocks but those that are `used`, and what a process that was killed has left.
+        """Removes all blocks but those that are `used`.
 
         Raises:
             OSError: one can't be removed.
@@ -109,7 +110,7 @@ class Blocks:
             return
         folder = self.open()
         for name in folder.names():
-            if name == TEMPORARY or (NAME.fullmatch(name) and name not in used):
+            if NAME.fullmatch(name) and name not in used:
                 folder.remove(name)
                 self._sound.pop(name, None)
 

@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 
 from agentlab.system import arrays
+from agentlab.system.array_rows import appended_slots
 
 BLOCK_BYTES = 2**22  # of a block; what is no larger is not cut
 BLOCK_LIMIT = 2**24  # bytes of a block that somebody else has cut
@@ -64,7 +65,7 @@ class CutArray:
 
         # From which to which byte the array was written since.
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        slots = arrays.appended_slots(rows, self.appended, later.appended)
+        slots = appended_slots(rows, self.appended, later.appended)
         changes = [(part.start * row_bytes, part.stop * row_bytes) for part in slots]
 
         # A block that is longer now is another one.

@@ -18,6 +18,7 @@ from agentlab.runs.checkpoints import cutting
 from agentlab.runs.checkpoints.cutting import CutArray
 from agentlab.runs.checkpoints.store import CUT_GROUP, Checkpoint, Groups
 from agentlab.system import arrays
+from agentlab.system.array_rows import without_zeros
 from agentlab.system.files import UnreadableError, UnwritableError
 from agentlab.system.ranges import CheckedFile, Range
 from agentlab.tensors import variables
@@ -107,7 +108,7 @@ def _num_bytes(variable: Tensor, rows: int | None = None) -> int:
 def without_unused_rows(groups: Groups) -> Groups:
     """Returns the result of `take` with only those rows of the memory that have been written, its large arrays in blocks."""
     remembered = {
-        name: ring if isinstance(ring, CutArray) else cutting.cut_if_large(arrays.without_zeros(ring))
+        name: ring if isinstance(ring, CutArray) else cutting.cut_if_large(without_zeros(ring))
         for name, ring in groups[CUT_GROUP].items()
     }
     return {**groups, CUT_GROUP: remembered}

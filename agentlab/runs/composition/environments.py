@@ -15,7 +15,7 @@ from agentlab.loop.autoreset import HostedEnvironment
 from agentlab.loop.device_gear import DeviceGear
 from agentlab.loop.gear import Gear
 from agentlab.loop.host.gear import HostGear
-from agentlab.registry import plugins
+from agentlab.registry import packages
 from agentlab.runs.composition.parts import build_part, part_class
 from agentlab.seeds import at
 from agentlab.spec import EnvironmentSpec, leaves_of
@@ -58,7 +58,7 @@ def check_imports(cls: object, part: Part) -> None:
     if not part.from_file or not hasattr(cls, "imported_modules"):
         return
     for module in cls.imported_modules({name: part.settings[name] for name in part.from_file}):
-        if not plugins.registers_environments(module):
+        if not packages.registers_environments(module):
             kind = "file" if module.endswith(".py") else "module"
             raise errors.UsageError(
                 f"The file that asks for environment {part.name!r} would have the {kind} {module!r} imported, from which no "

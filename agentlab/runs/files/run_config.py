@@ -12,7 +12,7 @@ import attrs
 from agentlab import configuration, errors
 from agentlab import task as tasks
 from agentlab.checks import limits
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.runs.files.run_directory import CONFIG, is_blank
 from agentlab.spec import EnvironmentSpec
 from agentlab.system import files
@@ -103,11 +103,11 @@ def _check_packages(task: Task, file: pathlib.Path) -> None:
     for _, kind, part in tasks.parts_of(task):
         offers = plugins.candidates(kind, part.reference) if ":" not in part.reference else []
         if len(offers) > 1:
-            packages = [offer.package for offer in offers]
+            origins = [offer.package for offer in offers]
             raise errors.UsageError(
                 f"{str(file)!r} doesn't say of which package its {kind} {part.name!r} is, and several are installed that offer "
-                f'one: {" and ".join(packages)}. Say it there, by "package": "{packages[0]}" beside "name": "{part.name}"; or '
-                f"leave the others out, such as by {plugins.CHOICE}=-{packages[-1]} in front of the command."
+                f'one: {" and ".join(origins)}. Say it there, by "package": "{origins[0]}" beside "name": "{part.name}"; or '
+                f"leave the others out, such as by {packages.CHOICE}=-{origins[-1]} in front of the command."
             )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from agentlab import errors
+from agentlab.loop.statistics import COLUMNS, EVALUATION
 from agentlab.runs.assembly import Assembly
-from agentlab.runs.files.run_directory import Result
+from agentlab.runs.files.run_directory import Best, Result
 from agentlab.runs.session.saving import Saving
 from agentlab.schedules import current_values
 from agentlab.system.processes.clock import Clock
@@ -45,8 +48,33 @@ class Reporter:
         # Means of episodes and updates, then what the evaluation measured, then times.
         line: Metrics = {"step": step, "update": int(learner.updates.numpy())}
         line |= {**self._rates(), **self._assembly.gear.report(), **learner.means.collect()}
-        line |= {f"evaluation_{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))}
+        line |= {f"{EVALUATION}{name}": value for name, value in evaluation.items() if isinstance(value, (int, float))}
         return {**line, "steps_per_second": rate, "seconds": self._clock.total()}
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raises UsageError for a name that is neither a column of the lines of metrics nor a number of the result."""
+        columns, figures = self._columns(), self._figures()
+        for name in names:
+            if name not in (*columns, *figures):
+                is_figure = "." in name
+                listed = "Numbers in result.json" if is_figure else "Columns of metrics.jsonl"
+                raise errors.UsageError(errors.unknown("metric", name, figures if is_figure else columns, listed))
+
+    def _columns(self) -> list[str]:
+        """Returns the names of the numbers in lines of metrics."""
+        evaluation = self._assembly.evaluator.figures if self._task.evaluation.period else ()
+        own = {*COLUMNS, *self._rates(), *self._assembly.agent.trainer.metric_names}  # some stand in for others
+        return [*sorted(own), *(f"{EVALUATION}{name}" for name in evaluation)]
+
+    def _figures(self) -> list[str]:
+        """Returns the names of the numbers in the result."""
+        tables: dict[str, Iterable[str]] = {
+            "evaluation": self._assembly.evaluator.figures,
+            "seconds": self._clock.as_data(),
+        }
+        if self._task.evaluation.period:
+            tables["best"] = Best.__annotations__
+        return ["steps", "updates", *(f"{table}.{name}" for table, names in tables.items() for name in names)]
 
     def histograms(self) -> dict[str, Histogram]:
         """Returns histograms of the weights of each network by name, if the task asks for them."""

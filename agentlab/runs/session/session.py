@@ -96,6 +96,10 @@ class Session(RunControl):
         """Returns on which device, in which gear and how compiled it runs, in words."""
         return f"On {machine.device()}, {self._assembly.gear.name} gear, {self.agent.execution}"
 
+    def check_metrics(self, names: Iterable[str]) -> None:
+        """Raises UsageError for a name that is neither a column of metrics.jsonl nor a number of result.json."""
+        self._reporter.check(names)
+
     def inexact(self) -> str:
         """Returns why the run can't be resumed to the same bits, as a clause; empty if it can."""
         with self._clock.phase("build"):

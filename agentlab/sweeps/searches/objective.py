@@ -91,39 +91,30 @@ class Objective:
         reached = values <= self.threshold if is_lower_better(self.curve) else values >= self.threshold
         return float(steps[reached.argmax()] if reached.any() else run.figure("steps") or steps[-1])
 
+    @property
+    def metric(self) -> str:
+        """The column or number that every run has to have."""
+        return self.figure or self.curve
+
     def check(self, task: Task) -> None:
-        """Raises UsageError if no run of a task can have such a figure or curve, whatever its trainer reports."""
+        """Raises UsageError if no run of a task can have such a figure or curve, whatever its parts report.
+
+        What they report is known once they are built, so a run itself refuses to begin without it, see `metric`.
+        """
         if self.figure:
             table, _, name = self.figure.partition(".")
             if self.figure not in FIGURES and not (name and table in TABLES):
                 raise errors.UsageError(errors.unknown("figure", self.figure, FIGURES, "Numbers in result.json"))
+        elif self.curve in FIGURES or self.curve.startswith(tuple(f"{table}." for table in TABLES)):
+            raise errors.UsageError(
+                f"No curve named {self.curve!r}: that is a number in result.json, at the end of a run. Name a column of "
+                f'metrics.jsonl, such as "return_mean", or write objective = "{self.curve}".'
+            )
         elif self.curve.startswith(f"{EVALUATION}_") and not task.evaluation.period:
             raise errors.UsageError(
                 f"Column {self.curve!r} of metrics.jsonl has no numbers, since the task makes no evaluations during training. "
                 "Set evaluation.period, or name another column."
             )
-
-    def is_reported(self, directory: pathlib.Path) -> bool:
-        """Returns whether a run under way has reported the curve, or the figure of an evaluation during training.
-
-        Raises:
-            UsageError: it has reported everything that it ever will, but not this.
-        """
-        table, _, name = self.figure.rpartition(".")
-        column = self.curve or (f"{EVALUATION}_{name}" if table == EVALUATION else "")
-        lines = RecordedRun.lines_of(directory)
-        names = {name for line in lines for name in line}
-        if column in names:
-            return True
-
-        # Metrics of updates come with the first update, and figures of an evaluation with the first evaluation.
-        is_of_evaluation = column.startswith(f"{EVALUATION}_")
-        has_all = any(line.get("update") for line in lines)
-        if is_of_evaluation:
-            has_all = any(name.startswith(f"{EVALUATION}_") for name in names)
-        if column and has_all:
-            raise errors.UsageError(errors.unknown("curve", column, names, "Columns of metrics.jsonl"))
-        return False
 
     def reports(self, directory: pathlib.Path) -> list[tuple[int, float]]:
         """Returns steps and values by which a run under way is compared with others; empty before the first report."""

@@ -168,11 +168,11 @@ def _binding(module: Module, name: str, behind: tuple[str, ...] = ()) -> ast.Fun
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return node.value  # type: ignore[attr-defined]
-        if isinstance(node, ast.ImportFrom) and name not in behind:
+        if isinstance(node, ast.ImportFrom) and (place := f"{module.name}:{name}") not in behind:
             original = next((alias.name for alias in node.names if (alias.asname or alias.name) == name), None)
             file = locate(module.absolute(node)) if original else None
             if original and file and file.endswith(".py"):
-                return _binding(Module(module.absolute(node), file), original, (*behind, name))
+                return _binding(Module(module.absolute(node), file), original, (*behind, place))
     return None
 
 

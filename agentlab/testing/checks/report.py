@@ -11,7 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from agentlab import errors
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.system import terminal
 from agentlab.testing.checks import suites
 from agentlab.testing.checks.violation import Violation
@@ -63,7 +63,7 @@ def check(reference: str, settings: dict[str, Any], debug: bool = False, kind: s
     return 1 if broken else 0
 
 
-def offers_of(reference: str, settings: dict[str, Any], kind: str | None = None) -> list[plugins.Offer]:
+def offers_of(reference: str, settings: dict[str, Any], kind: str | None = None) -> list[packages.Offer]:
     """Returns what is to be checked; arguments and errors are those of `check`."""
     named = plugins.named(reference)
     offers = [offer for offer in named if kind in (None, offer.kind)]
@@ -76,7 +76,7 @@ def offers_of(reference: str, settings: dict[str, Any], kind: str | None = None)
     return offers
 
 
-def lines_of(offer: plugins.Offer, settings: dict[str, Any]) -> Iterator[Line]:
+def lines_of(offer: packages.Offer, settings: dict[str, Any]) -> Iterator[Line]:
     """Yields the result of each line of an offer's contract, one after the other."""
     loaded = "It can be loaded."
     try:
@@ -138,7 +138,7 @@ def _summary(lines: list[Line]) -> str:
     return f"all {counts['passed']} rules passed{others}"
 
 
-def _listed(offers: list[plugins.Offer]) -> str:
+def _listed(offers: list[packages.Offer]) -> str:
     names = [f"{offer.kind} {offer.package}:{offer.name}" for offer in offers[:4]]
     return " and ".join([*names, f"{len(offers) - 4} others"] if len(offers) > 4 else names)
 

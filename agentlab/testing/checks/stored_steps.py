@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from agentlab.memory import Layout, Memory
-from agentlab.system.arrays import appended_slots
+from agentlab.system.array_rows import appended_slots
 from agentlab.testing.checks import around
 from agentlab.testing.checks.layouts import LENGTH, numbered, rows_of, steps_of, weight_of
 from agentlab.testing.checks.violation import expect, expect_same, leaves, shape_and_dtype

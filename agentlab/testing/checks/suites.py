@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from agentlab import errors
-from agentlab.registry import plugins
+from agentlab.registry import packages, plugins
 from agentlab.registry.kinds import KINDS
 from agentlab.task import Task
 from agentlab.testing.checks import around
 from agentlab.testing.task import TaskTests
 
 
-def suite_of(offer: plugins.Offer, **attributes: object) -> type:
+def suite_of(offer: packages.Offer, **attributes: object) -> type:
     """Returns the tests for what an entry point names, as a class for pytest.
 
     Args:
@@ -35,7 +35,7 @@ def suite_of_part(kind: str, part: object, **attributes: object) -> type:
     return type(chosen.__name__, (chosen,), {"part": part, **attributes})
 
 
-def companions(offer: plugins.Offer) -> Task:
+def companions(offer: packages.Offer) -> Task:
     """Returns a task of the same package that uses the part, or else the one that parts are tested among."""
     for other in plugins.offers("task"):
         if other.package == offer.package:

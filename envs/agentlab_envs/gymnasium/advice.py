@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import warnings
 from typing import Any
 
 import gymnasium
@@ -74,6 +76,12 @@ def on_screens(id: str, space: Space) -> str:
     if game is None or (space.shape or ())[1:] != SCREEN:
         return ""
     return _of_atari(f"{id} shows the whole screen; Atari games have tasks of their own", _snake(game["ale"] or game["old"]))
+
+
+@functools.cache
+def warn_once(sentence: str) -> None:
+    """Warns, once in this process: a run makes an environment several times, for training, judging and to try it out."""
+    warnings.warn(sentence, errors.RunWarning, stacklevel=2)
 
 
 def _of_atari(sentence: str, game: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +129,7 @@ def environment_spec(id: str, vector: VectorEnv, arguments: dict[str, Any]) -> E
 
     # It can be learned from, but by other models and with far more memory than the games' own tasks.
     if sentence := advice.on_screens(id, observations):
-        warnings.warn(sentence, errors.RunWarning, stacklevel=2)
+        advice.warn_once(sentence)
 
     # The same as agentlab's own spaces; Gymnasium writes -1 for no limit.
     observation = nests.map_leaves(lambda leaf: leaves.known(leaf).observed(leaf), observations)

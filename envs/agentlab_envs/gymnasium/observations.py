@@ -15,7 +15,7 @@ from agentlab.errors import EnvironmentFault
 from agentlab.types import Nest
 from agentlab_envs.gymnasium import leaves as leaves
 from agentlab_envs.gymnasium import nests as nests
-from agentlab_envs.gymnasium.rows import former
+from agentlab_envs.gymnasium.forms import former
 
 
 @attrs.define(eq=False)

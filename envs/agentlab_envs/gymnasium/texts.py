@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
-
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Dict
 
-from agentlab import errors
 from agentlab.types import Nest
+from agentlab_envs.gymnasium import advice as advice
 from agentlab_envs.gymnasium import nests as nests
 
 
@@ -48,12 +45,7 @@ def _entries(space: gymnasium.Space, value: Nest) -> Nest:
     return {name: _entries(part, value[name]) for name, part in space.spaces.items()} if isinstance(space, Dict) else value
 
 
-@functools.cache
 def warn(name: str, paths: tuple[str, ...]) -> None:
-    """Warns, once in this process, of what an environment shows and agents don't see."""
+    """Warns once of what an environment shows and agents don't see."""
     entries = f"entries {', '.join(map(repr, paths))} are" if len(paths) > 1 else f"entry {paths[0]!r} is"
-    warnings.warn(
-        f"The environment {name} shows text, which models can't read: the {entries} left out of its observations.",
-        errors.RunWarning,
-        stacklevel=2,
-    )
+    advice.warn_once(f"The environment {name} shows text, which models can't read: the {entries} left out of its observations.")

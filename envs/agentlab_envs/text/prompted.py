@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal
 
 import attrs
 
@@ -11,6 +10,7 @@ from agentlab import errors
 from agentlab_envs.text.drafts import Drafting
 from agentlab_envs.text.problems import PROBLEMS, Problem
 from agentlab_envs.text.prompts import FilePrompts, ProblemPrompts, Prompts, TextPrompts
+from agentlab_envs.text.split_text import SplitText
 from agentlab_envs.text.text import Text
 
 TEXT = "text"  # prompts cut from the text
@@ -24,7 +24,7 @@ def _count(default: int | None) -> int | None:
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
-class Prompted:
+class Prompted(SplitText):
     """Prompts to continue, and how long a completion may get; `Writing` describes each setting."""
 
     prompts: str = "sort-digits"
@@ -32,13 +32,6 @@ class Prompted:
     completion_length: int | None = _count(None)
     stop: str = "\n"
     group_size: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    path: str = "corpus:python-docs"
-    text: str | None = None
-    units: Literal["characters", "bytes"] = "characters"
-    lowercase: bool = False
-    split: Literal["train", "validation", "test", "all"] = "train"
-    validation: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
-    test: float = attrs.field(default=0.1, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     prompt_length: int | None = _count(None)
 
     def __attrs_post_init__(self) -> None:
@@ -79,15 +72,5 @@ class Prompted:
     def _source(self) -> Prompts:
         if self.problem is not None:
             return ProblemPrompts(self.problem)
-        corpus = Text(
-            self.path,
-            self.text,
-            self.units,
-            self.lowercase,
-            self.split,
-            self.validation,
-            self.test,
-            self.prompt_length or LENGTH // 2,
-            "random",
-        )
+        corpus = Text(**self.of_text(), window=self.prompt_length or LENGTH // 2, windows="random")
         return TextPrompts(corpus) if self.prompts == TEXT else FilePrompts(self.prompts, corpus.vocabulary)

@@ -16,6 +16,7 @@ from agentlab.spec.vocabulary import Bytes, Characters, Vocabulary
 from agentlab.system.ranges import Range
 from agentlab.types import Nest, Seed, Tensor
 from agentlab_envs.text import texts
+from agentlab_envs.text.split_text import SplitText
 
 NOT_JUDGED = -1  # the target at a position where no answer is right or wrong
 MEMORY = {"characters": 16, "bytes": 4}  # bytes for a byte of text, while it becomes numbers (of 8 bytes, then of 4)
@@ -38,7 +39,7 @@ class Streams:
 
 
 @attrs.define(slots=False, eq=False)
-class Text(DeviceEnvironment):
+class Text(SplitText, DeviceEnvironment):
     """A text in windows of T characters; reward 1 for each next character that is named correctly.
 
     The observation is a window `[T]` int64 of character numbers. Read as "streams", the text is cut into as many stretches as
@@ -68,13 +69,6 @@ class Text(DeviceEnvironment):
         windows: "streams", "random", "every" or "lines".
     """
 
-    path: str = "corpus:python-docs"
-    text: str | None = None
-    units: Literal["characters", "bytes"] = "characters"
-    lowercase: bool = False
-    split: Literal["train", "validation", "test", "all"] = "train"
-    validation: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
-    test: float = attrs.field(default=0.1, validator=[attrs.validators.ge(0), attrs.validators.lt(1)])
     window: int = attrs.field(default=64, validator=attrs.validators.ge(1))
     windows: Literal["streams", "random", "every", "lines"] = "streams"
 

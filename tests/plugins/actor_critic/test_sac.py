@@ -17,6 +17,10 @@ from agentlab_actor_critic.sac import SAC
 from critics_by_hand import (
     ARM,
     ARM_BATCH,
+    CRITICS,
+    NORMAL_POLICY,
+    SEED,
+    TARGETS,
     build_with,
     linear,
     linear_critics,
@@ -28,17 +32,13 @@ from critics_by_hand import (
 )
 from making import make_batch, tensors
 
-SEED = seeds.at(seeds.stream(0, "trainer"), 0)
-POLICY = np.array([[0.5, -0.25, 0.1, -0.3], [0.2, 0.4, -0.6, 0.05]])  # two means, then two logarithms of deviations
-CRITICS = np.array([[[1.0], [0.5], [-0.5], [2.0]], [[0.8], [0.7], [0.25], [1.5]]])
-TARGETS = np.array([[[2.0], [-1.0], [0.5], [1.0]], [[1.0], [1.0], [-1.0], [0.5]]])
 DISCOUNT, TEMPERATURE = 0.9, 0.2
 
 
 def built(**settings):
     """Returns an SAC for the arm whose target networks have weights of their own, and its models."""
     settings = {"discount": DISCOUNT, "optimizer": "sgd", "learning_rate": 0.1, "target_update_rate": 0.25, **settings}
-    policy, critics = linear(POLICY), linear_critics(*(TARGETS if settings["target_update_rate"] else CRITICS))
+    policy, critics = linear(NORMAL_POLICY), linear_critics(*(TARGETS if settings["target_update_rate"] else CRITICS))
     trainer = build_with(
         SAC(**{"initial_temperature": TEMPERATURE, **settings}),
         ARM,
@@ -60,7 +60,7 @@ def noise_of(*names):
 
 def targets_by_hand(target_weights=TARGETS):
     """Returns what the values of the batch should have been, `[N]`."""
-    output = np.float64(ARM_BATCH.next_observation) @ POLICY
+    output = np.float64(ARM_BATCH.next_observation) @ NORMAL_POLICY
     action, log_probability = squashed_by_hand(output, noise_of("next_action"))
     values = values_by_hand(target_weights, ARM_BATCH.next_observation, action).min(axis=0) - TEMPERATURE * log_probability
     return ARM_BATCH.reward + DISCOUNT * ARM_BATCH.discount * values
@@ -96,11 +96,11 @@ def test_one_update_by_hand(compiled):
     np.testing.assert_allclose(np.reshape(held, TARGETS.shape), 0.75 * TARGETS + 0.25 * moved, rtol=1e-5)
 
     # The policy learns from the critics as they are now.
-    loss, entropy = policy_loss_by_hand(POLICY, moved)
+    loss, entropy = policy_loss_by_hand(NORMAL_POLICY, moved)
     assert metrics["policy_loss"] == pytest.approx(loss, rel=1e-5)
     assert metrics["entropy"] == pytest.approx(entropy, rel=1e-5)
-    gradient = numerical_gradient(lambda weights: policy_loss_by_hand(weights, moved)[0], POLICY)
-    np.testing.assert_allclose(policy.get_weights()[0], POLICY - 0.1 * gradient, rtol=1e-4)
+    gradient = numerical_gradient(lambda weights: policy_loss_by_hand(weights, moved)[0], NORMAL_POLICY)
+    np.testing.assert_allclose(policy.get_weights()[0], NORMAL_POLICY - 0.1 * gradient, rtol=1e-4)
 
     # The temperature falls where the entropy is above its target, which is -2 by default.
     expected = TEMPERATURE * np.exp(-0.1 * (entropy + 2.0))
@@ -131,7 +131,7 @@ def test_critics_without_target_networks_bootstrap_from_themselves(compiled):
 @pytest.mark.quick("graph")
 def test_the_policy_learns_at_its_period(compiled):
     trainer, policy, _ = built(policy_period=3)
-    learn, before, changed, losses = compiled(trainer.learn), POLICY, [], []
+    learn, before, changed, losses = compiled(trainer.learn), NORMAL_POLICY, [], []
     for index in range(7):
         metrics = learn(tensors(ARM_BATCH), seeds.at(1, index)).metrics
         after = policy.get_weights()[0]
@@ -145,7 +145,7 @@ def test_the_policy_learns_at_its_period(compiled):
 @pytest.mark.parametrize(("period", "spans"), [(1, 800), (2, 400), (3, 267)])
 def test_a_schedule_spans_the_updates_of_its_network(period, spans):
     """Of 1,000 steps, 800 are followed by an update: those from step 201 on."""
-    policy, critics = linear(POLICY), linear_critics(*CRITICS)
+    policy, critics = linear(NORMAL_POLICY), linear_critics(*CRITICS)
     trainer = SAC(learning_rate=Linear(1.0, 0.0), learning_starts=201, policy_period=period)
     trainer.build(Setup(ARM, {"policy": [policy], "critic": critics}, steps=1_000))
     ends = {"critic": 800, "policy": spans}
@@ -240,7 +240,7 @@ def test_bounds_of_an_action_change_nothing_but_its_scale(compiled):
     unit = attrs.evolve(ARM, action=Array((2,), minimum=-1.0, maximum=1.0))
     weights = []
     for spec, action in ((ARM, ARM_BATCH.action), (unit, np.float32(scaled(ARM_BATCH.action)))):
-        policy, critics = linear(POLICY), linear_critics(*CRITICS)
+        policy, critics = linear(NORMAL_POLICY), linear_critics(*CRITICS)
         trainer = build_with(SAC(learning_rate=0.1), spec, policy=[policy], critic=critics)
         compiled(trainer.learn)(tensors(attrs.evolve(ARM_BATCH, action=action)), SEED)
         weights.append([policy.get_weights()[0], *weights_of(critics), float(trainer.temperature)])

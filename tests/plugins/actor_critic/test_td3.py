@@ -10,8 +10,12 @@ from agentlab import errors, seeds
 from agentlab.spec import Array, Discrete
 from agentlab_actor_critic.td3 import TD3
 from critics_by_hand import (
+    ACTING_POLICY,
     ARM,
     ARM_BATCH,
+    CRITICS,
+    SEED,
+    TARGETS,
     build_with,
     linear,
     linear_critics,
@@ -22,11 +26,7 @@ from critics_by_hand import (
 )
 from making import tensors
 
-SEED = seeds.at(seeds.stream(0, "trainer"), 0)
-POLICY = np.array([[0.5, -0.25], [0.2, 0.4]])
 TARGET_POLICY = np.array([[-0.5, 0.75], [1.0, -0.3]])
-CRITICS = np.array([[[1.0], [0.5], [-0.5], [2.0]], [[0.8], [0.7], [0.25], [1.5]]])
-TARGETS = np.array([[[2.0], [-1.0], [0.5], [1.0]], [[1.0], [1.0], [-1.0], [0.5]]])
 DISCOUNT = 0.9
 DDPG = {"num_critics": 1, "policy_period": 1, "target_noise": 0.0}
 
@@ -36,7 +36,7 @@ def built(**settings):
     settings = {"discount": DISCOUNT, "optimizer": "sgd", "learning_rate": 0.1, "target_update_rate": 0.25, **settings}
     policy, critics = linear(TARGET_POLICY), linear_critics(*TARGETS)[: settings.get("num_critics", 2)]
     trainer = build_with(TD3(**settings), ARM, policy=[policy], critic=critics)
-    policy.set_weights([POLICY])
+    policy.set_weights([ACTING_POLICY])
     for critic, weights in zip(critics, CRITICS, strict=False):
         critic.set_weights([weights])
     return trainer, policy, critics
@@ -89,9 +89,9 @@ def test_one_update_by_hand(compiled, settings, by_hand):
     np.testing.assert_allclose(weights_of(critics), moved, rtol=1e-5)
 
     # The policy follows the first critic, as it is now.
-    np.testing.assert_allclose(update.metrics["policy_loss"], policy_loss_by_hand(POLICY, moved), rtol=1e-5)
-    gradient = numerical_gradient(lambda weights: policy_loss_by_hand(weights, moved), POLICY)
-    after = POLICY - 0.1 * gradient
+    np.testing.assert_allclose(update.metrics["policy_loss"], policy_loss_by_hand(ACTING_POLICY, moved), rtol=1e-5)
+    gradient = numerical_gradient(lambda weights: policy_loss_by_hand(weights, moved), ACTING_POLICY)
+    after = ACTING_POLICY - 0.1 * gradient
     np.testing.assert_allclose(policy.get_weights()[0], after, rtol=1e-4)
 
     # All target networks follow.

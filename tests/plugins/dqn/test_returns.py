@@ -10,7 +10,7 @@ from agentlab.memory import Request
 from agentlab.runs.composition import build_part
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.task import part
-from agentlab_dqn.returns import Categorical, projected
+from agentlab_dqn.return_distributions import Categorical, projected
 from agentlab_dqn.trainer import DQN
 from making import build, make_batch, tensors
 

@@ -14,9 +14,10 @@ from agentlab.tensors import execution
 from agentlab.tensors.state import variables_of
 from agentlab.testing.checks.stored_steps import AppendedRows
 from agentlab_memories.frames import Frames
+from agentlab_memories.observations import Whole
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
-from agentlab_memories.ring import Ring, Whole
+from agentlab_memories.ring import Ring
 from making import make_layout, make_step, tensors
 
 DEPTH, SIDE = 3, 2

@@ -11,8 +11,9 @@ from agentlab import errors, seeds
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.tensors import execution
 from agentlab.tensors.state import variables_of
+from agentlab_memories.observations import Whole
 from agentlab_memories.replay import UniformReplay
-from agentlab_memories.ring import Ring, Whole
+from agentlab_memories.ring import Ring
 from making import make_layout, make_step, tensors
 
 SPEC = EnvironmentSpec("numbers", Array((1,)), Discrete(1_000))

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from agentlab.memory import Layout, Request
 from agentlab.spec import Array, Discrete, EnvironmentSpec
+from agentlab_memories.observations import Whole
 from agentlab_memories.prioritized import PrioritizedReplay
 from agentlab_memories.replay import UniformReplay
-from agentlab_memories.ring import Ring, Whole
+from agentlab_memories.ring import Ring
 from making import make_step, tensors
 
 SPEC = EnvironmentSpec("line", Array((1,)), Discrete(2))

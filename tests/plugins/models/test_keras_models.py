@@ -18,7 +18,7 @@ from agentlab.spec import Array, Discrete, EnvironmentSpec, MultiBinary, MultiDi
 from agentlab.task import part
 from agentlab.tensors import noise
 from agentlab.testing.probes.keras_process import settings_of_keras
-from agentlab_models.gpt import Block, CachedAttention
+from agentlab_models.attention import Block, CachedAttention
 from agentlab_models.noisy import NoisyDense
 from agentlab_models.recurrence.layers import GRU, LSTM, RecurrentStack, UnitDropout
 from paths import HELPERS

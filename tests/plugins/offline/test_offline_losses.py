@@ -16,9 +16,14 @@ from agentlab_actor_critic.td3_bc import TD3BC
 from agentlab_offline.behaviour_cloning import BehaviourCloning
 from agentlab_offline.iql import IQL
 from critics_by_hand import (
+    ACTING_POLICY,
     ARM,
     ARM_BATCH,
+    CRITICS,
     HALF,
+    NORMAL_POLICY,
+    SEED,
+    TARGETS,
     build_with,
     linear,
     linear_critics,
@@ -29,12 +34,7 @@ from critics_by_hand import (
 )
 from making import make_batch, tensors
 
-SEED = seeds.at(seeds.stream(0, "trainer"), 0)
-POLICY = np.array([[0.5, -0.25, 0.1, -0.3], [0.2, 0.4, -0.6, 0.05]])  # two means, then two logarithms of deviations
-ACTING = np.array([[0.5, -0.25], [0.2, 0.4]])  # a deterministic policy
 VALUE = np.array([[0.3], [-0.4]])
-CRITICS = np.array([[[1.0], [0.5], [-0.5], [2.0]], [[0.8], [0.7], [0.25], [1.5]]])
-TARGETS = np.array([[[2.0], [-1.0], [0.5], [1.0]], [[1.0], [1.0], [-1.0], [0.5]]])
 SETTINGS = {"discount": 0.9, "optimizer": "sgd", "learning_rate": 0.1, "target_update_rate": 0.25}
 WEIGHT, OBSERVATION = np.float64(ARM_BATCH.weight), np.float64(ARM_BATCH.observation)
 ACTION = scaled(ARM_BATCH.action)  # of which one is at both bounds
@@ -61,7 +61,7 @@ def log_likelihood_by_hand(policy):
 
 def built(kind, **settings):
     """Returns a trainer for the arm whose target critics have weights of their own, and its models."""
-    acting = ACTING if kind is TD3BC else POLICY
+    acting = ACTING_POLICY if kind is TD3BC else NORMAL_POLICY
     models = {"policy": [linear(acting)], "critic": linear_critics(*TARGETS)}
     if kind is IQL:
         models["value"] = [linear(VALUE)]
@@ -101,8 +101,8 @@ def test_an_update_of_iql(compiled):
     def policy_loss(weights):
         return -np.mean(WEIGHT * imitated * log_likelihood_by_hand(weights))
 
-    np.testing.assert_allclose(update.metrics["policy_loss"], policy_loss(POLICY), rtol=1e-4)
-    policy = after(POLICY, numerical_gradient(policy_loss, POLICY))
+    np.testing.assert_allclose(update.metrics["policy_loss"], policy_loss(NORMAL_POLICY), rtol=1e-4)
+    policy = after(NORMAL_POLICY, numerical_gradient(policy_loss, NORMAL_POLICY))
     np.testing.assert_allclose(models["policy"][0].get_weights()[0], policy, rtol=1e-3, atol=1e-3)
 
     # The critics bootstrap from the value as it is now; their target networks follow.
@@ -133,15 +133,15 @@ def test_the_policy_of_td3_bc(compiled):
     trainer, models = built(TD3BC, value_weight=2.0, policy_period=1, target_noise=0.0)
     update = compiled(trainer.learn)(tensors(ARM_BATCH), SEED)
     critics = weights_of(models["critic"])
-    size = np.abs(values_by_hand(critics[:1], OBSERVATION, np.tanh(OBSERVATION @ ACTING))).mean()
+    size = np.abs(values_by_hand(critics[:1], OBSERVATION, np.tanh(OBSERVATION @ ACTING_POLICY))).mean()
 
     def policy_loss(weights):
         action = np.tanh(OBSERVATION @ weights)
         value = values_by_hand(critics[:1], OBSERVATION, action)[0]
         return np.mean(WEIGHT * (np.square(action - ACTION).mean(axis=-1) - 2.0 * value / size))
 
-    np.testing.assert_allclose(update.metrics["policy_loss"], policy_loss(ACTING), rtol=1e-5)
-    moved = after(ACTING, numerical_gradient(policy_loss, ACTING))
+    np.testing.assert_allclose(update.metrics["policy_loss"], policy_loss(ACTING_POLICY), rtol=1e-5)
+    moved = after(ACTING_POLICY, numerical_gradient(policy_loss, ACTING_POLICY))
     np.testing.assert_allclose(models["policy"][0].get_weights()[0], moved, rtol=1e-4)
 
 
@@ -150,7 +150,7 @@ def test_the_soft_maximum_of_numbers_is_the_integral():
     trainer, _ = built(SAC)
     observation = tf.constant(ARM_BATCH.observation)
     critics = Critics(trainer.trained["critic"], lambda seen, action: trainer.inputs("critic", seen, action), None)
-    policies = [tf.constant(OBSERVATION @ POLICY, tf.float32)]
+    policies = [tf.constant(OBSERVATION @ NORMAL_POLICY, tf.float32)]
     estimate = soft_values_of(ARM, "SAC").log_sum(
         lambda actions: critics.values_of_many(observation, actions), policies, 20_000, SEED
     )
@@ -167,7 +167,9 @@ def test_the_gap_of_cql_is_added_to_the_loss_of_sac():
     plain, conservative = (trainer._critic_loss(batch, SEED) for trainer in (sac, cql))
 
     # What the soft maximum is of, with the same draws.
-    policies = [tf.constant(np.float64(seen) @ POLICY, tf.float32) for seen in (batch.observation, batch.next_observation)]
+    policies = [
+        tf.constant(np.float64(seen) @ NORMAL_POLICY, tf.float32) for seen in (batch.observation, batch.next_observation)
+    ]
     values = lambda actions: cql._critics.values_of_many(batch.observation, actions)  # noqa: E731
     largest = soft_values_of(ARM, "CQL").log_sum(values, policies, 4, seeds.child(SEED, "log_sum"))
     gap = largest - values_by_hand(CRITICS, OBSERVATION, ACTION)
@@ -186,10 +188,10 @@ def test_cql_of_choices_is_exact():
 
 def test_behaviour_cloning_is_the_log_likelihood():
     recorded = attrs.evolve(ARM, target={"action": ARM.action, "return_to_go": Array(())}, is_recorded=True)
-    trainer = build_with(BehaviourCloning(), recorded, policy=[linear(POLICY)])
-    output = tf.constant(OBSERVATION @ POLICY, tf.float32)
+    trainer = build_with(BehaviourCloning(), recorded, policy=[linear(NORMAL_POLICY)])
+    output = tf.constant(OBSERVATION @ NORMAL_POLICY, tf.float32)
     loss = trainer.loss(output, tensors(ARM_BATCH), SEED)
-    np.testing.assert_allclose(loss.value, -log_likelihood_by_hand(POLICY), rtol=1e-4)
+    np.testing.assert_allclose(loss.value, -log_likelihood_by_hand(NORMAL_POLICY), rtol=1e-4)
     with pytest.raises(errors.UsageError, match="imitates what somebody else did; in environment 'arm' the agent acts itself"):
         BehaviourCloning().networks(ARM)
 

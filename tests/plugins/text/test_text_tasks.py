@@ -17,7 +17,8 @@ from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Batch
 from agentlab_envs.text.text import Text
-from agentlab_models.gpt import GPT, rotated
+from agentlab_models.attention import rotated
+from agentlab_models.gpt import GPT
 from agentlab_models.recurrence.layers import LSTM, RecurrentStack
 from agentlab_models.recurrent import GRUBuilder, LSTMBuilder
 from agentlab_text.trainer import NextSymbol, SymbolScore, next_symbol_loss

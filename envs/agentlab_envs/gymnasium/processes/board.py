@@ -9,7 +9,7 @@ import numpy as np
 
 from agentlab.types import Nest
 from agentlab_envs.gymnasium import nests as nests
-from agentlab_envs.gymnasium.rows import writer
+from agentlab_envs.gymnasium.forms import writer
 
 # Reward, terminated, truncated, what an episode ended with if the next one has begun, and the observation.
 Outcome = tuple[float, bool, bool, Nest | None, Nest]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import abc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
 import keras
-import numpy as np
 import tensorflow as tf
 
 from agentlab import errors, schedules, seeds
@@ -17,10 +15,8 @@ from agentlab.algorithms.optimizers import make_optimizer
 from agentlab.distribution import Distribution, distribution_of
 from agentlab.fields import optional_positive
 from agentlab.memory import Memory, Request, UpdateSchedule
-from agentlab.model import Network as RunnableNetwork
-from agentlab.model import as_network
 from agentlab.settings import LIVE
-from agentlab.spec import EnvironmentSpec, choices_of
+from agentlab.spec import EnvironmentSpec
 from agentlab.system.ranges import Range
 from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
@@ -28,6 +24,10 @@ from agentlab.tensors.execution import compiled
 from agentlab.tensors.keras_settings import keras_defaults
 from agentlab.tensors.parameters import Updater
 from agentlab.tensors.state import ranges_of, variables_of
+from agentlab.trainer.loss import Loss, Recording, Update
+from agentlab.trainer.network import Network, TrainedNetwork, check_trainable
+from agentlab.trainer.score import Score
+from agentlab.trainer.setup import Setup
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 
 MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
@@ -46,170 +46,6 @@ def _names_optimizer(trainer: Trainer) -> bool:
 def rate(default: Any) -> Any:
     """Returns an attrs field for the learning rate of a trainer, 0 or greater; it is live where the optimizer is named."""
     return attrs.field(default=default, validator=_check_rate, metadata={LIVE: _names_optimizer})
-
-
-class Score(abc.ABC):
-    """Figures that a trainer adds to the result of an evaluation, such as the accuracy per class."""
-
-    @abc.abstractmethod
-    def add(self, output: np.ndarray, batch: Batch) -> None:
-        """Adds outputs `[N, ..., K]` and the N steps to which the actions drawn from them led, as NumPy arrays."""
-
-    @abc.abstractmethod
-    def result(self) -> dict[str, Any]:
-        """Returns the entries for result.json's `evaluation`, by name: numbers, lists or tables of them."""
-
-
-@attrs.frozen
-class Network:
-    """A network that a trainer improves.
-
-    Attributes:
-        num_outputs: K.
-        inputs: "observation", or "observation" and "action", which its model then gets as a mapping.
-        count: how many such networks there are, each with its own weights.
-        learning_rate: of its optimizer; None for the trainer's. A schedule counts the network's own updates.
-        update_period: the trainer's updates from one of this network to the next.
-        free_outputs: places among the outputs of those that are trained numbers of their own, the same for every observation,
-            such as a standard deviation that depends on nothing. They begin at 0, and the model has no outputs for them.
-        has_noise: whether layers that draw noise, see `agentlab.tensors.noise`, do so as it learns and, if it is the acting
-            network, explores. False where what it learns is to be about the very outputs that were acted on.
-    """
-
-    num_outputs: int
-    inputs: tuple[str, ...] = ("observation",)
-    count: int = 1
-    learning_rate: float | schedules.Schedule | None = None
-    update_period: int = 1
-    free_outputs: tuple[int, ...] = ()
-    has_noise: bool = True
-
-    def input_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
-        """Returns `spec` with the inputs of the network's model as its observation."""
-        if self.inputs == ("observation",):
-            return spec
-        spaces = {"observation": spec.seen, "action": spec.action}
-        return attrs.evolve(spec, observation={name: spaces[name] for name in self.inputs})
-
-
-@attrs.frozen(eq=False)
-class Setup:
-    """The run that a trainer is part of.
-
-    Attributes:
-        spec: of the environments.
-        models: built Keras models by the network's name, `count` for each network. They take observations without the action
-            mask, as `spec.see` returns them, and normalise them themselves where the task asks for that.
-        num_environments: B.
-        seed: for the trainer's own random streams, see `agentlab.seeds`.
-        steps: the budget in environment steps; None if there is none, as in a loop of your own.
-        execution: "eager", "graph" or "xla": how updates run that a host program calls.
-    """
-
-    spec: EnvironmentSpec
-    models: dict[str, list[keras.Model]]
-    num_environments: int = 1
-    seed: int = 0
-    steps: int | None = None
-    execution: str = "graph"
-
-
-@attrs.frozen(eq=False)
-class Loss:
-    """The loss of a batch.
-
-    Attributes:
-        value: `[N]` float32, the loss of each row; or a scalar, their mean, where all rows of the batch count alike.
-        metrics: by name, each a scalar or `[N]`; reports show their means.
-        priority: `[N]` float32, at least 0: the size of each row's error, for memories that draw rows by it; or `()`.
-        weight: `[N]` float32, how much each row counts; `()` if all count alike. `Trainer.learn` uses the batch's weights.
-    """
-
-    value: Tensor
-    metrics: Metrics = attrs.field(factory=dict)
-    priority: Tensor = ()
-    weight: Tensor = ()
-
-    def weighted(self) -> Tensor:
-        """Returns the loss of each row times its weight, float32.
-
-        Raises:
-            UsageError: rows have weights, but the loss is one number, which no row's weight can reach.
-        """
-        value = tf.cast(self.value, tf.float32)
-        if isinstance(self.weight, tuple):
-            return value
-        if not value.shape.rank:
-            raise errors.UsageError(
-                "The loss is one number, the mean over a batch, but the rows of the batch have weights: some count more than "
-                "others, or not at all. Return the loss of each row, [N]; a Keras loss does with reduction='none'."
-            )
-        return self.weight * value
-
-
-@attrs.frozen(eq=False)
-class Update:
-    """The result of an update.
-
-    Attributes:
-        metrics: by name, one for each of `Trainer.metric_names`.
-        place: that of the batch, if its rows have priorities.
-        priority: `[N]` float32, see `Loss`; or `()`.
-    """
-
-    metrics: Metrics
-    place: Nest = ()
-    priority: Tensor = ()
-
-
-@attrs.frozen(eq=False)
-class Recording:
-    """A recorded forward pass, for gradients of a loss.
-
-    Attributes:
-        tape: recorded the pass, and continues recording when it is entered.
-        output: `[N, ..., K]`, of the acting network.
-        added_losses: the sum of the losses that layers added in this pass, scalar.
-    """
-
-    tape: tf.GradientTape
-    output: Tensor
-    added_losses: Tensor
-
-
-class TrainedNetwork:
-    """A network being trained: its models, and the optimizer of their weights.
-
-    Args:
-        models: built; several give their outputs side by side.
-        updater: applies gradients to their trainable weights.
-        has_noise: see `Network`.
-
-    Attributes:
-        models: the models.
-        network: the first model, as the loop uses it.
-    """
-
-    def __init__(self, models: Sequence[keras.Model], updater: Updater, has_noise: bool = True) -> None:
-        self.models = list(models)
-        self.network: RunnableNetwork = as_network(self.models[0])
-        self.updater = updater
-        self.has_noise = has_noise
-
-    @property
-    def optimizer_steps(self) -> Tensor:
-        """How often the optimizer has changed the weights, an integer scalar."""
-        return self.updater.optimizer.iterations.value
-
-    @property
-    def weights(self) -> list[keras.Variable]:
-        """The weights of all models that were trainable when the trainer was built, for which the optimizer has variables."""
-        return self.updater.weights
-
-    def __call__(self, inputs: Nest, training: bool = False) -> Tensor:
-        """Returns outputs `[N, ..., K]` for inputs `[N, ...]`; of several models, `[count, N, ..., K]`."""
-        outputs = [as_network(model)(inputs, training=training)[0] for model in self.models]
-        return outputs[0] if len(outputs) == 1 else tf.stack(outputs)
 
 
 @attrs.define(slots=False, eq=False)
@@ -316,7 +152,7 @@ class Trainer:
             rate = self.learning_rate if network.learning_rate is None else network.learning_rate
             models = setup.models[name]
             for model in models:
-                _check_trainable(model)
+                check_trainable(model)
             with keras_defaults():
                 spanning = self.spanning_updates(rate, setup, network.update_period)
                 optimizer = make_optimizer(self.optimizer, spanning, is_first=not self.trained)
@@ -436,35 +272,7 @@ class Trainer:
         return ranges_of(self.built())
 
 
-def _check_trainable(model: keras.Model) -> None:
-    """Checks that a model has weights to train.
-
-    Raises:
-        UsageError: it has none.
-    """
-    if model.trainable_variables:
-        return
-    if not model.weights:
-        raise errors.UsageError(
-            f"Model {model.name!r} has no weights, so there is nothing to train. Give it a layer that has some."
-        )
-    raise errors.UsageError(
-        f"Model {model.name!r} is frozen: none of its {len(model.weights)} weights is trainable. "
-        "Set trainable = True on the layers that are to be trained."
-    )
-
-
 def build_trainer(trainer: Trainer, setup: Setup) -> None:
     """Builds a trainer; what Keras draws meanwhile, such as initial weights of its own networks, depends on the run's seed."""
     with keras_defaults(), seeds.keras_initializers(setup.seed):
         trainer.build(setup)
-
-
-def is_of_updater(name: str) -> bool:
-    """Returns whether an agent's variable of this name belongs to the optimizer of one of the trainer's networks."""
-    return name.startswith("trainer/trained/") and name.split("/")[3:4] == ["updater"]
-
-
-def output_signature(spec: EnvironmentSpec, network: Network) -> tf.TensorSpec:
-    """Returns shape and dtype of a network's output for one environment."""
-    return tf.TensorSpec([*choices_of(spec.action), network.num_outputs], tf.float32)
