@@ -5,12 +5,11 @@ import contextlib
 import io
 import pathlib
 import re
-import subprocess
-import sys
 import tomllib
 
 import pytest
 
+import installing
 import preloaded
 from agentlab.program import scaffold
 from agentlab.program.cli import main
@@ -28,41 +27,23 @@ def packages(tmp_path_factory):
         with contextlib.redirect_stdout(printed):
             assert main(["plugin", "new", f"try-{kind}", "--kind", kind, "--directory", str(directory)]) == 0
         assert printed.getvalue().startswith(f"Wrote {NUM_FILES.get(kind, 9)} files to {directory / f'try-{kind}'}.")
-    site = directory / "site"
-    command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
-    places = [str(directory / f"try-{kind}") for kind in scaffold.TEMPLATES]
-    installed = subprocess.run([sys.executable, "-m", "pip", *command, *places], capture_output=True, text=True)
-    assert installed.returncode == 0, installed.stderr
-    return directory, site
-
-
-@pytest.fixture
-def beside(packages, monkeypatch, tmp_path):
-    """Puts the packages on the path of processes, in an empty directory; returns where they were written."""
-    directory, site = packages
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    monkeypatch.chdir(tmp_path)
-    return directory
+    installing.install([directory / f"try-{kind}" for kind in scaffold.TEMPLATES], directory / "site")
+    return directory, directory / "site"
 
 
 @pytest.mark.slow
-def test_the_tests_of_what_is_written_pass_without_an_edit(beside):
-    """In one process: TensorFlow is imported once."""
-    where = [beside / f"try-{kind}" for kind in scaffold.TEMPLATES]
+def test_the_tests_of_what_is_written_pass_without_an_edit(packages, tmp_path):
+    directory, site = packages
+    where = [directory / f"try-{kind}" for kind in scaffold.TEMPLATES]
     for path in where:
         texts = [file.read_text("utf-8") for file in path.rglob("*.*") if file.is_file()]
         assert "my" + "_plugin" not in "".join(texts)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib"]
-    tests = subprocess.run([*command, *map(str, where)], capture_output=True, text=True)
-    assert tests.returncode == 0, tests.stdout
-    assert int(re.search(r"(\d+) passed", tests.stdout)[1]) > 100
+    assert int(re.search(r"(\d+) passed", installing.run_tests(site, tmp_path, where))[1]) > 100
 
 
 @pytest.mark.slow
 def test_what_is_written_keeps_its_contracts_runs_and_is_described(packages, tmp_path):
     """One command after the other in one process; runs with a budget of a few steps, as none is asked what it learns.
-
     The check puts parts to the very lines that their tests put them to, so that one kind is enough.
     """
     directory, site = packages

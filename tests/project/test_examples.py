@@ -1,13 +1,11 @@
 """The example packages install, pass their own tests, and do what their READMEs say."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
+import installing
 import preloaded
 from paths import ROOT
 
@@ -20,9 +18,7 @@ def site(tmp_path_factory):
     """Installs the packages, from copies, as building leaves files beside the source text; returns where."""
     directory = tmp_path_factory.mktemp("examples")
     places = [shutil.copytree(EXAMPLES / package, directory / "build" / package) for package in PACKAGES]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    process = subprocess.run([*command, "--target", str(directory / "site"), *map(str, places)], capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
+    installing.install(places, directory / "site")
     return directory / "site"
 
 
@@ -31,16 +27,9 @@ LONGEST = "agentlab-vanilla-policy-gradient"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packages", [[LONGEST], [name for name in PACKAGES if name != LONGEST]], ids=["longest", "others"])
-def test_examples_pass_their_tests(site, monkeypatch, packages):
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    places = [str(EXAMPLES / package) for package in packages]
-    options = ["-o", "addopts=", "-p", "no:cacheprovider", "--import-mode=importlib", "-W", "error"]
-    process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *options, *places],
-        capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
-    assert process.returncode == 0, process.stdout
-    assert " passed" in process.stdout
+def test_examples_pass_their_tests(site, tmp_path, packages):
+    options = ["-o", "addopts="]  # those of this tree
+    assert " passed" in installing.run_tests(site, tmp_path, [*options, *(EXAMPLES / package for package in packages)])
 
 
 def commands():
@@ -51,9 +40,12 @@ def commands():
 
 @pytest.mark.slow
 def test_the_commands_of_the_readmes_run(site, tmp_path):
-    """One after the other in one process; runs with a budget of a few steps, as what they learn is tested elsewhere."""
+    """One after the other in one process; runs with a budget of a few steps, as what they learn is tested elsewhere.
+
+    As graphs: XLA takes longer to compile, and the tests of the packages run them by it.
+    """
     assert len(commands()) >= 8
-    budget = ["--steps", "600", "--quiet", "--set", "evaluation.episodes=2"]
+    budget = ["--steps", "600", "--quiet", "--set", "evaluation.episodes=2", "--execution", "graph"]
     lines = [[*words, *(budget if words[0] == "run" else [])] for words in commands()]
     script = tmp_path / "script.py"
     script.write_text(
