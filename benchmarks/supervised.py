@@ -3,6 +3,7 @@
 python benchmarks/supervised.py speed --peer "PYTHON keras_fit.py"
 python benchmarks/supervised.py memory --peer "PYTHON keras_fit.py mnist.npz"
 python benchmarks/supervised.py executions
+python benchmarks/supervised.py parts --peer "PYTHON keras_fit.py"
 python benchmarks/supervised.py accuracy --task classifier-mnist --seeds 5
 python benchmarks/supervised.py keras --task classifier-mnist
 """
@@ -18,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 
 import processes
 
@@ -95,6 +98,79 @@ def executions(options: argparse.Namespace) -> None:
         print(f"| {name} | {' | '.join(cells)} | {picked} |", flush=True)
 
 
+def parts(options: argparse.Namespace) -> None:
+    """Prints what an update of the CNN is made of, operations of TensorFlow by themselves, beside an update of the peer."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # for the peer, too: TensorFlow leaves it off on some processors
+    for turn in range(options.rounds):
+        theirs = [figure for figure in processes.run_peer(options.peer)[0] if figure["model"] == "cnn"] if options.peer else []
+        update = 1_000 / updates_per_second(*TIMED["cnn"])
+        alone = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in milliseconds_of_parts().items())
+        peers = "".join(f"; {figure['peer']} {1_000 / figure['updates_per_second']:.1f} ms" for figure in theirs)
+        print(f"round {turn}: an update {update:.1f} ms; alone {alone} ms{peers}", flush=True)
+
+
+def milliseconds_of_parts() -> dict[str, float]:
+    """Returns the time of the CNN's convolutions, dense products and Adam for 50 images: forward and gradients, as a graph."""
+    import tensorflow as tf
+
+    def images(side: int, channels: int) -> tf.Variable:
+        return tf.Variable(tf.random.uniform([ROWS, side, side, channels]))
+
+    # Convolutions: [50, 28, 28, 1] by [5, 5, 1, 32], whose images need no gradient, and [50, 14, 14, 32] by [5, 5, 32, 64].
+    first, second = images(28, 1), images(14, 32)
+    first_kernel, second_kernel = tf.Variable(tf.zeros([5, 5, 1, 32])), tf.Variable(tf.zeros([5, 5, 32, 64]))
+
+    def convolutions() -> list[tf.Tensor]:
+        one, two = tf.nn.conv2d(first, first_kernel, 1, "SAME"), tf.nn.conv2d(second, second_kernel, 1, "SAME")
+        return [
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=first, filter_sizes=first_kernel.shape, out_backprop=one, strides=[1] * 4, padding="SAME"
+            ),
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=second, filter_sizes=second_kernel.shape, out_backprop=two, strides=[1] * 4, padding="SAME"
+            ),
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=second.shape, filter=second_kernel, out_backprop=two, strides=[1] * 4, padding="SAME"
+            ),
+        ]
+
+    # Dense layers: [50, 3136] by [3136, 1024], and [50, 1024] by [1024, 10].
+    pairs = [(images(1, 3_136), [3_136, 1_024]), (images(1, 1_024), [1_024, 10])]
+    layers = [(tf.reshape(inputs, [ROWS, -1]), tf.Variable(tf.zeros(shape))) for inputs, shape in pairs]
+
+    def products() -> list[tf.Tensor]:
+        results = []
+        for inputs, kernel in layers:
+            outputs = inputs @ kernel
+            results += [tf.matmul(inputs, outputs, transpose_a=True), tf.matmul(outputs, kernel, transpose_b=True)]
+        return results
+
+    # Adam on all weights: reads and writes three arrays, and reads the gradients.
+    weights = [first_kernel, second_kernel, *(kernel for _, kernel in layers)]
+    slots = [(variable, tf.Variable(tf.zeros_like(variable)), tf.Variable(tf.zeros_like(variable))) for variable in weights]
+
+    def adam() -> list[tf.Tensor]:
+        for variable, mean, square in slots:
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle, m=mean.handle, v=square.handle, grad=mean,
+                beta1_power=0.9, beta2_power=0.999, lr=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-7,
+            )  # fmt: skip
+        return []
+
+    return {function.__name__: milliseconds(tf.function(function)) for function in (convolutions, products, adam)}
+
+
+def milliseconds(call: Callable[[], object], calls: int = 20, rounds: int = 5) -> float:
+    """Returns the time of a call, the median of several rounds."""
+    times = []
+    for _ in range(rounds + 1):  # the first compiles
+        began = time.perf_counter()
+        for _ in range(calls):
+            call()
+        times.append((time.perf_counter() - began) / calls)
+    return statistics.median(times[1:]) * 1_000
+
+
 def accuracy(options: argparse.Namespace) -> None:
     """Prints the accuracy on the test samples for each seed, and their mean."""
     returns = []
@@ -128,7 +204,14 @@ def keras_goes_on(options: argparse.Namespace) -> None:
         sys.exit("The two differ.")
 
 
-FIGURES = {"speed": speed, "memory": memory, "executions": executions, "accuracy": accuracy, "keras": keras_goes_on}
+FIGURES = {
+    "speed": speed,
+    "memory": memory,
+    "executions": executions,
+    "parts": parts,
+    "accuracy": accuracy,
+    "keras": keras_goes_on,
+}
 
 
 def main() -> None:

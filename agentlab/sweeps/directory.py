@@ -21,6 +21,7 @@ from agentlab.system.lock import DirectoryLock
 
 DEFINITION = "sweep.toml"
 SETTINGS = "settings.toml"
+JOURNAL = "study.journal"  # of a search, unless it has another storage
 RUNS, BEST = "runs", "best"  # folders of runs: of a grid, and of the best settings of a search
 
 
@@ -87,7 +88,9 @@ class SweepDirectory:
         """Writes sweep.toml, or compares it with the one that is there."""
         if self.folder.has(DEFINITION):
             before = read_definition(self.path / DEFINITION)[0]
-            if before != data:
+            if before != data and self._can_change(before):
+                self._start_over(data, text)
+            elif before != data:
                 names = sorted(name for name in before.keys() | data.keys() if before.get(name) != data.get(name))
                 raise errors.UsageError(
                     f"{str(self.path)!r} holds another sweep, with different settings: {files.some(names)}. Name another "
@@ -96,7 +99,23 @@ class SweepDirectory:
         elif set(self.folder.names()) - {".lock", f".{DEFINITION}"}:
             raise errors.UsageError(f"{str(self.path)!r} exists and is not a sweep. Name another with --sweep-dir DIR.")
         else:
-            self._write(DEFINITION, (toml_text(data) if text is None else text).encode("utf-8"))
+            self._write_definition(data, text)
+
+    def _can_change(self, before: dict[str, Any]) -> bool:
+        """Whether the sweep can still become another: no run has begun, and no study that is elsewhere knows its trials."""
+        search = before.get("search")
+        has_study_elsewhere = isinstance(search, dict) and "storage" in search
+        return not has_study_elsewhere and not any(self.path.glob("*/*/*/"))
+
+    def _start_over(self, data: dict[str, Any], text: str | None) -> None:
+        """Takes the file in the place of one with which no run could begin; its trials, and their study, are no more."""
+        for name in (TRIALS, JOURNAL):
+            if self.folder.has(name):
+                self.folder.remove(name)
+        self._write_definition(data, text)
+
+    def _write_definition(self, data: dict[str, Any], text: str | None) -> None:
+        self._write(DEFINITION, (toml_text(data) if text is None else text).encode("utf-8"))
 
     def write_trials(self, trials: Iterable[Trial]) -> None:
         """Writes trials.jsonl, a line for each trial."""

@@ -331,6 +331,7 @@ def test_a_run_without_the_metric_is_to_refuse_to_begin(run, capsys, objective, 
     assert run(recording, "--quiet", text=changed("[search]", f"[search]\nobjective = {objective}")) == 2
     assert capsys.readouterr().err == "agentlab: Trial 0, seed 0 can't begin: What was wrong.\n"
     assert recording.required == {"trial 0, seed 0": [metric]}
+    assert run(RecordingEngine(score, size=1), "--quiet") == 0, "the corrected file takes its place"
 
 
 def test_without_optuna_the_extra_is_named(run, capsys, monkeypatch):

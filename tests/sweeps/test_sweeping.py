@@ -167,6 +167,17 @@ def test_two_sweeps_in_one_directory_at_once_are_refused(run, tmp_path, capsys):
     assert run(RecordingEngine(score)) == 0
 
 
+def test_a_corrected_file_takes_the_place_of_one_with_which_no_run_could_begin(run, tmp_path, capsys):
+    recording = RecordingEngine(learning_rate, size=1)
+    recording.ends = {"trial 0, seed 0": [2]}
+    assert run(recording) == 2
+    corrected = FILE.replace('"0-1"', '"0-2"')
+    assert run(RecordingEngine(learning_rate), text=corrected) == 0
+    assert '"0-2"' in (tmp_path / "sweeps" / "small" / "sweep.toml").read_text()
+    assert run(RecordingEngine(learning_rate)) == 2, "its runs have begun"
+    assert "holds another sweep" in capsys.readouterr().err
+
+
 def test_another_sweep_in_its_place_is_refused(run, tmp_path, capsys):
     assert run(RecordingEngine(learning_rate)) == 0
     assert run(RecordingEngine(learning_rate), text=FILE.replace('"0-1"', '"0-2"').replace("1e-3", "1e-2")) == 2

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from agentlab import errors
 from agentlab.sweeps.definition import Search
+from agentlab.sweeps.directory import JOURNAL
 
 if TYPE_CHECKING:
     import optuna
 
-JOURNAL = "study.journal"
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "qmc": "QMCSampler"}
 COUNTING = ("qmc",)  # samplers that count in the study, and keep their seed
 COUNTS = ("n_ei_candidates", "n_startup_trials")  # arguments of samplers, for each of which arrays are made
