@@ -142,13 +142,16 @@ def check_name(name: str, what: str) -> None:
         )
 
 
-def check_path(path: str | os.PathLike[str]) -> None:
+def check_path(path: object) -> None:
     """Checks that a path is valid.
 
     Raises:
-        UsageError: it is empty, too long for the operating system, or holds a zero character.
+        UsageError: it is no text or `os.PathLike`, empty, too long for the operating system, or holds a zero character.
     """
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        kind = type(path).__name__
+        raise errors.UsageError(f"The path is {str(path)[:60]!r}, of type {kind}; expected a text or a pathlib.Path.")
     if not text:
         raise errors.UsageError("The path is empty; expected the name of a file or directory.")
     _check_text(text, "The path")

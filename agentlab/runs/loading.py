@@ -72,9 +72,9 @@ def load_run(
 
     `changes` to the task, as nested tables, take effect where it acts, such as another `evaluation` or a setting of its model.
     """
-    path = pathlib.Path(run_dir)
     step = None if step is None else scalars.whole(step, "The step of the checkpoint", 0)
     folder = open_run(run_dir)
+    path = pathlib.Path(run_dir)
     config = read_config(folder, path, trust)
     task = task_changes.changed(configuration.with_objects(config.task, objects or {}), changes or {})
     checkpoints = Checkpoints(path / CHECKPOINTS, folder)

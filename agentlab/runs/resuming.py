@@ -14,7 +14,7 @@ import attrs
 import keras
 
 from agentlab import configuration, errors
-from agentlab.checks import scalars
+from agentlab.checks import limits, scalars
 from agentlab.foreign.part_faults import parts_guarded
 from agentlab.model import ModelBuilder
 from agentlab.runs import commands
@@ -71,6 +71,7 @@ def resume(
         CheckpointFault: there are checkpoints, but all of them are damaged.
         AgentlabError: as by `run`.
     """
+    limits.check_path(run_dir)
     path = pathlib.Path(run_dir)
 
     def read(folder: Folder) -> tuple[RunConfig, Task]:

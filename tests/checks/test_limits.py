@@ -106,6 +106,14 @@ def test_an_empty_path_is_told(tmp_path, monkeypatch):
             use("")
 
 
+@pytest.mark.parametrize("path", [None, b"runs", 3, ["runs"]], ids=repr)
+def test_what_is_no_path_is_told(path):
+    uses = [agentlab.load, agentlab.resume, agentlab.evaluate, configuration.read_config]
+    for use in uses if path is None else [*uses, lambda path: agentlab.run("dqn", run_dir=path)]:  # None is a run's default
+        with pytest.raises(errors.UsageError, match=r"^The path is .*, of type \w+; expected a text or a pathlib\.Path\.$"):
+            use(path)
+
+
 def deep(levels):
     value = []
     for _ in range(levels):
