@@ -13,6 +13,7 @@ import attrs
 from agentlab import configuration, errors
 from agentlab.checks import limits
 from agentlab.reports.searches import TRIALS
+from agentlab.sweeps.definition import DEFAULT_STORAGE
 from agentlab.sweeps.toml_text import toml_text
 from agentlab.system import files
 from agentlab.system.files import UnreadableError
@@ -88,9 +89,9 @@ class SweepDirectory:
         """Writes sweep.toml, or compares it with the one that is there."""
         if self.folder.has(DEFINITION):
             before = read_definition(self.path / DEFINITION)[0]
-            if before != data and self._can_change(before):
-                self._start_over(data, text)
-            elif before != data:
+            if before == data:
+                return
+            if not self._can_change(before):
                 names = sorted(name for name in before.keys() | data.keys() if before.get(name) != data.get(name))
                 raise errors.UsageError(
                     f"{str(self.path)!r} holds another sweep, with different settings: {files.some(names)}. Name another "
@@ -98,24 +99,18 @@ class SweepDirectory:
                 )
         elif set(self.folder.names()) - {".lock", f".{DEFINITION}"}:
             raise errors.UsageError(f"{str(self.path)!r} exists and is not a sweep. Name another with --sweep-dir DIR.")
-        else:
-            self._write_definition(data, text)
+
+        # What is left of another one, with which no run could begin: its trials, and their study.
+        for name in (TRIALS, JOURNAL):
+            if self.folder.has(name):
+                self.folder.remove(name)
+        self._write(DEFINITION, (toml_text(data) if text is None else text).encode("utf-8"))
 
     def _can_change(self, before: dict[str, Any]) -> bool:
         """Whether the sweep can still become another: no run has begun, and no study that is elsewhere knows its trials."""
         search = before.get("search")
-        has_study_elsewhere = isinstance(search, dict) and "storage" in search
+        has_study_elsewhere = isinstance(search, dict) and search.get("storage", DEFAULT_STORAGE) != DEFAULT_STORAGE
         return not has_study_elsewhere and not any(self.path.glob("*/*/*/"))
-
-    def _start_over(self, data: dict[str, Any], text: str | None) -> None:
-        """Takes the file in the place of one with which no run could begin; its trials, and their study, are no more."""
-        for name in (TRIALS, JOURNAL):
-            if self.folder.has(name):
-                self.folder.remove(name)
-        self._write_definition(data, text)
-
-    def _write_definition(self, data: dict[str, Any], text: str | None) -> None:
-        self._write(DEFINITION, (toml_text(data) if text is None else text).encode("utf-8"))
 
     def write_trials(self, trials: Iterable[Trial]) -> None:
         """Writes trials.jsonl, a line for each trial."""
