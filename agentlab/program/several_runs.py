@@ -14,7 +14,7 @@ from agentlab import errors
 from agentlab.program.shared_options import OF_ENGINE, engine_options
 from agentlab.reports import collect, compare, tables
 from agentlab.runs.files.run_directory import RESULT
-from agentlab.sweeps import USAGE_ERROR, Job, Outcome, Progress, failure, is_begun, parse_seeds
+from agentlab.sweeps import Job, Outcome, Progress, check_could_begin, is_begun, parse_seeds
 from agentlab.task import Task
 
 OF_SEEDS = ("seed", "seeds", "jobs", "run_dir", "quiet", "resume")  # options that aren't the same for every run
@@ -70,8 +70,8 @@ def _make(jobs: list[Job], progress: Progress, options: argparse.Namespace, task
 
     def ended(outcome: Outcome) -> None:
         # A metric that one run lacks is lacking in all of them.
-        if options.require and outcome.code == USAGE_ERROR and not progress.has_begun:
-            raise errors.UsageError(f"{outcome.job.name.capitalize()} can't begin: {failure(outcome)}")
+        if options.require and not progress.has_begun:
+            check_could_begin(outcome)
         progress.ended(outcome)
 
     engine = engine_options(options).make(task)

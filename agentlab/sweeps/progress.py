@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from agentlab import errors
 from agentlab.runs.files.run_directory import METRICS
-from agentlab.sweeps.engine import Outcome
+from agentlab.sweeps.engine import USAGE_ERROR, Outcome
 from agentlab.system import console, files, json_lines, terminal
 
 TAIL_BYTES = 65_536  # of metrics.jsonl, in which the last whole line is
@@ -81,6 +81,12 @@ class Progress:
     def _move(self) -> None:
         if self._bar is not None:
             self._bar.update(sum(map(last_step, self._directories)) - self._bar.n)
+
+
+def check_could_begin(outcome: Outcome) -> None:
+    """Raises UsageError if a run could not begin: one that comes before all others stands for them."""
+    if outcome.code == USAGE_ERROR:
+        raise errors.UsageError(f"{outcome.job.name.capitalize()} can't begin: {failure(outcome)}")
 
 
 def failure(outcome: Outcome) -> str:

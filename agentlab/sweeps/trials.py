@@ -19,8 +19,8 @@ from agentlab.runs.files.run_directory import RESULT
 from agentlab.sweeps.begun import is_begun
 from agentlab.sweeps.definition import Definition
 from agentlab.sweeps.directory import RUNS, SweepDirectory, Trial
-from agentlab.sweeps.engine import USAGE_ERROR, Engine, Job, Outcome
-from agentlab.sweeps.progress import Progress, failure
+from agentlab.sweeps.engine import Engine, Job, Outcome
+from agentlab.sweeps.progress import Progress, check_could_begin, failure
 from agentlab.sweeps.searches.objective import Objective
 from agentlab.system.files import UnreadableError
 from agentlab.task import Task
@@ -186,8 +186,8 @@ class TrialRuns:
             return
 
         # The first run stands for all: a mistake in the file ends the sweep.
-        if outcome.code == USAGE_ERROR and not self._has_finished:
-            raise errors.UsageError(f"{outcome.job.name.capitalize()} can't begin: {failure(outcome)}")
+        if not self._has_finished:
+            check_could_begin(outcome)
         self.progress.ended(outcome)
         if outcome.code:
             run.trial.error = run.trial.error or f"seed {run.seed}: {failure(outcome)}"
