@@ -169,9 +169,12 @@ def _state(run: Run) -> dict[str, np.ndarray]:
 
 def _take_back(run: Run) -> None:
     """Removes what a finished run wrote after its last checkpoint but one."""
-    (run.directory / "result.json").unlink(missing_ok=True)
-    steps = {int(path.name.removeprefix("step-")): path for path in (run.directory / "checkpoints").glob("step-*")}
-    shutil.rmtree(steps[max(steps)])
+    from agentlab.runs.checkpoints.store import Checkpoints
+    from agentlab.runs.files.run_directory import CHECKPOINTS, RESULT
+
+    (run.directory / RESULT).unlink(missing_ok=True)
+    checkpoints = Checkpoints(run.directory / CHECKPOINTS)
+    checkpoints.prune(checkpoints.steps()[:-1])
 
 
 @contextlib.contextmanager
