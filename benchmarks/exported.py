@@ -5,10 +5,10 @@ python benchmarks/exported.py
 
 import pathlib
 import tempfile
-import time
 
 import numpy as np
 import tensorflow as tf
+from timing import seconds_per_call
 
 import agentlab
 from agentlab.loop.export import FORMATS
@@ -18,13 +18,7 @@ CALLS, ROUNDS = 200, 30
 
 def microseconds(call):
     """Returns the time of a call, the best of several rounds."""
-    times = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        for _ in range(CALLS):
-            call()
-        times.append((time.perf_counter() - began) / CALLS)
-    return min(times) * 1e6
+    return min(seconds_per_call(call, CALLS, ROUNDS)) * 1e6
 
 
 def session_call(path):

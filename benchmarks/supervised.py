@@ -19,10 +19,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 
 import processes
+from timing import seconds_per_call
 
 ROWS = 50
 TIMED = {"mlp": ("classifier-mnist", 1_200, 6_000), "cnn": ("classifier-mnist-cnn", 20, 160)}  # updates to warm up, to time
@@ -157,18 +156,11 @@ def milliseconds_of_parts() -> dict[str, float]:
             )  # fmt: skip
         return []
 
-    return {function.__name__: milliseconds(tf.function(function)) for function in (convolutions, products, adam)}
-
-
-def milliseconds(call: Callable[[], object], calls: int = 20, rounds: int = 5) -> float:
-    """Returns the time of a call, the median of several rounds."""
-    times = []
-    for _ in range(rounds + 1):  # the first compiles
-        began = time.perf_counter()
-        for _ in range(calls):
-            call()
-        times.append((time.perf_counter() - began) / calls)
-    return statistics.median(times[1:]) * 1_000
+    # The first round compiles.
+    times = {}
+    for part in (convolutions, products, adam):
+        times[part.__name__] = statistics.median(seconds_per_call(tf.function(part), calls=20, rounds=6)[1:]) * 1_000
+    return times
 
 
 def accuracy(options: argparse.Namespace) -> None:
