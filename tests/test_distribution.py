@@ -237,6 +237,17 @@ def test_an_element_may_have_bounds_of_its_own_or_none():
     assert np.isfinite(bound.entropy()).all()
 
 
+def test_only_two_bounds_can_be_explored_between():
+    drawn = clipped("both").explore(tf.constant([2_000, 1]), SEED).numpy()
+    assert drawn.min() >= 2.0
+    assert drawn.max() <= 5.0
+    assert drawn.mean() == pytest.approx(3.5, abs=0.1)
+    assert clipped("both").bounds == (np.float32([2.0]), np.float32([5.0]))
+    for bounds in ("low", "high"):
+        with pytest.raises(errors.UsageError, match="ClippedNormal is not one of numbers within bounds"):
+            clipped(bounds).explore(tf.constant([1, 1]), SEED)
+
+
 def test_the_gradient_of_a_clipped_normal_is_finite_however_far_out(compiled):
     distribution = clipped("both")
 

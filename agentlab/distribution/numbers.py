@@ -156,6 +156,14 @@ class BoundedNormal(Distribution):
     def from_noise(self, noise: Tensor) -> Tensor:
         return self._to_action(self._normal().from_noise(noise))
 
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        are_finite = np.isfinite(self.low).all() and np.isfinite(self.high).all()
+        return (self.low, self.high) if are_finite else super().bounds
+
+    def explore(self, choices: Tensor, seed: Seed) -> Tensor:
+        return uniform_between(*self.bounds, choices, seed)
+
     def tempered(self, temperature: Tensor) -> Self:
         return attrs.evolve(self, temperature=temperature)
 
@@ -174,10 +182,6 @@ class SquashedNormal(BoundedNormal):
     Attributes and outputs are those of `BoundedNormal`.
     """
 
-    @property
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.low, self.high
-
     def sample_with_log_probability(self, seed: Seed) -> tuple[Tensor, Tensor]:
         """Returns actions `[B, *A]` and their log-densities `[B]`, exact where the squashed action is rounded to a bound."""
         raw = self._normal().sample(seed)
@@ -194,9 +198,6 @@ class SquashedNormal(BoundedNormal):
         raw = normal.mean[..., None] + tf.exp(normal.log_std)[..., None] * POINTS  # [B, *A, points]
         volume = self._log_half() + tf.reduce_sum(SHARES * _log_slope(raw), axis=-1)
         return normal.entropy() + total(volume, volume.shape.rank)
-
-    def explore(self, choices: Tensor, seed: Seed) -> Tensor:
-        return uniform_between(self.low, self.high, choices, seed)
 
     def _to_action(self, raw: Tensor) -> Tensor:
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0

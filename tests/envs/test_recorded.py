@@ -28,6 +28,11 @@ def recording(tmp_path_factory):
     return write_random(tmp_path_factory.mktemp("sets") / "cartpole", ref_min_score=10.0, ref_max_score=110.0)
 
 
+@pytest.fixture(scope="module")
+def pendulum(tmp_path_factory):
+    return write_random(tmp_path_factory.mktemp("sets") / "pendulum", PENDULUM)[0]
+
+
 def dqn(path, **changes):
     return agentlab.run("dqn-cartpole", changes={**DQN, "environment": {"name": "recorded", "data": path}, **changes})
 
@@ -149,3 +154,19 @@ def test_learning_continues_in_the_environment_itself(recording, tmp_path):
     for one, other in zip(offline.model.get_weights(), online.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)  # nothing was learned in two steps
     assert CARTPOLE[1] == online.agent.spec.action
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["td3-bc", "behaviour-cloning", "iql", "cql"])
+def test_a_task_of_recorded_steps_takes_any_offline_trainer(trainer, pendulum):
+    changes = {
+        "trainer": {"name": trainer, **({"num_draws": 2} if trainer == "cql" else {})},
+        "environment": {"data": pendulum},
+        "model": {"hidden_units": [4]},
+        "steps": 8,
+        "num_environments": 4,
+        "report_period": 8,
+        "execution": "eager",
+        "evaluation": {"environment": {"name": "pendulum"}, "episodes": 1},
+    }
+    assert agentlab.run("td3-bc-pendulum", changes=changes).metrics[-1]["update"] == 2
