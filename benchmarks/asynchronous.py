@@ -35,11 +35,9 @@ def steps_per_second(case: str, directory: pathlib.Path) -> float:
         "trainer.target_update_period": dqn_speed.TARGET_STEPS // period,
         "report_period": WARM_UP,
     }
-    changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     file = pathlib.Path(__file__).with_name("slow_environments.py")
     steps = str(WARM_UP + timed)
-    processes.run_task(directory, "dqn", "--environment", f"{file}:{environment}", "--steps", steps, *changes)
-    return dqn_speed.rate(directory)
+    return processes.timed_run(directory, "dqn", "--environment", f"{file}:{environment}", "--steps", steps, settings=settings)
 
 
 def main() -> None:

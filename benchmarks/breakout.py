@@ -7,7 +7,6 @@ python benchmarks/breakout.py environment
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import statistics
 import tempfile
@@ -33,12 +32,9 @@ def learning(options: argparse.Namespace) -> None:
     ratios = []
     for turn in range(options.rounds):
         peer = processes.run_peer(options.peer)[0][-1]["env_steps_per_second"] if options.peer else None
-        changes = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
         with tempfile.TemporaryDirectory() as runs:
-            directory = pathlib.Path(runs) / "run"
-            processes.run_task(directory, "dqn-breakout", "--steps", str(WARM_UP + TIMED), *changes)
-            lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
-        rate = (lines[-1]["step"] - lines[0]["step"]) / (lines[-1]["seconds"] - lines[0]["seconds"])
+            run = pathlib.Path(runs) / "run"
+            rate = processes.timed_run(run, "dqn-breakout", "--steps", str(WARM_UP + TIMED), settings=SETTINGS)
         line = f"round {turn}: {rate:,.0f} steps/s"
         if peer:
             ratios.append(rate / peer)

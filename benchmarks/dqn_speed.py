@@ -5,7 +5,6 @@ python benchmarks/dqn_speed.py --peer "PYTHON sb3_dqn.py matched"
 
 from __future__ import annotations
 
-import json
 import pathlib
 
 import processes
@@ -43,16 +42,8 @@ def steps_per_second(case: str, directory: pathlib.Path) -> float:
         "trainer.target_update_period": TARGET_STEPS // period,
         "report_period": warm_up,
     }
-    changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    processes.run_task(directory, "dqn", "--environment", environment, "--steps", str(warm_up + timed), *changes)
-    return rate(directory)
-
-
-def rate(directory: pathlib.Path) -> float:
-    """Returns the environment steps per second of a run between its first line of metrics and its last."""
-    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
-    first, last = lines[0], lines[-1]
-    return (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
+    options = ("--environment", environment, "--steps", str(warm_up + timed))
+    return processes.timed_run(directory, "dqn", *options, settings=settings)
 
 
 def main() -> None:

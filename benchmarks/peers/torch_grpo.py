@@ -131,7 +131,7 @@ def learn_by_reward(model, updates):
     """Returns the share of exact matches among the completions of each update."""
     optimizer, shares = torch.optim.Adam(model.parameters()), []
     for update in range(updates):
-        set_rate(optimizer, 1e-3, 1e-4, update / updates)
+        set_rate(optimizer, 4e-4, 5e-5, update / updates)
         prompt = prompts(GROUPS)
         completion, prompt = written(model, prompt, GROUP_SIZE), prompt.repeat_interleave(GROUP_SIZE, 0)
         reward = (completion == answers(prompt)).all(1).float()
@@ -156,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--examples", type=int, default=100, help="updates of the start (default: 100)")
-    parser.add_argument("--updates", type=int, default=600, help="updates by reward (default: 600)")
+    parser.add_argument("--updates", type=int, default=1_500, help="updates by reward (default: 1500)")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
