@@ -25,6 +25,7 @@ import pytest
 import tensorflow  # noqa: F401 - imported once, before forking
 
 import agentlab
+import recorded_sets
 from agentlab.runs.checkpoints import cutting
 from agentlab.runs.session import timetable
 from sabotage import Saboteur
@@ -143,6 +144,84 @@ FAMILIES = {
             "evaluation": {"episodes": 2},
         },
     ),
+    "ppo-lstm": (
+        "ppo-lstm-cartpole-no-velocity",
+        {
+            "model": {"units": 8, "hidden_units": []},
+            "trainer": {"rollout_steps": 16, "sequence_length": 8, "num_epochs": 2, "num_minibatches": 2},
+            "inputs": {"previous_action": True, "previous_reward": True},
+            "num_environments": 4,
+            "steps": 1_500,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"episodes": 2},
+            "execution": "graph",
+        },
+    ),
+    "r2d2": (
+        "r2d2-cartpole-no-velocity",
+        {
+            "model": {"units": 8, "hidden_units": []},
+            "trainer": {"sequence_length": 4, "burn_in": 2, "learning_starts": 32, "update_period": 16},
+            "memory": {"capacity": 200, "batch_size": 8},
+            "num_environments": 2,
+            "steps": 1_500,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"episodes": 2},
+            "execution": "graph",
+        },
+    ),
+    "grpo": (
+        "gpt-sort",
+        {
+            "model": {"units": 8, "layers": 1, "heads": 1},
+            "trainer": {"kl_weight": 0.01},
+            "environment": {"group_size": 2},
+            "num_environments": 8,
+            "steps": 3_000,
+            "report_period": 340,
+            "checkpoint_period": 260,  # most of them in the middle of a completion
+            "evaluation": {"episodes": 8},
+            "execution": "graph",
+        },
+    ),
+    **{
+        trainer: (
+            task,
+            {
+                "environment": {"data": f"killing/{problem}-v0"},
+                "model": {"hidden_units": [8]},
+                "trainer": {"name": trainer},
+                "num_environments": 16,
+                "steps": 12_000,
+                "report_period": 1_700,
+                "checkpoint_period": 1_300,
+                "evaluation": {"environment": {"name": problem}, "episodes": 2},
+                "execution": "graph",
+            },
+        )
+        for trainer, task, problem in (
+            ("behaviour-cloning", "behaviour-cloning-cartpole", "cartpole"),
+            ("iql", "iql-cartpole", "cartpole"),
+            ("cql", "cql-cartpole", "cartpole"),
+            ("td3-bc", "td3-bc-pendulum", "pendulum"),
+        )
+    },
+    "decision-transformer": (
+        "decision-transformer-cartpole",
+        {
+            "environment": {"data": "killing/cartpole-v0"},
+            "model": {"units": 8, "layers": 1, "heads": 1, "context": 4},
+            "trainer": {"sequence_length": 4},
+            "num_environments": 4,
+            "steps": 1_500,
+            "report_period": 170,
+            "checkpoint_period": 130,
+            "evaluation": {"environment": {"name": "cartpole"}, "episodes": 2},
+            "execution": "graph",
+        },
+    ),
     "classifier": (
         "classifier-digits",
         {"steps": 12_000, "report_period": 700, "checkpoint_period": 450, "execution": "graph", "evaluation": {"episodes": 40}},
@@ -160,6 +239,13 @@ FAMILIES = {
         },
     ),
 }
+
+
+def write_sets(folder: pathlib.Path) -> None:
+    """Writes the recorded steps that runs learn from, where they look for them."""
+    os.environ["MINARI_DATASETS_PATH"] = str(folder)
+    for name, spaces in (("cartpole", recorded_sets.CARTPOLE), ("pendulum", recorded_sets.PENDULUM)):
+        recorded_sets.write_random(folder / "killing" / f"{name}-v0", spaces)
 
 
 def go_on(family: str, directory: pathlib.Path) -> None:
@@ -341,6 +427,7 @@ def main() -> None:
             crashes, summary = sum(counts.values()), ", ".join(f"{name}: {count}" for name, count in counts.items())
             print(f"{crashes} of {crashes} crashes resumed to the same bits ({summary}; {time.monotonic() - begin:.0f} s)")
             return
+        write_sets(pathlib.Path(folder) / "sets")
         counts = kill_and_compare(options.family, options.kills, options.seed, pathlib.Path(folder))
     kills = counts["save"] + counts["moment"]
     summary = ", ".join(f"{name}: {count}" for name, count in counts.items())

@@ -490,7 +490,8 @@ def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "family", ["dqn-device", "dqn-host", "sac", "td3", "classifier", "char-rnn", "rainbow", "minatar", "atari"]
+    "family",
+    ["dqn-device", "dqn-host", "sac", "td3", "classifier", "char-rnn", "rainbow", "minatar", "atari", "r2d2", "grpo", "iql"],
 )
 def test_runs_that_were_killed_come_to_the_same_bits(tmp_path, family, full):
     kills = {"dqn-device": 200}.get(family, 20) if full else 1
