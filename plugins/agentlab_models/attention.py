@@ -61,7 +61,7 @@ class CachedAttention(keras.layers.Layer):
 
         Args:
             inputs: `[B, T, units]`.
-            cache: keys and values of the C positions before, `[B, 2, heads, C, units / heads]`.
+            cache: keys and values of the C positions before, `[B, heads, C, units / heads]` each.
             seen: `[B]` int64, how many positions there were before. Where it is known to be none as the graph is made, the
                 cache is not attended to.
             begun: `[B, T]` bool, where an episode begins, which sees nothing from before it; None if none does.
@@ -69,27 +69,33 @@ class CachedAttention(keras.layers.Layer):
         batch, length = tf.shape(inputs)[0], inputs.shape[1]
         past = 0 if _is_zero(seen) else self._context
 
-        # Queries [B, heads, T, size]; keys and values [B, 2, heads, T, size].
+        # Queries, keys and values of the new positions, [B, heads, T, size] each.
         parts = tf.reshape(self.inward(inputs), [batch, length, 3, self._heads, self._size])
-        queries, fresh = tf.transpose(parts[:, :, 0], [0, 2, 1, 3]), tf.transpose(parts[:, :, 1:], [0, 2, 3, 1, 4])
-        whole = tf.concat([cache, fresh], axis=3) if past else fresh  # [B, 2, heads, P + T, size], P of the cache
+        queries, *fresh = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
 
-        # Positions within the cache and the new steps, [P + T], rotate queries and keys alike.
+        # Positions within the cache and the new steps, [P + T], rotate queries and keys alike. What is in the cache is not
+        # copied beside what is new: at a step of one position that would take longer than attending to it.
         places = tf.range(past + length)
-        keys = rotated(whole[:, 0], places)
+        queries = rotated(queries, places[past:])
+        scores = tf.matmul(queries, rotated(fresh[0], places[past:]), transpose_b=True)
+        if past:
+            before = tf.matmul(queries, rotated(cache[0], places[:past]), transpose_b=True)
+            scores = tf.concat([before, scores], axis=-1)
 
         # [B, heads, T, P + T] attention weights; what is not visible weighs nothing.
-        scores = tf.matmul(rotated(queries, places[past:]), keys, transpose_b=True) / math.sqrt(self._size)
         visible = self._visible(places, past, seen)
         episodes = None if begun is None else _episodes(begun, past)
         if episodes is not None:
             visible &= tf.equal(episodes[:, past:, None], episodes[:, None, :])[:, None]
-        weights = tf.nn.softmax(tf.where(visible, scores, -math.inf))
+        weights = tf.nn.softmax(tf.where(visible, scores / math.sqrt(self._size), -math.inf))
 
         # [B, T, heads * size] mixed values, projected to [B, T, units].
-        mixed = tf.transpose(tf.matmul(weights, whole[:, 1]), [0, 2, 1, 3])
-        outputs = self.outward(tf.reshape(mixed, [batch, length, self._heads * self._size]))
-        return outputs, self._cached(whole, episodes)
+        mixed = tf.matmul(weights[..., past:], fresh[1])
+        if past:
+            mixed += tf.matmul(weights[..., :past], cache[1])
+        mixed = tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch, length, self._heads * self._size])
+        following = tuple(self._extended(*pair, past, episodes) for pair in zip(cache, fresh, strict=True))
+        return self.outward(mixed), following
 
     def _visible(self, places: Tensor, past: int, seen: Tensor) -> Tensor:
         """Returns which of P + T keys each of T queries sees, `[B, 1, T, P + T]` bool; `[1, 1, T, T]` where P is 0."""
@@ -100,14 +106,15 @@ class CachedAttention(keras.layers.Layer):
         filled = tf.cast(places, tf.int64) >= past - seen[:, tf.newaxis]
         return near & filled[:, tf.newaxis, tf.newaxis, :]
 
-    def _cached(self, whole: Tensor, episodes: Tensor | None) -> Tensor:
-        """Returns the last C of keys and values `[B, 2, heads, P + T, size]`, with zeros for those of ended episodes."""
+    def _extended(self, cache: Tensor, fresh: Tensor, past: int, episodes: Tensor | None) -> Tensor:
+        """Returns the last C of a cache and of new positions `[B, heads, T, size]`, with zeros for those of ended episodes."""
+        last = tf.concat([cache[:, :, fresh.shape[2] :], fresh], axis=2) if past else fresh
+        last = last[:, :, -self._context :]
         if episodes is not None:
-            present = tf.equal(episodes, episodes[:, -1:])
-            whole = tf.where(present[:, None, None, :, None], whole, tf.zeros([], whole.dtype))
-        missing = max(0, self._context - whole.shape[3])
-        padded = tf.pad(whole, [[0, 0], [0, 0], [0, 0], [missing, 0], [0, 0]]) if missing else whole
-        return padded[:, :, :, -self._context :]
+            present = tf.equal(episodes, episodes[:, -1:])[:, -last.shape[2] :]
+            last = tf.where(present[:, None, :, None], last, tf.zeros([], last.dtype))
+        missing = self._context - last.shape[2]
+        return tf.pad(last, [[0, 0], [0, 0], [missing, 0], [0, 0]]) if missing else last
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"heads": self._heads, "units": self._heads * self._size, "context": self._context}

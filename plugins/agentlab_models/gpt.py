@@ -54,7 +54,7 @@ class Transformer(RecurrentModel):
 
         # Keys and values of the last C positions, of each layer.
         context = builder.context * self.positions
-        self._cache_shape = (2, builder.heads, context, builder.units // builder.heads)
+        self._cache_shape = (builder.heads, context, builder.units // builder.heads)
         dtype = self.dtype_policy
 
         # What is observed becomes vectors, which pass all blocks and become outputs.
@@ -73,11 +73,11 @@ class Transformer(RecurrentModel):
             layer.build(vectors)
 
     def initial_state(self, batch_size: int) -> Nest:
-        caches = tuple(tf.zeros([batch_size, *self._cache_shape]) for _ in self.blocks)
-        return caches, tf.zeros([batch_size], tf.int64)
+        empty = tf.zeros([batch_size, *self._cache_shape])
+        return tuple((empty, empty) for _ in self.blocks), tf.zeros([batch_size], tf.int64)
 
     def state_ranges(self) -> Nest:
-        return tuple(FINITE for _ in self.blocks), COUNT
+        return tuple((FINITE, FINITE) for _ in self.blocks), COUNT
 
     def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         vectors = self._encoded(observation)
