@@ -15,11 +15,13 @@ from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
 from agentlab.fields import non_negative, optional_positive, positive
 from agentlab.memory import Memory, Request, weight_of
-from agentlab.schedules import Schedule
+from agentlab.schedules import Schedule, as_schedule
+from agentlab.settings import LIVE
 from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
+from agentlab_policy_gradient.trainer import check_not_negative
 
 COMPARED_PERIOD = 8  # rows from one that is compared with the reference to the next, where that is only reported
 SOLVED = 0.999  # reward from which on an attempt counts as an exact match: the built-in rewards give 1
@@ -70,6 +72,8 @@ class GRPO(Trainer):
         clip: how far the probability of an action may move from 1, relative to what it was, before it stops counting; None for
             any way, which needs updates of one step.
         kl_weight: of the divergence from the policy that training began with, in units of the return per nat and choice.
+        entropy_weight: of the policy's entropy in the loss, in units of the advantage per nat and choice, 0 or greater; a
+            schedule counts the optimizer's steps.
     """
 
     step_metrics: ClassVar[tuple[str, ...]] = ("policy_loss", "gradient_norm", "kl", "entropy", "clip_fraction")
@@ -84,6 +88,7 @@ class GRPO(Trainer):
     num_minibatches: int = positive(1)
     clip: float | None = optional_positive(None)
     kl_weight: float = non_negative(0.0, live=True)
+    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_not_negative, metadata={LIVE: True})
 
     def __attrs_post_init__(self) -> None:
         if self.clip is None and self.optimizer_steps() > 1:
@@ -117,6 +122,7 @@ class GRPO(Trainer):
         super().build(setup)
         self._distribution = self.distribution(setup.spec)
         self._reference = TargetNetwork(self.model, 1, 1.0)  # which never follows
+        self._entropy_weight = as_schedule(self.spanning_updates(self.entropy_weight, setup))
 
     # How it learns.
 
@@ -195,8 +201,9 @@ class GRPO(Trainer):
         # The divergence from the reference, estimated at the actions that the policy took; never below 0.
         moved_away = tf.where(attempts.compared[:, None], attempts.reference - log_probability, 0.0)
         divergence = approximate_divergence(moved_away)
+        entropy = tf.reshape(policy.entropy(), log_probability.shape)
         means = {
-            "entropy": tf.reshape(policy.entropy(), log_probability.shape),
+            "entropy": entropy,
             "clip_fraction": tf.cast(tf.abs(tf.math.expm1(moved)) > (self.clip or 0.0), tf.float32),
         }
 
@@ -204,7 +211,8 @@ class GRPO(Trainer):
         weight = weight_of(attempts.choice)
         metrics = {name: tf.reduce_mean(weight * values) for name, values in means.items()}
         metrics["kl"] = tf.reduce_mean(weight_of(attempts.choice & attempts.compared[:, None]) * divergence)
-        return Loss(self.kl_weight * divergence - gain, metrics, weight=weight)
+        bonus = self._entropy_weight(self.acting.optimizer_steps) * entropy
+        return Loss(self.kl_weight * divergence - gain - bonus, metrics, weight=weight)
 
     def _inputs(self, observation: Nest, action: Tensor) -> tuple[Nest, Nest, Tensor]:
         """Returns what models see of episodes, the state before them, and where others begin within: nowhere."""

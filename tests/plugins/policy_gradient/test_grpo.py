@@ -148,6 +148,19 @@ def test_the_divergence_from_the_start_by_hand():
     np.testing.assert_allclose(weights[1:], moved[1:], atol=1e-6)
 
 
+def test_the_bonus_for_entropy_by_hand():
+    # Rewards are equal, so that only the bonus counts. Of the three choices, two were made by (1/4, 1/2, 1/4), one evenly.
+    moved = [[0.0, math.log(2.0), 0.0], [5.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    weights, metrics = updated(then=moved, batch=rollout(reward=((0.0, 0.0), (0.0, 0.0))), entropy_weight=0.3)
+    policy = np.array([0.25, 0.5, 0.25])
+    entropy = -np.sum(policy * np.log(policy))
+    assert metrics["entropy"] == pytest.approx((2 * entropy + math.log(3)) / 3, abs=1e-6)
+
+    # The gradient of the entropy by a logit is -p (log p + entropy).
+    np.testing.assert_allclose(weights[0], moved[0] - 0.3 * 2 / 3 * policy * (np.log(policy) + entropy), atol=1e-6)
+    np.testing.assert_allclose(weights[1:], moved[1:], atol=1e-6)
+
+
 def test_clipped_ratios_by_hand():
     # By the outputs that acted, p(1|0) was 1/5 and is 1/3: a ratio of 5/3. p(2|0) was 2/5: 5/6. p(0|2) was 1/3: 1.
     output = tf.math.log([[[2.0, 1.0, 2.0], [1.0, 1.0, 1.0]], [[2.0, 1.0, 2.0], [1.0, 1.0, 1.0]]])
@@ -161,11 +174,17 @@ def test_clipped_ratios_by_hand():
 
 
 def test_updates_are_the_same_compiled(compiled):
-    trainer, model = GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, learning_rate=0.1), table()
+    trainer, model = (
+        GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, entropy_weight=0.1, learning_rate=0.1),
+        table(),
+    )
     build(trainer, SPEC, model, num_environments=2)
     batch = rollout(output=tf.zeros([2, 2, 3]))
     compiled(lambda batch: trainer.update(Fixed(batch), SEED).metrics)(batch)
-    other, plain = GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, learning_rate=0.1), table()
+    other, plain = (
+        GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, entropy_weight=0.1, learning_rate=0.1),
+        table(),
+    )
     build(other, SPEC, plain, num_environments=2)
     other.update(Fixed(batch), SEED)
     np.testing.assert_allclose(model.get_weights()[0], plain.get_weights()[0], atol=1e-5)
