@@ -114,7 +114,7 @@ gpt_add_examples = _examples(
     name="gpt-add-examples",
     description="A small transformer learns from worked examples to add two numbers, but not for long enough.",
     path="corpus:add-numbers",
-    updates=900,
+    updates=840,
 )
 
 gpt_sort = _taught(
@@ -134,7 +134,7 @@ gpt_add = _taught(
     model=SMALL_GPT,
     trainer=part("grpo", learning_rate=Linear(4e-4, 5e-5)),  # at 1e-3, right answers are unlearned
     rows=256,
-    steps=3_456_000,  # 1,500 updates
+    steps=6_912_000,  # 3,000 updates
 )
 
 char_rnn_reward = _taught(
