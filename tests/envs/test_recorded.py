@@ -169,4 +169,4 @@ def test_a_task_of_recorded_steps_takes_any_offline_trainer(trainer, pendulum):
         "execution": "eager",
         "evaluation": {"environment": {"name": "pendulum"}, "episodes": 1},
     }
-    assert agentlab.run("td3-bc-pendulum", changes=changes).metrics[-1]["update"] == 2
+    assert agentlab.run("td3-bc-pendulum", changes=changes).result["updates"] == 2
