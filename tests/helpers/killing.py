@@ -31,15 +31,13 @@ from agentlab.runs.session import timetable
 from sabotage import Saboteur
 
 BLOCK_BYTES = 256  # so that small memories are cut into blocks, too
+SHORT = {"steps": 1_500, "report_period": 170, "checkpoint_period": 130, "execution": "graph"}
 DQN = {
     "model": {"name": "mlp", "hidden_units": [8]},
     "trainer": {"name": "dqn", "learning_starts": 32, "update_period": 16, "learning_rate": 0.01, "target_update_period": 5},
     "memory": {"capacity": 500, "batch_size": 16},
-    "steps": 1_500,
-    "report_period": 170,
-    "checkpoint_period": 130,
+    **SHORT,
     "evaluation": {"episodes": 4},
-    "execution": "graph",
 }
 SHORT_GAMES = {"name": "atari", "arguments": {"max_num_frames_per_episode": 400}}
 FAMILIES = {
@@ -51,11 +49,8 @@ FAMILIES = {
             "model": {"hidden_units": [8]},
             "trainer": {"learning_starts": 32, "update_period": 16, "updates_per_period": 1, "num_atoms": 11},
             "memory": {"capacity": 500, "batch_size": 16},
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
             "evaluation": {"episodes": 2, "period": 900},
-            "execution": "graph",
         },
     ),
     "minatar": (
@@ -65,11 +60,8 @@ FAMILIES = {
             "trainer": {"learning_starts": 32, "update_period": 16, "target_update_period": 5},
             "memory": {"capacity": 500, "batch_size": 16},
             "num_environments": 4,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
             "evaluation": {"episodes": 4},
-            "execution": "graph",
         },
     ),
     "atari": (  # prioritised, of three steps, and each frame kept once
@@ -93,11 +85,8 @@ FAMILIES = {
             "trainer": {"learning_starts": 32, "update_period": 16, "policy_period": 2, "num_steps": 3},
             "memory": {"name": "prioritized-replay", "capacity": 500, "batch_size": 16},
             "num_environments": 2,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
             "evaluation": {"environment": {"name": "pendulum"}, "episodes": 2},
-            "execution": "graph",
         },
     ),
     "td3": (
@@ -109,11 +98,8 @@ FAMILIES = {
             "sampler": {"name": "ou-noise", "random_steps": 50},
             "memory": {"capacity": 500, "batch_size": 16},
             "num_environments": 2,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
             "evaluation": {"episodes": 2},
-            "execution": "graph",
         },
     ),
     "crashing": (
@@ -126,11 +112,8 @@ FAMILIES = {
             "model": {"hidden_units": [8]},
             "trainer": {"rollout_steps": 16, "num_epochs": 2, "num_minibatches": 2, "target_kl": 0.02},
             "num_environments": 4,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,  # most of them in the middle of a rollout
+            **SHORT,  # most checkpoints are in the middle of a rollout
             "evaluation": {"episodes": 2},
-            "execution": "graph",
         },
     ),
     "a2c": (
@@ -138,9 +121,8 @@ FAMILIES = {
         {
             "model": {"hidden_units": [8]},
             "num_environments": 2,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
+            "execution": "auto",
             "evaluation": {"episodes": 2},
         },
     ),
@@ -151,11 +133,8 @@ FAMILIES = {
             "trainer": {"rollout_steps": 16, "sequence_length": 8, "num_epochs": 2, "num_minibatches": 2},
             "inputs": {"previous_action": True, "previous_reward": True},
             "num_environments": 4,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
             "evaluation": {"episodes": 2},
-            "execution": "graph",
         },
     ),
     "r2d2": (
@@ -165,11 +144,8 @@ FAMILIES = {
             "trainer": {"sequence_length": 4, "burn_in": 2, "learning_starts": 32, "update_period": 16},
             "memory": {"capacity": 200, "batch_size": 8},
             "num_environments": 2,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
             "evaluation": {"episodes": 2},
-            "execution": "graph",
         },
     ),
     "grpo": (
@@ -215,11 +191,8 @@ FAMILIES = {
             "model": {"units": 8, "layers": 1, "heads": 1, "context": 4},
             "trainer": {"sequence_length": 4},
             "num_environments": 4,
-            "steps": 1_500,
-            "report_period": 170,
-            "checkpoint_period": 130,
+            **SHORT,
             "evaluation": {"environment": {"name": "cartpole"}, "episodes": 2},
-            "execution": "graph",
         },
     ),
     "classifier": (

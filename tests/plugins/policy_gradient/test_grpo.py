@@ -174,17 +174,13 @@ def test_clipped_ratios_by_hand():
 
 
 def test_updates_are_the_same_compiled(compiled):
-    trainer, model = (
-        GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, entropy_weight=0.1, learning_rate=0.1),
-        table(),
-    )
+    weights = {"kl_weight": 0.1, "entropy_weight": 0.1}
+    settings = {"clip": 0.2, "num_epochs": 3, "num_minibatches": 2, "learning_rate": 0.1, **weights}
+    trainer, model = GRPO(**settings), table()
     build(trainer, SPEC, model, num_environments=2)
     batch = rollout(output=tf.zeros([2, 2, 3]))
     compiled(lambda batch: trainer.update(Fixed(batch), SEED).metrics)(batch)
-    other, plain = (
-        GRPO(clip=0.2, num_epochs=3, num_minibatches=2, kl_weight=0.1, entropy_weight=0.1, learning_rate=0.1),
-        table(),
-    )
+    other, plain = GRPO(**settings), table()
     build(other, SPEC, plain, num_environments=2)
     other.update(Fixed(batch), SEED)
     np.testing.assert_allclose(model.get_weights()[0], plain.get_weights()[0], atol=1e-5)
