@@ -42,7 +42,7 @@ def steps_per_second(case: str, directory: pathlib.Path) -> float:
 
 def main() -> None:
     peers = {case: {"environment": environment, "period": period} for case, (environment, period, _) in CASES.items()}
-    processes.compare_rates(__doc__, peers, steps_per_second)
+    processes.compare_rates(processes.rate_parser(__doc__, "environment", "period").parse_args(), peers, steps_per_second)
 
 
 if __name__ == "__main__":

@@ -39,17 +39,25 @@ def run_peer(command: str, *arguments: str) -> tuple[list[dict[str, Any]], float
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")], seconds
 
 
+def rate_parser(description: str, *keys: str) -> argparse.ArgumentParser:
+    """Returns a parser of the options of `compare_rates`; `keys` are what a peer's figure says besides its rate."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="how often, in turn with the peer (default: 3)")
+    figures = ", ".join([*keys, "env_steps_per_second"])
+    parser.add_argument("--peer", metavar="COMMAND", help=f"{PEER_HELP}: {figures}")
+    return parser
+
+
 def compare_rates(
-    description: str, cases: dict[str, dict[str, Any]], steps_per_second: Callable[[str, pathlib.Path], float]
+    options: argparse.Namespace, cases: dict[str, dict[str, Any]], steps_per_second: Callable[[str, pathlib.Path], float]
 ) -> None:
     """Prints environment steps per second of some cases, in turn with a peer if the command line names one.
 
     Args:
-        description: of the benchmark, for --help.
+        options: of the command line, by a `rate_parser`.
         cases: by name, what the peer's figure for a case says of it, such as its period.
         steps_per_second: runs a case in a process of its own, with a directory that is to be made; returns its rate.
     """
-    options = _rate_options(description, cases)
     rates: dict[str, list[float]] = {case: [] for case in cases}
     ratios: dict[str, list[float]] = {case: [] for case in cases}
     for turn in range(options.rounds):
@@ -65,14 +73,6 @@ def compare_rates(
     for case in cases:
         compared = f", {statistics.median(ratios[case]):.2f} times the peer" if ratios[case] else ""
         print(f"{case}: median {statistics.median(rates[case]):,.0f} steps/s{compared}")
-
-
-def _rate_options(description: str, cases: dict[str, dict[str, Any]]) -> argparse.Namespace:
-    keys = ", ".join([*next(iter(cases.values())), "env_steps_per_second"])
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="how often, in turn with the peer (default: 3)")
-    parser.add_argument("--peer", metavar="COMMAND", help=f"{PEER_HELP}: {keys}")
-    return parser.parse_args()
 
 
 def _timed(command: list[str]) -> tuple[str, float]:

@@ -17,6 +17,7 @@ DIGITS, UNITS, LAYERS, HEADS = 6, 64, 2, 4
 STOP, ZERO, EQUALS, SYMBOLS = 1, 2, 12, 13  # symbol 0 is never written
 PROMPT = DIGITS + 1
 COMPLETION = DIGITS + 1
+STEPS = PROMPT + COMPLETION - 1  # of an episode: each shows a character and takes the next
 GROUPS, GROUP_SIZE = 16, 16
 EXAMPLES = 64  # lines of an update of the start
 
@@ -168,7 +169,8 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     figures = {"start": start, "exact_match": exact_matches(model), "seconds": seconds}
     rate = options.updates * GROUPS * GROUP_SIZE / seconds
-    print(json.dumps({**figures, "completions_per_second": rate}), flush=True)
+    rates = {"completions_per_second": rate, "env_steps_per_second": rate * STEPS}
+    print(json.dumps({**figures, **rates}), flush=True)
 
 
 if __name__ == "__main__":
