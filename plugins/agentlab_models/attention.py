@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -12,19 +12,86 @@ import tensorflow as tf
 from agentlab.types import Nest, Tensor
 
 WAVELENGTH = 10_000.0  # of the slowest rotation, as published
+TURN = 2**32  # units of angle in a full turn: whole numbers stay exact, however long a text becomes
 SPREAD = 0.02  # standard deviation of initial weights, as in GPT-2
 
 
-def rotated(vectors: Tensor, places: Tensor) -> Tensor:
-    """Returns `vectors` `[..., N, D]` turned by angles that grow with their `places` `[N]`, so that products tell distances.
+class Positions(NamedTuple):
+    """Where T new positions are, and what each of them sees: of the P before them, which a cache holds, and of themselves.
 
-    Rotary position embedding (Su et al. 2021, arXiv:2104.09864), the halves of a vector being the two axes of each turn.
+    Attributes:
+        cosine: `[B, T, size / 2]`, of the angles by which queries and keys are turned; B is 1 where all rows are alike.
+        sine: the same, of their sines.
+        visible: `[B, 1, T, P + T]` bool, the keys that each query sees.
+        present: `[B, P + T]` bool, which of the keys later positions may see; None for all.
+        seen: `[B]` int64, how many positions of its episode each row has seen after these.
     """
-    half = vectors.shape[-1] // 2
-    speeds = WAVELENGTH ** (-tf.range(half, dtype=tf.float32) / half)
-    angles = tf.cast(places, tf.float32)[:, tf.newaxis] * speeds
-    cosine, sine = tf.cos(angles), tf.sin(angles)
-    first, second = vectors[..., :half], vectors[..., half:]
+
+    cosine: Tensor
+    sine: Tensor
+    visible: Tensor
+    present: Tensor | None
+    seen: Tensor
+
+
+def positions_of(seen: Tensor, length: int, context: int, size: int, begun: Tensor | None = None) -> Positions:
+    """Returns where `length` new positions are, T, and what they see.
+
+    Args:
+        seen: `[B]` int64, how many positions of its episode each row has seen before. P is 0 where they are known to be none
+            as the graph is made, and `context` elsewhere.
+        length: T.
+        context: C, positions before its own that a position sees.
+        size: of a head's queries and keys, an even number.
+        begun: `[B, T]` bool, where an episode begins, which sees nothing from before it; None if none does.
+    """
+    past = 0 if _is_nothing(seen) else context
+    begun = None if begun is None or _is_nothing(begun) else begun
+
+    # [P + T] from the oldest position in the cache to the last new one; [1, 1, T, P + T] pairs that are near each other.
+    order = tf.range(past + length, dtype=tf.int64)
+    distances = order[past:, None] - order
+    visible = ((distances >= 0) & (distances <= context))[None, None]
+    if past:
+        visible &= (order >= past - seen[:, None])[:, None, None, :]
+
+    # [B, T] places within the episode, from 0.
+    if begun is None:
+        places = order[None, past:] - past + (seen[:, None] if past else 0)
+        return Positions(*_turns(places, size), visible, None, seen + length)
+
+    # [B, P + T] the number of each position's episode, 0 for the one under way, and [B, T, P + T] pairs within one.
+    episodes = tf.pad(tf.cumsum(tf.cast(begun, tf.int32), axis=1), [[0, 0], [past, 0]])
+    shared = tf.equal(episodes[:, past:, None], episodes[:, None, :])
+    earlier = shared[..., past:] & (distances[:, past:] > 0)
+    under_way = tf.where(episodes[:, past:] > 0, tf.constant(0, tf.int64), seen[:, None])
+    places = tf.reduce_sum(tf.cast(earlier, tf.int64), axis=-1) + under_way
+    present = tf.equal(episodes, episodes[:, -1:])
+    return Positions(*_turns(places, size), visible & shared[:, None], present, places[:, -1] + 1)
+
+
+def _turns(places: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Returns the cosines and sines `[..., size / 2]` of the angles at `places` `[...]` int64.
+
+    They are rotary position embeddings (Su et al. 2021, arXiv:2104.09864). Angles count in whole units, so that products of
+    keys and queries tell the same distances after a billion positions.
+    """
+    half = size // 2
+    speeds = np.round(WAVELENGTH ** (-np.arange(half) / half) / (2 * math.pi) * TURN).astype(np.int64)
+    angles = tf.cast(places[..., None] * speeds % TURN, tf.float32) * (2 * math.pi / TURN)
+    return tf.cos(angles), tf.sin(angles)
+
+
+def rotated(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Returns `vectors` `[B, heads, T, size]` turned, of which the halves are the two axes of each turn.
+
+    Args:
+        vectors: of queries or keys.
+        cosine: `[B, T, size / 2]`, of the angles.
+        sine: the same, of their sines.
+    """
+    first, second = tf.split(vectors, 2, axis=-1)
+    cosine, sine = cosine[:, None], sine[:, None]
     return tf.concat([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
 
 
@@ -56,63 +123,45 @@ class CachedAttention(keras.layers.Layer):
         self.inward.build(input_shape)
         self.outward.build(input_shape)
 
-    def call(self, inputs: Tensor, cache: Nest, seen: Tensor, begun: Tensor | None = None) -> tuple[Tensor, Nest]:
+    def call(self, inputs: Tensor, cache: Nest, positions: Positions) -> tuple[Tensor, Nest]:
         """Returns outputs `[B, T, units]` and the cache afterwards.
 
         Args:
             inputs: `[B, T, units]`.
-            cache: keys and values of the C positions before, `[B, heads, C, units / heads]` each.
-            seen: `[B]` int64, how many positions there were before. Where it is known to be none as the graph is made, the
-                cache is not attended to.
-            begun: `[B, T]` bool, where an episode begins, which sees nothing from before it; None if none does.
+            cache: turned keys, and values, of the C positions before, `[B, heads, C, units / heads]` each.
+            positions: of the inputs. Where they see nothing before their own, the cache is not attended to.
         """
         batch, length = tf.shape(inputs)[0], inputs.shape[1]
-        past = 0 if _is_zero(seen) else self._context
+        past = positions.visible.shape[-1] - length
 
         # Queries, keys and values of the new positions, [B, heads, T, size] each.
         parts = tf.reshape(self.inward(inputs), [batch, length, 3, self._heads, self._size])
-        queries, *fresh = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+        queries, keys, values = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+        queries, keys = (rotated(vectors, positions.cosine, positions.sine) for vectors in (queries, keys))
 
-        # Positions within the cache and the new steps, [P + T], rotate queries and keys alike. What is in the cache is not
-        # copied beside what is new: at a step of one position that would take longer than attending to it.
-        places = tf.range(past + length)
-        queries = rotated(queries, places[past:])
-        scores = tf.matmul(queries, rotated(fresh[0], places[past:]), transpose_b=True)
+        # What is in the cache is not copied beside what is new: at a step of one position that would take longer than
+        # attending to it.
+        scores = tf.matmul(queries, keys, transpose_b=True)
         if past:
-            before = tf.matmul(queries, rotated(cache[0], places[:past]), transpose_b=True)
-            scores = tf.concat([before, scores], axis=-1)
+            scores = tf.concat([tf.matmul(queries, cache[0], transpose_b=True), scores], axis=-1)
 
         # [B, heads, T, P + T] attention weights; what is not visible weighs nothing.
-        visible = self._visible(places, past, seen)
-        episodes = None if begun is None else _episodes(begun, past)
-        if episodes is not None:
-            visible &= tf.equal(episodes[:, past:, None], episodes[:, None, :])[:, None]
-        weights = tf.nn.softmax(tf.where(visible, scores / math.sqrt(self._size), -math.inf))
+        weights = tf.nn.softmax(tf.where(positions.visible, scores / math.sqrt(self._size), -math.inf))
 
         # [B, T, heads * size] mixed values, projected to [B, T, units].
-        mixed = tf.matmul(weights[..., past:], fresh[1])
+        mixed = tf.matmul(weights[..., past:], values)
         if past:
             mixed += tf.matmul(weights[..., :past], cache[1])
         mixed = tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch, length, self._heads * self._size])
-        following = tuple(self._extended(*pair, past, episodes) for pair in zip(cache, fresh, strict=True))
+        following = tuple(self._extended(*pair, past, positions.present) for pair in zip(cache, (keys, values), strict=True))
         return self.outward(mixed), following
 
-    def _visible(self, places: Tensor, past: int, seen: Tensor) -> Tensor:
-        """Returns which of P + T keys each of T queries sees, `[B, 1, T, P + T]` bool; `[1, 1, T, T]` where P is 0."""
-        distances = places[past:, tf.newaxis] - places
-        near = ((distances >= 0) & (distances <= self._context))[tf.newaxis, tf.newaxis]
-        if not past:
-            return near
-        filled = tf.cast(places, tf.int64) >= past - seen[:, tf.newaxis]
-        return near & filled[:, tf.newaxis, tf.newaxis, :]
-
-    def _extended(self, cache: Tensor, fresh: Tensor, past: int, episodes: Tensor | None) -> Tensor:
+    def _extended(self, cache: Tensor, fresh: Tensor, past: int, present: Tensor | None) -> Tensor:
         """Returns the last C of a cache and of new positions `[B, heads, T, size]`, with zeros for those of ended episodes."""
         last = tf.concat([cache[:, :, fresh.shape[2] :], fresh], axis=2) if past else fresh
         last = last[:, :, -self._context :]
-        if episodes is not None:
-            present = tf.equal(episodes, episodes[:, -1:])[:, -last.shape[2] :]
-            last = tf.where(present[:, None, :, None], last, tf.zeros([], last.dtype))
+        if present is not None:
+            last = tf.where(present[:, None, -last.shape[2] :, None], last, tf.zeros([], last.dtype))
         missing = self._context - last.shape[2]
         return tf.pad(last, [[0, 0], [0, 0], [missing, 0], [0, 0]]) if missing else last
 
@@ -145,10 +194,8 @@ class Block(keras.layers.Layer):
             layer.build(input_shape)
         self.narrow.build((*input_shape[:-1], self.wide.units))
 
-    def call(
-        self, inputs: Tensor, cache: Nest, seen: Tensor, training: bool = False, begun: Tensor | None = None
-    ) -> tuple[Tensor, Nest]:
-        attended, cache = self.attention(self.before_attention(inputs), cache, seen, begun)
+    def call(self, inputs: Tensor, cache: Nest, positions: Positions, training: bool = False) -> tuple[Tensor, Nest]:
+        attended, cache = self.attention(self.before_attention(inputs), cache, positions)
         inputs = inputs + self.dropout(attended, training=training)
         narrowed = self.narrow(tf.nn.gelu(self.wide(self.before_perceptron(inputs)), approximate=True))
         return inputs + self.dropout(narrowed, training=training), cache
@@ -157,15 +204,10 @@ class Block(keras.layers.Layer):
         return {**super().get_config(), **self._sizes, "dropout": self.dropout.rate}
 
 
-def _is_zero(counts: Tensor) -> bool:
-    """Returns whether all are known to be 0 before anything runs."""
-    known = tf.get_static_value(counts)
+def _is_nothing(values: Tensor) -> bool:
+    """Returns whether all are known to be 0, or False, before anything runs."""
+    known = tf.get_static_value(values)
     return known is not None and not np.any(known)
-
-
-def _episodes(begun: Tensor, past: int) -> Tensor:
-    """Returns the number of the episode, 0 for the one under way, of each of P + T positions, `[B, P + T]` int32."""
-    return tf.pad(tf.cumsum(tf.cast(begun, tf.int32), axis=1), [[0, 0], [past, 0]])
 
 
 def dense(units: int, spread: float, name: str, dtype: keras.DTypePolicy) -> keras.layers.Dense:

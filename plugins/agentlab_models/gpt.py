@@ -14,7 +14,7 @@ from agentlab.model import ModelBuilder, RecurrentModel
 from agentlab.spec import EnvironmentSpec, choices_of
 from agentlab.system.ranges import COUNT, FINITE
 from agentlab.types import Nest, Tensor
-from agentlab_models.attention import SPREAD, Block, dense
+from agentlab_models.attention import SPREAD, Block, dense, positions_of
 from agentlab_models.features import feature_layers
 from agentlab_models.styles import build_chain, restored, serialized
 from agentlab_models.symbols import num_symbols, shows_symbols
@@ -107,12 +107,14 @@ class Transformer(RecurrentModel):
         """Returns what the blocks make of vectors `[B, T, units]`, and the state after them."""
         caches, seen = state
         outputs, new_caches = self.dropout(vectors, training=training), []
+        _, context, size = self._cache_shape
+        positions = positions_of(seen, vectors.shape[1], context, size, begun)
 
         # Each block reads and extends the cache of its own.
         for block, cache in zip(self.blocks, caches, strict=True):
-            outputs, cache = block(outputs, cache, seen, training=training, begun=begun)
+            outputs, cache = block(outputs, cache, positions, training=training)
             new_caches.append(cache)
-        return outputs, (tuple(new_caches), _seen_after(seen, vectors.shape[1], begun))
+        return outputs, (tuple(new_caches), positions.seen)
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"num_outputs": self.head.units, "every_position": self._every_position}
@@ -122,16 +124,6 @@ class Transformer(RecurrentModel):
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Transformer:
         encoder = restored(config["encoder"], custom_objects)
         return cls(**{**config, "builder": GPT(**config["builder"]), "encoder": encoder})
-
-
-def _seen_after(seen: Tensor, length: int, begun: Tensor | None) -> Tensor:
-    """Returns how many positions of its episode each row `[B]` has seen after `length` more; of a new one, from its begin."""
-    if begun is None:
-        return seen + length
-    episodes = tf.cumsum(tf.cast(begun, tf.int64), axis=1)
-    last = episodes[:, -1:]
-    in_last = tf.reduce_sum(tf.cast(tf.equal(episodes, last), tf.int64), axis=1)
-    return in_last + tf.where(last[:, 0] > 0, tf.zeros_like(seen), seen)
 
 
 @attrs.frozen

@@ -66,7 +66,9 @@ class Writing(Prompted, DeviceEnvironment):
 
     def transition(self, state: Draft, action: Tensor, seed: Seed) -> tuple[Nest, Tensor, Tensor, Nest]:
         following, ends, ended = self.drafting.write(state, action)
-        return following, tf.where(ends, self.worth(following), 0.0), ended, ()
+        nothing = tf.zeros_like(ends, tf.float32)
+        worth = tf.cond(tf.reduce_any(ends), lambda: tf.where(ends, self.worth(following), nothing), lambda: nothing)
+        return following, worth, ended, ()
 
     def state_ranges(self) -> Nest:
         return self.drafting.ranges()

@@ -17,7 +17,7 @@ from agentlab.runs.model_building import build_model
 from agentlab.spec import Array, Discrete, EnvironmentSpec
 from agentlab.types import Batch
 from agentlab_envs.text.text import Text
-from agentlab_models.attention import rotated
+from agentlab_models.attention import positions_of, rotated
 from agentlab_models.gpt import GPT
 from agentlab_models.recurrence.layers import LSTM, RecurrentStack
 from agentlab_models.recurrent import GRUBuilder, LSTMBuilder
@@ -113,16 +113,22 @@ def test_gpt_sees_its_context_and_no_further():
     np.testing.assert_array_equal(changed[0, 7], outputs[0, 7])
 
 
-def test_products_of_rotated_vectors_tell_distances_only():
-    vectors = tf.constant(np.random.default_rng(0).normal(size=(2, 6)), tf.float32)
-    near = tf.reduce_sum(rotated(vectors, [3, 5])[0] * rotated(vectors, [3, 5])[1])
-    far = tf.reduce_sum(rotated(vectors, [13, 15])[0] * rotated(vectors, [13, 15])[1])
-    other = tf.reduce_sum(rotated(vectors, [3, 6])[0] * rotated(vectors, [3, 6])[1])
+def turned(vector: tf.Tensor, place: int) -> tf.Tensor:
+    """Returns a vector of one head, `[size]`, as a query or key at a place of its episode."""
+    positions = positions_of(tf.constant([place], tf.int64), 1, context=4, size=len(vector))
+    return rotated(vector[None, None, None], positions.cosine, positions.sine)[0, 0, 0]
+
+
+@pytest.mark.parametrize("place", [0, 13, 1_000_000_007])
+def test_products_of_rotated_vectors_tell_distances_only(place):
+    query, key = tf.constant(np.random.default_rng(0).normal(size=(2, 6)), tf.float32)
+    near, other = (tf.reduce_sum(turned(query, 3) * turned(key, 3 + distance)) for distance in (2, 3))
+    far = tf.reduce_sum(turned(query, place) * turned(key, place + 2))
     assert float(near) == pytest.approx(float(far), abs=1e-5)
     assert float(near) != pytest.approx(float(other), abs=1e-3)
-    np.testing.assert_allclose(rotated(vectors, [0, 0]), vectors, atol=1e-6)
-    quarter = rotated(tf.constant([[1.0, 0.0]]), [1])  # one turn of one radian
-    np.testing.assert_allclose(quarter, [[math.cos(1), math.sin(1)]], atol=1e-6)
+    np.testing.assert_allclose(turned(query, 0), query, atol=1e-6)
+    quarter = turned(tf.constant([1.0, 0.0]), 1)  # one turn of one radian
+    np.testing.assert_allclose(quarter, [math.cos(1), math.sin(1)], atol=1e-6)
 
 
 @pytest.mark.parametrize(
