@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
 
+from agentlab import schedules
 from agentlab.settings import LIVE, OUTSIDE
+
+
+def check_not_negative(_: Any, attribute: attrs.Attribute, value: Any) -> None:
+    """Raises ValueError unless a number, or every value of a schedule, is 0 or greater and finite; a validator of attrs."""
+    if any(isinstance(number, (int, float)) and not 0.0 <= number < math.inf for number in schedules.values_of(value)):
+        raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
 
 
 def positive(default: Any, live: bool = False) -> Any:
@@ -23,6 +31,11 @@ def optional_positive(default: Any, live: bool = False) -> Any:
 def non_negative(default: Any, live: bool = False) -> Any:
     """Returns an attrs field for a setting that must be 0 or greater; for `live` see `positive`."""
     return attrs.field(default=default, validator=attrs.validators.ge(0), metadata={LIVE: live})
+
+
+def scheduled(default: Any) -> Any:
+    """Returns an attrs field for a number, or a schedule of numbers, that must be 0 or greater; both are live."""
+    return attrs.field(default=default, validator=check_not_negative, metadata={LIVE: True})
 
 
 def fraction(default: Any, live: bool = False) -> Any:

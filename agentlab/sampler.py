@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 from typing import Any
 
 import attrs
@@ -11,14 +10,10 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.distribution import Distribution
+from agentlab.fields import scheduled
 from agentlab.schedules import Linear, Schedule, as_schedule, values_of
 from agentlab.settings import LIVE
 from agentlab.types import Nest, Seed, Tensor
-
-
-def _check_temperature(_: Any, attribute: attrs.Attribute, value: float | Schedule) -> None:
-    if any(not 0.0 <= number < math.inf for number in values_of(value)):  # nan included
-        raise ValueError(f"{attribute.name!r} must be 0 or greater: {value}")
 
 
 def _check_probability(_: Any, attribute: attrs.Attribute, value: float | Schedule) -> None:
@@ -139,7 +134,7 @@ class Temperature(Sampler):
             all (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751).
     """
 
-    temperature: float | Schedule = attrs.field(default=1.0, validator=_check_temperature, metadata={LIVE: True})
+    temperature: float | Schedule = scheduled(1.0)
     top_k: int | None = None
     top_p: float | None = None
 

@@ -94,8 +94,8 @@ def test_names_of_entry_points(assert_frequencies):
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"temperature": -0.1}, "'temperature' must be 0 or greater: -0.1"),
-        ({"temperature": float("nan")}, "'temperature' must be 0 or greater: nan"),
+        ({"temperature": -0.1}, "'temperature' must be 0 or greater and finite: -0.1"),
+        ({"temperature": float("nan")}, "'temperature' must be 0 or greater and finite: nan"),
         ({"top_k": 0}, "'top_k' must be at least 1: 0"),
         ({"top_p": 0.0}, "'top_p' must be greater than 0 and at most 1: 0.0"),
         ({"top_p": 1.1}, "'top_p' must be greater than 0 and at most 1: 1.1"),

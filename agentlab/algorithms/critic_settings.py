@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ import attrs
 import keras
 import tensorflow as tf
 
-from agentlab import errors, schedules
+from agentlab import errors
 from agentlab.model import as_network
 
 MOST_STEPS = 1_000  # of a return; each is a part of the compiled program
@@ -25,12 +24,6 @@ def averaging_rate(default: float) -> Any:
     """Returns the attrs field of `target_update_rate`: None, or greater than 0 and at most 1."""
     within: Any = attrs.validators.optional([attrs.validators.gt(0), attrs.validators.le(1)])
     return attrs.field(default=default, validator=within)
-
-
-def check_not_negative(_: Any, attribute: attrs.Attribute, value: float | schedules.Schedule) -> None:
-    """Raises ValueError unless a number, or every value of a schedule, is 0 or greater and finite; a validator of attrs."""
-    if any(not 0.0 <= number < math.inf for number in schedules.values_of(value)):
-        raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
 
 
 def check_stateless(models: Iterable[keras.Model], algorithm: str) -> None:

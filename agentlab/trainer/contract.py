@@ -13,7 +13,7 @@ import tensorflow as tf
 from agentlab import errors, schedules, seeds
 from agentlab.algorithms.optimizers import make_optimizer
 from agentlab.distribution import Distribution, distribution_of
-from agentlab.fields import optional_positive
+from agentlab.fields import check_not_negative, optional_positive
 from agentlab.memory import Memory, Request, UpdateSchedule
 from agentlab.settings import LIVE
 from agentlab.spec import EnvironmentSpec
@@ -33,11 +33,6 @@ from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
 MOST_UPDATES = 1_000_000  # in one round, which nothing can interrupt
 
 
-def _check_rate(_: Any, attribute: attrs.Attribute, value: Any) -> None:
-    if any(isinstance(rate, (int, float)) and not 0.0 <= rate < math.inf for rate in schedules.values_of(value)):
-        raise ValueError(f"{attribute.name!r} must be 0 or greater and finite: {value}")
-
-
 def _names_optimizer(trainer: Trainer) -> bool:
     """Whether the learning rate is the setting's: an optimizer that is an object has its own."""
     return not isinstance(trainer.optimizer, keras.optimizers.Optimizer)
@@ -45,7 +40,7 @@ def _names_optimizer(trainer: Trainer) -> bool:
 
 def rate(default: Any) -> Any:
     """Returns an attrs field for the learning rate of a trainer, 0 or greater; it is live where the optimizer is named."""
-    return attrs.field(default=default, validator=_check_rate, metadata={LIVE: _names_optimizer})
+    return attrs.field(default=default, validator=check_not_negative, metadata={LIVE: _names_optimizer})
 
 
 @attrs.define(slots=False, eq=False)

@@ -10,12 +10,12 @@ import keras
 import tensorflow as tf
 
 from agentlab import schedules, seeds
-from agentlab.algorithms.critic_settings import averaging_rate, check_not_negative, check_stateless, steps_of_return
+from agentlab.algorithms.critic_settings import averaging_rate, check_stateless, steps_of_return
 from agentlab.algorithms.critics import Critics
 from agentlab.algorithms.optimizers import make_optimizer
 from agentlab.algorithms.soft_values import soft_values_of
 from agentlab.distribution import Distribution
-from agentlab.fields import fraction, non_negative, positive
+from agentlab.fields import check_not_negative, fraction, non_negative, positive
 from agentlab.memory import Request
 from agentlab.spec import EnvironmentSpec
 from agentlab.tensors.parameters import Updater

@@ -6,11 +6,10 @@ import attrs
 import tensorflow as tf
 
 from agentlab import seeds
-from agentlab.algorithms.critic_settings import check_not_negative
 from agentlab.distribution import Distribution
+from agentlab.fields import scheduled
 from agentlab.sampler import Sampler, random_at_first
 from agentlab.schedules import Schedule, as_schedule
-from agentlab.settings import LIVE
 from agentlab.types import Nest, Seed, Tensor
 
 
@@ -24,7 +23,7 @@ class NormalNoise(Sampler):
         random_steps: environment steps at first in which actions are uniformly random.
     """
 
-    deviation: float | Schedule = attrs.field(default=0.1, validator=check_not_negative, metadata={LIVE: True})
+    deviation: float | Schedule = scheduled(0.1)
     random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 
     def sample(self, distribution: Distribution, step: Tensor, seed: Seed) -> Nest:
@@ -47,7 +46,7 @@ class OrnsteinUhlenbeckNoise(Sampler):
         random_steps: environment steps at first in which actions are uniformly random.
     """
 
-    deviation: float | Schedule = attrs.field(default=0.2, validator=check_not_negative, metadata={LIVE: True})
+    deviation: float | Schedule = scheduled(0.2)
     reversion: float = attrs.field(default=0.15, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
     random_steps: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 

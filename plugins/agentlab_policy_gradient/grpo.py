@@ -13,15 +13,13 @@ from agentlab.algorithms.minibatches import check_division, epochs_over, merge_t
 from agentlab.algorithms.policy_gradients import approximate_divergence, clipped_gain
 from agentlab.algorithms.target_network import TargetNetwork
 from agentlab.distribution import Distribution
-from agentlab.fields import non_negative, optional_positive, positive
+from agentlab.fields import non_negative, optional_positive, positive, scheduled
 from agentlab.memory import Memory, Request, weight_of
 from agentlab.schedules import Schedule, as_schedule
-from agentlab.settings import LIVE
 from agentlab.spec import EnvironmentSpec
 from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Loss, Network, Setup, Trainer, Update, rate
 from agentlab.types import Batch, Metrics, Nest, Seed, Tensor
-from agentlab_policy_gradient.trainer import check_not_negative
 
 COMPARED_PERIOD = 8  # rows from one that is compared with the reference to the next, where that is only reported
 SOLVED = 0.999  # reward from which on an attempt counts as an exact match: the built-in rewards give 1
@@ -88,7 +86,7 @@ class GRPO(Trainer):
     num_minibatches: int = positive(1)
     clip: float | None = optional_positive(None)
     kl_weight: float = non_negative(0.0, live=True)
-    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_not_negative, metadata={LIVE: True})
+    entropy_weight: float | Schedule = scheduled(0.0)
 
     def __attrs_post_init__(self) -> None:
         if self.clip is None and self.optimizer_steps() > 1:

@@ -11,14 +11,13 @@ from agentlab import seeds
 from agentlab.algorithms.minibatches import check_division, epochs_over
 from agentlab.algorithms.policy_gradients import approximate_divergence, clipped_gain, normalized, value_error
 from agentlab.distribution import Distribution
-from agentlab.fields import fraction, optional_positive, positive
+from agentlab.fields import fraction, optional_positive, positive, scheduled
 from agentlab.memory import Memory
 from agentlab.schedules import Schedule
-from agentlab.settings import LIVE
 from agentlab.trainer import Loss, Setup, Update, rate
 from agentlab.types import Metrics, Seed, Tensor
 from agentlab_policy_gradient.experience import Experience
-from agentlab_policy_gradient.trainer import PolicyGradient, check_not_negative
+from agentlab_policy_gradient.trainer import PolicyGradient
 
 
 @attrs.define(slots=False, eq=False)
@@ -44,7 +43,7 @@ class PPO(PolicyGradient):
     trace_decay: float = fraction(0.95)
     num_epochs: int = positive(4)
     num_minibatches: int = positive(4)
-    clip: float | Schedule = attrs.field(default=0.2, validator=check_not_negative, metadata={LIVE: True})
+    clip: float | Schedule = scheduled(0.2)
     value_clip: float | None = optional_positive(None)
     target_kl: float | None = optional_positive(None)
     normalize_advantages: bool = True

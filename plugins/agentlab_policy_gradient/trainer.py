@@ -13,11 +13,10 @@ from agentlab.algorithms.advantages import generalized_advantages
 from agentlab.algorithms.minibatches import merge_time
 from agentlab.algorithms.policy_gradients import explained_variance
 from agentlab.distribution import Distribution, SquashedNormal, clipped_or_normal, distribution_of
-from agentlab.fields import fraction, optional_positive, positive
+from agentlab.fields import fraction, optional_positive, positive, scheduled
 from agentlab.memory import Memory, Request
 from agentlab.model import as_network
-from agentlab.schedules import Schedule, as_schedule, values_of
-from agentlab.settings import LIVE
+from agentlab.schedules import Schedule, as_schedule
 from agentlab.spec import Array, EnvironmentSpec, leaves_of
 from agentlab.spec.environment_spec import MASK
 from agentlab.trainer import Network, Setup, Trainer
@@ -26,12 +25,6 @@ from agentlab_policy_gradient.critics import Critic, OwnNetwork, PolicyLoss, Sha
 from agentlab_policy_gradient.experience import Experience
 
 VALUE_WEIGHT = 0.5
-
-
-def check_not_negative(_: object, attribute: attrs.Attribute, value: float | Schedule) -> None:
-    """Checks that a setting, and every value of its schedule, is 0 or greater."""
-    if any(not weight >= 0.0 for weight in values_of(value)):
-        raise ValueError(f"{attribute.name!r} must be 0 or greater: {value}")
 
 
 @attrs.define(slots=False, eq=False)
@@ -66,7 +59,7 @@ class PolicyGradient(Trainer, abc.ABC):
 
     rollout_steps: int = positive(128)
     discount: float = fraction(0.99)
-    entropy_weight: float | Schedule = attrs.field(default=0.0, validator=check_not_negative, metadata={LIVE: True})
+    entropy_weight: float | Schedule = scheduled(0.0)
     shared_torso: bool = False
     value_weight: float | None = optional_positive(None)
     value_learning_rate: float | Schedule | None = None

@@ -160,7 +160,7 @@ def test_bytes():
             {"length": 5, "prompt": "Жa7"},
             "The prompt has characters that the training text does not have: 'Ж', '7'. Leave them out.",
         ),
-        ({"length": 5, "temperature": -1.0}, "Wrong setting of generate: 'temperature' must be 0 or greater: -1.0."),
+        ({"length": 5, "temperature": -1.0}, "Wrong setting of generate: 'temperature' must be 0 or greater and finite: -1.0."),
         ({"length": 5, "top_p": 0.0}, "Wrong setting of generate: 'top_p' must be greater than 0 and at most 1: 0.0."),
         ({"length": 5, "top_p": 1.5}, "Wrong setting of generate: 'top_p' must be greater than 0 and at most 1: 1.5."),
         ({"length": 5, "top_k": 0}, "Wrong setting of generate: 'top_k' must be at least 1: 0."),
@@ -220,7 +220,7 @@ def test_several_texts(run, capsys):
     [
         (["--length", 0], "--length is 0; expected a whole number of at least 1."),
         (["--num", 0], "--num is 0; expected a whole number of at least 1."),
-        (["--temperature", -1], "'temperature' must be 0 or greater: -1.0."),
+        (["--temperature", -1], "'temperature' must be 0 or greater and finite: -1.0."),
         (["--top-p", 0], "'top_p' must be greater than 0 and at most 1: 0.0."),
         (["--top-k", 0], "'top_k' must be at least 1: 0."),
         (["--prompt", "Ж"], f"{UNSEEN}: 'Ж'. Leave them out."),
