@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import numpy as np
 import tensorflow as tf
@@ -16,12 +18,12 @@ from agentlab.loop.agent import Agent
 from agentlab.loop.autoreset import Autoreset
 from agentlab.loop.gear import Gear, Groups, Ranges
 from agentlab.loop.statistics import EpisodeStatistics
-from agentlab.loop.turn import turn
+from agentlab.loop.turn import Actor, turn
 from agentlab.spec import map_space
 from agentlab.system.ranges import COUNT
 from agentlab.tensors import variables
 from agentlab.tensors.execution import Compiled, compiled, repeat
-from agentlab.types import Nest, Tensor, TimeStep, numbered
+from agentlab.types import Decision, Nest, Tensor, TimeStep, numbered
 
 
 @attrs.frozen(eq=False)
@@ -40,6 +42,16 @@ def _named(carry: _Carry) -> dict[str, Tensor]:
     """Returns the leaves of a `_Carry`, or of a structure like one, by name."""
     fields = [numbered(field.name, getattr(carry, field.name)) for field in attrs.fields(_Carry)]
     return {name: leaf for leaves in fields for name, leaf in leaves.items()}
+
+
+@attrs.frozen
+class _Gatherer:
+    """Acts and remembers as a learner does; the loop around makes its updates. An `Actor`."""
+
+    decide: Callable[[Nest, Nest], Decision]
+    perceive: Callable[[TimeStep, Nest], TimeStep]
+    observe: Callable[[Decision, TimeStep], None]
+    restart: Callable[[Nest, Tensor], Nest]
 
 
 class DeviceGear(Gear):
@@ -117,10 +129,31 @@ class DeviceGear(Gear):
 
     def _run_chunk(self, turns: Tensor) -> None:
         carry = tf.nest.map_structure(lambda variable: variable.read_value(), self._variables)
-        carry = repeat(self._turn, carry, turns)
+        last = carry.index + turns
+        learner = self._agent.learner
+        if learner.learns_at_every_turn:
+            carry = repeat(lambda before: self._turn(learner, before), carry, turns)
+        else:
+            carry = repeat(lambda before: self._round(before, last), carry, turns, stop=lambda after: after.index >= last)
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, carry)
 
-    def _turn(self, carry: _Carry) -> _Carry:
+    def _round(self, carry: _Carry, last: Tensor) -> _Carry:
+        """Takes turns up to one that makes updates due, or up to the `last`; then makes these updates.
+
+        Between updates nothing that they change is carried from turn to turn. XLA would copy all weights and moments at each.
+        """
+        learner = self._agent.learner
+        gatherer = _Gatherer(learner.decide, learner.perceive, learner.gather, learner.restart)
+
+        def take(before: tuple[_Carry, Tensor]) -> tuple[_Carry, Tensor]:
+            return self._turn(gatherer, before[0]), learner.due()
+
+        start = (carry, tf.constant(0, tf.int64))
+        carry, due = repeat(take, start, last - carry.index, stop=lambda after: after[1] > 0)
+        learner.learn(due)
+        return carry
+
+    def _turn(self, actor: Actor, carry: _Carry) -> _Carry:
         index = carry.index + 1
 
         # The checks look at what goes to the environment and comes from it.
@@ -131,7 +164,7 @@ class DeviceGear(Gear):
             crossed.append((action, timestep))
             return episodes, timestep
 
-        episodes, timestep, state = turn(self._agent.learner, step_environment, carry.episodes, carry.observation, carry.state)
+        episodes, timestep, state = turn(actor, step_environment, carry.episodes, carry.observation, carry.state)
 
         # [B] sums of the running episodes, and the first fault.
         statistics = carry.statistics.after(tf.cast(timestep.reward, tf.float64), tf.cast(timestep.ended, tf.float64))

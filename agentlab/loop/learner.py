@@ -139,9 +139,22 @@ class Learner:
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         """Takes in where a decision led and learns when due; traceable."""
-        self.remember(self.step_between(decision, timestep), tf.range(self.num_environments, dtype=tf.int64))
+        self.gather(decision, timestep)
         if not _nobody(timestep.acted):
-            self.learn(self.update_schedule.due(self.steps.read_value(), self.num_environments))
+            self.learn(self.due())
+
+    def gather(self, decision: Decision, timestep: TimeStep) -> None:
+        """Takes in where a decision led, and leaves the updates that are `due` to the caller; traceable."""
+        self.remember(self.step_between(decision, timestep), tf.range(self.num_environments, dtype=tf.int64))
+
+    def due(self) -> Tensor:
+        """Returns how many updates the last turn made due, int64 scalar; traceable."""
+        return self.update_schedule.due(self.steps.read_value(), self.num_environments)
+
+    @property
+    def learns_at_every_turn(self) -> bool:
+        """Whether updates are due at every turn, once they begin; they may then need the very pass that acted."""
+        return self.memory.records_acting or self.update_schedule.period <= self.num_environments
 
     def step_between(self, decision: Decision, timestep: TimeStep) -> Step:
         """Returns what the memory stores of a turn: where somebody else acted, their action."""
@@ -163,17 +176,7 @@ class Learner:
             self.update()
             return carry
 
-        def make() -> Tensor:
-            repeat(update, (), count)
-            return count
-
-        # XLA computes what is the same in all rounds of a loop before it, even before one of no rounds: of a rollout, all that
-        # is judged of it once. Where most turns make no update, the loop is therefore left out of them. Of a replay, every
-        # round draws other steps, and XLA would copy all of it into the branch and out again.
-        if self.request.order == "any" or self.update_schedule.period <= self.num_environments:
-            make()
-        else:
-            tf.cond(count > 0, make, lambda: count)
+        repeat(update, (), count)
 
     def update(self) -> None:
         """Makes one update and accounts for it; traceable."""
