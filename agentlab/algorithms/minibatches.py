@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from agentlab import errors, seeds
 from agentlab.tensors.execution import repeat
+from agentlab.tensors.shuffle import shuffled
 from agentlab.types import Metrics, Nest, Seed, Tensor
 
 
@@ -78,12 +79,14 @@ def epochs_over(
     check_division(rows, num_minibatches, remedy)
     size = rows // num_minibatches
 
-    # [E * R] the orders of all epochs, of which a minibatch is a slice [size].
-    draws = seeds.uniform(seeds.child(seed, "epochs"), [num_epochs, rows])
-    orders = tf.reshape(tf.argsort(draws, stable=True), [num_epochs * rows])
+    # [E * R] the orders of all epochs, of which a minibatch is a slice [size]. To sort random numbers takes XLA 1,020 us for
+    # four epochs of 1,024 rows, these 385.
+    places = tf.range(num_epochs * rows, dtype=tf.int64)
+    key = seeds.integers(seeds.child(seed, "epochs"), [], 2**62)
+    orders = shuffled(places % rows, rows, key, epoch=places // rows)
 
     def minibatch(index: Tensor) -> Nest:
-        places = tf.slice(orders, [tf.cast(index, tf.int32) * size], [size])
+        places = tf.slice(orders, [index * size], [size])
         return tf.nest.map_structure(lambda leaf: tf.gather(leaf, places), data)
 
     def body(carry: tuple[Tensor, Metrics, Tensor]) -> tuple[Tensor, Metrics, Tensor]:
