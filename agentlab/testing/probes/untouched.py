@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from agentlab.registry import plugins
 from agentlab.testing.checks.violation import expect
 
 OF_PYTHON = frozenset(vars(builtins))
@@ -64,8 +65,42 @@ def observing() -> Iterator[list[str]]:
     changed: list[str] = []
     with _fresh_random_states():
         before = snapshot()
-        yield changed
+        with _imports_excused(before):
+            yield changed
         changed += differences(before, snapshot())
+
+
+@contextlib.contextmanager
+def _imports_excused(state: dict[str, Any]) -> Iterator[None]:
+    """Takes into the snapshot `state` what libraries change as the block imports them, which a part can't prevent.
+
+    scikit-learn, for instance, sets warning filters and environment variables. Packages that offer parts are no libraries.
+    """
+    own = {offer.target.replace(":", ".").partition(".")[0] for offer in plugins.every()}
+    importing = builtins.__import__
+    is_outermost = True
+
+    def excusing(name: str, *arguments: Any, **options: Any) -> Any:
+        nonlocal is_outermost
+        if not is_outermost or name in sys.modules or name.partition(".")[0] in own:
+            return importing(name, *arguments, **options)
+
+        # What the block itself had changed before stays a change.
+        is_outermost, before = False, snapshot()
+        try:
+            return importing(name, *arguments, **options)
+        finally:
+            after, is_outermost = snapshot(), True
+            for change in differences(before, after):
+                if state.get(change) == before[change]:
+                    state[change] = after[change]
+
+    builtins.__import__ = excusing
+    try:
+        yield
+    finally:
+        if builtins.__import__ is excusing:
+            builtins.__import__ = importing
 
 
 def expect_untouched(what: str, changed: list[str]) -> None:
