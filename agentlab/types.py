@@ -205,6 +205,13 @@ def map_leaves(function: Callable[[Any], Any], value: Nest) -> Nest:
     return function(value)
 
 
+def first_leaf(value: Nest) -> Any:
+    """Returns one leaf of nested mappings, of which at least one has an entry."""
+    while isinstance(value, dict):
+        value = next(iter(value.values()))
+    return value
+
+
 def arrays(value: Nest) -> Nest:
     """Returns a nest of eager tensors as NumPy arrays."""
     return map_leaves(_array, value)

@@ -13,7 +13,7 @@ from agentlab.loop.host.call import HostCall
 from agentlab.loop.policy import Policy
 from agentlab.loop.running_episodes import RunningEpisodes
 from agentlab.spec import blank, conform, copied, is_batch, to_environment
-from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, map_leaves
+from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays, first_leaf, map_leaves
 
 LARGE_BATCH = 256  # rows from which fused kernels are faster
 
@@ -46,7 +46,7 @@ class PolicyActor:
         step = self.steps.read_value()
         decision = self.policy.decide(observation, state, step, seeds.at(self.key, step))
         # Counted in rows, as training counts its steps, so that schedules mean the same.
-        rows = tf.shape(tf.nest.flatten(observation)[0], out_type=tf.int64)[0]
+        rows = tf.shape(first_leaf(observation), out_type=tf.int64)[0]
         self.steps.assign_add(rows)
         return decision
 
@@ -115,8 +115,7 @@ class PolicyActor:
 
     def _host_call(self, observation: Nest) -> HostCall:
         """Returns the compiled call for a batch `[B, *O]` of that size."""
-        first = observation if isinstance(observation, np.ndarray) else tf.nest.flatten(observation)[0]
-        is_large = len(first) >= LARGE_BATCH
+        is_large = len(first_leaf(observation)) >= LARGE_BATCH
         if is_large not in self._calls:
             spec = self.policy.spec
             observation = tf.nest.map_structure(_any_rows, blank(spec.observation, 1))

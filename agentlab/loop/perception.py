@@ -13,7 +13,7 @@ from agentlab.model import where_rows
 from agentlab.spec import Array, EnvironmentSpec, SpaceNest, blank
 from agentlab.spec.environment_spec import MASK
 from agentlab.task import Inputs
-from agentlab.types import Nest, Tensor, TimeStep, map_leaves
+from agentlab.types import Nest, Tensor, TimeStep, first_leaf, map_leaves
 
 OBSERVATION, ACTION, REWARD = "observation", "previous_action", "previous_reward"
 
@@ -61,7 +61,7 @@ class Perception:
 
     def first(self, observation: Nest) -> Nest:
         """Returns what is seen of observations `[B, *O]` with which episodes begin: action and reward are 0."""
-        rows = int(tf.nest.flatten(observation)[0].shape[0])
+        rows = int(first_leaf(observation).shape[0])
         return self.joined(observation, {name: blank(space, rows) for name, space in self._spaces.items()})
 
     def after(self, timestep: TimeStep, action: Nest) -> TimeStep:

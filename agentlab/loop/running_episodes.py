@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 from agentlab import errors
 from agentlab.loop.policy import Policy
 from agentlab.spec import copied
-from agentlab.types import Nest
+from agentlab.types import Nest, first_leaf
 
 PLAIN = {np.bool_: bool, np.float32: float}  # Python's type of one value for all rows
 
@@ -46,7 +47,7 @@ class RunningEpisodes:
         Raises:
             UsageError: `begun` or `reward` is something else, or B has changed within episodes.
         """
-        rows = tf.nest.flatten(observation)[0].shape[0]
+        rows = len(first_leaf(observation))
         begins, rewards = _rows(begun, np.bool_, rows, "begun"), _rows(reward, np.float32, rows, "reward")
         if self._action is None or (rows != self._num_rows and begins.all()):
             self._num_rows = rows
@@ -65,11 +66,19 @@ class RunningEpisodes:
         self._action, self._state = copied(action), state
 
 
+@functools.lru_cache(maxsize=16)
+def _same_rows(value: float, dtype: type, rows: int) -> np.ndarray:
+    """Returns the same value for each row, `[B]`, which nobody may write to."""
+    array: np.ndarray = np.full(rows, value, dtype)
+    array.setflags(write=False)
+    return array
+
+
 def _rows(value: Any, dtype: type, rows: int, name: str) -> np.ndarray:
     """Returns a value for each row, `[B]`; raises UsageError if it is neither one for all nor one for each."""
     # One plain value for all is the usual case, and NumPy's checks of it take a fifth of a call of `act`.
     if type(value) is PLAIN[dtype] and math.isfinite(value):
-        return np.full(rows, value, dtype)
+        return _same_rows(value, dtype, rows)
     try:
         array = np.asarray(value)
     except ValueError:  # lists of different lengths

@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-import tensorflow as tf
 
 from agentlab import errors
 from agentlab.checks.timesteps import TimeStepCheck
@@ -14,7 +13,7 @@ from agentlab.checks.values import as_end, as_reward
 from agentlab.loop.host.actors import HostActor
 from agentlab.loop.turn import restarted
 from agentlab.spec import EnvironmentSpec, conform, copied, is_batch, to_environment
-from agentlab.types import Decision, Nest, TimeStep, is_empty, map_leaves
+from agentlab.types import Decision, Nest, TimeStep, first_leaf, is_empty, map_leaves
 
 
 class OwnLoop:
@@ -91,7 +90,7 @@ class TimeStepReader:
         # [B, *O]; a program with one environment may leave out the batch axis.
         observation = conform(timestep.observation, self._spec.observation, "The agent")
         has_batch_axis = is_batch(self._spec.observation, observation)
-        rows = len(tf.nest.flatten(observation)[0]) if has_batch_axis else 1
+        rows = len(first_leaf(observation)) if has_batch_axis else 1
         if rows != self._rows:
             raise errors.UsageError(f"The agent got {rows} observations; expected {self._rows}, one per environment.")
         try:

@@ -118,7 +118,9 @@ class RecurrentLayer(keras.layers.Layer, abc.ABC):
         if self.num_symbols is not None:
             return table_rows(kernel + bias, inputs)
 
-        # [..., F] to [..., gates * units] as one product of all positions.
+        # [B, F] to [B, gates * units] of one position; [T, B, F] to [T, B, gates * units] as one product of all.
+        if len(inputs.shape) == 2:
+            return tf.matmul(inputs, kernel) + bias
         shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[-1]]], axis=0)
         projected = tf.reshape(tf.matmul(timesteps.rows(inputs), kernel) + bias, shape)
         projected.set_shape([*inputs.shape[:-1], kernel.shape[-1]])
