@@ -252,18 +252,34 @@ def test_an_update_comes_to_the_same_bits_alone_and_with_a_decision(task):
 
 
 @pytest.mark.parametrize(
-    ("task", "changes", "branches"),
+    ("task", "changes", "at_every_turn"),
     [
-        ("ppo-cartpole", {}, 1),
-        ("dqn-cartpole", {"trainer": {"update_period": 64}}, 0),  # XLA would copy the whole replay into the branch and out
-        ("dqn-cartpole", {}, 0),  # an update is due at every turn
+        ("ppo-cartpole", {}, False),
+        ("dqn-cartpole", {"trainer": {"update_period": 64}}, False),
+        ("dqn-cartpole", {}, True),  # an update is due at every turn
     ],
 )
 @pytest.mark.quick("dqn-cartpole-*")
-def test_turns_without_an_update_compute_nothing_of_one(task, changes, branches):
-    """What is the same in all rounds of a loop XLA computes before it, even before none: only a branch keeps it from that."""
-    resolved = composition.resolved(task, changes)
-    learner = composition.build_agent(resolved, 0, composition.build_training_environment(resolved).spec).learner
-    learner.prepare()
-    learn = tf.function(learner.learn).get_concrete_function(tf.TensorSpec([], tf.int64))
-    assert sum(operation.type in ("If", "StatelessIf") for operation in learn.graph.get_operations()) == branches
+def test_turns_without_an_update_compute_nothing_of_one(task, changes, at_every_turn, monkeypatch):
+    """XLA copies what a branch may change, and computes what is the same in all rounds of a loop even before none."""
+    resolved = composition.resolved(task, {**changes, "execution": "graph"})
+    environment = composition.build_training_environment(resolved)
+    agent = composition.build_agent(resolved, 0, environment.spec)
+    graphs = {}
+
+    def traced(name, function):
+        def call(*arguments):
+            graphs[name] = tf.compat.v1.get_default_graph()
+            return function(*arguments)
+
+        return call
+
+    for name in ("decide", "update"):
+        monkeypatch.setattr(agent.learner, name, traced(name, getattr(agent.learner, name)))
+    DeviceGear(agent, environment, 0).start()
+
+    # The graph of a loop's body lies within those of the loops around it.
+    graph = graphs["update"]
+    while graph is not None and graph is not graphs["decide"]:
+        graph = getattr(graph, "outer_graph", None)
+    assert (graph is not None) == at_every_turn
