@@ -24,7 +24,7 @@ MOST_LAYERS = 100
 
 @keras.saving.register_keras_serializable(package="agentlab_text")
 class Transformer(RecurrentModel):
-    """Outputs by blocks of attention; the state is each block's cache and the number of positions so far.
+    """Outputs by blocks of attention; the state is the number of positions so far and each block's cache.
 
     A position is a symbol of a window, or one step of an episode where observations are something else.
 
@@ -74,10 +74,10 @@ class Transformer(RecurrentModel):
 
     def initial_state(self, batch_size: int) -> Nest:
         empty = tf.zeros([batch_size, *self._cache_shape])
-        return tuple((empty, empty) for _ in self.blocks), tf.zeros([batch_size], tf.int64)
+        return tf.zeros([batch_size], tf.int64), tuple((empty, empty) for _ in self.blocks)
 
     def state_ranges(self) -> Nest:
-        return tuple((FINITE, FINITE) for _ in self.blocks), COUNT
+        return COUNT, tuple((FINITE, FINITE) for _ in self.blocks)
 
     def call(self, observation: Nest, state: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         vectors = self._encoded(observation)
@@ -105,7 +105,7 @@ class Transformer(RecurrentModel):
 
     def _attend(self, vectors: Tensor, state: Nest, training: bool, begun: Tensor | None = None) -> tuple[Tensor, Nest]:
         """Returns what the blocks make of vectors `[B, T, units]`, and the state after them."""
-        caches, seen = state
+        seen, caches = state
         outputs, new_caches = self.dropout(vectors, training=training), []
         _, context, size = self._cache_shape
         positions = positions_of(seen, vectors.shape[1], context, size, begun)
@@ -114,7 +114,7 @@ class Transformer(RecurrentModel):
         for block, cache in zip(self.blocks, caches, strict=True):
             outputs, cache = block(outputs, cache, positions, training=training)
             new_caches.append(cache)
-        return outputs, (tuple(new_caches), positions.seen)
+        return outputs, (positions.seen, tuple(new_caches))
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"num_outputs": self.head.units, "every_position": self._every_position}
