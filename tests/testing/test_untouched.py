@@ -83,3 +83,20 @@ def test_a_package_that_offers_parts_is_no_library(library, monkeypatch):
     monkeypatch.setattr(plugins, "every", lambda: [offer])
     with warnings.catch_warnings(), pytest.raises(Violation, match="environment variables"), untouched("the block"):
         import library_of_a_part  # noqa: F401
+
+
+def test_a_package_that_offers_parts_imports_none_of_its_own_modules_as_a_library(tmp_path, monkeypatch):
+    package = tmp_path / "package_of_a_part"
+    package.mkdir()
+    (package / "__init__.py").write_text("def act():\n    from .late import CHANGED\n    return CHANGED\n")
+    (package / "late.py").write_text("import os\n\nos.environ['LIBRARY_IS_IMPORTED'] = CHANGED = 'yes'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("LIBRARY_IS_IMPORTED", "no")
+    offer = attrs.evolve(plugins.every()[0], target="package_of_a_part:Part")
+    monkeypatch.setattr(plugins, "every", lambda: [offer])
+    import package_of_a_part
+
+    with pytest.raises(Violation, match="environment variables"), untouched("the block"):
+        package_of_a_part.act()
+    for name in ("package_of_a_part", "package_of_a_part.late"):
+        sys.modules.pop(name)

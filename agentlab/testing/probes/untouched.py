@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import importlib.util
 import logging
 import os
 import random
@@ -72,7 +73,7 @@ def observing() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _imports_excused(state: dict[str, Any]) -> Iterator[None]:
-    """Takes into the snapshot `state` what libraries change as the block imports them, which a part can't prevent.
+    """Adds to the snapshot `state` what libraries change when the block imports them, which a part can't prevent.
 
     scikit-learn, for instance, sets warning filters and environment variables. Packages that offer parts are no libraries.
     """
@@ -82,7 +83,12 @@ def _imports_excused(state: dict[str, Any]) -> Iterator[None]:
 
     def excusing(name: str, *arguments: Any, **options: Any) -> Any:
         nonlocal is_outermost
-        if not is_outermost or name in sys.modules or name.partition(".")[0] in own:
+
+        # A relative import, `from .module import name`, counts its dots as the level.
+        level = arguments[3] if len(arguments) > 3 else options.get("level", 0)
+        package = arguments[0]["__package__"] if level else None
+        module = importlib.util.resolve_name("." * level + name, package)
+        if not is_outermost or module in sys.modules or module.partition(".")[0] in own:
             return importing(name, *arguments, **options)
 
         # What the block itself had changed before stays a change.
