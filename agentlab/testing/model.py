@@ -22,7 +22,7 @@ from agentlab.testing.checks.suite import Suite
 from agentlab.testing.checks.violation import Violation, expect, expect_same, shape_and_dtype
 from agentlab.testing.probes.keras_process import settings_of_keras
 from agentlab.testing.probes.untouched import untouched
-from agentlab.types import Nest, Tensor
+from agentlab.types import Nest, Tensor, first_leaf
 
 ROWS = 3
 TIME = 5  # steps of a sequence
@@ -177,7 +177,7 @@ class ModelTests(Suite):
 
     def _call(self, model: keras.Model, observation: Nest, training: bool = False) -> tuple[Tensor, Nest]:
         network = as_network(model)
-        rows = tf.nest.flatten(observation)[0].shape[0]
+        rows = first_leaf(observation).shape[0]
         return network(observation, network.initial_state(rows), training)
 
     def _step_by_step(self, network: Network, sequences: Nest, state: Nest, begun: Tensor) -> tuple[Tensor, Nest]:
