@@ -34,7 +34,7 @@ def non_negative(default: Any, live: bool = False) -> Any:
 
 
 def scheduled(default: Any) -> Any:
-    """Returns an attrs field for a number, or a schedule of numbers, that must be 0 or greater; both are live."""
+    """Returns an attrs field for a live setting: a number, or a schedule of numbers, 0 or greater and finite."""
     return attrs.field(default=default, validator=check_not_negative, metadata={LIVE: True})
 
 

@@ -46,7 +46,7 @@ def _named(carry: _Carry) -> dict[str, Tensor]:
 
 @attrs.frozen
 class _Gatherer:
-    """Acts and remembers as a learner does; the loop around makes its updates. An `Actor`."""
+    """Acts and remembers as a learner does, and leaves the updates to the loop around it. An `Actor`."""
 
     decide: Callable[[Nest, Nest], Decision]
     perceive: Callable[[TimeStep, Nest], TimeStep]
@@ -138,9 +138,9 @@ class DeviceGear(Gear):
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, carry)
 
     def _round(self, carry: _Carry, last: Tensor) -> _Carry:
-        """Takes turns up to one that makes updates due, or up to the `last`; then makes these updates.
+        """Takes turns until updates are due or the `last` turn is taken, then makes the updates.
 
-        Between updates nothing that they change is carried from turn to turn. XLA would copy all weights and moments at each.
+        The loop of turns carries nothing that updates change: XLA would copy all weights and moments at every turn.
         """
         learner = self._agent.learner
         gatherer = _Gatherer(learner.decide, learner.perceive, learner.gather, learner.restart)

@@ -153,7 +153,7 @@ class Learner:
 
     @property
     def learns_at_every_turn(self) -> bool:
-        """Whether updates are due at every turn, once they begin; they may then need the very pass that acted."""
+        """Whether updates are due at every turn once they begin. They may need the pass that acted."""
         return self.memory.records_acting or self.update_schedule.period <= self.num_environments
 
     def step_between(self, decision: Decision, timestep: TimeStep) -> Step:

@@ -38,8 +38,8 @@ def positions_of(seen: Tensor, length: int, context: int, size: int, begun: Tens
     """Returns where `length` new positions are, T, and what they see.
 
     Args:
-        seen: `[B]` int64, how many positions of its episode each row has seen before. P is 0 where they are known to be none
-            as the graph is made, and `context` elsewhere.
+        seen: `[B]` int64, how many positions of its episode each row has seen before. P is 0 if all are known to be 0 when
+            the graph is made, and `context` otherwise.
         length: T.
         context: C, positions before its own that a position sees.
         size: of a head's queries and keys, an even number.
