@@ -6,10 +6,9 @@ python benchmarks/acting.py --peer "PYTHON benchmarks/peers/sb3_predict.py"
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import processes
@@ -18,18 +17,51 @@ import tensorflow as tf
 import agentlab
 
 CALLS = 5_000
+IN_A_ROW = 20  # calls between two looks at the machine
 
 
-def microseconds(call: Callable[[], Any], calls: int = CALLS) -> float:
-    """Returns the median time of a call."""
+class Timing(NamedTuple):
+    """Medians of a call's times, in microseconds.
+
+    Attributes:
+        usual: of all calls.
+        undisturbed: of the tenth of them around which a plain loop of Python was fastest: a virtual core takes up to twice as
+            long for everything while another machine uses its twin.
+    """
+
+    usual: float
+    undisturbed: float
+
+    def __str__(self) -> str:
+        return f"{self.usual:.0f} us ({self.undisturbed:.0f} undisturbed)"
+
+
+def microseconds(call: Callable[[], Any], calls: int = CALLS) -> Timing:
+    """Returns how long a call takes."""
     for _ in range(200):
         call()
-    times = []
-    for _ in range(calls):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times) * 1e6
+    loops, times = [_seconds(_plain_loop)], np.empty((calls // IN_A_ROW, IN_A_ROW))
+    for row in times:
+        row[:] = [_seconds(call) for _ in range(IN_A_ROW)]
+        loops.append(_seconds(_plain_loop))
+
+    # Calls count as undisturbed by the loops around them, not by their own time.
+    around = np.maximum(loops[:-1], loops[1:])
+    undisturbed = times[np.argsort(around)[: len(times) // 10]]
+    return Timing(float(np.median(times)) * 1e6, float(np.median(undisturbed)) * 1e6)
+
+
+def _plain_loop() -> int:
+    total = 0
+    for number in range(500):
+        total += number
+    return total
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
 
 
 def main() -> None:
@@ -46,14 +78,14 @@ def main() -> None:
     bare = tf.function(lambda observation: tf.argmax(agent.model(observation), axis=-1))
     for turn in range(options.rounds):
         acting = microseconds(lambda: agent.act(one))
-        line = f"round {turn}: one observation {acting:.0f} us"
+        line = f"round {turn}: one observation {acting}"
         if options.peer:
             theirs = processes.run_peer(options.peer)[0][-1]["microseconds"]
-            line += f", peer {theirs:.0f} us, {theirs / acting:.2f} times as long"
-        line += f"; by an LSTM of 64 {microseconds(lambda: remembering.act(one[::2])):.0f} us"
+            line += f", peer {theirs:.0f} us, {theirs / acting.usual:.2f} times as long"
+        line += f"; by an LSTM of 64 {microseconds(lambda: remembering.act(one[::2]))}"
         batch = microseconds(lambda: agent.act(thousand), 1_000)
         alone = microseconds(lambda: bare(tf.constant(thousand)).numpy(), 1_000)
-        print(f"{line}; 1,000 {batch:.0f} us, {batch / alone:.2f} times the bare call's {alone:.0f} us", flush=True)
+        print(f"{line}; 1,000 {batch}, {batch.usual / alone.usual:.2f} times the bare call's {alone}", flush=True)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ class Perception:
 
     def next(self, observation: Nest, action: Nest, reward: Tensor, begun: Tensor) -> Nest:
         """Returns what is seen of observations `[B, *O]` after actions and rewards, in the rows where no episode has begun."""
+        if not self._spaces:
+            return observation
         added = self._added(action, reward)
         return self.joined(observation, map_leaves(lambda leaf: _zero_rows(begun, leaf), added))
 

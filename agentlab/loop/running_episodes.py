@@ -58,12 +58,15 @@ class RunningEpisodes:
                 f"The agent remembers {self._num_rows} running episodes, and got observations of {rows}. Say begun=True "
                 "where new episodes begin."
             )
-        self._state = self._policy.restart_on_host(self._state, begins)
+        if begun is not False:  # which it is at most calls; looking for it in an array takes a twentieth of one
+            self._state = self._policy.restart_on_host(self._state, begins)
         return self._policy.perception.next(observation, self._action, rewards, begins), self._state
 
     def remember(self, action: Nest, state: Nest) -> None:
         """Takes in the actions `[B, *A]`, choices counted from 0, and the state after them."""
-        self._action, self._state = copied(action), state
+        # The caller may change its array before the next observation is seen, with its action.
+        self._action = copied(action) if self._policy.perception.adds else ()
+        self._state = state
 
 
 @functools.lru_cache(maxsize=16)
