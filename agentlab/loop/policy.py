@@ -17,7 +17,7 @@ from agentlab.spec.environment_spec import MASK
 from agentlab.system.ranges import FINITE
 from agentlab.task import Inputs
 from agentlab.tensors import noise
-from agentlab.types import Decision, Nest, Seed, Tensor
+from agentlab.types import Decision, Nest, Seed, Tensor, any_true
 
 
 @attrs.frozen(eq=False)
@@ -118,7 +118,7 @@ class Policy:
 
     def restart_on_host(self, state: Nest, begun: np.ndarray) -> Nest:
         """As `restart`, for a host program: at the many steps where no episode begins it runs no operations."""
-        return self.restart(state, tf.constant(begun)) if np.count_nonzero(begun) else state
+        return self.restart(state, tf.constant(begun)) if any_true(begun) else state
 
     def _forward(self, observation: Nest, state: Nest, seed: Seed, training: bool) -> tuple[Tensor, Nest]:
         with noise.drawn_from(seed if self.explores else None):

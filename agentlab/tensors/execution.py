@@ -175,10 +175,12 @@ class GraphCall:
             return function(*(tf.raw_ops.DeepCopy(x=tensor) for tensor in tensors))  # see `Inlet`
 
         self._concrete = Compiled(copying, "graph", list(signature)).concrete()
-        self._inlets = [make_inlet() for _ in signature]
         self._lock = threading.Lock()
-        # What the function takes: a tensor for each of the signature, and what it captured.
-        self._arguments: list[Any] = [None] * len(self._inlets) + list(self._concrete.captured_inputs)
+        # What the function takes: a tensor for each of the signature, and what it captured. What nothing reads stays as it is.
+        inputs = self._concrete.inputs[: len(signature)]
+        self._inlets = [(index, make_inlet()) for index, tensor in enumerate(inputs) if _is_read(tensor)]
+        unread = [tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in signature]
+        self._arguments: list[Any] = [*unread, *self._concrete.captured_inputs]
 
         # Everything a call needs besides its arguments, as the runtime takes it: converting it at every call, as tf.raw_ops
         # does, takes a twentieth of a host step.
@@ -196,8 +198,8 @@ class GraphCall:
         """Returns the flat outputs for arrays or tensors that match the signature."""
         arguments = self._arguments
         with self._lock:  # another thread's array would get in between
-            for index, (inlet, array) in enumerate(zip(self._inlets, arrays, strict=True)):
-                arguments[index] = inlet.tensor(array)
+            for index, inlet in self._inlets:
+                arguments[index] = inlet.tensor(arrays[index])
             return quick_execute(CALL, self._num_outputs, arguments, self._attributes, self._context)
 
 
@@ -237,6 +239,12 @@ class Inlet:
         whole = np.empty(like.nbytes + ALIGNMENT, np.uint8)
         self._memory: np.ndarray = np.ndarray(like.shape, like.dtype, whole, -whole.ctypes.data % ALIGNMENT)
         self._tensor = tf.experimental.dlpack.from_dlpack(self._memory.__dlpack__())
+
+
+def _is_read(tensor: tf.Tensor) -> bool:
+    """Whether anything reads an input's copy, such as the step of a decision that nothing is drawn for."""
+    (copy,) = tensor.consumers()
+    return bool(copy.outputs[0].consumers())
 
 
 def _is_straight(graph: tf.Graph) -> bool:

@@ -17,7 +17,7 @@ from agentlab.loop.learner import Learner
 from agentlab.spec import blank, copied
 from agentlab.tensors.execution import compiled
 from agentlab.trainer import Recording
-from agentlab.types import Decision, Nest, Tensor, TimeStep, arrays
+from agentlab.types import Decision, Nest, Tensor, TimeStep, all_true, any_true, arrays
 
 
 class HostActor(abc.ABC):
@@ -191,16 +191,16 @@ class StagedHostActor(HostActor):
 
     def observe(self, decision: Decision, timestep: TimeStep) -> None:
         self.settle_updates()
-        acting = np.count_nonzero(timestep.acted)
-        if self._early and acting < self._rows:
+        is_whole = all_true(timestep.acted)
+        if self._early and not is_whole:
             row = int(np.argmin(timestep.acted))
             clause = f"row {row} did not act, as every row has to at every step where 'is_asynchronous' is True"
             raise failed_call(self.learner.policy.spec.name, "receive", clause)
         last, self._last = self._last, timestep
-        if last is not None and acting < self._rows:
+        if last is not None and not is_whole:
             self._cut(last, timestep)
         self._staging.add(decision, timestep)
-        self._has_stored = self._has_stored or bool(acting)
+        self._has_stored = self._has_stored or any_true(timestep.acted)
 
         self._learn_late(self._due() - self._early)
 

@@ -18,7 +18,7 @@ from agentlab.errors import AgentlabError, EnvironmentFault, first_line
 from agentlab.foreign.guard import guarded
 from agentlab.loop.agent import Agent
 from agentlab.loop.gear import Gear, Groups, Ranges
-from agentlab.loop.statistics import EpisodeStatistics
+from agentlab.loop.statistics import EpisodeStatistics, WaitingStatistics
 from agentlab.loop.turn import turn
 from agentlab.spec import copied, map_space
 from agentlab.types import Nest, TimeStep, numbered
@@ -45,7 +45,7 @@ class HostGear(Gear):
         self._check = EnvironmentCheck(environment.spec, agent.num_environments)
         self._perception = agent.learner.policy.perception
         self._state = agent.learner.policy.initial_state(agent.num_environments)
-        self._statistics = EpisodeStatistics.start(agent.num_environments)
+        self._statistics = WaitingStatistics(EpisodeStatistics.start(agent.num_environments))
         self._freezes = gc.get_freeze_count() == 0  # asked once: where a program froze its heap, counting it takes 50 ms
 
     def start(self) -> None:
@@ -67,7 +67,7 @@ class HostGear(Gear):
     def _step(self, nothing: Nest, action: Nest) -> tuple[Nest, TimeStep]:
         own = copied(action)  # the environment may change it
         timestep = self._check.take(self._take_step(own), action)
-        self._count(timestep)
+        self._statistics.add(timestep)
         return nothing, timestep
 
     def _step_while_learning(self, action: Nest) -> TimeStep:
@@ -77,13 +77,11 @@ class HostGear(Gear):
         return self._environment.receive()
 
     def report(self) -> dict[str, float | None]:
-        summary = self._statistics.summary()
-        self._statistics = self._statistics.reported()
-        return summary
+        return self._statistics.collect()
 
     def state(self) -> Groups:
         self._actor.settle()
-        statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics).items()}
+        statistics = {f"statistics/{name}": np.array(value) for name, value in attrs.asdict(self._statistics.settled()).items()}
         state = {name: np.asarray(leaf) for name, leaf in numbered("state", self._state).items()}
         previous = {name: np.array(leaf) for name, leaf in self._previous().items()}
         environment = {name: np.array(value) for name, value in self._environment.state().items()}
@@ -106,7 +104,7 @@ class HostGear(Gear):
 
         # [B] sums of the running episodes.
         names = [field.name for field in attrs.fields(EpisodeStatistics)]
-        self._statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
+        statistics = EpisodeStatistics(**{name: loop[f"statistics/{name}"] for name in names})
 
         # An environment that can't be restored starts new episodes.
         if groups.get("environment"):
@@ -114,7 +112,8 @@ class HostGear(Gear):
             previous = tf.nest.pack_sequence_as(self._perception.previous(self._observation), leaves)
             self._observation = self._perception.joined(self._restored(groups["environment"]), previous)
         else:
-            self._start_again()
+            statistics = self._start_again(statistics)
+        self._statistics = WaitingStatistics(statistics)
 
     def _previous(self) -> dict[str, np.ndarray]:
         """Returns what the present observations have besides what the environment shows, leaves by name."""
@@ -138,23 +137,18 @@ class HostGear(Gear):
     def is_whole(self, has_environment: bool) -> bool:
         return has_environment
 
-    def _start_again(self) -> None:
-        """Begins new episodes, other than those at the start; nothing of the running ones continues in them."""
+    def _start_again(self, statistics: EpisodeStatistics) -> EpisodeStatistics:
+        """Begins new episodes, other than those at the start; returns the statistics without the running ones."""
         steps = int(self._learner.steps.numpy())
         self._reset(f"environment, resumed at step {steps}")
         self._state = self._learner.policy.initial_state(self._learner.num_environments)
         self._learner.memory.cut(tf.range(self._learner.num_environments, dtype=tf.int64))
 
-        # [B] sums of the running episodes begin again.
-        zeros = np.zeros_like(self._statistics.running_return)
-        self._statistics = attrs.evolve(self._statistics, running_return=zeros, running_length=zeros)
         self._learner.normalizer.begin()
 
-    def _count(self, timestep: TimeStep) -> None:
-        self._statistics = self._statistics.continued(timestep.reward, timestep.acted)
-        ended = timestep.ended
-        if np.count_nonzero(ended):
-            self._statistics = self._statistics.closed(ended)
+        # [B] sums of the running episodes begin again.
+        zeros = np.zeros_like(statistics.running_return)
+        return attrs.evolve(statistics, running_return=zeros, running_length=zeros)
 
     def close(self) -> None:
         self._environment.close()

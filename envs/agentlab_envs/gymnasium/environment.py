@@ -20,7 +20,7 @@ from agentlab.registry.environment_objects import display_name
 from agentlab.spec import EnvironmentSpec, blank, leaves_of, map_space, pairs_of
 from agentlab.system import screen, tracebacks
 from agentlab.system.ranges import COUNT, Range
-from agentlab.types import Nest, TimeStep
+from agentlab.types import Nest, TimeStep, any_true
 from agentlab_envs.gymnasium import making as making
 from agentlab_envs.gymnasium import masks as masks
 from agentlab_envs.gymnasium import repeats as repeats
@@ -184,20 +184,24 @@ class GymnasiumEnvironment(Environment):
         """Returns the time step that checked actions led to, of what the vector's step returned."""
         # [B] and [B, *O], copied, since the vector writes over its arrays in the next step.
         observed, rewards, terminated, truncated, info = returned
-        observation = final_observation = self._copied(observed)
-        reward, ended = self._finite(rewards), terminated | truncated
+        try:
+            observation = final_observation = self._observations.copied(observed)
+            reward = finite_rewards(rewards)
+        except errors.EnvironmentFault as error:
+            raise self._fault(str(error)) from error
 
         # In this mode the reset takes a step of its own, in which these rows don't act.
         if self._begins_late:
-            previously_ended, self._ended = self._ended, ended
-            self._log_step(action, previously_ended if np.count_nonzero(previously_ended) else None, observation)
+            previously_ended, self._ended = self._ended, terminated | truncated
+            self._log_step(action, previously_ended if any_true(previously_ended) else None, observation)
             return CheckedTimeStep(observation, reward, terminated, truncated, observation, acted=~previously_ended)
 
         # Elsewhere the new episode's first observation comes with the end of the old one.
-        any_ended = np.count_nonzero(ended)
-        if any_ended:
+        ended = None
+        if any_true(terminated) or any_true(truncated):
+            ended = terminated | truncated
             observation, final_observation = self._begun(observation, ended, info)
-        self._log_step(action, ended if any_ended else None, observation)
+        self._log_step(action, ended, observation)
         return CheckedTimeStep(observation, reward, terminated, truncated, final_observation, acted=self._all.copy())
 
     def _log_step(self, action: Nest, begun: np.ndarray | None, observation: Nest) -> None:
@@ -206,7 +210,7 @@ class GymnasiumEnvironment(Environment):
             return
         self._log.add(action, begun)
         if self._is_single:
-            np.copyto(self._observation, observation)
+            self._observation[...] = observation
         else:
             self._observation = self._copy_of(observation)
 
@@ -353,12 +357,6 @@ class GymnasiumEnvironment(Environment):
             return self._check.action(action)
         except errors.EnvironmentFault as error:
             raise unfit_action(self._name, self._steps + 1, str(error)) from error
-
-    def _finite(self, rewards: np.ndarray) -> np.ndarray:
-        try:
-            return finite_rewards(rewards)
-        except errors.EnvironmentFault as error:
-            raise self._fault(str(error)) from error
 
     def _observed(self, observed: object) -> Nest:
         """Returns a copy of the observations of all rows, as agents see them, checked."""
