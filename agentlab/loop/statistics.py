@@ -110,11 +110,16 @@ class WaitingStatistics:
     def settled(self) -> EpisodeStatistics:
         """Returns the statistics of all steps."""
         if self._rewards:
-            # [n + 1, B] the sums so far and n steps, added in their order.
-            returns = np.stack([self._statistics.running_return, *self._rewards], dtype=np.float64)
-            lengths = np.stack([self._statistics.running_length, *self._acted], dtype=np.float64)
+            # [n + 1, B] the sums so far and the rewards of n steps, which are added in their order.
+            num_steps, rows = len(self._rewards), len(self._rewards[0])
+            returns = np.empty((num_steps + 1, rows))
+            returns[0] = self._statistics.running_return
+            returns[1:] = np.concatenate(self._rewards).reshape(num_steps, rows)
+
+            # [B] steps, without those that only reset a row.
+            lengths = self._statistics.running_length + np.add.reduce(np.concatenate(self._acted).reshape(num_steps, rows))
             self._statistics = attrs.evolve(
-                self._statistics, running_return=np.cumsum(returns, axis=0)[-1], running_length=lengths.sum(axis=0)
+                self._statistics, running_return=np.add.accumulate(returns)[-1], running_length=lengths
             )
             self._rewards, self._acted = [], []
         return self._statistics

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from agentlab import errors
-from agentlab.loop.statistics import EpisodeStatistics, Means
+from agentlab.loop.statistics import MOST_WAITING, EpisodeStatistics, Means, WaitingStatistics
+from agentlab.types import TimeStep, all_true, any_true
 
 REWARDS = np.array([[1, 10], [2, 20], [3, 30], [4, 40]], np.float32)
 ENDED = np.array([[0, 0], [0, 1], [1, 0], [0, 1]], np.float32)
@@ -71,6 +72,29 @@ def test_a_row_that_is_being_reset_takes_no_step(after):
     statistics = after(statistics, np.float32([0, 5]), np.float32([0, 0]), np.float32([0, 1]))
     assert values(statistics)["running_length"] == [0, 1]
     assert values(statistics)["length_sum"] == [1, 1]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_steps_that_wait_come_to_the_same_bits(rows):
+    generator = np.random.default_rng(rows)
+    statistics, waiting = EpisodeStatistics.start(rows), WaitingStatistics(EpisodeStatistics.start(rows))
+    for step in range(2 * MOST_WAITING + 7):
+        terminated, truncated = generator.random((2, rows)) < 0.3 / MOST_WAITING  # some episodes are longer than may wait
+        reward, acted = generator.normal(size=rows).astype(np.float32), generator.random(rows) < 0.9
+        timestep = TimeStep(None, reward, terminated, truncated, None, acted=acted)
+        statistics = statistics.after(reward, timestep.ended, acted)
+        waiting.add(timestep)
+        if step % 97 == 0:
+            assert values(waiting.settled()) == values(statistics)
+    assert waiting.collect() == statistics.summary()
+    assert values(waiting.settled()) == values(statistics.reported())
+
+
+@pytest.mark.parametrize("flags", [[], [False], [True], [False, True], [True, True], [[False, True], [False, False]]])
+def test_flags_are_looked_at_as_numpy_does(flags):
+    array = np.array(flags, np.bool_)
+    assert (any_true(array), all_true(array)) == (bool(array.any()), bool(array.all()))
+    assert any_true(array[::-1].T) == bool(array.any())  # whatever its memory looks like
 
 
 def test_means_by_hand(compiled):
