@@ -52,7 +52,8 @@ class Observations:
 
     def __init__(self, space: gymnasium.Space, rows: int) -> None:
         self._space, self._named = space, nests.named(space)
-        self._form = former(space, (rows,), np.asarray)
+        self._rows = rows
+        self._forms: dict[int, Callable[[Any], Nest]] = {}  # by the number of rows
         self._leaves = {path: _Leaf.of(leaf, path) for path, leaf in nests.leaves_of(space).items()}
         single = self._leaves.get("")  # as of most environments, which are spared a walk through the parts at every step
         self.copied: Callable[..., Nest] = self._copied if single is None else single.copied
@@ -66,9 +67,11 @@ class Observations:
         Raises:
             EnvironmentFault: they are not what the space says; the message is a clause.
         """
-        form = self._form if rows is None else former(self._space, (len(rows),), np.asarray)
+        count = self._rows if rows is None else len(rows)
+        if count not in self._forms:
+            self._forms[count] = former(self._space, (count,), np.asarray)
         try:
-            return form(observed)
+            return self._forms[count](observed)
         except EnvironmentFault as fault:
             raise EnvironmentFault(f"its vector class {fault}") from fault
 
