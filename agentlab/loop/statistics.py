@@ -109,20 +109,23 @@ class WaitingStatistics:
 
     def settled(self) -> EpisodeStatistics:
         """Returns the statistics of all steps."""
-        if self._rewards:
+        statistics, num_steps = self._statistics, len(self._rewards)
+        if num_steps:
             # [n + 1, B] the sums so far and the rewards of n steps, which are added in their order.
-            num_steps, rows = len(self._rewards), len(self._rewards[0])
+            rows = len(statistics.running_return)
             returns = np.empty((num_steps + 1, rows))
-            returns[0] = self._statistics.running_return
+            returns[0] = statistics.running_return
             returns[1:] = np.concatenate(self._rewards).reshape(num_steps, rows)
+            acted = np.concatenate(self._acted).reshape(num_steps, rows)
 
-            # [B] steps, without those that only reset a row.
-            lengths = self._statistics.running_length + np.add.reduce(np.concatenate(self._acted).reshape(num_steps, rows))
-            self._statistics = attrs.evolve(
-                self._statistics, running_return=np.add.accumulate(returns)[-1], running_length=lengths
+            # [B] sums; a row that was only being reset took no step.
+            self._statistics = statistics = EpisodeStatistics(
+                np.add.accumulate(returns)[-1],
+                statistics.running_length + np.add.reduce(acted),
+                *(statistics.episodes, statistics.return_sum, statistics.length_sum),
             )
             self._rewards, self._acted = [], []
-        return self._statistics
+        return statistics
 
     def collect(self) -> dict[str, float | None]:
         """Returns the summary since the last call, and forgets the ended episodes."""
