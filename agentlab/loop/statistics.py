@@ -87,7 +87,9 @@ class EpisodeStatistics:
 
 
 class WaitingStatistics:
-    """`EpisodeStatistics` of a host program, whose steps wait to be added up until an episode ends: that is ten times as fast.
+    """`EpisodeStatistics` of a host program, whose steps wait to be added up until an episode ends.
+
+    In episodes of 200 steps that takes a quarter of the time that adding up each step does.
 
     Args:
         statistics: to go on from.

@@ -56,6 +56,14 @@ def test_tensors_are_taken_as_well():
     np.testing.assert_array_equal(call(np.array([5, 7], np.float32), tf.constant([1.0, 2.0]))[0], [4, 5])
 
 
+def test_what_nothing_reads_is_not_copied():
+    call = GraphCall(lambda first, _, last: first - last, [tf.TensorSpec([2]), tf.TensorSpec([None, 3]), tf.TensorSpec([])])
+    for rows in (1, 4):
+        unread = np.full([rows, 3], np.nan, np.float32)
+        np.testing.assert_array_equal(call(np.array([5, 7], np.float32), unread, np.float32([2])[0, ...])[0], [3, 5])
+    assert [index for index, _ in call._inlets] == [0, 2]
+
+
 def test_an_array_of_another_dtype_is_refused():
     call = GraphCall(lambda array: array + 1.0, [tf.TensorSpec([2])])
     with pytest.raises(tf.errors.InvalidArgumentError, match="double"):

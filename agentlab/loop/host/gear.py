@@ -143,7 +143,6 @@ class HostGear(Gear):
         self._reset(f"environment, resumed at step {steps}")
         self._state = self._learner.policy.initial_state(self._learner.num_environments)
         self._learner.memory.cut(tf.range(self._learner.num_environments, dtype=tf.int64))
-
         self._learner.normalizer.begin()
 
         # [B] sums of the running episodes begin again.
