@@ -114,6 +114,10 @@ def main() -> None:
     parser.add_argument("--set-second", action="append", default=[], metavar="PART.SETTING=VALUE", help="for the second alone")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
     options = parser.parse_args()
+    if options.warm_up + 2 * (options.steps // REPORTS) > options.steps:
+        parser.error(
+            f"{options.warm_up:,} steps to warm up leave no two reports in {options.steps:,} steps; set a lower --warm-up"
+        )
 
     # Both get the same budget and report equally often.
     budget = ["--steps", str(options.steps), "--set", f"report_period={max(1, options.steps // REPORTS)}"]

@@ -61,7 +61,7 @@ class Numbers:
             rows: `[N]`, the rows they are of, if not 0 to N - 1.
         """
         # A few numbers are checked faster by Python than by NumPy.
-        if array.size <= FEW and self._are_right(array.tolist() if array.ndim == 1 else array.ravel().tolist()):
+        if array.size <= FEW and self._are_right(array.ravel().tolist()):
             return
 
         # Whole numbers have limits; floating-point numbers only have to be finite.
@@ -113,7 +113,6 @@ class Values:
         self._leaves = {path: Numbers(leaf, entry_name(name, path)) for path, leaf in leaves_of(space).items()}
         # Of a single array, as most environments have it: a walk through the entries takes microseconds of every step.
         self.check: Callable[[Nest], None] = self._check_entries if isinstance(space, dict) else self._leaves[""].check
-        self._dtype = None if isinstance(space, dict) else np.dtype(space.dtype)  # names take longer to compare
 
     def _check_entries(self, value: Nest) -> None:
         for numbers, (_, array) in zip(self._leaves.values(), pairs_of(self.space, value), strict=True):
@@ -126,8 +125,7 @@ class Values:
             EnvironmentFault: something is wrong with it; the message is a clause.
         """
         if not isinstance(self.space, dict):  # as in most environments; the rest of the way costs microseconds
-            is_right = value.__class__ is np.ndarray and value.dtype == self._dtype and value.shape == (rows, *self.space.shape)
-            array = value if is_right else as_array(value, self.space, rows, self.name)
+            array = as_array(value, self.space, rows, self.name)
             self.check(array)
             return array
         return self._entries(value, self.space, rows, "")

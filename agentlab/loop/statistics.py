@@ -124,7 +124,9 @@ class WaitingStatistics:
             self._statistics = statistics = EpisodeStatistics(
                 np.add.accumulate(returns)[-1],
                 statistics.running_length + np.add.reduce(acted),
-                *(statistics.episodes, statistics.return_sum, statistics.length_sum),
+                statistics.episodes,
+                statistics.return_sum,
+                statistics.length_sum,
             )
             self._rewards, self._acted = [], []
         return statistics

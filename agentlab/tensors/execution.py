@@ -179,8 +179,8 @@ class GraphCall:
         # What the function takes: a tensor for each of the signature, and what it captured. What nothing reads stays as it is.
         inputs = self._concrete.inputs[: len(signature)]
         self._inlets = [(index, make_inlet()) for index, tensor in enumerate(inputs) if _is_read(tensor)]
-        unread = [tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in signature]
-        self._arguments: list[Any] = [*unread, *self._concrete.captured_inputs]
+        blank = [tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in signature]
+        self._arguments: list[Any] = [*blank, *self._concrete.captured_inputs]
 
         # Everything a call needs besides its arguments, as the runtime takes it: converting it at every call, as tf.raw_ops
         # does, takes a twentieth of a host step.

@@ -184,11 +184,8 @@ class GymnasiumEnvironment(Environment):
         """Returns the time step that checked actions led to, of what the vector's step returned."""
         # [B] and [B, *O], copied, since the vector writes over its arrays in the next step.
         observed, rewards, terminated, truncated, info = returned
-        try:
-            observation = final_observation = self._observations.copied(observed)
-            reward = finite_rewards(rewards)
-        except errors.EnvironmentFault as error:
-            raise self._fault(str(error)) from error
+        observation = final_observation = self._ask(self._observations.copied, observed)
+        reward = self._ask(finite_rewards, rewards)
 
         # In this mode the reset takes a step of its own, in which these rows don't act.
         if self._begins_late:
@@ -360,13 +357,7 @@ class GymnasiumEnvironment(Environment):
 
     def _observed(self, observed: object) -> Nest:
         """Returns a copy of the observations of all rows, as agents see them, checked."""
-        return self._copied(self._ask(self._observations.conformed, observed))
-
-    def _copied(self, observed: object, rows: np.ndarray | None = None) -> Nest:
-        try:
-            return self._observations.copied(observed, rows)
-        except errors.EnvironmentFault as error:
-            raise self._fault(str(error)) from error
+        return self._ask(self._observations.copied, self._ask(self._observations.conformed, observed))
 
     def _begun(self, observation: Nest, ended: np.ndarray, info: dict[str, Any]) -> tuple[Nest, Nest]:
         """Returns what to act on, the first observation where an episode `ended`; and what the actions led to."""
@@ -380,7 +371,7 @@ class GymnasiumEnvironment(Environment):
         # Observations are already the new episode's; what the actions led to comes apart from them.
         if "final_obs" not in info:
             raise self._fault("its vector class gave no final_obs, which autoreset mode same_step promises.")
-        finals = self._copied(self._ask(self._observations.of_rows, info["final_obs"], rows), rows)
+        finals = self._ask(self._observations.copied, self._ask(self._observations.of_rows, info["final_obs"], rows), rows)
         return observation, self._with(observation, rows, finals)
 
     def _with(self, observation: Nest, rows: np.ndarray, part: Nest) -> Nest:
