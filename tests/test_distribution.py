@@ -137,6 +137,7 @@ def test_a_squashed_density_by_integration(mean, log_std):
     assert float(distribution.of(tf.constant(output)).entropy()[0]) == pytest.approx(entropy, abs=0.02)
 
 
+@pytest.mark.slow
 def test_squashed_draws_lie_within_bounds_of_their_own_and_bring_their_density(compiled):
     distribution = SquashedNormal(shape=(2,), low=LOW, high=HIGH)
 
@@ -201,6 +202,7 @@ def test_a_clipped_normal_by_integration(bounds, mean, log_std):
     assert float(clipped(bounds).of(tf.constant(output)).entropy()[0]) == pytest.approx(entropy, abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_a_clipped_normal_by_scipy(compiled, bounds):
     mean, log_std = np.float32([-4.0, -0.5, 0.0, 0.5, 4.0]), np.float32([0.5, -1.0, 0.0, 0.3, -0.5])
@@ -248,6 +250,7 @@ def test_only_two_bounds_can_be_explored_between():
             clipped(bounds).explore(tf.constant([1, 1]), SEED)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_clipped_normal_is_finite_however_far_out(compiled):
     distribution = clipped("both")
 

@@ -51,11 +51,13 @@ def test_temperature_frequencies_are_the_softmax(assert_frequencies, temperature
     assert_frequencies(action, softmax(np.array(OUTPUT) / temperature))
 
 
+@pytest.mark.slow
 def test_frequencies_by_every_execution(assert_frequencies, compiled):
     assert_frequencies(sample(Temperature(2.0), rows_of(OUTPUT), compiled=compiled), softmax(np.array(OUTPUT) / 2))
     assert_frequencies(sample(EpsilonGreedy(0.3), rows_of(OUTPUT), compiled=compiled), [0.1, 0.8, 0.1])
 
 
+@pytest.mark.slow
 def test_epsilon_greedy_draws_the_same_by_every_execution(compiled):
     sampler, output = EpsilonGreedy(0.5), rows_of(OUTPUT, 1000)
     np.testing.assert_array_equal(sample(sampler, output, compiled=compiled), sample(sampler, output))

@@ -37,6 +37,7 @@ def definition(logits, temperature=1.0, top_k=None, top_p=None):
     return [powers[index] / left if index in indices else 0.0 for index in range(len(logits))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "by_hand"),
     [

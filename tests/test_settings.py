@@ -565,6 +565,7 @@ def test_a_config_file_that_is_a_pipe_or_larger_than_any_is_told_at_once(tmp_pat
     assert "has 8,796,093,022,208 bytes; expected at most" in refusal(read_config, str(tmp_path / name))
 
 
+@pytest.mark.slow
 def test_a_key_that_is_there_twice_is_found_at_once(tmp_path):
     """Among half a million: by counting each, not by comparing each with all."""
     begin = time.monotonic()

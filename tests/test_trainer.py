@@ -164,6 +164,7 @@ def apply_both(make_optimizer, ours, theirs, wrap=lambda function: function):
     return updater
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_one_vector_gives_the_numbers_of_kerass_optimizers(name):
     ours, theirs = small_model(), small_model()
@@ -172,6 +173,7 @@ def test_one_vector_gives_the_numbers_of_kerass_optimizers(name):
         np.testing.assert_allclose(our_weight, their_weight, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adam", "momentum"])
 def test_one_vector_by_every_execution(compiled, name):
     ours, theirs = small_model(), small_model()
@@ -189,6 +191,7 @@ def test_constraints_of_layers_hold():
         np.testing.assert_allclose(our_weight, their_weight, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_parameters_excluded_from_weight_decay_do_not_decay():
     def make_optimizer():
         optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.5)
@@ -236,6 +239,7 @@ def test_adam_by_hand(compiled):
     np.testing.assert_allclose(variable, [[0.9 - 0.1 * first / second**0.5, -1.8]], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("variable_size")
 @pytest.mark.parametrize("rate", [0.01, keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)])
 def test_adam_gives_the_numbers_of_kerass(compiled, rate):

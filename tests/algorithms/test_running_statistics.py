@@ -51,6 +51,7 @@ def compiled_once():
     return statistics, executions.compiled(statistics.add, "graph")
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=20)
 @hypothesis.given(
     strategies.lists(strategies.tuples(strategies.integers(1, 9), strategies.floats(0.0, 1.0)), min_size=1, max_size=12),
@@ -77,7 +78,7 @@ def test_random_batches_and_masks_against_numpy(sizes, mean, scale, seed):
 
 
 @pytest.mark.parametrize("other", ["graph", "xla"])
-@pytest.mark.quick("graph")
+@pytest.mark.slow
 def test_the_same_bits_in_every_execution(other):
     generator = np.random.default_rng(0)
     scale, mean = np.array([1.0, 1e4, 1e-6, 1e8]), np.array([0.0, 1e6, 1e-3, -1e9])

@@ -212,7 +212,7 @@ CASES = [(way, fault) for way, faults in FAULTS_OF.items() for fault in faults]
 
 
 @pytest.mark.parametrize(("way", "fault"), CASES)
-@pytest.mark.quick("[!d]*", "device, graph-*")
+@pytest.mark.slow
 def test_every_way_in_says_the_same_of_the_same_fault(way, fault):
     with pytest.raises(errors.AgentlabError) as caught:
         WAYS[way](fault)
@@ -607,7 +607,7 @@ def test_actions_that_are_no_numbers_are_refused():
 
 
 @pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
-@pytest.mark.quick("eager", "graph")
+@pytest.mark.slow
 def test_a_sampler_that_draws_what_there_is_not_is_told_by_the_device_gear(execution):
     class OneTooFar(EpsilonGreedy):
         def sample(self, distribution, step, seed):

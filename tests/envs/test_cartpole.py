@@ -77,7 +77,7 @@ def assert_flags(timestep, theirs):
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
-@pytest.mark.quick("graph")
+@pytest.mark.slow
 def test_episodes_stay_together_by_themselves(compiled, recorded):
     """From Gymnasium's first state on by the same pushes, at most 5 s.
 

@@ -132,7 +132,7 @@ LENGTHS = {"acrobot": 50, "mountain-car": 200, "mountain-car-continuous": 999, "
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
-@pytest.mark.quick("*graph*")
+@pytest.mark.slow
 def test_episodes_stay_together_by_themselves(compiled, name):
     """From Gymnasium's first state on by the same actions, each in a row of its own; all end at the same steps."""
     steps = recorded(name)

@@ -37,6 +37,7 @@ def _elsewhere(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo writes warnings about models to a file there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", list(CONTINUOUS))
 def test_box_actions_reach_the_environment_as_they_are(id: str) -> None:
     """Twenty steps in two rows are those of two environments of Gymnasium's own."""
@@ -93,6 +94,7 @@ def pool(id: str = "CartPole-v1", rows: int = 4, **arguments: Any) -> GymnasiumE
     return GymnasiumEnvironment(id, rows, vectorization="envpool", arguments=arguments)
 
 
+@pytest.mark.slow
 def test_a_pool_is_determined_by_its_seed_and_begins_anew_after_an_end() -> None:
     environment = pool()
     runs = []
@@ -129,6 +131,7 @@ def test_a_pool_shows_pictures_and_mappings() -> None:
     assert environment.step(np.zeros(2, np.int64)).observation["image"].shape == (2, 7, 7, 3)
 
 
+@pytest.mark.slow
 def test_a_task_runs_in_a_pool(tmp_path: Any) -> None:
     changes = {**SMALL, "environment": {"vectorization": "envpool"}, "num_environments": 4}
     with pytest.warns(errors.RunWarning, match="its own vector class keeps its state to itself"):

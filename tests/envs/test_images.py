@@ -72,6 +72,7 @@ def test_each_epoch_shows_every_sample_once_in_another_order(rows):
     assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_order_and_rows_share_one_stream():
     one, again, other = (read(Images(arrays()), 4, 6, seed)[0] for seed in (0, 0, 1))
     assert (one == again).all()

@@ -324,6 +324,7 @@ def test_the_minimal_actions_are_the_packages(case):
     assert attrs.evolve(case.ours, minimal=False).spec.action.num_values == 6
 
 
+@pytest.mark.slow
 def test_whole_trainings_draw_their_own_numbers(case):
     """By itself, in the loop's own steps: a hundred steps of other games in every row, rewards and ends among them."""
     step = Compiled(Autoreset(case.ours, 64, 0).step, "graph")

@@ -194,6 +194,7 @@ def test_a_spec_with_groups_comes_back_from_json():
 # ---- rewards by a function of Python ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_function_judges_as_the_built_in_reward_does():
     device = HostedEnvironment(Writing(prompts="add-numbers", group_size=2), 4)
     judged = JudgedWriting(prompts="add-numbers", group_size=2, reward=judging.is_answer, num_environments=4)

@@ -207,6 +207,7 @@ class Line(ModelBuilder):
         return keras.Sequential([keras.Input(spec.observation.shape), keras.layers.Dense(num_outputs)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", [DeviceGear, HostGear])
 @pytest.mark.parametrize("limit", [None, 2, 3])
 def test_no_transition_across_a_reset_is_remembered(gear, limit):

@@ -45,6 +45,7 @@ def whole(tmp_path_factory):
     return agentlab.run("dqn-cartpole", 1, SMALL, run_dir=where, on_report=lines.append), lines
 
 
+@pytest.mark.slow
 def test_training_is_an_iterator_of_lines(tmp_path):
     training = agentlab.train("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "run")
     steps = [(line["step"], line["steps_per_second"] > 0, training.agent.act(np.zeros(4)) in (0, 1)) for line in training]
@@ -55,6 +56,7 @@ def test_training_is_an_iterator_of_lines(tmp_path):
     assert training.run.agent is training.agent
 
 
+@pytest.mark.slow
 def test_training_comes_to_what_run_comes_to(tmp_path, whole):
     run, lines = whole
     training = agentlab.train("dqn-cartpole", 1, SMALL, run_dir=tmp_path / "training")
@@ -380,6 +382,7 @@ def test_rewards_are_not_summed_across_an_episode_that_was_given_up():
     assert batch.discount.numpy().tolist() == [1.0] * 8
 
 
+@pytest.mark.slow
 def test_an_agent_that_saw_only_beginnings_has_nothing_to_learn_from():
     agent = agentlab.make_agent("dqn", changes={"trainer": {"learning_starts": 3, "update_period": 3}})
     for _ in range(10):

@@ -168,6 +168,7 @@ def check_same(agent, written, run, steps):
             np.testing.assert_allclose(actions[name], array, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "format"), [pair for pair in SUPPORTED if pair[0] in QUICK])
 def test_an_exported_policy_acts_as_the_agent_does(exported, case, format):
     written, run = exported(case, format)
@@ -193,6 +194,7 @@ def test_inputs_and_outputs_are_named_and_only_those_needed(exported):
     assert [*exported("lstm", "litert")[0].inputs] == ["observation", "state_0", "state_1", "state_2", "begun", "reward"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "format"), LACKING)
 def test_what_a_format_lacks_is_named(case, format, tmp_path):
     with pytest.raises(errors.UsageError, match=f"Format '{format}' can't hold this policy.*{LACKING[case, format]}"):
@@ -225,6 +227,7 @@ def test_what_fails_when_it_acts_is_refused(tmp_path, monkeypatch):
 # ---- samplers that draw at random ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "sampler"),
     [
@@ -270,6 +273,7 @@ class Unconvertible(tf.keras.layers.Layer):
         return tf.cast(tf.strings.length(tf.strings.as_string(inputs)), tf.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "operation"), [("onnx", "StringLength"), ("litert", "AsString")])
 def test_an_operation_that_a_format_lacks_is_named(format, operation, tmp_path):
     model = tf.keras.Sequential([tf.keras.Input((4,)), Unconvertible(), tf.keras.layers.Dense(2)])
@@ -332,6 +336,7 @@ def saved(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_the_function_writes(saved, tmp_path, capsys):
     assert cli.main(["export", str(saved), "--format", "onnx", "--output", str(tmp_path / "policy.onnx")]) == 0
     text = capsys.readouterr().out
@@ -351,6 +356,7 @@ def test_the_command_writes_what_the_function_writes(saved, tmp_path, capsys):
     assert "No sampler named 'nothing'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_acts_differently_in_its_environment_is_refused(saved, tmp_path, monkeypatch):
     run = FORMATS["onnx"].open
 
@@ -371,6 +377,7 @@ def test_what_acts_differently_in_its_environment_is_refused(saved, tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["random"]
 
 
+@pytest.mark.slow
 def test_an_environment_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "own.py").write_text("import gymnasium\n\nOwn = lambda: gymnasium.make('CartPole-v1')\n", "utf-8")
     changes = {**SMALL, "memory.capacity": 100}

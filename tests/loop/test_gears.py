@@ -83,7 +83,7 @@ RAINBOW_BY_XLA = pytest.param(("device", "xla", "rainbow"), marks=pytest.mark.sl
 
 
 @pytest.mark.parametrize("way", [*EVERY_WAY, ("host", "graph", "rainbow"), RAINBOW_BY_XLA], ids="-".join)
-@pytest.mark.quick("device-graph", "host-graph")
+@pytest.mark.slow
 def test_the_size_of_chunks_changes_no_bit(way):
     whole, episodes = from_the_start([30], *way)
     parts, episodes_in_parts = from_the_start([1, 2, 20, 0, 7], *way)
@@ -92,6 +92,7 @@ def test_the_size_of_chunks_changes_no_bit(way):
         np.testing.assert_array_equal(value, parts[name], name)
 
 
+@pytest.mark.slow
 def test_a_gear_from_the_start_again_does_what_a_new_one_does():
     again, episodes = from_the_start([30], "device", "graph")
     new, episodes_of_new = trained([30])
@@ -105,7 +106,7 @@ PERIODS = [{}, {"update_period": 1}, {"update_period": 4, "updates_per_period": 
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-@pytest.mark.quick("target")
+@pytest.mark.slow
 def test_both_gears_do_the_same(environment):
     assert_both_gears_do_the_same(ENVIRONMENTS[environment], {})
 
@@ -150,7 +151,7 @@ def test_every_execution_does_the_same(way):
 
 
 @pytest.mark.parametrize("execution", ["graph", "xla"])
-@pytest.mark.quick("graph")
+@pytest.mark.slow
 def test_a_seed_determines_everything(execution):
     one, _ = trained([40], execution=execution)
     again, _ = from_the_start([40], "device", execution)
@@ -164,6 +165,7 @@ def test_another_seed_changes_everything():
     assert any((one[name] != other[name]).any() for name in one if name.startswith("model/"))
 
 
+@pytest.mark.slow
 def test_evaluating_and_acting_between_chunks_changes_no_bit():
     plain, _ = from_the_start([20, 20], "device", "graph")
     agent, gear = make_gear(CartPole())
@@ -183,6 +185,7 @@ def test_the_loop_is_traced_once(execution):
     assert compiled_once("device", execution)[1].trace_count() == 1
 
 
+@pytest.mark.slow
 def test_the_counts_of_steps_updates_and_episodes():
     agent, gear = make_gear(CartPole(max_episode_steps=3))
     summary = after(gear, 9)  # 36 steps in 4 rows
@@ -259,7 +262,7 @@ def test_an_update_comes_to_the_same_bits_alone_and_with_a_decision(task):
         ("dqn-cartpole", {}, True),  # an update is due at every turn
     ],
 )
-@pytest.mark.quick("dqn-cartpole-*")
+@pytest.mark.slow
 def test_turns_without_an_update_compute_nothing_of_one(task, changes, at_every_turn, monkeypatch):
     """XLA copies what a branch may change, and computes what is the same in all rounds of a loop even before none."""
     resolved = composition.resolved(task, {**changes, "execution": "graph"})

@@ -114,7 +114,7 @@ def test_the_users_own_ctrl_c_is_not_the_environments(ctrl_c):
 
 @pytest.mark.parametrize("way", ["hang", "hang in a library", "spin"])
 @pytest.mark.parametrize("where", ["reset", "step", "render"])
-@pytest.mark.quick("reset-spin", "step-hang", "render-hang in a library")
+@pytest.mark.slow
 def test_a_worker_that_hangs_for_good_is_told_of_in_time(where, way):
     environment = make("async", timeout=0.5, way=way, where=where, at=1)
     with soon():
@@ -215,6 +215,7 @@ def test_the_copy_that_is_tried_out_may_fail_to_close(vectorization, way, monkey
     assert [warning.category for warning in caught] == [errors.RunWarning] * (2 if vectorization == "sync" else 4)
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_as_it_is_tried_out_is_told_of_before_training():
     environment = make("async", rows=1, timeout=0.5, way="hang", where="step", at=7)
     with soon(), pytest.raises(errors.EnvironmentFault, match="vector step 7: the worker process of row 0 has not answered"):
@@ -298,6 +299,7 @@ def test_time_for_which_all_processes_are_stopped_does_not_count():
     assert (output, complaint, process.returncode) == ("ended\n", "", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["", "hang", "hang in a library"])
 def test_no_worker_is_left_when_the_parent_is_killed(way):
     with program(way) as (process, workers):
@@ -406,6 +408,7 @@ def test_a_call_that_takes_long_is_told_of_and_waited_for(slow, messages):
     assert f"The environment slow has not answered for 0.2 seconds at its {call}; still waiting." in messages[0]
 
 
+@pytest.mark.slow
 def test_time_between_two_calls_is_not_the_environments(messages):
     environment = Guarded(Slow())
     with environment:

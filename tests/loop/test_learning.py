@@ -24,6 +24,8 @@ from agentlab_memories.ring import Ring
 from agentlab_models.mlp import MLP
 from two_states import Steps
 
+pytestmark = pytest.mark.slow
+
 DISCOUNT = 0.5
 
 
@@ -97,7 +99,6 @@ ENDS = {
 
 
 @pytest.mark.parametrize("ends", ENDS)
-@pytest.mark.quick("both")
 def test_values_are_those_by_hand(ends):
     environment, expected = ENDS[ends]
     assert is_close(learned(environment), expected)
@@ -136,7 +137,6 @@ def test_a_wrong_action_is_found():
     assert not is_close(learned(Steps(), WrongAction), UNENDING)
 
 
-@pytest.mark.slow
 def test_a_missing_target_network_is_found():
     """A target network that never moves keeps its initial values, 0: what is learned is the reward alone."""
     frozen = {"target_update_period": 10**9}
@@ -144,7 +144,6 @@ def test_a_missing_target_network_is_found():
     assert is_close(learned(Steps(), NoTargetNetwork, **frozen), UNENDING)
 
 
-@pytest.mark.slow
 def test_polyak_averaging_moves_the_target_network():
     assert is_close(learned(Steps(), target_update_period=1, target_update_rate=0.05), UNENDING)
 
@@ -166,12 +165,10 @@ FAMILY = {
 
 
 @pytest.mark.parametrize("name", FAMILY)
-@pytest.mark.quick("categorical")
 def test_the_family_learns_the_same_values(name):
     assert is_close(learned(Steps(limit=3), **FAMILY[name]), UNENDING, tolerance=0.1)
 
 
-@pytest.mark.slow
 def test_all_of_the_family_learns_the_same_values_in_the_host_gear():
     assert is_close(learned(Steps(limit=3), gear=HostGear, **FAMILY["all"]), UNENDING, tolerance=0.1)
 
@@ -198,7 +195,6 @@ def test_two_steps_across_a_reset_are_found(monkeypatch):
     assert not is_close(learned(Steps(limit=1), num_steps=2), UNENDING, tolerance=0.2)
 
 
-@pytest.mark.slow
 def test_two_steps_through_other_environments_are_found(monkeypatch):
     """Planted bug: the memory takes all rows for one environment."""
     add = Ring.add
@@ -206,7 +202,6 @@ def test_two_steps_through_other_environments_are_found(monkeypatch):
     assert not is_close(learned(Steps(), num_steps=2), np.array([[1 / 3, 5 / 6], [4 / 3, 11 / 6]]), tolerance=0.2)
 
 
-@pytest.mark.slow
 def test_the_values_of_identity():
     """Naming the symbol right earns 1 now, and 1 / (1 - g) - 1 from then on, whatever is named."""
     expected = DISCOUNT / (1 - DISCOUNT) + np.eye(4)
@@ -215,7 +210,6 @@ def test_the_values_of_identity():
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.slow
 def test_a_run_of_identity_reaches_the_optimum(tmp_path, seed):
     changes = {
         "environment": {"name": "identity"},

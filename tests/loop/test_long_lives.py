@@ -138,6 +138,7 @@ def test_a_native_vector_class_which_can_not_be_played_again_logs_nothing():
     environment.close()
 
 
+@pytest.mark.slow
 def test_games_of_atari_are_logged_within_bounds(monkeypatch):
     monkeypatch.setattr(atari, "LOG_ACTIONS", 6)
     environment = atari.Atari("pong", 2)

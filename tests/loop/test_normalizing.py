@@ -116,6 +116,7 @@ def test_statistics_that_never_reach_the_networks_are_found(monkeypatch):
     assert mean_return(trained(800)) < 12.0
 
 
+@pytest.mark.slow
 def test_networks_that_see_other_observations_than_they_learned_from_are_found(monkeypatch):
     """Planted bug: the policy doesn't normalise."""
     agent = learned()
@@ -170,6 +171,7 @@ def test_statistics_have_the_same_bits_in_every_execution():
     assert_same(graph, eager)
 
 
+@pytest.mark.slow
 def test_an_own_loop_has_the_statistics_of_the_host_gear():
     agent, environment = make_agent(**BEFORE_LEARNING), HostedEnvironment(FarOff(), 3)
     timestep = environment.reset(seeds.host_seed(0, "environment"))
@@ -187,6 +189,7 @@ def test_acting_and_judging_change_nothing():
     assert_same(before, arrays(agent))
 
 
+@pytest.mark.slow
 def test_the_loop_is_traced_once():
     agent = make_agent()
     running = DeviceGear(agent, FarOff(), 0)
@@ -236,6 +239,7 @@ def test_a_loaded_agent_uses_the_statistics_and_returns_are_raw(finished):
         assert line["return_mean"] == line["episode_length_mean"]  # a reward of 1 a step
 
 
+@pytest.mark.slow
 def test_a_new_run_can_begin_with_the_statistics_of_another(finished, tmp_path):
     second = agentlab.run(
         "dqn", 4, {**SMALL, "steps": 10, "trainer": {"learning_starts": 100}}, run_dir=tmp_path / "second",
@@ -249,6 +253,7 @@ def test_a_new_run_can_begin_with_the_statistics_of_another(finished, tmp_path):
         assert int(after[count]) == int(before[count]) + 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 def test_weights_for_other_observations_are_refused(tmp_path, first):
     begun = run(tmp_path / "first", normalization={"observations": first})
@@ -330,6 +335,7 @@ def test_ppo_sees_its_steps_as_the_policy_saw_them(tmp_path):
     np.testing.assert_allclose(ratios, 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_row_that_was_reset_does_not_count_in_an_own_loop():
     agent = make_agent(rows=1)
     agent.step(TimeStep.begin(np.array([1_000.0], np.float32)))

@@ -118,6 +118,7 @@ def test_specs():
 # ---- by every way of acting ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [DeviceGear, HostGear])
 def test_both_gears_carry_them(kind):
     agent = follower()
@@ -133,6 +134,7 @@ def test_both_gears_carry_them(kind):
     np.testing.assert_array_equal(batch.next_observation["previous_reward"], batch.reward)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [DeviceGear, HostGear])
 def test_both_gears_resume_within_episodes(kind):
     gears = [kind(follower(), Follow() if kind is DeviceGear else hosted(), 0) for _ in range(2)]

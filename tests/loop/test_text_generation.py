@@ -75,7 +75,7 @@ def untrained(**changes):
     [{}, pytest.param({"model": {"name": "gru", "units": 8, "layers": 2}}, marks=pytest.mark.slow), {"model": GPT}, HANDBOOK],
     ids=["lstm", "gru", "gpt", "one answer per window"],
 )
-@pytest.mark.quick("graph-lstm", "graph-gpt", "xla-lstm")
+@pytest.mark.slow
 def test_greedy_text_is_that_of_a_naive_loop(monkeypatch, execution, changes):
     monkeypatch.setattr(text_generation, "CHUNK", 16)
     agent = untrained(**changes)
@@ -143,6 +143,7 @@ def test_generate(run):
     assert agent.generate(25, "the ", temperature=0) == [agent.spec.vocabulary.decode(naive(agent, 25, "the "))]
 
 
+@pytest.mark.slow
 def test_bytes():
     agent = untrained(environment={**SMALL["environment"], "units": "bytes"})
     assert agent.model.head.bias.shape == (256,)
@@ -193,6 +194,7 @@ def sample(capsys, *arguments):
     return code, output.out, output.err
 
 
+@pytest.mark.slow
 def test_one_text_is_written_without_ado(run, capsys):
     code, text, _ = sample(capsys, run.directory, "--length", 150, "--temperature", 0.5, "--prompt", "the ", "--seed", 4)
     assert code == 0
@@ -209,6 +211,7 @@ def test_several_temperatures_make_a_table(run, capsys):
     assert text == expected
 
 
+@pytest.mark.slow
 def test_several_texts(run, capsys):
     _, text, _ = sample(capsys, run.directory, "--length", 9, "--num", 2, "--top-p", 0.9)
     first, second = run.agent.generate(9, num=2, top_p=0.9)
@@ -261,6 +264,7 @@ def test_a_closed_pipe_ends_it_quietly(run):
     process.stderr.close()
 
 
+@pytest.mark.slow
 def test_playing_text_writes_it_without_a_screen(run, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(screen, "_opens", lambda: False)

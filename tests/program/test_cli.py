@@ -56,6 +56,7 @@ def test_run_evaluate_and_play(tmp_path, monkeypatch, capsys):
     assert "Environment 'identity' has no pictures to show" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_quiet_prints_the_result_only(tmp_path, capsys):
     assert main([*SMALL, "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
     output, complaint = capsys.readouterr()
@@ -281,6 +282,7 @@ def test_config_files(tmp_path, capsys, monkeypatch):
     assert "is not valid" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_help_list_and_info_import_no_tensorflow():
     script = (
         "import sys; from agentlab.program.cli import main\n"

@@ -120,6 +120,7 @@ def test_wrong_constructor_arguments_are_told(here, capsys):
     assert "colour" in one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_directory_that_cannot_be_written(here, capsys):
     (here / "file").write_text("")
     assert main(["run", "dqn", "--run-dir", "file/run"]) == 2
@@ -163,12 +164,14 @@ def test_play_writes_a_gif_of_every_second_frame(trained, here, screenless, caps
     assert len(frames) <= sum((value + 1) // 2 + 1 for value in returns)  # of every second step, and of each end
 
 
+@pytest.mark.slow
 def test_play_is_the_same_every_time(trained, here, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     assert [main(["play", str(trained), "--video", f"{name}.gif"]) for name in ("a", "b")] == [0, 0]
     assert pathlib.Path("a.gif").read_bytes() == pathlib.Path("b.gif").read_bytes()
 
 
+@pytest.mark.slow
 def test_no_screen_is_told(trained, here, screenless, capsys):
     if not sys.platform.startswith("linux"):
         return
@@ -197,6 +200,7 @@ def test_a_wrong_number_of_episodes(trained, here, capsys, command, episodes):
     assert "--episodes" in one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_evaluate_takes_another_number_and_seed(trained, capsys):
     texts = []
     for seed in ("1", "1", "2"):

@@ -341,7 +341,7 @@ def send(number, seconds):
 
 
 @pytest.mark.parametrize(("number", "again"), [("SIGINT", "Pressing Ctrl-C again"), ("SIGTERM", "A second signal")])
-@pytest.mark.quick("SIGINT-*")
+@pytest.mark.slow
 def test_a_signal_is_heard_during_a_compilation(monkeypatch, number, again):
     number = getattr(signal, number)
     before, stream = signal.getsignal(number), Timed()

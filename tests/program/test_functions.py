@@ -25,6 +25,7 @@ def test_a_package_is_written(tmp_path):
         agentlab.plugin.new("other", "samplr", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_part_is_checked():
     lines = agentlab.plugin.check("agentlab:greedy")
     assert {line.state for line in lines} <= {"passed", "not applicable"}

@@ -45,6 +45,7 @@ def test_settings_can_be_changed_for_the_film(run, capsys):
     assert "No setting named 'nothing'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["gif", "mp4"])
 def test_samples_of_a_data_set_are_filmed(run, tmp_path, suffix):
     video = tmp_path / f"a.{suffix}"

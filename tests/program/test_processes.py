@@ -144,6 +144,7 @@ if __name__ == "__main__":
     main(*sys.argv[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("left", "culprits"),
     [
@@ -165,6 +166,7 @@ def test_the_program_ends_whatever_is_left_running(left, culprits):
     assert ended.stderr.count("\n") == 1 + bool(culprits)
 
 
+@pytest.mark.slow
 def test_a_program_that_calls_main_itself_is_not_ended():
     program = (
         "import sys, threading, time; from agentlab.program import cli, process; "

@@ -47,6 +47,7 @@ def test_every_heading_of_the_list_is_a_kind_to_list(path, capsys):
         assert [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")] == [heading]
 
 
+@pytest.mark.slow
 def test_hostile_plugins_harm_no_run(path, capsys):
     install_hostile(path)
     assert main(["run", "linear-regression", "--quiet", "--run-dir", "run"]) == 0

@@ -28,6 +28,7 @@ def refused_names(text):
     return [(name, line) for name, line in definitions(ast.parse(text)) if name.strip("_") in REFUSED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_names_are_nouns_of_the_field(folder):
     files = [path for path in sorted((ROOT / folder).rglob("*.py")) if "build" not in path.parts]

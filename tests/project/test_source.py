@@ -78,6 +78,7 @@ def kinds_asked_for(text):
     return [call.lineno for call in asking if PARTS & {ast.unparse(node) for node in ast.walk(call.args[1])}]
 
 
+@pytest.mark.slow
 def test_parts_and_spaces_say_themselves_what_they_are():
     assert kinds_asked_for("if isinstance(part, (Environment, str)): ...\nisinstance(part, gymnasium.Env)") == [1]
     relative = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in FILES}

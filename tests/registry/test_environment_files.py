@@ -138,6 +138,7 @@ def test_a_file_that_is_not_there():
         made("nowhere/own.py:Own")
 
 
+@pytest.mark.slow
 def test_a_file_that_a_config_names_is_imported_on_the_users_word_only(folder):
     path = write(folder, f"import pathlib\npathlib.Path({str(folder / 'touched')!r}).touch()\n" + text("Own"))
     for id in (path, f"{path}:Own"):

@@ -75,6 +75,7 @@ def reported(run, capsys):
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", LINES)
 def test_metrics_of_a_stranger(stranger, capsys, attack):
     (stranger / "metrics.jsonl").write_bytes(LINES[attack])
@@ -86,6 +87,7 @@ def test_metrics_of_a_stranger(stranger, capsys, attack):
         assert searches.read_sweeps([stranger.parent]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", VALUES)
 def test_other_files_of_a_stranger(stranger, capsys, attack):
     name, path, value = VALUES[attack]

@@ -29,7 +29,7 @@ RUNS = [("device", "graph"), ("device", "xla"), ("host", "graph"), ("text", "gra
 
 
 @pytest.mark.parametrize(("family", "execution"), RUNS)
-@pytest.mark.quick("device-graph")
+@pytest.mark.slow
 def test_what_was_taken_does_not_change_when_training_goes_on(family, execution):
     task, changes = FAMILIES[family]
     session = Session(resolved(task, {**changes, "execution": execution}, None), 3, None, bool)

@@ -139,6 +139,7 @@ def assert_holds(checkpoint, session):
         assert file.read(name, ring).tobytes() == ring.numpy().tobytes(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name != "replay" else name for name in MEMORIES]
 )

@@ -245,6 +245,7 @@ def is_harmless(directory):
     return written == {path.name: path.stat().st_size for path in directory.glob("*.safetensors")}
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_are_found_out_and_the_newest_whole_one_is_used(tmp_path, full):
     generator = random.Random(0)
     original = saved(Checkpoints(tmp_path / "original"), 10, 20).directory

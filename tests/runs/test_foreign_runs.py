@@ -472,7 +472,7 @@ def test_spaces_without_a_number_are_refused(which, monkeypatch):
 
 
 @pytest.mark.parametrize("id", ["ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4", "MsPacmanDeterministic-v4", "MsPacman-ram-v0"])
-@pytest.mark.quick("ALE/*")
+@pytest.mark.slow
 def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     with pytest.MonkeyPatch.context() as unregistered:
         unregistered.delitem(gymnasium.registry, id, raising=False)
@@ -483,6 +483,7 @@ def test_an_atari_game_that_is_not_registered_names_the_task_that_plays_it(id):
     assert agent.spec.name == "ALE/MsPacman-v5"
 
 
+@pytest.mark.slow
 def test_an_atari_game_of_a_module_names_the_task_that_plays_it_too():
     sentence = "^ale_py:ALE/MsPacman-v5 shows the whole screen; .* agentlab run dqn-breakout --set environment.game=ms_pacman"
     changes = {"environment": {"id": "ale_py:ALE/MsPacman-v5"}, "memory": {"capacity": 10}}

@@ -73,6 +73,7 @@ ONE_OF_EACH = (  # of those that one rule refuses; all of them take minutes
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::agentlab.errors.RunWarning")
 @pytest.mark.parametrize(
     "attack", [attack if attack in ONE_OF_EACH else pytest.param(attack, marks=pytest.mark.slow) for attack in ATTACKS]

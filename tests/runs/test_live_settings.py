@@ -11,6 +11,8 @@ from agentlab import errors
 from agentlab.registry import plugins
 from agentlab.tracker import Tracker
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {
     "environment": {"name": "identity"},
     "model": {"name": "mlp", "hidden_units": [8]},
@@ -84,7 +86,6 @@ def plain(tmp_path_factory):
     return plain
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["device", "host"])
 def test_a_change_to_the_same_value_changes_no_bit(tmp_path, plain, way):
     finished = run(tmp_path / "run", way, Changing(at_100={"trainer.learning_rate": 0.01}))
@@ -96,7 +97,6 @@ def test_a_change_to_the_same_value_changes_no_bit(tmp_path, plain, way):
 RATE = {"at_200": {"trainer.learning_rate": 0.0, "sampler.epsilon": 1.0}}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["device", "host"])
 def test_a_change_holds_from_the_next_step_on(tmp_path, plain, way):
     before = plain(way)
@@ -114,7 +114,6 @@ def test_a_change_holds_from_the_next_step_on(tmp_path, plain, way):
     ]
 
 
-@pytest.mark.slow
 def test_epsilon_drawn_ahead_on_the_host_is_drawn_again(tmp_path, plain):
     """On the host exploration is drawn for hundreds of steps at once; both gears have to agree all the same."""
     actions = {}
@@ -130,7 +129,6 @@ def test_epsilon_drawn_ahead_on_the_host_is_drawn_again(tmp_path, plain):
         np.testing.assert_array_equal(values, actions["host"][name])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["device", "host", "latest"])
 def test_a_changed_setting_is_saved_and_goes_on_after_a_kill(tmp_path, way):
     name = "trainer.learning_rate"
@@ -150,7 +148,6 @@ def test_a_changed_setting_is_saved_and_goes_on_after_a_kill(tmp_path, way):
     assert [line.get(name) for line in lines(directory)] == [None, 0.002, None, None, None]
 
 
-@pytest.mark.slow
 def test_a_change_at_the_step_of_the_checkpoint_is_made_again_by_whoever_made_it(tmp_path):
     """A checkpoint is of the state before its step's report, so that what follows from the report follows again."""
     directory, changing = tmp_path / "run", {"at_200": {"sampler.epsilon": 0.9}}
@@ -169,7 +166,6 @@ def test_a_change_at_the_step_of_the_checkpoint_is_made_again_by_whoever_made_it
     assert [line["step"] for line in lines(directory)] == [100, 200, 200, 300, 400]
 
 
-@pytest.mark.slow
 def test_what_is_not_live_is_refused_while_training_goes_on(tmp_path, plain):
     live = r"Live settings of this run: sampler\.epsilon, trainer\.learning_rate\."
     with agentlab.train("dqn", 3, CHANGES, run_dir=tmp_path / "run") as training:
@@ -183,7 +179,6 @@ def test_what_is_not_live_is_refused_while_training_goes_on(tmp_path, plain):
     assert_same(run.agent, plain("device").agent)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_that_changes_what_is_not_live_is_refused(tmp_path, plain):
     directory = shutil.copytree(plain("device").directory, tmp_path / "run")
     manifest = directory / "checkpoints" / "step-400" / "manifest.json"
@@ -210,7 +205,6 @@ GAME = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("gear", ["device", "host"])
 def test_a_setting_of_an_environment_of_tensorflow_functions(tmp_path, gear):
     """With stickiness 1 the last action is taken for ever, whatever the policy does; with 0.1 all is as it was."""
@@ -297,7 +291,6 @@ def ladder(tmp_path_factory):
         plugins._FROM_FILES.pop(offer)
 
 
-@pytest.mark.slow
 def test_a_curriculum_of_an_environment_on_the_host_is_exact_too(tmp_path, ladder):
     curriculum = {"at_50": {"environment.length": 10}, "at_100": {"environment.length": 25}}
     whole = agentlab.run("dqn", 3, ladder, run_dir=tmp_path / "whole", trackers=[Changing(**curriculum)])

@@ -100,6 +100,7 @@ def test_the_run_is_opened_again_on_the_users_word(run, tmp_path, capsys):
     assert cli.main(["resume", str(run), "--trust", "--steps", "80", "--quiet"]) == 0
 
 
+@pytest.mark.slow
 def test_evaluate_play_report_info_and_list_are_functions(run, tmp_path):
     result = agentlab.evaluate(run, episodes=3, seed=5, trust=True)
     assert result["episodes"] == 3

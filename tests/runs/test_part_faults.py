@@ -230,6 +230,7 @@ def line(mark):
     return next(number for number, text in enumerate(TEXT.splitlines(), 1) if text.endswith(f"# {mark}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", PLACES)
 def test_a_part_that_raises_is_named_with_its_method_and_the_place(where, module, tmp_path):
     module.BAD = where
@@ -255,6 +256,7 @@ def test_so_it_is_in_every_gear_and_execution(where, gear, execution, module, tm
         agentlab.run("dqn", 0, changes("latest", gear, execution), run_dir=tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", ["host", "device"])
 def test_what_a_compiled_function_raises_as_it_runs_is_told_with_the_place(gear, module, tmp_path):
     module.BAD = "hot"
@@ -269,6 +271,7 @@ def test_no_part_ends_the_program(kind, module, tmp_path):
         agentlab.run("dqn", 0, changes("latest"), run_dir=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_an_agent_that_is_loaded_and_judged_tells_it_too(module, tmp_path, capsys):
     run = agentlab.run("dqn", 0, changes("latest"), run_dir=tmp_path / "run").directory
     module.BAD = "loss"

@@ -67,6 +67,7 @@ def test_an_interrupted_run_gets_a_session_more_and_keeps_its_tags(tmp_path):
     assert content(directory)["tags"] == ["short"]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_why(tmp_path):
     def report(line):
         raise ValueError("a reader's own mistake")
@@ -96,6 +97,7 @@ def test_a_run_whose_process_is_gone_was_killed(run):
 DAMAGE = ["{", "[]", '{"sessions": 3, "tags": "x"}', '{"sessions": [3, {"status": 5}], "tags": [1]}', None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", DAMAGE)
 def test_damage_is_no_obstacle(run, text):
     (run / "provenance.json").unlink()

@@ -188,7 +188,7 @@ LIKE_OTHERS = ("hosted", "host-next-step", "text-on-the-host")
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.slow) if name in LIKE_OTHERS else name for name in FAMILIES]
 )
-@pytest.mark.quick("device")
+@pytest.mark.slow
 def test_a_run_stopped_again_and_again_comes_to_the_same_bits(tmp_path, wholes, family):
     task, changes = FAMILIES[family]
     with pytest.raises(errors.Interrupted):
@@ -250,6 +250,7 @@ def test_the_newest_whole_checkpoint_is_used_and_why_others_were_not(tmp_path, w
     assert_equal(wholes("device"), directory)
 
 
+@pytest.mark.slow
 def test_when_no_checkpoint_is_whole_nothing_is_begun_anew(tmp_path, begun):
     directory = begun()
     for file in directory.glob("checkpoints/*/manifest.json"):
@@ -336,6 +337,7 @@ def test_of_two_that_resume_a_run_one_goes_on(tmp_path, begun):
     assert (directory / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_an_environment_that_is_another_now_is_not_gone_on_with(tmp_path, begun):
     directory = begun(2, "text")
     config = json.loads((directory / "config.json").read_text())
@@ -442,6 +444,7 @@ def test_a_worker_that_hangs_is_a_fault_that_names_it_and_leaves_no_process_behi
     assert set(multiprocessing.active_children()) <= others
 
 
+@pytest.mark.slow
 def test_an_environment_in_this_process_that_hangs_is_told_of(monkeypatch):
     monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
@@ -482,6 +485,7 @@ def test_a_reward_that_is_not_finite_stops_within_a_chunk_and_names_the_step():
         gear.run(500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", ["host", "device"])
 def test_learning_that_diverges_is_not_blamed_on_the_environment(tmp_path, gear):
     with pytest.raises(errors.TrainingFault, match=r"Learning became non-finite by step .* Try a smaller trainer"):
@@ -532,6 +536,7 @@ def test_a_run_that_is_finished_is_returned_as_it_is(tmp_path, wholes, steps):
     assert run.agent.act(np.zeros(4)) in (0, 1)
 
 
+@pytest.mark.slow
 def test_the_program_says_that_a_run_is_finished_and_how_to_extend_it(tmp_path, wholes, capsys):
     directory = pathlib.Path(shutil.copytree(wholes("device"), tmp_path / "copy"))
     assert main(["resume", str(directory)]) == 0
@@ -561,6 +566,7 @@ def test_a_run_that_reached_its_goal_is_finished_and_can_be_extended_when_interr
     assert everything(run.directory) == before
 
 
+@pytest.mark.slow
 def test_a_budget_only_grows(tmp_path, begun):
     directory = begun(5)
     before = everything(directory)

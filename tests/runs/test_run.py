@@ -143,6 +143,7 @@ def test_the_task_in_a_config_runs_again_to_the_same_bits(tmp_path, finished):
     assert all((value == weights(again)[name]).all() for name, value in weights(finished).items())
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_drops_in(tmp_path):
     class Own(keras.Model):
         def __init__(self):
@@ -234,6 +235,7 @@ def test_a_checkpoint_that_a_run_removes_while_it_is_loaded_gives_way_to_a_newer
     assert agentlab.load(directory).learner.steps.numpy() == 400
 
 
+@pytest.mark.slow
 def test_stopping_writes_a_checkpoint(tmp_path):
     with pytest.raises(errors.Interrupted, match="Interrupted at step 40 of 400"):
         agentlab.run("dqn", 0, IDENTITY, run_dir=tmp_path / "run", stop=lambda: True)
@@ -274,6 +276,7 @@ def test_weights_that_are_not_finite_are_not_saved_whatever_ends_the_run(tmp_pat
     assert not list((tmp_path / "run").glob("checkpoints/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("starts", "good"), [(32, [40]), (150, [80, 120, 160])])
 def test_learning_that_diverges_stops_with_the_last_good_state(tmp_path, starts, good):
     trainer = {"optimizer": "sgd", "learning_rate": 1e30, "huber_delta": None, "learning_starts": starts}
@@ -344,6 +347,7 @@ def is_full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["_write", "__init__"])
 def test_a_disk_that_is_full_for_the_events_is_told(tmp_path, monkeypatch, method):
     monkeypatch.setattr(EventFile, method, is_full)

@@ -145,6 +145,7 @@ def test_the_checkpoints_of_another_run_are_neither_removed_nor_read(run, tmp_pa
     assert contents(other) == before
 
 
+@pytest.mark.slow
 def test_a_directory_that_the_user_names_by_a_link_is_used(run, tmp_path):
     (tmp_path / "latest").symlink_to(run)
     assert agentlab.load(tmp_path / "latest").act(np.zeros(3)).shape == (1,)
@@ -180,7 +181,7 @@ LEFT = {
 
 @pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
 @pytest.mark.parametrize("named", [True, False])
-@pytest.mark.quick("True-*", "False-half a config")
+@pytest.mark.slow
 def test_a_directory_whose_process_was_killed_before_its_config_is_taken(tmp_path, monkeypatch, left, named):
     monkeypatch.chdir(tmp_path)
     directory = pathlib.Path("runs/linear-regression/0-1")
@@ -501,6 +502,7 @@ def test_a_space_that_is_too_large_to_be_read_is_told_before_a_run_begins(run):
         run_config.config_bytes(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("groups", "facts", "sentence"),
     [
@@ -529,6 +531,7 @@ def test_weights_of_bfloat16_are_saved_and_come_back(tmp_path):
     assert ArrayFile.open(tmp_path / "file").read("x", held["x"]).tobytes() == held["x"].tobytes()
 
 
+@pytest.mark.slow
 def test_a_return_that_is_no_number_is_never_the_best(tmp_path, monkeypatch):
     from agentlab.loop.evaluation import Evaluator
 

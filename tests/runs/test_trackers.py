@@ -144,6 +144,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", FAULTS)
 def test_a_tracker_that_raises_is_told_of_once_and_ends_no_run(tmp_path, plain, method):
     error, recorder = FAULTS[method], Recorder()
@@ -158,6 +159,7 @@ def test_a_tracker_that_raises_is_told_of_once_and_ends_no_run(tmp_path, plain, 
     assert recorder.calls[-1] == ("end", 400)  # those after it go on
 
 
+@pytest.mark.slow
 def test_a_tracker_whose_state_no_checkpoint_can_hold(tmp_path):
     class Odd(Recorder):
         def state(self):
@@ -168,6 +170,7 @@ def test_a_tracker_whose_state_no_checkpoint_can_hold(tmp_path):
     assert finished.result["steps"] == 400
 
 
+@pytest.mark.slow
 def test_a_tracker_that_hangs_loses_no_checkpoint_and_ends_no_run(tmp_path, plain):
     held = []
 
@@ -288,6 +291,7 @@ def test_a_tracker_may_end_the_training(tmp_path, plain):
     assert_same(agentlab.resume(tmp_path / "run"), plain)  # to the end of the budget after all
 
 
+@pytest.mark.slow
 def test_texts_and_frames_reach_the_trackers_and_tensorboard(tmp_path):
     recorder = Recorder()
     with agentlab.train("dqn", 3, CHANGES, run_dir=tmp_path / "run", trackers=[recorder]) as training:

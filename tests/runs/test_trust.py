@@ -151,6 +151,7 @@ def test_a_module_that_happens_to_be_there_is_no_environments(tmp_path, id):
     assert "antigravity" not in sys.modules
 
 
+@pytest.mark.slow
 def test_an_installed_package_registers_environments(tmp_path):
     build_environment(asked_by_file(tmp_path, 'environment.id = "gymnasium:CartPole-v1"').environment, 1).close()
     for module in ("ale_py", "minatar.gym", "shimmy", "gymnasium"):

@@ -52,6 +52,7 @@ def test_as_many_at_a_time_as_there_are_places(tmp_path):
     assert max(int(line) for _, line in seen.values()) in (2, 3)
 
 
+@pytest.mark.slow
 def test_a_stop_ends_what_runs_and_begins_nothing_more():
     code = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(7)); print('on', flush=True); time.sleep(60)"
     begin = time.monotonic()
@@ -62,6 +63,7 @@ def test_a_stop_ends_what_runs_and_begins_nothing_more():
     assert {code for code, _ in seen.values()} <= {7, 128 + signal.SIGTERM}  # the latter if it had not come to its first line
 
 
+@pytest.mark.slow
 def test_a_job_that_hangs_is_ended_and_the_others_go_on():
     living = (
         "import time\nfrom agentlab.program import process\nfrom agentlab.system.processes import supervision\n"

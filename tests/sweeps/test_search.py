@@ -62,6 +62,7 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_search_runs_its_best_settings_again_and_reports_only_those(run, tmp_path, capsys):
     recording = RecordingEngine(score)
     assert run(recording) == 0
@@ -128,7 +129,7 @@ PRUNED = FILE.replace("[search]", '[search]\npruner = {name = "median", n_startu
 
 
 @pytest.mark.parametrize("reports_at_once", [1, 4])
-@pytest.mark.quick("4")
+@pytest.mark.slow
 def test_hopeless_trials_are_pruned_whenever_their_reports_are_seen(run, tmp_path, reports_at_once):
     recording = RecordingEngine(score)
     recording.reports_at_once = reports_at_once
@@ -176,6 +177,7 @@ def test_the_same_seed_suggests_the_same_with_any_storage(run, tmp_path):
     assert lines(tmp_path / "d" / "trials.jsonl") != first
 
 
+@pytest.mark.slow
 def test_a_journal_with_half_a_line_is_used_as_far_as_it_is_whole(run, tmp_path):
     assert run(RecordingEngine(score), "--quiet", "--trials", "4") == 0
     before = lines(tmp_path / "sweeps" / "small" / "trials.jsonl")
@@ -185,6 +187,7 @@ def test_a_journal_with_half_a_line_is_used_as_far_as_it_is_whole(run, tmp_path)
     assert lines(tmp_path / "sweeps" / "small" / "trials.jsonl") == before
 
 
+@pytest.mark.slow
 def test_failed_trials_are_left_behind_and_a_batch_of_them_ends_the_search(run, tmp_path, capsys):
     count = iter(range(1_000))
 
@@ -210,6 +213,7 @@ def test_failed_trials_are_left_behind_and_a_batch_of_them_ends_the_search(run, 
     assert "All runs of trials 0 to 2 failed; the first with: seed 0: Too hot." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_batch_begins_after_the_time_is_over(run, tmp_path):
     assert run(RecordingEngine(score), "--quiet", "--timeout", "1e-9") == 2  # not even one
     assert run(RecordingEngine(score), "--quiet", "--trials", "3") == 0
@@ -324,6 +328,7 @@ def test_a_metric_that_no_run_can_have_is_named_before_any_run(run, capsys, obje
     assert recording.begun == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objective", "metric"), [('"evaluation.x"', "evaluation.x"), ('{area = "loss"}', "loss")])
 def test_a_run_without_the_metric_is_to_refuse_to_begin(run, capsys, objective, metric):
     recording = RecordingEngine(score, size=1)

@@ -73,6 +73,7 @@ def test_a_grid_makes_every_run_once_and_prints_the_table(run, tmp_path, capsys)
     assert printed[-5].split()[:5] == ["dqn-cartpole", "[16,", "16]", "0.001", "2"]
 
 
+@pytest.mark.slow
 def test_what_has_finished_is_not_run_again(run, tmp_path, capsys):
     def fail(task, seed):
         if learning_rate(task, seed) > 2.9:
@@ -122,6 +123,7 @@ def test_a_run_that_is_killed_is_resumed_and_one_that_is_killed_again_and_again_
     assert recording.begun.count("trial 0, seed 0") == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_of_python_is_its_users_own(tmp_path, monkeypatch):
     monkeypatch.setattr(EngineOptions, "make", lambda *_: RecordingEngine(learning_rate))
     data = {
@@ -158,6 +160,7 @@ class RecordedCommand:
             place.close()
 
 
+@pytest.mark.slow
 def test_two_sweeps_in_one_directory_at_once_are_refused(run, tmp_path, capsys):
     def score(task, seed):
         with pytest.raises(errors.UsageError, match=r"sweeps/small' is in use by process"):
@@ -167,6 +170,7 @@ def test_two_sweeps_in_one_directory_at_once_are_refused(run, tmp_path, capsys):
     assert run(RecordingEngine(score)) == 0
 
 
+@pytest.mark.slow
 def test_a_corrected_file_takes_the_place_of_one_with_which_no_run_could_begin(run, tmp_path, capsys):
     recording = RecordingEngine(learning_rate, size=1)
     recording.ends = {"trial 0, seed 0": [2]}

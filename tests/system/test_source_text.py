@@ -27,6 +27,7 @@ def module(tmp_path, monkeypatch):
     return write
 
 
+@pytest.mark.slow
 def test_every_part_is_described_as_by_its_whole_file(tmp_path, monkeypatch):
     targets = [offer.target for kind in packages.GROUPS for offer in plugins.offers(kind) if offer.package == "agentlab"]
     assert len(targets) > 100

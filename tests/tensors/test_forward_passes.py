@@ -210,7 +210,7 @@ def _of_either_size(request, monkeypatch):
 @pytest.mark.pairwise
 @pytest.mark.usefixtures("_of_either_size")
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.quick("*-graph-*", "large-xla-batch*")
+@pytest.mark.slow
 def test_a_target_network_that_has_not_moved_answers_alike(compiled, make):
     model = build_model(make(), SPEC, 2, 0)
     trainer = DQN(target_update_period=10**6, learning_rate=0.1)
@@ -244,7 +244,7 @@ def test_a_target_network_follows_in_all_that_decides_an_output(compiled, make):
     np.testing.assert_allclose(target.output(observations), expected, rtol=1e-6)
 
 
-@pytest.mark.quick("graph")
+@pytest.mark.slow
 def test_every_weight_of_a_model_with_a_decorated_call_is_trained(compiled):
     """Whichever network is asked first: each has a trace of its own."""
     model = build_model(sequence(Decorated()), SPEC, 2, 0)
@@ -284,7 +284,7 @@ def test_only_a_pass_in_training_changes_a_models_variables(compiled, make):
 
 
 @pytest.mark.parametrize("double", [True, False])
-@pytest.mark.quick("graph-*", "xla-True")
+@pytest.mark.slow
 def test_bootstrapping_leaves_the_models_statistics_alone(compiled, double):
     model = sequence(Counter(), keras.layers.BatchNormalization(momentum=0.0))
     trainer = DQN(double=double, learning_rate=0.0)

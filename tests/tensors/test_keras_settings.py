@@ -189,7 +189,7 @@ DTYPES = dict(zip(OPTIMIZERS, ["float64", "mixed_float16", "mixed_bfloat16", "fl
 
 
 @pytest.mark.parametrize(("optimizer", "hidden"), DTYPES.items())
-@pytest.mark.quick("graph-*", "xla-adamw-mixed_float16")
+@pytest.mark.slow
 def test_layers_of_any_dtype_learn(compiled, optimizer, hidden):
     model = build_model(model_of(hidden), SPEC, 2, 0)
     arguments = {} if optimizer == "sgd" else {"epsilon": 1e-3}

@@ -14,6 +14,7 @@ def order(size, key=1, epoch=0):
     return shuffled(tf.range(size, dtype=tf.int64), size, tf.constant(key, tf.int64), tf.constant(epoch, tf.int64)).numpy()
 
 
+@pytest.mark.slow
 @given(size=st.integers(1, 700), key=st.integers(0, 2**62 - 1), epoch=st.integers(0, 2**40))
 def test_every_index_has_a_place_of_its_own(size, key, epoch):
     assert sorted(order(size, key, epoch)) == list(range(size))

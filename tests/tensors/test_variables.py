@@ -32,6 +32,7 @@ def _block(request):
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_block")
 @pytest.mark.parametrize("way", COPY)
 @given(held=HELD, data=st.data())

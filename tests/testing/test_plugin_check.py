@@ -976,6 +976,7 @@ def line_of_good(tests, part, name):
     return report.run_line(suite_of(tests, part), f"test_{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("good", "wrong", "name", "sentence"), CASES, ids=[f"{case[1].__name__}-{case[2]}" for case in CASES])
 def test_the_line_that_is_broken_says_so(good, wrong, name, sentence):
     tests, part = good
@@ -998,6 +999,7 @@ def imported(monkeypatch):
     monkeypatch.setattr(probe, "observed", lambda *_, **__: probe.Import("", "", 0.0, [], []))
 
 
+@pytest.mark.slow
 def test_everything_of_a_good_part_is_kept(imported):
     lines = list(report.run(type("Tests", (DeviceEnvironmentTests,), {"part": Walk})))
     assert [each_line.text for each_line in lines if each_line.state != "passed"] == []
@@ -1051,6 +1053,7 @@ def test_a_terminal_shows_what_is_being_checked(monkeypatch):
     assert screen.getvalue().endswith(terminal.ERASE)
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_each_line_as_its_check_ends(imported, monkeypatch, capsys):
     seen = []
 

@@ -111,7 +111,7 @@ CASES = {
 @pytest.mark.parametrize(
     ("case", "execution"), [*((case, "graph") for case in CASES), ("one at a time", "eager"), ("several normalised", "xla")]
 )
-@pytest.mark.quick("of three steps-graph")
+@pytest.mark.slow
 def test_an_update_made_while_the_environments_step_is_the_one_after_the_step(case, execution, monkeypatch):
     settings = {**CASES[case]}
     memory = settings.pop("memory", lambda: UniformReplay(50, 4))
@@ -165,6 +165,7 @@ def test_what_depends_on_the_step_in_any_case_waits_for_it(most, settings):
     assert agent.learner.most_early() == most
 
 
+@pytest.mark.slow
 def test_processes_give_the_bits_of_one_process(monkeypatch):
     runs = []
     for vectorization in ("sync", "async"):
@@ -234,6 +235,7 @@ def test_rows_that_do_not_act_after_all_are_the_environments_fault():
         gear.run(TURNS)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_learning_leaves_workers_that_can_be_closed(monkeypatch, ctrl_c):
     environment = GymnasiumEnvironment("CartPole-v1", ROWS, "async")
     agent, gear = make_gear(environment, learning_starts=1_000)

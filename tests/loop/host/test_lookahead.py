@@ -48,7 +48,7 @@ def make_learner(sampler: Sampler, rows: int, choices: tuple[int, ...] = (), *, 
 @pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("epsilon", [0.0, 0.4, 1.0, Linear(1.0, 0.0, 3_000)], ids=str)
-@pytest.mark.quick("0.4-3-two choices", "Linear*-1-two choices")
+@pytest.mark.slow
 def test_every_turn_gets_the_actions_it_would_draw_by_itself(monkeypatch, choices, rows, epsilon):
     monkeypatch.setattr(lookahead, "TURNS", 16)
     learner = make_learner(EpsilonGreedy(epsilon), rows, choices)

@@ -24,6 +24,8 @@ from agentlab_envs.control.identity import Identity
 from agentlab_memories.replay import UniformReplay
 from agentlab_models.mlp import Linear
 
+pytestmark = pytest.mark.slow
+
 DISCOUNT = 0.5
 COLD = {"initial_temperature": 1e-4, "temperature_learning_rate": 0.0}
 TRAINERS = {"sac": (SAC, COLD), "td3": (TD3, {})}
@@ -90,14 +92,12 @@ ENDS = {
 
 @pytest.mark.parametrize("name", TRAINERS)
 @pytest.mark.parametrize("ends", ENDS)
-@pytest.mark.quick("cut at once-td3", "terminating-sac")
 def test_values_are_those_by_hand(ends, name):
     environment, expected = ENDS[ends]
     trainer, settings = TRAINERS[name]
     assert value(learned(environment, trainer, **settings)) == pytest.approx(expected, abs=0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINERS)
 def test_values_of_several_steps_are_the_same(name):
     trainer, settings = TRAINERS[name]
@@ -105,7 +105,6 @@ def test_values_of_several_steps_are_the_same(name):
         assert value(learned(environment, trainer, num_steps=3, **settings)) == pytest.approx(2.0, abs=0.05)
 
 
-@pytest.mark.slow
 def test_critics_without_target_networks_learn_the_same_values():
     assert value(learned(Wage(limit=3), SAC, target_update_rate=None, **COLD)) == pytest.approx(2.0, abs=0.05)
 
@@ -119,14 +118,12 @@ def truncation_as_termination(decision, timestep, keep=()):
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-@pytest.mark.quick("sac")
 def test_truncation_taken_for_termination_is_found(monkeypatch, name):
     trainer, settings = TRAINERS[name]
     monkeypatch.setattr(Step, "between", staticmethod(truncation_as_termination))
     assert value(learned(Wage(limit=1), trainer, **settings)) == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINERS)
 def test_missing_target_networks_are_found(monkeypatch, name):
     """Target networks that hardly move keep their initial values, 0, so that the wage alone is learned; unless left out."""
@@ -154,14 +151,12 @@ def widest(**settings):
     return np.exp(log_deviation)
 
 
-@pytest.mark.slow
 def test_the_policy_of_the_largest_entropy():
     deviations = np.linspace(0.3, 3.0, 271)
     best = deviations[np.argmax([entropy_by_hand(deviation) for deviation in deviations])]
     assert widest() == pytest.approx(best, abs=0.1)
 
 
-@pytest.mark.slow
 def test_a_missing_log_determinant_is_found(monkeypatch):
     """Planted bug: the density is that before squashing, whose entropy grows with the deviation without end."""
     monkeypatch.setattr(numbers, "_log_slope", tf.zeros_like)
@@ -169,7 +164,6 @@ def test_a_missing_log_determinant_is_found(monkeypatch):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
-@pytest.mark.quick("1.0")
 def test_a_policy_of_choices_weighs_them_by_their_values(temperature):
     """Of 4 symbols the one shown earns 1, and what follows is the same: the best policy's logits are 1 / T apart."""
     trainer = learned(
@@ -185,7 +179,6 @@ def test_a_policy_of_choices_weighs_them_by_their_values(temperature):
     np.testing.assert_allclose(np.diag(policy), right, atol=0.05)
 
 
-@pytest.mark.slow
 def test_the_temperature_leads_the_entropy_to_its_target():
     trainer = learned(Wage(wage=0.0, terminates=True), SAC, turns=600, target_entropy=0.0, initial_temperature=0.1)
     policy = trainer.distribution(EnvironmentSpec("unit", Array((1,)), Array((1,), minimum=-1.0, maximum=1.0)))
@@ -200,7 +193,6 @@ LEARNS = {  # steps, and a mean return well beyond -1,200, that of a policy that
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("task", "gear"), LEARNS, ids=lambda value: value)
 def test_a_pendulum_is_swung_up(tmp_path, monkeypatch, task, gear):
     monkeypatch.chdir(tmp_path)

@@ -167,6 +167,7 @@ class Corridor(DeviceEnvironment):
         return state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gear", [DeviceGear, HostGear])
 def test_the_loop_carries_a_samplers_state_and_resets_it_with_the_episode(gear):
     trainer, spec = TD3(learning_starts=10**6), Corridor().spec

@@ -81,6 +81,7 @@ def policy_loss_by_hand(policy, critics):
     return np.mean(ARM_BATCH.weight * (TEMPERATURE * log_probability - values)), -log_probability.mean()
 
 
+@pytest.mark.slow
 def test_one_update_by_hand(compiled):
     trainer, policy, critics = built()
     update = compiled(trainer.learn)(tensors(ARM_BATCH), SEED)
@@ -118,7 +119,7 @@ def test_the_temperature_has_a_rate_and_a_target_of_its_own(settings, factor):
     assert float(trainer.temperature) == pytest.approx(TEMPERATURE * np.exp(-factor * (entropy - 1.5)), rel=1e-5)
 
 
-@pytest.mark.quick("eager", "graph")
+@pytest.mark.slow
 def test_critics_without_target_networks_bootstrap_from_themselves(compiled):
     trainer, _, critics = built(target_update_rate=None)
     update = compiled(trainer.learn)(tensors(ARM_BATCH), SEED)
@@ -128,7 +129,7 @@ def test_critics_without_target_networks_bootstrap_from_themselves(compiled):
     assert not [name for name in trainer.variables() if "held" in name]
 
 
-@pytest.mark.quick("graph")
+@pytest.mark.slow
 def test_the_policy_learns_at_its_period(compiled):
     trainer, policy, _ = built(policy_period=3)
     learn, before, changed, losses = compiled(trainer.learn), NORMAL_POLICY, [], []
@@ -155,7 +156,7 @@ def test_a_schedule_spans_the_updates_of_its_network(period, spans):
         assert float(learning_rate(end - 1)) > 0.0
 
 
-@pytest.mark.quick("eager", "graph")
+@pytest.mark.slow
 def test_a_single_critic(compiled):
     trainer, _, _ = built(num_critics=1)
     update = compiled(trainer.learn)(tensors(ARM_BATCH), SEED)

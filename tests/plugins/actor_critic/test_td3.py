@@ -76,7 +76,7 @@ def held(trainer, path):
     ],
     ids=["td3", "much noise", "ddpg"],
 )
-@pytest.mark.quick("*-td3", "graph-*")
+@pytest.mark.slow
 def test_one_update_by_hand(compiled, settings, by_hand):
     trainer, policy, critics = built(**settings)
     update = compiled(trainer.learn)(tensors(ARM_BATCH), SEED)

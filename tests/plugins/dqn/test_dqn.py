@@ -95,6 +95,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.slow
 def test_losses_by_hand(compiled):
     trainers = {(double, delta): built(double=double, huber_delta=delta)[0] for double, delta in LOSSES}
 
@@ -154,7 +155,7 @@ def test_gradients_are_clipped_to_their_global_norm(compiled, limit, scale):
 
 
 @pytest.mark.usefixtures("_of_either_size")
-@pytest.mark.quick("large-*", "small-graph")
+@pytest.mark.slow
 def test_the_target_network_is_copied_at_its_period(compiled):
     trainer, model = built(target_update_period=3)
     learn = compiled(trainer.learn)

@@ -69,6 +69,7 @@ def updated(compiled, rollout=ROLLOUT):
     return model.get_weights()[0], {name: float(value) for name, value in metrics.items()}
 
 
+@pytest.mark.slow
 def test_one_update_by_hand(compiled):
     weights, metrics = updated(compiled)
     # The slope of half a squared error is minus the error times the observation, for the output of the action taken.
@@ -117,6 +118,7 @@ def learned_values(**settings):
     return agent.trainer.acting(np.eye(2, dtype=np.float32)).numpy()
 
 
+@pytest.mark.slow
 def test_values_known_by_hand_are_learned():
     """With lambda 0, which asks nothing of how it explored."""
     np.testing.assert_allclose(learned_values(trace_decay=0.0), [[0.5, 1.0], [1.5, 2.0]], atol=0.05)

@@ -101,6 +101,7 @@ def test_the_next_action_is_the_one_expected_to_return_most(double, action):
     np.testing.assert_allclose(loss.metrics["q_mean"], 1.0)
 
 
+@pytest.mark.slow
 def test_one_update_moves_the_distribution_to_the_target(compiled):
     model = linear(np.zeros((1, 6)))
     trainer = DQN(

@@ -158,12 +158,14 @@ def filled(kind, capacity, episode, count, begins="black", rows=1):
     return ring
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begins", "episode"), [("black", 40), ("repeated", 40), ("other", 80)])
 def test_all_that_the_capacity_promises_are_kept(begins, episode):
     ring = filled(Frames, 400, episode, 900, begins)
     assert [int(bound) for bound in ring.bounds()] == [500, 900]
 
 
+@pytest.mark.slow
 def test_of_very_short_episodes_fewer_are_kept_and_those_whole():
     frames, whole = (filled(kind, 100, 1, 300, "other") for kind in (Frames, Whole))
     begin, end = (int(bound) for bound in frames.bounds())
@@ -173,6 +175,7 @@ def test_of_very_short_episodes_fewer_are_kept_and_those_whole():
     tf.nest.map_structure(np.testing.assert_array_equal, frames.read(slots), whole.read(slots))
 
 
+@pytest.mark.slow
 def test_an_episode_of_still_pictures_outlives_the_frames_of_others():
     """Environment 0 shows one picture for ever; its frames are as new as those of environment 1."""
     ring, films = Ring(make_layout(SPEC, 2), 60, Frames), [Film(0, "repeated", 1), Film(1, "repeated", 256)]
@@ -217,6 +220,7 @@ def test_memories_hand_out_the_same_from_frames(kind):
     tf.nest.map_structure(np.testing.assert_array_equal, *batches)
 
 
+@pytest.mark.slow
 def test_lost_transitions_have_no_priority():
     memory = PrioritizedReplay(100, 64, observations="frames")
     memory.build(make_layout(SPEC, priority=True))
@@ -232,6 +236,7 @@ def test_lost_transitions_have_no_priority():
     assert (priorities > 0).sum() == end - begin
 
 
+@pytest.mark.slow
 def test_lost_transitions_get_no_priority_once_their_steps_are_complete():
     memory = PrioritizedReplay(24, 64, observations="frames")
     memory.build(make_layout(SPEC, 4, num_steps=5, discount=0.5, priority=True))

@@ -131,7 +131,7 @@ EVENTS = st.sampled_from(["goes on", "goes on", "goes on", *ENDINGS, "is being r
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @given(data=st.data())
-@pytest.mark.quick("(3, 5)")
+@pytest.mark.slow
 def test_n_steps_are_those_of_a_walk(case, data):
     rows, ring = case[0], CASES[case]
     for name, variable in variables_of(ring).items():

@@ -44,7 +44,7 @@ def entries(*values):
 
 
 @pytest.mark.parametrize("size", [4, FANOUT**3 + 1])
-@pytest.mark.quick("graph-*", "xla-4")
+@pytest.mark.slow
 def test_a_tree_by_hand(compiled, size):
     tree = SumTree(size)
     put, search = compiled(tree.put), compiled(tree.find)
@@ -67,7 +67,7 @@ PUT = {
 
 @pytest.mark.parametrize("size", SIZES)
 @given(data=st.data())
-@pytest.mark.quick("17", "4097")
+@pytest.mark.slow
 def test_a_tree_is_a_list_of_weights(size, data):
     tree, reference = TREES[size], np.zeros(size)
     for variable in variables_of(tree).values():
@@ -97,6 +97,7 @@ def test_rounding_never_finds_what_has_no_weight():
     assert (weights[slots] > 0).all()
 
 
+@pytest.mark.slow
 def test_among_a_million_each_has_its_share(compiled):
     """Of a hundred neighbours, as long a stretch of points as their weight; float32 could not tell such points apart."""
     weights = np.random.default_rng(0).uniform(0.1, 1, 1_000_000).astype(np.float32)
@@ -159,6 +160,7 @@ def test_of_one_drawn_twice_the_larger_error_counts(compiled):
     assert priorities(memory)[:2] == [1, 6]
 
 
+@pytest.mark.slow
 def test_a_batch_by_hand(compiled):
     """Priorities 1, 4, 3: the stretches of a batch of 4, each 2 long, hold 0 and 1; 1; 1 and 2; 2."""
     memory = make(weight_exponent=0.5)
@@ -177,6 +179,7 @@ def test_a_batch_by_hand(compiled):
     assert seen == [{0, 1}, {1}, {1, 2}, {2}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
 def test_draws_are_as_frequent_as_priorities_say(exponent, assert_frequencies):
     memory = make(priority_exponent=exponent, batch_size=1, smallest_error=1e-9)
@@ -210,7 +213,7 @@ def test_the_weights_exponent_counts_batches(compiled):
         np.testing.assert_allclose(batch.weight, expected / expected.max(), rtol=1e-6)
 
 
-@pytest.mark.quick("graph", "xla")
+@pytest.mark.slow
 def test_of_several_steps_only_whole_ones_have_a_priority(compiled):
     memory = make(THREE_STEPS, rows=1, capacity=8)
     add = compiled(lambda numbers: put_tensors(memory, numbers))
@@ -246,6 +249,7 @@ def test_a_batch_before_any_is_whole_is_of_the_first():
     assert batch.weight.numpy().tolist() == [1] * 4
 
 
+@pytest.mark.slow
 def test_a_batch_is_a_function_of_the_seed(compiled):
     memory = make(capacity=200, batch_size=32)
     put(memory, range(150))

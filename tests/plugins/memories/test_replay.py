@@ -87,7 +87,7 @@ def graph_memory(request):
 
 
 @given(counts=st.lists(st.integers(0, 13), max_size=12))
-@pytest.mark.quick("('uint8', 5)", "('target', 1)")
+@pytest.mark.slow
 def test_contents_are_those_of_a_deque(graph_memory, counts):
     spec, memory, add = graph_memory
     for variable in memory.variables().values():
@@ -102,6 +102,7 @@ def test_contents_are_those_of_a_deque(graph_memory, counts):
     assert memory.variables()["ring/added"].numpy() == added
 
 
+@pytest.mark.slow
 def test_contents_by_every_execution(compiled):
     spec, items, added = SPECS["target"], deque(maxlen=5), 0
     memory = make(spec, 5)

@@ -79,6 +79,7 @@ def check(batch, numbers, ended, acted):
     np.testing.assert_allclose(batch.weight, weights, rtol=1e-6)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.tuples(FLAGS, FLAGS), min_size=1, max_size=5), min_size=1, max_size=5))
 def test_what_is_handed_out_is_what_lists_would_hold(calls):
     for variable in MEMORY.variables().values():
@@ -96,6 +97,7 @@ CALLS = [  # turns of (ended, acted) by row: one, two on end, more than fit
 ]
 
 
+@pytest.mark.slow
 def test_every_execution_hands_out_the_same(compiled):
     memory = make()
     columns = add(CALLS, compiled(memory.add))

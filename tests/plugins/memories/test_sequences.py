@@ -67,6 +67,7 @@ def test_sequences_with_large_errors_are_drawn_more_often():
     np.testing.assert_allclose(batch.weight.numpy()[~rare], 1 / 14, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_there_is_to_compile_does_not_grow_with_the_length():
     def size(length):
         memory = UniformReplay(capacity=500, batch_size=3)

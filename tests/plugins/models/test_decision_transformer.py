@@ -39,6 +39,7 @@ def steps(network, observation, state, length):
     return tf.stack(outputs, axis=1)
 
 
+@pytest.mark.slow
 def test_acting_with_what_is_left_is_as_in_training_with_the_return_to_come():
     network, observation = model(target_return=7.0), seen(2, 5)
     observation["previous_reward"] *= np.float32([0, 1, 1, 1, 1])  # an episode begins
@@ -52,6 +53,7 @@ def test_acting_with_what_is_left_is_as_in_training_with_the_return_to_come():
     np.testing.assert_allclose(state[-1], to_go[:, -1])
 
 
+@pytest.mark.slow
 def test_returns_count_in_units_of_their_scale():
     network, observation = model(target_return=3.0, return_scale=1.0), seen(2, 4)
     generator = np.random.default_rng(1)
@@ -67,6 +69,7 @@ def test_returns_count_in_units_of_their_scale():
         assert same == alike
 
 
+@pytest.mark.slow
 def test_it_sees_its_last_steps_and_nothing_before():
     network, observation = model(), seen(1, 12)
     outputs = steps(network, observation, network.initial_state(1), 12).numpy()

@@ -185,6 +185,7 @@ def test_the_first_amplitudes_are_the_papers():
     assert set(np.concatenate([kernel_noise.ravel(), bias_noise])) == {np.float32(0.125)}
 
 
+@pytest.mark.slow
 def test_an_agent_explores_by_noise_and_is_judged_without():
     trainer = DQN(num_atoms=5, optimizer="sgd")
     num_outputs = trainer.distribution(SPEC).num_outputs

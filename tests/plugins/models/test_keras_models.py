@@ -221,6 +221,7 @@ def test_a_saved_model_is_the_same_under_other_settings_of_keras(case, tmp_path)
         assert_same(model, keras.models.load_model(tmp_path / "model.keras"), spec_of(case))
 
 
+@pytest.mark.slow
 @cases
 @one_of_each_style
 def test_a_name_stands_for_the_same_model_under_any_settings_of_keras(case):

@@ -61,7 +61,7 @@ def assert_close(ours, theirs):
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("kind", "kerass"), PAIRS)
 @COVERAGE
-@pytest.mark.quick("graph-*", "xla-True-LSTM-LSTM")
+@pytest.mark.slow
 def test_features_as_keras(kind, kerass, every_position, compiled):
     ours = randomized(kind(UNITS, return_sequences=every_position), (BATCH, LENGTH, FEATURES))
     theirs = kerass(UNITS, return_sequences=every_position, return_state=True)
@@ -77,7 +77,7 @@ def test_features_as_keras(kind, kerass, every_position, compiled):
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("kind", "kerass"), PAIRS)
 @COVERAGE
-@pytest.mark.quick("graph-*", "xla-False-GRU-GRU")
+@pytest.mark.slow
 def test_symbols_as_keras_on_one_hot_codes(kind, kerass, every_position, compiled):
     ours = randomized(kind(UNITS, SYMBOLS, return_sequences=every_position), (BATCH, LENGTH))
     theirs = kerass(UNITS, return_sequences=every_position, return_state=True)
@@ -102,7 +102,7 @@ def test_symbols_as_keras_on_one_hot_codes(kind, kerass, every_position, compile
 @pytest.mark.pairwise
 @KINDS
 @COVERAGE
-@pytest.mark.quick("graph-*", "xla-False-GRU")
+@pytest.mark.slow
 def test_gradient_is_the_slope(kind, every_position, compiled):
     """Central differences in float64, through outputs and final state, along a random direction of each tensor in turn."""
     layer = randomized(kind(UNITS, return_sequences=every_position, dtype="float64"), (BATCH, LENGTH, FEATURES))
@@ -154,7 +154,7 @@ def test_stack_as_two_keras_layers(every_position, compiled):
 @pytest.mark.pairwise
 @KINDS
 @pytest.mark.parametrize("length", [1, LENGTH])
-@pytest.mark.quick("graph-*", "xla-5-GRU")
+@pytest.mark.slow
 def test_steps_are_the_sequence(kind, length, compiled):
     stack = RecurrentStack([kind(UNITS, SYMBOLS), kind(UNITS)], return_sequences=True)
     symbols = tf.constant(np.random.default_rng(0).integers(0, SYMBOLS, (BATCH, length)))
@@ -172,7 +172,7 @@ def test_steps_are_the_sequence(kind, length, compiled):
 
 
 @KINDS
-@pytest.mark.quick("graph-*", "xla-GRU")
+@pytest.mark.slow
 def test_a_sequence_in_two_parts(kind, compiled):
     layer = randomized(kind(UNITS), (BATCH, LENGTH, FEATURES))
     (inputs,) = random_tensors([(BATCH, LENGTH, FEATURES)])
@@ -272,7 +272,7 @@ def test_mistakes_are_explained(make, message):
 
 
 @KINDS
-@pytest.mark.quick("graph-*", "xla-GRU")
+@pytest.mark.slow
 def test_a_reset_within_a_sequence_is_a_new_sequence(kind, compiled):
     """Outputs, states and all gradients, against steps one by one; row 1 is reset at its first step, row 2 twice."""
     layer = randomized(kind(UNITS), (BATCH, LENGTH, FEATURES))

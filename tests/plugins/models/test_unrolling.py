@@ -38,6 +38,7 @@ def assert_near(got, expected):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every_position", [False, True])
 @pytest.mark.parametrize("window", [1, 3])
 @pytest.mark.parametrize("name", MODELS)
@@ -49,6 +50,7 @@ def test_whole_sequences_are_answered_as_step_by_step(name, window, every_positi
         assert_near(model.unroll(observation, state, BEGUN), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_are_those_of_single_steps(name):
     model, observation = built(name, 1), symbols(ROWS, TIME, 1)
@@ -69,6 +71,7 @@ def test_a_reset_that_is_forgotten_is_seen():
     assert np.abs(got - expected).max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knows", [True, False])
 def test_an_empty_cache_is_not_attended_to(knows):
     """Of a state that is known to be the first one, no key is computed; of one that isn't, C of them."""

@@ -100,6 +100,7 @@ def test_there_is_a_case_of_every_model_that_draws():
     assert drawing <= {case.partition(",")[0] for case in CASES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_first_update_learns_of_the_policy_that_acted(case, trainer):

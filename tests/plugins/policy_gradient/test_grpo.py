@@ -173,6 +173,7 @@ def test_clipped_ratios_by_hand():
     np.testing.assert_allclose(weights, [first, [0, 0, 0], -0.5 * np.array([2, -1, -1]) / 9], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_updates_are_the_same_compiled(compiled):
     weights = {"kl_weight": 0.1, "entropy_weight": 0.1}
     settings = {"clip": 0.2, "num_epochs": 3, "num_minibatches": 2, "learning_rate": 0.1, **weights}
@@ -235,6 +236,7 @@ BUGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS)
 def test_planted_bugs_are_seen(bug, monkeypatch):
     monkeypatch.setattr(grpo, "group_advantages", BUGS[bug])

@@ -14,6 +14,8 @@ from agentlab_policy_gradient.ppo import PPO
 from agentlab_policy_gradient.reinforce import Reinforce
 from making import build
 
+pytestmark = pytest.mark.slow
+
 SPEC = EnvironmentSpec("plane", Array((2,)), Discrete(3))
 SEED = seeds.at(7, 0)
 ROWS, LENGTH, FACTOR, LAMBDA = 2, 3, 0.5, 0.5
@@ -121,7 +123,6 @@ def plain(chosen, before, advantage):
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.quick("eager-*", "graph-True")
 def test_an_update_of_ppo(compiled, normalize):
     trainer = PPO(
         **SETTINGS, trace_decay=LAMBDA, num_epochs=1, num_minibatches=1, clip=0.2, entropy_weight=0.1,
@@ -145,7 +146,6 @@ def test_an_update_of_ppo(compiled, normalize):
 
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(("kind", "trace_decay"), [(A2C, LAMBDA), (Reinforce, 1.0)])
-@pytest.mark.quick("eager-*", "graph-*", "xla-A2C-*-True")
 def test_an_update_along_the_policy_gradient(compiled, kind, trace_decay, normalize):
     settings = {"trace_decay": trace_decay} if kind is A2C else {}
     trainer = kind(**SETTINGS, **settings, entropy_weight=0.1, normalize_advantages=normalize)
@@ -168,7 +168,6 @@ def test_a_shared_torso_follows_both_gradients(compiled):
     assert metrics["gradient_norm"] == pytest.approx(np.linalg.norm(moved), rel=1e-4)
 
 
-@pytest.mark.slow
 def test_a_target_divergence_ends_an_update(compiled):
     """Of two epochs over two minibatches, one: what they are learned from is another policy's already."""
     settings = {**SETTINGS, "num_epochs": 2, "num_minibatches": 2, "normalize_advantages": False}

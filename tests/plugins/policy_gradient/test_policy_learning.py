@@ -28,6 +28,8 @@ from agentlab_policy_gradient.ppo import PPO
 from agentlab_policy_gradient.reinforce import Reinforce
 from two_states import Steps
 
+pytestmark = pytest.mark.slow
+
 DISCOUNT = 0.5
 ROWS = 16
 
@@ -118,31 +120,26 @@ def finds_the_way(agent):
     return policy_of(agent).min() > 0.95 and np.abs(values_of(agent) - [1.0, 2.0]).max() < 0.1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
 def test_the_way_is_found_and_valued(kind, limit):
     assert finds_the_way(learned(Steps(limit=limit), kind, turns=1_200))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
 def test_nothing_is_valued_beyond_the_end_of_the_task(kind):
     agent = learned(Steps(terminates=True), kind)
     assert np.abs(values_of(agent) - [0.0, 1.0]).max() < 0.1
 
 
-@pytest.mark.slow
 def test_the_way_is_found_on_the_host():
     assert finds_the_way(learned(Steps(limit=3), gear=HostGear))
 
 
-@pytest.mark.slow
 def test_the_way_is_found_by_one_network_for_both():
     assert finds_the_way(learned(Steps(limit=3), shared_torso=True))
 
 
-@pytest.mark.slow
 def test_truncation_taken_for_termination_is_found(monkeypatch):
     between = Step.between
 
@@ -156,7 +153,6 @@ def test_truncation_taken_for_termination_is_found(monkeypatch):
     assert np.abs(values_of(agent) - [0.0, 1.0]).max() < 0.1
 
 
-@pytest.mark.slow
 def test_nothing_beyond_the_end_of_a_rollout_is_found(monkeypatch):
     def cut_off(reward, discount, ended, values, next_values, factor, trace_decay):
         last = tf.range(reward.shape[1]) == reward.shape[1] - 1
@@ -167,7 +163,6 @@ def test_nothing_beyond_the_end_of_a_rollout_is_found(monkeypatch):
     assert not finds_the_way(learned(Steps(limit=100)))
 
 
-@pytest.mark.slow
 def test_a_bait_in_the_next_episode_is_not_taken():
     assert policy_of(learned(Bait())).max() < 0.05
 
@@ -196,7 +191,6 @@ def deviation_of_idling():
     return float(np.exp(learned(Idle(), squashed=True, entropy_weight=1.0, initial_deviation=0.3).model(SHOWN)[0, 1]) * 0.3)
 
 
-@pytest.mark.slow
 def test_a_squashed_policy_with_nothing_to_do_spreads_over_its_bounds():
     """Of normal numbers through tanh, those of a deviation of about 0.87 are the most evenly spread."""
     outputs = np.stack([np.zeros(200), np.log(np.linspace(0.2, 3.0, 200))], axis=1).astype(np.float32)
@@ -206,7 +200,6 @@ def test_a_squashed_policy_with_nothing_to_do_spreads_over_its_bounds():
     assert deviation_of_idling() == pytest.approx(widest, abs=0.1)
 
 
-@pytest.mark.slow
 def test_a_missing_logarithm_of_the_squashing_is_found(monkeypatch):
     monkeypatch.setattr(SquashedNormal, "entropy", lambda squashed: squashed._normal().entropy())
     assert deviation_of_idling() > 2.0

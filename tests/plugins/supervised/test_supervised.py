@@ -34,7 +34,7 @@ def dense(units=16):
 # ---- the same numbers as Keras -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.quick("xla")
+@pytest.mark.slow
 def test_the_loop_gives_kerass_numbers(tmp_path, execution):
     ours, theirs = dense(), dense()
     theirs.set_weights(ours.get_weights())
@@ -63,6 +63,7 @@ def test_a_trained_model_is_a_plain_keras_model(tmp_path):
     assert history["loss"][-1] < 0.2  # fit goes on from there, not from the beginning
 
 
+@pytest.mark.slow
 def test_the_confusion_matrix_by_hand(tmp_path):
     trained = run(tmp_path, steps=960)
     x, y = Images("digits", split="test").arrays()
@@ -127,6 +128,7 @@ def test_losses_and_metrics_of_ones_own(tmp_path, loss):
     assert evaluation["loss"] == pytest.approx(np.mean(squares(y, trained.model(x))), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_metrics_begin_anew_at_each_evaluation(tmp_path):
     trained = run(tmp_path, trainer={"metrics": [Wrong()], "learning_rate": 0.003}, evaluation={"period": 4_800})
     evaluation = trained.result["evaluation"]
@@ -172,7 +174,7 @@ def test_three_styles_of_one_network(network):
     "name",
     ["mlp", "cnn-subclassed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mlp-subclassed", "cnn-functional"))],
 )
-@pytest.mark.quick("cnn-subclassed")
+@pytest.mark.slow
 def test_every_style_learns(tmp_path, name):
     settings = (
         {"hidden_units": [32]} if "mlp" in name else {"filters": [8], "kernel_size": 3, "hidden_units": 32, "dropout": 0.1}
@@ -276,6 +278,7 @@ def test_a_data_set_smaller_than_the_batch_is_told(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_loss_that_becomes_nan_stops_within_a_chunk_and_keeps_the_last_good_state(tmp_path):
     calls = tf.Variable(0, dtype=tf.int64)
 
@@ -301,6 +304,7 @@ def test_one_trace_whatever_the_chunk(tmp_path):
     assert gear.trace_count() == 1
 
 
+@pytest.mark.slow
 def test_arrays_of_ones_own_are_evaluated_on_their_own_test_split(tmp_path):
     x, y = Images("digits").arrays()
     data = {"x_train": x[:1_000], "y_train": y[:1_000], "x_test": x[1_000:], "y_test": y[1_000:]}

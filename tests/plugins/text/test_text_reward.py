@@ -51,6 +51,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "begin"),
     [("gpt-sort", "gpt-sort-examples"), ("gpt-add", "gpt-add-examples"), ("char-rnn-reward", "char-rnn-docs")],
@@ -113,6 +114,7 @@ def test_a_run_whose_reward_function_failed_is_resumed_once_it_is_mended(start, 
     assert_same(agentlab.resume(tmp_path / "run", trust=True).model, mended.model)  # config.json names a module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared_torso", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_ppo_learns_in_the_same_environment(start, tmp_path, shared_torso):
     trainer = {"name": "ppo", "shared_torso": shared_torso, "rollout_steps": 8, "num_minibatches": 2, "num_epochs": 1}

@@ -56,7 +56,7 @@ def symbols(rows, length, seed=0):
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-@pytest.mark.quick("graph-*", "xla-gru")
+@pytest.mark.slow
 def test_calls_of_one_position_give_the_numbers_of_a_call_of_many(name, compiled):
     network = build(name)
     call = compiled(lambda window, state: network(window, state, training=False))
@@ -72,6 +72,7 @@ def test_calls_of_one_position_give_the_numbers_of_a_call_of_many(name, compiled
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILDERS)
 def test_where_one_answer_is_asked_for_it_is_that_of_the_last_position(name):
     every, last = build(name), build(name, LAST_SPEC)
@@ -81,6 +82,7 @@ def test_where_one_answer_is_asked_for_it_is_that_of_the_last_position(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILDERS)
 def test_nothing_is_seen_before_its_time_and_everything_before_is(name):
     network = build(name)
@@ -92,6 +94,7 @@ def test_nothing_is_seen_before_its_time_and_everything_before_is(name):
     assert (np.abs(changed[0, 4:] - outputs[0, 4:]).max(axis=-1) > 1e-7).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILDERS)
 def test_the_state_of_one_row_begins_anew_while_others_go_on(name):
     network = build(name)
@@ -134,7 +137,7 @@ def test_products_of_rotated_vectors_tell_distances_only(place):
 @pytest.mark.parametrize(
     "builder", [LSTMBuilder(units=6, dropout=0.5), GPT(units=8, heads=2, layers=1, dropout=0.5)], ids=["lstm", "gpt"]
 )
-@pytest.mark.quick("graph-*")
+@pytest.mark.slow
 def test_dropout_in_training_only(builder, compiled):
     network = build_model(builder, SPEC, 5, 0)
     call = compiled(
@@ -146,7 +149,7 @@ def test_dropout_in_training_only(builder, compiled):
 
 
 @pytest.mark.parametrize("length", [8, 1])
-@pytest.mark.quick("graph-*")
+@pytest.mark.slow
 def test_dropout_leaves_out_of_what_goes_up_not_of_what_is_carried_on(length, compiled):
     spec = EnvironmentSpec("text", Array((length,), "int64", 0, 4), Discrete(5, (length,)), target=Discrete(5, (length,)))
     network = build_model(LSTMBuilder(units=6, layers=2, dropout=0.5), spec, 5, 0)
@@ -156,6 +159,7 @@ def test_dropout_leaves_out_of_what_goes_up_not_of_what_is_carried_on(length, co
     assert np.abs(above[0] - above_again[0]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_dropout_leaves_out_the_same_units_at_all_positions(compiled):
     stack = RecurrentStack([LSTM(20, 5)], return_sequences=True, dropout=0.4)
     stack.build((3, 8))
@@ -168,6 +172,7 @@ def test_dropout_leaves_out_the_same_units_at_all_positions(compiled):
     np.testing.assert_allclose(dropped[is_kept], whole[is_kept] / 0.6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_parameters_are_counted_by_hand():
     count = {name: sum(math.prod(v.shape) for v in build(name).trainable_variables) for name in ("lstm", "gru", "gru stack")}
     assert count["lstm"] == 4 * 6 * (5 + 6 + 1) + 7 * 5
@@ -175,6 +180,7 @@ def test_parameters_are_counted_by_hand():
     assert count["gru stack"] == 5 * 3 + 3 * 6 * (3 + 6 + 2) + 3 * 6 * (6 + 6 + 2) + 7 * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gpt"])
 def test_a_model_that_carries_a_state_is_refused_where_the_trainer_cant_use_it(name):
     with pytest.raises(errors.UsageError, match=rf"DQN values single observations; model '{name}' carries a state"):
@@ -258,7 +264,7 @@ def bits_by_hand(weights, numbers):
 
 
 @pytest.mark.parametrize("length", [161, 167])  # of the test split: whole windows of 16, and a part of one
-@pytest.mark.quick("167")
+@pytest.mark.slow
 def test_bits_per_character_equal_a_numpy_computation_of_the_whole_split(tmp_path, length):
     text = TEXT[: 10 * length]
     run = agentlab.run(
@@ -316,6 +322,7 @@ def test_what_follows_an_a_is_learned_with_the_state_of_the_window_before(tmp_pa
     assert accuracy_after_learning(tmp_path, name) > 0.95
 
 
+@pytest.mark.slow
 def test_without_the_state_of_the_window_before_it_is_not(tmp_path, monkeypatch):
     def always(network, state, begun):
         return network.initial_state(begun.shape[0])
@@ -342,6 +349,7 @@ def test_both_gears_and_every_execution_learn_the_same(tmp_path, reference, way)
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_loop_is_traced_once():
     agent = agentlab.make_agent("char-rnn", changes=SMALL)
     gear = DeviceGear(agent, Text(text=TEXT, window=16), 0)
@@ -357,7 +365,7 @@ def test_the_loop_is_traced_once():
 @pytest.mark.parametrize(
     "name", ["char-rnn", "char-rnn-handbook", pytest.param("char-rnn-docs", marks=pytest.mark.slow), "char-gpt"]
 )
-@pytest.mark.quick("char-rnn")
+@pytest.mark.slow
 def test_tasks_run_on_a_text_of_ones_own(tmp_path, name):
     file = tmp_path / "text.txt"
     file.write_text(TEXT * 3, "utf-8")
