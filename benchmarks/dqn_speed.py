@@ -18,6 +18,7 @@ MATCHED = {
     "trainer.discount": "0.99",
     "trainer.huber_delta": "1.0",
     "trainer.double": "false",
+    "trainer.num_steps": "1",
     "trainer.max_gradient_norm": "10.0",
     "normalization.observations": "false",
     "normalization.images": "false",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import shlex
 import statistics
@@ -26,11 +27,29 @@ def run_task(directory: pathlib.Path, task: str, *options: str) -> tuple[dict[st
 
 def timed_run(directory: pathlib.Path, task: str, *options: str, settings: Mapping[str, object]) -> float:
     """Runs a task in a process of its own; returns its steps per second from its first line of metrics to its last."""
-    changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    run_task(directory, task, *options, *changes)
-    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
+    run_task(directory, task, *options, *as_options(settings))
+    return rate_of(directory)
+
+
+def as_options(settings: Mapping[str, object]) -> list[str]:
+    """Returns the options of `agentlab run` for settings of a task's parts."""
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+
+
+def rate_of(run: pathlib.Path) -> float:
+    """Returns a run's environment steps per second from its first line of metrics to its last."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
     first, last = lines[0], lines[-1]
     return (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
+
+
+def peak_memory(command: list[str]) -> float:
+    """Runs a command; returns its peak resident memory in MB."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{shlex.join(command)} failed.")
+    return usage.ru_maxrss / 1_024
 
 
 def run_peer(command: str, *arguments: str) -> tuple[list[dict[str, Any]], float]:

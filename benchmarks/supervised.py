@@ -16,7 +16,6 @@ import os
 import pathlib
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 
@@ -65,20 +64,11 @@ def memory(options: argparse.Namespace) -> None:
     """Prints the peak resident memory of an MNIST run and of the peer's process."""
     with tempfile.TemporaryDirectory() as runs:
         run = [sys.executable, "-m", "agentlab", "run", options.task, "--quiet", "--run-dir", f"{runs}/run"]
-        ours = peak_memory(run)
+        ours = processes.peak_memory(run)
     print(f"{options.task}: {ours:,.0f} MB at its peak")
     if options.peer:
-        theirs = peak_memory(shlex.split(options.peer))
+        theirs = processes.peak_memory(shlex.split(options.peer))
         print(f"peer: {theirs:,.0f} MB; ratio {ours / theirs:.2f}")
-
-
-def peak_memory(command: list[str]) -> float:
-    """Runs a command; returns its peak resident memory in MB."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{shlex.join(command)} failed.")
-    return usage.ru_maxrss / 1_024
 
 
 def executions(options: argparse.Namespace) -> None:
