@@ -61,6 +61,11 @@ def test_what_a_library_changes_as_it_is_imported_is_no_change_of_the_block(libr
     assert os.environ["LIBRARY_IS_IMPORTED"] == "yes"
 
 
+def test_a_block_may_take_back_what_a_library_changes(library):
+    with untouched("importing the library"), warnings.catch_warnings():
+        import library_of_a_part  # noqa: F401
+
+
 def change_and_import():
     os.environ["LIBRARY_IS_IMPORTED"] = "nearly"
     import library_of_a_part  # noqa: F401

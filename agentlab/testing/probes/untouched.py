@@ -65,17 +65,19 @@ def observing() -> Iterator[list[str]]:
     """Yields a list that has, after the block, the names of the global state that the block changed."""
     changed: list[str] = []
     with _fresh_random_states():
-        before = snapshot()
-        with _imports_excused(before):
+        allowed = {name: [value] for name, value in snapshot().items()}
+        with _imports_excused(allowed):
             yield changed
-        changed += differences(before, snapshot())
+        after = snapshot()
+        changed += [name for name, values in allowed.items() if name in after and after[name] not in values]
 
 
 @contextlib.contextmanager
-def _imports_excused(state: dict[str, Any]) -> Iterator[None]:
-    """Adds to the snapshot `state` what libraries change when the block imports them, which a part can't prevent.
+def _imports_excused(allowed: dict[str, list[Any]]) -> Iterator[None]:
+    """Adds to the `allowed` values of global state what libraries make of them when the block imports them.
 
-    scikit-learn, for instance, sets warning filters and environment variables. Packages that offer parts are no libraries.
+    A part can't prevent that: scikit-learn, for instance, sets warning filters and environment variables. It may take it back.
+    Packages that offer parts are no libraries.
     """
     own = {offer.target.replace(":", ".").partition(".")[0] for offer in plugins.every()}
     importing = builtins.__import__
@@ -98,8 +100,8 @@ def _imports_excused(state: dict[str, Any]) -> Iterator[None]:
         finally:
             after, is_outermost = snapshot(), True
             for change in differences(before, after):
-                if state.get(change) == before[change]:
-                    state[change] = after[change]
+                if before[change] in allowed.get(change, ()):
+                    allowed[change].append(after[change])
 
     builtins.__import__ = excusing
     try:
