@@ -126,8 +126,7 @@ def train(
         inexact = session.inexact()
         snapshot.check_writable(session.agent)
         config = config_bytes(session.config(inexact))
-        root = pathlib.Path() if _current_directory() == here else here  # environments that were tried out may have changed it
-        directory = RunDirectory.create(run_dir, resolved_task.name, seed, config, _or_resume, root)
+        directory = RunDirectory.create(run_dir, resolved_task.name, seed, config, _or_resume, _root(here))
     except BaseException:
         session.close()
         raise
@@ -140,6 +139,11 @@ def train(
             raise
 
     return Training(session, directory, following, begin)
+
+
+def _root(before: pathlib.Path) -> pathlib.Path:
+    """Returns where runs are made: the directory `before` if environments that were tried out have changed the current one."""
+    return pathlib.Path() if _current_directory() == before else before
 
 
 def _current_directory() -> pathlib.Path:

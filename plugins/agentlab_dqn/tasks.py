@@ -69,6 +69,7 @@ dqn = Task(
     trainer=part(
         "dqn",
         learning_rate=Linear(1e-3, 1e-5),  # at a constant one, the best of nearly equal actions is never settled
+        num_steps=3,  # with 1, MountainCar's goal is too rarely reached to be learned from
         max_gradient_norm=10.0,
         update_period=1,
         target_update_period=250,
