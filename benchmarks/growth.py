@@ -19,6 +19,7 @@ from learning_curve import BOTTOM, COLOURS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axi
 
 FACTORS = (1, 10, 100)
 WORDS = 2_000  # of the made text
+LINE = 18  # pixels between two names
 
 
 @attrs.frozen
@@ -127,9 +128,9 @@ def main() -> None:
 def picture(seconds: dict[str, list[float]]) -> str:
     """Returns the SVG of times relative to those at the smallest size, both as powers of ten; linear growth in grey."""
     across = Axis(0.0, 2.0, LEFT, WIDTH - LEFT - RIGHT)
-    down = Axis(-0.2, 2.0, HEIGHT - BOTTOM, -(HEIGHT - TOP - BOTTOM))
+    down = Axis(-0.2, 2.3, HEIGHT - BOTTOM, -(HEIGHT - TOP - BOTTOM))
     curves = {"linear": [1.0, 10.0, 100.0], **seconds}
-    parts = []
+    parts, names = [], []
     for (name, times), colour in zip(curves.items(), ("#999", *COLOURS), strict=False):
         relative = [took / times[0] for took in times]
         places = [
@@ -138,8 +139,14 @@ def picture(seconds: dict[str, list[float]]) -> str:
         ]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        x, y = places[-1]
-        parts.append(text(x - 12, y - 8, f"{name}: {relative[-1]:.2f} times", "end", colour))
+        names.append((places[-1][1], f"{name}: {relative[-1]:.2f} times", colour))
+
+    # Names from the bottom up, none over another.
+    free = HEIGHT - BOTTOM - 8.0
+    for y, name, colour in sorted(names, reverse=True):
+        free = min(free, y - 8)
+        parts.append(text(WIDTH - RIGHT - 12, free, name, "end", colour))
+        free -= LINE
     return framed(across, down, "size, as powers of ten", "time per turn, as powers of ten", parts)
 
 
