@@ -26,6 +26,11 @@ hypothesis.settings.register_profile("agentlab", derandomize=True, database=None
 hypothesis.settings.load_profile("agentlab")
 
 
+# Ray joins a cluster that runs on this machine, which may be that of a test in the other process, and ends with it.
+_of_ray = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
+os.environ["RAY_TMPDIR"] = _of_ray.name
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_waiting_for_the_disk():
     """Takes a third off a short run: whoever reads here finds what was written without it; only a lost machine would not.
