@@ -12,7 +12,6 @@ import pathlib
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -147,8 +146,8 @@ def after_signal(_: argparse.Namespace) -> None:
     for task in ("dqn-cartpole", "classifier-digits", "dqn"):
         with tempfile.TemporaryDirectory() as runs:
             directory = pathlib.Path(runs) / "run"
-            command = [sys.executable, "-m", "agentlab", "run", task, "--quiet", "--run-dir", str(directory), "--steps"]
-            process = subprocess.Popen([*command, "1000000000"], stderr=subprocess.DEVNULL)
+            command = processes.run_command(directory, task, "--steps", "1000000000")
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             metrics = directory / "metrics.jsonl"
             while not metrics.exists() or metrics.stat().st_size == 0:
                 time.sleep(0.05)

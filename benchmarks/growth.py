@@ -9,7 +9,6 @@ import argparse
 import math
 import pathlib
 import random
-import sys
 import tempfile
 from collections.abc import Callable
 
@@ -56,19 +55,8 @@ class Growth:
                 "checkpoint_period": 0,
                 "evaluation.episodes": 1,
             }
-            command = [
-                sys.executable,
-                "-m",
-                "agentlab",
-                "run",
-                self.task,
-                "--quiet",
-                "--run-dir",
-                str(run),
-                "--steps",
-                str(steps),
-            ]
-            peak = processes.peak_memory([*command, *processes.as_options(settings)])
+            options = ["--steps", str(steps), *processes.as_options(settings)]
+            peak = processes.peak_memory(processes.run_command(run, self.task, *options))
             return rows / processes.rate_of(run), peak
 
 
@@ -98,7 +86,7 @@ GROWTHS = {
         warm_up=lambda capacity: max(capacity // 32, 2_000),  # until it is full
         timed=lambda capacity: max(capacity // 32, 10_000),
     ),
-    "weights of the model": Growth(
+    "weights of the largest layer": Growth(
         "dqn-cartpole",
         lambda weights, _: {"model.hidden_units": f"[{round(math.sqrt(weights))}, {round(math.sqrt(weights))}]"},
         start=4_096,

@@ -18,10 +18,14 @@ from typing import Any
 PEER_HELP = "a command that does the same work with another library and prints its figures as lines of JSON"
 
 
+def run_command(directory: pathlib.Path, *words: str, python: str = sys.executable) -> list[str]:
+    """Returns the command `agentlab run WORDS` into `directory`, by the agentlab of that Python."""
+    return [python, "-m", "agentlab", "run", *words, "--quiet", "--run-dir", str(directory)]
+
+
 def run_task(directory: pathlib.Path, task: str, *options: str) -> tuple[dict[str, Any], float]:
     """Runs `agentlab run TASK OPTIONS` into `directory`; returns result.json and the seconds from process start to exit."""
-    command = [sys.executable, "-m", "agentlab", "run", task, "--quiet", "--run-dir", str(directory), *options]
-    seconds = _timed(command)[1]
+    seconds = _timed(run_command(directory, task, *options))[1]
     return json.loads((directory / "result.json").read_text("utf-8")), seconds
 
 
@@ -36,11 +40,11 @@ def as_options(settings: Mapping[str, object]) -> list[str]:
     return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
 
 
-def rate_of(run: pathlib.Path) -> float:
-    """Returns a run's environment steps per second from its first line of metrics to its last."""
+def rate_of(run: pathlib.Path, what: str = "step") -> float:
+    """Returns a run's environment steps per second, or updates ("update"), from its first line of metrics to its last."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
     first, last = lines[0], lines[-1]
-    return (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
+    return (last[what] - first[what]) / (last["seconds"] - first["seconds"])
 
 
 def peak_memory(command: list[str]) -> float:

@@ -11,7 +11,6 @@ python benchmarks/supervised.py keras --task classifier-mnist
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pathlib
 import shlex
@@ -41,8 +40,7 @@ def updates_per_second(task: str, warm_up: int, timed: int, *options: str) -> fl
         directory = pathlib.Path(runs) / "run"
         steps = ["--steps", str((warm_up + timed) * ROWS), "--set", f"report_period={warm_up * ROWS}"]
         processes.run_task(directory, task, *steps, "--set", "evaluation.episodes=100", *options)
-        lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
-    return (lines[-1]["update"] - lines[0]["update"]) / (lines[-1]["seconds"] - lines[0]["seconds"])
+        return processes.rate_of(directory, "update")
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -63,8 +61,7 @@ def speed(options: argparse.Namespace) -> None:
 def memory(options: argparse.Namespace) -> None:
     """Prints the peak resident memory of an MNIST run and of the peer's process."""
     with tempfile.TemporaryDirectory() as runs:
-        run = [sys.executable, "-m", "agentlab", "run", options.task, "--quiet", "--run-dir", f"{runs}/run"]
-        ours = processes.peak_memory(run)
+        ours = processes.peak_memory(processes.run_command(pathlib.Path(runs) / "run", options.task))
     print(f"{options.task}: {ours:,.0f} MB at its peak")
     if options.peer:
         theirs = processes.peak_memory(shlex.split(options.peer))

@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+import processes
+
 SLICE = 0.4  # seconds
 LOOK = 0.002  # seconds between two looks at a process's metrics
 REPORTS = 20
@@ -41,7 +43,7 @@ class Sliced:
         self._metrics = directory / "metrics.jsonl"
         self._seconds = 0.0
         self._errors = directory.with_suffix(".errors")
-        command = [python, "-m", "agentlab", "run", *words, "--quiet", "--run-dir", str(directory)]
+        command = processes.run_command(directory, *words, python=python)
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=errors, cwd=directory.parent, start_new_session=True
