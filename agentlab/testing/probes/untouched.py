@@ -76,7 +76,7 @@ def observing() -> Iterator[list[str]]:
 def _imports_excused(allowed: dict[str, list[Any]]) -> Iterator[None]:
     """Adds to the `allowed` values of global state what libraries make of them when the block imports them.
 
-    A part can't prevent that: scikit-learn, for instance, sets warning filters and environment variables. It may take it back.
+    A part can't prevent that: scikit-learn, for instance, sets warning filters and environment variables. The part may undo it.
     Packages that offer parts are no libraries.
     """
     own = {offer.target.replace(":", ".").partition(".")[0] for offer in plugins.every()}
