@@ -127,6 +127,15 @@ def _mark_slow_cases(items):
     return patterns - used
 
 
+@pytest.fixture(autouse=True)
+def _own_plugin_files():
+    """Takes back, after a test, the plugin files that it added to this process: the next one has what is installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "_FROM_FILES", {})
+        patch.setattr(plugins, "_FILES", {})
+        yield
+
+
 @pytest.fixture
 def ctrl_c():
     """Presses Ctrl-C, as in a terminal: shells start what runs in the background with SIGINT ignored."""
@@ -183,8 +192,6 @@ def path(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(where))
     monkeypatch.chdir(tmp_path)
     known = set(sys.modules)
-    monkeypatch.setattr(plugins, "_FROM_FILES", {})
-    monkeypatch.setattr(plugins, "_FILES", {})
     yield where
     for name in set(sys.modules) - known:
         if name.startswith("stranger"):

@@ -55,7 +55,8 @@ def overview(rows: list[dict[str, Any]]) -> str:
     names: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         if not row["problem"]:
-            home = row["target"].partition(":")[0].rpartition(".")[0] or row["package"]
+            module = row["target"].partition(":")[0].rpartition(".")[0] if row["version"] else ""  # a single file has none
+            home = module or row["package"]
             names.setdefault(row["kind"], {}).setdefault(home, []).append(row["name"])
     width = max((len(home) for of_kind in names.values() for home in of_kind), default=0)
 

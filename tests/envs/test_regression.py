@@ -92,8 +92,6 @@ class Flat(Greedy):
 
 def test_an_action_that_does_not_fit_is_told(tmp_path, monkeypatch):
     (tmp_path / "flat.py").write_text(FLAT)
-    monkeypatch.setattr(plugins, "_FROM_FILES", {})
-    monkeypatch.setattr(plugins, "_FILES", {})
     plugins.add_file(tmp_path / "flat.py")
     for changes in ({"sampler": {"name": "flat"}}, {"evaluation": {"sampler": {"name": "flat"}}}):
         with pytest.raises(

@@ -278,18 +278,6 @@ def test_a_checkpoint_with_impossible_statistics_is_refused(finished):
     assert {name for name in held if name.startswith("normalizer/")} == arrays(finished.agent).keys()
 
 
-@pytest.fixture
-def example(monkeypatch):
-    def add(name):
-        monkeypatch.setattr(plugins, "_FROM_FILES", {})
-        monkeypatch.setattr(plugins, "_FILES", {})
-        file = ROOT / "examples" / "algorithms" / f"{name}.py"
-        if file.exists():  # other algorithms are installed
-            plugins.add_file(str(file))
-
-    return add
-
-
 EXAMPLES = {
     "ppo": ("ppo-cartpole", {"trainer": {"rollout_steps": 16}, "num_environments": 4, "steps": 192}),
     "sac": ("sac-pendulum", {"trainer": {"learning_starts": 20}, "memory": {"batch_size": 8}, "steps": 40}),
@@ -299,8 +287,10 @@ EXAMPLES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "gear"), [("ppo", "device"), ("sac", "host"), ("recurrent_ppo", "device")])
-def test_examples_learn_from_what_is_normalised(tmp_path, example, name, gear):
-    example(name)
+def test_examples_learn_from_what_is_normalised(tmp_path, name, gear):
+    file = ROOT / "examples" / "algorithms" / f"{name}.py"
+    if file.exists():  # other algorithms are installed
+        plugins.add_file(str(file))
     task, changes = EXAMPLES[name]
     usual = {"gear": gear, "normalization": NORMALIZATION, "evaluation": {"episodes": 1}, "execution": "graph"}
     finished = agentlab.run(task, 0, {**changes, **usual}, run_dir=tmp_path / "run")

@@ -311,8 +311,6 @@ def test_the_program_imports_tensorflow_without_what_it_does_not_use():
 
 
 def test_list_names_every_part_and_its_package(capsys, monkeypatch):
-    monkeypatch.setattr(plugins, "_FROM_FILES", {})  # which other tests in this process may have left
-    monkeypatch.setattr(plugins, "_FILES", {})
     assert main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"task", "environment", "model", "trainer", "sampler", "memory", "tracker"} == {row["kind"] for row in rows}

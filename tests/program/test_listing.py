@@ -36,6 +36,23 @@ def test_the_list_is_short_on_a_terminal_and_names_all_there_is(monkeypatch, col
     assert "agentlab_dqn" in words
 
 
+FILE = """
+from agentlab import Task, part
+
+one = Task("far", "A task.", part("cartpole"), part("mlp"), part("dqn"), part("greedy"), part("replay"))
+"""
+
+
+def test_a_plugin_file_is_listed_by_its_name_wherever_it_is(tmp_path, monkeypatch):
+    file = tmp_path / ("folder" * 20) / "own.py"
+    file.parent.mkdir()
+    file.write_text(FILE)
+    installed = output_of(monkeypatch, "list")
+    lines = output_of(monkeypatch, "list", "--plugin", str(file))
+    assert [line.split() for line in lines if "own.py" in line] == [["own.py", "far"]]
+    assert [line for line in lines if "own.py" not in line] == installed
+
+
 def test_a_kind_is_listed_with_what_each_is(monkeypatch):
     lines = output_of(monkeypatch, "list", "trackers")
     assert lines[0] == "trackers"

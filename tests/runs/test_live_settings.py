@@ -273,13 +273,13 @@ class Ladder(Environment):
 '''
 
 
-@pytest.fixture(scope="module")
-def ladder(tmp_path_factory):
+@pytest.fixture
+def ladder(tmp_path):
     """An environment on the host from a single file."""
-    path = tmp_path_factory.mktemp("ladder") / "ladder.py"
+    path = tmp_path / "ladder.py"
     path.write_text(LADDER)
-    offers = plugins.add_file(path)
-    yield {
+    plugins.add_file(path)
+    return {
         **CHANGES,
         "environment": {"name": "ladder"},
         "num_environments": 1,
@@ -287,8 +287,6 @@ def ladder(tmp_path_factory):
         "report_period": 50,
         "checkpoint_period": 40,
     }
-    for offer in offers:
-        plugins._FROM_FILES.pop(offer)
 
 
 def test_a_curriculum_of_an_environment_on_the_host_is_exact_too(tmp_path, ladder):

@@ -214,8 +214,6 @@ WITHOUT_LATEST = {  # asked for where what is learned from is stored; exploratio
 def module(tmp_path, monkeypatch):
     file = tmp_path / "parts.py"
     file.write_text(TEXT)
-    monkeypatch.setattr(plugins, "_FROM_FILES", {})
-    monkeypatch.setattr(plugins, "_FILES", {})
     plugins.add_file(file)
     yield sys.modules["agentlab_plugin_file_parts"]
     del sys.modules["agentlab_plugin_file_parts"]

@@ -285,8 +285,6 @@ def dense(inputs, units):
 @pytest.mark.slow
 def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plugins, "_FROM_FILES", {})
-    monkeypatch.setattr(plugins, "_FILES", {})
     (tmp_path / "my parts.py").write_text(PART)
     own = ["--plugin", "my parts.py", "--sampler", "shy", "--set", f"environment.id={ID}"]
     advice = interrupted(["dqn", *own, *SETTINGS, "--run-dir=-x"], capsys)
@@ -296,8 +294,6 @@ def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys,
 
 
 def test_the_command_names_the_files_of_models_of_single_networks(tmp_path, monkeypatch):
-    monkeypatch.setattr(plugins, "_FROM_FILES", {})
-    monkeypatch.setattr(plugins, "_FILES", {})
     file = tmp_path / "wide.py"
     file.write_text(
         'from agentlab_models.mlp import MLP\n\n\nclass Wide(MLP):\n    """A wide perceptron."""\n', encoding="utf-8"
