@@ -15,7 +15,6 @@ import pytest
 
 from agentlab.program import cli, task_choice
 from agentlab.program.cli import main
-from agentlab.registry import plugins
 from agentlab.task import PART_KINDS, Task, part
 
 SMALL = [
