@@ -39,7 +39,7 @@ class PolicyActor:
         self._execution = execution
         self._check = Values(policy.perception.environment_spec.observation, "observation").check
         self._episodes = RunningEpisodes.of(policy)
-        self._calls: dict[bool, HostCall] = {}  # by whether batches are large
+        self._calls: dict[tuple[int | None, bool], HostCall] = {}  # by the rows of a batch, if they are known, and whether many
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Acts on observations `[B, *O]`; traceable."""
@@ -115,13 +115,14 @@ class PolicyActor:
 
     def _host_call(self, observation: Nest) -> HostCall:
         """Returns the compiled call for a batch `[B, *O]` of that size."""
-        is_large = len(first_leaf(observation)) >= LARGE_BATCH
-        if is_large not in self._calls:
-            spec = self.policy.spec
-            observation = tf.nest.map_structure(_any_rows, blank(spec.observation, 1))
-            state = tf.nest.map_structure(_any_rows, self.policy.initial_state(1))
-            self._calls[is_large] = HostCall(self._decided, [observation, state], self._execution, fuse=is_large)
-        return self._calls[is_large]
+        # One observation is the usual case, and a graph of known shapes does without a tenth of its operations.
+        rows = len(first_leaf(observation))
+        size = (1 if rows == 1 else None, rows >= LARGE_BATCH)
+        if size not in self._calls:
+            examples = [blank(self.policy.spec.observation, 1), self.policy.initial_state(1)]
+            signature = tf.nest.map_structure(lambda array: tf.TensorSpec([size[0], *array.shape[1:]], array.dtype), examples)
+            self._calls[size] = HostCall(self._decided, signature, self._execution, fuse=size[1])
+        return self._calls[size]
 
     def _decided(self, observation: Nest, state: Nest) -> tuple[Nest, Tensor, Nest]:
         decision = self.decide(observation, state)
@@ -160,7 +161,3 @@ def _with_batch_axis(array: np.ndarray) -> np.ndarray:
 
 def _first_row(array: np.ndarray) -> np.ndarray:
     return array[0]
-
-
-def _any_rows(array: np.ndarray) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
