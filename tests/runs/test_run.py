@@ -18,9 +18,11 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 import agentlab
 from agentlab import errors, seeds
 from agentlab import task as tasks
+from agentlab.loop.host.gear import HostGear
 from agentlab.runs import loading
 from agentlab.runs.checkpoints import Checkpoints
 from agentlab.runs.files.run_directory import RunDirectory
+from agentlab.runs.session import timetable
 from agentlab.runs.trackers.event_file import EventFile
 from agentlab.schedules import Schedule
 from agentlab.testing.checks.layouts import numbered
@@ -233,6 +235,22 @@ def test_a_checkpoint_that_a_run_removes_while_it_is_loaded_gives_way_to_a_newer
 
     monkeypatch.setattr(owner, function, meanwhile)
     assert agentlab.load(directory).learner.steps.numpy() == 400
+
+
+@pytest.mark.slow
+def test_a_slice_ends_where_updates_begin_and_the_next_is_small(tmp_path, monkeypatch):
+    slices, run = [], HostGear.run
+
+    def spied(self, turns):
+        slices.append(turns)
+        run(self, turns)
+
+    monkeypatch.setattr(HostGear, "run", spied)
+    monkeypatch.setattr(timetable, "SLICE_SECONDS", 60.0)  # so that the machine's speed doesn't matter: slices grow fourfold
+    once = {"report_period": 1_100, "checkpoint_period": 0}
+    changes = {"trainer": {"learning_starts": 1_000}, "execution": "graph", "gear": "host", "steps": 1_100, **once}
+    agentlab.run("dqn", 0, {**changes, "environment": {"name": "identity"}}, run_dir=tmp_path / "run")
+    assert slices == [16, 64, 256, 664, 16, 64, 20]
 
 
 @pytest.mark.slow

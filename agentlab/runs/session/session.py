@@ -257,10 +257,14 @@ class Session(RunControl):
 
     def _advance(self) -> None:
         """Trains to the next step at which something is due, in slices; or less far, if asked to stop."""
-        end = self._timetable.next_end(self._step)
+        end, starts = self._timetable.next_end(self._step), self.agent.learner.update_schedule.starts
         while self._step < end:
-            with self._slices.timed(self._timetable.turns_until(self._step, end)) as turns:
+            # Turns take many times as long once updates are made, so a slice ends there, and the next one is small.
+            is_before = self._step < starts < end
+            with self._slices.timed(self._timetable.turns_until(self._step, starts if is_before else end)) as turns:
                 self._take_turns(turns)
+            if is_before and self._step >= starts:
+                self._slices = Slices()
             self._files.tell_of_checkpoints()
             if self._stop() and not self._timetable.is_end(self._step):
                 check_learning(self.agent, self._step)
