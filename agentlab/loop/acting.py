@@ -39,7 +39,7 @@ class PolicyActor:
         self._execution = execution
         self._check = Values(policy.perception.environment_spec.observation, "observation").check
         self._episodes = RunningEpisodes.of(policy)
-        self._calls: dict[tuple[int | None, bool], HostCall] = {}  # by the rows of a batch, if they are known, and whether many
+        self._calls: dict[tuple[int | None, bool], HostCall] = {}  # by the number of rows if fixed, and whether many
 
     def decide(self, observation: Nest, state: Nest) -> Decision:
         """Acts on observations `[B, *O]`; traceable."""
@@ -115,7 +115,7 @@ class PolicyActor:
 
     def _host_call(self, observation: Nest) -> HostCall:
         """Returns the compiled call for a batch `[B, *O]` of that size."""
-        # One observation is the usual case, and a graph of known shapes does without a tenth of its operations.
+        # One observation is the usual case; where shapes are known, TensorFlow leaves out a tenth of the operations.
         rows = len(first_leaf(observation))
         size = (1 if rows == 1 else None, rows >= LARGE_BATCH)
         if size not in self._calls:

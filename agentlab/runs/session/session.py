@@ -259,7 +259,7 @@ class Session(RunControl):
         """Trains to the next step at which something is due, in slices; or less far, if asked to stop."""
         end, starts = self._timetable.next_end(self._step), self.agent.learner.update_schedule.starts
         while self._step < end:
-            # Turns take many times as long once updates are made, so a slice ends there, and the next one is small.
+            # Turns take many times as long once updates are made: a slice ends where they begin, and the next one is small.
             is_before = self._step < starts < end
             with self._slices.timed(self._timetable.turns_until(self._step, starts if is_before else end)) as turns:
                 self._take_turns(turns)
