@@ -238,7 +238,8 @@ def test_a_checkpoint_that_a_run_removes_while_it_is_loaded_gives_way_to_a_newer
 
 
 @pytest.mark.slow
-def test_a_slice_ends_where_updates_begin_and_the_next_is_small(tmp_path, monkeypatch):
+@pytest.mark.parametrize("report_period", [1_100, 1_000])
+def test_a_slice_ends_where_updates_begin_and_the_next_is_small(tmp_path, monkeypatch, report_period):
     slices, run = [], HostGear.run
 
     def spied(self, turns):
@@ -247,8 +248,8 @@ def test_a_slice_ends_where_updates_begin_and_the_next_is_small(tmp_path, monkey
 
     monkeypatch.setattr(HostGear, "run", spied)
     monkeypatch.setattr(timetable, "SLICE_SECONDS", 60.0)  # so that the machine's speed doesn't matter: slices grow fourfold
-    once = {"report_period": 1_100, "checkpoint_period": 0}
-    changes = {"trainer": {"learning_starts": 1_000}, "execution": "graph", "gear": "host", "steps": 1_100, **once}
+    periods = {"report_period": report_period, "checkpoint_period": 0}
+    changes = {"trainer": {"learning_starts": 1_000}, "execution": "graph", "gear": "host", "steps": 1_100, **periods}
     agentlab.run("dqn", 0, {**changes, "environment": {"name": "identity"}}, run_dir=tmp_path / "run")
     assert slices == [16, 64, 256, 664, 16, 64, 20]
 

@@ -260,7 +260,7 @@ class Session(RunControl):
         end, starts = self._timetable.next_end(self._step), self.agent.learner.update_schedule.starts
         while self._step < end:
             # Turns take many times as long once updates are made: a slice ends where they begin, and the next one is small.
-            is_before = self._step < starts < end
+            is_before = self._step < starts <= end
             with self._slices.timed(self._timetable.turns_until(self._step, starts if is_before else end)) as turns:
                 self._take_turns(turns)
             if is_before and self._step >= starts:
