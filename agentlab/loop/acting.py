@@ -115,14 +115,14 @@ class PolicyActor:
 
     def _host_call(self, observation: Nest) -> HostCall:
         """Returns the compiled call for a batch `[B, *O]` of that size."""
-        # One observation is the usual case; where shapes are known, TensorFlow leaves out a tenth of the operations.
-        rows = len(first_leaf(observation))
-        size = (1 if rows == 1 else None, rows >= LARGE_BATCH)
-        if size not in self._calls:
+        # One observation is the usual case, and a graph takes less time where all shapes are known.
+        count = len(first_leaf(observation))
+        rows, is_large = 1 if count == 1 else None, count >= LARGE_BATCH
+        if (rows, is_large) not in self._calls:
             examples = [blank(self.policy.spec.observation, 1), self.policy.initial_state(1)]
-            signature = tf.nest.map_structure(lambda array: tf.TensorSpec([size[0], *array.shape[1:]], array.dtype), examples)
-            self._calls[size] = HostCall(self._decided, signature, self._execution, fuse=size[1])
-        return self._calls[size]
+            signature = tf.nest.map_structure(lambda array: tf.TensorSpec([rows, *array.shape[1:]], array.dtype), examples)
+            self._calls[rows, is_large] = HostCall(self._decided, signature, self._execution, fuse=is_large)
+        return self._calls[rows, is_large]
 
     def _decided(self, observation: Nest, state: Nest) -> tuple[Nest, Tensor, Nest]:
         decision = self.decide(observation, state)

@@ -90,7 +90,7 @@ class Flat(Greedy):
 """
 
 
-def test_an_action_that_does_not_fit_is_told(tmp_path, monkeypatch):
+def test_an_action_that_does_not_fit_is_told(tmp_path):
     (tmp_path / "flat.py").write_text(FLAT)
     plugins.add_file(tmp_path / "flat.py")
     for changes in ({"sampler": {"name": "flat"}}, {"evaluation": {"sampler": {"name": "flat"}}}):

@@ -217,7 +217,7 @@ def test_a_run_of_identity_reaches_the_optimum(tmp_path, seed):
         "trainer": {
             "learning_rate": 0.005,
             "discount": 0.5,
-            "num_steps": 1,  # the values of later actions are those of the best, not of what the sampler draws
+            "num_steps": 1,  # so that values are those of the best actions, not of what the sampler draws
             "learning_starts": 200,
             "target_update_period": 50,
             "target_update_rate": 1.0,

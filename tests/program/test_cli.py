@@ -309,7 +309,7 @@ def test_the_program_imports_tensorflow_without_what_it_does_not_use():
     assert process.returncode == 0, process.stderr
 
 
-def test_list_names_every_part_and_its_package(capsys, monkeypatch):
+def test_list_names_every_part_and_its_package(capsys):
     assert main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"task", "environment", "model", "trainer", "sampler", "memory", "tracker"} == {row["kind"] for row in rows}

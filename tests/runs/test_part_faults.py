@@ -211,7 +211,7 @@ WITHOUT_LATEST = {  # asked for where what is learned from is stored; exploratio
 
 
 @pytest.fixture
-def module(tmp_path, monkeypatch):
+def module(tmp_path):
     file = tmp_path / "parts.py"
     file.write_text(TEXT)
     plugins.add_file(file)

@@ -293,7 +293,7 @@ def test_the_command_names_the_files_that_parts_are_of(folder, tmp_path, capsys,
     assert follow(advice) == 0
 
 
-def test_the_command_names_the_files_of_models_of_single_networks(tmp_path, monkeypatch):
+def test_the_command_names_the_files_of_models_of_single_networks(tmp_path):
     file = tmp_path / "wide.py"
     file.write_text(
         'from agentlab_models.mlp import MLP\n\n\nclass Wide(MLP):\n    """A wide perceptron."""\n', encoding="utf-8"
