@@ -119,12 +119,12 @@ class Agent:
         request, settings = self.trainer.request(spec), normalization or Normalization()
         self.normalizer = Normalizer(spec, settings, self.num_environments, request)
         models = self.normalizer.models(parts.models, self.trainer.networks(spec))
-        build_trainer(self.trainer, Setup(spec, models, self.num_environments, key, steps, execution))
+        build_trainer(self.trainer, Setup(spec, models, self.num_environments, key, steps))
         self.distribution = self.trainer.distribution(spec)
 
         # One policy explores and learns, another one only acts.
         exploration = self._policy(self.perception, sampler, explores=self.trainer.acting.has_noise)
-        self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed, self.normalizer)
+        self.learner = Learner(exploration, self.trainer, parts.memory, self.num_environments, seed, self.normalizer, execution)
         self.policy = self.actor(parts.evaluation_sampler, seeds.stream(seed, "act"))
         self._host_actor: HostActor | None = None
         self._own_loop: OwnLoop | None = None

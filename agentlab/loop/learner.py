@@ -21,7 +21,7 @@ from agentlab.system.ranges import COUNT, Range, prefixed
 from agentlab.system.tracebacks import describe_error
 from agentlab.task import Normalization
 from agentlab.tensors.added_losses import sum_of_losses
-from agentlab.tensors.execution import repeat
+from agentlab.tensors.execution import compiled, repeat
 from agentlab.tensors.state import ranges_of, variables_of
 from agentlab.trainer import MOST_UPDATES, Recording, Trainer, Update, output_signature
 from agentlab.types import Decision, Nest, Seed, Step, Tensor, TimeStep
@@ -37,6 +37,7 @@ class Learner:
         num_environments: B.
         seed: of all draws made for acting and learning.
         normalizer: of observations and rewards; by default there is none.
+        execution: "eager", "graph" or "xla": with "xla", an update that a host program's graph makes is a program of XLA's.
 
     Attributes:
         steps: int64 variable, environment steps taken.
@@ -52,6 +53,7 @@ class Learner:
         num_environments: int,
         seed: int,
         normalizer: Normalizer | None = None,
+        execution: str = "graph",
     ) -> None:
         self.policy = policy
         self.trainer = trainer
@@ -69,6 +71,7 @@ class Learner:
         self.normalizer = normalizer or Normalizer(policy.spec, Normalization())
         self._experience = self.normalizer.experience(memory)
         self._is_prepared = False
+        self._train = compiled(self._train_plainly, "xla") if execution == "xla" else self._train_plainly
 
     def prepare(self) -> None:
         """Allocates the memory, which acting doesn't need; before anything is traced."""
@@ -180,7 +183,7 @@ class Learner:
 
     def update(self) -> None:
         """Makes one update and accounts for it; traceable."""
-        self._update_from(self._experience)
+        self._make_update()
         self.normalizer.advance()
 
     def most_early(self) -> int:
@@ -205,21 +208,28 @@ class Learner:
         It has to be known, see `is_next_known`. Networks see by the statistics without those steps; `normalizer.advance` is to
         follow them.
         """
-        self._update_from(EarlyBatches(self.memory, coming))
+        self._make_update(coming)
         self.normalizer.advance()
 
     def _next_seed(self) -> Seed:
         # The number of the update seeds it, so that resumed runs draw the same.
         return seeds.at(self._trainer_key, self.updates.read_value())
 
-    def _update_from(self, memory: Memory) -> None:
+    def _make_update(self, coming: Tensor | None = None) -> None:
+        # The gradient of a pass recorded outside of a compiled function can't be taken within it.
+        train = self._train_plainly if self.trainer.has_recording else self._train
         with _advising(self.trainer, self.memory):
-            update = self.trainer.update(memory, self._next_seed())
+            update = train(self._next_seed(), coming)
         # A tape is good for one update.
         self.trainer.record(None)
         self._take_priorities(update)
         self.means.add(update.metrics)
         self.updates.assign_add(1)
+
+    def _train_plainly(self, seed: Seed, coming: Tensor | None) -> Update:
+        """Makes the trainer's update, from the memory as it is or as it will be after `coming` (int64 scalar) steps more."""
+        memory = self._experience if coming is None else EarlyBatches(self.memory, coming)
+        return self.trainer.update(memory, seed)
 
     def _take_priorities(self, update: Update) -> None:
         if not self.request.priority:

@@ -20,7 +20,6 @@ from agentlab.spec import EnvironmentSpec
 from agentlab.system.ranges import Range
 from agentlab.tensors import noise
 from agentlab.tensors.added_losses import sum_of_losses
-from agentlab.tensors.execution import compiled
 from agentlab.tensors.keras_settings import keras_defaults
 from agentlab.tensors.parameters import Updater
 from agentlab.tensors.state import ranges_of, variables_of
@@ -153,7 +152,6 @@ class Trainer:
                 optimizer = make_optimizer(self.optimizer, spanning, is_first=not self.trained)
                 weights = [weight for model in models for weight in model.trainable_variables]
                 self.trained[name] = TrainedNetwork(models, Updater(optimizer, weights), network.has_noise)
-        self._learn = compiled(self.learn, "xla") if setup.execution == "xla" else self.learn
 
     def spanning_updates(self, value: Any, setup: Setup, period: int = 1) -> Any:
         """Returns a setting's value; a schedule without a length gets that of every `period`-th update of the run."""
@@ -179,10 +177,7 @@ class Trainer:
             memory: returns batches as requested, with normalised rewards where the task asks for that.
             seed: `[2]` int64.
         """
-        batch = self.draw(memory, seed)
-        if self._recorded is not None:
-            return self.learn(batch, seed)
-        return self._learn(batch, seed)
+        return self.learn(self.draw(memory, seed), seed)
 
     def draw(self, memory: Memory, seed: Seed) -> Batch:
         """Returns the batch that the default `update` of this seed learns from; traceable."""
@@ -196,6 +191,11 @@ class Trainer:
     def record(self, recording: Recording | None) -> None:
         """Sets the forward pass that the next update learns from; with None, the update makes its own pass."""
         self._recorded = recording
+
+    @property
+    def has_recording(self) -> bool:
+        """Whether the next update learns from a forward pass recorded elsewhere."""
+        return self._recorded is not None
 
     def learn(self, batch: Batch, seed: Seed) -> Update:
         """Improves the acting network by the `loss` of a batch; traceable."""

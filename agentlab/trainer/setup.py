@@ -19,7 +19,6 @@ class Setup:
         num_environments: B.
         seed: for the trainer's own random streams, see `agentlab.seeds`.
         steps: the budget in environment steps; None if there is none, as in a loop of your own.
-        execution: "eager", "graph" or "xla": how updates run that a host program calls.
     """
 
     spec: EnvironmentSpec
@@ -27,4 +26,3 @@ class Setup:
     num_environments: int = 1
     seed: int = 0
     steps: int | None = None
-    execution: str = "graph"
