@@ -37,7 +37,7 @@ class Learner:
         num_environments: B.
         seed: of all draws made for acting and learning.
         normalizer: of observations and rewards; by default there is none.
-        execution: "eager", "graph" or "xla": with "xla", an update that a host program's graph makes is a program of XLA's.
+        execution: "xla" compiles each update with XLA, whoever calls it; "eager" and "graph" leave it as it is.
 
     Attributes:
         steps: int64 variable, environment steps taken.

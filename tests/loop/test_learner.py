@@ -1,7 +1,5 @@
 """What a learner's update is as a graph, by every execution."""
 
-import functools
-
 import pytest
 import tensorflow as tf
 
@@ -14,10 +12,9 @@ TASKS = {
 }
 
 
-@functools.cache
 def operations_of_an_update(task, execution):
     """Returns the kinds of operations in the graph of a host's update, without those within programs of XLA's."""
-    changes = {**TASKS[task], "environment.id": "CartPole-v1", "execution": execution, "gear": "host", "threads": 0}
+    changes = {**TASKS[task], "environment.id": "CartPole-v1", "execution": execution}
     learner = Session(composition.resolved(task, changes), 0, None, bool).agent.learner
     learner.prepare()
     return [operation.type for operation in tf.function(learner.update).get_concrete_function().graph.get_operations()]
