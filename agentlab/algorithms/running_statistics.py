@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from agentlab.algorithms.same_bits import product, sum_of_rows
+from agentlab.algorithms.same_bits import square, sum_of_rows
 from agentlab.system.ranges import COUNT, FINITE, Range
 from agentlab.types import Shape, Tensor
 
@@ -59,15 +59,15 @@ class RunningStatistics:
         distances = sum_of_rows(tf.where(rows, values - self.mean, 0.0))
         shift = distances / _at_least_one(added)
         deviations = tf.where(rows, values - (self.mean + shift), 0.0)
-        within = sum_of_rows(product(deviations, deviations))
+        within = sum_of_rows(square(deviations))
 
         # [*shape] what the distance of the two means adds.
         total = _at_least_one(before + added)
-        between = product(shift, shift) * tf.cast(before * added, tf.float64) / total
+        between = square(shift) * tf.cast(before * added, tf.float64) / total
 
-        squares = sum_of_rows(tf.stack([self._squares.read_value(), within, between]))
+        more = sum_of_rows(tf.stack([within, between]))
         self._mean.assign(self.mean + distances / total)
-        self._squares.assign(squares)
+        self._squares.assign(self._squares.read_value() + more)
         self._count.assign(before + added)
 
     def ranges(self) -> dict[str, Range]:

@@ -22,6 +22,12 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     return sum_of_rows(tf.stack([high * other_high, high * other_low, low * other_high, low * other_low]))
 
 
+def square(value: Tensor) -> Tensor:
+    """Returns `value * value`, float64, with half of the operations of `product`; the relative error is at most 2**-49."""
+    high, low = _halves(value)
+    return sum_of_rows(tf.stack([high * high, (high + high) * low]))
+
+
 def sum_of_rows(values: Tensor) -> Tensor:
     """Returns the sum `[...]` of float64 rows `[N, ...]`: of neighbours, then of neighbouring sums, and so on; N is static."""
     while values.shape[0] > 1:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import strategies
 
 from agentlab.algorithms.running_statistics import RunningStatistics
-from agentlab.algorithms.same_bits import product, sum_of_rows
+from agentlab.algorithms.same_bits import product, square, sum_of_rows
 from agentlab.tensors import execution as executions
 
 
@@ -122,9 +122,10 @@ def test_products_and_sums_have_the_same_bits(execution):
                          for _ in range(3))  # fmt: skip
 
     def compute():
-        return product(left, right) + rows, sum_of_rows(rows)
+        return product(left, right) + rows, square(left) + rows, sum_of_rows(rows)
 
     for one, other in zip(compute(), executions.compiled(compute, execution)(), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_allclose(product(left, right), left * right, rtol=2.0**-50)
+    np.testing.assert_allclose(square(left), left * left, rtol=2.0**-49)
     np.testing.assert_allclose(sum_of_rows(rows), np.sum(rows, axis=0), rtol=1e-10, atol=1e-4)
