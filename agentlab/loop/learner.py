@@ -71,7 +71,7 @@ class Learner:
         self.normalizer = normalizer or Normalizer(policy.spec, Normalization())
         self._experience = self.normalizer.experience(memory)
         self._is_prepared = False
-        self._train = compiled(self._train_plainly, "xla") if execution == "xla" else self._train_plainly
+        self._train = compiled(self._train_plainly, execution)  # traced once, in however many calls an update is a part of
 
     def prepare(self) -> None:
         """Allocates the memory, which acting doesn't need; before anything is traced."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -249,10 +249,15 @@ def _is_read(tensor: tf.Tensor) -> bool:
 
 def _is_straight(graph: tf.Graph) -> bool:
     """Whether a graph is free of control flow, which the single-threaded executor does not run, outside XLA clusters."""
-    operations = graph.get_operations()
-    return not any(
-        operation.type in CONTROL_FLOW or (operation.type in CALLS and not _is_cluster(operation)) for operation in operations
-    )
+    return not any(operation.type in CONTROL_FLOW for operation in operations_of(graph))
+
+
+def operations_of(graph: tf.Graph) -> Iterator[tf.Operation]:
+    """Yields the operations of a graph and of the graphs that it calls, without those of control flow and XLA clusters."""
+    for operation in graph.get_operations():
+        yield operation
+        if operation.type in CALLS and not _is_cluster(operation):
+            yield from operations_of(graph._get_function(operation.get_attr("f").name).graph)
 
 
 def _is_cluster(operation: tf.Operation) -> bool:

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from agentlab.runs import composition
 from agentlab.runs.session.session import Session
+from agentlab.tensors.execution import operations_of
 
 TASKS = {
     "dqn": {"model.hidden_units": [8], "memory.capacity": 50},
@@ -17,7 +18,7 @@ def operations_of_an_update(task, execution):
     changes = {**TASKS[task], "environment.id": "CartPole-v1", "execution": execution}
     learner = Session(composition.resolved(task, changes), 0, None, bool).agent.learner
     learner.prepare()
-    return [operation.type for operation in tf.function(learner.update).get_concrete_function().graph.get_operations()]
+    return [operation.type for operation in operations_of(tf.function(learner.update).get_concrete_function().graph)]
 
 
 @pytest.mark.parametrize("task", TASKS)

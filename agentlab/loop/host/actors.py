@@ -132,6 +132,8 @@ class StagedHostActor(HostActor):
         self._execution = execution
         self._rows = learner.num_environments
         self._staging = Staging(learner.layout())
+        # A graph of its own, which is traced once for all calls that begin with it.
+        self._remember = compiled(self._remember_plainly, "eager" if execution == "eager" else "graph")
         self._lookahead = Lookahead(learner, execution)
 
         # Shapes that compiled calls are made for, and the calls made so far.
@@ -288,7 +290,7 @@ class StagedHostActor(HostActor):
         self.learner.update_early(coming)
         return self._foresee()
 
-    def _remember(self, staged: Tensor) -> None:
+    def _remember_plainly(self, staged: Tensor) -> None:
         decision, timestep, row = self._staging.unpack(staged)
         self.learner.remember(self.learner.step_between(decision, timestep), row)
 
