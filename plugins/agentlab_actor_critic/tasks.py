@@ -87,10 +87,21 @@ sac_lunar_lander = attrs.evolve(
     name="sac-lunar-lander",
     description="SAC lands on the moon by engines with a throttle; needs the extra 'box2d'.",
     environment=part("gymnasium", id="LunarLander-v3", arguments={"continuous": True}),
-    trainer=part("sac", learning_rate=Linear(7.3e-4, 1e-5), learning_starts=10_000, target_update_rate=0.01),
+    model=part("mlp", hidden_units=(128, 128)),
+    trainer=part(
+        "sac",
+        learning_rate=Linear(7.3e-4, 1e-5),
+        num_steps=5,  # with 1, some seeds learn to hover, as landings are too rare to be learned from
+        learning_starts=10_000,
+        update_period=2,
+        target_update_rate=0.01,
+    ),
     sampler=part("stochastic", random_steps=10_000),
+    memory=part("replay", capacity=1_000_000, batch_size=128),
     steps=500_000,
-    report_period=10_000,
+    report_period=5_000,
+    execution="graph",
+    threads=1,
 )
 
 sac_half_cheetah = attrs.evolve(

@@ -25,6 +25,8 @@ SHORT = [
     "model.hidden_units=[8]",
     "--set",
     "trainer.learning_starts=50",
+    "--set",
+    "execution=graph",  # XLA would take longer to compile than these steps take
 ]
 
 
