@@ -3,6 +3,7 @@
 import pytest
 import tensorflow as tf
 
+from agentlab.loop.host.gear import HostGear
 from agentlab.runs import composition
 from agentlab.runs.session.session import Session
 from agentlab.tensors.execution import operations_of
@@ -28,3 +29,20 @@ def test_an_update_by_xla_is_one_program_with_the_drawing_of_its_batch(task):
     assert {"ResourceGather", "MatMul", "While"} & set(plain)
     assert not {"ResourceGather", "MatMul", "While"} & set(by_xla)
     assert len(by_xla) < len(plain) / 2
+
+
+def test_on_the_host_an_update_is_traced_once_alone_and_with_a_decision(monkeypatch):
+    changes = {**TASKS["dqn"], "environment.id": "CartPole-v1", "trainer.learning_starts": 4, "trainer.update_period": 1}
+    task, traced = composition.resolved("dqn", changes), []
+    environment = composition.build_training_environment(task)
+    agent = composition.build_agent(task, 0, environment.spec)
+    trainer = agent.learner.trainer
+    monkeypatch.setattr(trainer, "update", lambda *inputs: traced.append(inputs) or type(trainer).update(trainer, *inputs))
+
+    # A chunk's last update is made alone, the others with the next decision.
+    gear = HostGear(agent, environment, 0)
+    gear.start()
+    gear.run(12)
+    gear.close()
+    assert int(agent.learner.updates) > 2
+    assert len(traced) == 1
