@@ -39,10 +39,11 @@ def test_on_the_host_an_update_is_traced_once_alone_and_with_a_decision(monkeypa
     trainer = agent.learner.trainer
     monkeypatch.setattr(trainer, "update", lambda *inputs: traced.append(inputs) or type(trainer).update(trainer, *inputs))
 
-    # A chunk's last update is made alone, the others with the next decision.
+    # The last update before a checkpoint is made alone, the others with the next decision.
     gear = HostGear(agent, environment, 0)
     gear.start()
     gear.run(12)
+    gear.state()
     gear.close()
     assert int(agent.learner.updates) > 2
     assert len(traced) == 1
