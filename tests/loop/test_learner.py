@@ -33,17 +33,17 @@ def test_an_update_by_xla_is_one_program_with_the_drawing_of_its_batch(task):
 
 def test_on_the_host_an_update_is_traced_once_alone_and_with_a_decision(monkeypatch):
     changes = {**TASKS["dqn"], "environment.id": "CartPole-v1", "trainer.learning_starts": 4, "trainer.update_period": 1}
+    changes["sampler.epsilon"] = 0.0
     task, traced = composition.resolved("dqn", changes), []
     environment = composition.build_training_environment(task)
     agent = composition.build_agent(task, 0, environment.spec)
     trainer = agent.learner.trainer
     monkeypatch.setattr(trainer, "update", lambda *inputs: traced.append(inputs) or type(trainer).update(trainer, *inputs))
 
-    # The last update before a checkpoint is made alone, the others with the next decision.
+    # A chunk's last update is made alone; the others with the next decision, which the model is asked for.
     gear = HostGear(agent, environment, 0)
     gear.start()
     gear.run(12)
-    gear.state()
     gear.close()
     assert int(agent.learner.updates) > 2
     assert len(traced) == 1
