@@ -37,7 +37,7 @@ class Learner:
         num_environments: B.
         seed: of all draws made for acting and learning.
         normalizer: of observations and rewards; by default there is none.
-        execution: "xla" compiles each update with XLA, whoever calls it; "eager" and "graph" leave it as it is.
+        execution: of an update, whoever calls it. "graph" and "xla" trace it once, for all calls that it is a part of.
 
     Attributes:
         steps: int64 variable, environment steps taken.
@@ -71,7 +71,7 @@ class Learner:
         self.normalizer = normalizer or Normalizer(policy.spec, Normalization())
         self._experience = self.normalizer.experience(memory)
         self._is_prepared = False
-        self._train = compiled(self._train_plainly, execution)  # traced once, in however many calls an update is a part of
+        self._train = compiled(self._train_plainly, execution)
 
     def prepare(self) -> None:
         """Allocates the memory, which acting doesn't need; before anything is traced."""
