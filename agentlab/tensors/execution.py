@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager import core
 from tensorflow.python.eager.context import context
-from tensorflow.python.eager.execute import quick_execute
 
 from agentlab.errors import AgentlabError, UsageError
 from agentlab.tensors.aliases import Nest, Tensor
@@ -182,9 +183,9 @@ class GraphCall:
         blank = [tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in signature]
         self._arguments: list[Any] = [*blank, *self._concrete.captured_inputs]
 
-        # Everything a call needs besides its arguments, as the runtime takes it: converting it at every call, as tf.raw_ops
-        # does, takes a twentieth of a host step.
-        self._context = context()
+        # Everything a call needs besides its arguments, as the runtime takes it: to convert it at every call, as tf.raw_ops
+        # does, and to ask the context for its handle, takes a tenth of a host step.
+        self._handle, self._device = context()._handle, context().device_name
         self._num_outputs = len(self._concrete.outputs)
         self._attributes = (
             *("f", tf.compat.as_str(self._concrete.name)),
@@ -200,7 +201,12 @@ class GraphCall:
         with self._lock:  # another thread's array would get in between
             for index, inlet in self._inlets:
                 arguments[index] = inlet.tensor(arrays[index])
-            return quick_execute(CALL, self._num_outputs, arguments, self._attributes, self._context)
+            try:
+                return pywrap_tfe.TFE_Py_Execute(
+                    self._handle, self._device, CALL, arguments, self._attributes, self._num_outputs
+                )
+            except core._NotOkStatusException as error:
+                raise core._status_to_exception(error) from None
 
 
 def make_inlet() -> Inlet | CopiedInlet:
@@ -230,12 +236,13 @@ class Inlet:
         """Returns a tensor of the elements of `array`, good until the next call; `array` itself if it is a tensor."""
         if not isinstance(array, np.ndarray):
             return array
-        if array.shape != self._memory.shape or array.dtype != self._memory.dtype:
+        if array.shape != self._shape or array.dtype is not self._dtype:
             self._renew(array)
         self._memory[...] = array
         return self._tensor
 
     def _renew(self, like: np.ndarray) -> None:
+        self._shape, self._dtype = like.shape, like.dtype
         whole = np.empty(like.nbytes + ALIGNMENT, np.uint8)
         self._memory: np.ndarray = np.ndarray(like.shape, like.dtype, whole, -whole.ctypes.data % ALIGNMENT)
         self._tensor = tf.experimental.dlpack.from_dlpack(self._memory.__dlpack__())
