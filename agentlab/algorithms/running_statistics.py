@@ -65,9 +65,9 @@ class RunningStatistics:
         total = _at_least_one(before + added)
         between = square(shift) * tf.cast(before * added, tf.float64) / total
 
-        more = sum_of_rows(tf.stack([within, between]))
+        increase = sum_of_rows(tf.stack([within, between]))
         self._mean.assign(self.mean + distances / total)
-        self._squares.assign(self._squares.read_value() + more)
+        self._squares.assign(self._squares.read_value() + increase)
         self._count.assign(before + added)
 
     def ranges(self) -> dict[str, Range]:

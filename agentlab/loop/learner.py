@@ -37,7 +37,7 @@ class Learner:
         num_environments: B.
         seed: of all draws made for acting and learning.
         normalizer: of observations and rewards; by default there is none.
-        execution: of an update, whoever calls it. "graph" and "xla" trace it once, for all calls that it is a part of.
+        execution: "graph" traces an update once, for all calls that it is a part of; "xla" compiles it as well.
 
     Attributes:
         steps: int64 variable, environment steps taken.
